@@ -1,0 +1,1 @@
+//! meshtraced compiles Kuma tracing policies into Envoy configuration, without a control plane.
