@@ -1,1 +1,18 @@
 //! meshtraced compiles Kuma tracing policies into Envoy configuration, without a control plane.
+//!
+//! Data moves one way, one noun per arrow:
+//!
+//! ```text
+//! files -> Snapshot -> Resources -> Selection -> Tracing -> Fragments -> Plan -> files on disk -> Envoy
+//!       source     resource      select        ir       envoy       plan     apply
+//! ```
+//!
+//! The modules below stand in that order, and a module uses only those above it.
+
+pub mod apply;
+pub mod daemon;
+pub mod diag;
+pub mod envoy;
+pub mod plan;
+pub mod source;
+pub mod yaml;

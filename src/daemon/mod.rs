@@ -1,0 +1,1 @@
+//! The loop: when to compile and publish again.

@@ -1,0 +1,220 @@
+//! Findings for people: message, excerpt of the source, help.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::ops::Range;
+
+use annotate_snippets::renderer::DecorStyle;
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+
+use super::{Diagnostic, Place, Severity};
+use crate::source::Location;
+
+/// How many findings of one file are shown; the rest is counted.
+pub const SHOWN_PER_FILE: usize = 20;
+
+/// The findings as text, each with its excerpt, in the order given.
+///
+/// `root` is put before every path, so that a terminal can open it. With `color` the text carries ANSI
+/// colours; it says the same without them.
+#[must_use]
+pub fn render(diagnostics: &[Diagnostic], root: &str, color: bool) -> String {
+    let mut out = String::new();
+    for of_file in diagnostics.chunk_by(|a, b| a.file() == b.file()) {
+        for diagnostic in of_file.iter().take(SHOWN_PER_FILE) {
+            out.push_str(&one(diagnostic, root, color));
+            out.push('\n');
+        }
+        if let (rest @ 1.., Some(file)) = (
+            of_file.len().saturating_sub(SHOWN_PER_FILE),
+            of_file[0].file(),
+        ) {
+            let _ = writeln!(out, "... and {rest} more in {root}{}", printable(file));
+        }
+    }
+    out
+}
+
+/// One line that counts: `3 errors, 1 warning in 2 files`; `None` when there is nothing to count.
+#[must_use]
+pub fn count(diagnostics: &[Diagnostic]) -> Option<String> {
+    let of = |severity| {
+        diagnostics
+            .iter()
+            .filter(|d| d.severity == severity)
+            .count()
+    };
+    let parts = [
+        (of(Severity::Error), "error"),
+        (of(Severity::Warning), "warning"),
+    ];
+    let parts: Vec<String> = (parts.iter().filter(|(n, _)| *n > 0))
+        .map(|&(n, word)| plural(n, word))
+        .collect();
+    let files: BTreeSet<&str> = diagnostics.iter().filter_map(Diagnostic::file).collect();
+    match (parts.is_empty(), files.len()) {
+        (true, _) => None,
+        (false, 0) => Some(parts.join(", ")),
+        (false, n) => Some(format!("{} in {}", parts.join(", "), plural(n, "file"))),
+    }
+}
+
+/// `1 file`, `2 files`, `3 proxies`.
+#[must_use]
+pub fn plural(n: usize, word: &str) -> String {
+    match (n, word.strip_suffix('y')) {
+        (1, _) => format!("1 {word}"),
+        (_, Some(stem)) => format!("{n} {stem}ies"),
+        _ => format!("{n} {word}s"),
+    }
+}
+
+/// The text with control characters escaped, so that no name in a file can steer a terminal.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    let steers = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars()
+        .map(|c| {
+            if steers(c) {
+                c.escape_default().to_string()
+            } else {
+                c.to_string()
+            }
+        })
+        .collect()
+}
+
+fn one(diagnostic: &Diagnostic, root: &str, color: bool) -> String {
+    let level = match diagnostic.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let message = printable(&diagnostic.message);
+    let help = diagnostic.help.as_deref().map(printable);
+    let title = level.primary_title(message).id(diagnostic.code.as_str());
+    let line = match &diagnostic.place {
+        Place::In(at) => Some(Line::of(at)),
+        Place::File(_) | Place::Nowhere => None,
+    };
+    let path = diagnostic
+        .file()
+        .map(|file| format!("{root}{}", printable(file)));
+    let mut group = Group::with_title(title);
+    match (&line, path) {
+        (Some(line), path) => {
+            let excerpt = Snippet::source(line.text)
+                .line_start(line.number)
+                .path(path)
+                .annotation(AnnotationKind::Primary.span(line.marked.clone()));
+            group = group.element(excerpt);
+        }
+        (None, Some(path)) => group = group.element(Origin::path(path)),
+        (None, None) => {}
+    }
+    if let Some(help) = &help {
+        group = group.element(Level::HELP.message(help.as_str()));
+    }
+    let renderer = if color {
+        Renderer::styled()
+    } else {
+        Renderer::plain()
+    };
+    renderer.decor_style(DecorStyle::Ascii).render(&[group])
+}
+
+/// The first line of a location, and what to mark in it.
+struct Line<'a> {
+    text: &'a str,
+    number: usize,
+    marked: Range<usize>,
+}
+
+impl<'a> Line<'a> {
+    fn of(at: &'a Location) -> Self {
+        let whole = at.file.text.as_str();
+        let is_break = |c| c == '\n' || c == '\r';
+        let start = whole[..at.bytes.start].rfind(is_break).map_or(0, |i| i + 1);
+        let start = if whole[start..].starts_with('\u{feff}') {
+            start + '\u{feff}'.len_utf8()
+        } else {
+            start
+        };
+        let end = whole[start..]
+            .find(is_break)
+            .map_or(whole.len(), |i| start + i);
+        let marked = at.bytes.start.clamp(start, end)..at.bytes.end.clamp(start, end);
+        Self {
+            text: &whole[start..end],
+            number: at.line(),
+            marked: marked.start - start..marked.end - start,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diag::Code;
+    use crate::source::SourceFile;
+
+    fn check(text: &str, marked: &str, expected: &str) {
+        let start = text.find(marked).expect("the marked text is in the file");
+        let at = Location::new(
+            &SourceFile::new("checkout.yaml", text),
+            start..start + marked.len(),
+        );
+        let diagnostic = Diagnostic::error(
+            Code::SamplingOutOfRange,
+            &at,
+            "`sampling` is 250, outside 0..=100",
+        )
+        .help("25 keeps one request in four");
+        assert_eq!(render(&[diagnostic], "policies/", false), expected);
+    }
+
+    #[test]
+    fn an_excerpt_marks_the_scalar() {
+        check(
+            "a: 1\nsampling: 250\r\n",
+            "250",
+            "error[sampling-out-of-range]: `sampling` is 250, outside 0..=100
+ --> policies/checkout.yaml:2:11
+  |
+2 | sampling: 250
+  |           ^^^
+  |
+  = help: 25 keeps one request in four
+",
+        );
+    }
+
+    #[test]
+    fn a_location_over_several_lines_marks_its_first() {
+        let text = "\u{feff}a: [1,\n 2]\n";
+        let at = Location::new(&SourceFile::new("a.yaml", text), 3..text.len());
+        let shown = render(
+            &[Diagnostic::warning(Code::WrongType, &at, "no")],
+            "",
+            false,
+        );
+        assert!(
+            shown.contains("a.yaml:1:1\n") && shown.contains("1 | a: [1,\n  | ^^^^^^"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn control_characters_are_shown_and_not_sent() {
+        assert_eq!(printable("a\u{1b}[31mb\u{202e}"), "a\\u{1b}[31mb\\u{202e}");
+    }
+
+    #[test]
+    fn words_are_counted_in_english() {
+        assert_eq!(plural(1, "proxy"), "1 proxy");
+        assert_eq!(plural(2, "proxy"), "2 proxies");
+        assert_eq!(plural(0, "file"), "0 files");
+    }
+}

@@ -1,0 +1,142 @@
+//! The files that are written for a proxy, and where each of them lies.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Names one proxy: the dataplane it runs for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProxyKey {
+    /// Mesh of the dataplane.
+    pub mesh: String,
+    /// Name of the dataplane.
+    pub dataplane: String,
+}
+
+impl ProxyKey {
+    /// The proxy of that dataplane.
+    pub fn new(mesh: impl Into<String>, dataplane: impl Into<String>) -> Self {
+        Self {
+            mesh: mesh.into(),
+            dataplane: dataplane.into(),
+        }
+    }
+
+    /// Its directory below the output directory, with `/` between the parts.
+    ///
+    /// Whatever the names hold, the result is two plain directory names, and different keys have
+    /// different directories.
+    #[must_use]
+    pub fn directory(&self) -> String {
+        format!("{}/{}", file_name(&self.mesh), file_name(&self.dataplane))
+    }
+}
+
+impl fmt::Display for ProxyKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.mesh, self.dataplane)
+    }
+}
+
+/// One of the files of a proxy, in the order in which a reader of the directory may rely on them:
+/// clusters before the listeners that name them, everything before the record of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Artifact {
+    /// `xds/cds.yaml`: clusters.
+    Cds,
+    /// `xds/lds.yaml`: listeners.
+    Lds,
+    /// `bootstrap.yaml`: starts a whole proxy.
+    Bootstrap,
+    /// `fragment.yaml`: merges into somebody's own bootstrap.
+    Fragment,
+    /// `effective.yaml`: the effective tracing with the origin of every value.
+    Effective,
+}
+
+impl Artifact {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Cds,
+        Self::Lds,
+        Self::Bootstrap,
+        Self::Fragment,
+        Self::Effective,
+    ];
+
+    /// Path below the directory of the proxy.
+    #[must_use]
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Cds => "xds/cds.yaml",
+            Self::Lds => "xds/lds.yaml",
+            Self::Bootstrap => "bootstrap.yaml",
+            Self::Fragment => "fragment.yaml",
+            Self::Effective => "effective.yaml",
+        }
+    }
+}
+
+/// The texts of the files of one proxy.
+pub type Files = BTreeMap<Artifact, String>;
+
+/// The texts of all files of all proxies.
+pub type Fragments = BTreeMap<ProxyKey, Files>;
+
+/// A name as a file name: itself where that is plain, else with `%xx` for what is not.
+fn file_name(name: &str) -> String {
+    let plain = |i: usize, b: u8| {
+        b.is_ascii_lowercase()
+            || b.is_ascii_digit()
+            || matches!(b, b'-' | b'_')
+            || (b == b'.' && i > 0)
+    };
+    let encode = |(i, b): (usize, u8)| {
+        if plain(i, b) {
+            char::from(b).to_string()
+        } else {
+            format!("%{b:02x}")
+        }
+    };
+    match name.bytes().enumerate().map(encode).collect::<String>() {
+        empty if empty.is_empty() => "%".to_owned(),
+        encoded => encoded,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ordinary_names_stay_as_they_are() {
+        assert_eq!(
+            ProxyKey::new("default", "web-01.eu").directory(),
+            "default/web-01.eu"
+        );
+    }
+
+    #[test]
+    fn no_name_leaves_the_directory() {
+        for name in [
+            "..",
+            ".",
+            "",
+            "../../etc",
+            "/etc",
+            "a/b",
+            "A",
+            "ä",
+            "a\0b",
+            ".meshtraced",
+            "%2e",
+        ] {
+            let directory = ProxyKey::new(name, name).directory();
+            let parts: Vec<&str> = directory.split('/').collect();
+            assert_eq!(parts.len(), 2, "{name:?} -> {directory:?}");
+            let plain = |part: &&str| {
+                !part.is_empty() && !part.starts_with('.') && !part.contains(['/', '\0'])
+            };
+            assert!(parts.iter().all(plain), "{name:?} -> {directory:?}");
+        }
+    }
+}

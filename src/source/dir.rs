@@ -1,0 +1,1 @@
+//! Reads a directory into a [`Snapshot`](super::Snapshot).

@@ -1,0 +1,1 @@
+//! Tells when a directory may have changed.

@@ -1,0 +1,10 @@
+//! YAML as people write it, with places, and YAML as every reader agrees on it.
+//!
+//! [`read`] makes a tree of [`Node`]s that know where they stand; [`write`] makes text. What a key means is
+//! not known here.
+
+pub mod read;
+pub mod scalar;
+pub mod write;
+
+pub use read::{Document, Entry, Limits, Map, Node, Scalar, Value};
