@@ -7,12 +7,19 @@
 //!       source     resource      select        ir       envoy       plan     apply
 //! ```
 //!
-//! The modules below stand in that order, and a module uses only those above it.
+//! The modules below stand in that order, each in a group of its own so that no tool sorts them, and a
+//! module uses only those above it; `tests/it/tidy.rs` checks it.
+
+pub mod source;
+
+pub mod diag;
+
+pub mod yaml;
+
+pub mod envoy;
+
+pub mod plan;
 
 pub mod apply;
+
 pub mod daemon;
-pub mod diag;
-pub mod envoy;
-pub mod plan;
-pub mod source;
-pub mod yaml;
