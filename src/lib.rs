@@ -16,9 +16,21 @@ pub mod diag;
 
 pub mod yaml;
 
+pub mod resource;
+
+pub mod select;
+
+pub mod ir;
+
 pub mod envoy;
 
+pub mod check;
+
+pub mod compile;
+
 pub mod plan;
+
+pub mod settings;
 
 pub mod apply;
 

@@ -54,6 +54,8 @@ codes! {
     NotAllowed = "not-allowed", "not-allowed";
     /// Characters, lengths or forms that the field does not take.
     InvalidValue = "invalid-value", "malformed";
+    /// A text that is longer than the field takes.
+    TooLong = "too-long", "out-of-range";
     /// A word that is not one of those the field takes.
     UnknownValue = "unknown-value", "unknown-value";
     /// A resource type that Kuma does not have.

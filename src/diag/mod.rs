@@ -181,14 +181,7 @@ impl Diagnostic {
             Place::File(_) | Place::Nowhere => 0,
         };
         let severity = std::cmp::Reverse(self.severity);
-        (
-            self.file(),
-            offset,
-            severity,
-            self.code,
-            &self.path,
-            &self.message,
-        )
+        (self.file(), offset, severity, self.code, &self.path, &self.message)
     }
 }
 

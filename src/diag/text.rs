@@ -25,10 +25,7 @@ pub fn render(diagnostics: &[Diagnostic], root: &str, color: bool) -> String {
             out.push_str(&one(diagnostic, root, color));
             out.push('\n');
         }
-        if let (rest @ 1.., Some(file)) = (
-            of_file.len().saturating_sub(SHOWN_PER_FILE),
-            of_file[0].file(),
-        ) {
+        if let (rest @ 1.., Some(file)) = (of_file.len().saturating_sub(SHOWN_PER_FILE), of_file[0].file()) {
             let _ = writeln!(out, "... and {rest} more in {root}{}", printable(file));
         }
     }
@@ -38,16 +35,8 @@ pub fn render(diagnostics: &[Diagnostic], root: &str, color: bool) -> String {
 /// One line that counts: `3 errors, 1 warning in 2 files`; `None` when there is nothing to count.
 #[must_use]
 pub fn count(diagnostics: &[Diagnostic]) -> Option<String> {
-    let of = |severity| {
-        diagnostics
-            .iter()
-            .filter(|d| d.severity == severity)
-            .count()
-    };
-    let parts = [
-        (of(Severity::Error), "error"),
-        (of(Severity::Warning), "warning"),
-    ];
+    let of = |severity| diagnostics.iter().filter(|d| d.severity == severity).count();
+    let parts = [(of(Severity::Error), "error"), (of(Severity::Warning), "warning")];
     let parts: Vec<String> = (parts.iter().filter(|(n, _)| *n > 0))
         .map(|&(n, word)| plural(n, word))
         .collect();
@@ -73,8 +62,7 @@ pub fn plural(n: usize, word: &str) -> String {
 #[must_use]
 pub fn printable(text: &str) -> String {
     let steers = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     text.chars()
         .map(|c| {
@@ -87,21 +75,24 @@ pub fn printable(text: &str) -> String {
         .collect()
 }
 
+/// As [`printable`], but line ends stay.
+fn printable_lines(text: &str) -> String {
+    text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
+}
+
 fn one(diagnostic: &Diagnostic, root: &str, color: bool) -> String {
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
     let message = printable(&diagnostic.message);
-    let help = diagnostic.help.as_deref().map(printable);
+    let help = diagnostic.help.as_deref().map(printable_lines);
     let title = level.primary_title(message).id(diagnostic.code.as_str());
     let line = match &diagnostic.place {
         Place::In(at) => Some(Line::of(at)),
         Place::File(_) | Place::Nowhere => None,
     };
-    let path = diagnostic
-        .file()
-        .map(|file| format!("{root}{}", printable(file)));
+    let path = diagnostic.file().map(|file| format!("{root}{}", printable(file)));
     let mut group = Group::with_title(title);
     match (&line, path) {
         (Some(line), path) => {
@@ -117,11 +108,7 @@ fn one(diagnostic: &Diagnostic, root: &str, color: bool) -> String {
     if let Some(help) = &help {
         group = group.element(Level::HELP.message(help.as_str()));
     }
-    let renderer = if color {
-        Renderer::styled()
-    } else {
-        Renderer::plain()
-    };
+    let renderer = if color { Renderer::styled() } else { Renderer::plain() };
     renderer.decor_style(DecorStyle::Ascii).render(&[group])
 }
 
@@ -142,9 +129,7 @@ impl<'a> Line<'a> {
         } else {
             start
         };
-        let end = whole[start..]
-            .find(is_break)
-            .map_or(whole.len(), |i| start + i);
+        let end = whole[start..].find(is_break).map_or(whole.len(), |i| start + i);
         let marked = at.bytes.start.clamp(start, end)..at.bytes.end.clamp(start, end);
         Self {
             text: &whole[start..end],
@@ -162,16 +147,9 @@ mod tests {
 
     fn check(text: &str, marked: &str, expected: &str) {
         let start = text.find(marked).expect("the marked text is in the file");
-        let at = Location::new(
-            &SourceFile::new("checkout.yaml", text),
-            start..start + marked.len(),
-        );
-        let diagnostic = Diagnostic::error(
-            Code::SamplingOutOfRange,
-            &at,
-            "`sampling` is 250, outside 0..=100",
-        )
-        .help("25 keeps one request in four");
+        let at = Location::new(&SourceFile::new("checkout.yaml", text), start..start + marked.len());
+        let diagnostic = Diagnostic::error(Code::SamplingOutOfRange, &at, "`sampling` is 250, outside 0..=100")
+            .help("25 keeps one request in four");
         assert_eq!(render(&[diagnostic], "policies/", false), expected);
     }
 
@@ -195,11 +173,7 @@ mod tests {
     fn a_location_over_several_lines_marks_its_first() {
         let text = "\u{feff}a: [1,\n 2]\n";
         let at = Location::new(&SourceFile::new("a.yaml", text), 3..text.len());
-        let shown = render(
-            &[Diagnostic::warning(Code::WrongType, &at, "no")],
-            "",
-            false,
-        );
+        let shown = render(&[Diagnostic::warning(Code::WrongType, &at, "no")], "", false);
         assert!(
             shown.contains("a.yaml:1:1\n") && shown.contains("1 | a: [1,\n  | ^^^^^^"),
             "{shown}"

@@ -55,13 +55,7 @@ pub enum Artifact {
 
 impl Artifact {
     /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::Cds,
-        Self::Lds,
-        Self::Bootstrap,
-        Self::Fragment,
-        Self::Effective,
-    ];
+    pub const ALL: [Self; 5] = [Self::Cds, Self::Lds, Self::Bootstrap, Self::Fragment, Self::Effective];
 
     /// Path below the directory of the proxy.
     #[must_use]
@@ -85,10 +79,7 @@ pub type Fragments = BTreeMap<ProxyKey, Files>;
 /// A name as a file name: itself where that is plain, else with `%xx` for what is not.
 fn file_name(name: &str) -> String {
     let plain = |i: usize, b: u8| {
-        b.is_ascii_lowercase()
-            || b.is_ascii_digit()
-            || matches!(b, b'-' | b'_')
-            || (b == b'.' && i > 0)
+        b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_') || (b == b'.' && i > 0)
     };
     let encode = |(i, b): (usize, u8)| {
         if plain(i, b) {
@@ -109,10 +100,7 @@ mod tests {
 
     #[test]
     fn ordinary_names_stay_as_they_are() {
-        assert_eq!(
-            ProxyKey::new("default", "web-01.eu").directory(),
-            "default/web-01.eu"
-        );
+        assert_eq!(ProxyKey::new("default", "web-01.eu").directory(), "default/web-01.eu");
     }
 
     #[test]
@@ -133,9 +121,7 @@ mod tests {
             let directory = ProxyKey::new(name, name).directory();
             let parts: Vec<&str> = directory.split('/').collect();
             assert_eq!(parts.len(), 2, "{name:?} -> {directory:?}");
-            let plain = |part: &&str| {
-                !part.is_empty() && !part.starts_with('.') && !part.contains(['/', '\0'])
-            };
+            let plain = |part: &&str| !part.is_empty() && !part.starts_with('.') && !part.contains(['/', '\0']);
             assert!(parts.iter().all(plain), "{name:?} -> {directory:?}");
         }
     }

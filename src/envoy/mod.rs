@@ -1,5 +1,91 @@
 //! From effective tracing to what Envoy reads.
 //!
-//! Field names, `@type` URLs and cluster names live here; policies do not.
+//! Field names, `@type` URLs and cluster names live here; policies do not. Messages are JSON values with
+//! Envoy's own field names, in the order in which its documentation lists them. Start with [`render`].
 
 pub mod artifact;
+pub mod effective;
+pub mod sidecar;
+pub mod tracing;
+pub mod xds;
+
+mod bootstrap;
+mod cluster;
+mod datadog;
+mod fragment;
+mod zipkin;
+
+pub use cluster::collector as collector_cluster;
+
+use std::collections::BTreeMap;
+
+use crate::diag::{Diagnostic, Diagnostics, ResourceId};
+use crate::ir::Proxy;
+use crate::resource::{Fidelity, Version};
+
+use self::artifact::{Artifact, Files, Fragments, ProxyKey};
+
+/// What of the surroundings reaches the bytes of the files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Surroundings {
+    /// The output directory; absolute, since Envoy would read other paths from where it was started.
+    pub out: String,
+    /// Whether the bootstraps have an admin interface on a socket file.
+    pub admin_pipe: bool,
+}
+
+/// Whose behaviour the messages follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dialect {
+    /// Version of Kuma.
+    pub version: Version,
+    /// What the documentation promises, or what the control plane does.
+    pub fidelity: Fidelity,
+}
+
+/// The files of every proxy; those that cannot be a proxy of their own are left out and explained.
+pub fn render(proxies: &[Proxy], dialect: Dialect, around: &Surroundings, diagnostics: &mut Diagnostics) -> Fragments {
+    let mut fragments = Fragments::new();
+    for proxy in proxies {
+        let key = ProxyKey::new(&proxy.mesh, &proxy.name);
+        let mut refusals = Vec::new();
+        if let Some(resources) = sidecar::render(proxy, dialect, &mut refusals) {
+            let files = files(proxy, dialect, &key, around, resources, &mut refusals);
+            fragments.insert(key, files);
+        }
+        for refusal in refusals {
+            diagnostics.push(about(proxy, refusal));
+        }
+    }
+    fragments
+}
+
+fn files(
+    proxy: &Proxy,
+    dialect: Dialect,
+    key: &ProxyKey,
+    around: &Surroundings,
+    resources: sidecar::Resources,
+    findings: &mut Vec<Diagnostic>,
+) -> Files {
+    BTreeMap::from([
+        (Artifact::Cds, xds::response(resources.clusters)),
+        (Artifact::Lds, xds::response(resources.listeners)),
+        (Artifact::Bootstrap, bootstrap::render(proxy, key, around, findings)),
+        (Artifact::Fragment, fragment::render(proxy, dialect)),
+        (Artifact::Effective, effective::render(proxy)),
+    ])
+}
+
+fn about(proxy: &Proxy, diagnostic: Diagnostic) -> Diagnostic {
+    let id = ResourceId {
+        kind: "Dataplane".to_owned(),
+        mesh: proxy.mesh.clone(),
+        name: proxy.name.clone(),
+    };
+    let document = diagnostic.document;
+    Diagnostic {
+        document,
+        ..diagnostic.resource(0, id)
+    }
+}

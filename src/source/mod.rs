@@ -23,12 +23,8 @@ pub struct Snapshot {
 impl Snapshot {
     /// A snapshot of texts held in memory, as tests and tools need it.
     #[must_use]
-    pub fn from_texts<P: Into<String>, T: Into<String>>(
-        files: impl IntoIterator<Item = (P, T)>,
-    ) -> Self {
-        let files = files
-            .into_iter()
-            .map(|(path, text)| SourceFile::new(path, text));
+    pub fn from_texts<P: Into<String>, T: Into<String>>(files: impl IntoIterator<Item = (P, T)>) -> Self {
+        let files = files.into_iter().map(|(path, text)| SourceFile::new(path, text));
         let mut snapshot = Self {
             files: files.collect(),
             unreadable: Vec::new(),
@@ -160,10 +156,7 @@ impl Location {
     pub fn column(&self) -> usize {
         let before = &self.file.text[..self.bytes.start];
         let line_start = line_starts(before).last().unwrap_or(0);
-        1 + before[line_start..]
-            .trim_start_matches('\u{feff}')
-            .chars()
-            .count()
+        1 + before[line_start..].trim_start_matches('\u{feff}').chars().count()
     }
 
     /// The text at this place.
@@ -177,18 +170,13 @@ impl Location {
 fn line_starts(text: &str) -> impl Iterator<Item = usize> {
     let bytes = text.as_bytes();
     (0..bytes.len())
-        .filter(move |&i| {
-            bytes[i] == b'\n' || (bytes[i] == b'\r' && bytes.get(i + 1) != Some(&b'\n'))
-        })
+        .filter(move |&i| bytes[i] == b'\n' || (bytes[i] == b'\r' && bytes.get(i + 1) != Some(&b'\n')))
         .map(|i| i + 1)
 }
 
 fn floor_boundary(text: &str, offset: usize) -> usize {
     let offset = offset.min(text.len());
-    (0..=offset)
-        .rev()
-        .find(|&i| text.is_char_boundary(i))
-        .unwrap_or(0)
+    (0..=offset).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0)
 }
 
 impl fmt::Display for Location {
@@ -230,11 +218,7 @@ mod tests {
 
     fn check(text: &str, offset: usize, expected: (usize, usize)) {
         let location = Location::new(&SourceFile::new("a.yaml", text), offset..offset);
-        assert_eq!(
-            (location.line(), location.column()),
-            expected,
-            "{text:?} at {offset}"
-        );
+        assert_eq!((location.line(), location.column()), expected, "{text:?} at {offset}");
     }
 
     #[test]
@@ -259,9 +243,7 @@ mod tests {
 
     #[test]
     fn the_revision_depends_on_texts_and_paths_and_not_on_their_order() {
-        let revision = |files: &[(&str, &str)]| {
-            Snapshot::from_texts(files.iter().map(|&(p, t)| (p, t))).revision()
-        };
+        let revision = |files: &[(&str, &str)]| Snapshot::from_texts(files.iter().map(|&(p, t)| (p, t))).revision();
         let one = revision(&[("a", "1"), ("b", "2")]);
         assert_eq!(one, revision(&[("b", "2"), ("a", "1")]));
         assert_ne!(one, revision(&[("a", "12"), ("b", "")]));

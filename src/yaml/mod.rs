@@ -3,6 +3,7 @@
 //! [`read`] makes a tree of [`Node`]s that know where they stand; [`write`] makes text. What a key means is
 //! not known here.
 
+pub mod json;
 pub mod read;
 pub mod scalar;
 pub mod write;

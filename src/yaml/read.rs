@@ -225,8 +225,7 @@ impl<'a> Reader<'a, '_> {
                 Some((Event::StreamStart, _)) => {}
                 Some((Event::DocumentStart(..), span)) => {
                     if self.started >= self.limits.documents {
-                        let message =
-                            format!("more than {} documents in one file", self.limits.documents);
+                        let message = format!("more than {} documents in one file", self.limits.documents);
                         return Err(Stop::file(self.limit(span, message)));
                     }
                     let root = self.node(0)?;
@@ -267,10 +266,7 @@ impl<'a> Reader<'a, '_> {
             return Err(Stop::file(self.limit(span, message)));
         }
         if depth > self.limits.depth {
-            let message = format!(
-                "lists and mappings stand more than {} deep",
-                self.limits.depth
-            );
+            let message = format!("lists and mappings stand more than {} deep", self.limits.depth);
             return Err(Stop::document(self.limit(span, message)));
         }
         let (anchor, node) = match event {
@@ -323,10 +319,8 @@ impl<'a> Reader<'a, '_> {
             _ => return Err(Stop::End),
         };
         if anchor != 0 {
-            self.anchors.insert(
-                anchor,
-                (node.clone(), self.nodes + self.alias_nodes - before),
-            );
+            self.anchors
+                .insert(anchor, (node.clone(), self.nodes + self.alias_nodes - before));
         }
         Ok(node)
     }
@@ -336,11 +330,7 @@ impl<'a> Reader<'a, '_> {
         let Some((node, size)) = self.anchors.get(&anchor) else {
             let at = self.at(span);
             let message = format!("`{}` stands inside the value that it names", at.text());
-            return Err(Stop::document(Diagnostic::error(
-                Code::SyntaxError,
-                &at,
-                message,
-            )));
+            return Err(Stop::document(Diagnostic::error(Code::SyntaxError, &at, message)));
         };
         let expanded = self.alias_nodes.saturating_add(*size);
         if expanded > self.limits.alias_nodes {
@@ -408,11 +398,7 @@ impl<'a> Reader<'a, '_> {
     fn merge(&self, value: Node) -> Result<Vec<Entry>, Stop> {
         let refuse = |at: &Location| {
             let message = "a merge key (`<<`) takes a mapping or a list of mappings";
-            Err(Stop::document(Diagnostic::error(
-                Code::SyntaxError,
-                at,
-                message,
-            )))
+            Err(Stop::document(Diagnostic::error(Code::SyntaxError, at, message)))
         };
         match value.value {
             Value::Map(map) => Ok(map.entries),
@@ -431,10 +417,7 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn duplicate_key(&mut self, entry: &Entry) {
-        let message = format!(
-            "`{}` stands twice in this mapping; the last one counts",
-            entry.key.text
-        );
+        let message = format!("`{}` stands twice in this mapping; the last one counts", entry.key.text);
         let diagnostic = Diagnostic::warning(Code::DuplicateKey, &entry.key_at, message);
         self.diagnostics.push(diagnostic.help("remove one of them"));
     }
@@ -447,20 +430,10 @@ impl<'a> Reader<'a, '_> {
     fn syntax_error(&self, error: &ScanError) -> Diagnostic {
         let offset = error.marker().byte_offset().unwrap_or(self.file.text.len());
         let at = Location::new(self.file, offset..next_char(&self.file.text, offset));
-        let line = at.file.text[..at.bytes.start]
-            .rsplit('\n')
-            .next()
-            .unwrap_or("");
+        let line = at.file.text[..at.bytes.start].rsplit('\n').next().unwrap_or("");
         let rest = at.file.text[at.bytes.start..].lines().next().unwrap_or("");
-        let diagnostic = Diagnostic::error(
-            Code::SyntaxError,
-            &at,
-            format!("not YAML: {}", error.info()),
-        );
-        if at.text() == "\t"
-            || (line.trim().is_empty() && line.contains('\t'))
-            || rest.starts_with('\t')
-        {
+        let diagnostic = Diagnostic::error(Code::SyntaxError, &at, format!("not YAML: {}", error.info()));
+        if at.text() == "\t" || (line.trim().is_empty() && line.contains('\t')) || rest.starts_with('\t') {
             diagnostic.help("indent with spaces: YAML takes no tabs there")
         } else if format!("{line}{rest}").contains("{%") || format!("{line}{rest}").contains("{{") {
             diagnostic.help("this looks like a template; render it first")
@@ -506,11 +479,7 @@ mod tests {
 
     fn read_text(text: &str) -> (Stream, Vec<Diagnostic>) {
         let mut diagnostics = Diagnostics::default();
-        let stream = read(
-            &SourceFile::new("a.yaml", text),
-            &Limits::default(),
-            &mut diagnostics,
-        );
+        let stream = read(&SourceFile::new("a.yaml", text), &Limits::default(), &mut diagnostics);
         (stream, diagnostics.into_sorted())
     }
 

@@ -67,13 +67,7 @@ pub fn resolve_1_2(text: &str) -> Plain {
     let int = match text.get(..2) {
         Some("0o") => i128::from_str_radix(&text[2..], 8).ok(),
         Some("0x") => i128::from_str_radix(&text[2..], 16).ok(),
-        _ if text
-            .trim_start_matches(['+', '-'])
-            .bytes()
-            .all(|b| b.is_ascii_digit()) =>
-        {
-            text.parse().ok()
-        }
+        _ if text.trim_start_matches(['+', '-']).bytes().all(|b| b.is_ascii_digit()) => text.parse().ok(),
         _ => None,
     };
     int.map_or_else(|| float(text), Plain::Int)
@@ -142,8 +136,7 @@ fn float(text: &str) -> Plain {
         Some((whole, fraction)) => digits(whole) && (fraction.is_empty() || digits(fraction)),
         None => digits(mantissa),
     };
-    let exponent_is_number =
-        exponent.is_none_or(|e| digits(e.strip_prefix(['+', '-']).unwrap_or(e)));
+    let exponent_is_number = exponent.is_none_or(|e| digits(e.strip_prefix(['+', '-']).unwrap_or(e)));
     match text.parse() {
         Ok(value) if mantissa_is_number && exponent_is_number => Plain::Float(value),
         _ => Plain::String,

@@ -1,0 +1,70 @@
+//! `backend-not-found`: a policy sends spans to a backend that its mesh does not have.
+
+use super::{Subject, about};
+use crate::diag::{Code, Diagnostic, Diagnostics, Place, Severity};
+use crate::resource::mesh::Mesh;
+use crate::resource::traffic_trace::TrafficTrace;
+use crate::resource::{Fidelity, closest};
+use crate::select::backend_name;
+
+/// An error where the documentation is followed; Kuma itself logs it and traces nothing.
+pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
+    let severity = match subject.fidelity {
+        Fidelity::Documented => Severity::Error,
+        Fidelity::Exact => Severity::Warning,
+    };
+    for policy in &subject.resources.traffic_traces {
+        let mesh = subject.resources.meshes.get(policy.header.mesh());
+        let found = backend_name(policy, mesh).and_then(|name| mesh?.backend(name));
+        if found.is_none() {
+            let at = policy
+                .backend
+                .as_ref()
+                .map_or(&policy.header.at, |name| &name.origin.at);
+            let (message, help) = explain(policy, mesh);
+            let diagnostic = Diagnostic::new(severity, Code::BackendNotFound, Place::In(at.clone()), message);
+            diagnostics.push(about(&policy.header, diagnostic.path("conf.backend").help(help)));
+        }
+    }
+}
+
+fn explain(policy: &TrafficTrace, mesh: Option<&Mesh>) -> (String, String) {
+    let (name, mesh_name) = (policy.header.name(), policy.header.mesh());
+    let backends: Vec<&str> = mesh
+        .iter()
+        .flat_map(|mesh| &mesh.backends)
+        .map(|backend| backend.name.value.as_str())
+        .collect();
+    let listed = match backends.as_slice() {
+        [] => "no tracing backend".to_owned(),
+        names => names
+            .iter()
+            .map(|name| format!("`{name}`"))
+            .collect::<Vec<_>>()
+            .join(", "),
+    };
+    match &policy.backend {
+        Some(wanted) => {
+            let message = format!(
+                "`{name}` names backend `{}`; mesh {mesh_name} has {listed}",
+                wanted.value
+            );
+            let help = match closest(&wanted.value, backends) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => format!("add it to `tracing.backends` of the Mesh `{mesh_name}`"),
+            };
+            (message, help)
+        }
+        None => {
+            let message =
+                format!("`{name}` names no backend and mesh {mesh_name} has no `defaultBackend`, so nothing is traced");
+            let help = match backends.first() {
+                Some(first) => {
+                    format!("write `conf: {{backend: {first}}}`, or `tracing.defaultBackend: {first}` in the Mesh")
+                }
+                None => format!("add a backend to `tracing.backends` of the Mesh `{mesh_name}`"),
+            };
+            (message, help)
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Questions about a whole compilation, one file per finding.
+//!
+//! What one document shows by itself is found where it is decoded; here is what takes several resources, or
+//! what was made of them.
+
+mod ambiguous_policies;
+mod backend_not_found;
+mod no_http_listener;
+mod sampling_zero;
+mod selects_nothing;
+
+use crate::diag::{Diagnostic, Diagnostics};
+use crate::resource::{Fidelity, Header, Resources};
+use crate::select::Selection;
+
+/// Everything there is to ask about.
+pub(crate) struct Subject<'a> {
+    resources: &'a Resources,
+    selection: &'a Selection<'a>,
+    fidelity: Fidelity,
+}
+
+/// Asks all questions.
+pub fn run(resources: &Resources, selection: &Selection, fidelity: Fidelity, diagnostics: &mut Diagnostics) {
+    let subject = Subject {
+        resources,
+        selection,
+        fidelity,
+    };
+    for question in [
+        ambiguous_policies::ask,
+        backend_not_found::ask,
+        no_http_listener::ask,
+        sampling_zero::ask,
+        selects_nothing::ask,
+    ] {
+        question(&subject, diagnostics);
+    }
+}
+
+/// The finding, said of the resource with that header.
+fn about(header: &Header, diagnostic: Diagnostic) -> Diagnostic {
+    diagnostic.resource(header.document, (*header.id).clone())
+}

@@ -1,0 +1,84 @@
+//! `selects-nothing`: a policy that matches no dataplane.
+
+use super::{Subject, about};
+use crate::diag::{Code, Diagnostic, Diagnostics};
+use crate::resource::tags::Selector;
+use crate::resource::traffic_trace::TrafficTrace;
+
+/// One finding per policy, with the nearest miss.
+pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
+    for policy in &subject.resources.traffic_traces {
+        let of_mesh = || {
+            subject
+                .resources
+                .dataplanes
+                .iter()
+                .filter(|dataplane| dataplane.header.mesh() == policy.header.mesh())
+        };
+        let mut tag_sets = of_mesh().flat_map(|dataplane| dataplane.tag_sets());
+        if tag_sets.any(|tags| policy.selectors.iter().any(|selector| selector.matches(tags))) {
+            continue;
+        }
+        let at = policy
+            .selectors
+            .first()
+            .and_then(|selector| selector.tags.values().next())
+            .map_or(&policy.header.at, |tag| &tag.origin.at);
+        let message = format!(
+            "`{}` selects no dataplane of mesh {}",
+            policy.header.name(),
+            policy.header.mesh()
+        );
+        let diagnostic = Diagnostic::warning(Code::SelectsNothing, at, message).path("selectors");
+        let diagnostic = match nearest(policy, subject) {
+            Some(help) => diagnostic.help(help),
+            None if of_mesh().next().is_none() => {
+                diagnostic.help(format!("there is no Dataplane in mesh {}", policy.header.mesh()))
+            }
+            None => diagnostic,
+        };
+        diagnostics.push(about(&policy.header, diagnostic));
+    }
+}
+
+/// What keeps the selector and the dataplane apart that have most tags in common.
+fn nearest(policy: &TrafficTrace, subject: &Subject) -> Option<String> {
+    let mut best: Option<(usize, String)> = None;
+    for dataplane in subject
+        .resources
+        .dataplanes
+        .iter()
+        .filter(|dataplane| dataplane.header.mesh() == policy.header.mesh())
+    {
+        for tags in dataplane.tag_sets() {
+            for selector in &policy.selectors {
+                let Some((tag, wanted, found)) = selector.mismatch(tags) else {
+                    continue;
+                };
+                let common = common(selector, tags);
+                if best.as_ref().is_none_or(|(most, _)| common > *most) {
+                    let found = found.map_or_else(|| "is not there".to_owned(), |found| format!("is `{found}`"));
+                    best = Some((
+                        common,
+                        format!(
+                            "nearest is `{}`, whose `{tag}` {found}; wanted is `{wanted}`",
+                            dataplane.header.name()
+                        ),
+                    ));
+                }
+            }
+        }
+    }
+    best.map(|(_, help)| help)
+}
+
+fn common(selector: &Selector, tags: &crate::resource::tags::Tags) -> usize {
+    selector
+        .tags
+        .iter()
+        .filter(|(tag, wanted)| {
+            tags.get(*tag)
+                .is_some_and(|found| wanted.value == "*" || wanted.value == *found)
+        })
+        .count()
+}

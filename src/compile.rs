@@ -1,0 +1,121 @@
+//! The pure pipeline as one function.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::check;
+use crate::diag::{Code, Diagnostic, Diagnostics, Holds, Place, Severity};
+use crate::envoy::artifact::Fragments;
+use crate::envoy::{self, Dialect, Surroundings};
+use crate::ir::{self, Proxy};
+use crate::resource::protocol::Protocol;
+use crate::resource::{self, Kuma};
+use crate::select;
+use crate::source::Snapshot;
+use crate::yaml::Limits;
+
+/// How to compile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Whose behaviour is followed.
+    pub kuma: Kuma,
+    /// Protocols of services that have no dataplane among the resources.
+    pub services: BTreeMap<String, Protocol>,
+    /// What of the surroundings reaches the files.
+    pub around: Surroundings,
+    /// How much is read.
+    pub limits: Limits,
+}
+
+/// What comes of a snapshot.
+#[derive(Debug, Clone, Default)]
+pub struct Compiled {
+    /// Effective tracing of every dataplane.
+    pub proxies: Vec<Proxy>,
+    /// The files of every proxy that can have them.
+    pub fragments: Fragments,
+    /// What is wrong with the policies, sorted.
+    pub diagnostics: Vec<Diagnostic>,
+    /// What keeps a dataplane from being a proxy of the wanted shape, sorted.
+    pub refusals: Vec<Diagnostic>,
+    /// How many resources were seen.
+    pub resources: usize,
+    /// Every mesh that a resource belongs to.
+    pub meshes: BTreeSet<String>,
+}
+
+/// Compiles what people wrote into what Envoy reads.
+///
+/// Total: a resource that cannot be understood is left out and explained in `diagnostics`. The same snapshot
+/// always gives the same bytes, whatever the order of its files.
+#[must_use]
+pub fn compile(snapshot: &Snapshot, options: &Options) -> Compiled {
+    let mut diagnostics = Diagnostics::default();
+    let resources = resource::parse(snapshot, &options.kuma, &options.limits, &mut diagnostics);
+    let selection = select::select(&resources, &options.kuma, &options.services, &mut diagnostics);
+    let proxies = ir::lower(&selection, options.kuma.fidelity);
+    check::run(&resources, &selection, options.kuma.fidelity, &mut diagnostics);
+    if resources.seen == 0 {
+        diagnostics.push(no_resources(snapshot));
+    }
+    let mut refusals = Diagnostics::default();
+    let fragments = envoy::render(&proxies, options.dialect(), &options.around, &mut refusals);
+    let meshes = resources
+        .meshes
+        .keys()
+        .cloned()
+        .chain(proxies.iter().map(|proxy| proxy.mesh.clone()));
+    Compiled {
+        meshes: meshes.collect(),
+        resources: resources.seen,
+        proxies,
+        fragments,
+        diagnostics: diagnostics.into_sorted(),
+        refusals: refusals.into_sorted(),
+    }
+}
+
+impl Options {
+    /// Whose behaviour the messages follow.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        Dialect {
+            version: self.kuma.version,
+            fidelity: self.kuma.fidelity,
+        }
+    }
+}
+
+/// The smallest files that would do something.
+const SMALLEST: &str = "the smallest policies that work are three documents:
+
+type: Mesh
+name: default
+tracing:
+  defaultBackend: zipkin
+  backends:
+  - {name: zipkin, type: zipkin, conf: {url: \"http://127.0.0.1:9411/api/v2/spans\"}}
+---
+type: TrafficTrace
+mesh: default
+name: trace-all
+selectors:
+- match: {kuma.io/service: \"*\"}
+---
+type: Dataplane
+mesh: default
+name: web-01
+networking:
+  address: 127.0.0.1
+  inbound:
+  - {port: 8080, servicePort: 18080, tags: {kuma.io/service: web, kuma.io/protocol: http}}";
+
+fn no_resources(snapshot: &Snapshot) -> Diagnostic {
+    let message = match snapshot.files.len() {
+        0 => "no .yaml, .yml or .json file here".to_owned(),
+        n => format!("no Kuma resource in the {n} files here"),
+    };
+    let place = Place::File(String::new());
+    Diagnostic::new(Severity::Error, Code::NoResources, place, message)
+        .holds(Holds::All)
+        .help(SMALLEST)
+}

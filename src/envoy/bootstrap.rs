@@ -1,0 +1,46 @@
+//! `bootstrap.yaml`: starts a proxy that reads the rest from `xds/`.
+
+use serde_json::{Map, Value, json};
+
+use super::Surroundings;
+use super::artifact::{Artifact, ProxyKey};
+use crate::diag::{Code, Diagnostic};
+use crate::ir::Proxy;
+use crate::yaml::write;
+
+/// File name of the admin socket in the directory of a proxy.
+const ADMIN_SOCKET: &str = "admin.sock";
+
+/// Longest path of a socket file that Linux takes, in bytes.
+const SOCKET_PATH_LIMIT: usize = 107;
+
+pub(super) fn render(proxy: &Proxy, key: &ProxyKey, around: &Surroundings, findings: &mut Vec<Diagnostic>) -> String {
+    let directory = format!("{}/{}", around.out.trim_end_matches('/'), key.directory());
+    let mut bootstrap = Map::new();
+    let mut set = |key: &str, value: Value| bootstrap.insert(key.to_owned(), value);
+    // Both are required as soon as anything is read from files.
+    set(
+        "node",
+        json!({"id": format!("{}.{}", proxy.mesh, proxy.name), "cluster": proxy.service}),
+    );
+    let socket = format!("{directory}/{ADMIN_SOCKET}");
+    if around.admin_pipe && socket.len() <= SOCKET_PATH_LIMIT {
+        set("admin", json!({"address": {"pipe": {"path": socket}}}));
+    } else if around.admin_pipe {
+        let message = format!(
+            "the admin socket of this proxy would lie at a path of {} bytes, more than {SOCKET_PATH_LIMIT}; it gets none",
+            socket.len()
+        );
+        let finding = Diagnostic::warning(Code::AdminPathTooLong, &proxy.at, message);
+        findings.push(finding.help("choose a shorter output directory (`--out`)"));
+    }
+    let source = |artifact: Artifact| {
+        json!({
+            "resource_api_version": "V3",
+            "path_config_source": {"path": format!("{directory}/{}", artifact.path())},
+        })
+    };
+    let sources = json!({"cds_config": source(Artifact::Cds), "lds_config": source(Artifact::Lds)});
+    set("dynamic_resources", sources);
+    write::write(&Value::Object(bootstrap))
+}

@@ -1,0 +1,200 @@
+//! Shape `sidecar`: a complete proxy from the dataplane alone.
+//!
+//! Inbound listeners lead to the local application, outbound listeners to the instances of a service. Names
+//! of listeners and clusters are Kuma's. No timeout cuts a stream, and nothing but tracing is configured.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use serde_json::{Value, json};
+
+use super::{Dialect, cluster, tracing};
+use crate::diag::{Code, Diagnostic};
+use crate::ir::{Direction, Endpoint, Listener, Proxy};
+
+/// The resources of one proxy.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resources {
+    /// Clusters, sorted by name.
+    pub clusters: Vec<Value>,
+    /// Listeners: inbounds, then outbounds.
+    pub listeners: Vec<Value>,
+}
+
+/// The name Kuma gives to a listener.
+#[must_use]
+pub fn listener_name(listener: &Listener) -> String {
+    let direction = match listener.direction {
+        Direction::Inbound => "inbound",
+        Direction::Outbound => "outbound",
+    };
+    if listener.address.contains(':') {
+        format!("{direction}:[{}]:{}", listener.address, listener.port)
+    } else {
+        format!("{direction}:{}:{}", listener.address, listener.port)
+    }
+}
+
+/// The resources of a proxy; `None`, with the reasons in `refusals`, when it cannot be one.
+pub(super) fn render(proxy: &Proxy, dialect: Dialect, refusals: &mut Vec<Diagnostic>) -> Option<Resources> {
+    check_addresses(proxy, refusals);
+    let mut clusters: BTreeMap<String, Value> = BTreeMap::new();
+    let mut listeners = Vec::new();
+    if let Some(collector) = cluster::collector(proxy, dialect) {
+        clusters.insert(name_of(&collector), collector);
+    }
+    for listener in &proxy.listeners {
+        let endpoints = match listener.direction {
+            Direction::Inbound => application(listener, refusals),
+            Direction::Outbound => listener.upstream.clone(),
+        };
+        let name = cluster_name(listener, &endpoints, proxy);
+        let upstream = cluster::upstream(&name, proxy.ipv6, &endpoints, listener.protocol.is_http2());
+        match clusters.get(&name) {
+            Some(other) if *other != upstream => refuse_name(listener, &name, refusals),
+            Some(_) => {}
+            None => {
+                clusters.insert(name.clone(), upstream);
+            }
+        }
+        listeners.push(render_listener(proxy, listener, &name, dialect));
+    }
+    let clusters = clusters.into_values().collect();
+    refusals.is_empty().then_some(Resources { clusters, listeners })
+}
+
+fn check_addresses(proxy: &Proxy, refusals: &mut Vec<Diagnostic>) {
+    if let Some(at) = &proxy.transparent {
+        let message = "the outbounds of a dataplane with transparent proxying lie on addresses that only a control plane hands out, so this proxy cannot be made from its Dataplane alone";
+        let refusal = Diagnostic::error(Code::TransparentProxyOutbounds, at, message);
+        refusals.push(
+            refusal
+                .help("remove `transparentProxying` and list the `outbound` entries")
+                .path("networking.transparentProxying"),
+        );
+    }
+    let mut taken = BTreeSet::new();
+    for listener in &proxy.listeners {
+        if listener.ip().is_none() {
+            let message = format!(
+                "a listener needs an IP address to bind, and `{}` is a name",
+                listener.address
+            );
+            let refusal = Diagnostic::error(Code::InvalidAddress, &listener.at, message);
+            refusals.push(refusal.help("give the inbound an `address` of its own: the IP address to listen on"));
+        }
+        if !taken.insert((&listener.address, listener.port)) {
+            let message = format!("another listener of this dataplane has {} too", listener_name(listener));
+            let refusal = Diagnostic::error(Code::ListenerConflict, &listener.at, message);
+            refusals.push(refusal.help("give one of them another `port` or `address`"));
+        }
+    }
+}
+
+/// Where the application listens. It cannot be where the proxy itself does.
+fn application(listener: &Listener, refusals: &mut Vec<Diagnostic>) -> Vec<Endpoint> {
+    let is_itself = |endpoint: &&Endpoint| endpoint.host == listener.address && endpoint.port == listener.port;
+    if !listener.upstream.iter().any(|endpoint| is_itself(&endpoint)) {
+        return listener.upstream.clone();
+    }
+    let local = Endpoint {
+        host: Ipv4Addr::LOCALHOST.to_string(),
+        port: listener.port,
+    };
+    if is_itself(&&local) {
+        let message = format!(
+            "the proxy listens on {}:{}, and its application would have to listen there too",
+            listener.address, listener.port
+        );
+        let refusal = Diagnostic::error(Code::ForwardsToItself, &listener.at, message);
+        refusals.push(refusal.help("say where the application listens: `servicePort: 18080`"));
+    }
+    vec![local]
+}
+
+/// Kuma's name for the cluster of a listener.
+///
+/// Kuma names local clusters by their port only. Where two inbounds lead to one port of different addresses,
+/// the address tells them apart.
+fn cluster_name(listener: &Listener, endpoints: &[Endpoint], proxy: &Proxy) -> String {
+    let (Direction::Inbound, Some(endpoint)) = (listener.direction, endpoints.first()) else {
+        return listener.service.clone();
+    };
+    let inbounds = proxy
+        .listeners
+        .iter()
+        .filter(|other| other.direction == Direction::Inbound);
+    let mut others = inbounds
+        .flat_map(|other| &other.upstream)
+        .filter(|other| other.port == endpoint.port);
+    if others.any(|other| !listener.upstream.contains(other)) {
+        format!("localhost:{}:{}", endpoint.host, endpoint.port)
+    } else {
+        format!("localhost:{}", endpoint.port)
+    }
+}
+
+fn refuse_name(listener: &Listener, name: &str, refusals: &mut Vec<Diagnostic>) {
+    let message = format!("two clusters of this proxy would be named `{name}`");
+    let refusal = Diagnostic::error(Code::ListenerConflict, &listener.at, message);
+    refusals.push(refusal.help("rename the service"));
+}
+
+fn name_of(cluster: &Value) -> String {
+    cluster["name"].as_str().unwrap_or_default().to_owned()
+}
+
+fn render_listener(proxy: &Proxy, listener: &Listener, cluster: &str, dialect: Dialect) -> Value {
+    let filter = if listener.protocol.is_http() {
+        http_filter(proxy, listener, cluster, dialect)
+    } else {
+        tcp_filter(cluster)
+    };
+    let direction = match listener.direction {
+        Direction::Inbound => "INBOUND",
+        Direction::Outbound => "OUTBOUND",
+    };
+    json!({
+        "@type": "type.googleapis.com/envoy.config.listener.v3.Listener",
+        "name": listener_name(listener),
+        "address": cluster::socket_address(&listener.address, listener.port),
+        "filter_chains": [{"filters": [filter]}],
+        "traffic_direction": direction,
+    })
+}
+
+fn http_filter(proxy: &Proxy, listener: &Listener, cluster: &str, dialect: Dialect) -> Value {
+    let mut manager = json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": cluster::stat_name(cluster),
+        "route_config": {
+            "name": listener_name(listener),
+            "virtual_hosts": [{
+                "name": listener.service,
+                "domains": ["*"],
+                "routes": [{"match": {"prefix": "/"}, "route": {"cluster": cluster, "timeout": "0s"}}],
+            }],
+        },
+        "http_filters": [{
+            "name": "envoy.filters.http.router",
+            "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
+        }],
+        "stream_idle_timeout": "0s",
+    });
+    if let Some(block) = tracing::block(proxy, listener, dialect) {
+        manager["tracing"] = block;
+    }
+    json!({"name": "envoy.filters.network.http_connection_manager", "typed_config": manager})
+}
+
+fn tcp_filter(cluster: &str) -> Value {
+    json!({
+        "name": "envoy.filters.network.tcp_proxy",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+            "stat_prefix": cluster::stat_name(cluster),
+            "cluster": cluster,
+            "idle_timeout": "0s",
+        },
+    })
+}

@@ -1,0 +1,30 @@
+//! `envoy.tracers.zipkin`.
+
+use serde_json::{Map, Value, json};
+
+use crate::ir::{Collector, Zipkin, ZipkinEncoding};
+
+/// The provider that sends to `cluster`.
+///
+/// There is no field for the service: Zipkin files spans under the `node.cluster` of the proxy.
+pub(super) fn provider(conf: &Zipkin, collector: &Collector, cluster: &str) -> Value {
+    let mut config = Map::new();
+    let mut set = |key: &str, value: Value| config.insert(key.to_owned(), value);
+    set("@type", json!("type.googleapis.com/envoy.config.trace.v3.ZipkinConfig"));
+    set("collector_cluster", json!(cluster));
+    set("collector_endpoint", json!(conf.path));
+    if conf.trace_id_128bit {
+        set("trace_id_128bit", json!(true));
+    }
+    if let Some(shared) = conf.shared_span_context {
+        set("shared_span_context", json!(shared));
+    }
+    let version = match conf.encoding {
+        ZipkinEncoding::Json => "HTTP_JSON",
+        ZipkinEncoding::Proto => "HTTP_PROTO",
+    };
+    set("collector_endpoint_version", json!(version));
+    // Without it the `Host` of the requests would be the name of the cluster.
+    set("collector_hostname", json!(collector.authority));
+    json!({"name": "envoy.tracers.zipkin", "typed_config": config})
+}

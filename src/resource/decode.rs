@@ -1,0 +1,425 @@
+//! Reading fields out of a document: what is there, what is wrong with it, and where it came from.
+//!
+//! Every decoder of this stage works through [`Decoder`] and [`Object`], so that types are checked, unknown
+//! fields are noticed and all mistakes of a document are collected, in one way for all kinds.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::diag::{Code, Diagnostic, Diagnostics, ResourceId};
+use crate::source::Location;
+use crate::yaml::scalar::{Plain, versions_differ};
+use crate::yaml::{Entry, Map, Node, Scalar, Value};
+
+/// Where a value came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The resource that holds it.
+    pub resource: Arc<ResourceId>,
+    /// The path of the field inside that resource.
+    pub path: String,
+    /// The text it was read from.
+    pub at: Location,
+}
+
+/// A value that knows where it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Located<T> {
+    /// The value.
+    pub value: T,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+impl<T> Located<T> {
+    /// Another value from the same place.
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Located<U> {
+        Located {
+            value: f(self.value),
+            origin: self.origin,
+        }
+    }
+}
+
+/// Text values by text keys, such as tags and labels.
+pub type TextMap = BTreeMap<String, Located<String>>;
+
+/// Collects what is wrong with one document.
+pub(super) struct Decoder<'d> {
+    pub(super) resource: Arc<ResourceId>,
+    pub(super) document: usize,
+    diagnostics: &'d mut Diagnostics,
+    failed: bool,
+}
+
+impl<'d> Decoder<'d> {
+    pub(super) fn new(resource: ResourceId, document: usize, diagnostics: &'d mut Diagnostics) -> Self {
+        Self {
+            resource: Arc::new(resource),
+            document,
+            diagnostics,
+            failed: false,
+        }
+    }
+
+    /// Whether an error was found so far.
+    pub(super) fn failed(&self) -> bool {
+        self.failed
+    }
+
+    /// Adds a finding about this document.
+    pub(super) fn report(&mut self, diagnostic: Diagnostic) {
+        let diagnostic = diagnostic.resource(self.document, (*self.resource).clone());
+        self.failed |= diagnostic.severity == crate::diag::Severity::Error;
+        self.diagnostics.push(diagnostic);
+    }
+
+    pub(super) fn error(&mut self, code: Code, at: &Location, path: &str, message: impl Into<String>) {
+        self.report(Diagnostic::error(code, at, message).path(path));
+    }
+
+    pub(super) fn error_help(
+        &mut self,
+        code: Code,
+        at: &Location,
+        path: &str,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.report(Diagnostic::error(code, at, message).path(path).help(help));
+    }
+
+    pub(super) fn located<T>(&self, value: T, path: impl Into<String>, at: &Location) -> Located<T> {
+        let origin = Origin {
+            resource: Arc::clone(&self.resource),
+            path: path.into(),
+            at: at.clone(),
+        };
+        Located { value, origin }
+    }
+}
+
+/// A mapping whose fields are known.
+///
+/// `null` counts as absent, as in Kuma.
+pub(super) struct Object<'a> {
+    map: &'a Map,
+    /// The whole mapping.
+    pub(super) at: &'a Location,
+    /// Its path; empty for the document.
+    pub(super) path: String,
+}
+
+impl<'a> Object<'a> {
+    /// The mapping at `node`; fields other than those of `known` are reported.
+    ///
+    /// `None`, with an error, when it is something else.
+    pub(super) fn new(decoder: &mut Decoder, node: &'a Node, path: impl Into<String>, known: &[&str]) -> Option<Self> {
+        let path = path.into();
+        let Value::Map(map) = &node.value else {
+            wrong_type(decoder, node, &path, "a mapping");
+            return None;
+        };
+        let object = Self {
+            map,
+            at: &node.at,
+            path,
+        };
+        object.report_unknown(decoder, known);
+        Some(object)
+    }
+
+    /// The fields of a mapping whose unknown fields somebody else reports.
+    ///
+    /// # Panics
+    /// When `node` is no mapping, which the caller has made sure of.
+    pub(super) fn without_check(node: &'a Node) -> Self {
+        let Value::Map(map) = &node.value else {
+            panic!("only for mappings")
+        };
+        Self {
+            map,
+            at: &node.at,
+            path: String::new(),
+        }
+    }
+
+    fn report_unknown(&self, decoder: &mut Decoder, known: &[&str]) {
+        for entry in &self.map.entries {
+            let key = entry.key.text.as_str();
+            if known.contains(&key) {
+                continue;
+            }
+            let message = format!("Kuma has no field `{key}` here and ignores it");
+            let diagnostic = Diagnostic::warning(Code::UnknownField, &entry.key_at, message).path(self.path_of(key));
+            decoder.report(match closest(key, known.iter().copied()) {
+                Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
+                None => diagnostic.help(format!("it has: {}", known.join(", "))),
+            });
+        }
+    }
+
+    /// The path of a field.
+    pub(super) fn path_of(&self, key: &str) -> String {
+        if self.path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.path)
+        }
+    }
+
+    /// The field of that name, unless it is null.
+    pub(super) fn get(&self, key: &str) -> Option<&'a Entry> {
+        self.map.get(key).filter(|entry| !is_null(&entry.value))
+    }
+
+    /// The text of a field.
+    pub(super) fn text(&self, decoder: &mut Decoder, key: &str) -> Option<Located<String>> {
+        let entry = self.get(key)?;
+        let path = self.path_of(key);
+        let text = text_of(decoder, &entry.value, &path)?;
+        Some(decoder.located(text, path, &entry.value.at))
+    }
+
+    /// A number, which may stand in quotes.
+    pub(super) fn number(&self, decoder: &mut Decoder, key: &str) -> Option<Located<f64>> {
+        let entry = self.get(key)?;
+        let path = self.path_of(key);
+        let value = match scalar_of(&entry.value) {
+            Some(scalar) => match scalar.plain_value() {
+                Plain::Int(n) => Some(n as f64),
+                Plain::Float(n) if n.is_finite() => Some(n),
+                Plain::String => json_number(&scalar.text),
+                _ => None,
+            },
+            None => None,
+        };
+        let Some(value) = value else {
+            wrong_type(decoder, &entry.value, &path, "a number");
+            return None;
+        };
+        warn_if_ambiguous(decoder, &entry.value, &path);
+        Some(decoder.located(value, path, &entry.value.at))
+    }
+
+    /// A whole number of 32 bits without sign, which may stand in quotes.
+    pub(super) fn whole(&self, decoder: &mut Decoder, key: &str) -> Option<Located<u32>> {
+        let entry = self.get(key)?;
+        let path = self.path_of(key);
+        let value = match scalar_of(&entry.value) {
+            Some(scalar) => match scalar.plain_value() {
+                Plain::Int(n) => u32::try_from(n).ok(),
+                Plain::String if !scalar.plain && is_canonical(scalar.text.trim()) => scalar.text.trim().parse().ok(),
+                _ => None,
+            },
+            None => None,
+        };
+        let Some(value) = value else {
+            wrong_type(decoder, &entry.value, &path, "a whole number");
+            return None;
+        };
+        warn_if_ambiguous(decoder, &entry.value, &path);
+        Some(decoder.located(value, path, &entry.value.at))
+    }
+
+    /// A truth value.
+    pub(super) fn boolean(&self, decoder: &mut Decoder, key: &str) -> Option<Located<bool>> {
+        let entry = self.get(key)?;
+        let path = self.path_of(key);
+        let value = scalar_of(&entry.value).map(Scalar::plain_value);
+        let Some(Plain::Bool(value)) = value else {
+            wrong_type(decoder, &entry.value, &path, "`true` or `false`");
+            return None;
+        };
+        warn_if_ambiguous(decoder, &entry.value, &path);
+        Some(decoder.located(value, path, &entry.value.at))
+    }
+
+    /// The mapping in a field.
+    pub(super) fn object(&self, decoder: &mut Decoder, key: &str, known: &[&str]) -> Option<Self> {
+        let entry = self.get(key)?;
+        Object::new(decoder, &entry.value, self.path_of(key), known)
+    }
+
+    /// The items of the list in a field, each with its path; empty when it is absent.
+    pub(super) fn list(&self, decoder: &mut Decoder, key: &str) -> Vec<(String, &'a Node)> {
+        let Some(entry) = self.get(key) else { return Vec::new() };
+        let path = self.path_of(key);
+        let Value::List(items) = &entry.value.value else {
+            wrong_type(decoder, &entry.value, &path, "a list");
+            return Vec::new();
+        };
+        let indexed = items.iter().enumerate();
+        indexed.map(|(i, node)| (format!("{path}[{i}]"), node)).collect()
+    }
+
+    /// The text values of the mapping in a field; `None` when it is absent. Null values are empty texts.
+    pub(super) fn texts(&self, decoder: &mut Decoder, key: &str) -> Option<TextMap> {
+        let entry = self.get(key)?;
+        let path = self.path_of(key);
+        let Value::Map(map) = &entry.value.value else {
+            wrong_type(decoder, &entry.value, &path, "a mapping");
+            return None;
+        };
+        let mut texts = TextMap::new();
+        for Entry { key, key_at, value } in &map.entries {
+            let path = key_path(&path, &key.text);
+            let plain = key.plain_value();
+            if !matches!(plain, Plain::String) && !is_canonical(&key.text) {
+                let message = format!(
+                    "the key `{}` is {} to YAML 1.1, which Kuma reads",
+                    key.text,
+                    plain.noun()
+                );
+                decoder.error_help(
+                    Code::WrongType,
+                    key_at,
+                    &path,
+                    message,
+                    format!("quote it: \"{}\"", key.text),
+                );
+                continue;
+            }
+            let text = if is_null(value) {
+                Some(String::new())
+            } else {
+                text_of(decoder, value, &path)
+            };
+            if let Some(text) = text {
+                texts.insert(key.text.clone(), decoder.located(text, path, &value.at));
+            }
+        }
+        Some(texts)
+    }
+}
+
+/// `path["key"]`, as Kuma writes the entry of a map.
+pub(super) fn key_path(path: &str, key: &str) -> String {
+    format!("{path}[{key:?}]")
+}
+
+/// The word of `candidates` that a person may have meant by `word`.
+pub(crate) fn closest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    let folded = word.to_lowercase();
+    let near = |candidate: &&'c str| strsim::damerau_levenshtein(&folded, &candidate.to_lowercase());
+    let best = candidates.into_iter().min_by_key(near)?;
+    (near(&best) <= 1 + word.chars().count() / 4).then_some(best)
+}
+
+fn scalar_of(node: &Node) -> Option<&Scalar> {
+    match &node.value {
+        Value::Scalar(scalar) => Some(scalar),
+        Value::List(_) | Value::Map(_) => None,
+    }
+}
+
+fn is_null(node: &Node) -> bool {
+    scalar_of(node).is_some_and(|scalar| scalar.plain_value() == Plain::Null)
+}
+
+fn text_of(decoder: &mut Decoder, node: &Node, path: &str) -> Option<String> {
+    let Some(scalar) = scalar_of(node) else {
+        wrong_type(decoder, node, path, "text");
+        return None;
+    };
+    match scalar.plain_value() {
+        Plain::String => Some(scalar.text.clone()),
+        Plain::Null => Some(String::new()),
+        plain @ (Plain::Bool(_) | Plain::Int(_) | Plain::Float(_)) => {
+            let message = format!(
+                "`{path}` must be text, and `{}` is {} to YAML 1.1, which Kuma reads",
+                scalar.text,
+                plain.noun()
+            );
+            decoder.error_help(
+                Code::WrongType,
+                &node.at,
+                path,
+                message,
+                format!("quote it: \"{}\"", scalar.text),
+            );
+            None
+        }
+    }
+}
+
+fn wrong_type(decoder: &mut Decoder, node: &Node, path: &str, wanted: &str) {
+    let found = match &node.value {
+        Value::Scalar(scalar) if scalar.text.chars().count() <= 40 && !scalar.text.contains('\n') => {
+            format!("`{}`", scalar.text)
+        }
+        Value::Scalar(_) => "a long text".to_owned(),
+        Value::List(_) => "a list".to_owned(),
+        Value::Map(_) => "a mapping".to_owned(),
+    };
+    let what = if path.is_empty() {
+        "the document".to_owned()
+    } else {
+        format!("`{path}`")
+    };
+    decoder.error(
+        Code::WrongType,
+        &node.at,
+        path,
+        format!("{what} must be {wanted}, not {found}"),
+    );
+}
+
+fn warn_if_ambiguous(decoder: &mut Decoder, node: &Node, path: &str) {
+    let Some(scalar) = scalar_of(node).filter(|s| s.plain && versions_differ(&s.text)) else {
+        return;
+    };
+    let (text, value) = (&scalar.text, scalar.plain_value());
+    let read = match value {
+        Plain::Bool(value) => value.to_string(),
+        Plain::Int(value) => value.to_string(),
+        Plain::Float(value) => value.to_string(),
+        Plain::Null | Plain::String => return,
+    };
+    let message =
+        format!("`{text}` is {read} to Kuma, which reads YAML 1.1, and something else to readers of YAML 1.2");
+    decoder.report(
+        Diagnostic::warning(Code::AmbiguousScalar, &node.at, message)
+            .path(path)
+            .help(format!("write {read}")),
+    );
+}
+
+/// A number as JSON writes it, with blanks around; or one of the names that proto-JSON takes.
+fn json_number(text: &str) -> Option<f64> {
+    let text = text.trim();
+    match text {
+        "NaN" => return Some(f64::NAN),
+        "Infinity" => return Some(f64::INFINITY),
+        "-Infinity" => return Some(f64::NEG_INFINITY),
+        _ => {}
+    }
+    serde_json::from_str::<serde_json::Number>(text).ok()?.as_f64()
+}
+
+/// Whether the text is a whole number as everyone writes it: no sign, no leading zero.
+fn is_canonical(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_words_are_found_and_far_ones_are_not() {
+        let known = ["defaultBackend", "backends"];
+        assert_eq!(closest("defaultBackends", known), Some("defaultBackend"));
+        assert_eq!(closest("Backends", known), Some("backends"));
+        assert_eq!(closest("sampling", known), None);
+    }
+
+    #[test]
+    fn quoted_numbers_are_read_as_json() {
+        assert_eq!(json_number("80"), Some(80.0));
+        assert_eq!(json_number(" 8e1 "), Some(80.0));
+        assert_eq!(json_number("01"), None);
+        assert_eq!(json_number("80%"), None);
+        assert_eq!(json_number(""), None);
+    }
+}

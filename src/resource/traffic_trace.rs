@@ -1,0 +1,30 @@
+//! `TrafficTrace`: which dataplanes are traced, and where to.
+
+use super::decode::{Decoder, Located, Object};
+use super::tags::{self, Selector, Service};
+use super::{HEADER, Header};
+use crate::yaml::Node;
+
+/// A policy that turns tracing on for the dataplanes it selects.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrafficTrace {
+    /// What every resource has.
+    pub header: Header,
+    /// `selectors`: one that matches is enough.
+    pub selectors: Vec<Selector>,
+    /// `conf.backend`; absent means the default backend of the mesh.
+    pub backend: Option<Located<String>>,
+}
+
+pub(super) fn decode(decoder: &mut Decoder, header: Header, document: &Node) -> Option<TrafficTrace> {
+    let known: Vec<&str> = HEADER.iter().chain(&["mesh", "selectors", "conf"]).copied().collect();
+    let root = Object::new(decoder, document, "", &known)?;
+    let selectors = tags::selectors(decoder, &root, "selectors", Service::Optional);
+    let conf = root.object(decoder, "conf", &["backend"]);
+    let backend = conf.and_then(|conf| conf.text(decoder, "backend"));
+    Some(TrafficTrace {
+        header,
+        selectors,
+        backend: backend.filter(|name| !name.value.is_empty()),
+    })
+}

@@ -1,0 +1,261 @@
+//! The URL of a Zipkin collector, read as Kuma reads it.
+//!
+//! Kuma parses with Go's `net/url.ParseRequestURI`, which is neither RFC 3986 nor the WHATWG rules: a `#` is
+//! part of the path, a default port that is written out counts, the host keeps its case. See section 1.1 of
+//! Kuma's behaviour in `ARCHITECTURE.md`.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+/// A collector URL that Envoy can use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CollectorUrl {
+    /// Whether the scheme is `https`; every other scheme means no TLS.
+    pub tls: bool,
+    /// Host name or IP address, without brackets.
+    pub host: String,
+    /// Port, 1 to 65535.
+    pub port: u16,
+    /// Host and port as they stand in the URL, with brackets: what goes into the `Host` header.
+    pub authority: String,
+    /// The path with its escapes undone; never empty. The query is dropped, as in Kuma.
+    pub path: String,
+}
+
+/// Why a URL cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UrlError {
+    /// Kuma refuses it as no URL.
+    #[error("is not a URL with a scheme and a host")]
+    Invalid,
+    /// Kuma wants the port written out.
+    #[error("names no port, and Kuma wants it written out")]
+    NoPort,
+    /// Kuma takes it and Envoy does not.
+    #[error("has port {0}, outside 1..=65535")]
+    PortOutOfRange(String),
+    /// Kuma takes it and Envoy does not.
+    #[error("names no host")]
+    NoHost,
+    /// Kuma takes it and Envoy does not.
+    #[error("has no path, and Envoy needs one to send spans to")]
+    NoPath,
+    /// Kuma takes it and Envoy does not.
+    #[error("has a path whose escapes are not UTF-8")]
+    PathNotText,
+}
+
+/// Reads a URL.
+///
+/// # Errors
+/// The first reason why Kuma or Envoy would refuse it.
+pub fn parse(text: &str) -> Result<CollectorUrl, UrlError> {
+    if text.is_empty() || text.bytes().any(|b| b < b' ' || b == 0x7f) {
+        return Err(UrlError::Invalid);
+    }
+    let (scheme, rest) = split_scheme(text)?;
+    let rest = rest.split_once('?').map_or(rest, |(before, _query)| before);
+    let Some(rest) = rest.strip_prefix('/') else {
+        // With a scheme this is what Go calls opaque: no host and no port.
+        return Err(if scheme.is_some() {
+            UrlError::NoPort
+        } else {
+            UrlError::Invalid
+        });
+    };
+    let (Some(scheme), Some(rest)) = (scheme, rest.strip_prefix('/')) else {
+        return unescape(rest).map_or(Err(UrlError::Invalid), |_| Err(UrlError::NoPort));
+    };
+    let (authority, path) = rest.find('/').map_or((rest, ""), |i| rest.split_at(i));
+    let authority = match authority.rsplit_once('@') {
+        Some((user, authority)) if is_user_info(user) => authority,
+        Some(_) => return Err(UrlError::Invalid),
+        None => authority,
+    };
+    let (host, port) = split_port(authority)?;
+    let path = unescape(path).ok_or(UrlError::Invalid)?;
+    let path = String::from_utf8(path).map_err(|_| UrlError::PathNotText)?;
+    let port = match port {
+        None | Some("") => return Err(UrlError::NoPort),
+        Some(port) => match port.parse::<u16>() {
+            Ok(number @ 1..) => number,
+            _ => return Err(UrlError::PortOutOfRange(port.to_owned())),
+        },
+    };
+    let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    if bare.is_empty() {
+        return Err(UrlError::NoHost);
+    }
+    if path.is_empty() {
+        return Err(UrlError::NoPath);
+    }
+    let authority = match authority.rfind(':') {
+        Some(i) => format!("{host}{}", &authority[i..]),
+        None => host,
+    };
+    Ok(CollectorUrl {
+        tls: scheme.eq_ignore_ascii_case("https"),
+        host: bare,
+        port,
+        authority,
+        path,
+    })
+}
+
+fn split_scheme(text: &str) -> Result<(Option<&str>, &str), UrlError> {
+    let of_scheme = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+    match text.find(|c| !of_scheme(c)) {
+        Some(0) if text.starts_with(':') => Err(UrlError::Invalid),
+        Some(i) if text[i..].starts_with(':') && text.starts_with(|c: char| c.is_ascii_alphabetic()) => {
+            Ok((Some(&text[..i]), &text[i + 1..]))
+        }
+        _ => Ok((None, text)),
+    }
+}
+
+fn is_user_info(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-._:~!$&'()*+,;=%@".contains(c);
+    text.chars().all(allowed) && unescape(text).is_some()
+}
+
+/// The host, with brackets and escapes undone, and the digits after its colon.
+fn split_port(authority: &str) -> Result<(String, Option<&str>), UrlError> {
+    let digits = |port: &str| port.bytes().all(|b| b.is_ascii_digit());
+    if let Some(rest) = authority.strip_prefix('[') {
+        let (inside, after) = rest.rsplit_once(']').ok_or(UrlError::Invalid)?;
+        let port = match after.strip_prefix(':') {
+            Some(port) if digits(port) => Some(port),
+            None if after.is_empty() => None,
+            _ => return Err(UrlError::Invalid),
+        };
+        let (address, zone) = match inside.split_once("%25") {
+            Some((address, zone)) if !zone.is_empty() => (address, Some(zone)),
+            Some(_) => return Err(UrlError::Invalid),
+            None => (inside, None),
+        };
+        address.parse::<Ipv6Addr>().map_err(|_| UrlError::Invalid)?;
+        let zone = match zone {
+            Some(zone) => {
+                let zone = unescape(zone).and_then(|bytes| String::from_utf8(bytes).ok());
+                format!("%{}", zone.ok_or(UrlError::Invalid)?)
+            }
+            None => String::new(),
+        };
+        return Ok((format!("[{address}{zone}]"), port));
+    }
+    let (host, port) = match authority.split_once(':') {
+        Some((host, port)) if digits(port) => (host, Some(port)),
+        Some(_) => return Err(UrlError::Invalid),
+        None => (authority, None),
+    };
+    let allowed = |c: char| !c.is_ascii() || c.is_ascii_alphanumeric() || "!$&'()*+,;=<>\"-_.~%".contains(c);
+    if !host.chars().all(allowed) {
+        return Err(UrlError::Invalid);
+    }
+    // An escape of an ASCII character is not allowed in a host.
+    let escapes_ascii = host
+        .match_indices('%')
+        .any(|(i, _)| host[i + 1..].starts_with(|c: char| ('0'..='7').contains(&c)));
+    let host = unescape(host)
+        .filter(|_| !escapes_ascii)
+        .and_then(|bytes| String::from_utf8(bytes).ok());
+    Ok((host.ok_or(UrlError::Invalid)?, port))
+}
+
+/// The bytes with `%xx` undone; `None` for a `%` that starts no escape.
+fn unescape(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        if first == b'%' {
+            let hex = std::str::from_utf8(after.get(..2)?).ok()?;
+            let is_hex = hex.bytes().all(|b| b.is_ascii_hexdigit());
+            bytes.push(u8::from_str_radix(hex, 16).ok().filter(|_| is_hex)?);
+            rest = &after[2..];
+        } else {
+            bytes.push(first);
+            rest = after;
+        }
+    }
+    Some(bytes)
+}
+
+/// Whether a host is an IP address and not a name.
+#[must_use]
+pub fn is_ip(host: &str) -> bool {
+    host.parse::<IpAddr>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: Result<(bool, &str, u16, &str, &str), UrlError>) {
+        let found = parse(text);
+        let found = found
+            .as_ref()
+            .map(|u| (u.tls, u.host.as_str(), u.port, u.authority.as_str(), u.path.as_str()));
+        assert_eq!(found, expected.as_ref().map(|e| *e), "{text}");
+    }
+
+    #[test]
+    fn urls_that_work() {
+        check(
+            "http://zipkin.us:9090/v2/spans",
+            Ok((false, "zipkin.us", 9090, "zipkin.us:9090", "/v2/spans")),
+        );
+        check("HTTPS://Zipkin:443/x", Ok((true, "Zipkin", 443, "Zipkin:443", "/x")));
+        check("ftp://zipkin:9411/x", Ok((false, "zipkin", 9411, "zipkin:9411", "/x")));
+        check("http://zipkin:80/x?a=b", Ok((false, "zipkin", 80, "zipkin:80", "/x")));
+        check("http://z:80/x#a", Ok((false, "z", 80, "z:80", "/x#a")));
+        check("http://z:80/a%20b", Ok((false, "z", 80, "z:80", "/a b")));
+        check("http://user:pw@z:80/x", Ok((false, "z", 80, "z:80", "/x")));
+        check(
+            "http://[2001:db8::1]:9411/x",
+            Ok((false, "2001:db8::1", 9411, "[2001:db8::1]:9411", "/x")),
+        );
+        check(
+            "http://[fe80::1%25eth0]:80/x",
+            Ok((false, "fe80::1%eth0", 80, "[fe80::1%eth0]:80", "/x")),
+        );
+    }
+
+    #[test]
+    fn what_kuma_refuses() {
+        for text in [
+            "invalid-url",
+            "10.0.0.1:9411/api",
+            "http://zipkin:port/x",
+            "http://::1:80/x",
+            "http://z:80:81/x",
+            "",
+            ":x",
+            "http://[z]:80/x",
+            "http://[1.2.3.4]:80/x",
+            "http://[]:80/x",
+            "http://a[b]:80/x",
+            "http://a b:80/x",
+            "http://z:80/%zz",
+            "http://z:80/\u{7f}",
+        ] {
+            check(text, Err(UrlError::Invalid));
+        }
+        for text in [
+            "zipkin:9411/api/v2/spans",
+            "http://zipkin/v2/spans",
+            "/api/v2/spans",
+            "http://zipkin:/x",
+        ] {
+            check(text, Err(UrlError::NoPort));
+        }
+    }
+
+    #[test]
+    fn what_envoy_refuses() {
+        check("http://zipkin:99999/x", Err(UrlError::PortOutOfRange("99999".into())));
+        check("http://zipkin:0/x", Err(UrlError::PortOutOfRange("0".into())));
+        check("http://:80/x", Err(UrlError::NoHost));
+        check("http://zipkin:9411", Err(UrlError::NoPath));
+        check("http://zipkin:9411?x=/y", Err(UrlError::NoPath));
+        check("http://z:80/%ff", Err(UrlError::PathNotText));
+    }
+}

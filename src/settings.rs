@@ -1,0 +1,496 @@
+//! meshtraced's own configuration: as it is written, and as it is meant.
+//!
+//! Settings come from one YAML file, then from `MESHTRACED_*` variables, then from options of the command
+//! line; each overrides the ones before. [`Settings`] is what they mean, checked and complete.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{env, fs, io};
+
+use serde::Deserialize;
+use serde_yaml::{Mapping, Value};
+
+use crate::resource::protocol::Protocol;
+use crate::resource::{Fidelity, Kuma, Ties, Version, closest};
+
+/// Every setting, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The directory or file that holds the policies.
+    pub policies: PathBuf,
+    /// The directory that gets the files of the proxies.
+    pub out: PathBuf,
+    /// Whose behaviour is compiled.
+    pub kuma: Kuma,
+    /// Protocols of services that have no dataplane among the policies.
+    pub services: BTreeMap<String, Protocol>,
+    /// Which dataplanes are published here; empty means all.
+    pub select: Vec<SelectRule>,
+    /// Publish when the policies were silent for this long ...
+    pub quiet: Duration,
+    /// ... or at the latest after this.
+    pub ceiling: Duration,
+    /// Look at everything this often, events or not.
+    pub rescan: Duration,
+    /// User id that owns what is published; `None` leaves it as it comes.
+    pub owner: Option<u32>,
+    /// Group id of what is published; `None` leaves it as it comes.
+    pub group: Option<u32>,
+    /// Mode of published files; directories get `x` where files have `r`.
+    pub mode: u32,
+    /// How the proxies are talked to.
+    pub envoy: EnvoySettings,
+}
+
+/// How the proxies are talked to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnvoySettings {
+    /// Where the admin interface is.
+    pub admin: Admin,
+    /// How long to wait for a proxy to confirm one step.
+    pub confirm_timeout: Duration,
+}
+
+/// Where the admin interface of a proxy is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Admin {
+    /// On a socket file in the directory of the proxy, as the generated bootstrap says.
+    Pipe,
+    /// On a TCP port; `host:port`.
+    Http(String),
+    /// On a socket file.
+    Unix(PathBuf),
+    /// Nowhere: steps are paced by pauses.
+    None,
+}
+
+/// Which dataplanes are meant. What is left out fits all; `*` in a text stands for any characters.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SelectRule {
+    /// Pattern for the mesh.
+    pub mesh: Option<String>,
+    /// Pattern for the name of the dataplane.
+    pub name: Option<String>,
+    /// Patterns for tags; all must fit one inbound, or the gateway.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+}
+
+/// Options of the command line that are settings.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// `--policies`.
+    pub policies: Option<PathBuf>,
+    /// `--out`.
+    pub out: Option<PathBuf>,
+}
+
+/// Why settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The file cannot be read.
+    #[error("cannot read the settings {}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// The text is not YAML, or a key or value does not fit.
+    #[error("the settings in {origin} do not fit: {message}")]
+    Invalid {
+        /// The file or variable.
+        origin: String,
+        /// What does not fit, with its place.
+        message: String,
+    },
+}
+
+/// Settings as they are written; every key is optional.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Written {
+    policies: Option<PathBuf>,
+    out: Option<PathBuf>,
+    kuma: WrittenKuma,
+    services: BTreeMap<String, String>,
+    select: Vec<SelectRule>,
+    quiet: Option<String>,
+    ceiling: Option<String>,
+    rescan: Option<String>,
+    owner: Option<Scalar>,
+    group: Option<Scalar>,
+    mode: Option<Scalar>,
+    envoy: WrittenEnvoy,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenKuma {
+    version: Option<Scalar>,
+    fidelity: Option<String>,
+    zone: Option<String>,
+    ties: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenEnvoy {
+    admin: Option<String>,
+    confirm_timeout: Option<String>,
+}
+
+/// A scalar that people write with and without quotes.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Scalar {
+    Text(String),
+    Whole(u64),
+    Number(f64),
+}
+
+impl Scalar {
+    fn text(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::Whole(number) => number.to_string(),
+            Self::Number(number) => number.to_string(),
+        }
+    }
+}
+
+/// The settings that a variable can set: its name without the prefix, and the path of the key.
+const VARIABLES: [(&str, &[&str]); 16] = [
+    ("POLICIES", &["policies"]),
+    ("OUT", &["out"]),
+    ("KUMA_VERSION", &["kuma", "version"]),
+    ("KUMA_FIDELITY", &["kuma", "fidelity"]),
+    ("KUMA_ZONE", &["kuma", "zone"]),
+    ("KUMA_TIES", &["kuma", "ties"]),
+    ("SERVICES", &["services"]),
+    ("SELECT", &["select"]),
+    ("QUIET", &["quiet"]),
+    ("CEILING", &["ceiling"]),
+    ("RESCAN", &["rescan"]),
+    ("OWNER", &["owner"]),
+    ("GROUP", &["group"]),
+    ("MODE", &["mode"]),
+    ("ENVOY_ADMIN", &["envoy", "admin"]),
+    ("ENVOY_CONFIRM_TIMEOUT", &["envoy", "confirm_timeout"]),
+];
+
+/// Variables with the prefix that are no settings: the command line reads them.
+const OTHER_VARIABLES: [&str; 3] = ["CONFIG", "COLOR", "LOG"];
+
+const PREFIX: &str = "MESHTRACED_";
+
+impl Settings {
+    /// Reads the settings: the file, then the environment, then `overrides`.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is not YAML, has an unknown key, or a value does not fit.
+    pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Self, SettingsError> {
+        let mut settings = match file {
+            Some(path) => {
+                let text = fs::read_to_string(path).map_err(|source| SettingsError::Read {
+                    path: path.to_owned(),
+                    source,
+                })?;
+                parse(&text, &path.display().to_string())?
+            }
+            None => Value::Mapping(Mapping::new()),
+        };
+        for (name, value) in env::vars_os() {
+            let Some(name) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else {
+                continue;
+            };
+            apply_variable(&mut settings, name, &value.to_string_lossy())?;
+        }
+        let origin = file.map_or_else(|| "the environment".to_owned(), |path| path.display().to_string());
+        let written: Written = serde_yaml::from_value(settings).map_err(|error| invalid(&origin, error))?;
+        mean(written, overrides, &origin)
+    }
+}
+
+fn parse(text: &str, origin: &str) -> Result<Value, SettingsError> {
+    // Typed first, for messages with lines; the tree is for overriding.
+    let _: Option<Written> = serde_yaml::from_str(text).map_err(|error| invalid(origin, error))?;
+    let value: Value = serde_yaml::from_str(text).map_err(|error| invalid(origin, error))?;
+    Ok(if value.is_null() {
+        Value::Mapping(Mapping::new())
+    } else {
+        value
+    })
+}
+
+fn apply_variable(settings: &mut Value, name: &str, text: &str) -> Result<(), SettingsError> {
+    let origin = format!("{PREFIX}{name}");
+    let Some((_, path)) = VARIABLES.iter().find(|(variable, _)| *variable == name) else {
+        if OTHER_VARIABLES.contains(&name) {
+            return Ok(());
+        }
+        let meant = closest(name, VARIABLES.iter().map(|(variable, _)| *variable));
+        let meant = meant.map_or(String::new(), |meant| format!("; did you mean {PREFIX}{meant}?"));
+        return Err(invalid(&origin, format!("there is no such setting{meant}")));
+    };
+    let structured = matches!(*path, ["services" | "select"]);
+    let value = if structured {
+        serde_yaml::from_str(text).map_err(|error| invalid(&origin, error))?
+    } else {
+        Value::from(text)
+    };
+    let mut at = settings;
+    for key in *path {
+        if !at.is_mapping() {
+            *at = Value::Mapping(Mapping::new());
+        }
+        let map = at.as_mapping_mut().expect("made above");
+        at = map.entry(Value::from(*key)).or_insert(Value::Null);
+    }
+    *at = value;
+    Ok(())
+}
+
+fn invalid(origin: &str, message: impl ToString) -> SettingsError {
+    SettingsError::Invalid {
+        origin: origin.to_owned(),
+        message: message.to_string(),
+    }
+}
+
+fn mean(written: Written, overrides: &Overrides, origin: &str) -> Result<Settings, SettingsError> {
+    let fail = |message: String| invalid(origin, message);
+    let duration = |key: &str, text: Option<String>, default: Duration| match text {
+        None => Ok(default),
+        Some(text) => humantime::parse_duration(&text)
+            .map_err(|why| fail(format!("{key}: `{text}` is no duration such as 100ms or 2s ({why})"))),
+    };
+    let mut services = BTreeMap::new();
+    for (service, name) in &written.services {
+        match Protocol::parse(name) {
+            Protocol::Unknown => {
+                return Err(fail(format!(
+                    "services.{service}: `{name}` is none of {}",
+                    Protocol::SUPPORTED.join(", ")
+                )));
+            }
+            protocol => services.insert(service.clone(), protocol),
+        };
+    }
+    let quiet = duration("quiet", written.quiet, Duration::from_millis(100))?;
+    Ok(Settings {
+        policies: overrides
+            .policies
+            .clone()
+            .or(written.policies)
+            .unwrap_or_else(|| "policies".into()),
+        out: overrides.out.clone().or(written.out).unwrap_or_else(|| "envoy".into()),
+        kuma: mean_kuma(&written.kuma).map_err(fail)?,
+        services,
+        select: written.select,
+        quiet,
+        ceiling: duration("ceiling", written.ceiling, Duration::from_secs(2))?.max(quiet),
+        rescan: duration("rescan", written.rescan, Duration::from_secs(60))?,
+        owner: written
+            .owner
+            .map(|owner| id("owner", &owner.text(), "/etc/passwd").map_err(fail))
+            .transpose()?,
+        group: written
+            .group
+            .map(|group| id("group", &group.text(), "/etc/group").map_err(fail))
+            .transpose()?,
+        mode: written
+            .mode
+            .map_or(Ok(0o640), |mode| mean_mode(&mode.text()).map_err(fail))?,
+        envoy: EnvoySettings {
+            admin: written
+                .envoy
+                .admin
+                .map_or(Ok(Admin::Pipe), |admin| mean_admin(&admin).map_err(fail))?,
+            confirm_timeout: duration(
+                "envoy.confirm_timeout",
+                written.envoy.confirm_timeout,
+                Duration::from_secs(5),
+            )?,
+        },
+    })
+}
+
+fn mean_kuma(written: &WrittenKuma) -> Result<Kuma, String> {
+    let mut kuma = Kuma::default();
+    if let Some(version) = &written.version {
+        kuma.version = match version.text().as_str() {
+            "2.13" => Version::V2_13,
+            "2.14" => Version::V2_14,
+            other => {
+                return Err(format!(
+                    "kuma.version: this version of meshtraced compiles 2.13 and 2.14, not `{other}`"
+                ));
+            }
+        };
+    }
+    if let Some(fidelity) = &written.fidelity {
+        kuma.fidelity = match fidelity.as_str() {
+            "documented" => Fidelity::Documented,
+            "exact" => Fidelity::Exact,
+            other => return Err(format!("kuma.fidelity: `{other}` is neither `documented` nor `exact`")),
+        };
+    }
+    if let Some(ties) = &written.ties {
+        kuma.ties = match ties.as_str() {
+            "name" => Ties::Name,
+            "creation-time" => Ties::CreationTime,
+            other => return Err(format!("kuma.ties: `{other}` is neither `name` nor `creation-time`")),
+        };
+    }
+    kuma.zone = written.zone.clone().unwrap_or(kuma.zone);
+    Ok(kuma)
+}
+
+fn mean_mode(text: &str) -> Result<u32, String> {
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if mode <= 0o777 && mode & 0o600 == 0o600 => Ok(mode),
+        Ok(mode) if mode <= 0o777 => Err(format!("mode: `{text}` does not let the owner read and write")),
+        _ => Err(format!("mode: `{text}` is no file mode such as \"0640\"")),
+    }
+}
+
+fn mean_admin(text: &str) -> Result<Admin, String> {
+    match text.split_once(':') {
+        None if text == "pipe" => Ok(Admin::Pipe),
+        None if text == "none" => Ok(Admin::None),
+        Some(("unix", path)) if path.starts_with('/') => Ok(Admin::Unix(path.into())),
+        Some(("http", rest)) if rest.starts_with("//") && rest[2..].contains(':') => {
+            Ok(Admin::Http(rest[2..].trim_end_matches('/').to_owned()))
+        }
+        _ => Err(format!(
+            "envoy.admin: `{text}` is none of `pipe`, `http://HOST:PORT`, `unix:/PATH` and `none`"
+        )),
+    }
+}
+
+/// The number of a user or group: itself, or the one of that name in the system's table.
+fn id(key: &str, name: &str, table: &str) -> Result<u32, String> {
+    if let Ok(id) = name.parse() {
+        return Ok(id);
+    }
+    let text =
+        fs::read_to_string(table).map_err(|error| format!("{key}: cannot look up `{name}` in {table}: {error}"))?;
+    let found = text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(name))
+            .then(|| fields.nth(1)?.parse().ok())
+            .flatten()
+    });
+    found.ok_or_else(|| format!("{key}: there is no {key} `{name}` on this machine"))
+}
+
+impl SelectRule {
+    /// Whether it fits a dataplane with these tag sets.
+    pub fn fits<'t>(
+        &self,
+        mesh: &str,
+        name: &str,
+        mut tag_sets: impl Iterator<Item = &'t BTreeMap<String, String>>,
+    ) -> bool {
+        let fits = |pattern: &Option<String>, text: &str| pattern.as_ref().is_none_or(|pattern| glob(pattern, text));
+        let tags_fit = |tags: &BTreeMap<String, String>| {
+            self.tags
+                .iter()
+                .all(|(tag, pattern)| tags.get(tag).is_some_and(|value| glob(pattern, value)))
+        };
+        fits(&self.mesh, mesh) && fits(&self.name, name) && (self.tags.is_empty() || tag_sets.any(tags_fit))
+    }
+}
+
+/// Whether the text has the form of the pattern, in which `*` stands for any characters.
+fn glob(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or("");
+    let Some(mut rest) = text.strip_prefix(first) else {
+        return false;
+    };
+    let mut parts: Vec<&str> = parts.collect();
+    let Some(last) = parts.pop() else {
+        return rest.is_empty();
+    };
+    for part in parts {
+        match rest.find(part) {
+            Some(i) => rest = &rest[i + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Settings, String> {
+        let written: Written = serde_yaml::from_str(text).map_err(|error| error.to_string())?;
+        mean(written, &Overrides::default(), "a.yaml").map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn without_anything_the_defaults_hold() {
+        let settings = read("{}").expect("the defaults");
+        assert_eq!(settings.policies, Path::new("policies"));
+        assert_eq!((settings.mode, settings.quiet), (0o640, Duration::from_millis(100)));
+    }
+
+    #[test]
+    fn values_are_checked() {
+        for (text, expected) in [
+            ("nope: 1", "unknown field `nope`"),
+            ("kuma: {version: 1.0}", "compiles 2.13 and 2.14"),
+            ("kuma: {fidelity: full}", "neither `documented` nor `exact`"),
+            ("quiet: soon", "no duration"),
+            ("mode: \"0999\"", "no file mode"),
+            ("mode: \"0440\"", "does not let the owner"),
+            ("group: no-such-group", "there is no group `no-such-group`"),
+            ("envoy: {admin: tcp}", "none of `pipe`"),
+            ("services: {web: htp}", "none of grpc, http"),
+        ] {
+            let error = read(text).expect_err(text);
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn versions_are_read_with_and_without_quotes() {
+        for text in ["kuma: {version: 2.13}", "kuma: {version: \"2.13\"}"] {
+            assert_eq!(read(text).expect(text).kuma.version, Version::V2_13);
+        }
+    }
+
+    #[test]
+    fn a_variable_overrides_a_key() {
+        let mut settings = parse("kuma: {zone: a}", "a.yaml").expect("yaml");
+        apply_variable(&mut settings, "KUMA_ZONE", "b").expect("a setting");
+        apply_variable(&mut settings, "SERVICES", "{backend: http}").expect("a setting");
+        assert_eq!(settings["kuma"]["zone"], Value::from("b"));
+        assert_eq!(settings["services"]["backend"], Value::from("http"));
+        let error = apply_variable(&mut settings, "POLICES", "x")
+            .expect_err("no setting")
+            .to_string();
+        assert!(error.contains("did you mean MESHTRACED_POLICIES?"), "{error}");
+    }
+
+    #[test]
+    fn patterns_have_stars() {
+        for (pattern, text, expected) in [
+            ("web-*", "web-01", true),
+            ("*", "", true),
+            ("a*b*c", "a-b-c", true),
+            ("a*b", "ab", true),
+            ("a*a", "a", false),
+            ("web", "web-01", false),
+            ("*-eu", "web-eu-1", false),
+        ] {
+            assert_eq!(glob(pattern, text), expected, "{pattern} {text}");
+        }
+    }
+}

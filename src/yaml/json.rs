@@ -1,0 +1,40 @@
+//! From the tree of a document to a JSON value.
+use super::scalar::Plain;
+use super::{Limits, Node, Scalar, Value};
+use crate::diag::Diagnostics;
+use crate::source::SourceFile;
+
+/// The one document of a text that meshtraced wrote; `None` for anything else.
+#[must_use]
+pub fn read_one(text: &str, limits: &Limits) -> Option<serde_json::Value> {
+    let mut diagnostics = Diagnostics::default();
+    let stream = super::read::read(&SourceFile::new("", text), limits, &mut diagnostics);
+    match stream.documents.as_slice() {
+        [document] if !stream.broken => Some(of(&document.root)),
+        _ => None,
+    }
+}
+
+/// The value of a node, plain scalars read as YAML 1.1.
+#[must_use]
+pub fn of(node: &Node) -> serde_json::Value {
+    match &node.value {
+        Value::Scalar(scalar) => of_scalar(scalar),
+        Value::List(items) => items.iter().map(of).collect(),
+        Value::Map(map) => map
+            .entries
+            .iter()
+            .map(|entry| (entry.key.text.clone(), of(&entry.value)))
+            .collect(),
+    }
+}
+
+fn of_scalar(scalar: &Scalar) -> serde_json::Value {
+    match scalar.plain_value() {
+        Plain::Null => serde_json::Value::Null,
+        Plain::Bool(value) => value.into(),
+        Plain::Int(value) => i64::try_from(value).map_or_else(|_| (value as f64).into(), Into::into),
+        Plain::Float(value) => value.into(),
+        Plain::String => scalar.text.clone().into(),
+    }
+}
