@@ -35,3 +35,7 @@ pub mod settings;
 pub mod apply;
 
 pub mod daemon;
+
+pub mod telemetry;
+
+pub mod cli;

@@ -1,0 +1,99 @@
+//! `meshtraced compile`: effective tracing and Envoy messages, nothing written.
+
+use std::io::{self, Write};
+
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+
+use super::{Context, Exit, Failure, Outcome, compile_now, options, print, root_prefix};
+use crate::compile::Compiled;
+use crate::diag::{Severity, json as diag_json, text};
+use crate::envoy::{self, Dialect, sidecar, tracing};
+use crate::ir::Proxy;
+use crate::resource::closest;
+use crate::yaml::write;
+
+/// Arguments of `compile`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Arguments {
+    /// Dataplanes to print; all without any
+    #[arg(value_name = "MESH/DATAPLANE")]
+    dataplanes: Vec<String>,
+    /// Form of the result
+    #[arg(short, long, value_name = "FORMAT", default_value = "yaml")]
+    output: Format,
+}
+
+const EXAMPLES: &str = "Examples:
+  meshtraced compile default/web-01
+  meshtraced compile -o json | jq '.dataplanes[] | select(.backend == null) | .name'";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Yaml,
+    Json,
+}
+
+pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
+    let settings = context.settings()?;
+    let (_, compiled) = compile_now(&settings)?;
+    let dialect = options(&settings)?.dialect();
+    let chosen = choose(&compiled, &arguments.dataplanes)?;
+    let dataplanes: Vec<Value> = chosen.into_iter().map(|proxy| entry(proxy, dialect)).collect();
+    match arguments.output {
+        Format::Json => {
+            let findings: Vec<_> = compiled.diagnostics.iter().map(diag_json::entry).collect();
+            print(&format!(
+                "{:#}\n",
+                json!({"dataplanes": dataplanes, "diagnostics": findings})
+            ))?;
+        }
+        Format::Yaml => {
+            print(&write::write(&json!({"dataplanes": dataplanes})))?;
+            let findings = text::render(&compiled.diagnostics, &root_prefix(&settings), context.color_on_stderr);
+            io::stderr().write_all(findings.as_bytes())?;
+        }
+    }
+    let is_error = compiled
+        .diagnostics
+        .iter()
+        .any(|finding| finding.severity == Severity::Error);
+    Ok(if is_error { Exit::Found } else { Exit::Done })
+}
+
+/// The proxies of those names, in the order of the policies.
+fn choose<'c>(compiled: &'c Compiled, names: &[String]) -> Result<Vec<&'c Proxy>, Failure> {
+    let name_of = |proxy: &Proxy| format!("{}/{}", proxy.mesh, proxy.name);
+    let known: Vec<String> = compiled.proxies.iter().map(name_of).collect();
+    for name in names.iter().filter(|name| !known.contains(name)) {
+        let help = match closest(name, known.iter().map(String::as_str)) {
+            Some(meant) => format!("; did you mean {meant}?"),
+            None => format!("; there are {} dataplanes, named MESH/NAME", known.len()),
+        };
+        return Err(format!("there is no dataplane {name}{help}").into());
+    }
+    let is_chosen = |proxy: &&Proxy| names.is_empty() || names.contains(&name_of(proxy));
+    Ok(compiled.proxies.iter().filter(is_chosen).collect())
+}
+
+/// One dataplane: what governs it and the messages that Envoy gets.
+fn entry(proxy: &Proxy, dialect: Dialect) -> Value {
+    let backend = proxy
+        .tracer
+        .as_ref()
+        .map(|tracer| json!({"from": "TrafficTrace", "name": tracer.backend.value, "type": tracer.provider.name()}));
+    let clusters: Vec<Value> = envoy::collector_cluster(proxy, dialect).into_iter().collect();
+    let listeners: Vec<Value> = (proxy.listeners.iter())
+        .map(|listener| json!({"name": sidecar::listener_name(listener), "tracing": tracing::block(proxy, listener, dialect)}))
+        .collect();
+    json!({
+        "mesh": proxy.mesh,
+        "name": proxy.name,
+        "trafficTrace": proxy.policy.as_ref().map(|policy| &policy.name),
+        "meshTrace": [],
+        "backend": backend,
+        "clusters": clusters,
+        "listeners": listeners,
+    })
+}

@@ -1,0 +1,272 @@
+//! The command line: words, formats and exit codes. One file per command.
+
+mod check;
+mod compile;
+mod diff;
+mod extras;
+mod report;
+mod run;
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::compile::{Compiled, Options};
+use crate::envoy::Surroundings;
+use crate::settings::{Admin, Overrides, Settings};
+use crate::source::{self, Snapshot};
+use crate::telemetry;
+use crate::yaml::Limits;
+
+/// How a command ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Done; for `diff` no change, for `check` no finding.
+    Done = 0,
+    /// `diff`: changes; `check`: findings; others: the input has errors.
+    Found = 1,
+    /// Usage, input or output that cannot be used, environment.
+    Failed = 2,
+}
+
+/// What a command yields: an end, or a failure with its causes.
+type Outcome = Result<Exit, Failure>;
+
+/// A failure of the machine or of the settings, already in words.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "meshtraced",
+    version,
+    about = "Kuma tracing policies on VMs, without a control plane",
+    long_about = "Compiles Kuma tracing policies (Mesh, TrafficTrace) for every Dataplane of a directory, usually a Git \
+                  checkout, and keeps the files from which Envoy traces up to date.",
+    after_help = EXAMPLES,
+    max_term_width = 110,
+    propagate_version = true
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  meshtraced run --once                     compile ./policies into ./envoy, once
+  envoy -c envoy/default/web-01/bootstrap.yaml
+  meshtraced run                            the same, and again after every change
+  meshtraced diff                           what the policies would change on disk
+  meshtraced check                          what is wrong with the policies, and where
+  meshtraced compile default/web-01         the tracing of one dataplane
+
+Every setting can stand in a file (--config) and in a variable MESHTRACED_<KEY>, such as MESHTRACED_KUMA_ZONE.
+Exit codes: 0 done, 1 the policies have errors (diff: changes, check: findings), 2 could not work.";
+
+#[derive(Debug, Args)]
+struct Global {
+    /// Settings file; without one, the defaults hold
+    #[arg(short, long, global = true, value_name = "FILE", env = "MESHTRACED_CONFIG")]
+    config: Option<PathBuf>,
+    /// Directory or file with the policies [default: policies]
+    #[arg(long, global = true, value_name = "DIR")]
+    policies: Option<PathBuf>,
+    /// Directory for the files of the proxies [default: envoy]
+    #[arg(long, global = true, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Colours in text
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        env = "MESHTRACED_COLOR"
+    )]
+    color: Color,
+    /// Log more; twice for everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Log errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Form of the log
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    log_format: telemetry::LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Watch the policies, compile them and publish what changed
+    Run(run::Arguments),
+    /// Show what the policies would change on disk
+    Diff(diff::Arguments),
+    /// Show what is wrong with the policies, and where
+    Check(check::Arguments),
+    /// Print effective tracing and Envoy messages, write nothing
+    Compile(compile::Arguments),
+    /// Print a completion script for a shell
+    Completions(extras::Completions),
+    /// Print the manual page
+    Man,
+}
+
+/// Runs the command line `arguments`, the first of which is the name of the program.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A closed pipe is no reason to complain while helping.
+            let _ = error.print();
+            return ExitCode::from(error.exit_code() as u8);
+        }
+    };
+    let context = Context::new(&cli.global);
+    telemetry::init(telemetry::Logging {
+        format: cli.global.log_format,
+        verbosity: if cli.global.quiet {
+            -1
+        } else {
+            i8::try_from(cli.global.verbose).unwrap_or(i8::MAX)
+        },
+        color: context.color_on_stderr,
+    });
+    let outcome = match &cli.command {
+        Command::Run(arguments) => run::run(&context, arguments),
+        Command::Diff(arguments) => diff::run(&context, arguments),
+        Command::Check(arguments) => check::run(&context, arguments),
+        Command::Compile(arguments) => compile::run(&context, arguments),
+        Command::Completions(arguments) => extras::completions(arguments),
+        Command::Man => extras::man(),
+    };
+    match outcome {
+        Ok(exit) => ExitCode::from(exit as u8),
+        Err(failure) if is_closed_pipe(failure.as_ref()) => ExitCode::from(Exit::Done as u8),
+        Err(failure) => {
+            context.complain(failure.as_ref());
+            ExitCode::from(Exit::Failed as u8)
+        }
+    }
+}
+
+/// The program, for completions and the manual page.
+fn program() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
+fn is_closed_pipe(failure: &(dyn std::error::Error + 'static)) -> bool {
+    let is_it = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+    failure.downcast_ref::<io::Error>().is_some_and(is_it)
+}
+
+/// What all commands need.
+struct Context {
+    config: Option<PathBuf>,
+    overrides: Overrides,
+    color_on_stdout: bool,
+    color_on_stderr: bool,
+}
+
+impl Context {
+    fn new(global: &Global) -> Self {
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let color = |terminal: bool| match global.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => terminal && !no_color,
+        };
+        Self {
+            config: global.config.clone(),
+            overrides: Overrides {
+                policies: global.policies.clone(),
+                out: global.out.clone(),
+            },
+            color_on_stdout: color(io::stdout().is_terminal()),
+            color_on_stderr: color(io::stderr().is_terminal()),
+        }
+    }
+
+    fn settings(&self) -> Result<Settings, Failure> {
+        Ok(Settings::load(self.config.as_deref(), &self.overrides)?)
+    }
+
+    /// Says what failed and why, cause after cause.
+    fn complain(&self, failure: &(dyn std::error::Error + 'static)) {
+        let mut text = format!("error: {failure}");
+        let mut cause = failure.source();
+        while let Some(error) = cause {
+            text.push_str(&format!(": {error}"));
+            cause = error.source();
+        }
+        let _ = writeln!(io::stderr(), "{text}");
+    }
+}
+
+/// Writes a result to standard output.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()?;
+    Ok(())
+}
+
+/// Reads the policies.
+fn read(settings: &Settings) -> Result<Snapshot, Failure> {
+    Ok(source::dir::read(&settings.policies, &Limits::default())?)
+}
+
+/// Reads and compiles the policies.
+fn compile_now(settings: &Settings) -> Result<(Snapshot, Compiled), Failure> {
+    let snapshot = read(settings)?;
+    let compiled = crate::compile::compile(&snapshot, &options(settings)?);
+    Ok((snapshot, compiled))
+}
+
+/// How to compile with these settings.
+fn options(settings: &Settings) -> Result<Options, Failure> {
+    let out = absolute(&settings.out)?;
+    let Some(out) = out.to_str() else {
+        return Err(format!(
+            "the output directory {} is not UTF-8, and Envoy's configuration must be",
+            out.display()
+        )
+        .into());
+    };
+    Ok(Options {
+        kuma: settings.kuma.clone(),
+        services: settings.services.clone(),
+        around: Surroundings {
+            out: out.to_owned(),
+            admin_pipe: settings.envoy.admin == Admin::Pipe,
+        },
+        limits: Limits::default(),
+    })
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(|error| format!("cannot make {} absolute: {error}", path.display()).into())
+}
+
+/// What stands before the paths of files in messages, so that a terminal can open them.
+fn root_prefix(settings: &Settings) -> String {
+    let root = if settings.policies.is_file() {
+        settings.policies.parent().unwrap_or(Path::new(""))
+    } else {
+        &settings.policies
+    };
+    match root.to_string_lossy().trim_end_matches('/') {
+        "" if root.has_root() => "/".to_owned(),
+        "" => String::new(),
+        root => format!("{root}/"),
+    }
+}
