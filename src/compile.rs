@@ -9,7 +9,10 @@ use crate::envoy::{self, Dialect, Surroundings};
 use crate::ir::{self, Proxy};
 use crate::resource::protocol::Protocol;
 use crate::resource::{self, Kuma};
-use crate::select;
+use crate::select::{
+    self,
+    scope::{self, Rule},
+};
 use crate::source::Snapshot;
 use crate::yaml::Limits;
 
@@ -20,6 +23,8 @@ pub struct Options {
     pub kuma: Kuma,
     /// Protocols of services that have no dataplane among the resources.
     pub services: BTreeMap<String, Protocol>,
+    /// Which dataplanes get files; all without a rule.
+    pub scope: Vec<Rule>,
     /// What of the surroundings reaches the files.
     pub around: Surroundings,
     /// How much is read.
@@ -31,7 +36,7 @@ pub struct Options {
 pub struct Compiled {
     /// Effective tracing of every dataplane.
     pub proxies: Vec<Proxy>,
-    /// The files of every proxy that can have them.
+    /// The files of every proxy in scope that can have them.
     pub fragments: Fragments,
     /// What is wrong with the policies, sorted.
     pub diagnostics: Vec<Diagnostic>,
@@ -57,8 +62,16 @@ pub fn compile(snapshot: &Snapshot, options: &Options) -> Compiled {
     if resources.seen == 0 {
         diagnostics.push(no_resources(snapshot));
     }
+    let in_scope = selection
+        .dataplanes
+        .iter()
+        .map(|governed| scope::contains(&options.scope, governed.dataplane));
+    let published = proxies
+        .iter()
+        .zip(in_scope)
+        .filter_map(|(proxy, in_scope)| in_scope.then_some(proxy));
     let mut refusals = Diagnostics::default();
-    let fragments = envoy::render(&proxies, options.dialect(), &options.around, &mut refusals);
+    let fragments = envoy::render(published, options.dialect(), &options.around, &mut refusals);
     let meshes = resources
         .meshes
         .keys()

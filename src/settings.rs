@@ -13,6 +13,7 @@ use serde_yaml::{Mapping, Value};
 
 use crate::resource::protocol::Protocol;
 use crate::resource::{Fidelity, Kuma, Ties, Version, closest};
+use crate::select::scope::Rule;
 
 /// Every setting, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +27,7 @@ pub struct Settings {
     /// Protocols of services that have no dataplane among the policies.
     pub services: BTreeMap<String, Protocol>,
     /// Which dataplanes are published here; empty means all.
-    pub select: Vec<SelectRule>,
+    pub select: Vec<Rule>,
     /// Publish when the policies were silent for this long ...
     pub quiet: Duration,
     /// ... or at the latest after this.
@@ -63,19 +64,6 @@ pub enum Admin {
     Unix(PathBuf),
     /// Nowhere: steps are paced by pauses.
     None,
-}
-
-/// Which dataplanes are meant. What is left out fits all; `*` in a text stands for any characters.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SelectRule {
-    /// Pattern for the mesh.
-    pub mesh: Option<String>,
-    /// Pattern for the name of the dataplane.
-    pub name: Option<String>,
-    /// Patterns for tags; all must fit one inbound, or the gateway.
-    #[serde(default)]
-    pub tags: BTreeMap<String, String>,
 }
 
 /// Options of the command line that are settings.
@@ -116,7 +104,7 @@ struct Written {
     out: Option<PathBuf>,
     kuma: WrittenKuma,
     services: BTreeMap<String, String>,
-    select: Vec<SelectRule>,
+    select: Vec<Rule>,
     quiet: Option<String>,
     ceiling: Option<String>,
     rescan: Option<String>,
@@ -387,44 +375,6 @@ fn id(key: &str, name: &str, table: &str) -> Result<u32, String> {
     found.ok_or_else(|| format!("{key}: there is no {key} `{name}` on this machine"))
 }
 
-impl SelectRule {
-    /// Whether it fits a dataplane with these tag sets.
-    pub fn fits<'t>(
-        &self,
-        mesh: &str,
-        name: &str,
-        mut tag_sets: impl Iterator<Item = &'t BTreeMap<String, String>>,
-    ) -> bool {
-        let fits = |pattern: &Option<String>, text: &str| pattern.as_ref().is_none_or(|pattern| glob(pattern, text));
-        let tags_fit = |tags: &BTreeMap<String, String>| {
-            self.tags
-                .iter()
-                .all(|(tag, pattern)| tags.get(tag).is_some_and(|value| glob(pattern, value)))
-        };
-        fits(&self.mesh, mesh) && fits(&self.name, name) && (self.tags.is_empty() || tag_sets.any(tags_fit))
-    }
-}
-
-/// Whether the text has the form of the pattern, in which `*` stands for any characters.
-fn glob(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or("");
-    let Some(mut rest) = text.strip_prefix(first) else {
-        return false;
-    };
-    let mut parts: Vec<&str> = parts.collect();
-    let Some(last) = parts.pop() else {
-        return rest.is_empty();
-    };
-    for part in parts {
-        match rest.find(part) {
-            Some(i) => rest = &rest[i + part.len()..],
-            None => return false,
-        }
-    }
-    rest.ends_with(last)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -477,20 +427,5 @@ mod tests {
             .expect_err("no setting")
             .to_string();
         assert!(error.contains("did you mean MESHTRACED_POLICIES?"), "{error}");
-    }
-
-    #[test]
-    fn patterns_have_stars() {
-        for (pattern, text, expected) in [
-            ("web-*", "web-01", true),
-            ("*", "", true),
-            ("a*b*c", "a-b-c", true),
-            ("a*b", "ab", true),
-            ("a*a", "a", false),
-            ("web", "web-01", false),
-            ("*-eu", "web-eu-1", false),
-        ] {
-            assert_eq!(glob(pattern, text), expected, "{pattern} {text}");
-        }
     }
 }

@@ -66,7 +66,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
 fn choose<'c>(compiled: &'c Compiled, names: &[String]) -> Result<Vec<&'c Proxy>, Failure> {
     let name_of = |proxy: &Proxy| format!("{}/{}", proxy.mesh, proxy.name);
     let known: Vec<String> = compiled.proxies.iter().map(name_of).collect();
-    for name in names.iter().filter(|name| !known.contains(name)) {
+    if let Some(name) = names.iter().find(|name| !known.contains(name)) {
         let help = match closest(name, known.iter().map(String::as_str)) {
             Some(meant) => format!("; did you mean {meant}?"),
             None => format!("; there are {} dataplanes, named MESH/NAME", known.len()),

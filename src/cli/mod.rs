@@ -245,6 +245,7 @@ fn options(settings: &Settings) -> Result<Options, Failure> {
     Ok(Options {
         kuma: settings.kuma.clone(),
         services: settings.services.clone(),
+        scope: settings.select.clone(),
         around: Surroundings {
             out: out.to_owned(),
             admin_pipe: settings.envoy.admin == Admin::Pipe,

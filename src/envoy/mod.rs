@@ -44,7 +44,12 @@ pub struct Dialect {
 }
 
 /// The files of every proxy; those that cannot be a proxy of their own are left out and explained.
-pub fn render(proxies: &[Proxy], dialect: Dialect, around: &Surroundings, diagnostics: &mut Diagnostics) -> Fragments {
+pub fn render<'p>(
+    proxies: impl IntoIterator<Item = &'p Proxy>,
+    dialect: Dialect,
+    around: &Surroundings,
+    diagnostics: &mut Diagnostics,
+) -> Fragments {
     let mut fragments = Fragments::new();
     for proxy in proxies {
         let key = ProxyKey::new(&proxy.mesh, &proxy.name);

@@ -296,7 +296,7 @@ fn decode_gateway(decoder: &mut Decoder, context: &Context, networking: &Object)
     };
     let path = object.path_of("tags");
     let tags = object.texts(decoder, "tags").unwrap_or_default();
-    if !tags.contains_key(SERVICE) && !(tags.is_empty() && context.inbounds_optional()) {
+    if !tags.contains_key(SERVICE) && !context.may_lack_tags(&tags) {
         let at = object.get("tags").map_or(object.at, |entry| &entry.key_at);
         decoder.error(
             Code::MissingField,
@@ -358,7 +358,7 @@ fn decode_inbound(
     let tags_path = object.path_of("tags");
     let tags = object.texts(decoder, "tags").unwrap_or_default();
     tags::check_tags(decoder, &tags_path, &tags);
-    if !tags.contains_key(SERVICE) && !(tags.is_empty() && context.inbounds_optional()) {
+    if !tags.contains_key(SERVICE) && !context.may_lack_tags(&tags) {
         let at = object.get("tags").map_or(object.at, |entry| &entry.key_at);
         let help = "every inbound names the service it belongs to: `kuma.io/service: web`";
         decoder.error_help(
@@ -574,6 +574,11 @@ fn decode_ip(decoder: &mut Decoder, object: &Object, key: &str) -> Option<Locate
 }
 
 impl Context<'_> {
+    /// Whether an inbound or gateway may have these tags although no service is among them.
+    fn may_lack_tags(&self, tags: &TextMap) -> bool {
+        tags.is_empty() && self.inbounds_optional()
+    }
+
     /// The tags with that of the zone, as a control plane would have added it.
     fn with_zone(&self, tags: &TextMap) -> Tags {
         let mut tags = tags::plain(tags);

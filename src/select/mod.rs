@@ -4,6 +4,7 @@
 
 pub mod destination;
 pub mod route;
+pub mod scope;
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;

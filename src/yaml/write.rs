@@ -162,8 +162,7 @@ fn is_plain(text: &str) -> bool {
     };
     (first.is_ascii_alphabetic() || first == b'_')
         && last != b':'
-        && (text.bytes())
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'/' | b'-'))
+        && (text.bytes()).all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'/' | b'-'))
         && !RESERVED.iter().any(|word| word.eq_ignore_ascii_case(text))
 }
 
@@ -198,8 +197,7 @@ fn needs_escape(c: char) -> bool {
     );
     let no_character = matches!(c, '\u{fdd0}'..='\u{fdef}') || u32::from(c) & 0xfffe == 0xfffe;
     // `is_control` covers DEL and the C1 block, U+0085 (next line) among it.
-    !c.is_ascii() && (is_break(c) || c == '\u{feff}' || turns_direction || no_character)
-        || c.is_control()
+    !c.is_ascii() && (is_break(c) || c == '\u{feff}' || turns_direction || no_character) || c.is_control()
 }
 
 /// Whether a reader of YAML 1.1 or 1.2 sees a line end in the character.
@@ -357,10 +355,7 @@ nested:
                 check(json!(word), &format!("\"{word}\"\n"));
             }
         }
-        check(
-            json!({"on": 1, "<<": 2, "": 3}),
-            "\"on\": 1\n\"<<\": 2\n\"\": 3\n",
-        );
+        check(json!({"on": 1, "<<": 2, "": 3}), "\"on\": 1\n\"<<\": 2\n\"\": 3\n");
     }
 
     #[test]
@@ -372,10 +367,7 @@ nested:
                 "\u{80}\u{85}\u{9f}\u{2028}\u{2029}\u{feff}",
                 r#""\u0080\u0085\u009f\u2028\u2029\ufeff""#,
             ),
-            (
-                "\u{fffe}\u{ffff}\u{fdd0}\u{1fffe}",
-                r#""\ufffe\uffff\ufdd0\U0001fffe""#,
-            ),
+            ("\u{fffe}\u{ffff}\u{fdd0}\u{1fffe}", r#""\ufffe\uffff\ufdd0\U0001fffe""#),
             ("\u{202e}\u{2066}", r#""\u202e\u2066""#),
             (
                 "e\u{301} \u{a0}\u{10fffd}\u{1f600}",
@@ -389,19 +381,7 @@ nested:
     #[test]
     fn numbers() {
         check(
-            json!([
-                0,
-                -1,
-                u64::MAX,
-                i64::MIN,
-                0.5,
-                100.0,
-                1e3,
-                1e300,
-                -2.5e-7,
-                1e-7,
-                -0.0
-            ]),
+            json!([0, -1, u64::MAX, i64::MIN, 0.5, 100.0, 1e3, 1e300, -2.5e-7, 1e-7, -0.0]),
             "- 0\n- -1\n- 18446744073709551615\n- -9223372036854775808\n- 0.5\n- 100.0\n- 1000.0\n- 1.0e+300\n\
              - -2.5e-7\n- 1.0e-7\n- -0.0\n",
         );
@@ -425,10 +405,7 @@ nested:
             ("", "#\n"),
             ("made by meshtraced", "# made by meshtraced\n"),
             ("a\n\nb", "# a\n#\n# b\n"),
-            (
-                "a\r\nb\rc\u{85}d\u{2028}e\u{2029}f",
-                "# a\n# b\n# c\n# d\n# e\n# f\n",
-            ),
+            ("a\r\nb\rc\u{85}d\u{2028}e\u{2029}f", "# a\n# b\n# c\n# d\n# e\n# f\n"),
             ("\0\u{feff}\u{1b}\t\"\\", "# \\u0000\\ufeff\\u001b\t\"\\\n"),
         ] {
             assert_eq!(comment(text), expected, "{text:?}");

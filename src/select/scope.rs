@@ -1,0 +1,81 @@
+//! Which dataplanes are published on this machine.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::resource::dataplane::Dataplane;
+use crate::resource::tags::Tags;
+
+/// Dataplanes to publish. What is left out fits all; `*` in a text stands for any characters.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// Pattern for the mesh.
+    pub mesh: Option<String>,
+    /// Pattern for the name of the dataplane.
+    pub name: Option<String>,
+    /// Patterns for tags; all must fit one inbound, or the gateway.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+}
+
+/// Whether one of the rules fits the dataplane, or there are none.
+#[must_use]
+pub fn contains(rules: &[Rule], dataplane: &Dataplane) -> bool {
+    rules.is_empty() || rules.iter().any(|rule| rule.fits(dataplane))
+}
+
+impl Rule {
+    fn fits(&self, dataplane: &Dataplane) -> bool {
+        let fits = |pattern: &Option<String>, text: &str| pattern.as_ref().is_none_or(|pattern| glob(pattern, text));
+        let tags_fit = |tags: &Tags| {
+            self.tags
+                .iter()
+                .all(|(tag, pattern)| tags.get(tag).is_some_and(|value| glob(pattern, value)))
+        };
+        fits(&self.mesh, dataplane.header.mesh())
+            && fits(&self.name, dataplane.header.name())
+            && (self.tags.is_empty() || dataplane.tag_sets().any(tags_fit))
+    }
+}
+
+/// Whether the text has the form of the pattern, in which `*` stands for any characters.
+fn glob(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or("");
+    let Some(mut rest) = text.strip_prefix(first) else {
+        return false;
+    };
+    let mut parts: Vec<&str> = parts.collect();
+    let Some(last) = parts.pop() else {
+        return rest.is_empty();
+    };
+    for part in parts {
+        match rest.find(part) {
+            Some(i) => rest = &rest[i + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_have_stars() {
+        for (pattern, text, expected) in [
+            ("web-*", "web-01", true),
+            ("*", "", true),
+            ("a*b*c", "a-b-c", true),
+            ("a*b", "ab", true),
+            ("a*a", "a", false),
+            ("web", "web-01", false),
+            ("*-eu", "web-eu-1", false),
+        ] {
+            assert_eq!(glob(pattern, text), expected, "{pattern} {text}");
+        }
+    }
+}
