@@ -32,10 +32,10 @@ pub mod plan;
 
 pub mod settings;
 
+pub mod telemetry;
+
 pub mod apply;
 
 pub mod daemon;
-
-pub mod telemetry;
 
 pub mod cli;

@@ -222,7 +222,7 @@ fn print(text: &str) -> Result<(), Failure> {
 
 /// Reads the policies.
 fn read(settings: &Settings) -> Result<Snapshot, Failure> {
-    Ok(source::dir::read(&settings.policies, &Limits::default())?)
+    Ok(source::dir::read(&settings.policies, Limits::default().file_bytes)?)
 }
 
 /// Reads and compiles the policies.

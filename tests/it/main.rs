@@ -1,1 +1,4 @@
-fn main() {}
+//! The one integration test crate.
+
+mod determinism;
+mod tidy;

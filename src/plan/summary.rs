@@ -1,0 +1,308 @@
+//! A plan in the words of tracing: what changes for whom, and because of what.
+//!
+//! Proxies for which the same changes are told together, so that one edit of a policy reads as one change.
+
+use std::collections::BTreeMap;
+
+use super::{Action, Change, Plan};
+use crate::envoy::artifact::{Artifact, ProxyKey};
+use crate::envoy::effective::{Backend, Effective, ListenerTracing, Policy};
+use crate::ir::Proxy;
+use crate::source::Location;
+
+/// Proxies of one mesh for which the same changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// Whether they are new, change, or go.
+    pub action: Action,
+    /// Their mesh.
+    pub mesh: String,
+    /// Their names, sorted.
+    pub dataplanes: Vec<String>,
+    /// What it does to running proxies.
+    pub impact: Impact,
+    /// What changes.
+    pub lines: Vec<Line>,
+}
+
+/// One thing that changes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Line {
+    /// What: `sampling`.
+    pub label: String,
+    /// What it was; `None` where only the new value says something.
+    pub before: Option<String>,
+    /// What it becomes.
+    pub after: String,
+    /// Where the new value is written: `Mesh payments (mesh.yaml:9)`.
+    pub origin: Option<String>,
+}
+
+/// What a change does to the connections of a running proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Impact {
+    /// Envoy reads nothing of what changes.
+    None,
+    /// Only clusters change; connections stay.
+    Clusters,
+    /// Listeners change; connections that are open drain.
+    Drain,
+    /// The bootstrap changes, which a running Envoy does not read again.
+    Restart,
+}
+
+impl Impact {
+    /// In words.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "nothing that a running Envoy reads",
+            Self::Clusters => "no connection is touched",
+            Self::Drain => "new connections only; old ones drain for up to 600 s",
+            Self::Restart => "takes effect when Envoy starts again",
+        }
+    }
+}
+
+/// The changes of a plan, grouped: changes first, then new ones, then those that go.
+#[must_use]
+pub fn summarize(plan: &Plan, proxies: &[Proxy]) -> Vec<Group> {
+    let proxies: BTreeMap<ProxyKey, &Proxy> = proxies
+        .iter()
+        .map(|proxy| (ProxyKey::new(&proxy.mesh, &proxy.name), proxy))
+        .collect();
+    let mut groups: BTreeMap<(u8, String, Impact, Vec<Line>), Vec<String>> = BTreeMap::new();
+    for change in &plan.changes {
+        let proxy = proxies.get(&change.proxy).copied();
+        let (order, lines) = match change.action {
+            Action::Change => (0, lines_of_change(change, proxy)),
+            Action::Add => (
+                1,
+                effective(change, Artifact::Effective)
+                    .1
+                    .map(|new| describe(&new, proxy))
+                    .into_iter()
+                    .collect(),
+            ),
+            Action::Remove => (2, vec![line("", None, "its Dataplane is gone", None)]),
+        };
+        let key = (order, change.proxy.mesh.clone(), impact(change), lines);
+        groups.entry(key).or_default().push(change.proxy.dataplane.clone());
+    }
+    let actions = [Action::Change, Action::Add, Action::Remove];
+    let group = |((order, mesh, impact, lines), dataplanes): ((u8, String, Impact, Vec<Line>), Vec<String>)| Group {
+        action: actions[usize::from(order)],
+        mesh,
+        dataplanes,
+        impact,
+        lines,
+    };
+    groups.into_iter().map(group).collect()
+}
+
+fn impact(change: &Change) -> Impact {
+    let differs = |artifact: Artifact| change.before.get(&artifact) != change.after.get(&artifact);
+    match change.action {
+        Action::Add | Action::Remove => Impact::None,
+        Action::Change if differs(Artifact::Bootstrap) => Impact::Restart,
+        Action::Change if differs(Artifact::Lds) => Impact::Drain,
+        Action::Change if differs(Artifact::Cds) => Impact::Clusters,
+        Action::Change => Impact::None,
+    }
+}
+
+/// The effective tracing before and after.
+fn effective(change: &Change, artifact: Artifact) -> (Option<Effective>, Option<Effective>) {
+    let read = |files: &crate::envoy::artifact::Files| files.get(&artifact).and_then(|text| Effective::read(text));
+    (read(&change.before), read(&change.after))
+}
+
+fn line(label: &str, before: Option<String>, after: impl Into<String>, origin: Option<String>) -> Line {
+    Line {
+        label: label.to_owned(),
+        before,
+        after: after.into(),
+        origin,
+    }
+}
+
+/// One line for a new proxy: `zipkin us-east, 100 %, by trace-all (trace-all.yaml:4)`.
+fn describe(new: &Effective, proxy: Option<&Proxy>) -> Line {
+    let Some(backend) = &new.backend else {
+        return line("", None, "not traced", None);
+    };
+    let by = new
+        .policy
+        .as_ref()
+        .map_or(String::new(), |policy| format!(", by {}", policy_name(policy, proxy)));
+    line(
+        "",
+        None,
+        format!("{} {}, {}{by}", backend.kind, backend.name.value, sampling(backend)),
+        None,
+    )
+}
+
+fn policy_name(policy: &Policy, proxy: Option<&Proxy>) -> String {
+    let at = proxy
+        .and_then(|proxy| proxy.policy.as_ref())
+        .map(|policy| &policy.origin.at);
+    at.map_or_else(|| policy.name.clone(), |at| format!("{} ({})", policy.name, place(at)))
+}
+
+fn place(at: &Location) -> String {
+    format!("{}:{}", at.file.path, at.line())
+}
+
+fn collector(backend: &Backend) -> String {
+    format!("{} {} ({})", backend.kind, backend.name.value, backend.collector.value)
+}
+
+fn sampling(backend: &Backend) -> String {
+    format!(
+        "{} %",
+        backend.sampling.as_ref().map_or(100.0, |sampling| sampling.value)
+    )
+}
+
+fn lines_of_change(change: &Change, proxy: Option<&Proxy>) -> Vec<Line> {
+    let (Some(old), Some(new)) = effective(change, Artifact::Effective) else {
+        return vec![line("files", None, changed_files(change), None)];
+    };
+    let mut lines = Vec::new();
+    lines_of_backend(old.backend.as_ref(), new.backend.as_ref(), proxy, &mut lines);
+    lines_of_listeners(&old.listeners, &new.listeners, &mut lines);
+    if old.service != new.service {
+        lines.push(line("service", Some(old.service.clone()), new.service.clone(), None));
+    }
+    lines.extend(because(old.policy.as_ref(), new.policy.as_ref(), proxy));
+    if lines.is_empty() {
+        lines.push(line(
+            "files",
+            None,
+            format!("{}; the tracing stays as it is", changed_files(change)),
+            None,
+        ));
+    }
+    lines
+}
+
+fn changed_files(change: &Change) -> String {
+    let changed = Artifact::ALL
+        .into_iter()
+        .filter(|artifact| change.before.get(artifact) != change.after.get(artifact));
+    changed.map(Artifact::path).collect::<Vec<_>>().join(", ")
+}
+
+fn lines_of_backend(old: Option<&Backend>, new: Option<&Backend>, proxy: Option<&Proxy>, lines: &mut Vec<Line>) {
+    let text = |backend: Option<&Backend>| backend.map_or("not traced".to_owned(), collector);
+    let tracer = proxy.and_then(|proxy| proxy.tracer.as_ref());
+    if text(old) != text(new) {
+        let origin = tracer.map(|tracer| &tracer.collector.origin);
+        lines.push(line("collector", Some(text(old)), text(new), origin.map(written_in)));
+    }
+    let (Some(old), Some(new)) = (old, new) else { return };
+    if sampling(old) != sampling(new) {
+        let origin = tracer
+            .and_then(|tracer| tracer.sampling.as_ref())
+            .map(|sampling| &sampling.origin);
+        lines.push(line(
+            "sampling",
+            Some(sampling(old)),
+            sampling(new),
+            origin.map(written_in),
+        ));
+    }
+    for (key, value) in &new.options {
+        if let Some(before) = old.options.get(key).filter(|before| *before != value) {
+            lines.push(line(key, Some(plain(before)), plain(value), None));
+        }
+    }
+}
+
+fn written_in(origin: &crate::resource::Origin) -> String {
+    format!("{} ({})", origin.resource, place(&origin.at))
+}
+
+fn plain(value: &serde_json::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn lines_of_listeners(old: &[ListenerTracing], new: &[ListenerTracing], lines: &mut Vec<Line>) {
+    let find = |all: &[ListenerTracing], one: &ListenerTracing| {
+        all.iter()
+            .find(|other| (&other.direction, &other.address) == (&one.direction, &one.address))
+            .cloned()
+    };
+    // Without the host, which differs from proxy to proxy.
+    let label = |listener: &ListenerTracing| {
+        let port = listener.address.rsplit(':').next().unwrap_or("");
+        format!("{} {port}", listener.direction)
+    };
+    let state = |listener: &ListenerTracing| match (&listener.reports_as, &listener.not_traced) {
+        (Some(name), _) => format!("{}, traced as `{name}`", listener.protocol),
+        (None, Some(why)) => format!("{}, not traced: {why}", listener.protocol),
+        (None, None) => format!("{}, not traced", listener.protocol),
+    };
+    for listener in new {
+        match find(old, listener) {
+            None => lines.push(line(
+                &label(listener),
+                Some("not there".to_owned()),
+                format!("{}, {}", listener.service, state(listener)),
+                None,
+            )),
+            Some(before) if state(&before) != state(listener) => {
+                lines.push(line(&label(listener), Some(state(&before)), state(listener), None))
+            }
+            Some(before) if before.service != listener.service => lines.push(line(
+                &label(listener),
+                Some(before.service),
+                listener.service.clone(),
+                None,
+            )),
+            Some(_) => {}
+        }
+    }
+    for listener in old.iter().filter(|listener| find(new, listener).is_none()) {
+        lines.push(line(&label(listener), Some(listener.service.clone()), "gone", None));
+    }
+}
+
+/// Why another policy governs now.
+fn because(old: Option<&Policy>, new: Option<&Policy>, proxy: Option<&Proxy>) -> Option<Line> {
+    let tags = |n: usize| {
+        if n == 1 {
+            "1 tag".to_owned()
+        } else {
+            format!("{n} tags")
+        }
+    };
+    let text = match (old, new) {
+        (old, new) if old.map(|policy| &policy.name) == new.map(|policy| &policy.name) => return None,
+        (None, Some(new)) => format!("{} selects it now", policy_name(new, proxy)),
+        (Some(old), None) => format!("{} does not select it any more, nor does any other policy", old.name),
+        (Some(old), Some(new)) if new.tags > old.tags => {
+            format!(
+                "{} now wins over {}: {} against {}",
+                policy_name(new, proxy),
+                old.name,
+                tags(new.tags),
+                old.tags
+            )
+        }
+        (Some(old), Some(new)) if new.tags == old.tags && new.exact > old.exact => {
+            format!(
+                "{} now wins over {}: {} exact of {} against {}",
+                policy_name(new, proxy),
+                old.name,
+                new.exact,
+                tags(new.tags),
+                old.exact
+            )
+        }
+        (Some(old), Some(new)) => format!("{} governs it now, not {}", policy_name(new, proxy), old.name),
+        (None, None) => return None,
+    };
+    Some(line("because", None, text, None))
+}

@@ -1,0 +1,96 @@
+//! The same policies give the same bytes, however they are spread over files.
+
+use meshtraced::compile::{Compiled, Options, compile};
+use meshtraced::envoy::Surroundings;
+use meshtraced::resource::Kuma;
+use meshtraced::source::Snapshot;
+use meshtraced::yaml::Limits;
+use proptest::prelude::*;
+
+/// The documents of a small fleet with two meshes, several policies and a tie.
+fn documents() -> Vec<String> {
+    let mut documents = vec![
+        "type: Mesh\nname: default\ntracing:\n  defaultBackend: z\n  backends:\n  - {name: z, type: zipkin, sampling: 12.5, conf: {url: 'http://z:9411/api/v2/spans'}}\n  - {name: d, type: datadog, conf: {address: d.example, port: 8126, splitService: true}}".to_owned(),
+        "type: Mesh\nname: payments\ntracing:\n  backends:\n  - {name: z, type: zipkin, conf: {url: 'https://z.eu:9411/x'}}".to_owned(),
+        "type: TrafficTrace\nname: all\nmesh: default\nselectors:\n- match: {kuma.io/service: '*'}".to_owned(),
+        "type: TrafficTrace\nname: canary\nmesh: default\nselectors:\n- match: {kuma.io/service: '*', version: canary}\nconf: {backend: d}".to_owned(),
+        "type: TrafficTrace\nname: also-all\nmesh: default\nselectors:\n- match: {kuma.io/service: '*'}\nconf: {backend: d}".to_owned(),
+        "type: TrafficTrace\nname: broken\nmesh: payments\nselectors:\n- match: {kuma.io/service: '*'}\nconf: {backend: y}".to_owned(),
+    ];
+    for i in 0..6 {
+        let (mesh, version) = (["default", "payments"][i % 2], ["v1", "canary", "v2"][i % 3]);
+        documents.push(format!("type: Dataplane\nname: web-{i}\nmesh: {mesh}\nnetworking:\n  address: 10.0.0.{i}\n  inbound:\n  - port: 80\n    tags: {{kuma.io/service: web-{i}, kuma.io/protocol: http, version: {version}}}\n  outbound:\n  - port: 8{i}00\n    tags: {{kuma.io/service: web-{}}}", (i + 2) % 6));
+    }
+    documents
+}
+
+fn compiled(files: &[(String, String)]) -> Compiled {
+    let options = Options {
+        kuma: Kuma::default(),
+        services: Default::default(),
+        scope: Vec::new(),
+        around: Surroundings {
+            out: "/out".to_owned(),
+            admin_pipe: true,
+        },
+        limits: Limits::default(),
+    };
+    compile(&Snapshot::from_texts(files.iter().cloned()), &options)
+}
+
+/// What a run would print and write, without the places, which do move with the files.
+fn essence(compiled: &Compiled) -> String {
+    let mut findings: Vec<String> = (compiled.diagnostics.iter().chain(&compiled.refusals))
+        .map(|finding| {
+            format!(
+                "{} {} {:?} {}",
+                finding.severity, finding.code, finding.resource, finding.message
+            )
+        })
+        .collect();
+    findings.sort();
+    format!("{:#?}\n{findings:#?}", compiled.fragments)
+}
+
+proptest! {
+    #[test]
+    fn order_and_split_of_documents_change_no_byte(
+        order in Just(documents()).prop_shuffle(),
+        cuts in proptest::collection::vec(any::<bool>(), 32),
+        names in proptest::collection::vec("[a-z]{1,8}", 32),
+    ) {
+        let alone: Vec<(String, String)> =
+            documents().into_iter().enumerate().map(|(i, text)| (format!("{i:02}.yaml"), text)).collect();
+        let mut files: Vec<(String, String)> = Vec::new();
+        for (i, document) in order.into_iter().enumerate() {
+            match files.last_mut() {
+                Some((_, text)) if !cuts[i] => {
+                    text.push_str("\n---\n");
+                    text.push_str(&document);
+                }
+                _ => files.push((format!("{}/{i}.yaml", names[i]), document)),
+            }
+        }
+        prop_assert_eq!(essence(&compiled(&files)), essence(&compiled(&alone)));
+    }
+}
+
+#[test]
+fn the_fleet_is_worth_comparing() {
+    let files: Vec<_> = documents()
+        .into_iter()
+        .enumerate()
+        .map(|(i, text)| (format!("{i}.yaml"), text))
+        .collect();
+    let compiled = compiled(&files);
+    assert_eq!(compiled.fragments.len(), 6);
+    let codes: Vec<&str> = compiled
+        .diagnostics
+        .iter()
+        .map(|finding| finding.code.as_str())
+        .collect();
+    assert!(
+        codes.contains(&"ambiguous-policies") && codes.contains(&"backend-not-found"),
+        "{codes:?}"
+    );
+}
