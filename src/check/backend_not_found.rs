@@ -15,8 +15,10 @@ pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
     };
     for policy in &subject.resources.traffic_traces {
         let mesh = subject.resources.meshes.get(policy.header.mesh());
-        let found = backend_name(policy, mesh).and_then(|name| mesh?.backend(name));
-        if found.is_none() {
+        let name = backend_name(policy, mesh);
+        let is_declared =
+            name.is_some_and(|name| mesh.is_some_and(|mesh| mesh.declared.iter().any(|other| other == name)));
+        if !is_declared {
             let at = policy
                 .backend
                 .as_ref()

@@ -7,7 +7,8 @@ use crate::resource::traffic_trace::TrafficTrace;
 
 /// One finding per policy, with the nearest miss.
 pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
-    for policy in &subject.resources.traffic_traces {
+    let complete = |policy: &&TrafficTrace| !subject.resources.incomplete.contains(policy.header.mesh());
+    for policy in subject.resources.traffic_traces.iter().filter(complete) {
         let of_mesh = || {
             subject
                 .resources

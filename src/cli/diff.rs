@@ -1,7 +1,70 @@
-use super::{Context, Exit, Outcome};
+//! `meshtraced diff`: what the policies would change on disk.
+
+use std::io::{self, Write};
+
 use clap::Args;
+
+use super::changes::{self, Detail};
+use super::{Context, Exit, Outcome, compile_now, print, report, root_prefix, target};
+use crate::apply;
+use crate::diag::{Severity, text};
+use crate::plan::{self, Held, summary};
+
+/// Arguments of `diff`.
 #[derive(Debug, Args)]
-pub(super) struct Arguments {}
-pub(super) fn run(_: &Context, _: &Arguments) -> Outcome {
-    Ok(Exit::Done)
+#[command(after_help = EXAMPLES)]
+pub(super) struct Arguments {
+    /// Name every proxy
+    #[arg(long)]
+    list: bool,
+    /// Show the files as unified diffs
+    #[arg(long)]
+    bytes: bool,
+    /// End with 1 when something would change; with `false`, end with 0 whenever there is an answer
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    exit_code: bool,
+}
+
+const EXAMPLES: &str = "Examples:
+  meshtraced diff
+  meshtraced diff --bytes | less
+  meshtraced --policies /srv/mesh --out /var/lib/meshtraced/envoy diff --list";
+
+pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
+    let settings = context.settings()?;
+    let (_, compiled) = compile_now(&settings)?;
+    let findings = report::all_findings(&compiled);
+    let errors: Vec<_> = findings
+        .into_iter()
+        .filter(|finding| finding.severity == Severity::Error)
+        .collect();
+    if !errors.is_empty() {
+        let shown = text::render(&errors, &root_prefix(&settings), context.color_on_stderr);
+        let count = text::count(&errors).unwrap_or_default();
+        writeln!(io::stderr(), "{shown}{count}: there is no answer until they are mended")?;
+        return Ok(Exit::Failed);
+    }
+    let applied = apply::observe(&target(&settings)?)?;
+    let plan = plan::plan(&applied, &compiled.fragments, &Held::default());
+    let (out, policies) = (settings.out.display(), settings.policies.display());
+    if plan.changes.is_empty() {
+        print(&format!(
+            "{out} -> {policies}: no change, {}\n",
+            text::plural(applied.len(), "proxy")
+        ))?;
+        return Ok(Exit::Done);
+    }
+    let groups = summary::summarize(&plan, &compiled.proxies);
+    let detail = Detail {
+        list: arguments.list,
+        bytes: arguments.bytes,
+        color: context.color_on_stdout,
+    };
+    let mut shown = format!("{out} -> {policies}: {}\n\n", changes::count(&plan, applied.len()));
+    shown.push_str(&changes::render(&groups, &plan, detail));
+    if !arguments.list && !arguments.bytes {
+        shown.push_str("\nRun `meshtraced diff --list` for all names, `--bytes` for the files.\n");
+    }
+    print(&shown)?;
+    Ok(if arguments.exit_code { Exit::Found } else { Exit::Done })
 }

@@ -1,5 +1,6 @@
 //! The command line: words, formats and exit codes. One file per command.
 
+mod changes;
 mod check;
 mod compile;
 mod diff;
@@ -270,4 +271,9 @@ fn root_prefix(settings: &Settings) -> String {
         "" => String::new(),
         root => format!("{root}/"),
     }
+}
+
+/// Where and how the files are written.
+fn target(_settings: &Settings) -> Result<crate::apply::Target, Failure> {
+    Ok(crate::apply::Target)
 }

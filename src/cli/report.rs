@@ -1,13 +1,77 @@
 //! What `run`, `diff` and `check` say alike.
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
 use crate::compile::Compiled;
-use crate::diag::Diagnostic;
+use crate::diag::text::{plural, printable};
+use crate::diag::{Diagnostic, Diagnostics};
+use crate::plan::Held;
+use crate::settings::Settings;
+use crate::source::Snapshot;
 
 /// Findings about the policies and about the shape, in their common order.
 pub(super) fn all_findings(compiled: &Compiled) -> Vec<Diagnostic> {
-    let mut all = crate::diag::Diagnostics::default();
+    let mut all = Diagnostics::default();
     for finding in compiled.diagnostics.iter().chain(&compiled.refusals) {
         all.push(finding.clone());
     }
     all.into_sorted()
+}
+
+/// What was read, and what it means for every mesh:
+///
+/// ```text
+/// meshtraced 0.1.0: policies (14 files, 23 resources) -> envoy
+///   default    6 dataplanes   6 traced   zipkin 4, datadog 2
+/// ```
+pub(super) fn overview(settings: &Settings, snapshot: &Snapshot, compiled: &Compiled, held: &Held) -> String {
+    let (files, resources) = (
+        plural(snapshot.files.len(), "file"),
+        plural(compiled.resources, "resource"),
+    );
+    let mut out = format!(
+        "meshtraced {}: {} ({files}, {resources}) -> {}\n",
+        env!("CARGO_PKG_VERSION"),
+        settings.policies.display(),
+        settings.out.display(),
+    );
+    let width = compiled
+        .meshes
+        .iter()
+        .map(|mesh| mesh.chars().count())
+        .max()
+        .unwrap_or(0);
+    for mesh in &compiled.meshes {
+        let proxies: Vec<_> = compiled.proxies.iter().filter(|proxy| proxy.mesh == *mesh).collect();
+        let mut providers: BTreeMap<&str, usize> = BTreeMap::new();
+        for tracer in proxies.iter().filter_map(|proxy| proxy.tracer.as_ref()) {
+            *providers.entry(tracer.provider.name()).or_default() += 1;
+        }
+        let traced: usize = providers.values().sum();
+        // The most used first.
+        let mut providers: Vec<_> = providers.into_iter().collect();
+        providers.sort_by_key(|&(name, n)| (std::cmp::Reverse(n), name));
+        let providers: Vec<String> = providers.iter().map(|(name, n)| format!("{name} {n}")).collect();
+        let held = if held.contains(mesh) { "   held" } else { "" };
+        let dataplanes = plural(proxies.len(), "dataplane");
+        let row = format!(
+            "  {:<width$}   {dataplanes:>13}   {traced:>3} traced   {}{held}",
+            printable(mesh),
+            providers.join(", ")
+        );
+        let _ = writeln!(out, "{}", row.trim_end());
+    }
+    out
+}
+
+/// The last line about findings: what they keep from being written.
+pub(super) fn consequence(held: &Held) -> String {
+    let meshes: Vec<&str> = held.meshes.iter().map(String::as_str).collect();
+    match (held.all, meshes.as_slice()) {
+        (true, _) => "; nothing was written".to_owned(),
+        (false, []) => String::new(),
+        (false, [mesh]) => format!("; nothing was written for mesh {}", printable(mesh)),
+        (false, meshes) => format!("; nothing was written for the meshes {}", printable(&meshes.join(", "))),
+    }
 }

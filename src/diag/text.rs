@@ -40,7 +40,11 @@ pub fn count(diagnostics: &[Diagnostic]) -> Option<String> {
     let parts: Vec<String> = (parts.iter().filter(|(n, _)| *n > 0))
         .map(|&(n, word)| plural(n, word))
         .collect();
-    let files: BTreeSet<&str> = diagnostics.iter().filter_map(Diagnostic::file).collect();
+    let files: BTreeSet<&str> = diagnostics
+        .iter()
+        .filter_map(Diagnostic::file)
+        .filter(|file| !file.is_empty())
+        .collect();
     match (parts.is_empty(), files.len()) {
         (true, _) => None,
         (false, 0) => Some(parts.join(", ")),

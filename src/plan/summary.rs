@@ -135,12 +135,17 @@ fn describe(new: &Effective, proxy: Option<&Proxy>) -> Line {
         .policy
         .as_ref()
         .map_or(String::new(), |policy| format!(", by {}", policy_name(policy, proxy)));
-    line(
-        "",
-        None,
-        format!("{} {}, {}{by}", backend.kind, backend.name.value, sampling(backend)),
-        None,
-    )
+    line("", None, format!("{}, {}{by}", named(backend), sampling(backend)), None)
+}
+
+/// Type and name of a backend, one word where they are the same.
+fn named(backend: &Backend) -> String {
+    let (kind, name) = (&backend.kind, &backend.name.value);
+    if kind == name {
+        kind.clone()
+    } else {
+        format!("{kind} {name}")
+    }
 }
 
 fn policy_name(policy: &Policy, proxy: Option<&Proxy>) -> String {
@@ -155,7 +160,7 @@ fn place(at: &Location) -> String {
 }
 
 fn collector(backend: &Backend) -> String {
-    format!("{} {} ({})", backend.kind, backend.name.value, backend.collector.value)
+    format!("{} ({})", named(backend), backend.collector.value)
 }
 
 fn sampling(backend: &Backend) -> String {

@@ -14,6 +14,8 @@ pub struct Mesh {
     pub header: Header,
     /// `tracing.backends`, in the order written.
     pub backends: Vec<Backend>,
+    /// The names of all backends, those that could not be understood included.
+    pub declared: Vec<String>,
     /// `tracing.defaultBackend`; absent means that a policy must name its backend.
     pub default_backend: Option<Located<String>>,
 }
@@ -103,6 +105,7 @@ pub(super) fn decode(decoder: &mut Decoder, header: Header, document: &Node) -> 
     let mut mesh = Mesh {
         header,
         backends: Vec::new(),
+        declared: Vec::new(),
         default_backend: None,
     };
     let Some(tracing) = tracing else { return Some(mesh) };
@@ -116,6 +119,7 @@ pub(super) fn decode(decoder: &mut Decoder, header: Header, document: &Node) -> 
     mesh.default_backend = tracing
         .text(decoder, "defaultBackend")
         .filter(|name| !name.value.is_empty());
+    mesh.declared = names.iter().map(|name| name.value.clone()).collect();
     if let Some(default) = &mesh.default_backend {
         check_default(decoder, default, &names);
     }

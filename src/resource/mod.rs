@@ -116,6 +116,8 @@ pub struct Resources {
     pub traffic_routes: Vec<TrafficRoute>,
     /// `Dataplane`, sorted by mesh and name.
     pub dataplanes: Vec<Dataplane>,
+    /// Meshes with a dataplane that could not be understood, so that nobody concludes anything from its absence.
+    pub incomplete: BTreeSet<String>,
     /// How many resources of Kuma were seen, whether understood or not.
     pub seen: usize,
 }
@@ -217,6 +219,7 @@ impl Parser<'_, '_> {
         let resources = &mut self.resources;
         let id = Arc::clone(&decoder.resource);
         match kind {
+            // The backends of a mesh that could be understood stay, so that policies can be held against them.
             Kind::Mesh => {
                 let mesh = mesh::decode(&mut decoder, header, &document.root);
                 resources
@@ -224,18 +227,19 @@ impl Parser<'_, '_> {
                     .extend(mesh.map(|mesh| (mesh.header.name().to_owned(), mesh)));
             }
             Kind::TrafficTrace => {
-                resources
-                    .traffic_traces
-                    .extend(traffic_trace::decode(&mut decoder, header, &document.root))
+                let policy = traffic_trace::decode(&mut decoder, header, &document.root);
+                resources.traffic_traces.extend(policy.filter(|_| !decoder.failed()));
             }
             Kind::TrafficRoute => {
-                resources
-                    .traffic_routes
-                    .extend(traffic_route::decode(&mut decoder, header, &document.root))
+                let route = traffic_route::decode(&mut decoder, header, &document.root);
+                resources.traffic_routes.extend(route.filter(|_| !decoder.failed()));
             }
             Kind::Dataplane => {
                 let dataplane = dataplane::decode(&mut decoder, &self.context, header, &document.root);
-                resources.dataplanes.extend(dataplane);
+                match dataplane.filter(|_| !decoder.failed()) {
+                    Some(dataplane) => resources.dataplanes.push(dataplane),
+                    None => resources.incomplete.extend([id.mesh.clone()]),
+                }
             }
         }
         self.remember(&id, document);

@@ -25,6 +25,8 @@ pub struct Routed<'a> {
 
 pub(super) struct Routing<'a, 's> {
     pub(super) routes: &'a [TrafficRoute],
+    /// Whether all dataplanes of the mesh are known.
+    pub(super) complete: bool,
     pub(super) services: &'s Services<'a>,
     pub(super) kuma: &'s Kuma,
     pub(super) hints: &'s BTreeMap<String, Protocol>,
@@ -117,7 +119,7 @@ impl<'a> Routing<'a, '_> {
         let known = self.services.protocol(dataplane.header.mesh(), service);
         let hint = self.hints.get(service).copied().or(own);
         let Some(protocol) = known.or(hint) else {
-            if traced {
+            if traced && self.complete {
                 let message = format!(
                     "no dataplane here belongs to the service `{service}`, so what it speaks is not known and this outbound is not traced"
                 );
