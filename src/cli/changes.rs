@@ -1,0 +1,177 @@
+//! How changes look: for `diff`, for `run --dry-run` and in the log of `run`.
+
+use std::fmt::Write as _;
+
+use similar::TextDiff;
+
+use crate::diag::text::{plural, printable};
+use crate::envoy::artifact::Artifact;
+use crate::plan::summary::{Group, Impact, Line};
+use crate::plan::{Action, Change, Plan};
+
+/// How much is shown.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Detail {
+    /// Every name, not the first few.
+    pub(super) list: bool,
+    /// The files as unified diffs.
+    pub(super) bytes: bool,
+    /// ANSI colours.
+    pub(super) color: bool,
+}
+
+/// How many names are shown when not all are asked for.
+const NAMES: usize = 4;
+
+/// Notes stand in a column behind the heads, unless those are wider than this.
+const WIDEST_HEAD: usize = 72;
+
+/// One line that counts: `4 proxies change, 2 are new, 1 goes, 3 stay`.
+pub(super) fn count(plan: &Plan, published: usize) -> String {
+    let of = |action| plan.changes.iter().filter(|change| change.action == action).count();
+    let (change, add, remove) = (of(Action::Change), of(Action::Add), of(Action::Remove));
+    let stay = published - change - remove;
+    let mut parts = Vec::new();
+    let mut say = |n: usize, one: &str, many: &str| {
+        if n > 0 {
+            let verb = if n == 1 { one } else { many };
+            let noun = if parts.is_empty() {
+                plural(n, "proxy")
+            } else {
+                n.to_string()
+            };
+            parts.push(format!("{noun} {verb}"));
+        }
+    };
+    say(change, "changes", "change");
+    say(add, "is new", "are new");
+    say(remove, "goes", "go");
+    say(stay, "stays", "stay");
+    parts.join(", ")
+}
+
+/// The groups as text, each with its lines below it.
+pub(super) fn render(groups: &[Group], plan: &Plan, detail: Detail) -> String {
+    let heads: Vec<String> = groups.iter().map(|group| head(group, detail)).collect();
+    let width = heads
+        .iter()
+        .map(|head| head.chars().count())
+        .max()
+        .unwrap_or(0)
+        .min(WIDEST_HEAD);
+    let mut out = String::new();
+    for (group, head) in groups.iter().zip(&heads) {
+        out.push_str(&one_group(group, &format!("{head:<width$}"), detail));
+    }
+    if detail.bytes {
+        for change in &plan.changes {
+            out.push_str(&files(change));
+        }
+    }
+    out
+}
+
+/// Who changes: `2 proxies of default: web-01, web-02`.
+fn head(group: &Group, detail: Detail) -> String {
+    let proxies = plural(group.dataplanes.len(), "proxy");
+    format!(
+        "{proxies} of {}: {}",
+        printable(&group.mesh),
+        names(&group.dataplanes, detail.list)
+    )
+}
+
+fn one_group(group: &Group, head: &str, detail: Detail) -> String {
+    let (sign, color) = match group.action {
+        Action::Change => ("~", "33"),
+        Action::Add => ("+", "32"),
+        Action::Remove => ("-", "31"),
+    };
+    let sign = if detail.color {
+        format!("\u{1b}[{color}m{sign}\u{1b}[0m")
+    } else {
+        sign.to_owned()
+    };
+    let (note, lines) = match group.lines.as_slice() {
+        // What is said in one line stands beside the names.
+        [line] if line.label.is_empty() => (line.after.clone(), &[][..]),
+        lines => (
+            if group.impact == Impact::None {
+                String::new()
+            } else {
+                group.impact.as_str().to_owned()
+            },
+            lines,
+        ),
+    };
+    let mut out = format!("{}\n", format!("{sign} {head}   {}", printable(&note)).trim_end());
+    let width = |part: fn(&Line) -> usize| lines.iter().map(part).max().unwrap_or(0);
+    let (label, before) = (
+        width(|line| line.label.chars().count()),
+        width(|line| line.before.as_deref().map_or(0, |b| b.chars().count())),
+    );
+    for line in lines {
+        let _ = write!(out, "    {:<label$}   ", line.label);
+        if let Some(text) = &line.before {
+            let _ = write!(out, "{:<before$}  ->  ", printable(text));
+        }
+        out.push_str(&printable(&line.after));
+        if let Some(origin) = &line.origin {
+            let _ = write!(out, "   {}", printable(origin));
+        }
+        out.push('\n');
+    }
+    out
+}
+
+fn names(names: &[String], all: bool) -> String {
+    let shown = if all || names.len() <= NAMES + 1 {
+        names.len()
+    } else {
+        NAMES
+    };
+    let mut text = names[..shown].join(", ");
+    if shown < names.len() {
+        let _ = write!(text, " and {} more", names.len() - shown);
+    }
+    printable(&text)
+}
+
+fn files(change: &Change) -> String {
+    let mut out = String::new();
+    for artifact in Artifact::ALL {
+        let (before, after) = (change.before.get(&artifact), change.after.get(&artifact));
+        if before == after {
+            continue;
+        }
+        let path = format!("{}/{}", change.proxy.directory(), artifact.path());
+        let name = |side: &str, text: Option<&String>| {
+            if text.is_some() {
+                format!("{side}/{path}")
+            } else {
+                "/dev/null".to_owned()
+            }
+        };
+        let empty = String::new();
+        let diff = TextDiff::from_lines(before.unwrap_or(&empty).as_str(), after.unwrap_or(&empty).as_str());
+        let _ = write!(
+            out,
+            "\n{}",
+            diff.unified_diff().header(&name("a", before), &name("b", after))
+        );
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_names_are_cut() {
+        let all: Vec<String> = (1..8).map(|i| format!("web-0{i}")).collect();
+        assert_eq!(names(&all, false), "web-01, web-02, web-03, web-04 and 3 more");
+        assert_eq!(names(&all[..5], false), "web-01, web-02, web-03, web-04, web-05");
+        assert!(names(&all, true).ends_with("web-07"));
+    }
+}
