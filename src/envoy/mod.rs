@@ -15,6 +15,7 @@ mod datadog;
 mod fragment;
 mod zipkin;
 
+pub use bootstrap::ADMIN_SOCKET;
 pub use cluster::collector as collector_cluster;
 
 use std::collections::BTreeMap;

@@ -1,10 +1,75 @@
 //! The file form of a discovery response.
+
 use serde_json::{Value, json};
 
-/// stub
+use crate::yaml::{Limits, json as yaml_json, write};
+
+/// The text of a file with these resources.
+///
+/// `version_info` is a hash of them, so that Envoy's word for a version is its word for the content.
 #[must_use]
 pub fn response(resources: Vec<Value>) -> String {
-    let text = crate::yaml::write::write(&json!({"resources": resources}));
-    let hash = blake3::hash(text.as_bytes()).to_hex();
-    crate::yaml::write::write(&json!({"version_info": format!("r-{}", &hash[..16]), "resources": resources}))
+    let content = write::write(&json!({"resources": resources}));
+    let hash = blake3::hash(content.as_bytes()).to_hex();
+    write::write(&json!({"version_info": format!("r-{}", &hash[..16]), "resources": resources}))
+}
+
+/// The version of a file that [`response`] wrote.
+#[must_use]
+pub fn version(text: &str) -> Option<String> {
+    let line = text.lines().next()?.strip_prefix("version_info: ")?;
+    Some(line.trim_matches('"').to_owned())
+}
+
+/// The clusters of `after`, and those of `before` whose names are gone; `None` when none are, or when `before` is
+/// no file of ours.
+#[must_use]
+pub fn union(before: &str, after: &str) -> Option<String> {
+    let mut all = resources(after)?;
+    let names: Vec<Value> = all.iter().map(|resource| resource["name"].clone()).collect();
+    let gone: Vec<Value> = resources(before)?
+        .into_iter()
+        .filter(|resource| !names.contains(&resource["name"]))
+        .collect();
+    if gone.is_empty() {
+        return None;
+    }
+    all.extend(gone);
+    Some(response(all))
+}
+
+fn resources(text: &str) -> Option<Vec<Value>> {
+    match yaml_json::read_one(text, &Limits::default())?
+        .get_mut("resources")?
+        .take()
+    {
+        Value::Array(resources) => Some(resources),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(names: &[&str]) -> String {
+        response(names.iter().map(|name| json!({"@type": "x", "name": name})).collect())
+    }
+
+    #[test]
+    fn the_version_follows_the_content() {
+        assert_eq!(version(&file(&["a"])), version(&file(&["a"])));
+        assert_ne!(version(&file(&["a"])), version(&file(&["b"])));
+        assert!(version(&file(&[])).is_some_and(|version| version.starts_with("r-") && version.len() == 18));
+    }
+
+    #[test]
+    fn the_union_has_what_goes_and_what_comes() {
+        assert_eq!(
+            union(&file(&["a", "on"]), &file(&["b", "a"])),
+            Some(file(&["b", "a", "on"]))
+        );
+        assert_eq!(union(&file(&["a"]), &file(&["a", "b"])), None);
+        assert_eq!(union("{", &file(&["a"])), None);
+    }
 }
