@@ -15,7 +15,7 @@ use crate::diag::text::{self, plural};
 use crate::diag::{Diagnostic, Severity};
 use crate::envoy::artifact::{Artifact, ProxyKey};
 use crate::plan::summary::{self, Group};
-use crate::plan::{self, Held, Plan};
+use crate::plan::{self, Change, Held, Plan};
 use crate::settings::Settings;
 use crate::source::Snapshot;
 
@@ -58,6 +58,19 @@ struct Turn {
     plan: Plan,
     published: usize,
     outcome: apply::Outcome,
+}
+
+impl Turn {
+    /// The part of the plan that was carried out.
+    fn done(&self) -> Plan {
+        let is_done = |change: &&Change| match self.outcome.proxies.get(&change.proxy) {
+            Some((_, Ok(Word::Confirmed | Word::NotRunning | Word::Unknown))) => true,
+            Some((_, Ok(Word::Rejected(_)) | Err(_))) | None => false,
+        };
+        Plan {
+            changes: self.plan.changes.iter().filter(is_done).cloned().collect(),
+        }
+    }
 }
 
 /// Reads, compiles and publishes.
@@ -131,12 +144,7 @@ fn once(context: &Context, settings: &Settings) -> Outcome {
 /// The line that says what was published, and what to type next.
 fn published_once(settings: &Settings, turn: &Turn, start: Instant) -> String {
     let elapsed = start.elapsed().as_millis();
-    let done = turn
-        .outcome
-        .proxies
-        .values()
-        .filter(|(_, result)| matches!(result, Ok(word) if !matches!(word, Word::Rejected(_))));
-    let (proxies, files) = (done.count(), turn.outcome.files_written);
+    let (proxies, files) = (turn.done().changes.len(), turn.outcome.files_written);
     if turn.plan.changes.is_empty() {
         let same = turn.published;
         return match same {
@@ -243,11 +251,11 @@ impl Log {
             turn.outcome.count(&Word::Confirmed),
             turn.outcome.count(&Word::NotRunning),
         );
-        let steps = turn.outcome.proxies.len();
-        if steps > 0 {
-            let changed = changes::count(&turn.plan, turn.published);
+        let done = turn.done();
+        if !done.changes.is_empty() {
+            let changed = changes::count(&done, turn.published);
             tracing::info!(%revision, confirmed, not_running, elapsed_ms, "published: {changed}");
-            for group in summary::summarize(&turn.plan, &turn.compiled.proxies) {
+            for group in summary::summarize(&done, &turn.compiled.proxies) {
                 tracing::info!("{}", in_one_line(&group));
             }
         } else if !self.started {
@@ -277,8 +285,8 @@ impl Log {
         for finding in turn.findings.iter().filter(|finding| !self.findings.contains(finding)) {
             let shown = text::render(std::slice::from_ref(finding), &self.root, self.color);
             match finding.severity {
-                Severity::Error => tracing::error!(code = %finding.code, "\n{}", shown.trim_end()),
-                Severity::Warning => tracing::warn!(code = %finding.code, "\n{}", shown.trim_end()),
+                Severity::Error => tracing::error!("\n{}", shown.trim_end()),
+                Severity::Warning => tracing::warn!("\n{}", shown.trim_end()),
             }
         }
         if !turn.held.is_empty() {

@@ -14,6 +14,17 @@ pub fn response(resources: Vec<Value>) -> String {
     write::write(&json!({"version_info": format!("r-{}", &hash[..16]), "resources": resources}))
 }
 
+/// The messages, each with its type in front, as a discovery response holds them.
+#[must_use]
+pub fn typed(type_url: &str, messages: Vec<Value>) -> Vec<Value> {
+    let with_type = |message: Value| {
+        let fields = message.as_object().cloned().unwrap_or_default();
+        let first = std::iter::once(("@type".to_owned(), json!(type_url)));
+        Value::Object(first.chain(fields).collect())
+    };
+    messages.into_iter().map(with_type).collect()
+}
+
 /// The version of a file that [`response`] wrote.
 #[must_use]
 pub fn version(text: &str) -> Option<String> {

@@ -69,17 +69,22 @@ impl Watcher {
 
     fn arm(&self) -> notify::Result<RecommendedWatcher> {
         let (wake, deaf) = (Arc::clone(&self.wake), Arc::clone(&self.deaf));
+        let resolved = fs::canonicalize(&self.root).ok();
+        let (link, target) = (std::path::absolute(&self.root)?, resolved.clone());
+        // The parents are watched as well, and what else lies in them concerns nobody.
+        let concerns =
+            move |path: &PathBuf| *path == link || target.as_ref().is_some_and(|target| path.starts_with(target));
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             match &event {
                 // Reading the source must not wake the reader.
                 Ok(event) if matches!(event.kind, EventKind::Access(_)) => return,
                 Ok(event) if event.need_rescan() => deaf.store(true, Ordering::SeqCst),
+                Ok(event) if !event.paths.is_empty() && !event.paths.iter().any(&concerns) => return,
                 Ok(_) => {}
                 Err(_) => deaf.store(true, Ordering::SeqCst),
             }
             wake.notify_one();
         })?;
-        let resolved = fs::canonicalize(&self.root).ok();
         if let Some(resolved) = &resolved {
             watcher.watch(resolved, RecursiveMode::Recursive)?;
         }
