@@ -1,4 +1,5 @@
 //! The one integration test crate.
 
 mod determinism;
+mod golden;
 mod tidy;
