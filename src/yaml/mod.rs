@@ -5,6 +5,7 @@
 
 pub mod read;
 pub mod scalar;
+mod syntax;
 pub mod write;
 
 pub use read::{Document, Entry, Limits, Map, Node, Scalar, Value};

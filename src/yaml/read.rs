@@ -7,9 +7,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use granit_parser::{Event, Options, Parser, ScalarStyle, ScanError, Span, Tag};
+use granit_parser::{Event, Options, Parser, ScalarStyle, Span, Tag};
 
 use super::scalar::{self, Plain};
+use super::syntax;
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::source::{Location, SourceFile};
 
@@ -137,8 +138,10 @@ pub fn read(file: &Arc<SourceFile>, limits: &Limits, diagnostics: &mut Diagnosti
         file,
         limits,
         diagnostics,
-        parser: Parser::new_from_str_with_options(&file.text, options),
+        parser: Parser::new_from_str_with_options(&file.text, options.clone()),
+        options,
         anchors: HashMap::new(),
+        held: 0,
         nodes: 0,
         alias_nodes: 0,
         started: 0,
@@ -166,13 +169,24 @@ impl Stop {
     }
 }
 
+/// What an alias stands for.
+struct Anchored {
+    /// `None` if it was too much to keep.
+    node: Option<Node>,
+    /// How many nodes it is made of.
+    size: usize,
+}
+
 struct Reader<'a, 'd> {
     file: &'a Arc<SourceFile>,
     limits: &'a Limits,
     diagnostics: &'d mut Diagnostics,
+    options: Options,
     parser: Parser<'a, granit_parser::StrInput<'a>>,
-    /// Finished anchored nodes of the current document, with the nodes they are made of.
-    anchors: HashMap<usize, (Node, usize)>,
+    /// Finished anchored nodes of the current document.
+    anchors: HashMap<usize, Anchored>,
+    /// Nodes that `anchors` holds.
+    held: usize,
     /// Nodes so far, over all documents, those of aliases left out.
     nodes: usize,
     /// Nodes that came from aliases.
@@ -220,6 +234,7 @@ impl<'a> Reader<'a, '_> {
     /// The next document; `None` at the end of the stream.
     fn document(&mut self) -> Result<Option<Node>, Stop> {
         self.anchors.clear();
+        self.held = 0;
         loop {
             match self.next()? {
                 Some((Event::StreamStart, _)) => {}
@@ -245,7 +260,11 @@ impl<'a> Reader<'a, '_> {
         match self.parser.next_event() {
             None => Ok(None),
             Some(Ok(event)) => Ok(Some(event)),
-            Some(Err(error)) => Err(Stop::document(self.syntax_error(&error))),
+            Some(Err(error)) => Err(Stop::document(syntax::explain(
+                self.file,
+                &error,
+                &self.options,
+            ))),
         }
     }
 
@@ -267,167 +286,192 @@ impl<'a> Reader<'a, '_> {
             return Err(Stop::file(self.limit(span, message)));
         }
         if depth > self.limits.depth {
-            let message = format!(
-                "lists and mappings stand more than {} deep",
-                self.limits.depth
-            );
-            return Err(Stop::document(self.limit(span, message)));
+            return Err(Stop::document(syntax::too_deep(
+                self.file,
+                self.at(span).bytes.start,
+            )));
         }
-        let (anchor, node) = match event {
+        let (anchor, at, value) = match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let plain = match tag {
-                    Some(tag) => !is_string(&tag),
+                    Some(tag) => has_meaning(&tag),
                     None => style == ScalarStyle::Plain,
                 };
-                let value = Value::Scalar(Scalar {
-                    text: text.into_owned(),
-                    plain,
-                });
-                (
-                    anchor,
-                    Node {
-                        at: self.at(span),
-                        value,
-                    },
-                )
+                let text = text.into_owned();
+                (anchor, self.at(span), Value::Scalar(Scalar { text, plain }))
             }
             Event::SequenceStart(_, anchor, _) => {
-                let mut items = Vec::new();
-                let end = loop {
-                    match self.next()? {
-                        Some((Event::SequenceEnd, end)) => break end,
-                        Some((event, span)) => items.push(self.node_of(event, span, depth + 1)?),
-                        None => return Err(Stop::End),
-                    }
-                };
-                let at = self.around(span, end, items.last().map(|node| &node.at));
-                (
-                    anchor,
-                    Node {
-                        at,
-                        value: Value::List(items),
-                    },
-                )
+                let (items, end) = self.list(depth)?;
+                let last = items.last().map(|node| &node.at);
+                (anchor, self.around(span, end, last), Value::List(items))
             }
             Event::MappingStart(_, anchor, _) => {
-                let (map, end) = self.map(depth)?;
-                let at = self.around(span, end, map.entries.last().map(|entry| &entry.value.at));
+                let (map, last, end) = self.map(depth)?;
                 (
                     anchor,
-                    Node {
-                        at,
-                        value: Value::Map(map),
-                    },
+                    self.around(span, end, last.as_ref()),
+                    Value::Map(map),
                 )
             }
             _ => return Err(Stop::End),
         };
+        let node = Node { at, value };
         if anchor != 0 {
-            self.anchors.insert(
-                anchor,
-                (node.clone(), self.nodes + self.alias_nodes - before),
-            );
+            let size = self.nodes + self.alias_nodes - before;
+            self.keep(anchor, &node, size);
         }
         Ok(node)
+    }
+
+    /// Remembers an anchored node for its aliases.
+    ///
+    /// Anchors inside each other would be copied once for each level, so the copies have a limit too: what is
+    /// beyond it no alias could stand for, or nobody would write.
+    fn keep(&mut self, anchor: usize, node: &Node, size: usize) {
+        self.held = self.held.saturating_add(size);
+        let node = (self.held <= self.limits.alias_nodes).then(|| node.clone());
+        self.anchors.insert(anchor, Anchored { node, size });
+    }
+
+    fn list(&mut self, depth: usize) -> Result<(Vec<Node>, Span), Stop> {
+        let mut items = Vec::new();
+        loop {
+            match self.next()? {
+                Some((Event::SequenceEnd, end)) => return Ok((items, end)),
+                Some((event, span)) => items.push(self.node_of(event, span, depth + 1)?),
+                None => return Err(Stop::End),
+            }
+        }
     }
 
     /// The value an alias stands for; its nodes are counted again.
     fn alias(&mut self, anchor: usize, span: Span) -> Result<Node, Stop> {
-        let Some((node, size)) = self.anchors.get(&anchor) else {
+        let Some(Anchored { node, size }) = self.anchors.get(&anchor) else {
             let at = self.at(span);
             let message = format!("`{}` stands inside the value that it names", at.text());
-            return Err(Stop::document(Diagnostic::error(
-                Code::SyntaxError,
-                &at,
-                message,
-            )));
+            return Err(Stop::document(
+                Diagnostic::error(Code::SyntaxError, &at, message)
+                    .help("write the value out, or name another one"),
+            ));
         };
         let expanded = self.alias_nodes.saturating_add(*size);
-        if expanded > self.limits.alias_nodes {
-            let message = format!(
-                "the aliases of this file stand for more than {} values",
-                self.limits.alias_nodes
-            );
-            return Err(Stop::file(self.limit(span, message)));
+        match node {
+            Some(node) if expanded <= self.limits.alias_nodes => {
+                let node = node.clone();
+                self.alias_nodes = expanded;
+                Ok(node)
+            }
+            _ => {
+                let message = format!(
+                    "the aliases of this file stand for more than {} values",
+                    self.limits.alias_nodes
+                );
+                Err(Stop::file(self.limit(span, message)))
+            }
         }
-        let node = node.clone();
-        self.alias_nodes = expanded;
-        Ok(node)
     }
 
-    fn map(&mut self, depth: usize) -> Result<(Map, Span), Stop> {
-        let mut written: Vec<Entry> = Vec::new();
-        let mut merged: Vec<Entry> = Vec::new();
-        let mut known: HashMap<String, usize> = HashMap::new();
-        let end = loop {
-            let key = match self.next()? {
-                Some((Event::MappingEnd, end)) => break end,
-                Some((event, span)) => self.node_of(event, span, depth + 1)?,
+    /// The entries of a mapping, where its last value stands in the text, and its end.
+    ///
+    /// As go-yaml does, and Kuma with it, entries count in the order they stand in, those of merge keys included:
+    /// the last one with a key wins. Other readers let a written key win over a merge key behind it, so there is
+    /// a warning.
+    fn map(&mut self, depth: usize) -> Result<(Map, Option<Location>, Span), Stop> {
+        let mut entries = Entries::default();
+        let mut last = None;
+        loop {
+            let (key, at) = match self.next()? {
+                Some((Event::MappingEnd, end)) => {
+                    return Ok((
+                        Map {
+                            entries: entries.list,
+                        },
+                        last,
+                        end,
+                    ));
+                }
+                Some((event, span)) => {
+                    let is_merge = is_merge_key(&event);
+                    let key = self.node_of(event, span, depth + 1)?;
+                    let key_at = self.at(span);
+                    let Value::Scalar(scalar) = key.value else {
+                        return Err(Stop::document(self.key_is_no_word(&key.at)));
+                    };
+                    ((!is_merge).then_some(scalar), key_at)
+                }
                 None => return Err(Stop::End),
             };
-            let value = self.node(depth + 1)?;
-            let Value::Scalar(scalar) = key.value else {
-                let diagnostic = Diagnostic::error(
-                    Code::SyntaxError,
-                    &key.at,
-                    "a key must be a word, not a list or mapping",
-                )
-                .help("if this is a template (`{{ name }}`), render it first, or quote it");
-                return Err(Stop::document(diagnostic));
-            };
-            if scalar.plain && scalar.text == "<<" {
-                merged.extend(self.merge(value)?);
-                continue;
-            }
-            let entry = Entry {
-                key: scalar,
-                key_at: key.at,
-                value,
-            };
-            match known.get(&entry.key.text) {
-                Some(&index) => {
-                    self.duplicate_key(&entry);
-                    written[index] = entry;
+            let (event, span) = self.next()?.ok_or(Stop::End)?;
+            let is_alias = matches!(event, Event::Alias(_));
+            let value = self.node_of(event, span, depth + 1)?;
+            last = Some(if is_alias {
+                self.at(span)
+            } else {
+                value.at.clone()
+            });
+            match key {
+                Some(key) => {
+                    let entry = Entry {
+                        key,
+                        key_at: at,
+                        value,
+                    };
+                    if let Some((i, Origin::Written)) = entries.set(entry, Origin::Written) {
+                        self.duplicate_key(&entries.list[i]);
+                    }
                 }
                 None => {
-                    known.insert(entry.key.text.clone(), written.len());
-                    written.push(entry);
+                    for entry in self.merge(value)? {
+                        if let Some((i, _)) = entries.set(entry, Origin::Merged) {
+                            self.merged_over(&at, &entries.list[i].key.text);
+                        }
+                    }
                 }
             }
-        };
-        for entry in merged {
-            if !known.contains_key(&entry.key.text) {
-                known.insert(entry.key.text.clone(), written.len());
-                written.push(entry);
-            }
         }
-        Ok((Map { entries: written }, end))
+    }
+
+    fn key_is_no_word(&self, at: &Location) -> Diagnostic {
+        syntax::template(self.file, at.bytes.start).unwrap_or_else(|| {
+            Diagnostic::error(
+                Code::SyntaxError,
+                at,
+                "a key must be a word, not a list or mapping",
+            )
+            .help("quote the key if it is text")
+        })
     }
 
     /// The entries that a merge key (`<<`) brings: of a mapping, or of a list of mappings, the first one first.
     fn merge(&self, value: Node) -> Result<Vec<Entry>, Stop> {
         let refuse = |at: &Location| {
             let message = "a merge key (`<<`) takes a mapping or a list of mappings";
-            Err(Stop::document(Diagnostic::error(
-                Code::SyntaxError,
-                at,
-                message,
-            )))
+            Stop::document(Diagnostic::error(Code::SyntaxError, at, message))
         };
-        match value.value {
-            Value::Map(map) => Ok(map.entries),
-            Value::List(items) => {
-                let mut entries = Vec::new();
-                for item in items {
-                    match item.value {
-                        Value::Map(map) => entries.extend(map.entries),
-                        Value::Scalar(_) | Value::List(_) => return refuse(&item.at),
-                    }
+        let mappings = match value.value {
+            Value::Map(map) => return Ok(map.entries),
+            Value::List(items) => items,
+            Value::Scalar(_) => return Err(refuse(&value.at)),
+        };
+        let mut entries = Entries::default();
+        for item in mappings {
+            let Value::Map(map) = item.value else {
+                return Err(refuse(&item.at));
+            };
+            for entry in map.entries {
+                if entries.find(&entry.key.text).is_none() {
+                    entries.set(entry, Origin::Merged);
                 }
-                Ok(entries)
             }
-            Value::Scalar(_) => refuse(&value.at),
         }
+        Ok(entries.list)
+    }
+
+    fn merged_over(&mut self, at: &Location, key: &str) {
+        let message = format!("this merge key replaces `{key}`, which stands before it");
+        let diagnostic = Diagnostic::warning(Code::DuplicateKey, at, message)
+            .help("put `<<` before the keys that shall win: not every reader of YAML does as Kuma");
+        self.diagnostics.push(diagnostic);
     }
 
     fn duplicate_key(&mut self, entry: &Entry) {
@@ -442,31 +486,6 @@ impl<'a> Reader<'a, '_> {
     fn limit(&self, span: Span, message: String) -> Diagnostic {
         Diagnostic::error(Code::LimitExceeded, &self.at(span), message)
             .help("split the file, or remove what is not a resource from the policies")
-    }
-
-    fn syntax_error(&self, error: &ScanError) -> Diagnostic {
-        let offset = error.marker().byte_offset().unwrap_or(self.file.text.len());
-        let at = Location::new(self.file, offset..next_char(&self.file.text, offset));
-        let line = at.file.text[..at.bytes.start]
-            .rsplit('\n')
-            .next()
-            .unwrap_or("");
-        let rest = at.file.text[at.bytes.start..].lines().next().unwrap_or("");
-        let diagnostic = Diagnostic::error(
-            Code::SyntaxError,
-            &at,
-            format!("not YAML: {}", error.info()),
-        );
-        if at.text() == "\t"
-            || (line.trim().is_empty() && line.contains('\t'))
-            || rest.starts_with('\t')
-        {
-            diagnostic.help("indent with spaces: YAML takes no tabs there")
-        } else if format!("{line}{rest}").contains("{%") || format!("{line}{rest}").contains("{{") {
-            diagnostic.help("this looks like a template; render it first")
-        } else {
-            diagnostic
-        }
     }
 
     fn at(&self, span: Span) -> Location {
@@ -487,17 +506,70 @@ impl<'a> Reader<'a, '_> {
     }
 }
 
-fn is_string(tag: &Tag) -> bool {
-    tag.is_yaml_core_schema_tag("str") || tag.handle() == "!" && tag.suffix().is_empty()
+/// Where an entry of a mapping comes from.
+#[derive(Clone, Copy)]
+enum Origin {
+    Written,
+    Merged,
+}
+
+/// Entries of a mapping as they gather; a later one takes the place of an earlier one with its key.
+#[derive(Default)]
+struct Entries {
+    list: Vec<Entry>,
+    origins: Vec<Origin>,
+    /// Indices by key, once there are too many to look at one after the other.
+    index: HashMap<String, usize>,
+}
+
+impl Entries {
+    const LOOKED_AT: usize = 16;
+
+    /// Sets an entry; its index and where the one it replaces came from, if it replaces one.
+    fn set(&mut self, entry: Entry, origin: Origin) -> Option<(usize, Origin)> {
+        match self.find(&entry.key.text) {
+            Some(i) => {
+                self.list[i] = entry;
+                Some((i, std::mem::replace(&mut self.origins[i], origin)))
+            }
+            None => {
+                if self.list.len() >= Self::LOOKED_AT {
+                    self.index.insert(entry.key.text.clone(), self.list.len());
+                }
+                self.list.push(entry);
+                self.origins.push(origin);
+                None
+            }
+        }
+    }
+
+    fn find(&self, key: &str) -> Option<usize> {
+        (self.list.iter().take(Self::LOOKED_AT))
+            .position(|entry| entry.key.text == key)
+            .or_else(|| self.index.get(key).copied())
+    }
+}
+
+/// Whether it is the key `<<`, which brings in the entries of another mapping. Between quotes it is text.
+fn is_merge_key(event: &Event) -> bool {
+    match event {
+        Event::Scalar(text, style, _, None) => *style == ScalarStyle::Plain && text == "<<",
+        Event::Scalar(text, _, _, Some(tag)) => {
+            tag.is_yaml_core_schema_tag("merge") && text == "<<"
+        }
+        _ => false,
+    }
+}
+
+/// Whether a scalar of that tag is more than its text; of a tag it does not know, go-yaml takes the text.
+fn has_meaning(tag: &Tag) -> bool {
+    ["bool", "int", "float", "null", "timestamp"]
+        .iter()
+        .any(|name| tag.is_yaml_core_schema_tag(name))
 }
 
 fn is_null(node: &Node) -> bool {
     matches!(&node.value, Value::Scalar(scalar) if scalar.plain_value() == Plain::Null)
-}
-
-fn next_char(text: &str, offset: usize) -> usize {
-    let rest = text.get(offset..).and_then(|rest| rest.chars().next());
-    offset + rest.map_or(0, char::len_utf8)
 }
 
 #[cfg(test)]
