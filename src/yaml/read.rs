@@ -297,8 +297,18 @@ impl<'a> Reader<'a, '_> {
                     Some(tag) => has_meaning(&tag),
                     None => style == ScalarStyle::Plain,
                 };
-                let text = text.into_owned();
-                (anchor, self.at(span), Value::Scalar(Scalar { text, plain }))
+                let at = match style {
+                    ScalarStyle::Literal | ScalarStyle::Folded => self.at_block(span),
+                    _ => self.at(span),
+                };
+                // The parser writes `~` where nothing is written.
+                let nothing = style == ScalarStyle::Plain && at.bytes.is_empty();
+                let text = if nothing {
+                    String::new()
+                } else {
+                    text.into_owned()
+                };
+                (anchor, at, Value::Scalar(Scalar { text, plain }))
             }
             Event::SequenceStart(_, anchor, _) => {
                 let (items, end) = self.list(depth)?;
@@ -493,6 +503,26 @@ impl<'a> Reader<'a, '_> {
         Location::new(self.file, range)
     }
 
+    /// From the `|` or `>` of a block scalar to the end of its last line that is not empty.
+    fn at_block(&self, span: Span) -> Location {
+        let content = self.at(span).bytes;
+        let text = &self.file.text;
+        let header = text[..content.start].trim_end();
+        let line = header.rfind(['\n', '\r']).map_or(0, |i| i + 1);
+        let is_header = |rest: &str| {
+            let rest =
+                rest[1..].trim_start_matches(|c: char| c.is_ascii_digit() || "+-".contains(c));
+            rest.is_empty() || rest.starts_with([' ', '\t']) && rest.trim_start().starts_with('#')
+        };
+        let start = header[line..]
+            .match_indices(['|', '>'])
+            .map(|(i, _)| line + i)
+            .find(|&i| header[..i].ends_with([' ', '\t']) && is_header(&header[i..]))
+            .unwrap_or(content.start);
+        let end = start + text[start..content.end].trim_end().len();
+        Location::new(self.file, start..end)
+    }
+
     /// From where a list or mapping starts to where its last value, or its closing bracket, ends.
     fn around(&self, start: Span, end: Span, last: Option<&Location>) -> Location {
         let start = start.byte_range().unwrap_or(0..0);
@@ -575,6 +605,8 @@ fn is_null(node: &Node) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diag::{Place, Severity};
+    use std::time::{Duration, Instant};
 
     fn read_text(text: &str) -> (Stream, Vec<Diagnostic>) {
         let mut diagnostics = Diagnostics::default();
@@ -586,20 +618,154 @@ mod tests {
         (stream, diagnostics.into_sorted())
     }
 
+    /// A node on one line: strings quoted, plain scalars as they are.
+    fn show(node: &Node) -> String {
+        let scalar = |s: &Scalar| match s.plain {
+            true => s.text.clone(),
+            false => format!("{:?}", s.text),
+        };
+        match &node.value {
+            Value::Scalar(s) => scalar(s),
+            Value::List(items) => {
+                let items: Vec<String> = items.iter().map(show).collect();
+                format!("[{}]", items.join(", "))
+            }
+            Value::Map(map) => {
+                let entries = map
+                    .entries
+                    .iter()
+                    .map(|e| format!("{}: {}", scalar(&e.key), show(&e.value)));
+                format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+
+    /// The documents and the messages of `text`.
+    fn check(text: &str, documents: &[&str], messages: &[&str]) {
+        let (stream, found) = read_text(text);
+        let shown: Vec<String> = stream.documents.iter().map(|d| show(&d.root)).collect();
+        assert_eq!(shown, documents, "{text:?}");
+        let found: Vec<&str> = found.iter().map(|d| d.message.as_str()).collect();
+        assert_eq!(found, messages, "{text:?}");
+    }
+
+    /// The texts at all places of `text`, in the order of the tree, keys before values and parents first.
+    fn check_places(text: &str, expected: &[&str]) {
+        fn places(node: &Node, out: &mut Vec<String>) {
+            out.push(node.at.text().to_owned());
+            match &node.value {
+                Value::Scalar(_) => {}
+                Value::List(items) => items.iter().for_each(|item| places(item, out)),
+                Value::Map(map) => map.entries.iter().for_each(|entry| {
+                    out.push(entry.key_at.text().to_owned());
+                    places(&entry.value, out);
+                }),
+            }
+        }
+        let (stream, found) = read_text(text);
+        assert!(found.is_empty(), "{text:?}: {found:?}");
+        let mut out = Vec::new();
+        for document in &stream.documents {
+            places(&document.root, &mut out);
+        }
+        assert_eq!(out, expected, "{text:?}");
+    }
+
+    /// Reads on the stack that a thread gets, in a time that only work beyond all proportion would need; the
+    /// message of the first finding.
+    fn check_hostile(text: String, expected: &str) {
+        let reading = move || {
+            let start = Instant::now();
+            let (stream, found) = read_text(&text);
+            (stream.broken, found, start.elapsed())
+        };
+        let thread = std::thread::Builder::new().stack_size(2 << 20);
+        let (broken, found, took) = thread
+            .spawn(reading)
+            .expect("a thread")
+            .join()
+            .expect("no panic");
+        assert_eq!(found.first().map_or("", |d| d.message.as_str()), expected);
+        assert_eq!(broken, !expected.is_empty());
+        assert!(took < Duration::from_secs(60), "took {took:?}");
+    }
+
     #[test]
-    fn every_node_knows_its_place() {
-        let (stream, found) = read_text("a: 1\nb:\n  - x\n  - {c: \"d e\"}\n");
-        assert!(found.is_empty(), "{found:?}");
-        let Value::Map(map) = &stream.documents[0].root.value else {
-            panic!("a mapping")
-        };
-        let b = map.get("b").expect("b");
-        assert_eq!(b.key_at.text(), "b");
-        let Value::List(items) = &b.value.value else {
-            panic!("a list")
-        };
-        assert_eq!(items[0].at.text(), "x");
-        assert_eq!(items[1].at.text(), "{c: \"d e\"}");
+    fn places_of_values() {
+        check_places(
+            "a: 1\nb:\n  - x\n  - {c: \"d e\"}\n",
+            &[
+                "a: 1\nb:\n  - x\n  - {c: \"d e\"}",
+                "a",
+                "1",
+                "b",
+                "- x\n  - {c: \"d e\"}",
+                "x",
+                "{c: \"d e\"}",
+                "c",
+                "\"d e\"",
+            ],
+        );
+        check_places("a: 'x''y' # c\n", &["a: 'x''y'", "a", "'x''y'"]);
+        check_places("\u{feff}ä: ö\r\n", &["ä: ö", "ä", "ö"]);
+        check_places(
+            "- [a, [b]]\n- {}\n",
+            &["- [a, [b]]\n- {}", "[a, [b]]", "a", "[b]", "b", "{}"],
+        );
+        check_places(
+            "a: b\n  c\nd: \"e\n\n  f\"\n",
+            &[
+                "a: b\n  c\nd: \"e\n\n  f\"",
+                "a",
+                "b\n  c",
+                "d",
+                "\"e\n\n  f\"",
+            ],
+        );
+        check_places(
+            "- &k a\n- *k : 2\n",
+            &["- &k a\n- *k : 2", "a", "*k : 2", "*k", "2"],
+        );
+        check_places(
+            "a: &x y\nb: [*x]\n",
+            &["a: &x y\nb: [*x]", "a", "y", "b", "[*x]", "y"],
+        );
+        check_places("a:\nb: ~\n", &["a:\nb: ~", "a", "", "b", "~"]);
+        check_places("- a\n-\n", &["- a\n-", "a", ""]);
+    }
+
+    #[test]
+    fn places_of_block_scalars() {
+        for (written, header) in [
+            ("|\n  x\n\n  y", "a: "),
+            (">-\n  z", "a: "),
+            ("|+2 # b | c\n\n    x", "a: "),
+            ("|", "a: "),
+            ("|\n y", "- !t &x "),
+        ] {
+            let (stream, found) = read_text(&format!("{header}{written}\n\n"));
+            assert!(found.is_empty(), "{written:?}: {found:?}");
+            let at = match &stream.documents[0].root.value {
+                Value::Map(map) => &map.entries[0].value.at,
+                Value::List(items) => &items[0].at,
+                Value::Scalar(_) => panic!("{written:?}"),
+            };
+            assert_eq!(at.text(), written);
+        }
+    }
+
+    #[test]
+    fn documents() {
+        check("", &[], &[]);
+        check("# nothing\n", &[], &[]);
+        check("---\n---\n", &[], &[]);
+        check("---\n# a\n---\na\n...\n---\nb\n...\n", &["a", "b"], &[]);
+        check("~\n---\nnull\n---\n\"\"\n", &["\"\""], &[]);
+        check("\u{feff}a: 1\r\nb:\r\n- 2\r\n", &["{a: 1, b: [2]}"], &[]);
+        check("a: 1\rb: 2\r", &["{a: 1, b: 2}"], &[]);
+        check("a:\t1\n", &["{a: 1}"], &[]);
+        check("%YAML 1.1\n---\na: 1\n", &["{a: 1}"], &[]);
+        check("{\"a\": [1, null]}", &["{\"a\": [1, null]}"], &[]);
     }
 
     #[test]
@@ -610,5 +776,170 @@ mod tests {
         assert_eq!(indices, [0, 2]);
         assert_eq!(found.len(), 2, "{found:?}");
         assert_eq!(found[1].document, Some(3));
+    }
+
+    #[test]
+    fn scalars_keep_their_text_and_whether_it_means_more() {
+        check(
+            "[1.10, '1', on, ~, 007]",
+            &["[1.10, \"1\", on, ~, 007]"],
+            &[],
+        );
+        check(
+            "[!!str 1, !!int \"3\", !foo 1, !!binary aGk=, ! 1]",
+            &["[\"1\", 3, \"1\", \"aGk=\", \"1\"]"],
+            &[],
+        );
+        check(
+            "1: a\non: b\n~: c\n\"2\": d\n",
+            &["{1: a, on: b, ~: c, \"2\": d}"],
+            &[],
+        );
+        check(
+            "a: ${X}\nb: \"{{ x }}\"\n",
+            &["{a: ${X}, b: \"{{ x }}\"}"],
+            &[],
+        );
+        check("? long key\n: 1\n? a\n", &["{long key: 1, a: }"], &[]);
+        check(
+            "a: |\n  x\n   y\n\nb: >\n  x\n  y\nc: p\n  q\n",
+            &["{a: \"x\\n y\\n\", b: \"x y\\n\", c: p q}"],
+            &[],
+        );
+    }
+
+    #[test]
+    fn the_last_of_equal_keys_counts() {
+        let twice = "`a` stands twice in this mapping; the last one counts";
+        check("a: 1\nb: 2\na: 3\n", &["{a: 3, b: 2}"], &[twice]);
+        check("a: 1\n\"a\": 3\n", &["{\"a\": 3}"], &[twice]);
+        let (_, found) = read_text("a: 1\nb: 2\na: 3\n");
+        assert_eq!(found[0].severity, Severity::Warning);
+        let file = SourceFile::new("a.yaml", "a: 1\nb: 2\na: 3\n");
+        assert_eq!(found[0].place, Place::In(Location::new(&file, 10..11)));
+        let many: String = (0..40).map(|i| format!("k{i}: 1\n")).collect();
+        let (stream, found) = read_text(&format!("{many}k39: 2\nk3: 2\n"));
+        assert_eq!(found.len(), 2);
+        let Value::Map(map) = &stream.documents[0].root.value else {
+            panic!("a mapping")
+        };
+        assert_eq!(map.entries.len(), 40);
+        assert_eq!(map.get("k39").map(|e| show(&e.value)), Some("2".to_owned()));
+    }
+
+    /// As sigs.k8s.io/yaml 1.4.0 was seen to do.
+    #[test]
+    fn merge_keys() {
+        let bases = "x: &x {a: 1, b: 1}\ny: &y {b: 2, c: 2}\n";
+        let merged = |entry: &str, expected: &str, messages: &[&str]| {
+            let documents = format!("{{x: {{a: 1, b: 1}}, y: {{b: 2, c: 2}}, z: {expected}}}");
+            check(&format!("{bases}z:\n{entry}"), &[&documents], messages);
+        };
+        let replaces = "this merge key replaces `b`, which stands before it";
+        merged("  <<: *x\n  b: 3\n", "{a: 1, b: 3}", &[]);
+        merged("  <<: [*x, *y]\n", "{a: 1, b: 1, c: 2}", &[]);
+        merged("  b: 3\n  <<: *x\n", "{b: 1, a: 1}", &[replaces]);
+        merged("  <<: *x\n  <<: *y\n", "{a: 1, b: 2, c: 2}", &[replaces]);
+        merged("  <<: {d: 4}\n", "{d: 4}", &[]);
+        merged("  \"<<\": *x\n", "{\"<<\": {a: 1, b: 1}}", &[]);
+        merged("  <<: []\n", "{}", &[]);
+        let wrong = "a merge key (`<<`) takes a mapping or a list of mappings";
+        for value in ["x", "", "[x]", "[[]]"] {
+            check(&format!("<<: {value}\n"), &[], &[wrong]);
+        }
+    }
+
+    #[test]
+    fn aliases() {
+        check("a: &x [1, 2]\nb: *x\n", &["{a: [1, 2], b: [1, 2]}"], &[]);
+        check("a: &x 1\nb: &x 2\nc: *x\n", &["{a: 1, b: 2, c: 2}"], &[]);
+        let unknown = "`*x` stands for a value named `&x`, and there is none before it";
+        check("a: &x 1\n---\nb: *x\n", &["{a: 1}"], &[unknown]);
+    }
+
+    #[test]
+    fn keys_are_words() {
+        for text in ["? [a]\n: b\n", "{a: b}: c\n", "x: &x [a]\n*x : b\n"] {
+            check(text, &[], &["a key must be a word, not a list or mapping"]);
+        }
+    }
+
+    #[test]
+    fn hostile_depth() {
+        let deep = "lists and mappings stand too deep inside each other";
+        check_hostile("[".repeat(60_000), deep);
+        check_hostile("{".repeat(60_000), deep);
+        check_hostile("{a: ".repeat(60_000), deep);
+        check_hostile("- ".repeat(60_000), deep);
+        check_hostile("? ".repeat(60_000), deep);
+        let nested = |n: usize| {
+            (0..n)
+                .map(|i| format!("{}a:\n", " ".repeat(i)))
+                .collect::<String>()
+        };
+        check_hostile(nested(6_000), deep);
+        check_hostile(nested(64), "");
+        check_hostile(nested(66), deep);
+        check_hostile(format!("{}{}", "[".repeat(65), "]".repeat(65)), "");
+        check_hostile(format!("{}{}", "[".repeat(66), "]".repeat(66)), deep);
+    }
+
+    #[test]
+    fn hostile_aliases() {
+        let too_many = "the aliases of this file stand for more than 100000 values";
+        let mut laughs = "a0: &a0 [lol, lol]\n".to_owned();
+        for i in 1..40 {
+            laughs += &format!("a{i}: &a{i} [*a{0}, *a{0}, *a{0}, *a{0}, *a{0}]\n", i - 1);
+        }
+        check_hostile(laughs, too_many);
+        let anchors: String = (0..60).map(|i| format!("[&a{i} ")).collect();
+        let wide = "1,".repeat(20_000);
+        check_hostile(format!("{anchors}[{wide}]{}", "]".repeat(60)), "");
+        check_hostile(
+            format!("- {anchors}[{wide}]{}\n- *a0\n", "]".repeat(60)),
+            too_many,
+        );
+        check_hostile(
+            (0..50_000)
+                .map(|i| format!("- &a{i} x\n- *a{i}\n"))
+                .collect(),
+            "",
+        );
+    }
+
+    #[test]
+    fn hostile_numbers() {
+        check_hostile("---\na\n".repeat(100_000), "");
+        check_hostile(
+            "---\na\n".repeat(100_001),
+            "more than 100000 documents in one file",
+        );
+        check_hostile("---\n".repeat(1_000_000), "");
+        check_hostile("---\na: [\n".repeat(20_000), "this `[` is not closed");
+        check_hostile(
+            "a\n".repeat(200_000) + "b: 1\n",
+            "expected `key: value`, found `a`",
+        );
+        check_hostile(
+            format!("a: \"{}\n", "x ".repeat(1_000_000)),
+            "this quote is not closed",
+        );
+        check_hostile((0..100_000).map(|i| format!("k{i}: 1\n")).collect(), "");
+        check_hostile("\t".repeat(1_000_000), "");
+    }
+
+    #[test]
+    fn the_number_of_values_has_a_limit() {
+        let limits = Limits {
+            nodes: 4,
+            ..Limits::default()
+        };
+        let mut found = Diagnostics::default();
+        let file = SourceFile::new("a.yaml", "[1, 2, 3]\n---\n1\n---\n2\n");
+        let stream = read(&file, &limits, &mut found);
+        assert_eq!(stream.documents.len(), 1);
+        let found = found.into_sorted();
+        assert_eq!(found[0].message, "more than 4 values in one file");
+        assert_eq!(found[0].code, Code::LimitExceeded);
     }
 }

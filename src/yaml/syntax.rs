@@ -22,6 +22,9 @@ pub(super) fn explain(file: &Arc<SourceFile>, error: &ScanError, options: &Optio
         text: &file.text,
         offset,
     };
+    if matches!(error.kind(), ErrorKind::RecursionLimitExceeded) {
+        return too_deep(file, offset);
+    }
     conflict_marker(&stop)
         .or_else(|| template(file, offset))
         .or_else(|| tab(&stop, error.kind()))
@@ -255,7 +258,6 @@ fn by_kind(stop: &Stop, error: &ScanError) -> Diagnostic {
     let here = stop.rest();
     let word = &stop.text[here.clone()];
     match error.kind() {
-        ErrorKind::RecursionLimitExceeded => too_deep(stop.file, stop.offset),
         ErrorKind::SimpleKeyExpected | ErrorKind::InvalidSimpleKey => no_colon(stop, here),
         ErrorKind::MappingValueNotAllowed => colon_not_allowed(stop),
         ErrorKind::ExpectedBlockMappingKey | ErrorKind::ExpectedBlockSequenceEntry => {
