@@ -1,1 +1,3 @@
-fn main() {}
+//! Everything that needs the built program, its files or a real Envoy.
+
+mod props;
