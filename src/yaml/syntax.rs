@@ -82,7 +82,7 @@ impl<'a> Stop<'a> {
 
     /// The last line before it that is neither empty nor a comment.
     fn line_before(&self) -> Option<Range<usize>> {
-        lines_before(self.text, self.line().start).next()
+        lines_before(self.text, self.offset).next()
     }
 
     /// From where it stopped to the end of what is written in the line; at least one character if there is one.
@@ -114,24 +114,31 @@ impl<'a> Stop<'a> {
     }
 }
 
+/// The line that holds `offset`, without its end and without a byte order mark before it.
 fn line_at(text: &str, offset: usize) -> Range<usize> {
-    let is_break = |c| c == '\n' || c == '\r';
-    let start = text[..offset].rfind(is_break).map_or(0, |i| i + 1);
-    let start = start + text[start..].len() - text[start..].trim_start_matches('\u{feff}').len();
-    let start = start.min(offset);
+    let start = line_start(text, offset);
+    let mark = text[start..offset].len() - text[start..offset].trim_start_matches('\u{feff}').len();
     let end = text[offset..]
         .find(is_break)
         .map_or(text.len(), |i| offset + i);
-    start..end
+    start + mark..end
 }
 
-/// The lines that end before `start`, nearest first, those without content left out.
-fn lines_before(text: &str, start: usize) -> impl Iterator<Item = Range<usize>> {
-    let mut start = start;
+fn line_start(text: &str, offset: usize) -> usize {
+    text[..offset].rfind(is_break).map_or(0, |i| i + 1)
+}
+
+fn is_break(c: char) -> bool {
+    c == '\n' || c == '\r'
+}
+
+/// The lines before that of `offset`, nearest first, those without content left out.
+fn lines_before(text: &str, offset: usize) -> impl Iterator<Item = Range<usize>> {
+    let mut start = line_start(text, offset);
     std::iter::from_fn(move || {
         while start > 0 {
-            let line = line_at(text, start - 1);
-            start = line.start.min(start - 1);
+            let line = line_at(text, start - 1); // of its line break
+            start = line_start(text, start - 1);
             let content = text[line.clone()].trim();
             if !content.is_empty() && !content.starts_with('#') {
                 return Some(line);
@@ -484,7 +491,7 @@ fn out_of_place(stop: &Stop, kind: &ErrorKind) -> Diagnostic {
     let column = stop.offset - line.start;
     // The indentations that are open here: those of the lines above, each less than all below it.
     let mut open: Vec<usize> = Vec::new();
-    for above in lines_before(stop.text, line.start) {
+    for above in lines_before(stop.text, stop.offset) {
         let written = &stop.text[above];
         if written.starts_with("---") {
             break;
@@ -573,7 +580,9 @@ fn bad_escape(stop: &Stop) -> Diagnostic {
     let mut from = 0;
     while let Some(i) = text[from..].find('\\').map(|i| from + i) {
         let rest = &text[i + 1..];
-        let c = rest.chars().next().unwrap_or('\\');
+        let Some(c) = rest.chars().next() else {
+            return unclosed_quote(stop);
+        };
         let digits = match c {
             'x' => 2,
             'u' => 4,
@@ -634,7 +643,7 @@ fn unknown_anchor(stop: &Stop) -> Diagnostic {
 
 /// Something behind the end of a document, or a directive without the document it is for.
 fn no_document_start(stop: &Stop) -> Diagnostic {
-    let directive = lines_before(stop.text, stop.line().start)
+    let directive = lines_before(stop.text, stop.offset)
         .next()
         .filter(|line| stop.text[line.clone()].starts_with('%'));
     match directive {
