@@ -2,4 +2,5 @@
 
 mod determinism;
 mod golden;
+mod props;
 mod tidy;
