@@ -240,8 +240,7 @@ impl<'a> Reader<'a, '_> {
                 Some((Event::StreamStart, _)) => {}
                 Some((Event::DocumentStart(..), span)) => {
                     if self.started >= self.limits.documents {
-                        let message =
-                            format!("more than {} documents in one file", self.limits.documents);
+                        let message = format!("more than {} documents in one file", self.limits.documents);
                         return Err(Stop::file(self.limit(span, message)));
                     }
                     let root = self.node(0)?;
@@ -260,11 +259,7 @@ impl<'a> Reader<'a, '_> {
         match self.parser.next_event() {
             None => Ok(None),
             Some(Ok(event)) => Ok(Some(event)),
-            Some(Err(error)) => Err(Stop::document(syntax::explain(
-                self.file,
-                &error,
-                &self.options,
-            ))),
+            Some(Err(error)) => Err(Stop::document(syntax::explain(self.file, &error, &self.options))),
         }
     }
 
@@ -286,10 +281,7 @@ impl<'a> Reader<'a, '_> {
             return Err(Stop::file(self.limit(span, message)));
         }
         if depth > self.limits.depth {
-            return Err(Stop::document(syntax::too_deep(
-                self.file,
-                self.at(span).bytes.start,
-            )));
+            return Err(Stop::document(syntax::too_deep(self.file, self.at(span).bytes.start)));
         }
         let (anchor, at, value) = match event {
             Event::Scalar(text, style, anchor, tag) => {
@@ -303,11 +295,7 @@ impl<'a> Reader<'a, '_> {
                 };
                 // The parser writes `~` where nothing is written.
                 let nothing = style == ScalarStyle::Plain && at.bytes.is_empty();
-                let text = if nothing {
-                    String::new()
-                } else {
-                    text.into_owned()
-                };
+                let text = if nothing { String::new() } else { text.into_owned() };
                 (anchor, at, Value::Scalar(Scalar { text, plain }))
             }
             Event::SequenceStart(_, anchor, _) => {
@@ -317,11 +305,7 @@ impl<'a> Reader<'a, '_> {
             }
             Event::MappingStart(_, anchor, _) => {
                 let (map, last, end) = self.map(depth)?;
-                (
-                    anchor,
-                    self.around(span, end, last.as_ref()),
-                    Value::Map(map),
-                )
+                (anchor, self.around(span, end, last.as_ref()), Value::Map(map))
             }
             _ => return Err(Stop::End),
         };
@@ -360,8 +344,7 @@ impl<'a> Reader<'a, '_> {
             let at = self.at(span);
             let message = format!("`{}` stands inside the value that it names", at.text());
             return Err(Stop::document(
-                Diagnostic::error(Code::SyntaxError, &at, message)
-                    .help("write the value out, or name another one"),
+                Diagnostic::error(Code::SyntaxError, &at, message).help("write the value out, or name another one"),
             ));
         };
         let expanded = self.alias_nodes.saturating_add(*size);
@@ -392,13 +375,7 @@ impl<'a> Reader<'a, '_> {
         loop {
             let (key, at) = match self.next()? {
                 Some((Event::MappingEnd, end)) => {
-                    return Ok((
-                        Map {
-                            entries: entries.list,
-                        },
-                        last,
-                        end,
-                    ));
+                    return Ok((Map { entries: entries.list }, last, end));
                 }
                 Some((event, span)) => {
                     let is_merge = is_merge_key(&event);
@@ -414,18 +391,10 @@ impl<'a> Reader<'a, '_> {
             let (event, span) = self.next()?.ok_or(Stop::End)?;
             let is_alias = matches!(event, Event::Alias(_));
             let value = self.node_of(event, span, depth + 1)?;
-            last = Some(if is_alias {
-                self.at(span)
-            } else {
-                value.at.clone()
-            });
+            last = Some(if is_alias { self.at(span) } else { value.at.clone() });
             match key {
                 Some(key) => {
-                    let entry = Entry {
-                        key,
-                        key_at: at,
-                        value,
-                    };
+                    let entry = Entry { key, key_at: at, value };
                     if let Some((i, Origin::Written)) = entries.set(entry, Origin::Written) {
                         self.duplicate_key(&entries.list[i]);
                     }
@@ -443,12 +412,8 @@ impl<'a> Reader<'a, '_> {
 
     fn key_is_no_word(&self, at: &Location) -> Diagnostic {
         syntax::template(self.file, at.bytes.start).unwrap_or_else(|| {
-            Diagnostic::error(
-                Code::SyntaxError,
-                at,
-                "a key must be a word, not a list or mapping",
-            )
-            .help("quote the key if it is text")
+            Diagnostic::error(Code::SyntaxError, at, "a key must be a word, not a list or mapping")
+                .help("quote the key if it is text")
         })
     }
 
@@ -485,10 +450,7 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn duplicate_key(&mut self, entry: &Entry) {
-        let message = format!(
-            "`{}` stands twice in this mapping; the last one counts",
-            entry.key.text
-        );
+        let message = format!("`{}` stands twice in this mapping; the last one counts", entry.key.text);
         let diagnostic = Diagnostic::warning(Code::DuplicateKey, &entry.key_at, message);
         self.diagnostics.push(diagnostic.help("remove one of them"));
     }
@@ -510,8 +472,7 @@ impl<'a> Reader<'a, '_> {
         let header = text[..content.start].trim_end();
         let line = header.rfind(['\n', '\r']).map_or(0, |i| i + 1);
         let is_header = |rest: &str| {
-            let rest =
-                rest[1..].trim_start_matches(|c: char| c.is_ascii_digit() || "+-".contains(c));
+            let rest = rest[1..].trim_start_matches(|c: char| c.is_ascii_digit() || "+-".contains(c));
             rest.is_empty() || rest.starts_with([' ', '\t']) && rest.trim_start().starts_with('#')
         };
         let start = header[line..]
@@ -584,9 +545,7 @@ impl Entries {
 fn is_merge_key(event: &Event) -> bool {
     match event {
         Event::Scalar(text, style, _, None) => *style == ScalarStyle::Plain && text == "<<",
-        Event::Scalar(text, _, _, Some(tag)) => {
-            tag.is_yaml_core_schema_tag("merge") && text == "<<"
-        }
+        Event::Scalar(text, _, _, Some(tag)) => tag.is_yaml_core_schema_tag("merge") && text == "<<",
         _ => false,
     }
 }
@@ -610,11 +569,7 @@ mod tests {
 
     fn read_text(text: &str) -> (Stream, Vec<Diagnostic>) {
         let mut diagnostics = Diagnostics::default();
-        let stream = read(
-            &SourceFile::new("a.yaml", text),
-            &Limits::default(),
-            &mut diagnostics,
-        );
+        let stream = read(&SourceFile::new("a.yaml", text), &Limits::default(), &mut diagnostics);
         (stream, diagnostics.into_sorted())
     }
 
@@ -680,11 +635,7 @@ mod tests {
             (stream.broken, found, start.elapsed())
         };
         let thread = std::thread::Builder::new().stack_size(2 << 20);
-        let (broken, found, took) = thread
-            .spawn(reading)
-            .expect("a thread")
-            .join()
-            .expect("no panic");
+        let (broken, found, took) = thread.spawn(reading).expect("a thread").join().expect("no panic");
         assert_eq!(found.first().map_or("", |d| d.message.as_str()), expected);
         assert_eq!(broken, !expected.is_empty());
         assert!(took < Duration::from_secs(60), "took {took:?}");
@@ -714,22 +665,10 @@ mod tests {
         );
         check_places(
             "a: b\n  c\nd: \"e\n\n  f\"\n",
-            &[
-                "a: b\n  c\nd: \"e\n\n  f\"",
-                "a",
-                "b\n  c",
-                "d",
-                "\"e\n\n  f\"",
-            ],
+            &["a: b\n  c\nd: \"e\n\n  f\"", "a", "b\n  c", "d", "\"e\n\n  f\""],
         );
-        check_places(
-            "- &k a\n- *k : 2\n",
-            &["- &k a\n- *k : 2", "a", "*k : 2", "*k", "2"],
-        );
-        check_places(
-            "a: &x y\nb: [*x]\n",
-            &["a: &x y\nb: [*x]", "a", "y", "b", "[*x]", "y"],
-        );
+        check_places("- &k a\n- *k : 2\n", &["- &k a\n- *k : 2", "a", "*k : 2", "*k", "2"]);
+        check_places("a: &x y\nb: [*x]\n", &["a: &x y\nb: [*x]", "a", "y", "b", "[*x]", "y"]);
         check_places("a:\nb: ~\n", &["a:\nb: ~", "a", "", "b", "~"]);
         check_places("- a\n-\n", &["- a\n-", "a", ""]);
     }
@@ -780,26 +719,14 @@ mod tests {
 
     #[test]
     fn scalars_keep_their_text_and_whether_it_means_more() {
-        check(
-            "[1.10, '1', on, ~, 007]",
-            &["[1.10, \"1\", on, ~, 007]"],
-            &[],
-        );
+        check("[1.10, '1', on, ~, 007]", &["[1.10, \"1\", on, ~, 007]"], &[]);
         check(
             "[!!str 1, !!int \"3\", !foo 1, !!binary aGk=, ! 1]",
             &["[\"1\", 3, \"1\", \"aGk=\", \"1\"]"],
             &[],
         );
-        check(
-            "1: a\non: b\n~: c\n\"2\": d\n",
-            &["{1: a, on: b, ~: c, \"2\": d}"],
-            &[],
-        );
-        check(
-            "a: ${X}\nb: \"{{ x }}\"\n",
-            &["{a: ${X}, b: \"{{ x }}\"}"],
-            &[],
-        );
+        check("1: a\non: b\n~: c\n\"2\": d\n", &["{1: a, on: b, ~: c, \"2\": d}"], &[]);
+        check("a: ${X}\nb: \"{{ x }}\"\n", &["{a: ${X}, b: \"{{ x }}\"}"], &[]);
         check("? long key\n: 1\n? a\n", &["{long key: 1, a: }"], &[]);
         check(
             "a: |\n  x\n   y\n\nb: >\n  x\n  y\nc: p\n  q\n",
@@ -872,11 +799,7 @@ mod tests {
         check_hostile("{a: ".repeat(60_000), deep);
         check_hostile("- ".repeat(60_000), deep);
         check_hostile("? ".repeat(60_000), deep);
-        let nested = |n: usize| {
-            (0..n)
-                .map(|i| format!("{}a:\n", " ".repeat(i)))
-                .collect::<String>()
-        };
+        let nested = |n: usize| (0..n).map(|i| format!("{}a:\n", " ".repeat(i))).collect::<String>();
         check_hostile(nested(6_000), deep);
         check_hostile(nested(64), "");
         check_hostile(nested(66), deep);
@@ -895,35 +818,18 @@ mod tests {
         let anchors: String = (0..60).map(|i| format!("[&a{i} ")).collect();
         let wide = "1,".repeat(20_000);
         check_hostile(format!("{anchors}[{wide}]{}", "]".repeat(60)), "");
-        check_hostile(
-            format!("- {anchors}[{wide}]{}\n- *a0\n", "]".repeat(60)),
-            too_many,
-        );
-        check_hostile(
-            (0..50_000)
-                .map(|i| format!("- &a{i} x\n- *a{i}\n"))
-                .collect(),
-            "",
-        );
+        check_hostile(format!("- {anchors}[{wide}]{}\n- *a0\n", "]".repeat(60)), too_many);
+        check_hostile((0..50_000).map(|i| format!("- &a{i} x\n- *a{i}\n")).collect(), "");
     }
 
     #[test]
     fn hostile_numbers() {
         check_hostile("---\na\n".repeat(100_000), "");
-        check_hostile(
-            "---\na\n".repeat(100_001),
-            "more than 100000 documents in one file",
-        );
+        check_hostile("---\na\n".repeat(100_001), "more than 100000 documents in one file");
         check_hostile("---\n".repeat(1_000_000), "");
         check_hostile("---\na: [\n".repeat(20_000), "this `[` is not closed");
-        check_hostile(
-            "a\n".repeat(200_000) + "b: 1\n",
-            "expected `key: value`, found `a`",
-        );
-        check_hostile(
-            format!("a: \"{}\n", "x ".repeat(1_000_000)),
-            "this quote is not closed",
-        );
+        check_hostile("a\n".repeat(200_000) + "b: 1\n", "expected `key: value`, found `a`");
+        check_hostile(format!("a: \"{}\n", "x ".repeat(1_000_000)), "this quote is not closed");
         check_hostile((0..100_000).map(|i| format!("k{i}: 1\n")).collect(), "");
         check_hostile("\t".repeat(1_000_000), "");
     }

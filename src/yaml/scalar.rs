@@ -131,9 +131,7 @@ fn int(text: &str, radix: u32) -> Option<Plain> {
         Ok(value) => Plain::Int(value),
         Err(_) => {
             let digit = |c: char| c.to_digit(radix).map_or(0.0, f64::from);
-            let value = digits
-                .chars()
-                .fold(0.0, |n, c| n * f64::from(radix) + digit(c));
+            let value = digits.chars().fold(0.0, |n, c| n * f64::from(radix) + digit(c));
             Plain::Float(if text.starts_with('-') { -value } else { value })
         }
     })
@@ -152,8 +150,7 @@ fn float(text: &str) -> Option<Plain> {
         Some((whole, fraction)) => digits(whole) && (fraction.is_empty() || digits(fraction)),
         None => digits(mantissa),
     };
-    let exponent_is_number =
-        exponent.is_none_or(|e| digits(e.strip_prefix(['+', '-']).unwrap_or(e)));
+    let exponent_is_number = exponent.is_none_or(|e| digits(e.strip_prefix(['+', '-']).unwrap_or(e)));
     if mantissa_is_number && exponent_is_number {
         text.parse().ok().map(Plain::Float)
     } else {
@@ -206,14 +203,8 @@ mod tests {
             ("-_1", Plain::Int(-1)),
             ("_1", Plain::String),
             ("9223372036854775808", Plain::Int(1 << 63)),
-            (
-                "-9223372036854775809",
-                Plain::Float(-9.223_372_036_854_776e18),
-            ),
-            (
-                "18446744073709551616",
-                Plain::Float(1.844_674_407_370_955_2e19),
-            ),
+            ("-9223372036854775809", Plain::Float(-9.223_372_036_854_776e18)),
+            ("18446744073709551616", Plain::Float(1.844_674_407_370_955_2e19)),
             ("0x10000000000000000", Plain::String),
             ("1e1", Plain::Float(10.0)),
             ("1E-1", Plain::Float(0.1)),
@@ -261,10 +252,7 @@ mod tests {
             ("0x1F", Plain::Int(31)),
             ("0x+1", Plain::String),
             ("0X1F", Plain::String),
-            (
-                "0x100000000000000000000000000000000",
-                Plain::Float(2f64.powi(128)),
-            ),
+            ("0x100000000000000000000000000000000", Plain::Float(2f64.powi(128))),
             ("0b1", Plain::String),
             ("1_000", Plain::String),
             ("1e400", Plain::Float(f64::INFINITY)),

@@ -68,11 +68,7 @@ struct Stop<'a> {
 
 impl<'a> Stop<'a> {
     fn error(&self, bytes: Range<usize>, message: impl Into<String>) -> Diagnostic {
-        Diagnostic::error(
-            Code::SyntaxError,
-            &Location::new(self.file, bytes),
-            message.into(),
-        )
+        Diagnostic::error(Code::SyntaxError, &Location::new(self.file, bytes), message.into())
     }
 
     /// The line it stopped in, without its end.
@@ -118,9 +114,7 @@ impl<'a> Stop<'a> {
 fn line_at(text: &str, offset: usize) -> Range<usize> {
     let start = line_start(text, offset);
     let mark = text[start..offset].len() - text[start..offset].trim_start_matches('\u{feff}').len();
-    let end = text[offset..]
-        .find(is_break)
-        .map_or(text.len(), |i| offset + i);
+    let end = text[offset..].find(is_break).map_or(text.len(), |i| offset + i);
     start + mark..end
 }
 
@@ -186,9 +180,7 @@ fn conflict_marker(stop: &Stop) -> Option<Diagnostic> {
         .find(is_marker)?;
     Some(
         stop.error(line, "a conflict marker of version control")
-            .help(
-                "settle the conflict and remove the lines with `<<<<<<<`, `=======` and `>>>>>>>`",
-            ),
+            .help("settle the conflict and remove the lines with `<<<<<<<`, `=======` and `>>>>>>>`"),
     )
 }
 
@@ -198,10 +190,7 @@ fn tab(stop: &Stop, kind: &ErrorKind) -> Option<Diagnostic> {
         let written = &stop.text[line.clone()];
         let blank = written.len() - written.trim_start_matches([' ', '\t']).len();
         let start = written[..blank].find('\t')?;
-        let len = written[start..blank]
-            .bytes()
-            .take_while(|&b| b == b'\t')
-            .count();
+        let len = written[start..blank].bytes().take_while(|&b| b == b'\t').count();
         Some(line.start + start..line.start + start + len)
     };
     let about_tabs = matches!(
@@ -267,9 +256,7 @@ fn by_kind(stop: &Stop, error: &ScanError) -> Diagnostic {
     match error.kind() {
         ErrorKind::SimpleKeyExpected | ErrorKind::InvalidSimpleKey => no_colon(stop, here),
         ErrorKind::MappingValueNotAllowed => colon_not_allowed(stop),
-        ErrorKind::ExpectedBlockMappingKey | ErrorKind::ExpectedBlockSequenceEntry => {
-            out_of_place(stop, error.kind())
-        }
+        ErrorKind::ExpectedBlockMappingKey | ErrorKind::ExpectedBlockSequenceEntry => out_of_place(stop, error.kind()),
         ErrorKind::BlockSequenceEntryNotAllowed => stop
             .error(here, "a list cannot start in the line of its key")
             .help("start the list on the next line, or quote the value if it is text"),
@@ -297,9 +284,7 @@ fn by_kind(stop: &Stop, error: &ScanError) -> Diagnostic {
         ErrorKind::MisplacedFlowCollectionEnd => stop
             .error(stop.word(), format!("`{}` closes nothing", first(word)))
             .help("remove it, or quote the value if it is text"),
-        ErrorKind::ExpectedFlowMappingSeparator | ErrorKind::ExpectedFlowSequenceSeparator => {
-            no_comma(stop)
-        }
+        ErrorKind::ExpectedFlowMappingSeparator | ErrorKind::ExpectedFlowSequenceSeparator => no_comma(stop),
         ErrorKind::UnexpectedCharacter { character } if character.is_control() => stop
             .error(
                 stop.offset..stop.offset + character.len_utf8(),
@@ -310,16 +295,10 @@ fn by_kind(stop: &Stop, error: &ScanError) -> Diagnostic {
             .error(here.clone(), "a value cannot start with a backtick")
             .help(quote_it(word)),
         ErrorKind::UnexpectedCharacter { character } => stop
-            .error(
-                here.clone(),
-                format!("a value cannot start with `{character}`"),
-            )
+            .error(here.clone(), format!("a value cannot start with `{character}`"))
             .help(quote_it(word)),
         ErrorKind::MissingAnchorOrAliasName => stop
-            .error(
-                here.clone(),
-                format!("a name should follow `{}`", first(word)),
-            )
+            .error(here.clone(), format!("a name should follow `{}`", first(word)))
             .help(quote_it(word)),
         ErrorKind::UnknownAnchor => unknown_anchor(stop),
         ErrorKind::UndeclaredTagHandle => stop
@@ -381,20 +360,14 @@ fn no_colon(stop: &Stop, here: Range<usize>) -> Diagnostic {
     if let Some(error) = long_key(stop, here.clone()) {
         return error;
     }
-    let error = stop.error(
-        here.clone(),
-        format!("expected `key: value`, found `{found}`"),
-    );
+    let error = stop.error(here.clone(), format!("expected `key: value`, found `{found}`"));
     let one_word = |text: &str| !text.is_empty() && !text.contains(' ');
     match found.split_once(':') {
-        Some((key, value))
-            if one_word(key) && value.starts_with(|c: char| !c.is_ascii() && c.is_whitespace()) =>
-        {
-            error.help(format!(
+        Some((key, value)) if one_word(key) && value.starts_with(|c: char| !c.is_ascii() && c.is_whitespace()) => error
+            .help(format!(
                 "the blank behind the colon is no space; type one: `{key}: {}`",
                 value.trim()
-            ))
-        }
+            )),
         Some((key, value)) if one_word(key) && one_word(value) => {
             error.help(format!("put a space behind the colon: `{key}: {value}`"))
         }
@@ -408,10 +381,7 @@ fn long_key(stop: &Stop, key: Range<usize>) -> Option<Diagnostic> {
     if stop.text[key.clone()].chars().count() <= 1024 {
         return None;
     }
-    let start = stop.error(
-        key.start..key.start + 1,
-        "a key longer than 1,024 characters",
-    );
+    let start = stop.error(key.start..key.start + 1, "a key longer than 1,024 characters");
     Some(start.help("shorten it, or put `? ` before it and `: ` before its value on the next line"))
 }
 
@@ -425,10 +395,7 @@ fn colon_not_allowed(stop: &Stop) -> Diagnostic {
     if let Some(rest) = before.strip_prefix("--- ") {
         let start = stop.offset - rest.len();
         return stop
-            .error(
-                start..content_of(stop.text, line).end,
-                "a mapping in the line of `---`",
-            )
+            .error(start..content_of(stop.text, line).end, "a mapping in the line of `---`")
             .help("start it on the next line");
     }
     if let Some(i) = before.find(": ") {
@@ -441,10 +408,7 @@ fn colon_not_allowed(stop: &Stop) -> Diagnostic {
         return if value.len() > 60 {
             error.help("put the value between double quotes")
         } else {
-            error.help(format!(
-                "quote the value: `{key}: {}`",
-                serde_json::Value::from(value)
-            ))
+            error.help(format!("quote the value: `{key}: {}`", serde_json::Value::from(value)))
         };
     }
     let Some(previous) = stop.line_before() else {
@@ -517,10 +481,7 @@ fn out_of_place(stop: &Stop, kind: &ErrorKind) -> Diagnostic {
     let more = open.iter().copied().filter(|&i| i > column).min();
     let error = stop.error(
         here,
-        format!(
-            "{} before this fit no line above it",
-            plural(column, "space")
-        ),
+        format!("{} before this fit no line above it", plural(column, "space")),
     );
     match (less, more) {
         (Some(less), Some(more)) => error.help(format!("indent it by {less} or {more} spaces")),
@@ -569,9 +530,7 @@ fn behind_quote(stop: &Stop, quote: char, escaped: &str) -> Diagnostic {
         return quote_not_closed(stop, at);
     }
     stop.error(stop.rest(), "text behind the closing quote")
-        .help(format!(
-            "inside such quotes write `{escaped}` for `{quote}`"
-        ))
+        .help(format!("inside such quotes write `{escaped}` for `{quote}`"))
 }
 
 /// An escape in a double-quoted scalar that starts where the parser stopped.
@@ -596,8 +555,7 @@ fn bad_escape(stop: &Stop) -> Diagnostic {
             .take_while(char::is_ascii_hexdigit)
             .count();
         let value = u32::from_str_radix(rest.get(1..=hex).unwrap_or(""), 16);
-        let scalar =
-            digits == 0 || hex == digits && value.is_ok_and(|n| char::from_u32(n).is_some());
+        let scalar = digits == 0 || hex == digits && value.is_ok_and(|n| char::from_u32(n).is_some());
         let known = "0abt\tnvfre \"/\\N_LPxuU\n\r".contains(c);
         if !known || !scalar {
             let at = stop.offset + i..stop.offset + i + 1 + c.len_utf8() + hex;
@@ -616,9 +574,7 @@ fn bad_escape(stop: &Stop) -> Diagnostic {
 fn no_comma(stop: &Stop) -> Diagnostic {
     let line = stop.line();
     let before = &stop.text[line.start..stop.offset];
-    let start = before
-        .rfind([',', '[', '{'])
-        .map_or(line.start, |i| line.start + i + 1);
+    let start = before.rfind([',', '[', '{']).map_or(line.start, |i| line.start + i + 1);
     let start = start + stop.text[start..].len() - stop.text[start..].trim_start().len();
     let start = start.min(stop.offset);
     let end = stop.offset.max(start + 1);
@@ -635,10 +591,7 @@ fn unknown_anchor(stop: &Stop) -> Diagnostic {
         at,
         format!("`{word}` stands for a value named `&{name}`, and there is none before it"),
     )
-    .help(format!(
-        "put `&{name}` before that value, or {}",
-        quote_it(word)
-    ))
+    .help(format!("put `&{name}` before that value, or {}", quote_it(word)))
 }
 
 /// Something behind the end of a document, or a directive without the document it is for.
@@ -678,11 +631,7 @@ mod tests {
             panic!("{text:?}: {error:?}")
         };
         let help_found = error.help.as_deref().unwrap_or("");
-        assert_eq!(
-            (at.text(), error.message.as_str()),
-            (marked, message),
-            "{text:?}"
-        );
+        assert_eq!((at.text(), error.message.as_str()), (marked, message), "{text:?}");
         assert!(help_found.starts_with(help), "{text:?}: {help_found}");
     }
 
@@ -709,18 +658,8 @@ mod tests {
             &says("b 2"),
             "write a colon and a space",
         );
-        check(
-            "a 1\nb: 2\n",
-            "a 1",
-            &says("a 1"),
-            "write a colon and a space",
-        );
-        check(
-            "a: 1\nb\n",
-            "b",
-            &says("b"),
-            "write a colon behind the key: `b:`",
-        );
+        check("a 1\nb: 2\n", "a 1", &says("a 1"), "write a colon and a space");
+        check("a: 1\nb\n", "b", &says("b"), "write a colon behind the key: `b:`");
         check(
             "a:1\nb: 2\n",
             "a:1",
@@ -822,18 +761,8 @@ mod tests {
 
     #[test]
     fn quotes() {
-        check(
-            "a: \"b\nc: d\n",
-            "\"",
-            "this quote is not closed",
-            "close it with `\"`",
-        );
-        check(
-            "a: 'b\nc: d\n",
-            "'",
-            "this quote is not closed",
-            "close it with `'`",
-        );
+        check("a: \"b\nc: d\n", "\"", "this quote is not closed", "close it with `\"`");
+        check("a: 'b\nc: d\n", "'", "this quote is not closed", "close it with `'`");
         check(
             "a:\n  b: \"x\nc: \"y\"\n",
             "\"",
@@ -874,24 +803,14 @@ mod tests {
 
     #[test]
     fn brackets() {
-        check(
-            "a: [1, 2\nb: 3\n",
-            "[",
-            "this `[` is not closed",
-            "close it with `]`",
-        );
+        check("a: [1, 2\nb: 3\n", "[", "this `[` is not closed", "close it with `]`");
         check(
             "a: [\"]\", {b: 1}\nb: 3\n",
             "[",
             "this `[` is not closed",
             "close it with `]`",
         );
-        check(
-            "a: {b: 1\nc: 2\n",
-            "{",
-            "this `{` is not closed",
-            "close it with `}`",
-        );
+        check("a: {b: 1\nc: 2\n", "{", "this `{` is not closed", "close it with `}`");
         check("a: {\n", "{", "this `{` is not closed", "close it with `}`");
         check(
             "a: [1, 2}\n",
@@ -922,18 +841,8 @@ mod tests {
 
     #[test]
     fn characters_with_a_meaning() {
-        check(
-            "a: %b # c\n",
-            "%b",
-            "a value cannot start with `%`",
-            "quote it: \"%b\"",
-        );
-        check(
-            "a: @b\n",
-            "@b",
-            "a value cannot start with `@`",
-            "quote it: \"@b\"",
-        );
+        check("a: %b # c\n", "%b", "a value cannot start with `%`", "quote it: \"%b\"");
+        check("a: @b\n", "@b", "a value cannot start with `@`", "quote it: \"@b\"");
         check(
             "a: `b` c\n",
             "`b` c",
@@ -942,12 +851,7 @@ mod tests {
         );
         check("a: *\n", "*", "a name should follow `*`", "quote it: \"*\"");
         check("- &\n", "&", "a name should follow `&`", "quote it: \"&\"");
-        check(
-            "a: ? b\n",
-            "? b",
-            "a value cannot start with `? `",
-            "quote it: \"? b\"",
-        );
+        check("a: ? b\n", "? b", "a value cannot start with `? `", "quote it: \"? b\"");
         check(
             "a: | text\n",
             "| text",
@@ -960,12 +864,7 @@ mod tests {
             "the tag `!x!y` is not declared",
             "remove the tag",
         );
-        check(
-            "a: b\0c\n",
-            "\0",
-            "the control character U+0000",
-            "remove it",
-        );
+        check("a: b\0c\n", "\0", "the control character U+0000", "remove it");
         check(
             "a: 1\n\u{feff}b: 2\n",
             "\u{feff}",

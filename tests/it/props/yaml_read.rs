@@ -28,10 +28,9 @@ const WRITTEN: &[&str] = &[
 ];
 
 const SNIPPETS: &[&str] = &[
-    "\n", "\r\n", "\t", " ", "  ", "\n  ", "\n\t", ": ", ":", "- ", "-", ", ", ",", "[", "]", "{",
-    "}", "#", " # ", "\"", "'", "\\", "&a ", "*a", "&base ", "*base", "!!int ", "!t ", "|", ">-\n",
-    "? ", "\n---\n", "\n...\n", "%", "@", "`", "{{ x }}", "\u{85}", "\u{a0}", "\u{2028}",
-    "\u{feff}", "\0", "é", "😀", "on", "a", "0", "~",
+    "\n", "\r\n", "\t", " ", "  ", "\n  ", "\n\t", ": ", ":", "- ", "-", ", ", ",", "[", "]", "{", "}", "#", " # ",
+    "\"", "'", "\\", "&a ", "*a", "&base ", "*base", "!!int ", "!t ", "|", ">-\n", "? ", "\n---\n", "\n...\n", "%",
+    "@", "`", "{{ x }}", "\u{85}", "\u{a0}", "\u{2028}", "\u{feff}", "\0", "é", "😀", "on", "a", "0", "~",
 ];
 
 /// A text that was YAML once.
@@ -40,11 +39,7 @@ fn mutated() -> impl Strategy<Value = String> {
         select(WRITTEN).prop_map(str::to_owned),
         nasty::value().prop_map(|value| write(&value)),
     ];
-    let change = (
-        any::<Index>(),
-        0..4usize,
-        prop_oneof![Just(""), select(SNIPPETS)],
-    );
+    let change = (any::<Index>(), 0..4usize, prop_oneof![Just(""), select(SNIPPETS)]);
     (base, vec(change, 0..5)).prop_map(|(text, changes)| {
         changes.into_iter().fold(text, |text, (at, cut, snippet)| {
             let mut chars: Vec<char> = text.chars().collect();
@@ -159,11 +154,7 @@ fn by_libyaml(text: &str) -> Option<Vec<Theirs>> {
 fn compare_documents(ours: &Stream, theirs: &[Theirs], text: &str) {
     assert_eq!(ours.documents.len(), theirs.len(), "documents of {text:?}");
     for (ours, theirs) in ours.documents.iter().zip(theirs) {
-        assert!(
-            same(&ours.root, theirs),
-            "{:?}\n{theirs:?}\n{text:?}",
-            ours.root
-        );
+        assert!(same(&ours.root, theirs), "{:?}\n{theirs:?}\n{text:?}", ours.root);
     }
 }
 
@@ -192,9 +183,7 @@ fn same_scalar(scalar: &Scalar, theirs: &Theirs) -> bool {
         Theirs::String(text) => scalar.text == *text,
         Theirs::Null => scalar.plain && ["", "~", "null", "Null", "NULL"].contains(&&*scalar.text),
         Theirs::Bool(b) => scalar.plain && scalar.text.to_lowercase() == b.to_string(),
-        Theirs::Number(_) => scalar
-            .text
-            .contains(|c: char| c.is_ascii_digit() || c == '.'),
+        Theirs::Number(_) => scalar.text.contains(|c: char| c.is_ascii_digit() || c == '.'),
         // A tag of its own gives a text no meaning to us, and may to them.
         Theirs::Tagged(tagged) => {
             let meant = Scalar {

@@ -56,20 +56,14 @@ fn every_character_as_key_and_value() {
         .chain((0x1_0000..=0x10_ffff).step_by(97))
         .filter_map(char::from_u32);
     for block in characters.collect::<Vec<_>>().chunks(512) {
-        let fields = block
-            .iter()
-            .map(|c| (format!("{c}"), json!(format!("a{c}b{c}"))));
+        let fields = block.iter().map(|c| (format!("{c}"), json!(format!("a{c}b{c}"))));
         check(&Value::Object(fields.collect()));
     }
 }
 
 fn by_us(text: &str) -> Value {
     let mut found = Diagnostics::default();
-    let stream = read(
-        &SourceFile::new("out.yaml", text),
-        &Limits::default(),
-        &mut found,
-    );
+    let stream = read(&SourceFile::new("out.yaml", text), &Limits::default(), &mut found);
     let found = found.into_sorted();
     assert!(found.is_empty(), "{found:?}: {text}");
     match stream.documents.as_slice() {
@@ -84,17 +78,12 @@ fn json_of(node: &Node) -> Value {
         yaml::Value::List(items) => items.iter().map(json_of).collect(),
         yaml::Value::Map(map) => {
             let fields = map.entries.iter();
-            Value::Object(
-                fields
-                    .map(|e| (e.key.text.clone(), json_of(&e.value)))
-                    .collect(),
-            )
+            Value::Object(fields.map(|e| (e.key.text.clone(), json_of(&e.value))).collect())
         }
         yaml::Value::Scalar(scalar) => match scalar.plain_value() {
             Plain::Null => Value::Null,
             Plain::Bool(b) => b.into(),
-            Plain::Int(n) => i64::try_from(n)
-                .map_or_else(|_| json!(u64::try_from(n).expect("64 bits")), Value::from),
+            Plain::Int(n) => i64::try_from(n).map_or_else(|_| json!(u64::try_from(n).expect("64 bits")), Value::from),
             Plain::Float(n) => Value::Number(Number::from_f64(n).expect("a finite number")),
             Plain::String => scalar.text.clone().into(),
         },
@@ -191,8 +180,7 @@ fn envoy_reads_what_was_written() {
         .zip(&texts)
         .map(|(i, text)| ((*text).to_owned(), json!(i)))
         .collect();
-    let nested =
-        json!([{"on": {"<<": {"no": [[], {}, [[null, true, false, -7]]]}}, "null": [{"~": "~"}]}]);
+    let nested = json!([{"on": {"<<": {"no": [[], {}, [[null, true, false, -7]]]}}, "null": [{"~": "~"}]}]);
     let names: Vec<&str> = texts
         .iter()
         .copied()
@@ -231,16 +219,9 @@ fn envoy_reads_what_was_written() {
     assert_eq!(values.len(), texts.len());
     for (i, text) in texts.iter().enumerate() {
         assert_eq!(values[i], json!(text), "as a value: {text:?}");
-        assert_eq!(
-            metadata["keys"].get(*text),
-            Some(&json!(i)),
-            "as a key: {text:?}"
-        );
+        assert_eq!(metadata["keys"].get(*text), Some(&json!(i)), "as a key: {text:?}");
     }
-    assert_eq!(
-        metadata["keys"].as_object().map(Map::len),
-        Some(texts.len())
-    );
+    assert_eq!(metadata["keys"].as_object().map(Map::len), Some(texts.len()));
 
     let dump = envoy.ask(&admin, "/config_dump");
     let of_clusters = |config: &&Value| {
@@ -248,12 +229,8 @@ fn envoy_reads_what_was_written() {
             .as_str()
             .is_some_and(|t| t.ends_with("ClustersConfigDump"))
     };
-    let dumped = dump["configs"]
-        .as_array()
-        .and_then(|all| all.iter().find(of_clusters));
-    let dumped = dumped.expect("clusters")["static_clusters"]
-        .as_array()
-        .expect("a list");
+    let dumped = dump["configs"].as_array().and_then(|all| all.iter().find(of_clusters));
+    let dumped = dumped.expect("clusters")["static_clusters"].as_array().expect("a list");
     assert_eq!(dumped.len(), clusters.len());
     for entry in dumped {
         let found = &entry["cluster"];
@@ -286,13 +263,7 @@ impl Envoy {
     fn start(bootstrap: &Path) -> Self {
         let mut command = Command::new(tools::envoy());
         command.arg("-c").arg(bootstrap);
-        command.args([
-            "--disable-hot-restart",
-            "--concurrency",
-            "1",
-            "--log-level",
-            "error",
-        ]);
+        command.args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "error"]);
         Self(command.spawn().expect("Envoy runs"))
     }
 
@@ -310,18 +281,10 @@ impl Envoy {
                 }
             }
         };
-        write!(
-            stream,
-            "GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
-        )
-        .expect("a request");
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").expect("a request");
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).expect("an answer");
-        let head = answer
-            .windows(4)
-            .position(|w| w == b"\r\n\r\n")
-            .expect("a header")
-            + 4;
+        let head = answer.windows(4).position(|w| w == b"\r\n\r\n").expect("a header") + 4;
         let body = unchunk(&answer[head..]);
         serde_json::from_slice(&body).unwrap_or_else(|e| panic!("{path}: {e}"))
     }
