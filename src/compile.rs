@@ -8,7 +8,7 @@ use crate::envoy::artifact::Fragments;
 use crate::envoy::{self, Dialect, Surroundings};
 use crate::ir::{self, Proxy};
 use crate::resource::protocol::Protocol;
-use crate::resource::{self, Kuma};
+use crate::resource::{self, Kuma, Resources};
 use crate::select::{
     self,
     scope::{self, Rule},
@@ -82,9 +82,19 @@ pub fn compile(snapshot: &Snapshot, options: &Options) -> Compiled {
         resources: resources.seen,
         proxies,
         fragments,
-        diagnostics: diagnostics.into_sorted(),
+        diagnostics: hold_what_exists(diagnostics.into_sorted(), &resources),
         refusals: refusals.into_sorted(),
     }
+}
+
+/// A mistake in a mesh that does not exist may have been meant for any other.
+fn hold_what_exists(mut diagnostics: Vec<Diagnostic>, resources: &Resources) -> Vec<Diagnostic> {
+    for diagnostic in &mut diagnostics {
+        if matches!(&diagnostic.holds, Holds::Mesh(mesh) if !resources.declared.contains(mesh)) {
+            diagnostic.holds = Holds::All;
+        }
+    }
+    diagnostics
 }
 
 impl Options {

@@ -18,7 +18,7 @@ pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
         let name = backend_name(policy, mesh);
         let is_declared =
             name.is_some_and(|name| mesh.is_some_and(|mesh| mesh.declared.iter().any(|other| other == name)));
-        if !is_declared {
+        if !is_declared && subject.resources.gaps.has_all_documents(policy.header.mesh()) {
             let at = policy
                 .backend
                 .as_ref()

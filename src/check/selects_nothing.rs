@@ -7,7 +7,7 @@ use crate::resource::traffic_trace::TrafficTrace;
 
 /// One finding per policy, with the nearest miss.
 pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
-    let complete = |policy: &&TrafficTrace| !subject.resources.incomplete.contains(policy.header.mesh());
+    let complete = |policy: &&TrafficTrace| subject.resources.gaps.has_all_dataplanes(policy.header.mesh());
     for policy in subject.resources.traffic_traces.iter().filter(complete) {
         let of_mesh = || {
             subject

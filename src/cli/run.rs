@@ -1,6 +1,5 @@
 //! `meshtraced run`: watch the policies, compile them and publish what changed.
 
-use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::time::Instant;
 
@@ -56,7 +55,8 @@ struct Turn {
     findings: Vec<Diagnostic>,
     held: Held,
     plan: Plan,
-    published: usize,
+    /// How many proxies were published before.
+    published_before: usize,
     outcome: apply::Outcome,
 }
 
@@ -81,11 +81,7 @@ fn turn(settings: &Settings, lock: &Lock) -> Result<Turn, Failure> {
     let held = Held::by(&findings);
     let applied = apply::observe(&target)?;
     let plan = plan::plan(&applied, &compiled.fragments, &held);
-    let published = applied
-        .keys()
-        .chain(compiled.fragments.keys())
-        .collect::<BTreeSet<_>>()
-        .len();
+    let published_before = applied.len();
     let outcome = apply::apply(&plan, &target, lock)?;
     Ok(Turn {
         snapshot,
@@ -93,7 +89,7 @@ fn turn(settings: &Settings, lock: &Lock) -> Result<Turn, Failure> {
         findings,
         held,
         plan,
-        published,
+        published_before,
         outcome,
     })
 }
@@ -146,17 +142,12 @@ fn published_once(settings: &Settings, turn: &Turn, start: Instant) -> String {
     let elapsed = start.elapsed().as_millis();
     let (proxies, files) = (turn.done().changes.len(), turn.outcome.files_written);
     if turn.plan.changes.is_empty() {
-        let same = turn.published;
-        return match same {
-            0 => "published nothing\n".to_owned(),
-            _ => format!(
-                "nothing to do: {} up to date\n",
-                if same == 1 {
-                    "1 proxy is".to_owned()
-                } else {
-                    format!("{} are", plural(same, "proxy"))
-                }
-            ),
+        let stay = plural(turn.published_before, "proxy");
+        return match (turn.held.is_empty(), turn.published_before) {
+            (true, 1) => "nothing to do: 1 proxy is up to date\n".to_owned(),
+            (true, _) => format!("nothing to do: {stay} are up to date\n"),
+            (false, 0) => "published nothing\n".to_owned(),
+            (false, _) => format!("published nothing: {stay} as before\n"),
         };
     }
     let mut line = format!(
@@ -253,13 +244,13 @@ impl Log {
         );
         let done = turn.done();
         if !done.changes.is_empty() {
-            let changed = changes::count(&done, turn.published);
+            let changed = changes::count(&done, turn.published_before);
             tracing::info!(%revision, confirmed, not_running, elapsed_ms, "published: {changed}");
             for group in summary::summarize(&done, &turn.compiled.proxies) {
                 tracing::info!("{}", in_one_line(&group));
             }
         } else if !self.started {
-            tracing::info!(%revision, elapsed_ms, "{} up to date", plural(turn.published, "proxy"));
+            tracing::info!(%revision, elapsed_ms, "{} up to date", plural(turn.published_before, "proxy"));
         }
         self.started = true;
         let failures: Vec<(ProxyKey, String)> = turn

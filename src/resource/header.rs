@@ -60,10 +60,10 @@ pub(super) fn identify(kind: Kind, map: &Map) -> ResourceId {
     }
 }
 
-/// Where the name stands.
-pub(super) fn name_place(root: &Node) -> Location {
+/// Where the value of a top-level field stands, or the document where it is not there.
+pub(super) fn place(root: &Node, key: &str) -> Location {
     match &root.value {
-        Value::Map(map) => map.get("name").map_or(&root.at, |entry| &entry.value.at).clone(),
+        Value::Map(map) => map.get(key).map_or(&root.at, |entry| &entry.value.at).clone(),
         Value::Scalar(_) | Value::List(_) => root.at.clone(),
     }
 }
@@ -71,7 +71,7 @@ pub(super) fn name_place(root: &Node) -> Location {
 pub(super) fn decode(decoder: &mut Decoder, context: &Context, kind: Kind, root: &Node) -> Header {
     let mut header = Header {
         id: Arc::clone(&decoder.resource),
-        at: name_place(root),
+        at: place(root, "name"),
         document: decoder.document,
         creation_time: None,
     };
@@ -122,17 +122,19 @@ fn check_mesh(decoder: &mut Decoder, object: &Object) {
             path,
             format!("`mesh` is {} characters long, more than 253", mesh.value.len()),
         );
-    } else if !mesh
-        .value
-        .bytes()
-        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b))
-    {
+    } else if !is_mesh_name(&mesh.value) {
         let message = format!(
             "`mesh` is `{}`; it must be lowercase letters, digits, `-`, `_` and `.`",
             mesh.value
         );
         decoder.error(Code::InvalidValue, at, path, message);
     }
+}
+
+/// Whether a resource may name its mesh so: by a rule older, and more lenient, than that for names.
+pub(super) fn is_mesh_name(mesh: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b);
+    !mesh.is_empty() && mesh.bytes().all(fits)
 }
 
 fn required(decoder: &mut Decoder, object: &Object, key: &str) -> Option<super::Located<String>> {

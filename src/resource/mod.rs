@@ -29,7 +29,7 @@ use decode::Decoder;
 use kind::Kind;
 
 use crate::diag::{Code, Diagnostic, Diagnostics, Holds, Place, ResourceId, Severity};
-use crate::source::{Location, Snapshot, SourceFile};
+use crate::source::{Location, Snapshot, SourceFile, Unreadable};
 use crate::yaml::{self, Document, Limits, Value};
 
 use self::dataplane::Dataplane;
@@ -110,16 +110,52 @@ impl Context<'_> {
 pub struct Resources {
     /// `Mesh` by name. The mesh `default` exists without being here.
     pub meshes: BTreeMap<String, Mesh>,
+    /// The names of all meshes that exist: declared, understood or not, and `default`.
+    pub declared: BTreeSet<String>,
     /// `TrafficTrace`, sorted by mesh and name.
     pub traffic_traces: Vec<TrafficTrace>,
     /// `TrafficRoute`, sorted by mesh and name.
     pub traffic_routes: Vec<TrafficRoute>,
     /// `Dataplane`, sorted by mesh and name.
     pub dataplanes: Vec<Dataplane>,
-    /// Meshes with a dataplane that could not be understood, so that nobody concludes anything from its absence.
-    pub incomplete: BTreeSet<String>,
+    /// What is known to be missing, so that nobody concludes anything from its absence.
+    pub gaps: Gaps,
     /// How many resources of Kuma were seen, whether understood or not.
     pub seen: usize,
+}
+
+/// What is there and could not be understood.
+#[derive(Debug, Clone, Default)]
+pub struct Gaps {
+    /// Something whose mesh is not known.
+    anything: bool,
+    /// Meshes of which a whole document or more is missing.
+    documents: BTreeSet<String>,
+    /// Meshes of which a dataplane is missing.
+    dataplanes: BTreeSet<String>,
+}
+
+impl Gaps {
+    /// Whether all dataplanes of a mesh are known.
+    #[must_use]
+    pub fn has_all_dataplanes(&self, mesh: &str) -> bool {
+        self.has_all_documents(mesh) && !self.dataplanes.contains(mesh)
+    }
+
+    /// Whether every document of a mesh could be read.
+    #[must_use]
+    pub fn has_all_documents(&self, mesh: &str) -> bool {
+        !self.anything && !self.documents.contains(mesh)
+    }
+
+    /// Notes what an error keeps from being known.
+    fn note(&mut self, diagnostic: &Diagnostic) {
+        match &diagnostic.holds {
+            Holds::Nothing => {}
+            Holds::Mesh(mesh) => self.documents.extend([mesh.clone()]),
+            Holds::All => self.anything = true,
+        }
+    }
 }
 
 /// Decodes all documents of a snapshot.
@@ -136,23 +172,23 @@ pub fn parse(snapshot: &Snapshot, kuma: &Kuma, limits: &Limits, diagnostics: &mu
         parser.file(file, limits);
     }
     for unreadable in &snapshot.unreadable {
-        let message = format!("the file {}", unreadable.reason);
-        let place = Place::File(unreadable.path.clone());
-        let diagnostic = Diagnostic::new(Severity::Error, Code::UnreadableFile, place, message);
-        parser.diagnostics.push(
-            diagnostic
-                .holds(Holds::All)
-                .help("mend the file, or move it out of the policies"),
-        );
+        parser.unreadable(unreadable);
     }
     parser.finish()
+}
+
+/// Where a resource stands.
+struct Placed {
+    name: Location,
+    mesh: Location,
+    document: usize,
 }
 
 struct Parser<'a, 'd> {
     context: Context<'a>,
     resources: Resources,
-    /// Where every resource was first seen, and where its mesh is written.
-    places: BTreeMap<ResourceId, (Location, usize)>,
+    /// Where every resource was first seen.
+    places: BTreeMap<ResourceId, Placed>,
     diagnostics: &'d mut Diagnostics,
 }
 
@@ -170,30 +206,35 @@ impl Parser<'_, '_> {
 
     /// Findings about the text of a file: they matter as much as the file does.
     fn report_text(&mut self, file: &SourceFile, found: Diagnostics, ours: bool) {
-        let guess = guess(&file.text);
+        let holds = held_by(&file.text).or(ours.then_some(Holds::All));
         for mut diagnostic in found.into_sorted() {
-            if diagnostic.severity == Severity::Error {
-                match &guess {
-                    Some(meshes) if meshes.len() == 1 => {
-                        diagnostic.holds = Holds::Mesh(meshes.iter().next().expect("one").clone());
-                    }
-                    Some(_) => diagnostic.holds = Holds::All,
-                    None if ours => diagnostic.holds = Holds::All,
-                    None => {
-                        diagnostic.severity = Severity::Warning;
-                        let note = "nothing in this file looks like a Kuma resource, so it is passed over";
-                        diagnostic.help = Some(match diagnostic.help {
-                            Some(help) => format!("{help}; {note}"),
-                            None => note.to_owned(),
-                        });
-                    }
-                }
-            } else if !ours {
+            match (diagnostic.severity, &holds) {
+                (Severity::Error, Some(holds)) => diagnostic.holds = holds.clone(),
+                (Severity::Error, None) => diagnostic = pass_over(diagnostic),
+                (Severity::Warning, _) if ours => {}
                 // Duplicate keys in somebody else's file are somebody else's business.
-                continue;
+                (Severity::Warning, _) => continue,
             }
+            self.resources.gaps.note(&diagnostic);
             self.diagnostics.push(diagnostic);
         }
+    }
+
+    fn unreadable(&mut self, unreadable: &Unreadable) {
+        let place = Place::File(unreadable.path.clone());
+        let message = format!("the file {}", unreadable.reason);
+        let diagnostic = Diagnostic::new(Severity::Error, Code::UnreadableFile, place, message);
+        let diagnostic = diagnostic.help("mend the file, or move it out of the policies");
+        let holds = match &unreadable.beginning {
+            Some(text) => held_by(text),
+            None => Some(Holds::All),
+        };
+        let diagnostic = match holds {
+            Some(holds) => diagnostic.holds(holds),
+            None => pass_over(diagnostic),
+        };
+        self.resources.gaps.note(&diagnostic);
+        self.diagnostics.push(diagnostic);
     }
 
     fn document(&mut self, document: &Document) {
@@ -208,6 +249,7 @@ impl Parser<'_, '_> {
                 if diagnostic.severity == Severity::Error {
                     diagnostic.holds = mesh_of(map).map_or(Holds::All, Holds::Mesh);
                 }
+                self.resources.gaps.note(&diagnostic);
                 self.diagnostics.push(diagnostic);
                 return;
             }
@@ -238,32 +280,33 @@ impl Parser<'_, '_> {
                 let dataplane = dataplane::decode(&mut decoder, &self.context, header, &document.root);
                 match dataplane.filter(|_| !decoder.failed()) {
                     Some(dataplane) => resources.dataplanes.push(dataplane),
-                    None => resources.incomplete.extend([id.mesh.clone()]),
+                    None => resources.gaps.dataplanes.extend([id.mesh.clone()]),
                 }
             }
         }
         self.remember(&id, document);
     }
 
+    /// Notes where the resource is; a second one with its name is an error.
     fn remember(&mut self, id: &ResourceId, document: &Document) {
-        let at = header::name_place(&document.root);
         if id.name.is_empty() {
             return;
         }
-        match self.places.get(id) {
-            None => {
-                self.places.insert(id.clone(), (at, document.index));
-            }
-            Some((first, _)) => {
-                let message = format!("there is a {id} already, at {first}");
-                let diagnostic = Diagnostic::error(Code::DuplicateResource, &at, message).path("name");
-                self.diagnostics.push(
-                    diagnostic
-                        .resource(document.index, id.clone())
-                        .help("rename or remove one of them"),
-                );
-            }
+        let at = header::place(&document.root, "name");
+        if let Some(place) = self.places.get(id) {
+            let message = format!("there is a {id} already, at {}", place.name);
+            let diagnostic = Diagnostic::error(Code::DuplicateResource, &at, message).path("name");
+            let diagnostic = diagnostic.resource(document.index, id.clone());
+            self.diagnostics.push(diagnostic.help("rename or remove one of them"));
+            return;
         }
+        let mesh = header::place(&document.root, "mesh");
+        let placed = Placed {
+            name: at,
+            mesh,
+            document: document.index,
+        };
+        self.places.insert(id.clone(), placed);
     }
 
     fn finish(self) -> Resources {
@@ -273,26 +316,35 @@ impl Parser<'_, '_> {
             diagnostics,
             ..
         } = self;
-        let mut meshes: BTreeSet<&str> = places
+        let is_mesh = |id: &&ResourceId| id.kind == "Mesh";
+        resources.declared = places.keys().filter(is_mesh).map(|id| id.name.clone()).collect();
+        resources.declared.insert("default".to_owned());
+        let Resources { declared, gaps, .. } = &resources;
+        // A mesh whose document cannot be read may well exist.
+        let exists = |mesh: &str| declared.contains(mesh) || !gaps.has_all_documents(mesh);
+        let unknown: BTreeSet<&str> = places
             .keys()
-            .filter(|id| id.kind == "Mesh")
-            .map(|id| id.name.as_str())
+            .map(|id| id.mesh.as_str())
+            .filter(|mesh| !exists(mesh))
             .collect();
-        meshes.insert("default");
-        for (id, (at, document)) in &places {
-            if meshes.contains(id.mesh.as_str()) || id.mesh.is_empty() {
-                continue;
-            }
-            let message = format!("{id} is in the mesh `{}`, which does not exist", id.mesh);
-            let help = match closest(&id.mesh, meshes.iter().copied()) {
+        let unknown: BTreeSet<String> = unknown.into_iter().map(str::to_owned).collect();
+        // What is wrong with the name itself has been said already.
+        let of_unknown = places
+            .iter()
+            .filter(|(id, _)| unknown.contains(&id.mesh) && header::is_mesh_name(&id.mesh));
+        for (id, placed) in of_unknown {
+            let message = format!("`{}` is in the mesh `{}`, which does not exist", id.name, id.mesh);
+            let help = match closest(&id.mesh, declared.iter().map(String::as_str)) {
                 Some(meant) => format!("did you mean `{meant}`?"),
                 None => format!("declare it: `type: Mesh` with `name: {}`", id.mesh),
             };
-            let diagnostic = Diagnostic::error(Code::UnknownMesh, at, message)
-                .path("mesh")
-                .help(help);
-            diagnostics.push(diagnostic.resource(*document, id.clone()));
+            let diagnostic = Diagnostic::error(Code::UnknownMesh, &placed.mesh, message).path("mesh");
+            diagnostics.push(diagnostic.help(help).resource(placed.document, id.clone()));
         }
+        let exists = |header: &Header| !unknown.contains(header.mesh());
+        resources.traffic_traces.retain(|policy| exists(&policy.header));
+        resources.traffic_routes.retain(|route| exists(&route.header));
+        resources.dataplanes.retain(|dataplane| exists(&dataplane.header));
         resources
             .traffic_traces
             .sort_by(|a, b| a.header.order().cmp(&b.header.order()));
@@ -313,6 +365,26 @@ impl Parser<'_, '_> {
             .dedup_by(|a, b| a.header.order() == b.header.order());
         resources
     }
+}
+
+/// A finding about a file in which nothing looks like a resource of ours.
+fn pass_over(mut diagnostic: Diagnostic) -> Diagnostic {
+    let note = "nothing in this file looks like a Kuma resource, so it is passed over";
+    diagnostic.severity = Severity::Warning;
+    diagnostic.help = Some(match diagnostic.help {
+        Some(help) => format!("{help}; {note}"),
+        None => note.to_owned(),
+    });
+    diagnostic
+}
+
+/// What a text that cannot be read as YAML holds; `None` when nothing in it looks like a resource of ours.
+fn held_by(text: &str) -> Option<Holds> {
+    let mut meshes = guess(text)?.into_iter();
+    Some(match (meshes.next(), meshes.next()) {
+        (Some(mesh), None) => Holds::Mesh(mesh),
+        _ => Holds::All,
+    })
 }
 
 /// The meshes that a text which is no YAML seems to be about; `None` when it holds no line like

@@ -92,7 +92,7 @@ pub fn select<'a>(
         let backend = winner.and_then(|winner| mesh?.backend(backend_name(winner.policy, mesh)?));
         let routing = route::Routing {
             routes: &resources.traffic_routes,
-            complete: !resources.incomplete.contains(dataplane.header.mesh()),
+            complete: resources.gaps.has_all_dataplanes(dataplane.header.mesh()),
             services: &services,
             kuma,
             hints,

@@ -13,6 +13,9 @@ use super::{Snapshot, SourceFile, Unreadable, UnreadableReason};
 /// How often a directory that keeps changing is read before that is an error.
 const ROUNDS: usize = 5;
 
+/// How much of a file that is not read is looked at, in bytes.
+const BEGINNING: usize = 64 << 10;
+
 /// The names that files with policies end with.
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 
@@ -154,48 +157,52 @@ fn read_all(listing: &Listing, limit: u64) -> Snapshot {
     let mut snapshot = Snapshot::default();
     for (name, (path, fingerprint)) in listing {
         let text = match fingerprint {
-            Ok(fingerprint) if fingerprint.size > limit => Err(UnreadableReason::TooLarge {
-                size: fingerprint.size,
-                limit,
-            }),
             Ok(_) => read_one(path, limit),
-            Err(why) => Err(UnreadableReason::Refused(why.clone())),
+            Err(why) => Err((UnreadableReason::Refused(why.clone()), None)),
         };
         match text {
             Ok(text) => snapshot.files.push(SourceFile::new(name, text)),
-            Err(reason) => snapshot.unreadable.push(Unreadable {
-                path: name.clone(),
-                reason,
-            }),
+            Err((reason, beginning)) => {
+                let path = name.clone();
+                snapshot.unreadable.push(Unreadable {
+                    path,
+                    reason,
+                    beginning,
+                });
+            }
         }
     }
     snapshot.sort();
     snapshot
 }
 
-fn read_one(path: &Path, limit: u64) -> Result<String, UnreadableReason> {
-    let refused = |error: io::Error| UnreadableReason::Refused(error.to_string());
-    // A pipe that took the place of the file must not block.
-    let nonblock = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
-    let file = File::options()
-        .read(true)
-        .custom_flags(nonblock)
-        .open(path)
-        .map_err(refused)?;
-    if !file.metadata().map_err(refused)?.is_file() {
-        return Err(UnreadableReason::Refused("it is no regular file".to_owned()));
-    }
-    let mut bytes = Vec::new();
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(refused)?;
-    let size = bytes.len() as u64;
-    if size > limit {
-        return Err(UnreadableReason::TooLarge { size, limit });
+/// The text of a file, or why it is not to be had and how it begins.
+fn read_one(path: &Path, limit: u64) -> Result<String, (UnreadableReason, Option<String>)> {
+    let bytes = read_bytes(path, limit).map_err(|error| (UnreadableReason::Refused(error.to_string()), None))?;
+    let beginning = |bytes: &[u8]| Some(String::from_utf8_lossy(&bytes[..bytes.len().min(BEGINNING)]).into_owned());
+    if bytes.len() as u64 > limit {
+        let size = fs::metadata(path).map_or(limit + 1, |metadata| metadata.size());
+        return Err((UnreadableReason::TooLarge { size, limit }, beginning(&bytes)));
     }
     String::from_utf8(bytes).map_err(|error| {
         let offset = error.utf8_error().valid_up_to();
-        let line = 1 + error.as_bytes()[..offset].iter().filter(|&&byte| byte == b'\n').count();
-        UnreadableReason::NotUtf8 { offset, line }
+        let before = &error.as_bytes()[..offset];
+        let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
+        (UnreadableReason::NotUtf8 { offset, line }, beginning(error.as_bytes()))
     })
+}
+
+/// The bytes of a regular file, at most one more than the limit.
+fn read_bytes(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    // A pipe that took the place of the file must not block.
+    let nonblock = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let file = File::options().read(true).custom_flags(nonblock).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -85,6 +85,9 @@ pub struct Unreadable {
     pub path: String,
     /// Why it could not be read.
     pub reason: UnreadableReason,
+    /// How it begins, as far as that is text: enough to tell what kind of file it is. `None` when nothing of it
+    /// is to be had.
+    pub beginning: Option<String>,
 }
 
 /// Why a file's text is not to be had.

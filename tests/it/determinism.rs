@@ -15,7 +15,7 @@ fn documents() -> Vec<String> {
         "type: TrafficTrace\nname: all\nmesh: default\nselectors:\n- match: {kuma.io/service: '*'}".to_owned(),
         "type: TrafficTrace\nname: canary\nmesh: default\nselectors:\n- match: {kuma.io/service: '*', version: canary}\nconf: {backend: d}".to_owned(),
         "type: TrafficTrace\nname: also-all\nmesh: default\nselectors:\n- match: {kuma.io/service: '*'}\nconf: {backend: d}".to_owned(),
-        "type: TrafficTrace\nname: broken\nmesh: payments\nselectors:\n- match: {kuma.io/service: '*'}\nconf: {backend: y}".to_owned(),
+        "type: TrafficTrace\nname: broken\nmesh: payments\nselectors:\n- match: {kuma.io/service: '*'}\nconf: {backend: nope}".to_owned(),
     ];
     for i in 0..6 {
         let (mesh, version) = (["default", "payments"][i % 2], ["v1", "canary", "v2"][i % 3]);
