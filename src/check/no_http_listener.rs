@@ -14,7 +14,7 @@ pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
             .inbounds
             .iter()
             .map(|inbound| inbound.protocol.as_ref().map_or(Protocol::Unknown, |p| p.value));
-        let mut protocols = inbound_protocols.chain(governed.outbounds.iter().map(|routed| routed.protocol));
+        let mut protocols = inbound_protocols.chain(governed.outbounds.iter().map(|routed| routed.protocol.value));
         if governed.backend.is_none() || protocols.any(Protocol::is_http) {
             continue;
         }

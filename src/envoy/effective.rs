@@ -3,11 +3,14 @@
 //! Origins are resources and paths, never files or lines, so that moving a resource or writing a comment
 //! changes no byte. It is also what a later run reads back to say what changed.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::ir::{Direction, Listener, Provider, Proxy, Tracer, ZipkinEncoding};
-use crate::resource::Origin;
+use crate::resource::percent::Percent;
+use crate::resource::{Chosen, Origin, Source};
 use crate::yaml::{self, Limits, write};
 
 /// The effective tracing of one proxy, as it is written.
@@ -53,11 +56,10 @@ pub struct Backend {
     pub kind: String,
     /// Host and port.
     pub collector: From<String>,
-    /// Percentage of requests; absent where nothing is written, which means all.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sampling: Option<From<f64>>,
+    /// Percentage of requests.
+    pub sampling: From<f64>,
     /// What else the provider is told, in Kuma's words.
-    pub options: serde_json::Map<String, Value>,
+    pub options: BTreeMap<String, From<Value>>,
 }
 
 /// A value and where it came from.
@@ -65,18 +67,36 @@ pub struct Backend {
 pub struct From<T> {
     /// The value.
     pub value: T,
-    /// `TYPE MESH/NAME`, or `Mesh NAME`.
+    /// `TYPE MESH/NAME`, `Mesh NAME`, `settings` or `default`.
     pub from: String,
-    /// Path of the field in that resource.
-    pub path: String,
+    /// Path of the field there; absent for a default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
 }
 
 impl<T> From<T> {
-    fn new(value: T, origin: &Origin) -> Self {
+    fn written(value: T, origin: &Origin) -> Self {
         Self {
             value,
             from: origin.resource.to_string(),
-            path: origin.path.clone(),
+            path: Some(origin.path.clone()),
+        }
+    }
+
+    fn chosen<U: Copy>(chosen: &Chosen<U>, value: impl FnOnce(U) -> T) -> Self {
+        let value = value(chosen.value);
+        match &chosen.source {
+            Source::Written(origin) => Self::written(value, origin),
+            Source::Setting(key) => Self {
+                value,
+                from: "settings".to_owned(),
+                path: Some(key.clone()),
+            },
+            Source::Default => Self {
+                value,
+                from: "default".to_owned(),
+                path: None,
+            },
         }
     }
 }
@@ -86,12 +106,14 @@ impl<T> From<T> {
 pub struct ListenerTracing {
     /// `inbound` or `outbound`.
     pub direction: String,
+    /// Path of its declaration in the dataplane.
+    pub path: String,
     /// Address and port.
     pub address: String,
     /// The service its requests are for.
     pub service: String,
     /// What it speaks.
-    pub protocol: String,
+    pub protocol: From<String>,
     /// The name under which its spans are filed; absent when it is not traced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reports_as: Option<String>,
@@ -133,35 +155,33 @@ impl Effective {
 }
 
 fn backend(tracer: &Tracer) -> Backend {
-    let mut options = serde_json::Map::new();
-    match &tracer.provider {
+    let flag = |chosen: &Chosen<bool>| From::chosen(chosen, Value::from);
+    let collector = &tracer.collector;
+    let options: Vec<(&str, From<Value>)> = match &tracer.provider {
         Provider::Zipkin(zipkin) => {
-            options.insert("path".to_owned(), zipkin.path.clone().into());
-            let encoding = match zipkin.encoding {
-                ZipkinEncoding::Json => "httpJson",
-                ZipkinEncoding::Proto => "httpProto",
+            let encoding = |encoding| match encoding {
+                ZipkinEncoding::Json => "httpJson".into(),
+                ZipkinEncoding::Proto => "httpProto".into(),
             };
-            options.insert("apiVersion".to_owned(), encoding.into());
-            options.insert("traceId128bit".to_owned(), zipkin.trace_id_128bit.into());
-            options.insert(
-                "sharedSpanContext".to_owned(),
-                zipkin.shared_span_context.unwrap_or(true).into(),
-            );
-            options.insert("tls".to_owned(), tracer.collector.tls.into());
+            vec![
+                ("path", From::written(zipkin.path.clone().into(), &collector.origin)),
+                ("tls", From::written(collector.tls.into(), &collector.origin)),
+                ("apiVersion", From::chosen(&zipkin.encoding, encoding)),
+                ("traceId128bit", flag(&zipkin.trace_id_128bit)),
+                ("sharedSpanContext", flag(&zipkin.shared_span_context)),
+            ]
         }
-        Provider::Datadog(datadog) => {
-            options.insert("splitService".to_owned(), datadog.split_service.into());
-        }
-    }
+        Provider::Datadog(datadog) => vec![("splitService", flag(&datadog.split_service))],
+    };
     Backend {
-        name: From::new(tracer.backend.value.clone(), &tracer.backend.origin),
+        name: From::written(tracer.backend.value.clone(), &tracer.backend.origin),
         kind: tracer.provider.name().to_owned(),
-        collector: From::new(tracer.collector.authority.clone(), &tracer.collector.origin),
-        sampling: tracer
-            .sampling
-            .as_ref()
-            .map(|sampling| From::new(sampling.value.get(), &sampling.origin)),
-        options,
+        collector: From::written(collector.authority.clone(), &collector.origin),
+        sampling: From::chosen(&tracer.sampling, Percent::get),
+        options: options
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect(),
     }
 }
 
@@ -177,9 +197,10 @@ fn of_listener(proxy: &Proxy, listener: &Listener) -> ListenerTracing {
     };
     ListenerTracing {
         direction: direction.to_owned(),
+        path: listener.path.clone(),
         address: format!("{host}:{}", listener.port),
         service: listener.service.clone(),
-        protocol: listener.protocol.to_string(),
+        protocol: From::chosen(&listener.protocol, |protocol| protocol.to_string()),
         reports_as: listener.reports_as.clone().filter(|_| proxy.tracer.is_some()),
         not_traced: listener.untraced_because.clone(),
     }

@@ -49,7 +49,7 @@ pub(super) fn render(proxy: &Proxy, dialect: Dialect, refusals: &mut Vec<Diagnos
             Direction::Outbound => listener.upstream.clone(),
         };
         let name = cluster_name(listener, &endpoints, proxy);
-        let upstream = cluster::upstream(&name, proxy.ipv6, &endpoints, listener.protocol.is_http2());
+        let upstream = cluster::upstream(&name, proxy.ipv6, &endpoints, listener.protocol.value.is_http2());
         match clusters.get(&name) {
             Some(other) if *other != upstream => refuse_name(listener, &name, refusals),
             Some(_) => {}
@@ -145,7 +145,7 @@ fn name_of(cluster: &Value) -> String {
 }
 
 fn render_listener(proxy: &Proxy, listener: &Listener, cluster: &str, dialect: Dialect) -> Value {
-    let filter = if listener.protocol.is_http() {
+    let filter = if listener.protocol.value.is_http() {
         http_filter(proxy, listener, cluster, dialect)
     } else {
         tcp_filter(cluster)

@@ -11,8 +11,9 @@ use crate::resource::percent::Percent;
 pub fn block(proxy: &Proxy, listener: &Listener, dialect: Dialect) -> Option<Value> {
     let (tracer, reports_as) = (proxy.tracer.as_ref()?, listener.reports_as.as_ref()?);
     let mut block = Map::new();
-    if let Some(sampling) = &tracer.sampling {
-        block.insert("overall_sampling".to_owned(), json!({"value": number(sampling.value)}));
+    if tracer.sampling.is_written() {
+        let sampling = json!({"value": number(tracer.sampling.value)});
+        block.insert("overall_sampling".to_owned(), sampling);
     }
     let cluster = cluster::collector_name(tracer);
     let provider = match &tracer.provider {

@@ -13,13 +13,13 @@ pub(super) fn provider(conf: &Zipkin, collector: &Collector, cluster: &str) -> V
     set("@type", json!("type.googleapis.com/envoy.config.trace.v3.ZipkinConfig"));
     set("collector_cluster", json!(cluster));
     set("collector_endpoint", json!(conf.path));
-    if conf.trace_id_128bit {
+    if conf.trace_id_128bit.value {
         set("trace_id_128bit", json!(true));
     }
-    if let Some(shared) = conf.shared_span_context {
-        set("shared_span_context", json!(shared));
+    if conf.shared_span_context.is_written() {
+        set("shared_span_context", json!(conf.shared_span_context.value));
     }
-    let version = match conf.encoding {
+    let version = match conf.encoding.value {
         ZipkinEncoding::Json => "HTTP_JSON",
         ZipkinEncoding::Proto => "HTTP_PROTO",
     };

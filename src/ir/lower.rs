@@ -7,8 +7,9 @@ use super::{
 };
 use crate::resource::dataplane::{Dataplane, Inbound, SERVICELESS_PORT};
 use crate::resource::mesh::{Backend, BackendConf, ZipkinApiVersion};
+use crate::resource::percent::Percent;
 use crate::resource::protocol::Protocol;
-use crate::resource::{Fidelity, Located, Origin};
+use crate::resource::{Chosen, Fidelity, Located, Origin};
 use crate::select::route::Routed;
 use crate::select::{Governed, Selection};
 
@@ -92,15 +93,16 @@ fn tracer(governed: &Governed, backend: &Backend) -> Tracer {
                 tls: url.tls,
                 origin: origin.clone(),
             };
-            let encoding = match conf.api_version.as_ref().map(|version| version.value) {
-                Some(ZipkinApiVersion::HttpProto) => ZipkinEncoding::Proto,
-                Some(ZipkinApiVersion::HttpJson | ZipkinApiVersion::HttpJsonV1) | None => ZipkinEncoding::Json,
+            let encoding = |version| match version {
+                ZipkinApiVersion::HttpProto => ZipkinEncoding::Proto,
+                ZipkinApiVersion::HttpJson | ZipkinApiVersion::HttpJsonV1 => ZipkinEncoding::Json,
             };
+            let encoding = conf.api_version.clone().map(|version| version.map(encoding));
             let provider = Zipkin {
                 path: url.path.clone(),
-                encoding,
-                trace_id_128bit: conf.trace_id_128bit.as_ref().is_some_and(|flag| flag.value),
-                shared_span_context: conf.shared_span_context.as_ref().map(|flag| flag.value),
+                encoding: Chosen::of(encoding.as_ref(), ZipkinEncoding::Json),
+                trace_id_128bit: Chosen::of(conf.trace_id_128bit.as_ref(), false),
+                shared_span_context: Chosen::of(conf.shared_span_context.as_ref(), true),
             };
             (collector, Provider::Zipkin(provider))
         }
@@ -118,7 +120,7 @@ fn tracer(governed: &Governed, backend: &Backend) -> Tracer {
                 tls: false,
                 origin: conf.address.origin.clone(),
             };
-            let split_service = conf.split_service.as_ref().is_some_and(|flag| flag.value);
+            let split_service = Chosen::of(conf.split_service.as_ref(), false);
             (collector, Provider::Datadog(Datadog { split_service }))
         }
     };
@@ -126,7 +128,7 @@ fn tracer(governed: &Governed, backend: &Backend) -> Tracer {
         backend: chosen.clone(),
         collector,
         provider,
-        sampling: backend.sampling.clone(),
+        sampling: Chosen::of(backend.sampling.as_ref(), Percent::HUNDRED),
     }
 }
 
@@ -139,7 +141,7 @@ struct Names<'a> {
 impl Names<'_> {
     fn splits(&self) -> bool {
         match self.provider {
-            Some(Provider::Datadog(datadog)) => datadog.split_service,
+            Some(Provider::Datadog(datadog)) => datadog.split_service.value,
             Some(Provider::Zipkin(_)) | None => false,
         }
     }
@@ -188,13 +190,10 @@ fn one_inbound(dataplane: &Dataplane, inbound: &Inbound, names: &Names, untraced
         .service
         .as_ref()
         .map_or("unknown", |service| service.value.as_str());
-    let protocol = inbound
-        .protocol
-        .as_ref()
-        .map_or(Protocol::Unknown, |protocol| protocol.value);
+    let protocol = Chosen::of(inbound.protocol.as_ref(), Protocol::Unknown);
     let because = untraced
         .map(str::to_owned)
-        .or_else(|| (!protocol.is_http()).then(|| speaks(service, protocol)));
+        .or_else(|| (!protocol.value.is_http()).then(|| speaks(service, protocol.value)));
     let host = inbound
         .service_address
         .as_ref()
@@ -206,6 +205,7 @@ fn one_inbound(dataplane: &Dataplane, inbound: &Inbound, names: &Names, untraced
     Listener {
         direction: Direction::Inbound,
         at: inbound.at.clone(),
+        path: inbound.path.clone(),
         address,
         port: inbound.port.value,
         protocol,
@@ -225,14 +225,15 @@ fn outbound(routed: &Routed, upstream: Vec<Endpoint>, names: &Names, untraced: O
     let because = match (untraced, &routed.untraced_because) {
         (Some(why), _) => Some(why.to_owned()),
         (None, Some(why)) => Some(why.clone()),
-        (None, None) => (!routed.protocol.is_http()).then(|| speaks(routed.service, routed.protocol)),
+        (None, None) => (!routed.protocol.value.is_http()).then(|| speaks(routed.service, routed.protocol.value)),
     };
     Listener {
         direction: Direction::Outbound,
         at: routed.outbound.at.clone(),
+        path: routed.outbound.path.clone(),
         address,
         port: routed.outbound.port.value,
-        protocol: routed.protocol,
+        protocol: routed.protocol.clone(),
         service: routed.service.to_owned(),
         upstream,
         reports_as: because.is_none().then(|| names.outbound(routed.service)),

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 
 use crate::resource::percent::Percent;
 use crate::resource::protocol::Protocol;
-use crate::resource::{Located, Origin};
+use crate::resource::{Chosen, Located, Origin};
 use crate::source::Location;
 
 /// A proxy and how it traces.
@@ -68,8 +68,8 @@ pub struct Tracer {
     pub collector: Collector,
     /// Their form.
     pub provider: Provider,
-    /// Share of requests that are traced; `None` where nothing is written, which means all.
-    pub sampling: Option<Located<Percent>>,
+    /// Share of requests that are traced; the default is all.
+    pub sampling: Chosen<Percent>,
 }
 
 /// A place that takes spans.
@@ -113,11 +113,11 @@ pub struct Zipkin {
     /// Path that takes the spans.
     pub path: String,
     /// How they are written.
-    pub encoding: ZipkinEncoding,
+    pub encoding: Chosen<ZipkinEncoding>,
     /// Whether new trace ids have 128 bits.
-    pub trace_id_128bit: bool,
-    /// Whether client and server share a span; `None` where nothing is written, which means yes.
-    pub shared_span_context: Option<bool>,
+    pub trace_id_128bit: Chosen<bool>,
+    /// Whether client and server share a span.
+    pub shared_span_context: Chosen<bool>,
 }
 
 /// How Zipkin spans are written.
@@ -133,7 +133,7 @@ pub enum ZipkinEncoding {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Datadog {
     /// Whether inbound and outbound spans are filed under names of their own.
-    pub split_service: bool,
+    pub split_service: Chosen<bool>,
 }
 
 /// Which way requests go through a listener.
@@ -152,12 +152,14 @@ pub struct Listener {
     pub direction: Direction,
     /// Where it is declared.
     pub at: Location,
+    /// The path of its declaration in the dataplane.
+    pub path: String,
     /// The address it binds, as it was written; a name where the dataplane has one.
     pub address: String,
     /// The port it binds.
     pub port: u16,
     /// What it speaks.
-    pub protocol: Protocol,
+    pub protocol: Chosen<Protocol>,
     /// The service its requests are for.
     pub service: String,
     /// Where its requests go.

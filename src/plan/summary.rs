@@ -8,6 +8,7 @@ use super::{Action, Change, Plan};
 use crate::envoy::artifact::{Artifact, ProxyKey};
 use crate::envoy::effective::{Backend, Effective, ListenerTracing, Policy};
 use crate::ir::Proxy;
+use crate::resource::Source;
 use crate::source::Location;
 
 /// Proxies of one mesh for which the same changes.
@@ -164,10 +165,7 @@ fn collector(backend: &Backend) -> String {
 }
 
 fn sampling(backend: &Backend) -> String {
-    format!(
-        "{} %",
-        backend.sampling.as_ref().map_or(100.0, |sampling| sampling.value)
-    )
+    format!("{} %", backend.sampling.value)
 }
 
 fn lines_of_change(change: &Change, proxy: Option<&Proxy>) -> Vec<Line> {
@@ -208,19 +206,15 @@ fn lines_of_backend(old: Option<&Backend>, new: Option<&Backend>, proxy: Option<
     }
     let (Some(old), Some(new)) = (old, new) else { return };
     if sampling(old) != sampling(new) {
-        let origin = tracer
-            .and_then(|tracer| tracer.sampling.as_ref())
-            .map(|sampling| &sampling.origin);
-        lines.push(line(
-            "sampling",
-            Some(sampling(old)),
-            sampling(new),
-            origin.map(written_in),
-        ));
+        let origin = tracer.and_then(|tracer| match &tracer.sampling.source {
+            Source::Written(origin) => Some(written_in(origin)),
+            Source::Setting(_) | Source::Default => None,
+        });
+        lines.push(line("sampling", Some(sampling(old)), sampling(new), origin));
     }
     for (key, value) in &new.options {
-        if let Some(before) = old.options.get(key).filter(|before| *before != value) {
-            lines.push(line(key, Some(plain(before)), plain(value), None));
+        if let Some(before) = old.options.get(key).filter(|before| before.value != value.value) {
+            lines.push(line(key, Some(plain(&before.value)), plain(&value.value), None));
         }
     }
 }
@@ -245,9 +239,9 @@ fn lines_of_listeners(old: &[ListenerTracing], new: &[ListenerTracing], lines: &
         format!("{} {port}", listener.direction)
     };
     let state = |listener: &ListenerTracing| match (&listener.reports_as, &listener.not_traced) {
-        (Some(name), _) => format!("{}, traced as `{name}`", listener.protocol),
-        (None, Some(why)) => format!("{}, not traced: {why}", listener.protocol),
-        (None, None) => format!("{}, not traced", listener.protocol),
+        (Some(name), _) => format!("{}, traced as `{name}`", listener.protocol.value),
+        (None, Some(why)) => format!("{}, not traced: {why}", listener.protocol.value),
+        (None, None) => format!("{}, not traced", listener.protocol.value),
     };
     for listener in new {
         match find(old, listener) {

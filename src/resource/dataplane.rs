@@ -34,6 +34,8 @@ pub struct Dataplane {
 pub struct Inbound {
     /// Where the entry stands.
     pub at: Location,
+    /// Its path, such as `networking.inbound[0]`.
+    pub path: String,
     /// `port`, 1 to 65535.
     pub port: Located<u16>,
     /// `address`; absent means the address of the dataplane.
@@ -49,7 +51,7 @@ pub struct Inbound {
     /// What its listener speaks: `protocol` from Kuma 2.14 on, else the tag `kuma.io/protocol`.
     pub protocol: Option<Located<Protocol>>,
     /// The tag `kuma.io/protocol`, from which the protocol of the service follows.
-    pub tagged_protocol: Protocol,
+    pub tagged_protocol: Option<Located<Protocol>>,
     /// Whether it takes part as an endpoint of its service: neither `NotReady` nor `Ignored` nor unhealthy.
     pub ready: bool,
 }
@@ -62,6 +64,8 @@ pub const SERVICELESS_PORT: u16 = 49151;
 pub struct Outbound {
     /// Where the entry stands.
     pub at: Location,
+    /// Its path, such as `networking.inbound[0]`.
+    pub path: String,
     /// `port`, 1 to 65535.
     pub port: Located<u16>,
     /// `address`; absent means 127.0.0.1.
@@ -378,13 +382,14 @@ fn decode_inbound(
     };
     Some(Inbound {
         at: object.at.clone(),
+        path: object.path.clone(),
         port: port?,
         address,
         service_port,
         service_address,
         service: tags.get(SERVICE).cloned(),
         tags: context.with_zone(&tags),
-        tagged_protocol: tagged.as_ref().map_or(Protocol::Unknown, |protocol| protocol.value),
+        tagged_protocol: tagged.clone(),
         protocol: field.or(tagged),
         ready: decode_ready(decoder, &object),
     })
@@ -482,6 +487,7 @@ fn decode_outbound(decoder: &mut Decoder, path: String, node: &Node) -> Option<O
     };
     Some(Outbound {
         at: object.at.clone(),
+        path: object.path.clone(),
         port: port?,
         address,
         to: to?,

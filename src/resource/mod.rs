@@ -4,6 +4,7 @@
 //! Kuma would; looking from one resource to another is left to later stages, but for what makes a resource
 //! belong: its mesh and its name.
 
+mod chosen;
 mod decode;
 mod header;
 mod kind;
@@ -17,6 +18,7 @@ pub mod traffic_route;
 pub mod traffic_trace;
 pub mod url;
 
+pub use chosen::{Chosen, Source};
 pub(crate) use decode::closest;
 pub use decode::{Located, Origin, TextMap};
 use header::HEADER;

@@ -5,6 +5,9 @@
 pub struct Percent(f64);
 
 impl Percent {
+    /// Everything.
+    pub const HUNDRED: Self = Self(100.0);
+
     /// `None` outside the range; NaN is outside. `-0` is 0.
     #[must_use]
     pub fn new(value: f64) -> Option<Self> {

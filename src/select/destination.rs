@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::resource::Chosen;
 use crate::resource::dataplane::{Dataplane, Inbound};
 use crate::resource::protocol::Protocol;
 
@@ -61,13 +62,14 @@ impl<'a> Services<'a> {
             .map_or(&[], Vec::as_slice)
     }
 
-    /// What all instances of a service speak; `None` when there is none.
+    /// What all instances of a service speak, as the first of them says; `None` when there is none.
     #[must_use]
-    pub fn protocol(&self, mesh: &str, service: &str) -> Option<Protocol> {
-        let protocols = self
-            .instances(mesh, service)
-            .iter()
-            .map(|instance| instance.inbound.tagged_protocol);
-        protocols.reduce(Protocol::common)
+    pub fn protocol(&self, mesh: &str, service: &str) -> Option<Chosen<Protocol>> {
+        let tagged = |instance: &Instance| Chosen::of(instance.inbound.tagged_protocol.as_ref(), Protocol::Unknown);
+        let both = |a: Chosen<Protocol>, b: Chosen<Protocol>| Chosen {
+            value: a.value.common(b.value),
+            ..a
+        };
+        self.instances(mesh, service).iter().map(tagged).reduce(both)
     }
 }

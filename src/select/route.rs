@@ -8,7 +8,7 @@ use crate::resource::dataplane::{Dataplane, Destination, Outbound};
 use crate::resource::protocol::Protocol;
 use crate::resource::tags::{Rank, SERVICE, Selector, Tags};
 use crate::resource::traffic_route::TrafficRoute;
-use crate::resource::{Fidelity, Kuma};
+use crate::resource::{Chosen, Fidelity, Kuma, Located, Source};
 
 /// An outbound and where it leads.
 #[derive(Debug, Clone)]
@@ -18,7 +18,7 @@ pub struct Routed<'a> {
     /// Its service, as its tags name it.
     pub service: &'a str,
     /// What its destination speaks.
-    pub protocol: Protocol,
+    pub protocol: Chosen<Protocol>,
     /// Why it cannot be traced whatever the policies say, in a few words.
     pub untraced_because: Option<String>,
 }
@@ -57,7 +57,7 @@ impl<'a> Routing<'a, '_> {
                 }
                 continue;
             };
-            let hint = protocol.as_ref().map(|protocol| protocol.value);
+            let hint = protocol.as_ref();
             let next = match self.kuma.fidelity {
                 Fidelity::Exact => self.exact(dataplane, outbound, &service.value, &routes),
                 Fidelity::Documented => self.documented(dataplane, outbound, &service.value, hint, traced, diagnostics),
@@ -66,7 +66,7 @@ impl<'a> Routing<'a, '_> {
             match routed.iter().position(same) {
                 None => routed.push(next),
                 // Without routes, Kuma merges the chains of both, and an opaque one wins.
-                Some(i) if routes.is_empty() && !routed[i].protocol.is_http() => {}
+                Some(i) if routes.is_empty() && !routed[i].protocol.value.is_http() => {}
                 Some(i) => routed[i] = next,
             }
         }
@@ -83,11 +83,16 @@ impl<'a> Routing<'a, '_> {
     ) -> Routed<'a> {
         let protocol_of = |service: &str| self.services.protocol(dataplane.header.mesh(), service);
         let route = route_of(dataplane, service, routes);
+        let unknown = || Chosen::of(None, Protocol::Unknown);
+        let both = |a: Chosen<Protocol>, b: Chosen<Protocol>| Chosen {
+            value: a.value.common(b.value),
+            ..a
+        };
         let protocol = match route {
-            Some(route) => route
-                .services(service)
-                .map(|to| protocol_of(to).unwrap_or(Protocol::Unknown))
-                .reduce(Protocol::common),
+            Some(route) => {
+                let services = route.services(service);
+                services.map(|to| protocol_of(to).unwrap_or_else(unknown)).reduce(both)
+            }
             None => protocol_of(service),
         };
         let because = if routes.is_empty() {
@@ -97,7 +102,7 @@ impl<'a> Routing<'a, '_> {
         } else {
             None
         };
-        let protocol = protocol.unwrap_or(Protocol::Unknown);
+        let protocol = protocol.unwrap_or_else(unknown);
         Routed {
             outbound,
             service,
@@ -112,13 +117,18 @@ impl<'a> Routing<'a, '_> {
         dataplane: &Dataplane,
         outbound: &'a Outbound,
         service: &'a str,
-        own: Option<Protocol>,
+        own: Option<&Located<Protocol>>,
         traced: bool,
         diagnostics: &mut Diagnostics,
     ) -> Routed<'a> {
         let known = self.services.protocol(dataplane.header.mesh(), service);
-        let hint = self.hints.get(service).copied().or(own);
-        let Some(protocol) = known.or(hint) else {
+        let by_setting = |&value: &Protocol| {
+            let source = Source::Setting(format!("services.{service}"));
+            Chosen { value, source }
+        };
+        let by_outbound = |own| Chosen::of(Some(own), Protocol::Unknown);
+        let hint = || self.hints.get(service).map(by_setting).or_else(|| own.map(by_outbound));
+        let Some(protocol) = known.or_else(hint) else {
             if traced && self.complete {
                 let message = format!(
                     "no dataplane here belongs to the service `{service}`, so what it speaks is not known and this outbound is not traced"
@@ -138,7 +148,7 @@ impl<'a> Routing<'a, '_> {
             return Routed {
                 outbound,
                 service,
-                protocol: Protocol::Unknown,
+                protocol: Chosen::of(None, Protocol::Unknown),
                 untraced_because: because,
             };
         };
