@@ -1,1 +1,4 @@
-fn main() {}
+//! Everything that needs the built program, its files or a real Envoy.
+
+mod kit;
+mod kit_test;
