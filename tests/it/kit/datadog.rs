@@ -1,0 +1,126 @@
+//! Datadog's own test agent: takes traces as the real agent does and checks what tracers must keep to.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::process::Command;
+
+use serde::Deserialize;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::http::get;
+use super::ports;
+use super::process::Process;
+use super::tools;
+use super::wait;
+
+/// Enables every check the agent knows but that of the content length, which Envoy's chunked requests cannot have.
+const LAUNCHER: &str = r#"
+import os
+from ddapm_test_agent import agent, trace_checks
+names = [known.name for known in vars(trace_checks).values() if hasattr(known, "name") and hasattr(known, "check")]
+names.remove("trace_content_length")
+os.environ["ENABLED_CHECKS"] = ",".join(names)
+agent.main()
+"#;
+
+/// How often a check was made, by outcome.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
+pub(crate) struct Outcomes {
+    #[serde(rename = "Passed_Checks")]
+    pub(crate) passed: u64,
+    #[serde(rename = "Failed_Checks")]
+    pub(crate) failed: u64,
+    #[serde(rename = "Skipped_Checks")]
+    pub(crate) skipped: u64,
+}
+
+/// The running agent; killed when dropped.
+pub(crate) struct Datadog {
+    process: Process,
+    address: SocketAddr,
+    _dir: TempDir,
+}
+
+impl Datadog {
+    pub(crate) fn start() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let address = ports::socket(8126);
+        let mut command = Command::new(tools::datadog_python());
+        command.args([
+            "-c",
+            LAUNCHER,
+            "--host",
+            &address.ip().to_string(),
+            "--port",
+            &address.port().to_string(),
+        ]);
+        command.args([
+            "--pool-trace-check-failures",
+            "true",
+            "--disable-llmobs-data-forwarding",
+        ]);
+        command.current_dir(dir.path());
+        let process = Process::spawn(command, dir.path().join("agent.log"));
+        let mut agent = Self {
+            process,
+            address,
+            _dir: dir,
+        };
+        wait::until("Datadog's test agent answers", || {
+            agent.process.assert_alive();
+            get(agent.url("/info")).try_send()
+        });
+        agent
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// All traces so far: a list of lists of spans.
+    #[track_caller]
+    pub(crate) fn traces(&self) -> Vec<Vec<Value>> {
+        serde_json::from_value(get(self.url("/test/traces")).send().json())
+            .expect("a list of lists")
+    }
+
+    /// Waits until `find` finds what it looks for among all spans so far.
+    #[track_caller]
+    pub(crate) fn wait_for<T>(&self, mut find: impl FnMut(&[Value]) -> Option<T>) -> T {
+        wait::until("a span at Datadog's test agent", || {
+            let spans = self.traces().concat();
+            find(&spans)
+                .ok_or_else(|| format!("{spans:#?}\nagent:\n{}", self.process.last_lines(20)))
+        })
+    }
+
+    /// How all checks went so far, by name.
+    #[track_caller]
+    pub(crate) fn checks(&self) -> BTreeMap<String, Outcomes> {
+        let summary = get(self.url("/test/trace_check/summary?return_all=true"))
+            .send()
+            .json();
+        serde_json::from_value(summary).expect("outcomes by name")
+    }
+
+    /// Panics unless checks were made and all went well.
+    #[track_caller]
+    pub(crate) fn assert_checks_green(&self) {
+        let failures = get(self.url("/test/trace_check/failures?return_all=true")).send();
+        assert_eq!(failures.status, 200, "{}", failures.body);
+        let checks = self.checks();
+        assert!(
+            checks.values().any(|outcomes| outcomes.passed > 0),
+            "no check was made: {checks:?}"
+        );
+        assert!(
+            checks.values().all(|outcomes| outcomes.failed == 0),
+            "{checks:#?}"
+        );
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+}

