@@ -107,11 +107,7 @@ fn discovery_response(path: &Path, version: &str, kind: &str, mut resources: Vec
 
 #[test]
 fn a_span_at_zipkin_continues_the_trace_of_the_request() {
-    let (dir, app, zipkin) = (
-        tempfile::tempdir().unwrap(),
-        App::named("web").start(),
-        Zipkin::start(),
-    );
+    let (dir, app, zipkin) = (tempfile::tempdir().unwrap(), App::named("web").start(), Zipkin::start());
     let at = ports::socket(10000);
     let listeners = [listener(at, "app", "INBOUND", &zipkin_provider())];
     let clusters = [
@@ -123,20 +119,14 @@ fn a_span_at_zipkin_continues_the_trace_of_the_request() {
     let request = get(format!("http://{at}/orders?id=1"))
         .header("x-b3-traceid", TRACE)
         .header("x-b3-spanid", PARENT);
-    let answer = request
-        .header("x-b3-sampled", "1")
-        .header("host", "web.test")
-        .send();
+    let answer = request.header("x-b3-sampled", "1").header("host", "web.test").send();
 
     assert_eq!(
         (answer.status, &answer.headers["server"]),
         (200, &"envoy".parse().unwrap())
     );
     let echo = answer.json();
-    assert_eq!(
-        (&echo["app"], &echo["path"]),
-        (&json!("web"), &json!("/orders?id=1"))
-    );
+    assert_eq!((&echo["app"], &echo["path"]), (&json!("web"), &json!("/orders?id=1")));
     assert_eq!(echo["headers"]["x-b3-traceid"], TRACE);
     let span = zipkin.wait_for(|spans| spans.iter().find(|span| span.trace_id == TRACE).cloned());
     assert_eq!((span.id.as_str(), span.shared), (PARENT, true));
@@ -163,15 +153,9 @@ fn a_span_at_zipkin_continues_the_trace_of_the_request() {
 #[test]
 fn spans_of_two_applications_join_into_one_trace() {
     let (dir, zipkin) = (tempfile::tempdir().unwrap(), Zipkin::start());
-    let (web_in, web_out, backend_in) = (
-        ports::socket(10000),
-        ports::socket(10001),
-        ports::socket(10000),
-    );
+    let (web_in, web_out, backend_in) = (ports::socket(10000), ports::socket(10001), ports::socket(10000));
     let backend = App::named("backend").start();
-    let web = App::named("web")
-        .calls(format!("http://{web_out}/stock"))
-        .start();
+    let web = App::named("web").calls(format!("http://{web_out}/stock")).start();
     let collector = cluster("tracing:collector", zipkin.address());
     let web_listeners = [
         listener(web_in, "app", "INBOUND", &zipkin_provider()),
@@ -185,12 +169,7 @@ fn spans_of_two_applications_join_into_one_trace() {
     let _web = Envoy::start(&bootstrap(dir.path(), "web", &web_listeners, &web_clusters));
     let backend_listeners = [listener(backend_in, "app", "INBOUND", &zipkin_provider())];
     let backend_clusters = [http2(cluster("app", backend.address())), collector];
-    let _backend = Envoy::start(&bootstrap(
-        dir.path(),
-        "backend",
-        &backend_listeners,
-        &backend_clusters,
-    ));
+    let _backend = Envoy::start(&bootstrap(dir.path(), "backend", &backend_listeners, &backend_clusters));
 
     let echo = get(format!("http://{web_in}/")).send().json();
 
@@ -227,12 +206,7 @@ fn a_span_at_datadog_continues_the_trace_and_passes_the_checks() {
         Datadog::start(),
     );
     let at = ports::socket(10000);
-    let listeners = [listener(
-        at,
-        "app",
-        "INBOUND",
-        &datadog_provider(agent.address()),
-    )];
+    let listeners = [listener(at, "app", "INBOUND", &datadog_provider(agent.address()))];
     let clusters = [
         cluster("app", app.address()),
         cluster("tracing:collector", agent.address()),
@@ -247,10 +221,7 @@ fn a_span_at_datadog_continues_the_trace_and_passes_the_checks() {
 
     assert_eq!(answer.status, 200);
     let span = agent.wait_for(|spans| spans.iter().find(|span| span["trace_id"] == 4711).cloned());
-    assert_eq!(
-        (&span["parent_id"], &span["service"]),
-        (&json!(42), &json!("web"))
-    );
+    assert_eq!((&span["parent_id"], &span["service"]), (&json!(42), &json!("web")));
     agent.assert_checks_green();
     let checks = agent.checks();
     for name in [
@@ -273,12 +244,9 @@ fn a_span_at_datadog_continues_the_trace_and_passes_the_checks() {
 fn a_trace_that_breaks_a_rule_of_datadog_is_seen() {
     let agent = Datadog::start();
     // An empty list of traces, which does not say how many it has.
-    post(
-        format!("http://{}/v0.4/traces", agent.address()),
-        vec![0x90],
-    )
-    .header("content-type", "application/msgpack")
-    .send();
+    post(format!("http://{}/v0.4/traces", agent.address()), vec![0x90])
+        .header("content-type", "application/msgpack")
+        .send();
     agent.assert_checks_green();
 }
 
@@ -288,26 +256,17 @@ fn envoy_takes_listeners_from_files_and_its_admin_from_a_port_or_a_pipe() {
     let (at, admin) = (ports::socket(10000), ports::socket(9901));
     let app = App::named("web").start();
     let (cds, lds) = (dir.path().join("cds.yaml"), dir.path().join("lds.yaml"));
-    discovery_response(
-        &cds,
-        "r-1",
-        "cluster.v3.Cluster",
-        vec![cluster("app", app.address())],
-    );
+    discovery_response(&cds, "r-1", "cluster.v3.Cluster", vec![cluster("app", app.address())]);
     let mut inbound = listener(at, "app", "INBOUND", &Value::Null);
     inbound["filter_chains"][0]["filters"][0]["typed_config"]["tracing"] = Value::Null;
     discovery_response(&lds, "r-1", "listener.v3.Listener", vec![inbound.clone()]);
-    let file =
-        |path: &str| json!({"resource_api_version": "V3", "path_config_source": {"path": path}});
+    let file = |path: &str| json!({"resource_api_version": "V3", "path_config_source": {"path": path}});
     for (name, address) in [
         (
             "port.yaml",
             json!({"socket_address": {"address": admin.ip(), "port_value": admin.port()}}),
         ),
-        (
-            "pipe.yaml",
-            json!({"pipe": {"path": dir.path().join("admin.sock")}}),
-        ),
+        ("pipe.yaml", json!({"pipe": {"path": dir.path().join("admin.sock")}})),
     ] {
         let path = dir.path().join(name);
         let text = json!({
@@ -318,9 +277,7 @@ fn envoy_takes_listeners_from_files_and_its_admin_from_a_port_or_a_pipe() {
         let mut envoy = Envoy::start(&path);
         assert_eq!(get(format!("http://{at}/")).send().json()["app"], "web");
         assert_eq!(
-            envoy
-                .stat_text("listener_manager.lds.version_text")
-                .as_deref(),
+            envoy.stat_text("listener_manager.lds.version_text").as_deref(),
             Some("r-1")
         );
         assert_eq!(envoy.admin_post("/drain_listeners?graceful").trim(), "OK");
@@ -340,21 +297,11 @@ fn envoy_takes_listeners_from_files_and_its_admin_from_a_port_or_a_pipe() {
                 .then_some(())
                 .ok_or(format!("{version:?}"))
         });
-        discovery_response(
-            &lds,
-            "r-2",
-            "listener.v3.Listener",
-            vec![inbound.clone(), added],
-        );
+        discovery_response(&lds, "r-2", "listener.v3.Listener", vec![inbound.clone(), added]);
         envoy.wait_for_listeners(&[format!("outbound:{other}")]);
         assert_eq!(validate_resources(&cds, &lds), Ok(()));
         discovery_response(&lds, "r-1", "listener.v3.Listener", vec![inbound.clone()]);
-        discovery_response(
-            &cds,
-            "r-1",
-            "cluster.v3.Cluster",
-            vec![cluster("app", app.address())],
-        );
+        discovery_response(&cds, "r-1", "cluster.v3.Cluster", vec![cluster("app", app.address())]);
     }
 }
 
@@ -378,10 +325,7 @@ fn validation_repeats_what_envoy_says() {
             .as_ref()
             .is_err_and(|why| why.contains("unknown cluster 'tracing:collector'"))
     };
-    assert_eq!(
-        all.iter().map(unknown).collect::<Vec<_>>(),
-        [false, true, false, true]
-    );
+    assert_eq!(all.iter().map(unknown).collect::<Vec<_>>(), [false, true, false, true]);
     assert!(all[0].is_ok() && all[2].is_ok());
 
     let (cds, lds) = (dir.path().join("cds.yaml"), dir.path().join("lds.yaml"));
@@ -396,11 +340,7 @@ fn applications_speak_http_2_and_grpc_and_call_what_they_are_told() {
         App::named("first").on(ports::socket(8080)).start(),
         App::named("second").start(),
     );
-    let url = format!(
-        "http://{}/call?url=h2c://{}/b?c=d&e",
-        first.address(),
-        second.address()
-    );
+    let url = format!("http://{}/call?url=h2c://{}/b?c=d&e", first.address(), second.address());
     let echo = get(url)
         .header("x-request-id", "r")
         .header("x-b3-traceid", TRACE)
@@ -416,15 +356,9 @@ fn applications_speak_http_2_and_grpc_and_call_what_they_are_told() {
         (&called["version"], &called["path"]),
         (&json!("HTTP/2.0"), &json!("/b?c=d&e"))
     );
-    assert_eq!(
-        called["headers"],
-        json!({"x-request-id": "r", "x-b3-traceid": TRACE})
-    );
+    assert_eq!(called["headers"], json!({"x-request-id": "r", "x-b3-traceid": TRACE}));
 
-    let grpc = post(
-        format!("h2c://{}/pkg.Service/Method", second.address()),
-        "message",
-    );
+    let grpc = post(format!("h2c://{}/pkg.Service/Method", second.address()), "message");
     let answer = grpc.header("content-type", "application/grpc").send();
     assert_eq!(
         (answer.body.as_str(), &answer.trailers["grpc-status"]),
@@ -438,12 +372,9 @@ fn applications_speak_http_2_and_grpc_and_call_what_they_are_told() {
         "its port is closed"
     );
     assert!(
-        get(format!(
-            "http://{}/call?url=http://{address}/",
-            first.address()
-        ))
-        .send()
-        .json()["called"]["failed"]
+        get(format!("http://{}/call?url=http://{address}/", first.address()))
+            .send()
+            .json()["called"]["failed"]
             .is_string()
     );
 }
@@ -455,16 +386,8 @@ fn a_collector_can_come_back_at_its_address() {
     drop(zipkin);
     let zipkin = Zipkin::start_on(address);
     let span = r#"[{"traceId":"1","id":"2","parentId":"3"}]"#;
-    assert_eq!(
-        post(format!("http://{address}/api/v2/spans"), span)
-            .send()
-            .status,
-        202
-    );
-    assert_eq!(
-        zipkin.wait_for(|spans| spans.first()?.parent_id.clone()),
-        "3"
-    );
+    assert_eq!(post(format!("http://{address}/api/v2/spans"), span).send().status, 202);
+    assert_eq!(zipkin.wait_for(|spans| spans.first()?.parent_id.clone()), "3");
 }
 
 #[test]
@@ -532,33 +455,15 @@ fn a_full_disk_is_full_keeps_what_it_had_and_can_be_freed() {
         ended.stdout,
         ended.stderr
     );
-    assert_eq!(
-        fs::read_to_string(ended.kept.path().join("old")).unwrap(),
-        "good"
-    );
-    assert_eq!(
-        fs::metadata(ended.kept.path().join("new")).unwrap().len(),
-        0
-    );
-    assert!(
-        !dir.path().join("new").exists(),
-        "nobody else sees that file system"
-    );
+    assert_eq!(fs::read_to_string(ended.kept.path().join("old")).unwrap(), "good");
+    assert_eq!(fs::metadata(ended.kept.path().join("new")).unwrap().len(), 0);
+    assert!(!dir.path().join("new").exists(), "nobody else sees that file system");
 
     let half = FullDisk::at(dir.path()).with_room(4).run(&write);
     assert!(!half.status.success());
-    assert_eq!(
-        fs::metadata(half.kept.path().join("new")).unwrap().len(),
-        4096
-    );
+    assert_eq!(fs::metadata(half.kept.path().join("new")).unwrap().len(), 4096);
 
-    assert!(
-        FullDisk::at(dir.path())
-            .with_room(8)
-            .run(&write)
-            .status
-            .success()
-    );
+    assert!(FullDisk::at(dir.path()).with_room(8).run(&write).status.success());
 
     let mut patient = Command::new("sh");
     patient

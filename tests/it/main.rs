@@ -1,8 +1,12 @@
 //! The one integration test crate: everything that needs the built program, its files or a real Envoy.
 
+mod accepted;
+mod bad_days;
 mod determinism;
+mod end_to_end;
 mod golden;
 mod kit;
 mod kit_test;
+mod mesh;
 mod props;
 mod tidy;

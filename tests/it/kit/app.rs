@@ -16,14 +16,7 @@ use super::http::{Answer, Body, Server, get};
 use super::ports;
 
 /// Prefixes of the headers a traced application passes on: Envoy's, Zipkin's, the W3C's and Datadog's.
-const TRACE_HEADERS: [&str; 6] = [
-    "x-request-id",
-    "x-b3-",
-    "b3",
-    "traceparent",
-    "tracestate",
-    "x-datadog-",
-];
+const TRACE_HEADERS: [&str; 6] = ["x-request-id", "x-b3-", "b3", "traceparent", "tracestate", "x-datadog-"];
 
 /// An application about to start.
 pub(crate) struct Plan {
@@ -46,16 +39,10 @@ impl Plan {
     }
 
     pub(crate) fn start(self) -> App {
-        let Self {
-            name,
-            address,
-            next,
-        } = self;
+        let Self { name, address, next } = self;
         let address = address.unwrap_or_else(|| ports::socket(8080));
         App {
-            server: Server::start(address, move |request| {
-                answer(name.clone(), next.clone(), request)
-            }),
+            server: Server::start(address, move |request| answer(name.clone(), next.clone(), request)),
         }
     }
 }
@@ -81,11 +68,7 @@ impl App {
 
 async fn answer(name: String, next: Option<String>, request: Request<Incoming>) -> Response<Body> {
     let (head, body) = request.into_parts();
-    let body = body
-        .collect()
-        .await
-        .map(|body| body.to_bytes())
-        .unwrap_or_default();
+    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     if head
         .headers
         .get(CONTENT_TYPE)
@@ -94,12 +77,7 @@ async fn answer(name: String, next: Option<String>, request: Request<Incoming>) 
         return grpc(body);
     }
     let called = match next.or_else(|| wanted(head.uri.query())) {
-        Some(url) => called(
-            get(url)
-                .headers(trace_headers(&head.headers))
-                .answer()
-                .await,
-        ),
+        Some(url) => called(get(url).headers(trace_headers(&head.headers)).answer().await),
         None => Value::Null,
     };
     let said = json!({
@@ -119,10 +97,7 @@ async fn answer(name: String, next: Option<String>, request: Request<Incoming>) 
 }
 
 fn grpc(message: Bytes) -> Response<Body> {
-    let trailers = HeaderMap::from_iter([(
-        "grpc-status".parse().expect("a name"),
-        HeaderValue::from_static("0"),
-    )]);
+    let trailers = HeaderMap::from_iter([("grpc-status".parse().expect("a name"), HeaderValue::from_static("0"))]);
     let body = Full::new(message)
         .with_trailers(std::future::ready(Some(Ok(trailers))))
         .boxed();
@@ -166,10 +141,7 @@ fn listed(headers: &HeaderMap) -> Map<String, Value> {
                 .get_all(name)
                 .iter()
                 .map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
-            (
-                name.to_string(),
-                Value::String(values.collect::<Vec<_>>().join(", ")),
-            )
+            (name.to_string(), Value::String(values.collect::<Vec<_>>().join(", ")))
         })
         .collect()
 }

@@ -81,8 +81,7 @@ impl Datadog {
     /// All traces so far: a list of lists of spans.
     #[track_caller]
     pub(crate) fn traces(&self) -> Vec<Vec<Value>> {
-        serde_json::from_value(get(self.url("/test/traces")).send().json())
-            .expect("a list of lists")
+        serde_json::from_value(get(self.url("/test/traces")).send().json()).expect("a list of lists")
     }
 
     /// Waits until `find` finds what it looks for among all spans so far.
@@ -90,17 +89,14 @@ impl Datadog {
     pub(crate) fn wait_for<T>(&self, mut find: impl FnMut(&[Value]) -> Option<T>) -> T {
         wait::until("a span at Datadog's test agent", || {
             let spans = self.traces().concat();
-            find(&spans)
-                .ok_or_else(|| format!("{spans:#?}\nagent:\n{}", self.process.last_lines(20)))
+            find(&spans).ok_or_else(|| format!("{spans:#?}\nagent:\n{}", self.process.last_lines(20)))
         })
     }
 
     /// How all checks went so far, by name.
     #[track_caller]
     pub(crate) fn checks(&self) -> BTreeMap<String, Outcomes> {
-        let summary = get(self.url("/test/trace_check/summary?return_all=true"))
-            .send()
-            .json();
+        let summary = get(self.url("/test/trace_check/summary?return_all=true")).send().json();
         serde_json::from_value(summary).expect("outcomes by name")
     }
 
@@ -114,10 +110,7 @@ impl Datadog {
             checks.values().any(|outcomes| outcomes.passed > 0),
             "no check was made: {checks:?}"
         );
-        assert!(
-            checks.values().all(|outcomes| outcomes.failed == 0),
-            "{checks:#?}"
-        );
+        assert!(checks.values().all(|outcomes| outcomes.failed == 0), "{checks:#?}");
     }
 
     fn url(&self, path: &str) -> String {

@@ -41,8 +41,7 @@ impl Envoy {
     #[track_caller]
     pub(crate) fn spawn(bootstrap: &Path) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let bootstrap =
-            fs::canonicalize(bootstrap).unwrap_or_else(|e| panic!("{}: {e}", bootstrap.display()));
+        let bootstrap = fs::canonicalize(bootstrap).unwrap_or_else(|e| panic!("{}: {e}", bootstrap.display()));
         let mut command = Command::new(tools::envoy());
         // Fast to drain, and without the shared memory that only one Envoy of a machine can have.
         command
@@ -78,8 +77,8 @@ impl Envoy {
     pub(crate) fn wait_for_listeners(&mut self, names: &[String]) {
         wait::until(&format!("Envoy listens as {names:?}"), || {
             self.process.assert_alive();
-            let listed: Value = serde_json::from_str(&self.ask("/listeners?format=json")?)
-                .map_err(|e| e.to_string())?;
+            let listed: Value =
+                serde_json::from_str(&self.ask("/listeners?format=json")?).map_err(|e| e.to_string())?;
             let active: Vec<&Value> = entries(&listed["listener_statuses"])
                 .map(|status| &status["name"])
                 .collect();
@@ -114,10 +113,7 @@ impl Envoy {
     #[track_caller]
     pub(crate) fn stat(&self, name: &str) -> Option<u64> {
         let text = self.stat_text(name)?;
-        Some(
-            text.parse()
-                .unwrap_or_else(|_| panic!("{name} is no number: {text}")),
-        )
+        Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
     }
 
     /// A statistic that is text, as `listener_manager.lds.version_text`, without its quotes.
@@ -143,9 +139,7 @@ impl Envoy {
         let request = |url: String| if change { post(url, "") } else { get(url) };
         let answer = match &self.admin {
             Admin::Tcp(authority) => request(format!("http://{authority}{path}")).try_send()?,
-            Admin::Pipe(socket) => {
-                request(format!("http://admin{path}")).try_send_through(socket)?
-            }
+            Admin::Pipe(socket) => request(format!("http://admin{path}")).try_send_through(socket)?,
         };
         match answer.status {
             200 => Ok(answer.body),
@@ -155,8 +149,7 @@ impl Envoy {
 }
 
 pub(super) fn read_yaml(path: &Path) -> Value {
-    let text =
-        fs::read_to_string(path).unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()));
+    let text = fs::read_to_string(path).unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()));
     serde_yaml::from_str(&text).unwrap_or_else(|e| panic!("{} is no YAML: {e}", path.display()))
 }
 
@@ -172,10 +165,7 @@ fn admin_of(bootstrap: &Value) -> Option<Admin> {
     }
     let socket = &address["socket_address"];
     let (host, port) = (socket["address"].as_str()?, socket["port_value"].as_u64()?);
-    assert_ne!(
-        port, 0,
-        "the admin needs a known port: kit::ports hands out addresses"
-    );
+    assert_ne!(port, 0, "the admin needs a known port: kit::ports hands out addresses");
     Some(Admin::Tcp(format!("{host}:{port}")))
 }
 

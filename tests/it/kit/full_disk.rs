@@ -71,13 +71,8 @@ impl FullDisk {
     pub(crate) fn run(&self, command: &Command) -> Ended {
         let (stage, kept) = (temporary(), temporary());
         let output = self.wrapped(command, &stage, Some(&kept)).output();
-        let Output {
-            status,
-            stdout,
-            stderr,
-        } = output.unwrap_or_else(|e| panic!("{}: {e}", needs("unshare")));
-        let [stdout, stderr] =
-            [stdout, stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let Output { status, stdout, stderr } = output.unwrap_or_else(|e| panic!("{}: {e}", needs("unshare")));
+        let [stdout, stderr] = [stdout, stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         assert!(ready(&stage).exists(), "{}", needs(&stderr));
         Ended {
             status,
@@ -136,8 +131,7 @@ impl Running {
     #[track_caller]
     pub(crate) fn free(&self) {
         let filler = self.inside(&self.stage.path().join("fs/filler"));
-        fs::remove_file(&filler)
-            .unwrap_or_else(|e| panic!("cannot remove {}: {e}", filler.display()));
+        fs::remove_file(&filler).unwrap_or_else(|e| panic!("cannot remove {}: {e}", filler.display()));
     }
 
     /// `path` as the command sees it.

@@ -117,28 +117,17 @@ impl Ask {
         in_time(async move {
             let uri: Uri = self.url.parse()?;
             let authority = uri.authority().ok_or("a URL without a host")?;
-            self.exchange(TcpStream::connect(authority.as_str()).await?)
-                .await
+            self.exchange(TcpStream::connect(authority.as_str()).await?).await
         })
         .await
     }
 
-    async fn exchange(
-        self,
-        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    ) -> Result<Answer, Failure> {
+    async fn exchange(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Result<Answer, Failure> {
         let uri: Uri = self.url.parse()?;
-        let host = uri
-            .authority()
-            .map_or("localhost", |a| a.as_str())
-            .to_owned();
+        let host = uri.authority().map_or("localhost", |a| a.as_str()).to_owned();
         let path = uri.path_and_query().map_or("/", |p| p.as_str()).to_owned();
         let http2 = uri.scheme_str() == Some("h2c");
-        let target = if http2 {
-            format!("http://{host}{path}")
-        } else {
-            path
-        };
+        let target = if http2 { format!("http://{host}{path}") } else { path };
         let mut request = Request::builder()
             .method(self.method)
             .uri(target)
@@ -146,15 +135,12 @@ impl Ask {
         *request.headers_mut() = self.headers;
         let io = TokioIo::new(stream);
         let response = if http2 {
-            let (mut sender, connection) =
-                client::conn::http2::handshake(TokioExecutor::new(), io).await?;
+            let (mut sender, connection) = client::conn::http2::handshake(TokioExecutor::new(), io).await?;
             tokio::spawn(connection);
             sender.send_request(request).await?
         } else {
             if !request.headers().contains_key(HOST) {
-                request
-                    .headers_mut()
-                    .insert(HOST, HeaderValue::try_from(host)?);
+                request.headers_mut().insert(HOST, HeaderValue::try_from(host)?);
             }
             let (mut sender, connection) = client::conn::http1::handshake(io).await?;
             tokio::spawn(connection);
@@ -173,9 +159,7 @@ impl Ask {
     }
 }
 
-async fn in_time(
-    exchange: impl Future<Output = Result<Answer, Failure>>,
-) -> Result<Answer, String> {
+async fn in_time(exchange: impl Future<Output = Result<Answer, Failure>>) -> Result<Answer, String> {
     match tokio::time::timeout(DEADLINE, exchange).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(failure)) => Err(failure.to_string()),
@@ -198,13 +182,9 @@ impl Server {
     {
         // A child that another test is just starting may hold the socket of a previous server here until it executes.
         let listener = wait::until(&format!("{address} is free"), || {
-            RUNTIME
-                .block_on(TcpListener::bind(address))
-                .map_err(|e| e.to_string())
+            RUNTIME.block_on(TcpListener::bind(address)).map_err(|e| e.to_string())
         });
-        let address = listener
-            .local_addr()
-            .expect("a bound socket has an address");
+        let address = listener.local_addr().expect("a bound socket has an address");
         let accepting = RUNTIME.spawn(accept(listener, Arc::new(handle)));
         Self {
             address,

@@ -21,9 +21,7 @@ static BLOCK: Mutex<Option<Block>> = Mutex::new(None);
 
 /// An address nobody else has.
 pub(crate) fn address() -> Ipv4Addr {
-    let mut block = BLOCK
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut block = BLOCK.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     if block.as_ref().is_none_or(|b| b.next == 254) {
         *block = Some(claim());
     }
@@ -44,8 +42,7 @@ fn claim() -> Block {
         .map(|i| (process::id() + i) & 0x7fff)
         .map(|n| (64 + (n >> 8) as u8, n as u8))
         .find_map(|(second, third)| {
-            let _claim =
-                TcpListener::bind((Ipv4Addr::new(127, second, third, 254), CLAIM_PORT)).ok()?;
+            let _claim = TcpListener::bind((Ipv4Addr::new(127, second, third, 254), CLAIM_PORT)).ok()?;
             Some(Block {
                 second,
                 third,

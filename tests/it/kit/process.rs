@@ -15,11 +15,8 @@ impl Process {
     /// Starts `command` with both outputs appended to the file `log`.
     pub(crate) fn spawn(mut command: Command, log: PathBuf) -> Self {
         let name = command.get_program().to_string_lossy().into_owned();
-        let out =
-            File::create(&log).unwrap_or_else(|e| panic!("cannot create {}: {e}", log.display()));
-        let err = out
-            .try_clone()
-            .expect("a file descriptor can be duplicated");
+        let out = File::create(&log).unwrap_or_else(|e| panic!("cannot create {}: {e}", log.display()));
+        let err = out.try_clone().expect("a file descriptor can be duplicated");
         let child = command
             .stdin(Stdio::null())
             .stdout(out)
@@ -47,11 +44,7 @@ impl Process {
     #[track_caller]
     pub(crate) fn assert_alive(&mut self) {
         if let Some(status) = self.exited() {
-            panic!(
-                "{} ended early ({status}):\n{}",
-                self.name,
-                self.last_lines(20)
-            );
+            panic!("{} ended early ({status}):\n{}", self.name, self.last_lines(20));
         }
     }
 

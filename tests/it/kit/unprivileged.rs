@@ -57,8 +57,7 @@ impl Unprivileged {
     #[track_caller]
     pub(crate) fn give(&self, path: &Path) {
         if self.root {
-            chown(path, Some(NOBODY), Some(NOBODY))
-                .unwrap_or_else(|e| panic!("chown {}: {e}", path.display()));
+            chown(path, Some(NOBODY), Some(NOBODY)).unwrap_or_else(|e| panic!("chown {}: {e}", path.display()));
         }
     }
 
@@ -81,17 +80,11 @@ fn copy(from: &Path, to: &Path) {
         .arg(to)
         .status()
         .expect("cp can be started");
-    assert!(
-        status.success(),
-        "cannot copy {} to {}",
-        from.display(),
-        to.display()
-    );
+    assert!(status.success(), "cannot copy {} to {}", from.display(), to.display());
 }
 
 fn open_to_all(path: &Path, mode: u32) {
-    fs::set_permissions(path, Permissions::from_mode(mode))
-        .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
 }
 
 fn assert_reachable(dir: &Path) {

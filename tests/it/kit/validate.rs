@@ -39,8 +39,7 @@ pub(crate) fn validate(bootstrap: &Path) -> Result<(), String> {
 /// Envoy is stricter here than with live files: it refuses unknown fields. It does not see two listeners of one name
 /// nor an OpenTelemetry collector cluster that does not exist.
 pub(crate) fn validate_resources(cds: &Path, lds: &Path) -> Result<(), String> {
-    let bootstrap =
-        json!({"static_resources": {"clusters": resources(cds), "listeners": resources(lds)}});
+    let bootstrap = json!({"static_resources": {"clusters": resources(cds), "listeners": resources(lds)}});
     // JSON is YAML, and the name selects Envoy's parser.
     let file = tempfile::Builder::new()
         .suffix(".yaml")
@@ -58,12 +57,7 @@ pub(crate) fn validate_many(bootstraps: &[PathBuf]) -> Vec<Result<(), String>> {
 /// `work` on every item, two at a time; the results in the order of the items.
 pub(crate) fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let queue = Mutex::new(items.iter().enumerate());
-    let next = || {
-        queue
-            .lock()
-            .expect("nothing panics while it holds the queue")
-            .next()
-    };
+    let next = || queue.lock().expect("nothing panics while it holds the queue").next();
     let mut done: Vec<(usize, R)> = thread::scope(|scope| {
         let worker = || {
             std::iter::from_fn(next)
@@ -84,9 +78,7 @@ pub(crate) fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R 
 fn resources(path: &Path) -> Vec<Value> {
     let mut response = read_yaml(path);
     for resource in response["resources"].as_array_mut().into_iter().flatten() {
-        resource
-            .as_object_mut()
-            .and_then(|fields| fields.shift_remove("@type"));
+        resource.as_object_mut().and_then(|fields| fields.shift_remove("@type"));
     }
     entries(&response["resources"]).cloned().collect()
 }

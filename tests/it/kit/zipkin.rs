@@ -65,9 +65,7 @@ struct Inbox {
 
 impl Inbox {
     fn lock(&self) -> MutexGuard<'_, Received> {
-        self.received
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.received.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
@@ -86,9 +84,7 @@ impl Zipkin {
     pub(crate) fn start_on(address: SocketAddr) -> Self {
         let inbox = Arc::new(Inbox::default());
         let shared = Arc::clone(&inbox);
-        let server = Server::start(address, move |request| {
-            receive(Arc::clone(&shared), request)
-        });
+        let server = Server::start(address, move |request| receive(Arc::clone(&shared), request));
         Self { server, inbox }
     }
 
