@@ -154,6 +154,8 @@ class Demo:
         print(f"\nNow one line of {shown(policy)} changes, while requests keep coming:\n")
         for line in list(difflib.unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm=""))[3:]:
             print(f"  {line[0]} {line[1:].split('#')[0].rstrip()}")
+        log = self.work / "meshtraced.log"
+        said = log.stat().st_size
         pids = self.processes.running()
         with Load() as load:
             wait_for("ten requests before the change", lambda: len(load.sent) >= 10, 15, self.processes)
@@ -174,8 +176,10 @@ class Demo:
         failed = [error for error, _ in load.sent if error]
         updates = {name: self.stat(name, "listener_manager.listener_in_place_updated") for name in PROXIES}
         self.show(trace, [("zipkin-eu", COLLECTOR_EU)])
+        words = [line for line in log.read_bytes()[said:].decode(errors="replace").splitlines() if " published" in line]
         same = "the same processes as before" if self.processes.running() == pids else "NOT the same processes"
-        print(f"\nfollowed     first spans at zipkin-eu {followed:.2f} s after the change\n"
+        print("\nmeshtraced   " + "\n             ".join(words or ["said nothing"]))
+        print(f"followed     first spans at zipkin-eu {followed:.2f} s after the change\n"
               f"requests     {len(load.sent)} sent meanwhile, {len(failed)} failed\n"
               f"Envoy        {same}; listeners updated in place: "
               + ", ".join(f"{name} {count}" for name, count in updates.items()), flush=True)
