@@ -21,8 +21,10 @@ ZIPKIN = demo.COLLECTOR
 
 
 def start_zipkin(processes):
-    check_free({("0.0.0.0", 9411): "Zipkin"})
-    processes.start("zipkin", ["java", "-Xmx256m", "-jar", tools.zipkin()])
+    check_free({("127.0.0.1", 9411): "Zipkin"})
+    port = {"ip": "127.0.0.1", "port": 9411, "protocols[0]": "http"}  # by default it listens on all addresses
+    processes.start("zipkin", ["java", "-Xmx256m", "-jar", tools.zipkin(),
+                               *(f"--armeria.ports[0].{key}={value}" for key, value in port.items())])
     wait_for("Zipkin", lambda: demo.get(f"{ZIPKIN}/health")[1], 120, processes)
 
 

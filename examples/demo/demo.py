@@ -130,11 +130,17 @@ class Demo:
 
     def show(self, trace, collectors):
         """Draws a trace when the collectors have all of it. Envoy sends spans five at a time, or after five seconds."""
-        def parts():
-            found = [(name, get(f"{url}/api/v2/trace/{trace}")[1] or []) for name, url in collectors]
-            return found if sum(len(spans) for _, spans in found) >= SPANS else None
+        found = []
 
-        found = wait_for(f"the {SPANS} spans of trace {trace}", parts, 15, self.processes)
+        def parts():
+            found[:] = [(name, get(f"{url}/api/v2/trace/{trace}")[1] or []) for name, url in collectors]
+            return sum(len(spans) for _, spans in found) >= SPANS
+
+        try:
+            wait_for(f"the {SPANS} spans of trace {trace}", parts, 15, self.processes)
+        except Failed as failure:
+            have = ", ".join(f"{name} has {len(spans)}" for name, spans in found)
+            raise Failed(f"{have} of {failure}") from None
         for name, spans in found:
             if spans:
                 print(f"\nTrace {trace}, from {name}:\n")
@@ -154,6 +160,8 @@ class Demo:
         print(f"\nNow one line of {shown(policy)} changes, while requests keep coming:\n")
         for line in list(difflib.unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm=""))[3:]:
             print(f"  {line[0]} {line[1:].split('#')[0].rstrip()}")
+        log = self.work / "meshtraced.log"
+        said = log.stat().st_size
         pids = self.processes.running()
         with Load() as load:
             wait_for("ten requests before the change", lambda: len(load.sent) >= 10, 15, self.processes)
@@ -174,8 +182,10 @@ class Demo:
         failed = [error for error, _ in load.sent if error]
         updates = {name: self.stat(name, "listener_manager.listener_in_place_updated") for name in PROXIES}
         self.show(trace, [("zipkin-eu", COLLECTOR_EU)])
+        words = [line for line in log.read_bytes()[said:].decode(errors="replace").splitlines() if " published" in line]
         same = "the same processes as before" if self.processes.running() == pids else "NOT the same processes"
-        print(f"\nfollowed     first spans at zipkin-eu {followed:.2f} s after the change\n"
+        print("\nmeshtraced   " + "\n             ".join(words or ["said nothing"]))
+        print(f"followed     first spans at zipkin-eu {followed:.2f} s after the change\n"
               f"requests     {len(load.sent)} sent meanwhile, {len(failed)} failed\n"
               f"Envoy        {same}; listeners updated in place: "
               + ", ".join(f"{name} {count}" for name, count in updates.items()), flush=True)

