@@ -247,7 +247,7 @@ impl Log {
             let changed = changes::count(&done, turn.published_before);
             tracing::info!(%revision, confirmed, not_running, elapsed_ms, "published: {changed}");
             for group in summary::summarize(&done, &turn.compiled.proxies) {
-                tracing::info!("{}", in_one_line(&group));
+                tracing::info!("  {}", in_one_line(&group));
             }
         } else if !self.started {
             tracing::info!(%revision, elapsed_ms, "{} up to date", plural(turn.published_before, "proxy"));
@@ -276,8 +276,8 @@ impl Log {
         for finding in turn.findings.iter().filter(|finding| !self.findings.contains(finding)) {
             let shown = text::render(std::slice::from_ref(finding), &self.root, self.color);
             match finding.severity {
-                Severity::Error => tracing::error!("\n{}", shown.trim_end()),
-                Severity::Warning => tracing::warn!("\n{}", shown.trim_end()),
+                Severity::Error => tracing::error!("{}", shown.trim_end()),
+                Severity::Warning => tracing::warn!("{}", shown.trim_end()),
             }
         }
         if !turn.held.is_empty() {

@@ -201,7 +201,15 @@ fn lines_of_backend(old: Option<&Backend>, new: Option<&Backend>, proxy: Option<
     let text = |backend: Option<&Backend>| backend.map_or("not traced".to_owned(), collector);
     let tracer = proxy.and_then(|proxy| proxy.tracer.as_ref());
     if text(old) != text(new) {
-        let origin = tracer.map(|tracer| &tracer.collector.origin);
+        // Another backend was chosen, or the same one leads elsewhere.
+        let is_same = old.zip(new).is_some_and(|(old, new)| old.name.value == new.name.value);
+        let origin = tracer.map(|tracer| {
+            if is_same {
+                &tracer.collector.origin
+            } else {
+                &tracer.backend.origin
+            }
+        });
         lines.push(line("collector", Some(text(old)), text(new), origin.map(written_in)));
     }
     let (Some(old), Some(new)) = (old, new) else { return };
