@@ -120,7 +120,7 @@ fn a_file_that_may_not_be_read() {
     fs::create_dir(&policies).expect("a directory");
     fs::write(policies.join("all.yaml"), POLICIES).expect("a file");
     fs::write(policies.join("secret.yaml"), POLICIES).expect("a file");
-    fs::set_permissions(policies.join("secret.yaml"), Permissions::from_mode(0)).expect("a mode");
+    fs::set_permissions(policies.join("secret.yaml"), Permissions::from_mode(0o0)).expect("a mode");
     let (code, message) = said(
         &user
             .command()

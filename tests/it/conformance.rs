@@ -90,7 +90,11 @@ fn reason(case: &Path) -> String {
             reasons.extend(word("type:").filter(|kind| !supported.contains(&kind.as_str())));
         }
     }
-    assert!(!reasons.is_empty(), "{} must pass: it needs nothing that is not supported", case.display());
+    assert!(
+        !reasons.is_empty(),
+        "{} must pass: it needs nothing that is not supported",
+        case.display()
+    );
     reasons.into_iter().collect::<Vec<_>>().join(", ")
 }
 

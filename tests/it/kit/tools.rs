@@ -29,6 +29,12 @@ pub(crate) fn datadog_python() -> &'static Path {
     PYTHON.get_or_init(|| venv("ddapm-test-agent").join("bin/python"))
 }
 
+/// Python with PyYAML in its path.
+pub(crate) fn pyyaml_python() -> &'static Path {
+    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
+    PYTHON.get_or_init(|| venv("PyYAML").join("bin/python"))
+}
+
 /// The virtual environment that holds `package` as pinned.
 fn venv(package: &str) -> PathBuf {
     let pin = PINS

@@ -17,7 +17,8 @@ use meshtraced::yaml::{self, Node};
 use proptest::prelude::*;
 use serde_json::{Map, Number, Value, json};
 
-use super::{nasty, tools};
+use super::nasty;
+use crate::kit::tools;
 
 fn check(value: &Value) {
     let text = write(value);
