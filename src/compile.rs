@@ -8,7 +8,7 @@ use crate::envoy::artifact::Fragments;
 use crate::envoy::{self, Dialect, Surroundings};
 use crate::ir::{self, Proxy};
 use crate::resource::protocol::Protocol;
-use crate::resource::{self, Kuma, Resources};
+use crate::resource::{self, Contributions, Kuma, Resources};
 use crate::select::{
     self,
     scope::{self, Rule},
@@ -29,6 +29,8 @@ pub struct Options {
     pub around: Surroundings,
     /// How much is read.
     pub limits: Limits,
+    /// What files were about when they could be read last.
+    pub known: Contributions,
 }
 
 /// What comes of a snapshot.
@@ -44,6 +46,8 @@ pub struct Compiled {
     pub refusals: Vec<Diagnostic>,
     /// How many resources were seen.
     pub resources: usize,
+    /// What files are about: what to know the next time.
+    pub known: Contributions,
     /// Every mesh that a resource belongs to.
     pub meshes: BTreeSet<String>,
 }
@@ -55,7 +59,13 @@ pub struct Compiled {
 #[must_use]
 pub fn compile(snapshot: &Snapshot, options: &Options) -> Compiled {
     let mut diagnostics = Diagnostics::default();
-    let resources = resource::parse(snapshot, &options.kuma, &options.limits, &mut diagnostics);
+    let resources = resource::parse(
+        snapshot,
+        &options.kuma,
+        &options.limits,
+        &options.known,
+        &mut diagnostics,
+    );
     let selection = select::select(&resources, &options.kuma, &options.services, &mut diagnostics);
     let proxies = ir::lower(&selection, options.kuma.fidelity);
     check::run(&resources, &selection, options.kuma.fidelity, &mut diagnostics);
@@ -80,6 +90,7 @@ pub fn compile(snapshot: &Snapshot, options: &Options) -> Compiled {
     Compiled {
         meshes: meshes.collect(),
         resources: resources.seen,
+        known: resources.contributions.clone(),
         proxies,
         fragments,
         diagnostics: hold_what_exists(diagnostics.into_sorted(), &resources),
@@ -90,7 +101,7 @@ pub fn compile(snapshot: &Snapshot, options: &Options) -> Compiled {
 /// A mistake in a mesh that does not exist may have been meant for any other.
 fn hold_what_exists(mut diagnostics: Vec<Diagnostic>, resources: &Resources) -> Vec<Diagnostic> {
     for diagnostic in &mut diagnostics {
-        if matches!(&diagnostic.holds, Holds::Mesh(mesh) if !resources.declared.contains(mesh)) {
+        if matches!(&diagnostic.holds, Holds::Meshes(meshes) if !meshes.is_subset(&resources.declared)) {
             diagnostic.holds = Holds::All;
         }
     }

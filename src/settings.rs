@@ -40,8 +40,19 @@ pub struct Settings {
     pub group: Option<u32>,
     /// Mode of published files; directories get `x` where files have `r`.
     pub mode: u32,
+    /// What an error keeps from being published.
+    pub on_error: OnError,
     /// How the proxies are talked to.
     pub envoy: EnvoySettings,
+}
+
+/// What an error keeps from being published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnError {
+    /// The mesh it belongs to.
+    HoldMesh,
+    /// Everything.
+    HoldAll,
 }
 
 /// How the proxies are talked to.
@@ -111,6 +122,7 @@ struct Written {
     owner: Option<Scalar>,
     group: Option<Scalar>,
     mode: Option<Scalar>,
+    on_error: Option<String>,
     envoy: WrittenEnvoy,
 }
 
@@ -150,7 +162,7 @@ impl Scalar {
 }
 
 /// The settings that a variable can set: its name without the prefix, and the path of the key.
-const VARIABLES: [(&str, &[&str]); 16] = [
+const VARIABLES: [(&str, &[&str]); 17] = [
     ("POLICIES", &["policies"]),
     ("OUT", &["out"]),
     ("KUMA_VERSION", &["kuma", "version"]),
@@ -165,6 +177,7 @@ const VARIABLES: [(&str, &[&str]); 16] = [
     ("OWNER", &["owner"]),
     ("GROUP", &["group"]),
     ("MODE", &["mode"]),
+    ("ON_ERROR", &["on_error"]),
     ("ENVOY_ADMIN", &["envoy", "admin"]),
     ("ENVOY_CONFIRM_TIMEOUT", &["envoy", "confirm_timeout"]),
 ];
@@ -292,6 +305,9 @@ fn mean(written: Written, overrides: &Overrides, origin: &str) -> Result<Setting
         mode: written
             .mode
             .map_or(Ok(0o640), |mode| mean_mode(&mode.text()).map_err(fail))?,
+        on_error: written
+            .on_error
+            .map_or(Ok(OnError::HoldMesh), |text| mean_on_error(&text).map_err(fail))?,
         envoy: EnvoySettings {
             admin: written
                 .envoy
@@ -335,6 +351,14 @@ fn mean_kuma(written: &WrittenKuma) -> Result<Kuma, String> {
     }
     kuma.zone = written.zone.clone().unwrap_or(kuma.zone);
     Ok(kuma)
+}
+
+fn mean_on_error(text: &str) -> Result<OnError, String> {
+    match text {
+        "hold-mesh" => Ok(OnError::HoldMesh),
+        "hold-all" => Ok(OnError::HoldAll),
+        other => Err(format!("on_error: `{other}` is neither `hold-mesh` nor `hold-all`")),
+    }
 }
 
 fn mean_mode(text: &str) -> Result<u32, String> {

@@ -5,6 +5,7 @@
 //! every state on the way is one that Envoy can load. What is ours is in the inventory; nothing else is touched.
 
 mod admin;
+pub mod contributions;
 mod inventory;
 mod publish;
 mod stage;

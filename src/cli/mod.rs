@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::apply::Target;
+use crate::apply::{self, Target};
 use crate::compile::{Compiled, Options};
 use crate::envoy::Surroundings;
 use crate::settings::{Admin, Overrides, Settings};
@@ -253,6 +253,8 @@ fn options(settings: &Settings) -> Result<Options, Failure> {
             admin_pipe: settings.envoy.admin == Admin::Pipe,
         },
         limits: Limits::default(),
+        // It only adds caution, and looking at policies must not depend on the output directory.
+        known: apply::contributions::known(&target(settings)?).unwrap_or_default(),
     })
 }
 

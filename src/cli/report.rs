@@ -7,7 +7,7 @@ use crate::compile::Compiled;
 use crate::diag::text::{plural, printable};
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::plan::Held;
-use crate::settings::Settings;
+use crate::settings::{OnError, Settings};
 use crate::source::Snapshot;
 
 /// Findings about the policies and about the shape, in their common order.
@@ -17,6 +17,15 @@ pub(super) fn all_findings(compiled: &Compiled) -> Vec<Diagnostic> {
         all.push(finding.clone());
     }
     all.into_sorted()
+}
+
+/// What the findings keep from being published.
+pub(super) fn held(settings: &Settings, findings: &[Diagnostic]) -> Held {
+    let held = Held::by(findings);
+    match settings.on_error {
+        OnError::HoldMesh => held,
+        OnError::HoldAll => held.all_or_nothing(),
+    }
 }
 
 /// What was read, and what it means for every mesh:

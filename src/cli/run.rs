@@ -78,11 +78,12 @@ fn turn(settings: &Settings, lock: &Lock) -> Result<Turn, Failure> {
     let target = target(settings)?;
     let (snapshot, compiled) = compile_now(settings)?;
     let findings = report::all_findings(&compiled);
-    let held = Held::by(&findings);
+    let held = report::held(settings, &findings);
     let applied = apply::observe(&target)?;
     let plan = plan::plan(&applied, &compiled.fragments, &held);
     let published_before = applied.len();
     let outcome = apply::apply(&plan, &target, lock)?;
+    apply::contributions::remember(&compiled.known, &target, lock)?;
     Ok(Turn {
         snapshot,
         compiled,
@@ -97,7 +98,7 @@ fn turn(settings: &Settings, lock: &Lock) -> Result<Turn, Failure> {
 fn dry_run(context: &Context, settings: &Settings) -> Outcome {
     let (snapshot, compiled) = compile_now(settings)?;
     let findings = report::all_findings(&compiled);
-    let held = Held::by(&findings);
+    let held = report::held(settings, &findings);
     let applied = apply::observe(&target(settings)?)?;
     let plan = plan::plan(&applied, &compiled.fragments, &held);
     let mut out = report::overview(settings, &snapshot, &compiled, &held);

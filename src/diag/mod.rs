@@ -9,6 +9,7 @@ pub mod text;
 
 pub use code::Code;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::source::Location;
@@ -66,10 +67,18 @@ pub enum Holds {
     /// None; every warning has this.
     #[default]
     Nothing,
-    /// The one that is named.
-    Mesh(String),
+    /// Those that are named.
+    Meshes(BTreeSet<String>),
     /// All: the mesh of the mistake cannot be known.
     All,
+}
+
+impl Holds {
+    /// One mesh.
+    #[must_use]
+    pub fn mesh(name: &str) -> Self {
+        Self::Meshes(BTreeSet::from([name.to_owned()]))
+    }
 }
 
 /// Where a finding is, as far as that is known.
@@ -150,7 +159,7 @@ impl Diagnostic {
     #[must_use]
     pub fn resource(mut self, document: usize, resource: ResourceId) -> Self {
         if self.severity == Severity::Error {
-            self.holds = Holds::Mesh(resource.mesh.clone());
+            self.holds = Holds::mesh(&resource.mesh);
         }
         self.document = Some(document);
         self.resource = Some(resource);

@@ -29,11 +29,20 @@ impl Held {
         for finding in findings {
             match &finding.holds {
                 Holds::Nothing => {}
-                Holds::Mesh(mesh) => held.meshes.extend([mesh.clone()]),
+                Holds::Meshes(meshes) => held.meshes.extend(meshes.iter().cloned()),
                 Holds::All => held.all = true,
             }
         }
         held
+    }
+
+    /// The same, or everything if anything at all is held.
+    #[must_use]
+    pub fn all_or_nothing(self) -> Self {
+        Self {
+            all: !self.is_empty(),
+            meshes: self.meshes,
+        }
     }
 
     /// Whether a mesh must keep what is applied.

@@ -107,6 +107,9 @@ impl Context<'_> {
     }
 }
 
+/// The meshes that files are about, by the path of the file.
+pub type Contributions = BTreeMap<String, BTreeSet<String>>;
+
 /// Everything that could be understood.
 #[derive(Debug, Clone, Default)]
 pub struct Resources {
@@ -120,6 +123,8 @@ pub struct Resources {
     pub traffic_routes: Vec<TrafficRoute>,
     /// `Dataplane`, sorted by mesh and name.
     pub dataplanes: Vec<Dataplane>,
+    /// What every file is about; of files that cannot be read now, what they were about.
+    pub contributions: Contributions,
     /// What is known to be missing, so that nobody concludes anything from its absence.
     pub gaps: Gaps,
     /// How many resources of Kuma were seen, whether understood or not.
@@ -154,7 +159,7 @@ impl Gaps {
     fn note(&mut self, diagnostic: &Diagnostic) {
         match &diagnostic.holds {
             Holds::Nothing => {}
-            Holds::Mesh(mesh) => self.documents.extend([mesh.clone()]),
+            Holds::Meshes(meshes) => self.documents.extend(meshes.iter().cloned()),
             Holds::All => self.anything = true,
         }
     }
@@ -162,12 +167,20 @@ impl Gaps {
 
 /// Decodes all documents of a snapshot.
 ///
-/// Total: what cannot be understood is left out and explained in `diagnostics`.
-pub fn parse(snapshot: &Snapshot, kuma: &Kuma, limits: &Limits, diagnostics: &mut Diagnostics) -> Resources {
+/// Total: what cannot be understood is left out and explained in `diagnostics`. `known` is what files were about
+/// when they could be read last.
+pub fn parse(
+    snapshot: &Snapshot,
+    kuma: &Kuma,
+    limits: &Limits,
+    known: &Contributions,
+    diagnostics: &mut Diagnostics,
+) -> Resources {
     let mut parser = Parser {
         context: Context { kuma },
         resources: Resources::default(),
         places: BTreeMap::new(),
+        known,
         diagnostics,
     };
     for file in &snapshot.files {
@@ -191,6 +204,7 @@ struct Parser<'a, 'd> {
     resources: Resources,
     /// Where every resource was first seen.
     places: BTreeMap<ResourceId, Placed>,
+    known: &'a Contributions,
     diagnostics: &'d mut Diagnostics,
 }
 
@@ -200,7 +214,7 @@ impl Parser<'_, '_> {
         let stream = yaml::read::read(file, limits, &mut found);
         let before = self.resources.seen;
         for document in &stream.documents {
-            self.document(document);
+            self.document(&file.path, document);
         }
         let ours = self.resources.seen > before;
         self.report_text(file, found, ours);
@@ -208,7 +222,7 @@ impl Parser<'_, '_> {
 
     /// Findings about the text of a file: they matter as much as the file does.
     fn report_text(&mut self, file: &SourceFile, found: Diagnostics, ours: bool) {
-        let holds = held_by(&file.text).or(ours.then_some(Holds::All));
+        let holds = self.held_by(&file.path, &file.text).or(ours.then_some(Holds::All));
         for mut diagnostic in found.into_sorted() {
             match (diagnostic.severity, &holds) {
                 (Severity::Error, Some(holds)) => diagnostic.holds = holds.clone(),
@@ -222,14 +236,28 @@ impl Parser<'_, '_> {
         }
     }
 
+    /// What a file holds that cannot be read: the meshes it was about before, and what it looks like now.
+    fn held_by(&mut self, path: &str, text: &str) -> Option<Holds> {
+        let Some(meshes) = self.known.get(path) else {
+            return held_by(text);
+        };
+        // It stays known as what it was, until it can be read again.
+        let known = self.resources.contributions.entry(path.to_owned()).or_default();
+        known.extend(meshes.iter().cloned());
+        Some(match held_by(text) {
+            Some(Holds::All) => Holds::All,
+            _ => Holds::Meshes(known.clone()),
+        })
+    }
+
     fn unreadable(&mut self, unreadable: &Unreadable) {
         let place = Place::File(unreadable.path.clone());
         let message = format!("the file {}", unreadable.reason);
         let diagnostic = Diagnostic::new(Severity::Error, Code::UnreadableFile, place, message);
         let diagnostic = diagnostic.help("mend the file, or move it out of the policies");
         let holds = match &unreadable.beginning {
-            Some(text) => held_by(text),
-            None => Some(Holds::All),
+            Some(text) => self.held_by(&unreadable.path, text),
+            None => self.held_by(&unreadable.path, "").or(Some(Holds::All)),
         };
         let diagnostic = match holds {
             Some(holds) => diagnostic.holds(holds),
@@ -239,7 +267,7 @@ impl Parser<'_, '_> {
         self.diagnostics.push(diagnostic);
     }
 
-    fn document(&mut self, document: &Document) {
+    fn document(&mut self, path: &str, document: &Document) {
         let Value::Map(map) = &document.root.value else { return };
         let kind = match kind::of(map) {
             kind::Found::Kind(kind) => kind,
@@ -249,7 +277,7 @@ impl Parser<'_, '_> {
                 let mut diagnostic = *diagnostic;
                 diagnostic.document = Some(document.index);
                 if diagnostic.severity == Severity::Error {
-                    diagnostic.holds = mesh_of(map).map_or(Holds::All, Holds::Mesh);
+                    diagnostic.holds = mesh_of(map).map_or(Holds::All, |mesh| Holds::mesh(&mesh));
                 }
                 self.resources.gaps.note(&diagnostic);
                 self.diagnostics.push(diagnostic);
@@ -258,6 +286,8 @@ impl Parser<'_, '_> {
         };
         self.resources.seen += 1;
         let id = header::identify(kind, map);
+        let contribution = self.resources.contributions.entry(path.to_owned()).or_default();
+        contribution.insert(id.mesh.clone());
         let mut decoder = Decoder::new(id, document.index, self.diagnostics);
         let header = header::decode(&mut decoder, &self.context, kind, &document.root);
         let resources = &mut self.resources;
@@ -384,7 +414,7 @@ fn pass_over(mut diagnostic: Diagnostic) -> Diagnostic {
 fn held_by(text: &str) -> Option<Holds> {
     let mut meshes = guess(text)?.into_iter();
     Some(match (meshes.next(), meshes.next()) {
-        (Some(mesh), None) => Holds::Mesh(mesh),
+        (Some(mesh), None) => Holds::mesh(&mesh),
         _ => Holds::All,
     })
 }

@@ -336,3 +336,34 @@ fn a_closed_pipe_ends_quietly() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "0\n");
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+#[test]
+fn a_file_that_turns_into_garbage_holds_what_it_was_about() {
+    let mesh = Mesh::new(&zipkin_backend("first", ([127, 0, 0, 1], 9411).into()), "http");
+    mesh.publish();
+    let before = tree(&mesh.published("web-01"));
+    // Nothing in it tells what it was, and the program has ended in between.
+    mesh.write("web.yaml", "networking: {address: [\n");
+    for _ in 0..2 {
+        let (code, message) = said(
+            &mesh
+                .meshtraced(&["run", "--once"])
+                .output()
+                .expect("the program starts"),
+        );
+        assert_eq!(code, Some(1), "{message}");
+        assert!(message.contains("nothing was written for mesh default"), "{message}");
+        assert_eq!(tree(&mesh.published("web-01")), before);
+    }
+    // The same text in a file that never was about anything holds nobody.
+    mesh.write("other.yaml", "networking: {address: [\n");
+    mesh.write("web.yaml", "# gone\n");
+    let (code, message) = said(
+        &mesh
+            .meshtraced(&["run", "--once"])
+            .output()
+            .expect("the program starts"),
+    );
+    assert_eq!(code, Some(0), "{message}");
+    assert!(!mesh.published("web-01").exists(), "the dataplane is gone");
+}

@@ -34,6 +34,7 @@ fn compiled(files: &[(String, String)]) -> Compiled {
             admin_pipe: true,
         },
         limits: Limits::default(),
+        known: Default::default(),
     };
     compile(&Snapshot::from_texts(files.iter().cloned()), &options)
 }
