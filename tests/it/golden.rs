@@ -1,8 +1,9 @@
 //! Cases that read left to right: policies in `in/`, what people see and what Envoy gets in `out/`.
 //!
 //! `out/check.txt` is what `meshtraced check` prints, `out/run.txt` what `meshtraced run --once` prints, and
-//! `out/envoy/` what it writes. `settings.yaml` beside `in/` is optional. `UPDATE_GOLDEN=1 cargo test` rewrites
-//! `out/`; the difference is then reviewed like code.
+//! `out/envoy/` what it writes. `settings.yaml` beside `in/` is optional. With `before/`, those policies are published
+//! first, and `out/diff.txt` is what `meshtraced diff` says then. `UPDATE_GOLDEN=1 cargo test` rewrites `out/`; the
+//! difference is then reviewed like code.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -52,18 +53,27 @@ fn run_case(case: &Path) -> Tree {
     let out = tempfile::tempdir().expect("a temporary directory");
     let envoy = out.path().join("envoy");
     let mut tree = Tree::new();
-    tree.insert(
-        "check.txt".to_owned(),
-        transcript(&meshtraced(case, &envoy, &["check"]), "meshtraced check", &envoy),
-    );
-    tree.insert(
-        "run.txt".to_owned(),
-        transcript(
-            &meshtraced(case, &envoy, &["run", "--once"]),
-            "meshtraced run --once",
-            &envoy,
-        ),
-    );
+    let mut keep = |name: &str, arguments: &[&str]| {
+        let output = meshtraced(case, "in", &envoy, arguments);
+        let command = format!("meshtraced {}", arguments.join(" "));
+        tree.insert(name.to_owned(), transcript(&output, &command, &envoy));
+    };
+    keep("check.txt", &["check"]);
+    if case.join("before").exists() {
+        let published = meshtraced(case, "before", &envoy, &["run", "--once"]);
+        assert!(
+            published.status.success(),
+            "{}",
+            transcript(&published, "before", &envoy)
+        );
+        keep("diff.txt", &["diff"]);
+        keep("dry-run.txt", &["run", "--dry-run"]);
+    }
+    keep("run.txt", &["run", "--once"]);
+    if case.join("before").exists() {
+        keep("diff-after.txt", &["diff"]);
+        return tree;
+    }
     for (path, text) in read_tree(&envoy) {
         if !path.starts_with(".meshtraced/") {
             tree.insert(format!("envoy/{path}"), text.replace(&*envoy.to_string_lossy(), "/OUT"));
@@ -72,11 +82,11 @@ fn run_case(case: &Path) -> Tree {
     tree
 }
 
-fn meshtraced(case: &Path, out: &Path, arguments: &[&str]) -> Output {
+fn meshtraced(case: &Path, policies: &str, out: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_meshtraced"));
     command
         .current_dir(case)
-        .args(["--policies", "in"])
+        .args(["--policies", policies])
         .arg("--out")
         .arg(out);
     if case.join("settings.yaml").exists() {
