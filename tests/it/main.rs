@@ -2,6 +2,7 @@
 
 mod accepted;
 mod bad_days;
+mod cli;
 mod conformance;
 mod determinism;
 mod end_to_end;
