@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::{Context, Exit, Outcome, compile_now, print, report, root_prefix};
+use super::{Context, Exit, Outcome, compile_once, print, report, root_prefix};
 use crate::diag::{Code, Diagnostic, Severity, json as diag_json, text};
 
 /// Arguments of `check`.
@@ -40,7 +40,7 @@ enum FailOn {
 
 pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let settings = context.settings()?;
-    let (snapshot, compiled) = compile_now(&settings)?;
+    let (snapshot, compiled) = compile_once(&settings)?;
     let mut findings = report::all_findings(&compiled);
     if arguments.strict {
         findings.iter_mut().for_each(make_strict);

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use super::{Context, Exit, Failure, Outcome, compile_now, options, print, root_prefix};
+use super::{Context, Exit, Failure, Outcome, compile_once, options, print, root_prefix};
 use crate::compile::Compiled;
 use crate::diag::{Severity, json as diag_json, text};
 use crate::envoy::{self, Dialect, sidecar, tracing};
@@ -37,7 +37,7 @@ enum Format {
 
 pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let settings = context.settings()?;
-    let (_, compiled) = compile_now(&settings)?;
+    let (_, compiled) = compile_once(&settings)?;
     let dialect = options(&settings)?.dialect();
     let chosen = choose(&compiled, &arguments.dataplanes)?;
     let dataplanes: Vec<Value> = chosen.into_iter().map(|proxy| entry(proxy, dialect)).collect();

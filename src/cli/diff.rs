@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use clap::Args;
 
 use super::changes::{self, Detail};
-use super::{Context, Exit, Outcome, compile_now, print, report, root_prefix, target};
+use super::{Context, Exit, Outcome, compile_once, print, report, root_prefix, target};
 use crate::apply;
 use crate::diag::{Severity, text};
 use crate::plan::{self, Held, summary};
@@ -32,7 +32,7 @@ const EXAMPLES: &str = "Examples:
 
 pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let settings = context.settings()?;
-    let (_, compiled) = compile_now(&settings)?;
+    let (_, compiled) = compile_once(&settings)?;
     let findings = report::all_findings(&compiled);
     let errors: Vec<_> = findings
         .into_iter()

@@ -5,6 +5,7 @@ mod check;
 mod compile;
 mod diff;
 mod extras;
+mod progress;
 mod report;
 mod run;
 
@@ -222,16 +223,17 @@ fn print(text: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Reads the policies.
-fn read(settings: &Settings) -> Result<Snapshot, Failure> {
-    Ok(source::dir::read(&settings.policies, Limits::default().file_bytes)?)
-}
-
 /// Reads and compiles the policies.
 fn compile_now(settings: &Settings) -> Result<(Snapshot, Compiled), Failure> {
-    let snapshot = read(settings)?;
+    let snapshot = source::dir::read(&settings.policies, Limits::default().file_bytes)?;
     let compiled = crate::compile::compile(&snapshot, &options(settings)?);
     Ok((snapshot, compiled))
+}
+
+/// The same for a command that ends with it: whoever waits at a terminal sees that it goes on.
+fn compile_once(settings: &Settings) -> Result<(Snapshot, Compiled), Failure> {
+    let _progress = progress::Progress::new("compiling");
+    compile_now(settings)
 }
 
 /// How to compile with these settings.

@@ -6,7 +6,8 @@ use std::time::Instant;
 use clap::Args;
 
 use super::changes::{self, Detail};
-use super::{Context, Exit, Failure, Outcome, compile_now, print, report, root_prefix, target};
+use super::progress::Progress;
+use super::{Context, Exit, Failure, Outcome, compile_now, compile_once, print, report, root_prefix, target};
 use crate::apply::{self, ApplyError, Lock, Word};
 use crate::compile::Compiled;
 use crate::daemon::{self, Timing};
@@ -96,7 +97,7 @@ fn turn(settings: &Settings, lock: &Lock) -> Result<Turn, Failure> {
 }
 
 fn dry_run(context: &Context, settings: &Settings) -> Outcome {
-    let (snapshot, compiled) = compile_now(settings)?;
+    let (snapshot, compiled) = compile_once(settings)?;
     let findings = report::all_findings(&compiled);
     let held = report::held(settings, &findings);
     let applied = apply::observe(&target(settings)?)?;
@@ -121,7 +122,10 @@ fn dry_run(context: &Context, settings: &Settings) -> Outcome {
 fn once(context: &Context, settings: &Settings) -> Outcome {
     let start = Instant::now();
     let lock = apply::lock(&target(settings)?)?;
-    let turn = turn(settings, &lock)?;
+    let turn = {
+        let _progress = Progress::new("publishing");
+        turn(settings, &lock)?
+    };
     let mut out = report::overview(settings, &turn.snapshot, &turn.compiled, &turn.held);
     out.push_str(&published_once(settings, &turn, start));
     print(&out)?;
