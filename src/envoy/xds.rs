@@ -11,7 +11,8 @@ use crate::yaml::{Limits, json as yaml_json, write};
 pub fn response(resources: Vec<Value>) -> String {
     let content = write::write(&json!({"resources": resources}));
     let hash = blake3::hash(content.as_bytes()).to_hex();
-    write::write(&json!({"version_info": format!("r-{}", &hash[..16]), "resources": resources}))
+    let version = write::write(&json!({"version_info": format!("r-{}", &hash[..16])}));
+    version + &content
 }
 
 /// The messages, each with its type in front, as a discovery response holds them.
