@@ -1,0 +1,175 @@
+//! `networking.inbound`: listeners for requests to the local application.
+
+use std::net::IpAddr;
+
+use super::{Context, decode_ip, decode_port};
+use crate::diag::Code;
+use crate::resource::decode::{Decoder, Located, Object, Origin, closest, key_path};
+use crate::resource::protocol::Protocol;
+use crate::resource::tags::{self, PROTOCOL, SERVICE, Tags};
+use crate::source::Location;
+use crate::yaml::Node;
+
+/// A listener for requests to the local application.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Inbound {
+    /// Where the entry stands.
+    pub at: Location,
+    /// Its path, such as `networking.inbound[0]`.
+    pub path: String,
+    /// `port`, 1 to 65535.
+    pub port: Located<u16>,
+    /// `address`; absent means the address of the dataplane.
+    pub address: Option<Located<IpAddr>>,
+    /// `servicePort`; absent means `port`.
+    pub service_port: Option<Located<u16>>,
+    /// `serviceAddress`; absent means the address of the listener.
+    pub service_address: Option<Located<IpAddr>>,
+    /// `tags`, with the zone.
+    pub tags: Tags,
+    /// `tags["kuma.io/service"]`.
+    pub service: Option<Located<String>>,
+    /// What its listener speaks: `protocol` from Kuma 2.14 on, else the tag `kuma.io/protocol`.
+    pub protocol: Option<Located<Protocol>>,
+    /// The tag `kuma.io/protocol`, from which the protocol of the service follows.
+    pub tagged_protocol: Option<Located<Protocol>>,
+    /// Whether it takes part as an endpoint of its service: neither `NotReady` nor `Ignored` nor unhealthy.
+    pub ready: bool,
+}
+
+/// Port of an inbound that belongs to no service and gets no listener.
+pub const SERVICELESS_PORT: u16 = 49151;
+
+pub(super) fn decode(
+    decoder: &mut Decoder,
+    context: &Context,
+    dataplane: Option<&Located<String>>,
+    path: String,
+    node: &Node,
+) -> Option<Inbound> {
+    let known = [
+        "port",
+        "servicePort",
+        "serviceAddress",
+        "address",
+        "tags",
+        "health",
+        "serviceProbe",
+        "state",
+        "name",
+        "protocol",
+    ];
+    let object = Object::new(decoder, node, path, &known)?;
+    let port = decode_port(decoder, &object, "port", 1);
+    let service_port = object
+        .get("servicePort")
+        .and_then(|_| decode_port(decoder, &object, "servicePort", 0));
+    let service_port = service_port.filter(|port| port.value != 0);
+    let address = decode_ip(decoder, &object, "address");
+    let service_address = decode_ip(decoder, &object, "serviceAddress");
+    check_service_address(
+        decoder,
+        dataplane,
+        address.as_ref(),
+        service_address.as_ref(),
+        port.as_ref(),
+        service_port.as_ref(),
+    );
+    let tags_path = object.path_of("tags");
+    let tags = object.texts(decoder, "tags").unwrap_or_default();
+    tags::check_tags(decoder, &tags_path, &tags);
+    if !tags.contains_key(SERVICE) && !context.may_lack_tags(&tags) {
+        let at = object.get("tags").map_or(object.at, |entry| &entry.key_at);
+        let help = "every inbound names the service it belongs to: `kuma.io/service: web`";
+        decoder.error_help(
+            Code::MissingField,
+            at,
+            &key_path(&tags_path, SERVICE),
+            format!("the tag `{SERVICE}` has to exist"),
+            help,
+        );
+    }
+    let tagged = decode_protocol(decoder, tags.get(PROTOCOL));
+    let field = if context.has_protocol_field() {
+        let written = object.text(decoder, "protocol");
+        decode_protocol(decoder, written.as_ref())
+    } else {
+        None
+    };
+    Some(Inbound {
+        at: object.at.clone(),
+        path: object.path.clone(),
+        port: port?,
+        address,
+        service_port,
+        service_address,
+        service: tags.get(SERVICE).cloned(),
+        tags: context.with_zone(&tags),
+        tagged_protocol: tagged.clone(),
+        protocol: field.or(tagged),
+        ready: decode_ready(decoder, &object),
+    })
+}
+
+/// Neither `state` nor `health` says that it takes no requests.
+fn decode_ready(decoder: &mut Decoder, object: &Object) -> bool {
+    let state = object.text(decoder, "state");
+    let ready_state = match state.as_ref().map(|state| state.value.as_str()) {
+        None | Some("Ready") => true,
+        Some("NotReady" | "Ignored") => false,
+        Some(other) => {
+            let Origin { path, at, .. } = &state.as_ref().expect("matched above").origin;
+            let message = format!("`state` is `{other}`; known are `Ready`, `NotReady` and `Ignored`");
+            decoder.error(Code::InvalidValue, at, path, message);
+            true
+        }
+    };
+    let health = object.object(decoder, "health", &["ready"]);
+    let healthy = health.is_none_or(|health| health.boolean(decoder, "ready").is_some_and(|ready| ready.value));
+    ready_state && healthy
+}
+
+/// An application that listens where its proxy does cannot work.
+fn check_service_address(
+    decoder: &mut Decoder,
+    dataplane: Option<&Located<String>>,
+    address: Option<&Located<IpAddr>>,
+    service_address: Option<&Located<IpAddr>>,
+    port: Option<&Located<u16>>,
+    service_port: Option<&Located<u16>>,
+) {
+    let Some(service_address) = service_address else { return };
+    let listens_at = [
+        address.map(|address| address.value),
+        dataplane.and_then(|address| address.value.parse().ok()),
+    ];
+    let same_port = service_port.is_none_or(|own| port.is_some_and(|port| port.value == own.value));
+    if same_port && listens_at.contains(&Some(service_address.value)) {
+        let Origin { path, at, .. } = &service_address.origin;
+        let message = "`serviceAddress` and `servicePort` must differ from the address and port of the listener";
+        decoder.error(Code::InvalidAddress, at, path, message);
+    }
+}
+
+fn decode_protocol(decoder: &mut Decoder, written: Option<&Located<String>>) -> Option<Located<Protocol>> {
+    let written = written.filter(|written| !written.value.is_empty())?;
+    let Origin { path, at, .. } = &written.origin;
+    match Protocol::parse(&written.value) {
+        Protocol::Unknown => {
+            let message = format!("the protocol `{}` is not known", written.value);
+            let help = match closest(&written.value, Protocol::SUPPORTED) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => format!("known are {}", Protocol::SUPPORTED.join(", ")),
+            };
+            decoder.error_help(Code::UnknownValue, at, path, message, help);
+            None
+        }
+        protocol @ (Protocol::Tls | Protocol::Mysql) => {
+            let message =
+                format!("Kuma accepts the protocol `{protocol}` and then gives the proxy no configuration at all");
+            decoder.error_help(Code::UnknownValue, at, path, message, "write `tcp`");
+            None
+        }
+        protocol => Some(written.clone().map(|_| protocol)),
+    }
+}

@@ -1,0 +1,269 @@
+//! `Dataplane`: one proxy, its listeners and their tags.
+
+mod gateway;
+mod inbound;
+mod outbound;
+
+pub use gateway::{Gateway, GatewayKind};
+pub use inbound::{Inbound, SERVICELESS_PORT};
+pub use outbound::{Destination, Outbound};
+
+use std::net::IpAddr;
+
+use super::decode::{Decoder, Located, Object, Origin, TextMap};
+use super::tags::{self, SERVICE, Tags, ZONE};
+use super::{Context, Fidelity, HEADER, Header};
+use crate::diag::Code;
+use crate::source::Location;
+use crate::yaml::Node;
+
+/// A proxy and what it listens to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dataplane {
+    /// What every resource has.
+    pub header: Header,
+    /// `networking.address`: an IP address or a DNS name.
+    pub address: Located<String>,
+    /// `networking.advertisedAddress`: where others reach it, if not at its address.
+    pub advertised_address: Option<Located<String>>,
+    /// `networking.inbound`.
+    pub inbounds: Vec<Inbound>,
+    /// `networking.outbound`.
+    pub outbounds: Vec<Outbound>,
+    /// `networking.gateway`.
+    pub gateway: Option<Gateway>,
+    /// `networking.transparentProxying`, where it is.
+    pub transparent_proxying: Option<Location>,
+}
+
+impl Dataplane {
+    /// The tag sets that selectors are held against: one per inbound, or that of the gateway.
+    pub fn tag_sets(&self) -> impl Iterator<Item = &Tags> {
+        self.inbounds
+            .iter()
+            .map(|inbound| &inbound.tags)
+            .chain(self.gateway.iter().map(|gateway| &gateway.tags))
+    }
+
+    /// The byte-wise smallest service of the dataplane, by which it is known: `unknown` without any.
+    #[must_use]
+    pub fn identifying_service(&self) -> &str {
+        self.tag_sets()
+            .filter_map(|tags| tags.get(SERVICE))
+            .min()
+            .map_or("unknown", String::as_str)
+    }
+
+    /// Whether `networking.address` is an IPv6 address.
+    #[must_use]
+    pub fn is_ipv6(&self) -> bool {
+        self.address
+            .value
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_ipv6())
+    }
+}
+
+const NETWORKING: [&str; 8] = [
+    "address",
+    "advertisedAddress",
+    "gateway",
+    "inbound",
+    "outbound",
+    "admin",
+    "transparentProxying",
+    "listeners",
+];
+
+pub(super) fn decode(decoder: &mut Decoder, context: &Context, header: Header, document: &Node) -> Option<Dataplane> {
+    let known: Vec<&str> = HEADER
+        .iter()
+        .chain(&["mesh", "networking", "metrics", "probes"])
+        .copied()
+        .collect();
+    let root = Object::new(decoder, document, "", &known)?;
+    let Some(networking) = root.object(decoder, "networking", &NETWORKING) else {
+        if root.get("networking").is_none() {
+            let help = "it has the address of the proxy, its inbounds and its outbounds";
+            decoder.error_help(
+                Code::MissingField,
+                root.at,
+                "networking",
+                "`networking` must be defined",
+                help,
+            );
+        }
+        return None;
+    };
+    let address = decode_address(decoder, &networking);
+    let gateway = gateway::decode(decoder, context, &networking);
+    let inbound_items = networking.list(decoder, "inbound");
+    let outbound_items = networking.list(decoder, "outbound");
+    check_shape(
+        decoder,
+        context,
+        &networking,
+        gateway.as_ref(),
+        !inbound_items.is_empty(),
+        !outbound_items.is_empty(),
+    );
+    let mut inbounds = Vec::new();
+    for (path, node) in inbound_items {
+        inbounds.extend(inbound::decode(decoder, context, address.as_ref(), path, node));
+    }
+    let mut outbounds = Vec::new();
+    for (path, node) in outbound_items {
+        outbounds.extend(outbound::decode(decoder, path, node));
+    }
+    let transparent = networking.get("transparentProxying");
+    Some(Dataplane {
+        header,
+        address: address?,
+        advertised_address: networking
+            .text(decoder, "advertisedAddress")
+            .filter(|address| !address.value.is_empty()),
+        inbounds,
+        outbounds,
+        gateway,
+        transparent_proxying: transparent.map(|entry| entry.key_at.clone()),
+    })
+}
+
+/// What may stand beside what.
+fn check_shape(
+    decoder: &mut Decoder,
+    context: &Context,
+    networking: &Object,
+    gateway: Option<&Gateway>,
+    has_inbounds: bool,
+    has_outbounds: bool,
+) {
+    let mut refuse = |field: &str, message: &str| {
+        let at = networking.get(field).map_or(networking.at, |entry| &entry.key_at);
+        decoder.error(Code::NotAllowed, at, &networking.path_of(field), message);
+    };
+    match gateway.map(|gateway| gateway.kind) {
+        Some(kind) => {
+            if has_inbounds {
+                refuse("inbound", "a gateway has no inbounds");
+            }
+            if has_outbounds && kind == GatewayKind::Builtin {
+                refuse("outbound", "a built-in gateway has no outbounds");
+            }
+        }
+        // A gateway that could not be decoded has been reported already.
+        None if networking.get("gateway").is_some() => {}
+        None if !has_inbounds && !context.inbounds_optional() => {
+            let (message, help) = (
+                "a dataplane must have at least one inbound, or a gateway",
+                "an inbound has a `port` and `tags` with `kuma.io/service`",
+            );
+            decoder.error_help(Code::MissingField, networking.at, &networking.path, message, help);
+        }
+        None => {}
+    }
+}
+
+fn decode_address(decoder: &mut Decoder, networking: &Object) -> Option<Located<String>> {
+    let path = networking.path_of("address");
+    let entry = networking.get("address");
+    let address = networking.text(decoder, "address");
+    if address.is_none() && entry.is_some() {
+        return None;
+    }
+    let Some(address) = address.filter(|address| !address.value.is_empty()) else {
+        let at = entry.map_or(networking.at, |entry| &entry.value.at);
+        decoder.error(Code::EmptyField, at, &path, "`address` must not be empty");
+        return None;
+    };
+    let at = &address.origin.at;
+    match address.value.as_str() {
+        "0.0.0.0" | "::" => {
+            let help = "write the address by which other proxies reach this one";
+            decoder.error_help(
+                Code::NotAllowed,
+                at,
+                &path,
+                format!("`address` must not be `{}`", address.value),
+                help,
+            );
+            None
+        }
+        text if text.parse::<IpAddr>().is_ok() || is_dns_name(text) => Some(address),
+        text => {
+            let message = format!("`address` is `{text}`, which is neither an IP address nor a DNS name");
+            decoder.error(Code::InvalidAddress, at, &path, message);
+            None
+        }
+    }
+}
+
+/// A DNS name as Kuma accepts it: labels of letters, digits, `-` and `_`, at most 63 long, 255 in all.
+fn is_dns_name(text: &str) -> bool {
+    let text = text.strip_suffix('.').unwrap_or(text);
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    text.len() <= 255 && text.split('.').all(label)
+}
+
+pub(super) fn decode_port(decoder: &mut Decoder, object: &Object, key: &str, least: u16) -> Option<Located<u16>> {
+    let path = object.path_of(key);
+    if object.get(key).is_none() {
+        decoder.error(
+            Code::PortOutOfRange,
+            object.at,
+            &path,
+            format!("`{key}` is missing; it must be in 1..=65535"),
+        );
+        return None;
+    }
+    let written = object.whole(decoder, key)?;
+    match u16::try_from(written.value) {
+        Ok(port) if port >= least => Some(written.map(|_| port)),
+        _ => {
+            let message = format!("`{key}` is {}; it must be in {least}..=65535", written.value);
+            decoder.error(Code::PortOutOfRange, &written.origin.at, &path, message);
+            None
+        }
+    }
+}
+
+pub(super) fn decode_ip(decoder: &mut Decoder, object: &Object, key: &str) -> Option<Located<IpAddr>> {
+    let written = object.text(decoder, key).filter(|address| !address.value.is_empty())?;
+    let Origin { path, at, .. } = &written.origin;
+    match written.value.parse() {
+        Ok(address) => Some(written.map(|_| address)),
+        Err(_) => {
+            let message = format!("`{key}` is `{}`, which is not an IP address", written.value);
+            decoder.error(Code::InvalidAddress, at, path, message);
+            None
+        }
+    }
+}
+
+impl Context<'_> {
+    /// Whether an inbound or gateway may have these tags although no service is among them.
+    pub(super) fn may_lack_tags(&self, tags: &TextMap) -> bool {
+        tags.is_empty() && self.inbounds_optional()
+    }
+
+    /// The tags with that of the zone, as a control plane would have added it.
+    pub(super) fn with_zone(&self, tags: &TextMap) -> Tags {
+        let mut tags = tags::plain(tags);
+        match self.kuma.fidelity {
+            Fidelity::Exact => {
+                tags.insert(ZONE.to_owned(), self.kuma.zone.clone());
+            }
+            Fidelity::Documented => {
+                tags.entry(ZONE.to_owned()).or_insert_with(|| self.kuma.zone.clone());
+            }
+        }
+        tags
+    }
+}

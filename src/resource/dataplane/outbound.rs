@@ -1,0 +1,126 @@
+//! `networking.outbound`: listeners for requests of the local application to services.
+
+use std::net::IpAddr;
+
+use super::{decode_ip, decode_port};
+use crate::diag::Code;
+use crate::resource::decode::{Decoder, Located, Object, TextMap};
+use crate::resource::protocol::Protocol;
+use crate::resource::tags::{self, PROTOCOL, SERVICE};
+use crate::source::Location;
+use crate::yaml::Node;
+
+/// A listener for requests of the local application to a service.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outbound {
+    /// Where the entry stands.
+    pub at: Location,
+    /// Its path, such as `networking.inbound[0]`.
+    pub path: String,
+    /// `port`, 1 to 65535.
+    pub port: Located<u16>,
+    /// `address`; absent means 127.0.0.1.
+    pub address: Option<Located<IpAddr>>,
+    /// Where it leads.
+    pub to: Destination,
+}
+
+/// Where an outbound leads.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Destination {
+    /// `tags`.
+    Service {
+        /// `tags["kuma.io/service"]`.
+        service: Located<String>,
+        /// What the outbound itself says of the protocol, which Kuma does not look at.
+        protocol: Option<Located<Protocol>>,
+    },
+    /// `backendRef`, which `TrafficTrace` never traces.
+    BackendRef,
+}
+
+pub(super) fn decode(decoder: &mut Decoder, path: String, node: &Node) -> Option<Outbound> {
+    let object = Object::new(decoder, node, path, &["address", "port", "tags", "backendRef"])?;
+    let port = decode_port(decoder, &object, "port", 1);
+    let address = decode_ip(decoder, &object, "address");
+    let tags_path = object.path_of("tags");
+    let tags = object.texts(decoder, "tags").unwrap_or_default();
+    let backend_ref = object.object(decoder, "backendRef", &["kind", "name", "namespace", "labels", "port"]);
+    let to = match backend_ref {
+        Some(backend_ref) => {
+            check_backend_ref(decoder, &backend_ref);
+            if !tags.is_empty() {
+                let at = object.get("tags").map_or(object.at, |entry| &entry.key_at);
+                decoder.error(
+                    Code::NotAllowed,
+                    at,
+                    &backend_ref.path,
+                    "`backendRef` and `tags` cannot both be there",
+                );
+            }
+            Some(Destination::BackendRef)
+        }
+        None if object.get("backendRef").is_some() => None,
+        None => {
+            tags::check_tags(decoder, &tags_path, &tags);
+            decode_destination(decoder, &object, &tags_path, &tags)
+        }
+    };
+    Some(Outbound {
+        at: object.at.clone(),
+        path: object.path.clone(),
+        port: port?,
+        address,
+        to: to?,
+    })
+}
+
+fn decode_destination(decoder: &mut Decoder, object: &Object, path: &str, tags: &TextMap) -> Option<Destination> {
+    let Some(service) = tags.get(SERVICE) else {
+        let at = object.get("tags").map_or(object.at, |entry| &entry.key_at);
+        let help = "an outbound names the service it leads to: `tags: {kuma.io/service: backend}`";
+        decoder.error_help(
+            Code::MissingField,
+            at,
+            path,
+            format!("mandatory tag `{SERVICE}` is missing"),
+            help,
+        );
+        return None;
+    };
+    let protocol = tags
+        .get(PROTOCOL)
+        .map(|written| written.clone().map(|name| Protocol::parse(&name)));
+    Some(Destination::Service {
+        service: service.clone(),
+        protocol,
+    })
+}
+
+fn check_backend_ref(decoder: &mut Decoder, backend_ref: &Object) {
+    let kinds = ["MeshExternalService", "MeshMultiZoneService", "MeshService"];
+    let kind = backend_ref.text(decoder, "kind");
+    let kind = kind.as_ref().map_or("", |kind| kind.value.as_str());
+    if !kinds.contains(&kind) {
+        let at = backend_ref.get("kind").map_or(backend_ref.at, |entry| &entry.value.at);
+        let message = format!("`kind` is `{kind}`; known are {}", kinds.join(", "));
+        decoder.error(Code::UnknownType, at, &backend_ref.path_of("kind"), message);
+    }
+    let name = backend_ref
+        .text(decoder, "name")
+        .is_some_and(|name| !name.value.is_empty());
+    let labels = backend_ref
+        .texts(decoder, "labels")
+        .is_some_and(|labels| !labels.is_empty());
+    if !name && !labels {
+        decoder.error(
+            Code::MissingField,
+            backend_ref.at,
+            &backend_ref.path,
+            "either `name` or `labels` should be specified",
+        );
+    }
+    if kind != "MeshExternalService" {
+        decode_port(decoder, backend_ref, "port", 1);
+    }
+}

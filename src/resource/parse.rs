@@ -1,0 +1,311 @@
+//! From a snapshot to resources: which documents are ours, and what holds between them by their names.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::decode::{Decoder, closest};
+use super::kind::{self, Kind};
+use super::{Context, Contributions, Header, Kuma, Resources};
+use super::{dataplane, header, mesh, traffic_route, traffic_trace};
+use crate::diag::{Code, Diagnostic, Diagnostics, Holds, Place, ResourceId, Severity};
+use crate::source::{Location, Snapshot, SourceFile, Unreadable};
+use crate::yaml::{self, Document, Limits, Value};
+
+/// Decodes all documents of a snapshot.
+///
+/// Total: what cannot be understood is left out and explained in `diagnostics`. `known` is what files were about
+/// when they could be read last.
+pub fn parse(
+    snapshot: &Snapshot,
+    kuma: &Kuma,
+    limits: &Limits,
+    known: &Contributions,
+    diagnostics: &mut Diagnostics,
+) -> Resources {
+    let mut parser = Parser {
+        context: Context { kuma },
+        resources: Resources::default(),
+        places: BTreeMap::new(),
+        known,
+        diagnostics,
+    };
+    for file in &snapshot.files {
+        parser.file(file, limits);
+    }
+    for unreadable in &snapshot.unreadable {
+        parser.unreadable(unreadable);
+    }
+    parser.finish()
+}
+
+/// Where a resource stands.
+struct Placed {
+    name: Location,
+    mesh: Location,
+    document: usize,
+}
+
+struct Parser<'a, 'd> {
+    context: Context<'a>,
+    resources: Resources,
+    /// Where every resource was first seen.
+    places: BTreeMap<ResourceId, Placed>,
+    known: &'a Contributions,
+    diagnostics: &'d mut Diagnostics,
+}
+
+impl Parser<'_, '_> {
+    fn file(&mut self, file: &Arc<SourceFile>, limits: &Limits) {
+        let mut found = Diagnostics::default();
+        let stream = yaml::read::read(file, limits, &mut found);
+        let before = self.resources.seen;
+        for document in &stream.documents {
+            self.document(&file.path, document);
+        }
+        let ours = self.resources.seen > before;
+        self.report_text(file, found, ours);
+    }
+
+    /// Findings about the text of a file: they matter as much as the file does.
+    fn report_text(&mut self, file: &SourceFile, found: Diagnostics, ours: bool) {
+        let holds = self.held_by(&file.path, &file.text).or(ours.then_some(Holds::All));
+        for mut diagnostic in found.into_sorted() {
+            match (diagnostic.severity, &holds) {
+                (Severity::Error, Some(holds)) => diagnostic.holds = holds.clone(),
+                (Severity::Error, None) => diagnostic = pass_over(diagnostic),
+                (Severity::Warning, _) if ours => {}
+                // Duplicate keys in somebody else's file are somebody else's business.
+                (Severity::Warning, _) => continue,
+            }
+            self.resources.gaps.note(&diagnostic);
+            self.diagnostics.push(diagnostic);
+        }
+    }
+
+    /// What a file holds that cannot be read: the meshes it was about before, and what it looks like now.
+    fn held_by(&mut self, path: &str, text: &str) -> Option<Holds> {
+        let Some(meshes) = self.known.get(path) else {
+            return held_by(text);
+        };
+        // It stays known as what it was, until it can be read again.
+        let known = self.resources.contributions.entry(path.to_owned()).or_default();
+        known.extend(meshes.iter().cloned());
+        Some(match held_by(text) {
+            Some(Holds::All) => Holds::All,
+            _ => Holds::Meshes(known.clone()),
+        })
+    }
+
+    fn unreadable(&mut self, unreadable: &Unreadable) {
+        let place = Place::File(unreadable.path.clone());
+        let message = format!("the file {}", unreadable.reason);
+        let diagnostic = Diagnostic::new(Severity::Error, Code::UnreadableFile, place, message);
+        let diagnostic = diagnostic.help("mend the file, or move it out of the policies");
+        let holds = match &unreadable.beginning {
+            Some(text) => self.held_by(&unreadable.path, text),
+            None => self.held_by(&unreadable.path, "").or(Some(Holds::All)),
+        };
+        let diagnostic = match holds {
+            Some(holds) => diagnostic.holds(holds),
+            None => pass_over(diagnostic),
+        };
+        self.resources.gaps.note(&diagnostic);
+        self.diagnostics.push(diagnostic);
+    }
+
+    fn document(&mut self, path: &str, document: &Document) {
+        let Value::Map(map) = &document.root.value else { return };
+        let kind = match kind::of(map) {
+            kind::Found::Kind(kind) => kind,
+            kind::Found::Foreign => return,
+            kind::Found::Refused(diagnostic) => {
+                self.resources.seen += 1;
+                let mut diagnostic = *diagnostic;
+                diagnostic.document = Some(document.index);
+                if diagnostic.severity == Severity::Error {
+                    diagnostic.holds = mesh_of(map).map_or(Holds::All, |mesh| Holds::mesh(&mesh));
+                }
+                self.resources.gaps.note(&diagnostic);
+                self.diagnostics.push(diagnostic);
+                return;
+            }
+        };
+        self.resources.seen += 1;
+        let id = header::identify(kind, map);
+        let contribution = self.resources.contributions.entry(path.to_owned()).or_default();
+        contribution.insert(id.mesh.clone());
+        let mut decoder = Decoder::new(id, document.index, self.diagnostics);
+        let header = header::decode(&mut decoder, &self.context, kind, &document.root);
+        let resources = &mut self.resources;
+        let id = Arc::clone(&decoder.resource);
+        match kind {
+            // The backends of a mesh that could be understood stay, so that policies can be held against them.
+            Kind::Mesh => {
+                let mesh = mesh::decode(&mut decoder, header, &document.root);
+                resources
+                    .meshes
+                    .extend(mesh.map(|mesh| (mesh.header.name().to_owned(), mesh)));
+            }
+            Kind::TrafficTrace => {
+                let policy = traffic_trace::decode(&mut decoder, header, &document.root);
+                resources.traffic_traces.extend(policy.filter(|_| !decoder.failed()));
+            }
+            Kind::TrafficRoute => {
+                let route = traffic_route::decode(&mut decoder, header, &document.root);
+                resources.traffic_routes.extend(route.filter(|_| !decoder.failed()));
+            }
+            Kind::Dataplane => {
+                let dataplane = dataplane::decode(&mut decoder, &self.context, header, &document.root);
+                match dataplane.filter(|_| !decoder.failed()) {
+                    Some(dataplane) => resources.dataplanes.push(dataplane),
+                    None => resources.gaps.dataplanes.extend([id.mesh.clone()]),
+                }
+            }
+        }
+        self.remember(&id, document);
+    }
+
+    /// Notes where the resource is; a second one with its name is an error.
+    fn remember(&mut self, id: &ResourceId, document: &Document) {
+        if id.name.is_empty() {
+            return;
+        }
+        let at = header::place(&document.root, "name");
+        if let Some(place) = self.places.get(id) {
+            let message = format!("there is a {id} already, at {}", place.name);
+            let diagnostic = Diagnostic::error(Code::DuplicateResource, &at, message).path("name");
+            let diagnostic = diagnostic.resource(document.index, id.clone());
+            self.diagnostics.push(diagnostic.help("rename or remove one of them"));
+            return;
+        }
+        let mesh = header::place(&document.root, "mesh");
+        let placed = Placed {
+            name: at,
+            mesh,
+            document: document.index,
+        };
+        self.places.insert(id.clone(), placed);
+    }
+
+    fn finish(self) -> Resources {
+        let Self {
+            mut resources,
+            places,
+            diagnostics,
+            ..
+        } = self;
+        let is_mesh = |id: &&ResourceId| id.kind == "Mesh";
+        resources.declared = places.keys().filter(is_mesh).map(|id| id.name.clone()).collect();
+        resources.declared.insert("default".to_owned());
+        let Resources { declared, gaps, .. } = &resources;
+        // A mesh whose document cannot be read may well exist.
+        let exists = |mesh: &str| declared.contains(mesh) || !gaps.has_all_documents(mesh);
+        let unknown: BTreeSet<&str> = places
+            .keys()
+            .map(|id| id.mesh.as_str())
+            .filter(|mesh| !exists(mesh))
+            .collect();
+        let unknown: BTreeSet<String> = unknown.into_iter().map(str::to_owned).collect();
+        // What is wrong with the name itself has been said already.
+        let of_unknown = places
+            .iter()
+            .filter(|(id, _)| unknown.contains(&id.mesh) && header::is_mesh_name(&id.mesh));
+        for (id, placed) in of_unknown {
+            let message = format!("`{}` is in the mesh `{}`, which does not exist", id.name, id.mesh);
+            let help = match closest(&id.mesh, declared.iter().map(String::as_str)) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => format!("declare it: `type: Mesh` with `name: {}`", id.mesh),
+            };
+            let diagnostic = Diagnostic::error(Code::UnknownMesh, &placed.mesh, message).path("mesh");
+            diagnostics.push(diagnostic.help(help).resource(placed.document, id.clone()));
+        }
+        let exists = |header: &Header| !unknown.contains(header.mesh());
+        resources.traffic_traces.retain(|policy| exists(&policy.header));
+        resources.traffic_routes.retain(|route| exists(&route.header));
+        resources.dataplanes.retain(|dataplane| exists(&dataplane.header));
+        resources
+            .traffic_traces
+            .sort_by(|a, b| a.header.order().cmp(&b.header.order()));
+        resources
+            .traffic_routes
+            .sort_by(|a, b| a.header.order().cmp(&b.header.order()));
+        resources
+            .dataplanes
+            .sort_by(|a, b| a.header.order().cmp(&b.header.order()));
+        resources
+            .traffic_traces
+            .dedup_by(|a, b| a.header.order() == b.header.order());
+        resources
+            .traffic_routes
+            .dedup_by(|a, b| a.header.order() == b.header.order());
+        resources
+            .dataplanes
+            .dedup_by(|a, b| a.header.order() == b.header.order());
+        resources
+    }
+}
+
+/// A finding about a file in which nothing looks like a resource of ours.
+fn pass_over(mut diagnostic: Diagnostic) -> Diagnostic {
+    let note = "nothing in this file looks like a Kuma resource, so it is passed over";
+    diagnostic.severity = Severity::Warning;
+    diagnostic.help = Some(match diagnostic.help {
+        Some(help) => format!("{help}; {note}"),
+        None => note.to_owned(),
+    });
+    diagnostic
+}
+
+/// What a text that cannot be read as YAML holds; `None` when nothing in it looks like a resource of ours.
+fn held_by(text: &str) -> Option<Holds> {
+    let mut meshes = guess(text)?.into_iter();
+    Some(match (meshes.next(), meshes.next()) {
+        (Some(mesh), None) => Holds::mesh(&mesh),
+        _ => Holds::All,
+    })
+}
+
+/// The meshes that a text which is no YAML seems to be about; `None` when it holds no line like
+/// `type: TrafficTrace`.
+fn guess(text: &str) -> Option<BTreeSet<String>> {
+    let value = |line: &str, key: &str| {
+        let rest = line
+            .trim_start()
+            .trim_start_matches("- ")
+            .strip_prefix(key)?
+            .trim_start()
+            .strip_prefix(':')?;
+        let word = rest.trim().trim_matches(['"', '\'']);
+        (!word.is_empty()).then(|| word.split_whitespace().next().unwrap_or("").to_owned())
+    };
+    let is_ours = |line: &str| {
+        ["type", "kind"]
+            .iter()
+            .any(|key| value(line, key).is_some_and(|word| kind::matters(&word)))
+    };
+    if !text.lines().any(is_ours) {
+        return None;
+    }
+    let is_mesh = |line: &str| {
+        ["type", "kind"]
+            .iter()
+            .any(|key| value(line, key).as_deref() == Some("Mesh"))
+    };
+    let mut meshes: BTreeSet<String> = text.lines().filter_map(|line| value(line, "mesh")).collect();
+    if text.lines().any(is_mesh) {
+        meshes.extend(
+            text.lines()
+                .filter(|line| line.starts_with("name"))
+                .filter_map(|line| value(line, "name")),
+        );
+    }
+    Some(meshes)
+}
+
+/// The mesh that a document names, whatever its kind.
+fn mesh_of(map: &yaml::Map) -> Option<String> {
+    match &map.get("mesh")?.value.value {
+        Value::Scalar(scalar) => Some(scalar.text.clone()),
+        Value::List(_) | Value::Map(_) => None,
+    }
+}
