@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::kit::validate::{in_parallel, validate_many, validate_resources};
+use crate::kit::parallel::in_parallel;
+use crate::kit::validate::{validate_many, validate_resources};
 use crate::mesh::find;
 
 /// The directories with policies: golden cases, conformance cases, and the samples.

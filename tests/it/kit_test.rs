@@ -15,8 +15,9 @@ use crate::kit::datadog::Datadog;
 use crate::kit::envoy::Envoy;
 use crate::kit::full_disk::FullDisk;
 use crate::kit::http::{get, post};
+use crate::kit::parallel::in_parallel;
 use crate::kit::unprivileged::Unprivileged;
-use crate::kit::validate::{in_parallel, validate, validate_many, validate_resources};
+use crate::kit::validate::{validate, validate_many, validate_resources};
 use crate::kit::zipkin::Zipkin;
 use crate::kit::{ports, tools, wait};
 

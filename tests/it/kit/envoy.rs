@@ -9,8 +9,7 @@ use tempfile::TempDir;
 
 use super::http::{get, post};
 use super::process::Process;
-use super::tools;
-use super::wait;
+use super::{tools, wait, yaml};
 
 /// Where Envoy's admin listens.
 enum Admin {
@@ -50,7 +49,7 @@ impl Envoy {
             .args(["--disable-hot-restart", "--concurrency", "1"]);
         command.args(["--drain-time-s", "1", "--parent-shutdown-time-s", "2"]);
         command.current_dir(bootstrap.parent().expect("a file is in a directory"));
-        let admin = admin_of(&read_yaml(&bootstrap)).unwrap_or_else(|| {
+        let admin = admin_of(&yaml::read(&bootstrap)).unwrap_or_else(|| {
             let socket = dir.path().join("admin.sock");
             command
                 .arg("--config-yaml")
@@ -79,7 +78,7 @@ impl Envoy {
             self.process.assert_alive();
             let listed: Value =
                 serde_json::from_str(&self.ask("/listeners?format=json")?).map_err(|e| e.to_string())?;
-            let active: Vec<&Value> = entries(&listed["listener_statuses"])
+            let active: Vec<&Value> = yaml::items(&listed["listener_statuses"])
                 .map(|status| &status["name"])
                 .collect();
             let warming = self.stat("listener_manager.total_listeners_warming");
@@ -148,16 +147,6 @@ impl Envoy {
     }
 }
 
-pub(super) fn read_yaml(path: &Path) -> Value {
-    let text = fs::read_to_string(path).unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()));
-    serde_yaml::from_str(&text).unwrap_or_else(|e| panic!("{} is no YAML: {e}", path.display()))
-}
-
-/// The items of a list that may be absent.
-pub(super) fn entries(list: &Value) -> impl Iterator<Item = &Value> {
-    list.as_array().into_iter().flatten()
-}
-
 fn admin_of(bootstrap: &Value) -> Option<Admin> {
     let address = bootstrap.get("admin")?.get("address")?;
     if let Some(path) = address["pipe"]["path"].as_str() {
@@ -171,13 +160,13 @@ fn admin_of(bootstrap: &Value) -> Option<Admin> {
 
 /// Names of all listeners of a bootstrap and of the LDS file it points to.
 fn listener_names(bootstrap: &Path) -> Vec<String> {
-    let read = read_yaml(bootstrap);
+    let read = yaml::read(bootstrap);
     let lds = &read["dynamic_resources"]["lds_config"]["path_config_source"]["path"];
     let dynamic = lds
         .as_str()
-        .map(|path| read_yaml(&bootstrap.parent().unwrap_or(Path::new("")).join(path)));
-    entries(&read["static_resources"]["listeners"])
-        .chain(dynamic.iter().flat_map(|lds| entries(&lds["resources"])))
+        .map(|path| yaml::read(&bootstrap.parent().unwrap_or(Path::new("")).join(path)));
+    yaml::items(&read["static_resources"]["listeners"])
+        .chain(dynamic.iter().flat_map(|lds| yaml::items(&lds["resources"])))
         .filter_map(|listener| Some(listener["name"].as_str()?.to_owned()))
         .collect()
 }

@@ -3,16 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
-use std::thread;
 
 use serde_json::{Value, json};
 
-use super::envoy::{entries, read_yaml};
-use super::tools;
-
-/// Processes at once: each takes 60 ms of a whole core.
-const PARALLEL: usize = 2;
+use super::parallel::in_parallel;
+use super::{tools, yaml};
 
 /// `envoy --mode validate`; what Envoy says when it refuses.
 ///
@@ -54,31 +49,11 @@ pub(crate) fn validate_many(bootstraps: &[PathBuf]) -> Vec<Result<(), String>> {
     in_parallel(bootstraps, |path| validate(path))
 }
 
-/// `work` on every item, two at a time; the results in the order of the items.
-pub(crate) fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let queue = Mutex::new(items.iter().enumerate());
-    let next = || queue.lock().expect("nothing panics while it holds the queue").next();
-    let mut done: Vec<(usize, R)> = thread::scope(|scope| {
-        let worker = || {
-            std::iter::from_fn(next)
-                .map(|(i, item)| (i, work(item)))
-                .collect::<Vec<_>>()
-        };
-        let workers: Vec<_> = (0..PARALLEL).map(|_| scope.spawn(worker)).collect();
-        workers
-            .into_iter()
-            .flat_map(|w| w.join().unwrap_or_else(|e| std::panic::resume_unwind(e)))
-            .collect()
-    });
-    done.sort_by_key(|(i, _)| *i);
-    done.into_iter().map(|(_, result)| result).collect()
-}
-
 /// The resources of a DiscoveryResponse, as they would stand in a bootstrap.
 fn resources(path: &Path) -> Vec<Value> {
-    let mut response = read_yaml(path);
+    let mut response = yaml::read(path);
     for resource in response["resources"].as_array_mut().into_iter().flatten() {
         resource.as_object_mut().and_then(|fields| fields.shift_remove("@type"));
     }
-    entries(&response["resources"]).cloned().collect()
+    yaml::items(&response["resources"]).cloned().collect()
 }
