@@ -1,4 +1,5 @@
-//! Carries out a plan: files on disk, and Envoy's word that it took them.
+//! Carries out a plan.
+mod error; mod tree; mod inventory; pub use error::ApplyError;
 /// stub
 pub struct Target;
 /// stub
