@@ -1,5 +1,6 @@
 //! What a running Envoy says of the files it reads.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -9,10 +10,8 @@ use serde_json::Value;
 
 use super::http::Connection;
 use super::{Admin, Target};
+use crate::envoy::ADMIN_SOCKET;
 use crate::envoy::artifact::{Artifact, ProxyKey};
-
-/// File name of the admin socket in the directory of a proxy.
-pub(super) const SOCKET: &str = "admin.sock";
 
 const STATS: &str = "/stats?filter=(lds%7Ccds)%5C.(version_text%7Cupdate_)";
 const LISTENERS: &str = "/config_dump?resource=dynamic_listeners";
@@ -41,6 +40,15 @@ pub(super) struct Envoy {
 enum Address {
     Unix(PathBuf),
     Tcp(String),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => path.display().fmt(f),
+            Self::Tcp(address) => f.write_str(address),
+        }
+    }
 }
 
 /// What Envoy tells of its clusters and its listeners.
@@ -124,12 +132,15 @@ impl Voice {
     /// Asks the Envoy of a proxy, whose directory is `directory`.
     pub(super) fn of(target: &Target, proxy: &ProxyKey, directory: &Path) -> Self {
         let (address, is_its_own) = match &target.admin {
-            Admin::Pipe => (Address::Unix(directory.join(SOCKET)), true),
+            Admin::Pipe => (Address::Unix(directory.join(ADMIN_SOCKET)), true),
             Admin::Unix(path) => (Address::Unix(path.clone()), false),
             Admin::Http(address) => (Address::Tcp(address.clone()), false),
             Admin::None => return Self::Unknown,
         };
-        let envoy = Envoy { address, timeout: target.confirm_timeout };
+        let envoy = Envoy {
+            address,
+            timeout: target.confirm_timeout,
+        };
         if !is_its_own {
             match envoy.node() {
                 Ok(node) if node == format!("{}.{}", proxy.mesh, proxy.dataplane) => {}
@@ -171,8 +182,10 @@ impl Envoy {
             (_, io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput | io::ErrorKind::InvalidFilename) => {
                 Voice::Unknown
             }
-            (Address::Unix(path), _) => Voice::Silent(format!("Envoy does not answer on {}: {error}", path.display())),
-            (Address::Tcp(address), _) => Voice::Silent(format!("Envoy does not answer on {address}: {error}")),
+            (address, io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                Voice::Silent(format!("Envoy does not answer on {address} within {:?}", self.timeout))
+            }
+            (address, _) => Voice::Silent(format!("Envoy does not answer on {address}: {error}")),
         }
     }
 

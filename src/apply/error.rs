@@ -81,7 +81,12 @@ impl ApplyError {
         let (path, source) = (path.to_owned(), source.into());
         if source.kind() == io::ErrorKind::PermissionDenied {
             let user = user();
-            Self::Denied { user, action, path, source }
+            Self::Denied {
+                user,
+                action,
+                path,
+                source,
+            }
         } else {
             Self::Failed { action, path, source }
         }
@@ -93,7 +98,11 @@ impl ApplyError {
             Self::Failed { source, .. }
                 if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) =>
             {
-                Self::NoSpace { directory: directory.to_owned(), needed, source }
+                Self::NoSpace {
+                    directory: directory.to_owned(),
+                    needed,
+                    source,
+                }
             }
             other => other,
         }
@@ -113,7 +122,10 @@ impl ApplyError {
 }
 
 fn process(id: Option<u32>) -> String {
-    id.map_or_else(|| "another meshtraced".to_owned(), |id| format!("another meshtraced (process {id})"))
+    id.map_or_else(
+        || "another meshtraced".to_owned(),
+        |id| format!("another meshtraced (process {id})"),
+    )
 }
 
 /// The user that this process acts as: `user envoy (uid 101)`.

@@ -34,7 +34,10 @@ impl Connection {
         connect(&socket, &address)?;
         let stream = UnixStream::from(socket);
         stream.set_nonblocking(false)?;
-        Ok(Self { stream: Stream::Unix(stream), deadline })
+        Ok(Self {
+            stream: Stream::Unix(stream),
+            deadline,
+        })
     }
 
     /// A connection to `host:port`.
@@ -42,7 +45,12 @@ impl Connection {
         let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
         for address in address.to_socket_addrs()? {
             match TcpStream::connect_timeout(&address, remaining(deadline)?) {
-                Ok(stream) => return Ok(Self { stream: Stream::Tcp(stream), deadline }),
+                Ok(stream) => {
+                    return Ok(Self {
+                        stream: Stream::Tcp(stream),
+                        deadline,
+                    });
+                }
                 Err(error) => last = error,
             }
         }
@@ -180,7 +188,10 @@ mod tests {
     fn half_and_garbled_answers_are_errors() {
         check("", Err(ErrorKind::UnexpectedEof));
         check("HTTP/1.1 200 OK\r\n", Err(ErrorKind::UnexpectedEof));
-        check("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nabc", Err(ErrorKind::UnexpectedEof));
+        check(
+            "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nabc",
+            Err(ErrorKind::UnexpectedEof),
+        );
         check(
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
             Err(ErrorKind::InvalidData),

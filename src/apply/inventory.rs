@@ -90,7 +90,8 @@ impl Inventory {
     pub(super) fn write(&self, dir: &Dir, staging: &Dir, access: Access) -> Result<(), ApplyError> {
         staging.remove(NAME)?;
         let file = staging.create(NAME, &self.text(), access)?;
-        file.sync_all().map_err(|e| ApplyError::new("sync", &staging.path().join(NAME), e))?;
+        file.sync_all()
+            .map_err(|e| ApplyError::new("sync", &staging.path().join(NAME), e))?;
         staging.move_to(NAME, dir, NAME, true)
     }
 

@@ -58,8 +58,16 @@ pub(super) struct Dir {
 impl Dir {
     /// The output directory, which may be reached through links.
     pub(super) fn open(path: &Path) -> Result<Option<Self>> {
-        match fs::openat(CWD, path, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
-            Ok(fd) => Ok(Some(Self { fd, path: path.to_owned() })),
+        match fs::openat(
+            CWD,
+            path,
+            OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC,
+            Mode::empty(),
+        ) {
+            Ok(fd) => Ok(Some(Self {
+                fd,
+                path: path.to_owned(),
+            })),
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(ApplyError::new("open", path, error)),
         }
@@ -90,7 +98,10 @@ impl Dir {
     pub(super) fn child(&self, name: &str) -> Result<Option<Self>> {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         match fs::openat(&self.fd, name, flags, Mode::empty()) {
-            Ok(fd) => Ok(Some(Self { fd, path: self.at(name) })),
+            Ok(fd) => Ok(Some(Self {
+                fd,
+                path: self.at(name),
+            })),
             Err(Errno::NOENT) => Ok(None),
             Err(_) if self.kind(name) == Some(FileType::Symlink) => Err(ApplyError::Link { path: self.at(name) }),
             Err(error) => Err(ApplyError::new("open", &self.at(name), error)),
@@ -118,7 +129,9 @@ impl Dir {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(ApplyError::new("create", &self.at(name), error)),
         }
-        let dir = self.child(name)?.ok_or_else(|| ApplyError::new("open", &self.at(name), Errno::NOENT))?;
+        let dir = self
+            .child(name)?
+            .ok_or_else(|| ApplyError::new("open", &self.at(name), Errno::NOENT))?;
         access.give(&dir.fd, &dir.path)?;
         Ok(dir)
     }
@@ -181,7 +194,8 @@ impl Dir {
     pub(super) fn open_or_create(&self, name: &str, access: Access) -> Result<File> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = fs::openat(&self.fd, name, flags, Mode::from_raw_mode(access.mode));
-        fd.map(File::from).map_err(|e| ApplyError::new("open", &self.at(name), e))
+        fd.map(File::from)
+            .map_err(|e| ApplyError::new("open", &self.at(name), e))
     }
 
     /// Moves a file of this directory over one of another, or where nothing must be.
@@ -249,8 +263,8 @@ impl Dir {
             _ => return Ok(false),
         }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let fd = fs::openat(&self.fd, name, flags, Mode::empty())
-            .map_err(|e| ApplyError::new("open", &self.at(name), e))?;
+        let fd =
+            fs::openat(&self.fd, name, flags, Mode::empty()).map_err(|e| ApplyError::new("open", &self.at(name), e))?;
         access.give(&fd, &self.at(name))?;
         Ok(true)
     }
@@ -262,7 +276,11 @@ impl Dir {
         let is_right = access.owns(&stat) && mode & access.mode == access.mode;
         if !is_right {
             // What others are allowed beyond that may be somebody's wish.
-            Access { mode: mode | access.mode, ..access }.give(&self.fd, &self.path)?;
+            Access {
+                mode: mode | access.mode,
+                ..access
+            }
+            .give(&self.fd, &self.path)?;
         }
         Ok(!is_right)
     }

@@ -15,6 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::apply::Target;
 use crate::compile::{Compiled, Options};
 use crate::envoy::Surroundings;
 use crate::settings::{Admin, Overrides, Settings};
@@ -274,6 +275,13 @@ fn root_prefix(settings: &Settings) -> String {
 }
 
 /// Where and how the files are written.
-fn target(_settings: &Settings) -> Result<crate::apply::Target, Failure> {
-    Ok(crate::apply::Target)
+fn target(settings: &Settings) -> Result<Target, Failure> {
+    Ok(Target {
+        root: absolute(&settings.out)?,
+        mode: settings.mode,
+        owner: settings.owner,
+        group: settings.group,
+        admin: settings.envoy.admin.clone(),
+        confirm_timeout: settings.envoy.confirm_timeout,
+    })
 }

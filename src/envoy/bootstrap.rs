@@ -9,7 +9,7 @@ use crate::ir::Proxy;
 use crate::yaml::write;
 
 /// File name of the admin socket in the directory of a proxy.
-const ADMIN_SOCKET: &str = "admin.sock";
+pub const ADMIN_SOCKET: &str = "admin.sock";
 
 /// Longest path of a socket file that Linux takes, in bytes.
 const SOCKET_PATH_LIMIT: usize = 107;

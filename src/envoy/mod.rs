@@ -15,6 +15,7 @@ mod datadog;
 mod fragment;
 mod zipkin;
 
+pub use bootstrap::ADMIN_SOCKET;
 pub use cluster::collector as collector_cluster;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,9 @@ use crate::ir::Proxy;
 use crate::resource::{Fidelity, Version};
 
 use self::artifact::{Artifact, Files, Fragments, ProxyKey};
+
+const CLUSTER: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
+const LISTENER: &str = "type.googleapis.com/envoy.config.listener.v3.Listener";
 
 /// What of the surroundings reaches the bytes of the files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,8 +78,8 @@ fn files(
     findings: &mut Vec<Diagnostic>,
 ) -> Files {
     BTreeMap::from([
-        (Artifact::Cds, xds::response(resources.clusters)),
-        (Artifact::Lds, xds::response(resources.listeners)),
+        (Artifact::Cds, xds::response(xds::typed(CLUSTER, resources.clusters))),
+        (Artifact::Lds, xds::response(xds::typed(LISTENER, resources.listeners))),
         (Artifact::Bootstrap, bootstrap::render(proxy, key, around, findings)),
         (Artifact::Fragment, fragment::render(proxy, dialect)),
         (Artifact::Effective, effective::render(proxy)),

@@ -155,7 +155,6 @@ fn render_listener(proxy: &Proxy, listener: &Listener, cluster: &str, dialect: D
         Direction::Outbound => "OUTBOUND",
     };
     json!({
-        "@type": "type.googleapis.com/envoy.config.listener.v3.Listener",
         "name": listener_name(listener),
         "address": cluster::socket_address(&listener.address, listener.port),
         "filter_chains": [{"filters": [filter]}],

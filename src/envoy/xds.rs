@@ -1,60 +1,113 @@
-//! The file form of a discovery response, which Envoy reads in place of a control plane's answer.
+//! The file form of a discovery response.
 
 use serde_json::{Value, json};
 
-use crate::yaml::write;
+use crate::yaml::{Limits, json as yaml_json, write};
 
-const VERSION_KEY: &str = "version_info";
-
-/// The text of a response with these resources.
+/// The text of a file with these resources.
 ///
-/// Its version is a hash of the resources, so that the same resources always have the same version and other
-/// ones another; Envoy shows it as proof of what it took.
+/// `version_info` is a hash of them, so that Envoy's word for a version is its word for the content.
 #[must_use]
 pub fn response(resources: Vec<Value>) -> String {
-    let resources = json!({"resources": resources});
-    let hash = blake3::hash(write::write(&resources).as_bytes()).to_hex();
-    // The letters in front keep every reader from taking the version for a number.
-    let mut text = write::write(&json!({VERSION_KEY: format!("r-{}", &hash[..16])}));
-    text.push_str(&write::write(&resources));
-    text
+    let content = write::write(&json!({"resources": resources}));
+    let hash = blake3::hash(content.as_bytes()).to_hex();
+    write::write(&json!({"version_info": format!("r-{}", &hash[..16]), "resources": resources}))
 }
 
-/// The version of a response that [`response`] wrote; `None` for any other text.
+/// The messages, each with its type in front, as a discovery response holds them.
+#[must_use]
+pub fn typed(type_url: &str, messages: Vec<Value>) -> Vec<Value> {
+    let with_type = |message: Value| {
+        let fields = message.as_object().cloned().unwrap_or_default();
+        let first = std::iter::once(("@type".to_owned(), json!(type_url)));
+        Value::Object(first.chain(fields).collect())
+    };
+    messages.into_iter().map(with_type).collect()
+}
+
+/// The version of a file that [`response`] wrote.
 #[must_use]
 pub fn version(text: &str) -> Option<String> {
-    let first = text.lines().next()?;
-    let version = first.strip_prefix(VERSION_KEY)?.strip_prefix(": ")?;
-    version.starts_with("r-").then(|| version.to_owned())
+    let line = text.lines().next()?.strip_prefix("version_info: ")?;
+    Some(line.trim_matches('"').to_owned())
+}
+
+/// The clusters of `after`, and those of `before` whose names are gone; `None` when none are, or when `before` is
+/// no file of ours.
+#[must_use]
+pub fn union(before: &str, after: &str) -> Option<String> {
+    let mut all = resources(after)?;
+    let names: Vec<Value> = all.iter().map(|resource| resource["name"].clone()).collect();
+    let gone: Vec<Value> = resources(before)?
+        .into_iter()
+        .filter(|resource| !names.contains(&resource["name"]))
+        .collect();
+    if gone.is_empty() {
+        return None;
+    }
+    all.extend(gone);
+    Some(response(all))
+}
+
+/// Whether two files hold the same resources, in any order.
+#[must_use]
+pub fn is_same_set(one: &str, other: &str) -> bool {
+    let sorted = |text: &str| {
+        let mut resources: Vec<String> = resources(text)?.iter().map(Value::to_string).collect();
+        resources.sort();
+        Some(resources)
+    };
+    sorted(one) == sorted(other)
+}
+
+fn resources(text: &str) -> Option<Vec<Value>> {
+    match yaml_json::read_one(text, &Limits::default())?
+        .get_mut("resources")?
+        .take()
+    {
+        Value::Array(resources) => Some(resources),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn file(names: &[&str]) -> String {
+        response(names.iter().map(|name| json!({"@type": "x", "name": name})).collect())
+    }
+
     #[test]
-    fn the_version_follows_the_resources() {
-        let of = |names: &[&str]| response(names.iter().map(|name| json!({"name": name})).collect());
-        let text = of(&["a", "b"]);
-        assert_eq!(text, of(&["a", "b"]));
-        assert_ne!(version(&text), version(&of(&["b", "a"])));
-        let version = version(&text).expect("a version");
+    fn the_version_follows_the_content() {
+        assert_eq!(version(&file(&["a"])), version(&file(&["a"])));
+        assert_ne!(version(&file(&["a"])), version(&file(&["b"])));
+        assert!(version(&file(&[])).is_some_and(|version| version.starts_with("r-") && version.len() == 18));
+    }
+
+    #[test]
+    fn sets_have_no_order() {
+        assert!(is_same_set(&file(&["a", "b"]), &file(&["b", "a"])));
+        assert!(!is_same_set(&file(&["a"]), &file(&["a", "b"])));
+    }
+
+    #[test]
+    fn values_survive_the_union() {
+        let cluster = json!({
+            "name": "tracing:007",
+            "port": 9411, "ratio": 0.5, "on": "on", "seven": "007", "none": null, "yes": true, "list": [[], {}],
+        });
+        let expected = response(vec![json!({"@type": "x", "name": "b"}), cluster.clone()]);
+        assert_eq!(union(&response(vec![cluster]), &file(&["b"])), Some(expected));
+    }
+
+    #[test]
+    fn the_union_has_what_goes_and_what_comes() {
         assert_eq!(
-            text,
-            format!("version_info: {version}\nresources:\n- name: a\n- name: b\n")
+            union(&file(&["a", "on"]), &file(&["b", "a"])),
+            Some(file(&["b", "a", "on"]))
         );
-        assert_eq!(version.len(), "r-".len() + 16);
-    }
-
-    #[test]
-    fn texts_of_others_have_no_version() {
-        for text in ["", "resources: []\n", "version_info: 42\n", "a: 1\nversion_info: r-1\n"] {
-            assert_eq!(version(text), None, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn no_resources_are_an_empty_list() {
-        assert!(response(Vec::new()).ends_with("\nresources: []\n"));
+        assert_eq!(union(&file(&["a"]), &file(&["a", "b"])), None);
+        assert_eq!(union("{", &file(&["a"])), None);
     }
 }

@@ -5,7 +5,7 @@
 pub mod steps;
 pub mod summary;
 
-pub use steps::{Step, cds_union, steps};
+pub use steps::{Step, steps};
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -4,14 +4,9 @@
 //! that names a cluster it does not have. So clusters come before the listeners that need them, go after the
 //! listeners that needed them, and whatever lies on disk between two steps is a pair that starts.
 
-use std::collections::BTreeSet;
-
-use serde_json::Value;
-
 use super::Change;
 use crate::envoy::artifact::{Artifact, Files};
 use crate::envoy::xds;
-use crate::yaml::{Limits, json};
 
 /// One change to one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,9 +82,9 @@ fn first_clusters(before: &Files, after: &Files) -> First {
     else {
         return First::New;
     };
-    match cds_union(old, new) {
+    match xds::union(old, new) {
         None => First::New,
-        Some(union) if is_same_set(&union, old) => First::Old,
+        Some(union) if xds::is_same_set(&union, old) => First::Old,
         Some(union) => First::Both(union),
     }
 }
@@ -97,41 +92,6 @@ fn first_clusters(before: &Files, after: &Files) -> First {
 /// The text that a file gets, where it is another than it has.
 fn differs<'f>(before: &Files, after: &'f Files, artifact: Artifact) -> Option<&'f String> {
     after.get(&artifact).filter(|text| before.get(&artifact) != Some(*text))
-}
-
-/// The new clusters and those old ones whose names are gone: what both the old and the new listeners can do with.
-///
-/// `None` when the new ones alone are that, or when the old text cannot be read.
-#[must_use]
-pub fn cds_union(before: &str, after: &str) -> Option<String> {
-    let (old, mut union) = (resources(before)?, resources(after)?);
-    let names: BTreeSet<String> = union.iter().filter_map(name).map(str::to_owned).collect();
-    let count = union.len();
-    union.extend(
-        old.into_iter()
-            .filter(|cluster| name(cluster).is_some_and(|name| !names.contains(name))),
-    );
-    (union.len() > count).then(|| xds::response(union))
-}
-
-fn is_same_set(one: &str, other: &str) -> bool {
-    let sorted = |text: &str| {
-        let mut resources: Vec<String> = resources(text)?.iter().map(Value::to_string).collect();
-        resources.sort();
-        Some(resources)
-    };
-    sorted(one) == sorted(other)
-}
-
-fn resources(text: &str) -> Option<Vec<Value>> {
-    match json::read_one(text, &Limits::default())?.get_mut("resources")?.take() {
-        Value::Array(resources) => Some(resources),
-        _ => None,
-    }
-}
-
-fn name(cluster: &Value) -> Option<&str> {
-    cluster.get("name")?.as_str()
 }
 
 #[cfg(test)]
@@ -203,23 +163,5 @@ mod tests {
         check(Files::new(), files(&["a"], "1"), &expected);
         let expected = [Artifact::Bootstrap, Artifact::Lds, Artifact::Cds].map(Step::Remove);
         check(files(&["a"], "1"), Files::new(), &expected);
-    }
-
-    #[test]
-    fn an_old_text_that_cannot_be_read_is_left_behind() {
-        for text in ["", "a: [", "resources: 1", "- a", "a: 1\n---\nb: 2\n"] {
-            assert_eq!(cds_union(text, &cds(&["a"])), None, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn values_survive_the_union() {
-        let cluster = json!({
-            "name": "tracing:007",
-            "port": 9411, "ratio": 0.5, "on": "on", "seven": "007", "none": null, "yes": true, "list": [[], {}],
-        });
-        let old = xds::response(vec![cluster.clone()]);
-        let union = cds_union(&old, &cds(&["b"])).expect("a union");
-        assert_eq!(union, xds::response(vec![json!({"name": "b"}), cluster]));
     }
 }

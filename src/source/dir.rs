@@ -1,16 +1,289 @@
-//! stub
-use super::*;
-/// stub
-pub fn read(root: &std::path::Path, _: u64) -> Result<Snapshot, std::io::Error> {
-    let mut files = vec![];
-    for e in walkdir::WalkDir::new(root) {
-        let e = e?;
-        if e.file_type().is_file() {
-            files.push((
-                e.path().strip_prefix(root).unwrap().to_string_lossy().into_owned(),
-                std::fs::read_to_string(e.path())?,
-            ));
+//! Reads a directory into a [`Snapshot`].
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use walkdir::{DirEntry, WalkDir};
+
+use super::{Snapshot, SourceFile, Unreadable, UnreadableReason};
+
+/// How often a directory that keeps changing is read before that is an error.
+const ROUNDS: usize = 5;
+
+/// The names that files with policies end with.
+const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
+
+/// Why a source cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It is not there.
+    #[error("there is no {}: name the directory with the policies by `--policies DIR`", .0.display())]
+    Missing(PathBuf),
+    /// It cannot be entered.
+    #[error("cannot read {}", .path.display())]
+    Unreadable {
+        /// The file or directory.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// It changed during every attempt.
+    #[error("{} keeps changing while it is read", .0.display())]
+    Changing(PathBuf),
+}
+
+/// Reads all files below `root` that may hold policies, or the file that `root` is.
+///
+/// Hidden files and directories are passed over, symbolic links are followed only within the root, and what is
+/// no regular file is left alone. A root that is a link is resolved once. The directory is read until it was the
+/// same before and after.
+///
+/// # Errors
+/// When the root is missing or unreadable, or keeps changing.
+pub fn read(root: &Path, max_file_bytes: u64) -> Result<Snapshot, ReadError> {
+    let unreadable = |path: &Path, source: io::Error| ReadError::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
+    let resolved = fs::canonicalize(root).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => ReadError::Missing(root.to_owned()),
+        _ => unreadable(root, error),
+    })?;
+    for _ in 0..ROUNDS {
+        let before = list(&resolved).map_err(|error| unreadable(root, error))?;
+        let snapshot = read_all(&before, max_file_bytes);
+        let after = list(&resolved).map_err(|error| unreadable(root, error))?;
+        if before == after {
+            return Ok(snapshot);
         }
     }
-    Ok(Snapshot::from_texts(files))
+    Err(ReadError::Changing(root.to_owned()))
+}
+
+/// The files to read: by their path below the root, where they are and what they were like.
+type Listing = BTreeMap<String, (PathBuf, Result<Fingerprint, String>)>;
+
+/// What changes when a file does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Fingerprint {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Fingerprint {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
+fn list(root: &Path) -> io::Result<Listing> {
+    let mut listing = Listing::new();
+    if root.is_file() {
+        let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        listing.insert(name, (root.to_owned(), Ok(Fingerprint::of(&fs::metadata(root)?))));
+        return Ok(listing);
+    }
+    fs::read_dir(root)?;
+    let entries = WalkDir::new(root).follow_links(true).sort_by_file_name().into_iter();
+    for entry in entries.filter_entry(|entry| entry.depth() == 0 || (!is_hidden(entry) && is_inside(entry, root))) {
+        match entry {
+            Ok(entry) if entry.file_type().is_file() && has_extension(entry.path()) => {
+                let metadata = entry.metadata().map_err(io::Error::from);
+                let fingerprint = metadata
+                    .map(|metadata| Fingerprint::of(&metadata))
+                    .map_err(|error| error.to_string());
+                listing.insert(below(root, entry.path()), (entry.path().to_owned(), fingerprint));
+            }
+            Ok(_) => {}
+            // A link that leads nowhere or in a circle, or a directory that cannot be entered.
+            Err(error) => {
+                let Some(path) = error.path().map(Path::to_owned) else {
+                    continue;
+                };
+                let vanished = error
+                    .io_error()
+                    .is_some_and(|error| error.kind() == io::ErrorKind::NotFound);
+                if error.loop_ancestor().is_none() && !vanished {
+                    listing.insert(below(root, &path), (path, Err(io::Error::from(error).to_string())));
+                }
+            }
+        }
+    }
+    Ok(listing)
+}
+
+fn is_hidden(entry: &DirEntry) -> bool {
+    entry.file_name().as_encoded_bytes().starts_with(b".")
+}
+
+/// Whether an entry is no link, or one that leads to something inside the root.
+fn is_inside(entry: &DirEntry, root: &Path) -> bool {
+    !entry.path_is_symlink() || fs::canonicalize(entry.path()).is_ok_and(|target| target.starts_with(root))
+}
+
+fn has_extension(path: &Path) -> bool {
+    let extension = path
+        .extension()
+        .map(|extension| extension.to_string_lossy().to_lowercase());
+    extension.is_some_and(|extension| EXTENSIONS.contains(&extension.as_str()))
+}
+
+/// The path below the root; bytes that are no UTF-8 are shown as `\xNN`, so that different paths stay different.
+fn below(root: &Path, path: &Path) -> String {
+    let path = path.strip_prefix(root).unwrap_or(path).as_os_str().as_encoded_bytes();
+    let chunk = |chunk: std::str::Utf8Chunk| {
+        let bad: String = chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")).collect();
+        format!("{}{bad}", chunk.valid())
+    };
+    path.utf8_chunks().map(chunk).collect()
+}
+
+fn read_all(listing: &Listing, limit: u64) -> Snapshot {
+    let mut snapshot = Snapshot::default();
+    for (name, (path, fingerprint)) in listing {
+        let text = match fingerprint {
+            Ok(fingerprint) if fingerprint.size > limit => Err(UnreadableReason::TooLarge {
+                size: fingerprint.size,
+                limit,
+            }),
+            Ok(_) => read_one(path, limit),
+            Err(why) => Err(UnreadableReason::Refused(why.clone())),
+        };
+        match text {
+            Ok(text) => snapshot.files.push(SourceFile::new(name, text)),
+            Err(reason) => snapshot.unreadable.push(Unreadable {
+                path: name.clone(),
+                reason,
+            }),
+        }
+    }
+    snapshot.sort();
+    snapshot
+}
+
+fn read_one(path: &Path, limit: u64) -> Result<String, UnreadableReason> {
+    let refused = |error: io::Error| UnreadableReason::Refused(error.to_string());
+    // A pipe that took the place of the file must not block.
+    let nonblock = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let file = File::options()
+        .read(true)
+        .custom_flags(nonblock)
+        .open(path)
+        .map_err(refused)?;
+    if !file.metadata().map_err(refused)?.is_file() {
+        return Err(UnreadableReason::Refused("it is no regular file".to_owned()));
+    }
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(refused)?;
+    let size = bytes.len() as u64;
+    if size > limit {
+        return Err(UnreadableReason::TooLarge { size, limit });
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let offset = error.utf8_error().valid_up_to();
+        let line = 1 + error.as_bytes()[..offset].iter().filter(|&&byte| byte == b'\n').count();
+        UnreadableReason::NotUtf8 { offset, line }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn paths(snapshot: &Snapshot) -> Vec<&str> {
+        snapshot.files.iter().map(|file| file.path.as_str()).collect()
+    }
+
+    #[test]
+    fn only_visible_regular_files_with_the_right_names_are_read() {
+        let root = tempfile::tempdir().expect("a directory");
+        for path in ["b.yaml", "a/c.YML", "a/d.json", "e.txt", ".f.yaml", ".git/g.yaml"] {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+            fs::write(path, "x").expect("a file");
+        }
+        fs::create_dir(root.path().join("h.yaml")).expect("a directory");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            root.path().join("i.yaml"),
+            rustix::fs::FileType::Fifo,
+            0o600.into(),
+            0,
+        )
+        .expect("a pipe");
+        let snapshot = read(root.path(), 100).expect("readable");
+        assert_eq!(paths(&snapshot), ["a/c.YML", "a/d.json", "b.yaml"]);
+        assert!(snapshot.unreadable.is_empty(), "{:?}", snapshot.unreadable);
+    }
+
+    #[test]
+    fn links_are_followed_within_the_root_only() {
+        let (root, outside) = (
+            tempfile::tempdir().expect("a directory"),
+            tempfile::tempdir().expect("a directory"),
+        );
+        fs::write(outside.path().join("x.yaml"), "x").expect("a file");
+        fs::write(root.path().join("a.yaml"), "x").expect("a file");
+        symlink(outside.path().join("x.yaml"), root.path().join("b.yaml")).expect("a link");
+        symlink(outside.path(), root.path().join("out")).expect("a link");
+        symlink("a.yaml", root.path().join("c.yaml")).expect("a link");
+        symlink(".", root.path().join("loop")).expect("a link");
+        symlink("nowhere", root.path().join("d.yaml")).expect("a link");
+        assert_eq!(paths(&read(root.path(), 100).expect("readable")), ["a.yaml", "c.yaml"]);
+        // The root itself may be a link.
+        let link = outside.path().join("link");
+        symlink(root.path(), &link).expect("a link");
+        assert_eq!(paths(&read(&link, 100).expect("readable")), ["a.yaml", "c.yaml"]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_said_and_not_hidden() {
+        let root = tempfile::tempdir().expect("a directory");
+        fs::write(root.path().join("large.yaml"), "x".repeat(101)).expect("a file");
+        fs::write(root.path().join("latin.yaml"), b"a: 1\nb: \xe9\n").expect("a file");
+        let reasons: Vec<_> = read(root.path(), 100)
+            .expect("readable")
+            .unreadable
+            .into_iter()
+            .map(|u| u.reason)
+            .collect();
+        let expected = [
+            UnreadableReason::TooLarge { size: 101, limit: 100 },
+            UnreadableReason::NotUtf8 { offset: 8, line: 2 },
+        ];
+        assert_eq!(reasons, expected);
+    }
+
+    #[test]
+    fn a_single_file_is_a_source_too() {
+        let root = tempfile::tempdir().expect("a directory");
+        let file = root.path().join("all.txt");
+        fs::write(&file, "x").expect("a file");
+        assert_eq!(paths(&read(&file, 100).expect("readable")), ["all.txt"]);
+    }
+
+    #[test]
+    fn a_missing_directory_is_named() {
+        let error = read(Path::new("/no/such/directory"), 100)
+            .expect_err("missing")
+            .to_string();
+        assert!(
+            error.contains("/no/such/directory") && error.contains("--policies"),
+            "{error}"
+        );
+    }
 }

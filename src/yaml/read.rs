@@ -7,9 +7,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use granit_parser::{Event, Options, Parser, ScalarStyle, ScanError, Span, Tag};
+use granit_parser::{Event, Options, Parser, ScalarStyle, Span, Tag};
 
 use super::scalar::{self, Plain};
+use super::syntax;
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::source::{Location, SourceFile};
 
@@ -137,8 +138,10 @@ pub fn read(file: &Arc<SourceFile>, limits: &Limits, diagnostics: &mut Diagnosti
         file,
         limits,
         diagnostics,
-        parser: Parser::new_from_str_with_options(&file.text, options),
+        parser: Parser::new_from_str_with_options(&file.text, options.clone()),
+        options,
         anchors: HashMap::new(),
+        held: 0,
         nodes: 0,
         alias_nodes: 0,
         started: 0,
@@ -166,13 +169,24 @@ impl Stop {
     }
 }
 
+/// What an alias stands for.
+struct Anchored {
+    /// `None` if it was too much to keep.
+    node: Option<Node>,
+    /// How many nodes it is made of.
+    size: usize,
+}
+
 struct Reader<'a, 'd> {
     file: &'a Arc<SourceFile>,
     limits: &'a Limits,
     diagnostics: &'d mut Diagnostics,
+    options: Options,
     parser: Parser<'a, granit_parser::StrInput<'a>>,
-    /// Finished anchored nodes of the current document, with the nodes they are made of.
-    anchors: HashMap<usize, (Node, usize)>,
+    /// Finished anchored nodes of the current document.
+    anchors: HashMap<usize, Anchored>,
+    /// Nodes that `anchors` holds.
+    held: usize,
     /// Nodes so far, over all documents, those of aliases left out.
     nodes: usize,
     /// Nodes that came from aliases.
@@ -220,6 +234,7 @@ impl<'a> Reader<'a, '_> {
     /// The next document; `None` at the end of the stream.
     fn document(&mut self) -> Result<Option<Node>, Stop> {
         self.anchors.clear();
+        self.held = 0;
         loop {
             match self.next()? {
                 Some((Event::StreamStart, _)) => {}
@@ -244,7 +259,7 @@ impl<'a> Reader<'a, '_> {
         match self.parser.next_event() {
             None => Ok(None),
             Some(Ok(event)) => Ok(Some(event)),
-            Some(Err(error)) => Err(Stop::document(self.syntax_error(&error))),
+            Some(Err(error)) => Err(Stop::document(syntax::explain(self.file, &error, &self.options))),
         }
     }
 
@@ -266,154 +281,172 @@ impl<'a> Reader<'a, '_> {
             return Err(Stop::file(self.limit(span, message)));
         }
         if depth > self.limits.depth {
-            let message = format!("lists and mappings stand more than {} deep", self.limits.depth);
-            return Err(Stop::document(self.limit(span, message)));
+            return Err(Stop::document(syntax::too_deep(self.file, self.at(span).bytes.start)));
         }
-        let (anchor, node) = match event {
+        let (anchor, at, value) = match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let plain = match tag {
-                    Some(tag) => !is_string(&tag),
+                    Some(tag) => has_meaning(&tag),
                     None => style == ScalarStyle::Plain,
                 };
-                let value = Value::Scalar(Scalar {
-                    text: text.into_owned(),
-                    plain,
-                });
-                (
-                    anchor,
-                    Node {
-                        at: self.at(span),
-                        value,
-                    },
-                )
+                let at = match style {
+                    ScalarStyle::Literal | ScalarStyle::Folded => self.at_block(span),
+                    _ => self.at(span),
+                };
+                // The parser writes `~` where nothing is written.
+                let nothing = style == ScalarStyle::Plain && at.bytes.is_empty();
+                let text = if nothing { String::new() } else { text.into_owned() };
+                (anchor, at, Value::Scalar(Scalar { text, plain }))
             }
             Event::SequenceStart(_, anchor, _) => {
-                let mut items = Vec::new();
-                let end = loop {
-                    match self.next()? {
-                        Some((Event::SequenceEnd, end)) => break end,
-                        Some((event, span)) => items.push(self.node_of(event, span, depth + 1)?),
-                        None => return Err(Stop::End),
-                    }
-                };
-                let at = self.around(span, end, items.last().map(|node| &node.at));
-                (
-                    anchor,
-                    Node {
-                        at,
-                        value: Value::List(items),
-                    },
-                )
+                let (items, end) = self.list(depth)?;
+                let last = items.last().map(|node| &node.at);
+                (anchor, self.around(span, end, last), Value::List(items))
             }
             Event::MappingStart(_, anchor, _) => {
-                let (map, end) = self.map(depth)?;
-                let at = self.around(span, end, map.entries.last().map(|entry| &entry.value.at));
-                (
-                    anchor,
-                    Node {
-                        at,
-                        value: Value::Map(map),
-                    },
-                )
+                let (map, last, end) = self.map(depth)?;
+                (anchor, self.around(span, end, last.as_ref()), Value::Map(map))
             }
             _ => return Err(Stop::End),
         };
+        let node = Node { at, value };
         if anchor != 0 {
-            self.anchors
-                .insert(anchor, (node.clone(), self.nodes + self.alias_nodes - before));
+            let size = self.nodes + self.alias_nodes - before;
+            self.keep(anchor, &node, size);
         }
         Ok(node)
+    }
+
+    /// Remembers an anchored node for its aliases.
+    ///
+    /// Anchors inside each other would be copied once for each level, so the copies have a limit too: what is
+    /// beyond it no alias could stand for, or nobody would write.
+    fn keep(&mut self, anchor: usize, node: &Node, size: usize) {
+        self.held = self.held.saturating_add(size);
+        let node = (self.held <= self.limits.alias_nodes).then(|| node.clone());
+        self.anchors.insert(anchor, Anchored { node, size });
+    }
+
+    fn list(&mut self, depth: usize) -> Result<(Vec<Node>, Span), Stop> {
+        let mut items = Vec::new();
+        loop {
+            match self.next()? {
+                Some((Event::SequenceEnd, end)) => return Ok((items, end)),
+                Some((event, span)) => items.push(self.node_of(event, span, depth + 1)?),
+                None => return Err(Stop::End),
+            }
+        }
     }
 
     /// The value an alias stands for; its nodes are counted again.
     fn alias(&mut self, anchor: usize, span: Span) -> Result<Node, Stop> {
-        let Some((node, size)) = self.anchors.get(&anchor) else {
+        let Some(Anchored { node, size }) = self.anchors.get(&anchor) else {
             let at = self.at(span);
             let message = format!("`{}` stands inside the value that it names", at.text());
-            return Err(Stop::document(Diagnostic::error(Code::SyntaxError, &at, message)));
+            return Err(Stop::document(
+                Diagnostic::error(Code::SyntaxError, &at, message).help("write the value out, or name another one"),
+            ));
         };
         let expanded = self.alias_nodes.saturating_add(*size);
-        if expanded > self.limits.alias_nodes {
-            let message = format!(
-                "the aliases of this file stand for more than {} values",
-                self.limits.alias_nodes
-            );
-            return Err(Stop::file(self.limit(span, message)));
+        match node {
+            Some(node) if expanded <= self.limits.alias_nodes => {
+                let node = node.clone();
+                self.alias_nodes = expanded;
+                Ok(node)
+            }
+            _ => {
+                let message = format!(
+                    "the aliases of this file stand for more than {} values",
+                    self.limits.alias_nodes
+                );
+                Err(Stop::file(self.limit(span, message)))
+            }
         }
-        let node = node.clone();
-        self.alias_nodes = expanded;
-        Ok(node)
     }
 
-    fn map(&mut self, depth: usize) -> Result<(Map, Span), Stop> {
-        let mut written: Vec<Entry> = Vec::new();
-        let mut merged: Vec<Entry> = Vec::new();
-        let mut known: HashMap<String, usize> = HashMap::new();
-        let end = loop {
-            let key = match self.next()? {
-                Some((Event::MappingEnd, end)) => break end,
-                Some((event, span)) => self.node_of(event, span, depth + 1)?,
+    /// The entries of a mapping, where its last value stands in the text, and its end.
+    ///
+    /// As go-yaml does, and Kuma with it, entries count in the order they stand in, those of merge keys included:
+    /// the last one with a key wins. Other readers let a written key win over a merge key behind it, so there is
+    /// a warning.
+    fn map(&mut self, depth: usize) -> Result<(Map, Option<Location>, Span), Stop> {
+        let mut entries = Entries::default();
+        let mut last = None;
+        loop {
+            let (key, at) = match self.next()? {
+                Some((Event::MappingEnd, end)) => {
+                    return Ok((Map { entries: entries.list }, last, end));
+                }
+                Some((event, span)) => {
+                    let is_merge = is_merge_key(&event);
+                    let key = self.node_of(event, span, depth + 1)?;
+                    let key_at = self.at(span);
+                    let Value::Scalar(scalar) = key.value else {
+                        return Err(Stop::document(self.key_is_no_word(&key.at)));
+                    };
+                    ((!is_merge).then_some(scalar), key_at)
+                }
                 None => return Err(Stop::End),
             };
-            let value = self.node(depth + 1)?;
-            let Value::Scalar(scalar) = key.value else {
-                let diagnostic = Diagnostic::error(
-                    Code::SyntaxError,
-                    &key.at,
-                    "a key must be a word, not a list or mapping",
-                )
-                .help("if this is a template (`{{ name }}`), render it first, or quote it");
-                return Err(Stop::document(diagnostic));
-            };
-            if scalar.plain && scalar.text == "<<" {
-                merged.extend(self.merge(value)?);
-                continue;
-            }
-            let entry = Entry {
-                key: scalar,
-                key_at: key.at,
-                value,
-            };
-            match known.get(&entry.key.text) {
-                Some(&index) => {
-                    self.duplicate_key(&entry);
-                    written[index] = entry;
+            let (event, span) = self.next()?.ok_or(Stop::End)?;
+            let is_alias = matches!(event, Event::Alias(_));
+            let value = self.node_of(event, span, depth + 1)?;
+            last = Some(if is_alias { self.at(span) } else { value.at.clone() });
+            match key {
+                Some(key) => {
+                    let entry = Entry { key, key_at: at, value };
+                    if let Some((i, Origin::Written)) = entries.set(entry, Origin::Written) {
+                        self.duplicate_key(&entries.list[i]);
+                    }
                 }
                 None => {
-                    known.insert(entry.key.text.clone(), written.len());
-                    written.push(entry);
+                    for entry in self.merge(value)? {
+                        if let Some((i, _)) = entries.set(entry, Origin::Merged) {
+                            self.merged_over(&at, &entries.list[i].key.text);
+                        }
+                    }
                 }
             }
-        };
-        for entry in merged {
-            if !known.contains_key(&entry.key.text) {
-                known.insert(entry.key.text.clone(), written.len());
-                written.push(entry);
-            }
         }
-        Ok((Map { entries: written }, end))
+    }
+
+    fn key_is_no_word(&self, at: &Location) -> Diagnostic {
+        syntax::template(self.file, at.bytes.start).unwrap_or_else(|| {
+            Diagnostic::error(Code::SyntaxError, at, "a key must be a word, not a list or mapping")
+                .help("quote the key if it is text")
+        })
     }
 
     /// The entries that a merge key (`<<`) brings: of a mapping, or of a list of mappings, the first one first.
     fn merge(&self, value: Node) -> Result<Vec<Entry>, Stop> {
         let refuse = |at: &Location| {
             let message = "a merge key (`<<`) takes a mapping or a list of mappings";
-            Err(Stop::document(Diagnostic::error(Code::SyntaxError, at, message)))
+            Stop::document(Diagnostic::error(Code::SyntaxError, at, message))
         };
-        match value.value {
-            Value::Map(map) => Ok(map.entries),
-            Value::List(items) => {
-                let mut entries = Vec::new();
-                for item in items {
-                    match item.value {
-                        Value::Map(map) => entries.extend(map.entries),
-                        Value::Scalar(_) | Value::List(_) => return refuse(&item.at),
-                    }
+        let mappings = match value.value {
+            Value::Map(map) => return Ok(map.entries),
+            Value::List(items) => items,
+            Value::Scalar(_) => return Err(refuse(&value.at)),
+        };
+        let mut entries = Entries::default();
+        for item in mappings {
+            let Value::Map(map) = item.value else {
+                return Err(refuse(&item.at));
+            };
+            for entry in map.entries {
+                if entries.find(&entry.key.text).is_none() {
+                    entries.set(entry, Origin::Merged);
                 }
-                Ok(entries)
             }
-            Value::Scalar(_) => refuse(&value.at),
         }
+        Ok(entries.list)
+    }
+
+    fn merged_over(&mut self, at: &Location, key: &str) {
+        let message = format!("this merge key replaces `{key}`, which stands before it");
+        let diagnostic = Diagnostic::warning(Code::DuplicateKey, at, message)
+            .help("put `<<` before the keys that shall win: not every reader of YAML does as Kuma");
+        self.diagnostics.push(diagnostic);
     }
 
     fn duplicate_key(&mut self, entry: &Entry) {
@@ -427,24 +460,28 @@ impl<'a> Reader<'a, '_> {
             .help("split the file, or remove what is not a resource from the policies")
     }
 
-    fn syntax_error(&self, error: &ScanError) -> Diagnostic {
-        let offset = error.marker().byte_offset().unwrap_or(self.file.text.len());
-        let at = Location::new(self.file, offset..next_char(&self.file.text, offset));
-        let line = at.file.text[..at.bytes.start].rsplit('\n').next().unwrap_or("");
-        let rest = at.file.text[at.bytes.start..].lines().next().unwrap_or("");
-        let diagnostic = Diagnostic::error(Code::SyntaxError, &at, format!("not YAML: {}", error.info()));
-        if at.text() == "\t" || (line.trim().is_empty() && line.contains('\t')) || rest.starts_with('\t') {
-            diagnostic.help("indent with spaces: YAML takes no tabs there")
-        } else if format!("{line}{rest}").contains("{%") || format!("{line}{rest}").contains("{{") {
-            diagnostic.help("this looks like a template; render it first")
-        } else {
-            diagnostic
-        }
-    }
-
     fn at(&self, span: Span) -> Location {
         let range = span.byte_range().unwrap_or(0..0);
         Location::new(self.file, range)
+    }
+
+    /// From the `|` or `>` of a block scalar to the end of its last line that is not empty.
+    fn at_block(&self, span: Span) -> Location {
+        let content = self.at(span).bytes;
+        let text = &self.file.text;
+        let header = text[..content.start].trim_end();
+        let line = header.rfind(['\n', '\r']).map_or(0, |i| i + 1);
+        let is_header = |rest: &str| {
+            let rest = rest[1..].trim_start_matches(|c: char| c.is_ascii_digit() || "+-".contains(c));
+            rest.is_empty() || rest.starts_with([' ', '\t']) && rest.trim_start().starts_with('#')
+        };
+        let start = header[line..]
+            .match_indices(['|', '>'])
+            .map(|(i, _)| line + i)
+            .find(|&i| header[..i].ends_with([' ', '\t']) && is_header(&header[i..]))
+            .unwrap_or(content.start);
+        let end = start + text[start..content.end].trim_end().len();
+        Location::new(self.file, start..end)
     }
 
     /// From where a list or mapping starts to where its last value, or its closing bracket, ends.
@@ -460,22 +497,75 @@ impl<'a> Reader<'a, '_> {
     }
 }
 
-fn is_string(tag: &Tag) -> bool {
-    tag.is_yaml_core_schema_tag("str") || tag.handle() == "!" && tag.suffix().is_empty()
+/// Where an entry of a mapping comes from.
+#[derive(Clone, Copy)]
+enum Origin {
+    Written,
+    Merged,
+}
+
+/// Entries of a mapping as they gather; a later one takes the place of an earlier one with its key.
+#[derive(Default)]
+struct Entries {
+    list: Vec<Entry>,
+    origins: Vec<Origin>,
+    /// Indices by key, once there are too many to look at one after the other.
+    index: HashMap<String, usize>,
+}
+
+impl Entries {
+    const LOOKED_AT: usize = 16;
+
+    /// Sets an entry; its index and where the one it replaces came from, if it replaces one.
+    fn set(&mut self, entry: Entry, origin: Origin) -> Option<(usize, Origin)> {
+        match self.find(&entry.key.text) {
+            Some(i) => {
+                self.list[i] = entry;
+                Some((i, std::mem::replace(&mut self.origins[i], origin)))
+            }
+            None => {
+                if self.list.len() >= Self::LOOKED_AT {
+                    self.index.insert(entry.key.text.clone(), self.list.len());
+                }
+                self.list.push(entry);
+                self.origins.push(origin);
+                None
+            }
+        }
+    }
+
+    fn find(&self, key: &str) -> Option<usize> {
+        (self.list.iter().take(Self::LOOKED_AT))
+            .position(|entry| entry.key.text == key)
+            .or_else(|| self.index.get(key).copied())
+    }
+}
+
+/// Whether it is the key `<<`, which brings in the entries of another mapping. Between quotes it is text.
+fn is_merge_key(event: &Event) -> bool {
+    match event {
+        Event::Scalar(text, style, _, None) => *style == ScalarStyle::Plain && text == "<<",
+        Event::Scalar(text, _, _, Some(tag)) => tag.is_yaml_core_schema_tag("merge") && text == "<<",
+        _ => false,
+    }
+}
+
+/// Whether a scalar of that tag is more than its text; of a tag it does not know, go-yaml takes the text.
+fn has_meaning(tag: &Tag) -> bool {
+    ["bool", "int", "float", "null", "timestamp"]
+        .iter()
+        .any(|name| tag.is_yaml_core_schema_tag(name))
 }
 
 fn is_null(node: &Node) -> bool {
     matches!(&node.value, Value::Scalar(scalar) if scalar.plain_value() == Plain::Null)
 }
 
-fn next_char(text: &str, offset: usize) -> usize {
-    let rest = text.get(offset..).and_then(|rest| rest.chars().next());
-    offset + rest.map_or(0, char::len_utf8)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diag::{Place, Severity};
+    use std::time::{Duration, Instant};
 
     fn read_text(text: &str) -> (Stream, Vec<Diagnostic>) {
         let mut diagnostics = Diagnostics::default();
@@ -483,20 +573,138 @@ mod tests {
         (stream, diagnostics.into_sorted())
     }
 
+    /// A node on one line: strings quoted, plain scalars as they are.
+    fn show(node: &Node) -> String {
+        let scalar = |s: &Scalar| match s.plain {
+            true => s.text.clone(),
+            false => format!("{:?}", s.text),
+        };
+        match &node.value {
+            Value::Scalar(s) => scalar(s),
+            Value::List(items) => {
+                let items: Vec<String> = items.iter().map(show).collect();
+                format!("[{}]", items.join(", "))
+            }
+            Value::Map(map) => {
+                let entries = map
+                    .entries
+                    .iter()
+                    .map(|e| format!("{}: {}", scalar(&e.key), show(&e.value)));
+                format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+
+    /// The documents and the messages of `text`.
+    fn check(text: &str, documents: &[&str], messages: &[&str]) {
+        let (stream, found) = read_text(text);
+        let shown: Vec<String> = stream.documents.iter().map(|d| show(&d.root)).collect();
+        assert_eq!(shown, documents, "{text:?}");
+        let found: Vec<&str> = found.iter().map(|d| d.message.as_str()).collect();
+        assert_eq!(found, messages, "{text:?}");
+    }
+
+    /// The texts at all places of `text`, in the order of the tree, keys before values and parents first.
+    fn check_places(text: &str, expected: &[&str]) {
+        fn places(node: &Node, out: &mut Vec<String>) {
+            out.push(node.at.text().to_owned());
+            match &node.value {
+                Value::Scalar(_) => {}
+                Value::List(items) => items.iter().for_each(|item| places(item, out)),
+                Value::Map(map) => map.entries.iter().for_each(|entry| {
+                    out.push(entry.key_at.text().to_owned());
+                    places(&entry.value, out);
+                }),
+            }
+        }
+        let (stream, found) = read_text(text);
+        assert!(found.is_empty(), "{text:?}: {found:?}");
+        let mut out = Vec::new();
+        for document in &stream.documents {
+            places(&document.root, &mut out);
+        }
+        assert_eq!(out, expected, "{text:?}");
+    }
+
+    /// Reads on the stack that a thread gets, in a time that only work beyond all proportion would need; the
+    /// message of the first finding.
+    fn check_hostile(text: String, expected: &str) {
+        let reading = move || {
+            let start = Instant::now();
+            let (stream, found) = read_text(&text);
+            (stream.broken, found, start.elapsed())
+        };
+        let thread = std::thread::Builder::new().stack_size(2 << 20);
+        let (broken, found, took) = thread.spawn(reading).expect("a thread").join().expect("no panic");
+        assert_eq!(found.first().map_or("", |d| d.message.as_str()), expected);
+        assert_eq!(broken, !expected.is_empty());
+        assert!(took < Duration::from_secs(60), "took {took:?}");
+    }
+
     #[test]
-    fn every_node_knows_its_place() {
-        let (stream, found) = read_text("a: 1\nb:\n  - x\n  - {c: \"d e\"}\n");
-        assert!(found.is_empty(), "{found:?}");
-        let Value::Map(map) = &stream.documents[0].root.value else {
-            panic!("a mapping")
-        };
-        let b = map.get("b").expect("b");
-        assert_eq!(b.key_at.text(), "b");
-        let Value::List(items) = &b.value.value else {
-            panic!("a list")
-        };
-        assert_eq!(items[0].at.text(), "x");
-        assert_eq!(items[1].at.text(), "{c: \"d e\"}");
+    fn places_of_values() {
+        check_places(
+            "a: 1\nb:\n  - x\n  - {c: \"d e\"}\n",
+            &[
+                "a: 1\nb:\n  - x\n  - {c: \"d e\"}",
+                "a",
+                "1",
+                "b",
+                "- x\n  - {c: \"d e\"}",
+                "x",
+                "{c: \"d e\"}",
+                "c",
+                "\"d e\"",
+            ],
+        );
+        check_places("a: 'x''y' # c\n", &["a: 'x''y'", "a", "'x''y'"]);
+        check_places("\u{feff}ä: ö\r\n", &["ä: ö", "ä", "ö"]);
+        check_places(
+            "- [a, [b]]\n- {}\n",
+            &["- [a, [b]]\n- {}", "[a, [b]]", "a", "[b]", "b", "{}"],
+        );
+        check_places(
+            "a: b\n  c\nd: \"e\n\n  f\"\n",
+            &["a: b\n  c\nd: \"e\n\n  f\"", "a", "b\n  c", "d", "\"e\n\n  f\""],
+        );
+        check_places("- &k a\n- *k : 2\n", &["- &k a\n- *k : 2", "a", "*k : 2", "*k", "2"]);
+        check_places("a: &x y\nb: [*x]\n", &["a: &x y\nb: [*x]", "a", "y", "b", "[*x]", "y"]);
+        check_places("a:\nb: ~\n", &["a:\nb: ~", "a", "", "b", "~"]);
+        check_places("- a\n-\n", &["- a\n-", "a", ""]);
+    }
+
+    #[test]
+    fn places_of_block_scalars() {
+        for (written, header) in [
+            ("|\n  x\n\n  y", "a: "),
+            (">-\n  z", "a: "),
+            ("|+2 # b | c\n\n    x", "a: "),
+            ("|", "a: "),
+            ("|\n y", "- !t &x "),
+        ] {
+            let (stream, found) = read_text(&format!("{header}{written}\n\n"));
+            assert!(found.is_empty(), "{written:?}: {found:?}");
+            let at = match &stream.documents[0].root.value {
+                Value::Map(map) => &map.entries[0].value.at,
+                Value::List(items) => &items[0].at,
+                Value::Scalar(_) => panic!("{written:?}"),
+            };
+            assert_eq!(at.text(), written);
+        }
+    }
+
+    #[test]
+    fn documents() {
+        check("", &[], &[]);
+        check("# nothing\n", &[], &[]);
+        check("---\n---\n", &[], &[]);
+        check("---\n# a\n---\na\n...\n---\nb\n...\n", &["a", "b"], &[]);
+        check("~\n---\nnull\n---\n\"\"\n", &["\"\""], &[]);
+        check("\u{feff}a: 1\r\nb:\r\n- 2\r\n", &["{a: 1, b: [2]}"], &[]);
+        check("a: 1\rb: 2\r", &["{a: 1, b: 2}"], &[]);
+        check("a:\t1\n", &["{a: 1}"], &[]);
+        check("%YAML 1.1\n---\na: 1\n", &["{a: 1}"], &[]);
+        check("{\"a\": [1, null]}", &["{\"a\": [1, null]}"], &[]);
     }
 
     #[test]
@@ -507,5 +715,137 @@ mod tests {
         assert_eq!(indices, [0, 2]);
         assert_eq!(found.len(), 2, "{found:?}");
         assert_eq!(found[1].document, Some(3));
+    }
+
+    #[test]
+    fn scalars_keep_their_text_and_whether_it_means_more() {
+        check("[1.10, '1', on, ~, 007]", &["[1.10, \"1\", on, ~, 007]"], &[]);
+        check(
+            "[!!str 1, !!int \"3\", !foo 1, !!binary aGk=, ! 1]",
+            &["[\"1\", 3, \"1\", \"aGk=\", \"1\"]"],
+            &[],
+        );
+        check("1: a\non: b\n~: c\n\"2\": d\n", &["{1: a, on: b, ~: c, \"2\": d}"], &[]);
+        check("a: ${X}\nb: \"{{ x }}\"\n", &["{a: ${X}, b: \"{{ x }}\"}"], &[]);
+        check("? long key\n: 1\n? a\n", &["{long key: 1, a: }"], &[]);
+        check(
+            "a: |\n  x\n   y\n\nb: >\n  x\n  y\nc: p\n  q\n",
+            &["{a: \"x\\n y\\n\", b: \"x y\\n\", c: p q}"],
+            &[],
+        );
+    }
+
+    #[test]
+    fn the_last_of_equal_keys_counts() {
+        let twice = "`a` stands twice in this mapping; the last one counts";
+        check("a: 1\nb: 2\na: 3\n", &["{a: 3, b: 2}"], &[twice]);
+        check("a: 1\n\"a\": 3\n", &["{\"a\": 3}"], &[twice]);
+        let (_, found) = read_text("a: 1\nb: 2\na: 3\n");
+        assert_eq!(found[0].severity, Severity::Warning);
+        let file = SourceFile::new("a.yaml", "a: 1\nb: 2\na: 3\n");
+        assert_eq!(found[0].place, Place::In(Location::new(&file, 10..11)));
+        let many: String = (0..40).map(|i| format!("k{i}: 1\n")).collect();
+        let (stream, found) = read_text(&format!("{many}k39: 2\nk3: 2\n"));
+        assert_eq!(found.len(), 2);
+        let Value::Map(map) = &stream.documents[0].root.value else {
+            panic!("a mapping")
+        };
+        assert_eq!(map.entries.len(), 40);
+        assert_eq!(map.get("k39").map(|e| show(&e.value)), Some("2".to_owned()));
+    }
+
+    /// As sigs.k8s.io/yaml 1.4.0 was seen to do.
+    #[test]
+    fn merge_keys() {
+        let bases = "x: &x {a: 1, b: 1}\ny: &y {b: 2, c: 2}\n";
+        let merged = |entry: &str, expected: &str, messages: &[&str]| {
+            let documents = format!("{{x: {{a: 1, b: 1}}, y: {{b: 2, c: 2}}, z: {expected}}}");
+            check(&format!("{bases}z:\n{entry}"), &[&documents], messages);
+        };
+        let replaces = "this merge key replaces `b`, which stands before it";
+        merged("  <<: *x\n  b: 3\n", "{a: 1, b: 3}", &[]);
+        merged("  <<: [*x, *y]\n", "{a: 1, b: 1, c: 2}", &[]);
+        merged("  b: 3\n  <<: *x\n", "{b: 1, a: 1}", &[replaces]);
+        merged("  <<: *x\n  <<: *y\n", "{a: 1, b: 2, c: 2}", &[replaces]);
+        merged("  <<: {d: 4}\n", "{d: 4}", &[]);
+        merged("  \"<<\": *x\n", "{\"<<\": {a: 1, b: 1}}", &[]);
+        merged("  <<: []\n", "{}", &[]);
+        let wrong = "a merge key (`<<`) takes a mapping or a list of mappings";
+        for value in ["x", "", "[x]", "[[]]"] {
+            check(&format!("<<: {value}\n"), &[], &[wrong]);
+        }
+    }
+
+    #[test]
+    fn aliases() {
+        check("a: &x [1, 2]\nb: *x\n", &["{a: [1, 2], b: [1, 2]}"], &[]);
+        check("a: &x 1\nb: &x 2\nc: *x\n", &["{a: 1, b: 2, c: 2}"], &[]);
+        let unknown = "`*x` stands for a value named `&x`, and there is none before it";
+        check("a: &x 1\n---\nb: *x\n", &["{a: 1}"], &[unknown]);
+    }
+
+    #[test]
+    fn keys_are_words() {
+        for text in ["? [a]\n: b\n", "{a: b}: c\n", "x: &x [a]\n*x : b\n"] {
+            check(text, &[], &["a key must be a word, not a list or mapping"]);
+        }
+    }
+
+    #[test]
+    fn hostile_depth() {
+        let deep = "lists and mappings stand too deep inside each other";
+        check_hostile("[".repeat(60_000), deep);
+        check_hostile("{".repeat(60_000), deep);
+        check_hostile("{a: ".repeat(60_000), deep);
+        check_hostile("- ".repeat(60_000), deep);
+        check_hostile("? ".repeat(60_000), deep);
+        let nested = |n: usize| (0..n).map(|i| format!("{}a:\n", " ".repeat(i))).collect::<String>();
+        check_hostile(nested(6_000), deep);
+        check_hostile(nested(64), "");
+        check_hostile(nested(66), deep);
+        check_hostile(format!("{}{}", "[".repeat(65), "]".repeat(65)), "");
+        check_hostile(format!("{}{}", "[".repeat(66), "]".repeat(66)), deep);
+    }
+
+    #[test]
+    fn hostile_aliases() {
+        let too_many = "the aliases of this file stand for more than 100000 values";
+        let mut laughs = "a0: &a0 [lol, lol]\n".to_owned();
+        for i in 1..40 {
+            laughs += &format!("a{i}: &a{i} [*a{0}, *a{0}, *a{0}, *a{0}, *a{0}]\n", i - 1);
+        }
+        check_hostile(laughs, too_many);
+        let anchors: String = (0..60).map(|i| format!("[&a{i} ")).collect();
+        let wide = "1,".repeat(20_000);
+        check_hostile(format!("{anchors}[{wide}]{}", "]".repeat(60)), "");
+        check_hostile(format!("- {anchors}[{wide}]{}\n- *a0\n", "]".repeat(60)), too_many);
+        check_hostile((0..50_000).map(|i| format!("- &a{i} x\n- *a{i}\n")).collect(), "");
+    }
+
+    #[test]
+    fn hostile_numbers() {
+        check_hostile("---\na\n".repeat(100_000), "");
+        check_hostile("---\na\n".repeat(100_001), "more than 100000 documents in one file");
+        check_hostile("---\n".repeat(1_000_000), "");
+        check_hostile("---\na: [\n".repeat(20_000), "this `[` is not closed");
+        check_hostile("a\n".repeat(200_000) + "b: 1\n", "expected `key: value`, found `a`");
+        check_hostile(format!("a: \"{}\n", "x ".repeat(1_000_000)), "this quote is not closed");
+        check_hostile((0..100_000).map(|i| format!("k{i}: 1\n")).collect(), "");
+        check_hostile("\t".repeat(1_000_000), "");
+    }
+
+    #[test]
+    fn the_number_of_values_has_a_limit() {
+        let limits = Limits {
+            nodes: 4,
+            ..Limits::default()
+        };
+        let mut found = Diagnostics::default();
+        let file = SourceFile::new("a.yaml", "[1, 2, 3]\n---\n1\n---\n2\n");
+        let stream = read(&file, &limits, &mut found);
+        assert_eq!(stream.documents.len(), 1);
+        let found = found.into_sorted();
+        assert_eq!(found[0].message, "more than 4 values in one file");
+        assert_eq!(found[0].code, Code::LimitExceeded);
     }
 }

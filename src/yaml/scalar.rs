@@ -34,63 +34,53 @@ impl Plain {
 /// Reads a plain scalar as go-yaml version 2 does.
 #[must_use]
 pub fn resolve_1_1(text: &str) -> Plain {
+    if let Some(value) = named(text) {
+        return value;
+    }
     match text {
-        "" | "~" | "null" | "Null" | "NULL" => return Plain::Null,
         "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => return Plain::Bool(true),
         "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => return Plain::Bool(false),
         _ => {}
     }
-    if let Some(value) = common(text) {
-        return value;
-    }
-    if !text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.')) {
-        return Plain::String;
-    }
-    let digits = if text.starts_with('.') {
-        text.to_owned()
-    } else {
-        text.replace('_', "")
+    let number = match text.bytes().next() {
+        Some(b'.') if underscores_part_digits(text) => float(&text.replace('_', "")),
+        Some(b'+' | b'-' | b'0'..=b'9') => {
+            let digits = text.replace('_', "");
+            go_int(&digits).map(Plain::Int).or_else(|| float(&digits))
+        }
+        _ => None,
     };
-    go_int(&digits).map_or_else(|| float(&digits), Plain::Int)
+    // Go refuses a number that is too large for it, and go-yaml then takes it for text.
+    number
+        .filter(|n| !matches!(n, Plain::Float(n) if n.is_infinite()))
+        .unwrap_or(Plain::String)
 }
 
 /// Reads a plain scalar by the core schema of YAML 1.2.
 #[must_use]
 pub fn resolve_1_2(text: &str) -> Plain {
-    match text {
-        "" | "~" | "null" | "Null" | "NULL" => return Plain::Null,
-        _ => {}
-    }
-    if let Some(value) = common(text) {
-        return value;
-    }
-    let int = match text.get(..2) {
-        Some("0o") => i128::from_str_radix(&text[2..], 8).ok(),
-        Some("0x") => i128::from_str_radix(&text[2..], 16).ok(),
-        _ if text.trim_start_matches(['+', '-']).bytes().all(|b| b.is_ascii_digit()) => text.parse().ok(),
-        _ => None,
+    let number = || match text.get(..2) {
+        Some("0o") => int(&text[2..], 8),
+        Some("0x") => int(&text[2..], 16),
+        _ => int(text, 10).or_else(|| float(text)),
     };
-    int.map_or_else(|| float(text), Plain::Int)
+    named(text).or_else(number).unwrap_or(Plain::String)
 }
 
-/// Whether the two versions of YAML read the plain scalar differently.
+/// Whether the two versions of YAML read the plain scalar differently: as another kind of value or another number.
 #[must_use]
 pub fn versions_differ(text: &str) -> bool {
-    let (one, two) = (resolve_1_1(text), resolve_1_2(text));
-    let number = |plain| match plain {
-        Plain::Int(n) => Some(n as f64),
-        Plain::Float(n) => Some(n),
-        Plain::Null | Plain::Bool(_) | Plain::String => None,
-    };
-    match (number(one), number(two)) {
-        (Some(a), Some(b)) => a != b && !(a.is_nan() && b.is_nan()),
-        _ => one != two,
+    match (resolve_1_1(text), resolve_1_2(text)) {
+        (Plain::Int(a), Plain::Float(b)) | (Plain::Float(b), Plain::Int(a)) => a as f64 != b,
+        (Plain::Float(a), Plain::Float(b)) => a != b && !(a.is_nan() && b.is_nan()),
+        (one, two) => one != two,
     }
 }
 
 /// What both versions agree on by name.
-fn common(text: &str) -> Option<Plain> {
+fn named(text: &str) -> Option<Plain> {
     Some(match text {
+        "" | "~" | "null" | "Null" | "NULL" => Plain::Null,
         "true" | "True" | "TRUE" => Plain::Bool(true),
         "false" | "False" | "FALSE" => Plain::Bool(false),
         ".nan" | ".NaN" | ".NAN" => Plain::Float(f64::NAN),
@@ -102,32 +92,56 @@ fn common(text: &str) -> Option<Plain> {
 
 /// A whole number in the notations of Go: decimal, `0x`, `0o`, `0b`, and a leading zero for octal.
 fn go_int(text: &str) -> Option<i128> {
-    let (negative, digits) = match text.strip_prefix(['+', '-']) {
-        Some(digits) => (text.starts_with('-'), digits),
-        None => (false, text),
+    let (sign, digits) = match text.strip_prefix(['+', '-']) {
+        Some(digits) => (&text[..1], digits),
+        None => ("", text),
     };
-    let lower = digits.to_ascii_lowercase();
-    let (radix, digits) = match lower.get(..2) {
-        Some("0x") => (16, &lower[2..]),
-        Some("0o") => (8, &lower[2..]),
-        Some("0b") => (2, &lower[2..]),
-        _ if lower.len() > 1 && lower.starts_with('0') => (8, &lower[1..]),
-        _ => (10, lower.as_str()),
+    let (radix, digits) = match digits.as_bytes() {
+        [b'0', b'x' | b'X', ..] => (16, &digits[2..]),
+        [b'0', b'o' | b'O', ..] => (8, &digits[2..]),
+        // The one notation go-yaml reads itself, and with a second sign behind the first two letters.
+        [b'0', b'b', b'+' | b'-', ..] if sign.is_empty() => return go_int_of("", &digits[2..], 2),
+        [b'0', b'b' | b'B', ..] => (2, &digits[2..]),
+        [b'0', _, ..] => (8, &digits[1..]),
+        _ => (10, digits),
     };
-    if !digits.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+    if digits.starts_with(['+', '-']) {
         return None;
     }
-    let value = i128::from_str_radix(digits, radix).ok()?;
-    let value = if negative { -value } else { value };
+    go_int_of(sign, digits, radix)
+}
+
+fn go_int_of(sign: &str, digits: &str, radix: u32) -> Option<i128> {
+    let value = i128::from_str_radix(&format!("{sign}{digits}"), radix).ok()?;
     (i128::from(i64::MIN)..=i128::from(u64::MAX))
         .contains(&value)
         .then_some(value)
 }
 
-fn float(text: &str) -> Plain {
+/// A whole number of any size; beyond 128 bits as near as a float comes.
+fn int(text: &str, radix: u32) -> Option<Plain> {
+    let digits = match text.strip_prefix(['+', '-']) {
+        Some(digits) if radix == 10 => digits,
+        _ => text,
+    };
+    if digits.is_empty() || !digits.chars().all(|c| c.is_digit(radix)) {
+        return None;
+    }
+    Some(match i128::from_str_radix(text, radix) {
+        Ok(value) => Plain::Int(value),
+        Err(_) => {
+            let digit = |c: char| c.to_digit(radix).map_or(0.0, f64::from);
+            let value = digits.chars().fold(0.0, |n, c| n * f64::from(radix) + digit(c));
+            Plain::Float(if text.starts_with('-') { -value } else { value })
+        }
+    })
+}
+
+/// Digits with a point, an exponent or neither.
+fn float(text: &str) -> Option<Plain> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let (mantissa, exponent) = match unsigned.find(['e', 'E']) {
-        Some(i) => (&unsigned[..i], Some(&unsigned[i + 1..])),
+    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
         None => (unsigned, None),
     };
     let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
@@ -137,33 +151,75 @@ fn float(text: &str) -> Plain {
         None => digits(mantissa),
     };
     let exponent_is_number = exponent.is_none_or(|e| digits(e.strip_prefix(['+', '-']).unwrap_or(e)));
-    match text.parse() {
-        Ok(value) if mantissa_is_number && exponent_is_number => Plain::Float(value),
-        _ => Plain::String,
+    if mantissa_is_number && exponent_is_number {
+        text.parse().ok().map(Plain::Float)
+    } else {
+        None
     }
+}
+
+/// Whether every `_` stands between two digits.
+fn underscores_part_digits(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let digit = |i: Option<usize>| i.and_then(|i| bytes.get(i)).is_some_and(u8::is_ascii_digit);
+    (0..bytes.len())
+        .filter(|&i| bytes[i] == b'_')
+        .all(|i| digit(i.checked_sub(1)) && digit(Some(i + 1)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// As sigs.k8s.io/yaml 1.4.0, which Kuma reads with, was seen to do.
     #[test]
     fn go_yaml_reads() {
         for (text, expected) in [
             ("", Plain::Null),
+            ("~", Plain::Null),
+            ("NULL", Plain::Null),
+            ("nULL", Plain::String),
             ("yes", Plain::Bool(true)),
             ("n", Plain::Bool(false)),
             ("True", Plain::Bool(true)),
             ("yEs", Plain::String),
+            ("0", Plain::Int(0)),
+            ("-0", Plain::Int(0)),
+            ("+7", Plain::Int(7)),
             ("007", Plain::Int(7)),
+            ("-010", Plain::Int(-8)),
             ("08", Plain::Float(8.0)),
             ("0x10", Plain::Int(16)),
+            ("-0X1f", Plain::Int(-31)),
             ("0o17", Plain::Int(15)),
+            ("0b11", Plain::Int(3)),
             ("-0b11", Plain::Int(-3)),
+            ("0b-1", Plain::Int(-1)),
+            ("-0b-1", Plain::String),
+            ("0x-1", Plain::String),
+            ("0x_1", Plain::Int(1)),
             ("1_000", Plain::Int(1000)),
+            ("1_", Plain::Int(1)),
+            ("-_1", Plain::Int(-1)),
+            ("_1", Plain::String),
+            ("9223372036854775808", Plain::Int(1 << 63)),
+            ("-9223372036854775809", Plain::Float(-9.223_372_036_854_776e18)),
+            ("18446744073709551616", Plain::Float(1.844_674_407_370_955_2e19)),
+            ("0x10000000000000000", Plain::String),
             ("1e1", Plain::Float(10.0)),
+            ("1E-1", Plain::Float(0.1)),
+            ("1e400", Plain::String),
+            ("1e-400", Plain::Float(0.0)),
             ("1.", Plain::Float(1.0)),
+            ("1_0.5_0", Plain::Float(10.5)),
             (".5", Plain::Float(0.5)),
+            (".5_0", Plain::Float(0.5)),
+            (".5_", Plain::String),
+            ("._5", Plain::String),
+            ("-.5", Plain::Float(-0.5)),
+            (".", Plain::String),
+            (".e1", Plain::String),
+            ("0x1p4", Plain::String),
             ("1:30", Plain::String),
             ("2020-01-01", Plain::String),
             ("1.2.3", Plain::String),
@@ -172,18 +228,78 @@ mod tests {
             ("v1", Plain::String),
             ("e1", Plain::String),
             ("inf", Plain::String),
+            ("+inf", Plain::String),
             ("NaN", Plain::String),
+            ("-.Inf", Plain::Float(f64::NEG_INFINITY)),
         ] {
             assert_eq!(resolve_1_1(text), expected, "{text:?}");
         }
     }
 
     #[test]
+    fn the_core_schema_reads() {
+        for (text, expected) in [
+            ("yes", Plain::String),
+            ("Null", Plain::Null),
+            ("007", Plain::Int(7)),
+            ("-08", Plain::Int(-8)),
+            ("+1", Plain::Int(1)),
+            ("++1", Plain::String),
+            ("+-1", Plain::String),
+            ("0o17", Plain::Int(15)),
+            ("0o-7", Plain::String),
+            ("-0o7", Plain::String),
+            ("0x1F", Plain::Int(31)),
+            ("0x+1", Plain::String),
+            ("0X1F", Plain::String),
+            ("0x100000000000000000000000000000000", Plain::Float(2f64.powi(128))),
+            ("0b1", Plain::String),
+            ("1_000", Plain::String),
+            ("1e400", Plain::Float(f64::INFINITY)),
+            ("1.e3", Plain::Float(1000.0)),
+            (".", Plain::String),
+        ] {
+            assert_eq!(resolve_1_2(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
     fn the_versions_differ_where_people_are_caught() {
-        for text in ["on", "no", "y", "010", "1_000", "0b1"] {
+        for text in [
+            "on",
+            "no",
+            "y",
+            "010",
+            "1_000",
+            "0b1",
+            "0X10",
+            "-0x10",
+            "-0o7",
+            ".5_0",
+            "1e400",
+            "0x10000000000000000",
+        ] {
             assert!(versions_differ(text), "{text:?}");
         }
-        for text in ["true", "7", "1.5", "web", "null", "0x10", ".nan", "1e3", ""] {
+        for text in [
+            "true",
+            "7",
+            "007",
+            "08",
+            "1.5",
+            "web",
+            "null",
+            "0x10",
+            "0o7",
+            ".nan",
+            "-.inf",
+            "1e3",
+            "",
+            "18446744073709551616",
+            "1:30",
+            "2020-01-01",
+            "0b2",
+        ] {
             assert!(!versions_differ(text), "{text:?}");
         }
     }

@@ -16,7 +16,10 @@ type Tree = BTreeMap<String, String>;
 #[test]
 fn every_case_gives_what_it_says() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
-    let mut cases: Vec<PathBuf> = fs::read_dir(&root).expect("tests/cases").map(|entry| entry.expect("an entry").path()).collect();
+    let mut cases: Vec<PathBuf> = fs::read_dir(&root)
+        .expect("tests/cases")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
     cases.sort();
     assert!(cases.len() >= 20, "only {} cases in {}", cases.len(), root.display());
     let mut failures = String::new();
@@ -28,7 +31,10 @@ fn every_case_gives_what_it_says() {
         }
         let wanted = read_tree(&out);
         for path in found.keys().chain(wanted.keys()) {
-            let (found, wanted) = (found.get(path).map(String::as_str), wanted.get(path).map(String::as_str));
+            let (found, wanted) = (
+                found.get(path).map(String::as_str),
+                wanted.get(path).map(String::as_str),
+            );
             if found != wanted {
                 let diff = similar::TextDiff::from_lines(wanted.unwrap_or(""), found.unwrap_or(""));
                 let diff = diff.unified_diff().header("wanted", "found").to_string();
@@ -36,15 +42,28 @@ fn every_case_gives_what_it_says() {
             }
         }
     }
-    assert!(failures.is_empty(), "{failures}\nUPDATE_GOLDEN=1 rewrites what is wanted");
+    assert!(
+        failures.is_empty(),
+        "{failures}\nUPDATE_GOLDEN=1 rewrites what is wanted"
+    );
 }
 
 fn run_case(case: &Path) -> Tree {
     let out = tempfile::tempdir().expect("a temporary directory");
     let envoy = out.path().join("envoy");
     let mut tree = Tree::new();
-    tree.insert("check.txt".to_owned(), transcript(&meshtraced(case, &envoy, &["check"]), "meshtraced check", &envoy));
-    tree.insert("run.txt".to_owned(), transcript(&meshtraced(case, &envoy, &["run", "--once"]), "meshtraced run --once", &envoy));
+    tree.insert(
+        "check.txt".to_owned(),
+        transcript(&meshtraced(case, &envoy, &["check"]), "meshtraced check", &envoy),
+    );
+    tree.insert(
+        "run.txt".to_owned(),
+        transcript(
+            &meshtraced(case, &envoy, &["run", "--once"]),
+            "meshtraced run --once",
+            &envoy,
+        ),
+    );
     for (path, text) in read_tree(&envoy) {
         if !path.starts_with(".meshtraced/") {
             tree.insert(format!("envoy/{path}"), text.replace(&*envoy.to_string_lossy(), "/OUT"));
@@ -55,7 +74,11 @@ fn run_case(case: &Path) -> Tree {
 
 fn meshtraced(case: &Path, out: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_meshtraced"));
-    command.current_dir(case).args(["--policies", "in"]).arg("--out").arg(out);
+    command
+        .current_dir(case)
+        .args(["--policies", "in"])
+        .arg("--out")
+        .arg(out);
     if case.join("settings.yaml").exists() {
         command.args(["--config", "settings.yaml"]);
     }
@@ -68,7 +91,10 @@ fn transcript(output: &Output, command: &str, out: &Path) -> String {
     for part in [&output.stdout, &output.stderr] {
         text.push_str(&String::from_utf8_lossy(part));
     }
-    let end = output.status.code().map_or_else(|| output.status.to_string(), |code| code.to_string());
+    let end = output
+        .status
+        .code()
+        .map_or_else(|| output.status.to_string(), |code| code.to_string());
     let _ = writeln!(text, "$ echo $?\n{end}");
     without_durations(&text.replace(&*out.to_string_lossy(), "/OUT"))
 }
@@ -89,8 +115,16 @@ fn read_tree(root: &Path) -> Tree {
     let files = entries.filter(|entry| entry.file_type().is_file());
     files
         .map(|entry| {
-            let path = entry.path().strip_prefix(root).expect("below the root").to_string_lossy().into_owned();
-            (path, fs::read_to_string(entry.path()).unwrap_or_else(|error| format!("{error}")))
+            let path = entry
+                .path()
+                .strip_prefix(root)
+                .expect("below the root")
+                .to_string_lossy()
+                .into_owned();
+            (
+                path,
+                fs::read_to_string(entry.path()).unwrap_or_else(|error| format!("{error}")),
+            )
         })
         .collect()
 }

@@ -1,4 +1,6 @@
 //! The one integration test crate.
 
 mod determinism;
+mod golden;
+mod props;
 mod tidy;
