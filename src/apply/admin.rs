@@ -1,198 +1,232 @@
-//! What Envoy says to new files, asked on its admin interface.
+//! What a running Envoy says of the files it reads.
 
-use std::io::{self, Read, Write};
-use std::net::TcpStream;
-use std::os::unix::net::UnixStream;
-use std::thread;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::{Target, Word};
-use crate::envoy::artifact::ProxyKey;
-use crate::settings::Admin;
+use serde_json::Value;
 
-/// Pause between steps where nobody can be asked; a reload takes milliseconds.
-const PAUSE: Duration = Duration::from_secs(1);
+use super::http::Connection;
+use super::{Admin, Target};
+use crate::envoy::ADMIN_SOCKET;
+use crate::envoy::artifact::{Artifact, ProxyKey};
 
-/// Pause between two questions.
-const POLL: Duration = Duration::from_millis(5);
+const STATS: &str = "/stats?filter=(lds%7Ccds)%5C.(version_text%7Cupdate_)";
+const LISTENERS: &str = "/config_dump?resource=dynamic_listeners";
 
-/// Longest answer that is read, in bytes.
-const ANSWER_LIMIT: u64 = 64 << 20;
-
-/// What a proxy is to take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
-    Clusters,
-    Listeners,
+/// How it is with the Envoy of a proxy.
+#[derive(Debug)]
+pub(super) enum Voice {
+    /// It answers.
+    Answers(Envoy, Stats),
+    /// It does not run: whatever lies on disk is read when it starts.
+    Absent,
+    /// It is there and does not answer; why.
+    Silent(String),
+    /// Whether it runs cannot be known, so that steps are paced instead.
+    Unknown,
 }
 
-impl Step {
-    /// The prefix of the statistics that count it.
-    fn prefix(self) -> &'static str {
-        match self {
-            Self::Clusters => "cluster_manager.cds",
-            Self::Listeners => "listener_manager.lds",
-        }
-    }
-}
-
-/// Asks one proxy.
-pub(super) struct Client {
-    admin: Admin,
+/// The admin interface of one Envoy.
+#[derive(Debug)]
+pub(super) struct Envoy {
+    address: Address,
     timeout: Duration,
-    /// How many updates had been refused before this step; `None` when nobody answers.
-    refused_before: Option<u64>,
 }
 
-impl Client {
-    pub(super) fn of(proxy: &ProxyKey, target: &Target) -> Self {
-        let admin = match &target.admin {
-            Admin::Pipe => Admin::Unix(target.directory(proxy).join(crate::envoy::ADMIN_SOCKET)),
-            other => other.clone(),
-        };
-        Self {
-            admin,
-            timeout: target.confirm_timeout,
-            refused_before: None,
-        }
-    }
+#[derive(Debug)]
+enum Address {
+    Unix(PathBuf),
+    Tcp(String),
+}
 
-    /// Notes how things stand before a step.
-    pub(super) fn before(&mut self, step: Step) {
-        self.refused_before = self.state(step).ok().map(|state| state.refused);
-    }
-
-    /// Waits until the proxy has taken `version`, has refused it, or time is up.
-    pub(super) fn wait(&self, step: Step, version: &str) -> Word {
-        if self.admin == Admin::None {
-            thread::sleep(PAUSE);
-            return Word::Unknown;
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => path.display().fmt(f),
+            Self::Tcp(address) => f.write_str(address),
         }
-        let Some(refused_before) = self.refused_before else {
-            return Word::NotRunning;
-        };
-        let end = Instant::now() + self.timeout;
-        loop {
-            match self.state(step) {
-                Ok(state) if state.version == version => return Word::Confirmed,
-                Ok(state) if state.refused > refused_before => return Word::Rejected(self.reason(step)),
-                Ok(_) => {}
-                // It answered before this step: it stopped in between.
-                Err(_) if Instant::now() >= end => return Word::NotRunning,
-                Err(_) => {}
-            }
-            if Instant::now() >= end {
-                return Word::Unknown;
-            }
-            thread::sleep(POLL);
-        }
-    }
-
-    fn state(&self, step: Step) -> io::Result<State> {
-        let prefix = step.prefix();
-        let stats = self.get(&format!(
-            "/stats?filter=^{prefix}\\.(version_text|update_rejected|update_failure)$"
-        ))?;
-        let value = |name: &str| {
-            let mut lines = stats
-                .lines()
-                .filter_map(|line| line.strip_prefix(prefix)?.strip_prefix('.')?.split_once(": "));
-            lines
-                .find(|(key, _)| *key == name)
-                .map(|(_, value)| value.trim().trim_matches('"').to_owned())
-        };
-        let number = |name: &str| value(name).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
-        Ok(State {
-            version: value("version_text").unwrap_or_default(),
-            refused: number("update_rejected") + number("update_failure"),
-        })
-    }
-
-    /// Envoy's own words for its latest refusal.
-    fn reason(&self, step: Step) -> String {
-        let resource = match step {
-            Step::Clusters => "dynamic_active_clusters",
-            Step::Listeners => "dynamic_listeners",
-        };
-        let unknown = "an update was refused; its log says why".to_owned();
-        let Ok(dump) = self.get(&format!("/config_dump?resource={resource}")) else {
-            return unknown;
-        };
-        let Ok(dump) = serde_json::from_str::<serde_json::Value>(&dump) else {
-            return unknown;
-        };
-        let configs = dump["configs"].as_array().into_iter().flatten();
-        let mut details: Vec<&str> = configs
-            .filter_map(|config| config["error_state"]["details"].as_str())
-            .collect();
-        details.sort_unstable();
-        details.dedup();
-        if details.is_empty() {
-            unknown
-        } else {
-            details.join("; ")
-        }
-    }
-
-    /// The body of an answer with status 200.
-    fn get(&self, path: &str) -> io::Result<String> {
-        let limit = Some(self.timeout.max(POLL));
-        let request = format!("GET {path} HTTP/1.1\r\nHost: envoy\r\nConnection: close\r\n\r\n");
-        let mut answer = Vec::new();
-        match &self.admin {
-            Admin::Unix(path) => {
-                let mut stream = UnixStream::connect(path)?;
-                stream.set_read_timeout(limit)?;
-                stream.set_write_timeout(limit)?;
-                stream.write_all(request.as_bytes())?;
-                stream.take(ANSWER_LIMIT).read_to_end(&mut answer)?;
-            }
-            Admin::Http(address) => {
-                let mut stream = TcpStream::connect(address)?;
-                stream.set_read_timeout(limit)?;
-                stream.set_write_timeout(limit)?;
-                stream.write_all(request.as_bytes())?;
-                stream.take(ANSWER_LIMIT).read_to_end(&mut answer)?;
-            }
-            Admin::Pipe | Admin::None => return Err(io::ErrorKind::NotConnected.into()),
-        }
-        body(&answer).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 }
 
-/// How a proxy stands to one kind of update.
-struct State {
-    /// The version it took last.
-    version: String,
-    /// How many updates it refused or could not read.
+/// What Envoy tells of its clusters and its listeners.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Stats {
+    cds: Source,
+    lds: Source,
+}
+
+/// What Envoy tells of one file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Source {
+    /// The version it took last, as a whole.
+    pub(super) version: String,
+    success: u64,
+    /// Refused and unreadable ones.
     refused: u64,
 }
 
-/// The body of a whole HTTP/1.1 answer with status 200, chunked or not.
-fn body(answer: &[u8]) -> Option<String> {
-    let mut headers = [httparse::EMPTY_HEADER; 64];
-    let mut response = httparse::Response::new(&mut headers);
-    let httparse::Status::Complete(start) = response.parse(answer).ok()? else {
-        return None;
-    };
-    if response.code != Some(200) {
-        return None;
-    }
-    let is_chunked = response.headers.iter().any(|header| {
-        header.name.eq_ignore_ascii_case("transfer-encoding") && header.value.eq_ignore_ascii_case(b"chunked")
-    });
-    let mut rest = &answer[start..];
-    let mut bytes = Vec::new();
-    if is_chunked {
-        while let httparse::Status::Complete((line, size @ 1..)) = httparse::parse_chunk_size(rest).ok()? {
-            let end = line.checked_add(usize::try_from(size).ok()?)?;
-            bytes.extend_from_slice(rest.get(line..end)?);
-            rest = rest.get(end + 2..)?;
+/// What came of a change to a file.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Envoy has it.
+    Taken,
+    /// Envoy refused it.
+    Refused,
+    /// Envoy did not say so in time.
+    Open,
+    /// Envoy is gone.
+    Gone,
+}
+
+impl Stats {
+    /// What it tells of the file of clusters or of listeners.
+    pub(super) fn of(&self, artifact: Artifact) -> &Source {
+        match artifact {
+            Artifact::Cds => &self.cds,
+            Artifact::Lds | Artifact::Bootstrap | Artifact::Fragment | Artifact::Effective => &self.lds,
         }
-    } else {
-        bytes.extend_from_slice(rest);
     }
-    String::from_utf8(bytes).ok()
+
+    fn parse(text: &str) -> Self {
+        let mut stats = Self::default();
+        for (name, value) in text.lines().filter_map(|line| line.split_once(": ")) {
+            let (source, name) = match name.rsplit_once('.') {
+                Some(("cluster_manager.cds", name)) => (&mut stats.cds, name),
+                Some(("listener_manager.lds", name)) => (&mut stats.lds, name),
+                _ => continue,
+            };
+            match name {
+                "version_text" => source.version = value.trim_matches('"').to_owned(),
+                "update_success" => source.success = value.parse().unwrap_or(0),
+                "update_rejected" | "update_failure" => source.refused += value.parse().unwrap_or(0),
+                _ => {}
+            }
+        }
+        stats
+    }
+}
+
+impl Source {
+    /// What became of a file of that version, given what was told before it was put in place.
+    fn verdict(&self, version: Option<&str>, before: &Self) -> Verdict {
+        // Counters that went back are those of another process, which has read what lies there now.
+        let before = if self.success < before.success || self.refused < before.refused {
+            &Self::default()
+        } else {
+            before
+        };
+        let has_read = self.success > before.success;
+        match version {
+            _ if self.refused > before.refused => Verdict::Refused,
+            Some(version) if self.version == version && (has_read || before.version != version) => Verdict::Taken,
+            None if has_read => Verdict::Taken,
+            _ => Verdict::Open,
+        }
+    }
+}
+
+impl Voice {
+    /// Asks the Envoy of a proxy, whose directory is `directory`.
+    pub(super) fn of(target: &Target, proxy: &ProxyKey, directory: &Path) -> Self {
+        let (address, is_its_own) = match &target.admin {
+            Admin::Pipe => (Address::Unix(directory.join(ADMIN_SOCKET)), true),
+            Admin::Unix(path) => (Address::Unix(path.clone()), false),
+            Admin::Http(address) => (Address::Tcp(address.clone()), false),
+            Admin::None => return Self::Unknown,
+        };
+        let envoy = Envoy {
+            address,
+            timeout: target.confirm_timeout,
+        };
+        if !is_its_own {
+            match envoy.node() {
+                Ok(node) if node == format!("{}.{}", proxy.mesh, proxy.dataplane) => {}
+                // Somebody else's: of this proxy it says nothing.
+                Ok(_) => return Self::Unknown,
+                Err(error) => return envoy.without_answer(&error),
+            }
+        }
+        match envoy.stats() {
+            Ok(stats) => Self::Answers(envoy, stats),
+            Err(error) => envoy.without_answer(&error),
+        }
+    }
+}
+
+impl Envoy {
+    fn get(&self, path: &str) -> io::Result<String> {
+        let deadline = Instant::now() + self.timeout;
+        let connection = match &self.address {
+            Address::Unix(path) => Connection::unix(path, deadline)?,
+            Address::Tcp(address) => Connection::tcp(address, deadline)?,
+        };
+        connection.get(path)
+    }
+
+    pub(super) fn stats(&self) -> io::Result<Stats> {
+        Ok(Stats::parse(&self.get(STATS)?))
+    }
+
+    fn node(&self) -> io::Result<String> {
+        let info: Value = serde_json::from_str(&self.get("/server_info")?)?;
+        Ok(info["node"]["id"].as_str().unwrap_or_default().to_owned())
+    }
+
+    fn without_answer(&self, error: &io::Error) -> Voice {
+        match (&self.address, error.kind()) {
+            (_, io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => Voice::Absent,
+            // A path that cannot be a socket's, or that we may not use.
+            (_, io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput | io::ErrorKind::InvalidFilename) => {
+                Voice::Unknown
+            }
+            (address, io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                Voice::Silent(format!("Envoy does not answer on {address} within {:?}", self.timeout))
+            }
+            (address, _) => Voice::Silent(format!("Envoy does not answer on {address}: {error}")),
+        }
+    }
+
+    /// Waits for Envoy's word on a file that was just put in place; `stats` are those from before, and then the last.
+    pub(super) fn verdict(&self, artifact: Artifact, version: Option<&str>, stats: &mut Stats) -> Verdict {
+        let deadline = Instant::now() + self.timeout;
+        let before = stats.of(artifact).clone();
+        let mut pause = Duration::from_millis(1);
+        loop {
+            match self.stats() {
+                Ok(now) => {
+                    let verdict = now.of(artifact).verdict(version, &before);
+                    *stats = now;
+                    if verdict != Verdict::Open {
+                        return verdict;
+                    }
+                }
+                Err(error) if matches!(self.without_answer(&error), Voice::Absent) => return Verdict::Gone,
+                Err(_) => {}
+            }
+            if Instant::now() + pause >= deadline {
+                return Verdict::Open;
+            }
+            sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(50));
+        }
+    }
+
+    /// Why listeners were refused, in Envoy's words.
+    pub(super) fn refusal(&self) -> Option<String> {
+        let dump: Value = serde_json::from_str(&self.get(LISTENERS).ok()?).ok()?;
+        let mut reasons: Vec<&str> = dump["configs"]
+            .as_array()?
+            .iter()
+            .filter_map(|listener| listener["error_state"]["details"].as_str())
+            .map(str::trim)
+            .collect();
+        reasons.sort_unstable();
+        reasons.dedup();
+        (!reasons.is_empty()).then(|| reasons.join("; "))
+    }
 }
 
 #[cfg(test)]
@@ -200,24 +234,45 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bodies_come_plain_and_in_chunks() {
-        assert_eq!(
-            body(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nab").as_deref(),
-            Some("ab")
+    fn the_stats_of_both_files_are_read() {
+        let stats = Stats::parse(
+            "cluster_manager.cds.update_success: 3\ncluster_manager.cds.version_text: \"r-1\"\n\
+             listener_manager.lds.update_failure: 1\nlistener_manager.lds.update_rejected: 2\n\
+             listener_manager.lds.update_time: 5\nother.lds.update_success: 9\n",
         );
-        let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1;x\r\nc\r\n0\r\n\r\n";
-        assert_eq!(body(chunked).as_deref(), Some("abc"));
+        let source = |version: &str, success, refused| Source {
+            version: version.to_owned(),
+            success,
+            refused,
+        };
+        assert_eq!(stats.cds, source("r-1", 3, 0));
+        assert_eq!(stats.lds, source("", 0, 3));
     }
 
     #[test]
-    fn other_answers_are_none() {
-        for answer in [
-            &b"HTTP/1.1 503 x\r\n\r\n"[..],
-            b"garbage",
-            b"",
-            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nffffffffffffffff\r\na",
+    fn a_verdict_needs_a_sign_of_the_new_file() {
+        let source = |version: &str, success, refused| Source {
+            version: version.to_owned(),
+            success,
+            refused,
+        };
+        let before = source("r-1", 5, 1);
+        for (now, version, expected) in [
+            (source("r-2", 6, 1), Some("r-2"), Verdict::Taken),
+            (source("r-1", 5, 1), Some("r-2"), Verdict::Open),
+            (source("r-1", 5, 2), Some("r-2"), Verdict::Refused),
+            // The same version again says nothing until it was read again.
+            (source("r-1", 5, 1), Some("r-1"), Verdict::Open),
+            (source("r-1", 6, 1), Some("r-1"), Verdict::Taken),
+            // A text without a version.
+            (source("", 5, 1), None, Verdict::Open),
+            (source("", 6, 1), None, Verdict::Taken),
+            // Another process since.
+            (source("r-2", 1, 0), Some("r-2"), Verdict::Taken),
+            (source("", 0, 1), Some("r-2"), Verdict::Refused),
+            (source("", 0, 0), Some("r-2"), Verdict::Open),
         ] {
-            assert_eq!(body(answer), None);
+            assert_eq!(now.verdict(version, &before), expected, "{now:?} {version:?}");
         }
     }
 }

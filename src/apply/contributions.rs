@@ -39,5 +39,5 @@ pub fn remember(contributions: &Contributions, target: &Target, _lock: &Lock) ->
 }
 
 fn path(target: &Target) -> PathBuf {
-    target.root.join(super::PRIVATE).join("contributions.json")
+    target.root.join(super::META).join("contributions.json")
 }

@@ -1,150 +1,164 @@
-//! What is ours: the files of every proxy, and what its Envoy has refused.
+//! Which files are ours, and which texts Envoy refused.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ApplyError, Target, Word};
+use super::ApplyError;
+use super::tree::{Access, Content, Dir};
 use crate::envoy::artifact::{Artifact, Files, ProxyKey};
-use crate::plan::{Action, Change};
 
-/// The files that meshtraced owns below the output directory.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Inventory {
-    proxies: Vec<Entry>,
+pub(super) const NAME: &str = "inventory.json";
+
+/// Says which form the file has; a later one may mean something else.
+const FORMAT: u32 = 1;
+
+/// Texts that a proxy's Envoy refused, which are not tried on it again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejection {
+    /// Hash of the texts.
+    pub digest: String,
+    /// Why, in the words of Envoy.
+    pub reason: String,
 }
 
-/// What is ours of one proxy.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
+/// What is known of one proxy.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// The files that are ours; none for one that left something behind which could not be removed yet.
+    pub(super) files: BTreeSet<Artifact>,
+    pub(super) rejection: Option<Rejection>,
+}
+
+/// What is known of all proxies.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Inventory {
+    pub(super) proxies: BTreeMap<ProxyKey, Entry>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Written {
+    format: u32,
+    proxies: Vec<WrittenEntry>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WrittenEntry {
     mesh: String,
     dataplane: String,
-    /// Paths below the directory of the proxy.
-    files: BTreeSet<String>,
-    /// What its Envoy has refused.
+    files: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    rejected: Option<Rejected>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Rejected {
-    /// Digest of the files that were refused.
-    digest: String,
-    /// Envoy's words.
-    reason: String,
+    rejected: Option<Rejection>,
 }
 
 impl Inventory {
-    pub(super) fn read(target: &Target) -> Result<Self, ApplyError> {
-        let path = path(target);
-        match fs::read_to_string(&path) {
-            Ok(text) => serde_json::from_str(&text).map_err(|_| ApplyError::Inventory(path)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(error) => Err(ApplyError::new("read", &path, error)),
+    /// Reads the inventory of a directory; it may be missing.
+    pub(super) fn read(dir: &Dir) -> Result<Self, ApplyError> {
+        let invalid = |message: String| ApplyError::Inventory {
+            path: dir.path().join(NAME),
+            message,
+        };
+        match dir.read(NAME)? {
+            Content::Missing => Ok(Self::default()),
+            Content::Text(text) => Self::parse(&text).map_err(invalid),
+            Content::Other => Err(invalid("it is no readable text file".to_owned())),
         }
     }
 
-    /// Replaces the inventory on disk; durable when it returns.
-    pub(super) fn write(&self, target: &Target) -> Result<(), ApplyError> {
-        let path = path(target);
-        let new = path.with_extension("json.new");
-        let text = serde_json::to_string_pretty(self).expect("plain data always is JSON");
-        let written = File::create(&new).and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&new, &path)?;
-            File::open(target.private())?.sync_all()
-        });
-        written.map_err(|error| ApplyError::new("write", &path, error))
-    }
-
-    /// The proxies and which of their files are ours.
-    pub(super) fn proxies(&self) -> BTreeMap<ProxyKey, Vec<Artifact>> {
-        let owned = |entry: &Entry| {
-            Artifact::ALL
-                .into_iter()
-                .filter(|artifact| entry.files.contains(artifact.path()))
-                .collect()
-        };
-        self.proxies
-            .iter()
-            .map(|entry| (ProxyKey::new(&entry.mesh, &entry.dataplane), owned(entry)))
-            .collect()
-    }
-
-    pub(super) fn owns(&self, proxy: &ProxyKey, artifact: Artifact) -> bool {
-        self.entry(proxy)
-            .is_some_and(|entry| entry.files.contains(artifact.path()))
-    }
-
-    /// What Envoy said when it refused just these files.
-    pub(super) fn rejected(&self, proxy: &ProxyKey, files: &Files) -> Option<&str> {
-        let rejected = self.entry(proxy)?.rejected.as_ref()?;
-        (rejected.digest == digest(files)).then_some(&rejected.reason)
-    }
-
-    /// Takes files into possession.
-    pub(super) fn own(&mut self, proxy: &ProxyKey, files: impl Iterator<Item = Artifact>) {
-        let paths = files.map(|artifact| artifact.path().to_owned());
-        match self.proxies.iter_mut().find(|entry| is_of(entry, proxy)) {
-            Some(entry) => entry.files.extend(paths),
-            None => self.proxies.push(Entry {
-                mesh: proxy.mesh.clone(),
-                dataplane: proxy.dataplane.clone(),
-                files: paths.collect(),
-                rejected: None,
-            }),
+    fn parse(text: &str) -> Result<Self, String> {
+        let written: Written = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        if written.format != FORMAT {
+            return Err(format!(
+                "it has format {}, and this version of meshtraced knows {FORMAT}",
+                written.format
+            ));
         }
-        self.proxies
-            .sort_by(|a, b| (&a.mesh, &a.dataplane).cmp(&(&b.mesh, &b.dataplane)));
-    }
-
-    /// Notes what came of a change. What could not be removed stays ours.
-    pub(super) fn settle(&mut self, change: &Change, result: &Result<Word, ApplyError>) {
-        if change.action == Action::Remove && result.is_ok() {
-            self.proxies.retain(|entry| !is_of(entry, &change.proxy));
-            return;
+        let mut proxies = BTreeMap::new();
+        for entry in written.proxies {
+            let mut files = BTreeSet::new();
+            for path in &entry.files {
+                let artifact = Artifact::ALL.into_iter().find(|artifact| artifact.path() == path);
+                files.insert(artifact.ok_or_else(|| format!("it lists `{path}`, which no proxy has"))?);
+            }
+            let rejection = entry.rejected;
+            proxies.insert(ProxyKey::new(entry.mesh, entry.dataplane), Entry { files, rejection });
         }
-        let Some(entry) = self.proxies.iter_mut().find(|entry| is_of(entry, &change.proxy)) else {
-            return;
-        };
-        entry.rejected = match result {
-            Ok(Word::Rejected(reason)) => Some(Rejected {
-                digest: digest(&change.after),
-                reason: reason.clone(),
-            }),
-            _ => None,
-        };
+        Ok(Self { proxies })
     }
 
-    fn entry(&self, proxy: &ProxyKey) -> Option<&Entry> {
-        self.proxies.iter().find(|entry| is_of(entry, proxy))
+    /// Replaces the inventory of a directory; what is read afterwards is the old or the new one, also after a crash.
+    pub(super) fn write(&self, dir: &Dir, staging: &Dir, access: Access) -> Result<(), ApplyError> {
+        staging.remove(NAME)?;
+        let file = staging.create(NAME, &self.text(), access)?;
+        file.sync_all()
+            .map_err(|e| ApplyError::new("sync", &staging.path().join(NAME), e))?;
+        staging.move_to(NAME, dir, NAME, true)
+    }
+
+    fn text(&self) -> String {
+        let entry = |(proxy, entry): (&ProxyKey, &Entry)| WrittenEntry {
+            mesh: proxy.mesh.clone(),
+            dataplane: proxy.dataplane.clone(),
+            files: entry.files.iter().map(|artifact| artifact.path().to_owned()).collect(),
+            rejected: entry.rejection.clone(),
+        };
+        let written = Written {
+            format: FORMAT,
+            proxies: self.proxies.iter().map(entry).collect(),
+        };
+        let text = serde_json::to_string_pretty(&written).expect("strings and numbers are JSON");
+        text + "\n"
     }
 }
 
-fn is_of(entry: &Entry, proxy: &ProxyKey) -> bool {
-    (&entry.mesh, &entry.dataplane) == (&proxy.mesh, &proxy.dataplane)
-}
-
-fn path(target: &Target) -> PathBuf {
-    target.private().join("inventory.json")
-}
-
-/// A digest of what Envoy reads of the files.
-fn digest(files: &Files) -> String {
+/// A hash of the texts of a proxy.
+pub(super) fn digest(files: &Files) -> String {
     let mut hasher = blake3::Hasher::new();
-    for text in [Artifact::Cds, Artifact::Lds]
-        .iter()
-        .filter_map(|artifact| files.get(artifact))
-    {
-        hasher.update(&(text.len() as u64).to_le_bytes());
-        hasher.update(text.as_bytes());
+    for (artifact, text) in files {
+        for part in [artifact.path(), text] {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part.as_bytes());
+        }
     }
-    hasher.finalize().to_hex().to_string()
+    hasher.finalize().to_hex()[..16].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_reads_what_it_writes() {
+        let rejection = Rejection {
+            digest: "d".to_owned(),
+            reason: "\"quoted\"\nline".to_owned(),
+        };
+        let full = Entry {
+            files: BTreeSet::from(Artifact::ALL),
+            rejection: Some(rejection),
+        };
+        let inventory = Inventory {
+            proxies: BTreeMap::from([
+                (ProxyKey::new("m", "a/b"), full),
+                (ProxyKey::new("ä", ""), Entry::default()),
+            ]),
+        };
+        assert_eq!(Inventory::parse(&inventory.text()), Ok(inventory));
+    }
+
+    #[test]
+    fn what_it_does_not_understand_it_refuses() {
+        for (text, expected) in [
+            ("", "EOF"),
+            ("{}", "missing field"),
+            (r#"{"format": 2, "proxies": []}"#, "format 2"),
+            (
+                r#"{"format": 1, "proxies": [{"mesh": "m", "dataplane": "d", "files": ["../x"]}]}"#,
+                "`../x`",
+            ),
+        ] {
+            let error = Inventory::parse(text).expect_err(text);
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
 }

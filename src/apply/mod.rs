@@ -1,29 +1,56 @@
 //! Carries out a plan: files on disk, and Envoy's word that it took them.
 //!
-//! Start with [`observe`] and [`apply`]. Whatever is interrupted, and wherever, every proxy stays loadable:
-//! new files are complete on disk before the first rename, and the renames of a proxy come in an order in which
-//! every state on the way is one that Envoy can load. What is ours is in the inventory; nothing else is touched.
+//! Everything is written aside first, so that a full disk or a missing permission changes nothing that is
+//! published; then it is renamed into place, proxy by proxy, in the order of [`plan::steps`](crate::plan::steps()).
+//! Only files of the inventory are ours: others are never touched. Start with [`apply`]; why something changes is
+//! not known here.
 
 mod admin;
 pub mod contributions;
+mod error;
+mod http;
 mod inventory;
 mod publish;
-mod stage;
+mod tree;
 
-use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+pub use error::ApplyError;
+pub use inventory::Rejection;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
+
+use self::inventory::{Entry, Inventory, digest};
+use self::publish::{Job, Published, Room, Staged};
+use self::tree::{Access, Content, Dir};
 use crate::envoy::artifact::{Artifact, Files, ProxyKey};
-use crate::plan::{Action, Applied, Change, Plan};
-use crate::settings::Admin;
+use crate::envoy::xds;
+use crate::plan::{self, Action, Applied, Change, Plan, Step};
+pub use crate::settings::Admin;
 
-use inventory::Inventory;
+type Result<T> = std::result::Result<T, ApplyError>;
 
-/// Where and how files are written.
+/// What is ours and not for Envoy, below the output directory.
+const META: &str = ".meshtraced";
+const LOCK: &str = "lock";
+/// Files on their way; nothing in it outlives a run.
+const STAGING: &str = "staging";
+/// The last listeners that were taken, of proxies whose new ones are not judged yet.
+const UNDO: &str = "undo";
+
+/// Proxies that are published at the same time; each waits for its own Envoy.
+const AT_ONCE: usize = 8;
+
+/// Where and how files are published.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     /// The output directory; absolute.
@@ -34,342 +61,449 @@ pub struct Target {
     pub owner: Option<u32>,
     /// Group id of files and directories; `None` leaves it as it comes.
     pub group: Option<u32>,
-    /// Where a proxy answers.
+    /// Where the admin interfaces of the proxies are.
     pub admin: Admin,
-    /// How long a proxy may take to confirm one step.
+    /// How long to wait for Envoy's word on one step.
     pub confirm_timeout: Duration,
 }
 
-/// Name of the directory below the root that is ours alone.
-const PRIVATE: &str = ".meshtraced";
+impl Target {
+    fn file(&self) -> Access {
+        Access {
+            mode: self.mode,
+            owner: self.owner,
+            group: self.group,
+        }
+    }
 
-/// Why nothing, or not everything, could be carried out.
-#[derive(Debug, thiserror::Error)]
-pub enum ApplyError {
-    /// Another process publishes there.
-    #[error("another meshtraced publishes to {}", .0.display())]
-    Locked(PathBuf),
-    /// The inventory cannot be understood, so nobody knows what is ours.
-    #[error("{} is damaged: move it and the files beside it away, and they will be written anew", .0.display())]
-    Inventory(PathBuf),
-    /// There is no room.
-    #[error("no room in {}: {needed} bytes are needed for the new files; nothing was changed", .directory.display())]
-    Full {
-        /// The directory.
-        directory: PathBuf,
-        /// Bytes of all new files.
-        needed: u64,
-        /// The reason.
-        source: io::Error,
-    },
-    /// The user of this process may not do that.
-    #[error("user {user} may not {action} {}", .path.display())]
-    Denied {
-        /// The user of this process.
-        user: String,
-        /// What was tried.
-        action: &'static str,
-        /// The file or directory.
-        path: PathBuf,
-        /// The reason.
-        source: io::Error,
-    },
-    /// Something else is in the way.
-    #[error("cannot {action} {}", .path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// The file or directory.
-        path: PathBuf,
-        /// The reason.
-        source: io::Error,
-    },
-    /// A file that is not ours lies where one of ours belongs.
-    #[error("{} is there and was not written by meshtraced: move it away", .0.display())]
-    Foreign(PathBuf),
-    /// A directory below the root is a link, and may lead anywhere.
-    #[error("{} is a link; below the output directory there must be none", .0.display())]
-    Link(PathBuf),
-}
+    fn directory(&self) -> Access {
+        Access {
+            mode: self.mode | (self.mode & 0o444) >> 2,
+            ..self.file()
+        }
+    }
 
-impl ApplyError {
-    /// The error of an action on a path.
-    fn new(action: &'static str, path: &Path, source: io::Error) -> Self {
-        let path = path.to_owned();
-        match source.kind() {
-            io::ErrorKind::PermissionDenied => Self::Denied {
-                user: user(),
-                action,
-                path,
-                source,
-            },
-            _ => Self::Io { action, path, source },
+    /// The directory of a proxy, in which its Envoy makes the admin socket.
+    ///
+    /// An Envoy of the group needs to write there: what others put there it must not take away (sticky), and the
+    /// socket is to be of the group too.
+    fn proxy_directory(&self) -> Access {
+        let shared = self.admin == Admin::Pipe && self.group.is_some();
+        let directory = self.directory();
+        Access {
+            mode: directory.mode | if shared { 0o3030 } else { 0 },
+            ..directory
         }
     }
 }
 
-/// The user of this process, by name where the system knows one.
-fn user() -> String {
-    let id = rustix::process::geteuid().as_raw();
-    let table = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let name = table.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)? == id.to_string()).then(|| name.to_owned())
-    });
-    name.map_or_else(|| id.to_string(), |name| format!("{name} ({id})"))
-}
-
-/// The right to publish to a directory, as long as it lives.
+/// The right to publish to a directory, held until it is dropped, or its process ends in any way.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
 }
 
-/// Takes the right to publish to the target, and clears what a killed run left behind.
-///
-/// # Errors
-/// When another process has it, or the directory cannot be made or written.
-pub fn lock(target: &Target) -> Result<Lock, ApplyError> {
-    let private = target.private();
-    make_directory(target, &target.root)?;
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&private)
-        .map_err(|error| ApplyError::new("create", &private, error))?;
-    let path = private.join("lock");
-    let file = File::options().create(true).truncate(false).write(true).open(&path);
-    let file = file.map_err(|error| ApplyError::new("write", &path, error))?;
-    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => return Err(ApplyError::Locked(target.root.clone())),
-        Err(error) => return Err(ApplyError::new("lock", &path, error.into())),
-    }
-    stage::clear(target)?;
-    Ok(Lock { _file: file })
-}
-
-/// What is on disk and ours. A directory that is not there holds nothing.
-///
-/// # Errors
-/// When the inventory cannot be read.
-pub fn observe(target: &Target) -> Result<Applied, ApplyError> {
-    let inventory = Inventory::read(target)?;
-    let mut applied = Applied::new();
-    for (proxy, owned) in inventory.proxies() {
-        let mut files = Files::new();
-        for artifact in owned {
-            // A file that is gone, or is no text any more, differs from every text that is desired.
-            if let Ok(text) = fs::read_to_string(target.path(&proxy, artifact)) {
-                files.insert(artifact, text);
-            }
-        }
-        applied.insert(proxy, files);
-    }
-    Ok(applied)
-}
-
-/// What came of carrying out a plan.
+/// What came of a plan.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// What came of every proxy that was to change.
-    pub proxies: BTreeMap<ProxyKey, (Action, Result<Word, ApplyError>)>,
-    /// How many files were written.
+    /// What came of every proxy of the plan.
+    pub proxies: BTreeMap<ProxyKey, (Action, Result<Word>)>,
+    /// Files that were put in place, those of intermediate steps included.
     pub files_written: usize,
+    /// Files and directories that got back their mode or owner.
+    pub mended: usize,
+    /// What is ours and could not be mended or removed, and why.
+    pub troubles: Vec<(ProxyKey, ApplyError)>,
 }
 
-/// What a proxy says to its new files.
+/// What the Envoy of a proxy says to its new files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Word {
     /// It took them.
     Confirmed,
-    /// It does not run, and will load them when it starts.
+    /// It does not run, and reads them when it starts.
     NotRunning,
-    /// It was not asked, or has not answered in time.
+    /// It reads nothing of what changed, or goes with its dataplane.
+    NotAsked,
+    /// It cannot be asked: there is no admin interface that is known to be its own.
     Unknown,
-    /// It refused them, in these words, and keeps what it had.
+    /// It did not answer in time; why that is thought. The next run goes on with it.
+    Waiting(String),
+    /// It refused them, now or in a run before, in these words; it keeps what it had.
     Rejected(String),
+}
+
+impl Word {
+    /// Whether the files are what was desired.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        match self {
+            Self::Confirmed | Self::NotRunning | Self::NotAsked | Self::Unknown => true,
+            Self::Waiting(_) | Self::Rejected(_) => false,
+        }
+    }
 }
 
 impl Outcome {
     /// How many proxies said that.
     #[must_use]
     pub fn count(&self, word: &Word) -> usize {
-        self.proxies
-            .values()
-            .filter(|(_, result)| result.as_ref().is_ok_and(|said| said == word))
-            .count()
+        let said = |result: &Result<Word>| result.as_ref().is_ok_and(|said| said == word);
+        self.proxies.values().filter(|(_, result)| said(result)).count()
     }
 
     /// The proxies that could not be brought to what is desired, and why.
     pub fn failures(&self) -> impl Iterator<Item = (&ProxyKey, String)> {
-        self.proxies.iter().filter_map(|(proxy, (_, result))| match result {
+        let of_proxies = self.proxies.iter().filter_map(|(proxy, (_, result))| match result {
             Ok(Word::Rejected(why)) => Some((proxy, format!("Envoy says {why:?}; it keeps what it had"))),
-            Err(error) => Some((proxy, with_causes(error))),
-            Ok(Word::Confirmed | Word::NotRunning | Word::Unknown) => None,
-        })
+            Ok(Word::Waiting(why)) => Some((proxy, format!("{why}; the next run goes on with it"))),
+            Ok(Word::Confirmed | Word::NotRunning | Word::NotAsked | Word::Unknown) => None,
+            Err(error) => Some((proxy, error.in_full())),
+        });
+        of_proxies.chain(self.troubles.iter().map(|(proxy, error)| (proxy, error.in_full())))
+    }
+
+    fn set(&mut self, change: &Change, result: Result<Word>) {
+        self.proxies.insert(change.proxy.clone(), (change.action, result));
     }
 }
 
-fn with_causes(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(source) => format!("{error}: {}", with_causes(source)),
-        None => error.to_string(),
-    }
-}
-
-/// Carries out a plan.
+/// Takes the right to publish, and removes what a killed run left on its way.
 ///
 /// # Errors
-/// When not even the new files could be staged: then nothing was changed. What befalls a single proxy later is in
-/// the outcome.
-pub fn apply(plan: &Plan, target: &Target, _lock: &Lock) -> Result<Outcome, ApplyError> {
-    let mut inventory = Inventory::read(target)?;
-    let mut outcome = Outcome::default();
-    let mut publications = Vec::new();
-    for change in &plan.changes {
-        match accept(change, target, &inventory) {
-            Ok(None) => publications.push(change),
-            Ok(Some(word)) => {
-                outcome.proxies.insert(change.proxy.clone(), (change.action, Ok(word)));
-            }
-            Err(error) => {
-                outcome
-                    .proxies
-                    .insert(change.proxy.clone(), (change.action, Err(error)));
-            }
+/// When another process has it, or the directory cannot be made.
+pub fn lock(target: &Target) -> Result<Lock> {
+    let meta = Dir::make(&target.root, target.directory())?.make_child(META, target.directory())?;
+    let mut file = meta.open_or_create(LOCK, target.file())?;
+    let failed = |error| ApplyError::new("lock", &meta.path().join(LOCK), error);
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(Errno::WOULDBLOCK) => {
+            let mut holder = String::new();
+            let holder = file
+                .read_to_string(&mut holder)
+                .ok()
+                .and_then(|_| holder.trim().parse().ok());
+            let directory = target.root.clone();
+            return Err(ApplyError::Locked { directory, holder });
+        }
+        Err(error) => return Err(failed(error.into())),
+    }
+    file.set_len(0).map_err(failed)?;
+    file.rewind().map_err(failed)?;
+    writeln!(file, "{}", std::process::id()).map_err(failed)?;
+    meta.make_child(STAGING, target.directory())?.empty()?;
+    Ok(Lock { file })
+}
+
+/// What is on disk and ours. What is missing, or is no text, is left out, so that it is written again; so are
+/// listeners that Envoy has not judged yet.
+///
+/// # Errors
+/// When the inventory cannot be understood, or a directory or file cannot be read.
+pub fn observe(target: &Target) -> Result<Applied> {
+    let mut applied = Applied::new();
+    let Some((root, meta)) = open(target)? else {
+        return Ok(applied);
+    };
+    let undo = meta.child(UNDO)?;
+    for (proxy, entry) in Inventory::read(&meta)?.proxies {
+        if entry.files.is_empty() {
+            continue;
+        }
+        let mut files = read_files(&root, &proxy, &entry.files)?;
+        if undo
+            .as_ref()
+            .is_some_and(|undo| undo.exists(&undo_name(&proxy)).unwrap_or(true))
+        {
+            files.remove(&Artifact::Lds);
+        }
+        applied.insert(proxy, files);
+    }
+    Ok(applied)
+}
+
+/// The proxies whose Envoy refused what is desired for them, and why.
+///
+/// # Errors
+/// When the inventory cannot be read or understood.
+pub fn rejections(target: &Target) -> Result<BTreeMap<ProxyKey, Rejection>> {
+    let Some((_, meta)) = open(target)? else {
+        return Ok(BTreeMap::new());
+    };
+    let proxies = Inventory::read(&meta)?.proxies.into_iter();
+    Ok(proxies
+        .filter_map(|(proxy, entry)| Some((proxy, entry.rejection?)))
+        .collect())
+}
+
+fn open(target: &Target) -> Result<Option<(Dir, Dir)>> {
+    let Some(root) = Dir::open(&target.root)? else {
+        return Ok(None);
+    };
+    Ok(root.child(META)?.map(|meta| (root, meta)))
+}
+
+fn read_files(root: &Dir, proxy: &ProxyKey, artifacts: &BTreeSet<Artifact>) -> Result<Files> {
+    let dir = match root.below(&proxy.directory()) {
+        Ok(Some(dir)) => dir,
+        // What lies behind a link is not ours; publishing there fails and says so.
+        Ok(None) | Err(ApplyError::Link { .. }) => return Ok(Files::new()),
+        Err(error) => return Err(error),
+    };
+    let mut files = Files::new();
+    for &artifact in artifacts {
+        if let Ok(Content::Text(text)) = publish::read(&dir, artifact) {
+            files.insert(artifact, text);
         }
     }
-    if !publications.is_empty() {
-        let staged = stage::stage(&publications, target)?;
-        for change in &publications {
-            inventory.own(&change.proxy, change.after.keys().copied());
-        }
-        inventory.write(target)?;
-        outcome.files_written = staged.files();
-        let results = publish::publish_all(&publications, &staged, target);
-        for (change, result) in publications.into_iter().zip(results) {
-            inventory.settle(change, &result);
-            outcome.proxies.insert(change.proxy.clone(), (change.action, result));
-        }
-        inventory.write(target)?;
-        stage::clear(target)?;
-        sync(&target.root)?;
+    Ok(files)
+}
+
+fn undo_name(proxy: &ProxyKey) -> String {
+    blake3::hash(proxy.directory().as_bytes()).to_hex()[..32].to_owned()
+}
+
+/// Carries out a plan, and gives back mode and owner to files that lost them.
+///
+/// What concerns one proxy only is told in the outcome and keeps no other from being published.
+///
+/// # Errors
+/// When nothing can be published: no room, no permission, the directory replaced. After such an error every proxy
+/// has a pair of files that starts, and the next run goes on from there.
+pub fn apply(plan: &Plan, target: &Target, lock: &Lock) -> Result<Outcome> {
+    let replaced = || ApplyError::Replaced {
+        directory: target.root.clone(),
+    };
+    let (root, meta) = open(target)?.ok_or_else(replaced)?;
+    let locked = lock
+        .file
+        .metadata()
+        .map_err(|e| ApplyError::new("look at", &meta.path().join(LOCK), e))?;
+    if meta.identity(LOCK) != Some((locked.dev(), locked.ino())) {
+        return Err(replaced());
     }
-    mend_modes(&inventory, target)?;
+    let room = Room {
+        target,
+        staging: meta.make_child(STAGING, target.directory())?,
+        undo: meta.make_child(UNDO, target.directory())?,
+        root,
+    };
+    let result = run(plan, &room, &meta);
+    let emptied = room.staging.empty();
+    let outcome = result?;
+    emptied?;
     Ok(outcome)
 }
 
-/// Whether a change can be tried: `Some` is the word of a proxy that has refused just that before.
-fn accept(change: &Change, target: &Target, inventory: &Inventory) -> Result<Option<Word>, ApplyError> {
-    if let Some(why) = inventory.rejected(&change.proxy, &change.after) {
-        return Ok(Some(Word::Rejected(why.to_owned())));
+fn run(plan: &Plan, room: &Room, meta: &Dir) -> Result<Outcome> {
+    let target = room.target;
+    let on_disk = Inventory::read(meta)?;
+    let mut outcome = Outcome::default();
+    let needed = plan
+        .changes
+        .iter()
+        .flat_map(|change| change.after.values())
+        .map(|text| text.len() as u64)
+        .sum();
+    let no_room = |error: ApplyError| error.of_plan(&target.root, needed);
+
+    let mut jobs = prepare(plan, room, &on_disk, &mut outcome).map_err(no_room)?;
+    if !jobs.is_empty() {
+        // Durable before it is visible: what is renamed into place must not turn out empty after a power cut.
+        room.root.sync().map_err(no_room)?;
     }
-    for (&artifact, text) in &change.after {
-        let path = target.path(&change.proxy, artifact);
-        refuse_links(target, &path)?;
-        if inventory.owns(&change.proxy, artifact) {
+    let mut inventory = on_disk.clone();
+    for job in &jobs {
+        let entry = inventory.proxies.entry(job.change.proxy.clone()).or_default();
+        entry.files.extend(job.change.after.keys());
+    }
+    let mut written = on_disk.clone();
+    let mut save = |inventory: &Inventory| {
+        if *inventory != written {
+            inventory.write(meta, &room.staging, target.file())?;
+            written.clone_from(inventory);
+        }
+        Ok(())
+    };
+    save(&inventory).map_err(no_room)?;
+    jobs.retain(|job| match publish::make_directories(room, job.change) {
+        Ok(()) => true,
+        Err(error) => {
+            outcome.set(job.change, Err(error));
+            // Nothing of it was put in place.
+            restore_entry(&mut inventory, &on_disk, &job.change.proxy);
+            false
+        }
+    });
+    for (job, published) in jobs.iter().zip(publish_all(room, &jobs)) {
+        record(job, published, &mut inventory, &mut outcome);
+    }
+    remove_leftovers(room, &mut inventory, &mut outcome);
+    mend(room, &inventory, &mut outcome);
+    save(&inventory)?;
+    if inventory != on_disk || !jobs.is_empty() || outcome.mended > 0 {
+        room.root.sync()?;
+    }
+    Ok(outcome)
+}
+
+fn restore_entry(inventory: &mut Inventory, on_disk: &Inventory, proxy: &ProxyKey) {
+    match on_disk.proxies.get(proxy) {
+        Some(entry) => inventory.proxies.insert(proxy.clone(), entry.clone()),
+        None => inventory.proxies.remove(proxy),
+    };
+}
+
+/// Writes aside what the plan puts in place.
+fn prepare<'p>(plan: &'p Plan, room: &Room, inventory: &Inventory, outcome: &mut Outcome) -> Result<Vec<Job<'p>>> {
+    let mut jobs = Vec::new();
+    for (index, change) in plan.changes.iter().enumerate() {
+        let entry = inventory.proxies.get(&change.proxy);
+        if let Some(rejection) = entry.and_then(|entry| entry.rejection.as_ref())
+            && change.action != Action::Remove
+            && rejection.digest == digest(&change.after)
+        {
+            outcome.set(change, Ok(Word::Rejected(rejection.reason.clone())));
             continue;
         }
-        match fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            // Equal bytes are as good as ours.
-            Ok(bytes) if bytes == text.as_bytes() => {}
-            Ok(_) => return Err(ApplyError::Foreign(path)),
-            Err(error) => return Err(ApplyError::new("read", &path, error)),
+        let owned = entry.map(|entry| entry.files.clone()).unwrap_or_default();
+        match adopt(room, change, &owned) {
+            Ok(adopted) => jobs.push(stage(room, index, change, owned, &adopted)?),
+            Err(error @ (ApplyError::Foreign { .. } | ApplyError::Link { .. })) => {
+                outcome.set(change, Err(error));
+            }
+            Err(error) => return Err(error),
         }
     }
-    Ok(None)
+    Ok(jobs)
 }
 
-/// Refuses a path that leads through a link below the root.
-fn refuse_links(target: &Target, path: &Path) -> Result<(), ApplyError> {
-    for parent in path.ancestors().skip(1).take_while(|parent| *parent != target.root) {
-        if fs::symlink_metadata(parent).is_ok_and(|metadata| metadata.is_symlink()) {
-            return Err(ApplyError::Link(parent.to_owned()));
-        }
-    }
-    Ok(())
-}
-
-/// Gives the files of the inventory the mode of the settings, which may have changed.
-fn mend_modes(inventory: &Inventory, target: &Target) -> Result<(), ApplyError> {
-    for (proxy, owned) in inventory.proxies() {
-        for path in owned.into_iter().map(|artifact| target.path(&proxy, artifact)) {
-            let Ok(metadata) = fs::symlink_metadata(&path) else {
-                continue;
-            };
-            if metadata.is_file() && metadata.permissions().mode() & 0o7777 != target.mode {
-                let mode = fs::Permissions::from_mode(target.mode);
-                fs::set_permissions(&path, mode)
-                    .map_err(|error| ApplyError::new("change the mode of", &path, error))?;
+/// The files that are not ours yet and are as we would write them.
+fn adopt(room: &Room, change: &Change, owned: &BTreeSet<Artifact>) -> Result<Files> {
+    let mut adopted = Files::new();
+    let Some(dir) = room.root.below(&change.proxy.directory())? else {
+        return Ok(adopted);
+    };
+    for (&artifact, text) in change.after.iter().filter(|(artifact, _)| !owned.contains(artifact)) {
+        match publish::read(&dir, artifact)? {
+            Content::Missing => {}
+            Content::Text(found) if found == *text => {
+                adopted.insert(artifact, found);
+            }
+            Content::Text(_) | Content::Other => {
+                return Err(ApplyError::Foreign {
+                    path: dir.path().join(artifact.path()),
+                });
             }
         }
     }
-    Ok(())
+    Ok(adopted)
 }
 
-/// Makes what was written durable: one sync for all of it.
-fn sync(path: &Path) -> Result<(), ApplyError> {
-    let synced = File::open(path).and_then(|directory| rustix::fs::syncfs(&directory).map_err(io::Error::from));
-    synced.map_err(|error| ApplyError::new("sync", path, error))
-}
-
-/// Makes a directory, and those above it, with the mode and owner that files have.
-fn make_directory(target: &Target, path: &Path) -> Result<(), ApplyError> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    if let Some(parent) = path.parent().filter(|parent| parent.starts_with(&target.root)) {
-        make_directory(target, parent)?;
-    }
-    let mode = target.mode | (target.mode & 0o444) >> 2;
-    fs::DirBuilder::new()
-        .recursive(true)
-        .create(path)
-        .map_err(|error| ApplyError::new("create", path, error))?;
-    let settled = fs::set_permissions(path, fs::Permissions::from_mode(mode))
-        .and_then(|()| std::os::unix::fs::chown(path, target.owner, target.group));
-    settled.map_err(|error| ApplyError::new("change mode and owner of", path, error))
-}
-
-/// Removes what belonged to a proxy: its files, the socket its Envoy left, and the directories that are empty then.
-fn remove(proxy: &ProxyKey, owned: impl Iterator<Item = Artifact>, target: &Target) -> Result<(), ApplyError> {
-    for artifact in owned {
-        let path = target.path(proxy, artifact);
-        refuse_links(target, &path)?;
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(ApplyError::new("remove", &path, error));
+fn stage<'p>(
+    room: &Room,
+    index: usize,
+    change: &'p Change,
+    mut owned: BTreeSet<Artifact>,
+    adopted: &Files,
+) -> Result<Job<'p>> {
+    owned.extend(adopted.keys());
+    let steps = if adopted.is_empty() {
+        plan::steps(change)
+    } else {
+        let mut rest = change.clone();
+        rest.before.extend(adopted.clone());
+        plan::steps(&rest)
+    };
+    let mut staged = Vec::new();
+    for (number, step) in steps.into_iter().enumerate() {
+        staged.push(match step {
+            Step::Remove(artifact) => Staged::Remove(artifact),
+            Step::Write(artifact, text) => {
+                let name = format!("{index}-{number}");
+                room.staging.create(&name, &text, room.target.file())?;
+                let version = xds::version(&text);
+                Staged::Put {
+                    artifact,
+                    name,
+                    version,
+                }
             }
-            _ => {}
-        }
+        });
     }
-    let directory = target.directory(proxy);
-    let socket = directory.join(crate::envoy::ADMIN_SOCKET);
-    if fs::symlink_metadata(&socket).is_ok_and(|metadata| metadata.file_type().is_socket()) {
-        fs::remove_file(&socket).map_err(|error| ApplyError::new("remove", &socket, error))?;
-    }
-    for directory in [directory.join("xds"), directory.clone(), directory.join("..")] {
-        // A directory with something else in it stays.
-        let _ = fs::remove_dir(directory);
-    }
-    Ok(())
+    Ok(Job {
+        change,
+        index,
+        steps: staged,
+        owned,
+    })
 }
 
-impl Target {
-    fn private(&self) -> PathBuf {
-        self.root.join(PRIVATE)
-    }
+/// Publishes several proxies at a time, so that a slow Envoy holds up none but its own.
+fn publish_all(room: &Room, jobs: &[Job]) -> Vec<Published> {
+    let next = AtomicUsize::new(0);
+    let results: Mutex<BTreeMap<usize, Published>> = Mutex::default();
+    let work = || {
+        while let Some((index, job)) = (|i| Some((i, jobs.get(i)?)))(next.fetch_add(1, Ordering::Relaxed)) {
+            let published = publish::publish(room, job);
+            results
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(index, published);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE.min(jobs.len()) {
+            scope.spawn(work);
+        }
+    });
+    let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    results.into_values().collect()
+}
 
-    /// The directory of a proxy.
-    fn directory(&self, proxy: &ProxyKey) -> PathBuf {
-        self.root.join(proxy.directory())
-    }
+fn record(job: &Job, published: Published, inventory: &mut Inventory, outcome: &mut Outcome) {
+    let proxy = &job.change.proxy;
+    tracing::debug!(mesh = proxy.mesh, dataplane = proxy.dataplane, word = ?published.word, "published");
+    outcome.files_written += published.files_written;
+    let rejection = match &published.word {
+        Ok(Word::Rejected(reason)) => Some(Rejection {
+            digest: digest(&job.change.after),
+            reason: reason.clone(),
+        }),
+        _ => None,
+    };
+    let files = published.owned;
+    inventory.proxies.insert(proxy.clone(), Entry { files, rejection });
+    outcome.set(job.change, published.word);
+}
 
-    /// Where a file of a proxy lies.
-    fn path(&self, proxy: &ProxyKey, artifact: Artifact) -> PathBuf {
-        self.directory(proxy).join(artifact.path())
+/// Removes what is left of proxies that have no files any more: sockets and empty directories.
+fn remove_leftovers(room: &Room, inventory: &mut Inventory, outcome: &mut Outcome) {
+    inventory.proxies.retain(|proxy, entry| {
+        if !entry.files.is_empty() {
+            return true;
+        }
+        match publish::remove_directories(room, proxy) {
+            Ok(is_gone) => !is_gone,
+            Err(error) => {
+                outcome.troubles.push((proxy.clone(), error));
+                true
+            }
+        }
+    });
+}
+
+/// Gives back mode and owner to what is ours.
+fn mend(room: &Room, inventory: &Inventory, outcome: &mut Outcome) {
+    let mut mended_meshes = BTreeSet::new();
+    for (proxy, entry) in inventory.proxies.iter().filter(|(_, entry)| !entry.files.is_empty()) {
+        let with_mesh = mended_meshes.insert(&proxy.mesh);
+        match publish::mend(room, proxy, &entry.files, with_mesh) {
+            Ok(count) => outcome.mended += count,
+            // Publishing has said that already, or will when there is something to publish.
+            Err(ApplyError::Link { .. }) => {}
+            Err(error) => outcome.troubles.push((proxy.clone(), error)),
+        }
     }
 }

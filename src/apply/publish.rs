@@ -1,89 +1,370 @@
-//! The steps of one proxy, in the order Envoy needs.
-//!
-//! A listener that names a cluster Envoy does not have is refused for good, and spans for a cluster that went are
-//! lost. So the clusters of both sides come first, then the listeners, then the new clusters alone; each step
-//! waits for Envoy's word. A proxy that does not run reads a pair that fits together whenever it starts.
+//! One proxy: its files renamed into place one after the other, each when its Envoy is ready for it.
 
-use std::fs;
-use std::path::Path;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
-use super::admin::{Client, Step};
-use super::stage::{Part, Staged};
-use super::{ApplyError, Target, Word, make_directory, remove};
-use crate::envoy::artifact::Artifact;
+use super::admin::{Envoy, Stats, Verdict, Voice};
+use super::http::Connection;
+use super::tree::{Access, Content, Dir};
+use super::{ApplyError, Result, Target, Word, undo_name};
+use crate::envoy::ADMIN_SOCKET;
+use crate::envoy::artifact::{Artifact, ProxyKey};
 use crate::envoy::xds;
 use crate::plan::{Action, Change};
 
-/// How many proxies are published at the same time, so that a slow one does not hold up the others.
-const AT_ONCE: usize = 8;
+/// Between the steps for an Envoy that cannot be asked; it needs milliseconds.
+const PAUSE: Duration = Duration::from_secs(1);
 
-/// Publishes all changes; the results are in their order.
-pub(super) fn publish_all(changes: &[&Change], staged: &Staged, target: &Target) -> Vec<Result<Word, ApplyError>> {
-    let results: Vec<Mutex<Option<Result<Word, ApplyError>>>> = changes.iter().map(|_| Mutex::new(None)).collect();
-    let next = AtomicUsize::new(0);
-    thread::scope(|scope| {
-        for _ in 0..AT_ONCE.min(changes.len()) {
-            scope.spawn(|| {
-                while let Some((change, result)) = {
-                    let i = next.fetch_add(1, Ordering::SeqCst);
-                    changes.get(i).zip(results.get(i))
-                } {
-                    let word = publish(change, staged, target);
-                    *result.lock().expect("nobody panics with it") = Some(word);
-                }
-            });
-        }
-    });
-    let taken = |result: Mutex<Option<Result<Word, ApplyError>>>| result.into_inner().expect("nobody panics with it");
-    results
-        .into_iter()
-        .map(|result| taken(result).expect("every change was taken"))
-        .collect()
+/// The directory of a proxy's files for Envoy.
+const XDS: &str = "xds";
+
+/// Where things are.
+#[derive(Debug)]
+pub(super) struct Room<'t> {
+    pub(super) target: &'t Target,
+    pub(super) root: Dir,
+    pub(super) staging: Dir,
+    pub(super) undo: Dir,
 }
 
-fn publish(change: &Change, staged: &Staged, target: &Target) -> Result<Word, ApplyError> {
-    if change.action == Action::Remove {
-        return remove(&change.proxy, Artifact::ALL.into_iter(), target).map(|()| Word::NotRunning);
+/// What is to be done for one proxy.
+#[derive(Debug)]
+pub(super) struct Job<'p> {
+    pub(super) change: &'p Change,
+    /// Sets its staged files apart.
+    pub(super) index: usize,
+    pub(super) steps: Vec<Staged>,
+    /// The files that are ours.
+    pub(super) owned: BTreeSet<Artifact>,
+}
+
+/// A step whose text lies ready.
+#[derive(Debug)]
+pub(super) enum Staged {
+    /// The staged file of that name is put in place.
+    Put {
+        artifact: Artifact,
+        name: String,
+        version: Option<String>,
+    },
+    Remove(Artifact),
+}
+
+impl Staged {
+    /// Whether it is a file that a running Envoy reads again.
+    fn is_dynamic(&self) -> bool {
+        let Self::Put { artifact, .. } = self else { return false };
+        matches!(artifact, Artifact::Cds | Artifact::Lds)
     }
-    make_directory(target, &target.directory(&change.proxy).join("xds"))?;
-    let place = |part: Part, artifact: Artifact| match staged.path(&change.proxy, part) {
-        Some(from) => rename(from, &target.path(&change.proxy, artifact)).map(|()| true),
-        None => Ok(false),
+}
+
+/// What came of a job.
+#[derive(Debug)]
+pub(super) struct Published {
+    pub(super) files_written: usize,
+    /// The files that are ours now.
+    pub(super) owned: BTreeSet<Artifact>,
+    pub(super) word: Result<Word>,
+}
+
+/// Carries out one job.
+pub(super) fn publish(room: &Room, job: &Job) -> Published {
+    let mut publishing = Publishing {
+        room,
+        job,
+        files_written: 0,
+        owned: job.owned.clone(),
     };
-    let mut client = Client::of(&change.proxy, target);
-    let mut word = Word::NotRunning;
-    let steps = [
-        (Part::Union, Artifact::Cds, Step::Clusters),
-        (Part::New(Artifact::Lds), Artifact::Lds, Step::Listeners),
-        (Part::New(Artifact::Cds), Artifact::Cds, Step::Clusters),
-    ];
-    let has_union = staged.path(&change.proxy, Part::Union).is_some();
-    // Without clusters that go, the new clusters are all there is to begin with.
-    let order: &[usize] = if has_union { &[0, 1, 2] } else { &[2, 1] };
-    for &i in order {
-        let (part, artifact, step) = steps[i];
-        let Some(text) = staged.path(&change.proxy, part).map(fs::read_to_string) else {
-            continue;
+    let word = publishing.run();
+    Published {
+        files_written: publishing.files_written,
+        owned: publishing.owned,
+        word,
+    }
+}
+
+/// A job under way.
+struct Publishing<'r, 'p> {
+    room: &'r Room<'r>,
+    job: &'r Job<'p>,
+    files_written: usize,
+    owned: BTreeSet<Artifact>,
+}
+
+impl Publishing<'_, '_> {
+    fn run(&mut self) -> Result<Word> {
+        let Some(dir) = self.room.root.below(&self.job.change.proxy.directory())? else {
+            // Somebody removed all of it already.
+            self.owned.clear();
+            return Ok(Word::NotAsked);
         };
-        let version = text.ok().and_then(|text| xds::version(&text)).unwrap_or_default();
-        client.before(step);
-        place(part, artifact)?;
-        word = client.wait(step, &version);
-        if let Word::Rejected(_) = word {
-            // The next start of this Envoy would lose the listeners that it keeps now.
-            place(Part::Old(artifact), artifact)?;
+        match self.job.change.action {
+            Action::Add => return self.carry_out(&dir, None, Duration::ZERO, Word::NotRunning),
+            Action::Change if self.job.steps.iter().any(Staged::is_dynamic) => {}
+            Action::Change | Action::Remove => return self.carry_out(&dir, None, Duration::ZERO, Word::NotAsked),
+        }
+        match Voice::of(self.room.target, &self.job.change.proxy, dir.path()) {
+            Voice::Answers(envoy, stats) => self.carry_out(&dir, Some((envoy, stats)), Duration::ZERO, Word::Confirmed),
+            Voice::Absent => self.carry_out(&dir, None, Duration::ZERO, Word::NotRunning),
+            Voice::Unknown => self.carry_out(&dir, None, PAUSE, Word::Unknown),
+            // It would see several steps at once when it wakes, in no certain order.
+            Voice::Silent(why) => Ok(Word::Waiting(why)),
+        }
+    }
+
+    fn carry_out(
+        &mut self,
+        dir: &Dir,
+        mut envoy: Option<(Envoy, Stats)>,
+        pause: Duration,
+        mut word: Word,
+    ) -> Result<Word> {
+        let steps = &self.job.steps;
+        if let Some((envoy, stats)) = &mut envoy
+            && let Some(word) = self.wait_for_clusters(dir, envoy, stats)?
+        {
             return Ok(word);
         }
+        for (i, step) in steps.iter().enumerate() {
+            match (step, &mut envoy) {
+                (Staged::Remove(artifact), _) => self.remove(dir, *artifact)?,
+                (
+                    Staged::Put {
+                        artifact,
+                        name,
+                        version,
+                    },
+                    Some((asked, stats)),
+                ) if step.is_dynamic() => {
+                    self.keep_old(dir, *artifact)?;
+                    self.put(dir, *artifact, name)?;
+                    match asked.verdict(*artifact, version.as_deref(), stats) {
+                        Verdict::Taken => self.forget_old(*artifact)?,
+                        Verdict::Refused => return self.put_back(dir, *artifact, asked, stats),
+                        Verdict::Open => return Ok(self.waiting(*artifact)),
+                        Verdict::Gone => {
+                            self.forget_old(*artifact)?;
+                            (envoy, word) = (None, Word::NotRunning);
+                        }
+                    }
+                }
+                (Staged::Put { artifact, name, .. }, _) => {
+                    self.put(dir, *artifact, name)?;
+                    if *artifact == Artifact::Lds {
+                        self.forget_old(*artifact)?;
+                    }
+                    if step.is_dynamic() && steps[i + 1..].iter().any(Staged::is_dynamic) {
+                        std::thread::sleep(pause);
+                    }
+                }
+            }
+        }
+        Ok(word)
     }
-    for artifact in [Artifact::Bootstrap, Artifact::Fragment, Artifact::Effective] {
-        place(Part::New(artifact), artifact)?;
+
+    /// Makes sure that Envoy has the clusters on disk, if the first step relies on them.
+    ///
+    /// It may not have them when a run before this one did not wait for it to the end.
+    fn wait_for_clusters(&mut self, dir: &Dir, envoy: &Envoy, stats: &mut Stats) -> Result<Option<Word>> {
+        let text = match self.job.steps.first() {
+            Some(Staged::Put {
+                artifact: Artifact::Lds,
+                ..
+            }) => self.job.change.before.get(&Artifact::Cds),
+            _ => None,
+        };
+        let Some((text, version)) = text.and_then(|text| Some((text, xds::version(text)?))) else {
+            return Ok(None);
+        };
+        if stats.of(Artifact::Cds).version == version {
+            return Ok(None);
+        }
+        let name = format!("{}-again", self.job.index);
+        self.room.staging.create(&name, text, self.room.target.file())?;
+        self.put(dir, Artifact::Cds, &name)?;
+        Ok(match envoy.verdict(Artifact::Cds, Some(&version), stats) {
+            Verdict::Open => Some(self.waiting(Artifact::Cds)),
+            // Whether what it has suffices shows when it gets the listeners.
+            Verdict::Taken | Verdict::Refused | Verdict::Gone => None,
+        })
     }
-    Ok(word)
+
+    fn waiting(&self, artifact: Artifact) -> Word {
+        let (path, timeout) = (artifact.path(), self.room.target.confirm_timeout);
+        Word::Waiting(format!("Envoy did not confirm {path} within {timeout:?}"))
+    }
+
+    fn put(&mut self, dir: &Dir, artifact: Artifact, staged: &str) -> Result<()> {
+        let (dir, name) = place(dir, artifact)?;
+        self.room
+            .staging
+            .move_to(staged, &dir, name, self.owned.contains(&artifact))?;
+        self.owned.insert(artifact);
+        self.files_written += 1;
+        Ok(())
+    }
+
+    fn remove(&mut self, dir: &Dir, artifact: Artifact) -> Result<()> {
+        if has_place(dir, artifact)? {
+            let (dir, name) = place(dir, artifact)?;
+            dir.remove(name)?;
+        }
+        self.owned.remove(&artifact);
+        if artifact == Artifact::Lds {
+            self.forget_old(artifact)?;
+        }
+        Ok(())
+    }
+
+    /// Where the text lies that a refused one replaced.
+    ///
+    /// Listeners outlive this run there: they are what to go back to as long as Envoy has not judged the new ones.
+    fn old(&self, artifact: Artifact) -> (&Dir, String) {
+        if artifact == Artifact::Lds {
+            (&self.room.undo, undo_name(&self.job.change.proxy))
+        } else {
+            (&self.room.staging, format!("{}-old", self.job.index))
+        }
+    }
+
+    fn keep_old(&self, dir: &Dir, artifact: Artifact) -> Result<()> {
+        let (kept, kept_name) = self.old(artifact);
+        let (dir, name) = place(dir, artifact)?;
+        if kept.exists(&kept_name)? || !dir.exists(name)? {
+            return Ok(());
+        }
+        // A link takes no room; not every file system has them.
+        if dir.link_to(name, kept, &kept_name).is_err()
+            && let Content::Text(text) = dir.read(name)?
+        {
+            kept.create(&kept_name, &text, self.room.target.file())?;
+        }
+        Ok(())
+    }
+
+    fn forget_old(&self, artifact: Artifact) -> Result<()> {
+        let (kept, name) = self.old(artifact);
+        kept.remove(&name)
+    }
+
+    /// Puts the text before a refused one back, so that Envoy also starts with what it has.
+    fn put_back(&mut self, dir: &Dir, artifact: Artifact, envoy: &Envoy, stats: &mut Stats) -> Result<Word> {
+        let reason = if artifact == Artifact::Lds {
+            envoy.refusal()
+        } else {
+            None
+        };
+        let reason = reason.unwrap_or_else(|| format!("Envoy refused {}; its log says why", artifact.path()));
+        let (kept, kept_name) = self.old(artifact);
+        if kept.exists(&kept_name)? {
+            let (dir, name) = place(dir, artifact)?;
+            kept.move_to(&kept_name, &dir, name, true)?;
+            // Listeners that were taken beside a refused one go back too; nothing depends on when.
+            envoy.verdict(artifact, None, stats);
+        }
+        Ok(Word::Rejected(reason))
+    }
 }
 
-fn rename(from: &Path, to: &Path) -> Result<(), ApplyError> {
-    fs::rename(from, to).map_err(|error| ApplyError::new("replace", to, error))
+/// The directory and the name of a file.
+fn place(dir: &Dir, artifact: Artifact) -> Result<(Dir, &'static str)> {
+    let (parent, name) = split(artifact);
+    let parent = dir.below(parent)?;
+    let missing = || ApplyError::new("open", &dir.path().join(artifact.path()), rustix::io::Errno::NOENT);
+    Ok((parent.ok_or_else(missing)?, name))
+}
+
+fn has_place(dir: &Dir, artifact: Artifact) -> Result<bool> {
+    Ok(dir.below(split(artifact).0)?.is_some())
+}
+
+fn split(artifact: Artifact) -> (&'static str, &'static str) {
+    artifact.path().rsplit_once('/').unwrap_or((".", artifact.path()))
+}
+
+/// What stands at the place of a file.
+pub(super) fn read(dir: &Dir, artifact: Artifact) -> Result<Content> {
+    if !has_place(dir, artifact)? {
+        return Ok(Content::Missing);
+    }
+    let (dir, name) = place(dir, artifact)?;
+    dir.read(name)
+}
+
+/// Makes the directories of what a change puts in place.
+pub(super) fn make_directories(room: &Room, change: &Change) -> Result<()> {
+    if change.action == Action::Remove {
+        return Ok(());
+    }
+    let dir = proxy_directories(room, &change.proxy, |dir, name, access| {
+        dir.make_child(name, access).map(Some)
+    })?;
+    if let Some(dir) = dir.last()
+        && change.after.keys().any(|artifact| split(*artifact).0 == XDS)
+    {
+        dir.make_child(XDS, room.target.directory())?;
+    }
+    Ok(())
+}
+
+/// The directories of a proxy, the outermost first, as far as they are there.
+fn proxy_directories(
+    room: &Room,
+    proxy: &ProxyKey,
+    enter: impl Fn(&Dir, &str, Access) -> Result<Option<Dir>>,
+) -> Result<Vec<Dir>> {
+    let path = proxy.directory();
+    let mut dirs: Vec<Dir> = Vec::new();
+    for (part, access) in path
+        .split('/')
+        .zip([room.target.directory(), room.target.proxy_directory()])
+    {
+        match enter(dirs.last().unwrap_or(&room.root), part, access)? {
+            Some(dir) => dirs.push(dir),
+            None => break,
+        }
+    }
+    Ok(dirs)
+}
+
+/// Removes what a proxy without files leaves: its socket and empty directories. `false` while its Envoy still runs.
+pub(super) fn remove_directories(room: &Room, proxy: &ProxyKey) -> Result<bool> {
+    let path = proxy.directory();
+    let (mesh, name) = path.split_once('/').unwrap_or((&path, "."));
+    let Some(parent) = room.root.child(mesh)? else {
+        return Ok(true);
+    };
+    if let Some(dir) = parent.child(name)? {
+        if dir.is_socket(ADMIN_SOCKET) {
+            let deadline = Instant::now() + room.target.confirm_timeout;
+            match Connection::unix(&dir.path().join(ADMIN_SOCKET), deadline) {
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => dir.remove(ADMIN_SOCKET)?,
+                Ok(_) | Err(_) => return Ok(false),
+            }
+        }
+        dir.remove_empty(XDS)?;
+    }
+    parent.remove_empty(name)?;
+    room.root.remove_empty(mesh)?;
+    Ok(true)
+}
+
+/// Gives back mode and owner to the files and directories of a proxy; says to how many.
+pub(super) fn mend(room: &Room, proxy: &ProxyKey, files: &BTreeSet<Artifact>, with_mesh: bool) -> Result<usize> {
+    let dirs = proxy_directories(room, proxy, |dir, name, _| dir.child(name))?;
+    let [mesh, dir] = dirs.as_slice() else { return Ok(0) };
+    let mut mended = usize::from(dir.mend(room.target.proxy_directory())?);
+    if with_mesh {
+        mended += usize::from(mesh.mend(room.target.directory())?);
+    }
+    if let Some(xds) = dir.child(XDS)? {
+        mended += usize::from(xds.mend(room.target.directory())?);
+    }
+    for &artifact in files {
+        if has_place(dir, artifact)? {
+            let (dir, name) = place(dir, artifact)?;
+            mended += usize::from(dir.mend_file(name, room.target.file())?);
+        }
+    }
+    Ok(mended)
 }

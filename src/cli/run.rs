@@ -65,8 +65,8 @@ impl Turn {
     /// The part of the plan that was carried out.
     fn done(&self) -> Plan {
         let is_done = |change: &&Change| match self.outcome.proxies.get(&change.proxy) {
-            Some((_, Ok(Word::Confirmed | Word::NotRunning | Word::Unknown))) => true,
-            Some((_, Ok(Word::Rejected(_)) | Err(_))) | None => false,
+            Some((_, result)) => result.as_ref().is_ok_and(Word::is_done),
+            None => false,
         };
         Plan {
             changes: self.plan.changes.iter().filter(is_done).cloned().collect(),
@@ -145,7 +145,9 @@ fn once(context: &Context, settings: &Settings) -> Outcome {
 /// The line that says what was published, and what to type next.
 fn published_once(settings: &Settings, turn: &Turn, start: Instant) -> String {
     let elapsed = start.elapsed().as_millis();
-    let (proxies, files) = (turn.done().changes.len(), turn.outcome.files_written);
+    let done = turn.done();
+    let files = done.changes.iter().map(|change| change.changed().count()).sum();
+    let proxies = done.changes.len();
     if turn.plan.changes.is_empty() {
         let stay = plural(turn.published_before, "proxy");
         return match (turn.held.is_empty(), turn.published_before) {

@@ -50,6 +50,17 @@ pub fn union(before: &str, after: &str) -> Option<String> {
     Some(response(all))
 }
 
+/// Whether two files hold the same resources, in any order.
+#[must_use]
+pub fn is_same_set(one: &str, other: &str) -> bool {
+    let sorted = |text: &str| {
+        let mut resources: Vec<String> = resources(text)?.iter().map(Value::to_string).collect();
+        resources.sort();
+        Some(resources)
+    };
+    sorted(one) == sorted(other)
+}
+
 fn resources(text: &str) -> Option<Vec<Value>> {
     match yaml_json::read_one(text, &Limits::default())?
         .get_mut("resources")?
@@ -73,6 +84,22 @@ mod tests {
         assert_eq!(version(&file(&["a"])), version(&file(&["a"])));
         assert_ne!(version(&file(&["a"])), version(&file(&["b"])));
         assert!(version(&file(&[])).is_some_and(|version| version.starts_with("r-") && version.len() == 18));
+    }
+
+    #[test]
+    fn sets_have_no_order() {
+        assert!(is_same_set(&file(&["a", "b"]), &file(&["b", "a"])));
+        assert!(!is_same_set(&file(&["a"]), &file(&["a", "b"])));
+    }
+
+    #[test]
+    fn values_survive_the_union() {
+        let cluster = json!({
+            "name": "tracing:007",
+            "port": 9411, "ratio": 0.5, "on": "on", "seven": "007", "none": null, "yes": true, "list": [[], {}],
+        });
+        let expected = response(vec![json!({"@type": "x", "name": "b"}), cluster.clone()]);
+        assert_eq!(union(&response(vec![cluster]), &file(&["b"])), Some(expected));
     }
 
     #[test]

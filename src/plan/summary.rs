@@ -191,10 +191,7 @@ fn lines_of_change(change: &Change, proxy: Option<&Proxy>) -> Vec<Line> {
 }
 
 fn changed_files(change: &Change) -> String {
-    let changed = Artifact::ALL
-        .into_iter()
-        .filter(|artifact| change.before.get(artifact) != change.after.get(artifact));
-    changed.map(Artifact::path).collect::<Vec<_>>().join(", ")
+    change.changed().map(Artifact::path).collect::<Vec<_>>().join(", ")
 }
 
 fn lines_of_backend(old: Option<&Backend>, new: Option<&Backend>, proxy: Option<&Proxy>, lines: &mut Vec<Line>) {

@@ -1,0 +1,292 @@
+//! Directories below the output directory, held open, so that no link that somebody puts in the way leads out.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{self, AtFlags, CWD, Dir as Entries, FileType, Gid, Mode, OFlags, RenameFlags, Stat, Uid};
+use rustix::io::Errno;
+
+use super::ApplyError;
+
+type Result<T> = std::result::Result<T, ApplyError>;
+
+/// Who may do what with something that is published.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Access {
+    pub(super) mode: u32,
+    pub(super) owner: Option<u32>,
+    pub(super) group: Option<u32>,
+}
+
+impl Access {
+    fn give(self, file: &OwnedFd, path: &Path) -> Result<()> {
+        let (owner, group) = (self.owner.map(Uid::from_raw), self.group.map(Gid::from_raw));
+        if owner.is_some() || group.is_some() {
+            // Before the mode: a change of owner clears some of its bits.
+            fs::fchown(file, owner, group).map_err(|e| ApplyError::new("change the owner or group of", path, e))?;
+        }
+        fs::fchmod(file, Mode::from_raw_mode(self.mode)).map_err(|e| ApplyError::new("change the mode of", path, e))
+    }
+
+    fn owns(self, stat: &Stat) -> bool {
+        self.owner.is_none_or(|owner| owner == stat.st_uid) && self.group.is_none_or(|group| group == stat.st_gid)
+    }
+
+    fn is_of_file(self, stat: &Stat) -> bool {
+        self.owns(stat) && stat.st_mode & 0o7777 == self.mode
+    }
+}
+
+/// What stands at the place of a file.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    Missing,
+    Text(String),
+    /// Something that we would not have written.
+    Other,
+}
+
+/// A directory that is held open.
+#[derive(Debug)]
+pub(super) struct Dir {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+impl Dir {
+    /// The output directory, which may be reached through links.
+    pub(super) fn open(path: &Path) -> Result<Option<Self>> {
+        match fs::openat(
+            CWD,
+            path,
+            OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC,
+            Mode::empty(),
+        ) {
+            Ok(fd) => Ok(Some(Self {
+                fd,
+                path: path.to_owned(),
+            })),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(ApplyError::new("open", path, error)),
+        }
+    }
+
+    /// The output directory, made if it is not there.
+    pub(super) fn make(path: &Path, access: Access) -> Result<Self> {
+        if let Some(dir) = Self::open(path)? {
+            return Ok(dir);
+        }
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        let name = path.file_name().unwrap_or_default();
+        // Parents belong to the machine: they come with its usual modes.
+        std::fs::create_dir_all(parent).map_err(|e| ApplyError::new("create", parent, e))?;
+        let parent = Self::open(parent)?.ok_or_else(|| ApplyError::new("open", parent, Errno::NOENT))?;
+        parent.make_child(&name.to_string_lossy(), access)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// The directory of that name; no link.
+    pub(super) fn child(&self, name: &str) -> Result<Option<Self>> {
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match fs::openat(&self.fd, name, flags, Mode::empty()) {
+            Ok(fd) => Ok(Some(Self {
+                fd,
+                path: self.at(name),
+            })),
+            Err(Errno::NOENT) => Ok(None),
+            Err(_) if self.kind(name) == Some(FileType::Symlink) => Err(ApplyError::Link { path: self.at(name) }),
+            Err(error) => Err(ApplyError::new("open", &self.at(name), error)),
+        }
+    }
+
+    /// The directory at that path, no part of it a link.
+    pub(super) fn below(&self, path: &str) -> Result<Option<Self>> {
+        let mut dir = None;
+        for part in path.split('/') {
+            match dir.as_ref().unwrap_or(self).child(part)? {
+                Some(next) => dir = Some(next),
+                None => return Ok(None),
+            }
+        }
+        Ok(dir)
+    }
+
+    /// The directory of that name, made if it is not there.
+    pub(super) fn make_child(&self, name: &str, access: Access) -> Result<Self> {
+        if let Some(dir) = self.child(name)? {
+            return Ok(dir);
+        }
+        match fs::mkdirat(&self.fd, name, Mode::from_raw_mode(0o700)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(ApplyError::new("create", &self.at(name), error)),
+        }
+        let dir = self
+            .child(name)?
+            .ok_or_else(|| ApplyError::new("open", &self.at(name), Errno::NOENT))?;
+        access.give(&dir.fd, &dir.path)?;
+        Ok(dir)
+    }
+
+    fn kind(&self, name: &str) -> Option<FileType> {
+        self.stat(name).ok()?.map(|stat| FileType::from_raw_mode(stat.st_mode))
+    }
+
+    fn stat(&self, name: &str) -> Result<Option<Stat>> {
+        match fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(ApplyError::new("look at", &self.at(name), error)),
+        }
+    }
+
+    pub(super) fn exists(&self, name: &str) -> Result<bool> {
+        Ok(self.stat(name)?.is_some())
+    }
+
+    pub(super) fn is_socket(&self, name: &str) -> bool {
+        self.kind(name) == Some(FileType::Socket)
+    }
+
+    /// Device and number of what stands at the name.
+    pub(super) fn identity(&self, name: &str) -> Option<(u64, u64)> {
+        self.stat(name).ok()?.map(|stat| (stat.st_dev, stat.st_ino))
+    }
+
+    pub(super) fn read(&self, name: &str) -> Result<Content> {
+        // Whatever stands there, opening it must not wait or lead elsewhere.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let mut file = match fs::openat(&self.fd, name, flags, Mode::empty()) {
+            Ok(fd) => File::from(fd),
+            Err(Errno::NOENT) => return Ok(Content::Missing),
+            Err(Errno::LOOP | Errno::ACCESS | Errno::NXIO) => return Ok(Content::Other),
+            Err(error) => return Err(ApplyError::new("open", &self.at(name), error)),
+        };
+        let failed = |error: io::Error| ApplyError::new("read", &self.at(name), error);
+        if !file.metadata().map_err(failed)?.is_file() {
+            return Ok(Content::Other);
+        }
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(failed)?;
+        Ok(String::from_utf8(bytes).map_or(Content::Other, Content::Text))
+    }
+
+    /// A new file with its final mode and owner.
+    pub(super) fn create(&self, name: &str, text: &str, access: Access) -> Result<File> {
+        let failed = |error: io::Error| ApplyError::new("write", &self.at(name), error);
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = fs::openat(&self.fd, name, flags, Mode::from_raw_mode(0o600)).map_err(|e| failed(e.into()))?;
+        access.give(&fd, &self.at(name))?;
+        let mut file = File::from(fd);
+        file.write_all(text.as_bytes()).map_err(failed)?;
+        Ok(file)
+    }
+
+    /// A file to lock; opened, made if it is not there.
+    pub(super) fn open_or_create(&self, name: &str, access: Access) -> Result<File> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = fs::openat(&self.fd, name, flags, Mode::from_raw_mode(access.mode));
+        fd.map(File::from)
+            .map_err(|e| ApplyError::new("open", &self.at(name), e))
+    }
+
+    /// Moves a file of this directory over one of another, or where nothing must be.
+    pub(super) fn move_to(&self, name: &str, to: &Self, new_name: &str, over: bool) -> Result<()> {
+        let plain = || fs::renameat(&self.fd, name, &to.fd, new_name);
+        let moved = if over {
+            plain()
+        } else {
+            match fs::renameat_with(&self.fd, name, &to.fd, new_name, RenameFlags::NOREPLACE) {
+                Err(Errno::EXIST) => return Err(ApplyError::Foreign { path: to.at(new_name) }),
+                // Not every file system can.
+                Err(Errno::INVAL | Errno::NOSYS) => plain(),
+                moved => moved,
+            }
+        };
+        moved.map_err(|e| ApplyError::new("replace", &to.at(new_name), e))
+    }
+
+    /// Gives a file of this directory a second name in another.
+    pub(super) fn link_to(&self, name: &str, to: &Self, new_name: &str) -> Result<()> {
+        fs::linkat(&self.fd, name, &to.fd, new_name, AtFlags::empty())
+            .map_err(|e| ApplyError::new("link", &to.at(new_name), e))
+    }
+
+    /// Removes a file, or a link, if it is there.
+    pub(super) fn remove(&self, name: &str) -> Result<()> {
+        match fs::unlinkat(&self.fd, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(ApplyError::new("remove", &self.at(name), error)),
+        }
+    }
+
+    /// Removes a directory if it is there and empty.
+    pub(super) fn remove_empty(&self, name: &str) -> Result<()> {
+        match fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR | Errno::BUSY) => Ok(()),
+            Err(error) => Err(ApplyError::new("remove", &self.at(name), error)),
+        }
+    }
+
+    /// Removes every file in it.
+    pub(super) fn empty(&self) -> Result<()> {
+        for name in self.names()? {
+            self.remove(&name)?;
+        }
+        Ok(())
+    }
+
+    fn names(&self) -> Result<Vec<String>> {
+        let failed = |error: Errno| ApplyError::new("list", &self.path, error);
+        let mut names = Vec::new();
+        for entry in Entries::read_from(&self.fd).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
+            if name != "." && name != ".." {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    /// Gives a regular file its mode and owner, where they are others; says whether they were.
+    pub(super) fn mend_file(&self, name: &str, access: Access) -> Result<bool> {
+        match self.stat(name)? {
+            Some(stat) if FileType::from_raw_mode(stat.st_mode).is_file() && !access.is_of_file(&stat) => {}
+            _ => return Ok(false),
+        }
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let fd =
+            fs::openat(&self.fd, name, flags, Mode::empty()).map_err(|e| ApplyError::new("open", &self.at(name), e))?;
+        access.give(&fd, &self.at(name))?;
+        Ok(true)
+    }
+
+    /// Gives this directory its owner and the permissions that it lacks; says whether it needed them.
+    pub(super) fn mend(&self, access: Access) -> Result<bool> {
+        let stat = fs::fstat(&self.fd).map_err(|e| ApplyError::new("look at", &self.path, e))?;
+        let mode = stat.st_mode & 0o7777;
+        let is_right = access.owns(&stat) && mode & access.mode == access.mode;
+        if !is_right {
+            // What others are allowed beyond that may be somebody's wish.
+            Access {
+                mode: mode | access.mode,
+                ..access
+            }
+            .give(&self.fd, &self.path)?;
+        }
+        Ok(!is_right)
+    }
+
+    /// Returns when all of the file system is on disk.
+    pub(super) fn sync(&self) -> Result<()> {
+        fs::syncfs(&self.fd).map_err(|e| ApplyError::new("sync", &self.path, e))
+    }
+}

@@ -1,0 +1,167 @@
+//! The order in which the files of one proxy change.
+//!
+//! A running Envoy reads clusters and listeners when it gets to it, each on its own, and refuses a listener
+//! that names a cluster it does not have. So clusters come before the listeners that need them, go after the
+//! listeners that needed them, and whatever lies on disk between two steps is a pair that starts.
+
+use super::Change;
+use crate::envoy::artifact::{Artifact, Files};
+use crate::envoy::xds;
+
+/// One change to one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// The file gets this text.
+    Write(Artifact, String),
+    /// The file goes.
+    Remove(Artifact),
+}
+
+impl Step {
+    /// The file it is about.
+    #[must_use]
+    pub fn artifact(&self) -> Artifact {
+        match self {
+            Self::Write(artifact, _) | Self::Remove(artifact) => *artifact,
+        }
+    }
+}
+
+/// The steps of a change, the fewest that leave a pair that starts after each of them.
+#[must_use]
+pub fn steps(change: &Change) -> Vec<Step> {
+    let (before, after) = (&change.before, &change.after);
+    let mut steps = Vec::new();
+    let mut write = |artifact: Artifact| {
+        if let Some(text) = differs(before, after, artifact) {
+            steps.push(Step::Write(artifact, text.clone()));
+        }
+    };
+    match first_clusters(before, after) {
+        First::New => {
+            write(Artifact::Cds);
+            write(Artifact::Lds);
+        }
+        First::Old => {
+            write(Artifact::Lds);
+            write(Artifact::Cds);
+        }
+        First::Both(union) => {
+            write(Artifact::Lds);
+            write(Artifact::Cds);
+            steps.insert(0, Step::Write(Artifact::Cds, union));
+        }
+    }
+    for artifact in [Artifact::Bootstrap, Artifact::Fragment, Artifact::Effective] {
+        if let Some(text) = differs(before, after, artifact) {
+            steps.push(Step::Write(artifact, text.clone()));
+        }
+    }
+    // What starts a proxy goes before what it would start from.
+    let gone = Artifact::ALL
+        .into_iter()
+        .rev()
+        .filter(|artifact| !after.contains_key(artifact));
+    steps.extend(gone.filter(|artifact| before.contains_key(artifact)).map(Step::Remove));
+    steps
+}
+
+/// Which clusters a proxy needs while its listeners change.
+enum First {
+    /// The new ones; no old one goes away.
+    New,
+    /// The old ones; no new one comes.
+    Old,
+    /// These.
+    Both(String),
+}
+
+fn first_clusters(before: &Files, after: &Files) -> First {
+    let old = before.get(&Artifact::Cds);
+    let (Some(old), Some(new), Some(_)) = (old, after.get(&Artifact::Cds), differs(before, after, Artifact::Lds))
+    else {
+        return First::New;
+    };
+    match xds::union(old, new) {
+        None => First::New,
+        Some(union) if xds::is_same_set(&union, old) => First::Old,
+        Some(union) => First::Both(union),
+    }
+}
+
+/// The text that a file gets, where it is another than it has.
+fn differs<'f>(before: &Files, after: &'f Files, artifact: Artifact) -> Option<&'f String> {
+    after.get(&artifact).filter(|text| before.get(&artifact) != Some(*text))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::envoy::artifact::ProxyKey;
+    use crate::plan::Action;
+
+    fn cds(names: &[&str]) -> String {
+        xds::response(names.iter().map(|name| json!({"name": name})).collect())
+    }
+
+    fn files(clusters: &[&str], listeners: &str) -> Files {
+        BTreeMap::from([
+            (Artifact::Cds, cds(clusters)),
+            (Artifact::Lds, listeners.to_owned()),
+            (Artifact::Bootstrap, "b".to_owned()),
+        ])
+    }
+
+    fn check(before: Files, after: Files, expected: &[Step]) {
+        let change = Change {
+            proxy: ProxyKey::new("default", "web"),
+            action: Action::Change,
+            before,
+            after,
+        };
+        assert_eq!(steps(&change), expected);
+    }
+
+    fn write(artifact: Artifact, text: impl Into<String>) -> Step {
+        Step::Write(artifact, text.into())
+    }
+
+    #[test]
+    fn clusters_come_before_listeners_and_go_after_them() {
+        let expected = [
+            write(Artifact::Cds, cds(&["b", "c", "a"])),
+            write(Artifact::Lds, "2"),
+            write(Artifact::Cds, cds(&["b", "c"])),
+        ];
+        check(files(&["a", "b"], "1"), files(&["b", "c"], "2"), &expected);
+    }
+
+    #[test]
+    fn no_step_is_made_without_need() {
+        let (cds_only, lds_only) = (write(Artifact::Cds, cds(&["b"])), write(Artifact::Lds, "2"));
+        check(files(&["a"], "1"), files(&["b"], "1"), std::slice::from_ref(&cds_only));
+        check(files(&["a"], "1"), files(&["a"], "2"), std::slice::from_ref(&lds_only));
+        check(files(&["a"], "1"), files(&["a"], "1"), &[]);
+        // Clusters only come, or only go.
+        let comes = [write(Artifact::Cds, cds(&["a", "b"])), lds_only.clone()];
+        check(files(&["a"], "1"), files(&["a", "b"], "2"), &comes);
+        let goes = [lds_only, cds_only];
+        check(files(&["a", "b"], "1"), files(&["b"], "2"), &goes);
+    }
+
+    #[test]
+    fn a_new_proxy_can_be_started_only_when_it_is_complete() {
+        let expected = [
+            write(Artifact::Cds, cds(&["a"])),
+            write(Artifact::Lds, "1"),
+            write(Artifact::Bootstrap, "b"),
+        ];
+        check(Files::new(), files(&["a"], "1"), &expected);
+        let expected = [Artifact::Bootstrap, Artifact::Lds, Artifact::Cds].map(Step::Remove);
+        check(files(&["a"], "1"), Files::new(), &expected);
+    }
+}
