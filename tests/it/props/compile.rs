@@ -1,0 +1,162 @@
+//! Whatever people write, compiling ends with an answer, and every finding has a place in a file.
+
+use meshtraced::compile::{Options, compile};
+use meshtraced::diag::{Place, json, text};
+use meshtraced::envoy::Surroundings;
+use meshtraced::resource::{Fidelity, Kuma, Version};
+use meshtraced::source::Snapshot;
+use meshtraced::yaml::Limits;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+
+use super::nasty;
+
+const POLICIES: &str = include_str!("compile.yaml");
+
+/// One thing that goes wrong with a text.
+#[derive(Debug, Clone)]
+enum Mistake {
+    RemoveLine(Index),
+    RepeatLine(Index),
+    Indent(Index, usize),
+    Value(Index, String),
+    Key(Index, String),
+    Cut(Index),
+}
+
+fn mistake() -> impl Strategy<Value = Mistake> {
+    let values = [
+        "",
+        "~",
+        "-1",
+        "1e400",
+        "[]",
+        "{}",
+        "[{}]",
+        "*x",
+        "&x y",
+        "on",
+        "'*'",
+        "101",
+        "65536",
+        "http://:0",
+        "../..",
+        "\u{0}",
+        "::",
+    ];
+    let value = prop_oneof![3 => select(values.to_vec()).prop_map(str::to_owned), 1 => nasty::text()];
+    let keys = [
+        "name",
+        "tags",
+        "mesh",
+        "type",
+        "port",
+        "conf",
+        "match",
+        "networking",
+        "kuma.io/service",
+    ];
+    let key = prop_oneof![3 => select(keys.to_vec()).prop_map(str::to_owned), 1 => nasty::text()];
+    let line = any::<Index>;
+    prop_oneof![
+        line().prop_map(Mistake::RemoveLine),
+        line().prop_map(Mistake::RepeatLine),
+        (line(), 0..9_usize).prop_map(|(line, indent)| Mistake::Indent(line, indent)),
+        (line(), value).prop_map(|(line, value)| Mistake::Value(line, value)),
+        (line(), key).prop_map(|(line, key)| Mistake::Key(line, key)),
+        line().prop_map(Mistake::Cut),
+    ]
+}
+
+fn make(mistake: &Mistake, lines: &mut Vec<String>) {
+    if lines.is_empty() {
+        return;
+    }
+    let at = |index: &Index, lines: &Vec<String>| index.index(lines.len());
+    match mistake {
+        Mistake::RemoveLine(index) => drop(lines.remove(at(index, lines))),
+        Mistake::RepeatLine(index) => {
+            let i = at(index, lines);
+            lines.insert(i, lines[i].clone());
+        }
+        Mistake::Indent(index, indent) => {
+            let i = at(index, lines);
+            lines[i] = format!("{}{}", " ".repeat(*indent), lines[i].trim_start());
+        }
+        Mistake::Value(index, value) => {
+            let i = at(index, lines);
+            let key = lines[i].split(": ").next().unwrap_or("").to_owned();
+            lines[i] = format!("{key}: {value}");
+        }
+        Mistake::Key(index, key) => {
+            let i = at(index, lines);
+            let value = lines[i].split_once(':').map_or("", |(_, value)| value).to_owned();
+            let indent = lines[i].len() - lines[i].trim_start().len();
+            lines[i] = format!("{}{key}:{value}", " ".repeat(indent));
+        }
+        Mistake::Cut(index) => lines.truncate(at(index, lines)),
+    }
+}
+
+fn options(fidelity: Fidelity, version: Version) -> Options {
+    Options {
+        kuma: Kuma {
+            fidelity,
+            version,
+            ..Kuma::default()
+        },
+        services: Default::default(),
+        scope: Vec::new(),
+        around: Surroundings {
+            out: "/out".to_owned(),
+            admin_pipe: true,
+        },
+        limits: Limits::default(),
+        known: Default::default(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_finding_has_a_place_and_an_error_holds_something(
+        mistakes in proptest::collection::vec(mistake(), 0..6),
+        exact in any::<bool>(),
+        old in any::<bool>(),
+    ) {
+        let mut lines: Vec<String> = POLICIES.lines().map(str::to_owned).collect();
+        for mistake in &mistakes {
+            make(mistake, &mut lines);
+        }
+        let snapshot = Snapshot::from_texts([("a.yaml", lines.join("\n"))]);
+        let fidelity = if exact { Fidelity::Exact } else { Fidelity::Documented };
+        let version = if old { Version::V2_13 } else { Version::V2_14 };
+        let compiled = compile(&snapshot, &options(fidelity, version));
+        let findings: Vec<_> = compiled.diagnostics.into_iter().chain(compiled.refusals).collect();
+        for finding in &findings {
+            if let Place::In(at) = &finding.place {
+                prop_assert!(snapshot.files[0].text.get(at.bytes.clone()).is_some());
+            }
+            let is_error = finding.severity == meshtraced::diag::Severity::Error;
+            prop_assert_eq!(is_error, finding.holds != meshtraced::diag::Holds::Nothing, "{:?}", finding);
+            serde_json::to_string(&json::entry(finding)).expect("JSON");
+        }
+        let shown = text::render(&findings, "policies/", false);
+        prop_assert!(!shown.contains('\u{1b}'), "{}", shown);
+    }
+}
+
+#[test]
+fn without_a_mistake_there_is_nothing_to_say() {
+    let compiled = compile(
+        &Snapshot::from_texts([("a.yaml", POLICIES)]),
+        &options(Fidelity::Documented, Version::V2_14),
+    );
+    assert!(
+        compiled.diagnostics.is_empty() && compiled.refusals.is_empty(),
+        "{:?}",
+        compiled.diagnostics
+    );
+    assert_eq!(compiled.fragments.len(), 3);
+}
