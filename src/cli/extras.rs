@@ -19,9 +19,26 @@ pub(super) fn completions(arguments: &Completions) -> Outcome {
     Ok(Exit::Done)
 }
 
-pub(super) fn man() -> Outcome {
+/// Arguments of `man`.
+#[derive(Debug, Args)]
+pub(super) struct Man {
+    /// Page of one command: `run`, `diff` and so on
+    command: Option<String>,
+}
+
+pub(super) fn man(arguments: &Man) -> Outcome {
+    let mut program = program();
+    // Gives the commands their full names and the options that all of them have.
+    program.build();
+    let page_of = match &arguments.command {
+        None => program,
+        Some(name) => match program.find_subcommand(name) {
+            Some(command) => command.clone(),
+            None => return Err(format!("there is no command {name}").into()),
+        },
+    };
     let mut page = Vec::new();
-    clap_mangen::Man::new(program()).render(&mut page)?;
+    clap_mangen::Man::new(page_of).render(&mut page)?;
     print(&String::from_utf8_lossy(&page))?;
     Ok(Exit::Done)
 }

@@ -120,8 +120,8 @@ enum Command {
     Compile(compile::Arguments),
     /// Print a completion script for a shell
     Completions(extras::Completions),
-    /// Print the manual page
-    Man,
+    /// Print the manual page, or that of a command
+    Man(extras::Man),
 }
 
 /// Runs the command line `arguments`, the first of which is the name of the program.
@@ -150,7 +150,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check(arguments) => check::run(&context, arguments),
         Command::Compile(arguments) => compile::run(&context, arguments),
         Command::Completions(arguments) => extras::completions(arguments),
-        Command::Man => extras::man(),
+        Command::Man(arguments) => extras::man(arguments),
     };
     match outcome {
         Ok(exit) => ExitCode::from(exit as u8),

@@ -58,6 +58,11 @@ fn completions_and_the_manual_page_know_the_commands() {
     for word in [".SH SYNOPSIS", "meshtraced\\-diff", "\\-\\-policies"] {
         assert!(page.contains(word), "{word} is not in: {page}");
     }
+    let page = stdout(&["man", "diff"]);
+    assert!(
+        page.contains("meshtraced\\-diff") && page.contains("\\-\\-bytes"),
+        "{page}"
+    );
 }
 
 #[test]
