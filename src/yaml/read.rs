@@ -134,6 +134,8 @@ pub fn read(file: &Arc<SourceFile>, limits: &Limits, diagnostics: &mut Diagnosti
     // One more than ours, so that our message is the one people see.
     options.flow_nesting_limit = limits.depth + 1;
     options.block_nesting_limit = limits.depth + 1;
+    // As go-yaml: a block scalar that the file ends in has the line feed only if it is there.
+    options.block_scalar_eof_without_line_feed = true;
     let mut reader = Reader {
         file,
         limits,
@@ -478,7 +480,7 @@ impl<'a> Reader<'a, '_> {
         let start = header[line..]
             .match_indices(['|', '>'])
             .map(|(i, _)| line + i)
-            .find(|&i| header[..i].ends_with([' ', '\t']) && is_header(&header[i..]))
+            .find(|&i| (i == line || header[..i].ends_with([' ', '\t'])) && is_header(&header[i..]))
             .unwrap_or(content.start);
         let end = start + text[start..content.end].trim_end().len();
         Location::new(self.file, start..end)

@@ -93,6 +93,11 @@ impl<'a> Stop<'a> {
         self.offset..self.offset + len
     }
 
+    /// From `start` to the end of what is written in the line where it stopped.
+    fn rest_from(&self, start: usize) -> Range<usize> {
+        start..content_of(self.text, self.line()).end.max(start)
+    }
+
     /// The word that starts where it stopped.
     fn word(&self) -> Range<usize> {
         let rest = self.rest();
@@ -144,8 +149,21 @@ fn lines_before(text: &str, offset: usize) -> impl Iterator<Item = Range<usize>>
 
 /// What stands in a line, without a comment behind it and blanks at its end.
 fn without_comment(line: &str) -> &str {
-    let end = line.find(" #").unwrap_or(line.len());
-    line[..end].trim_end()
+    let mut before = ' ';
+    let mut open = None;
+    let mut chars = line.char_indices();
+    while let Some((i, c)) = chars.next() {
+        let starts = before.is_whitespace() || ",[{:".contains(before);
+        match (open, c) {
+            (None, '#') if before.is_whitespace() => return line[..i].trim_end(),
+            (None, '"' | '\'') if starts => open = Some(c),
+            (Some('"'), '\\') => drop(chars.next()),
+            (Some(quote), c) if c == quote => open = None,
+            _ => {}
+        }
+        before = c;
+    }
+    line.trim_end()
 }
 
 fn indent_of(line: &str) -> usize {
@@ -395,14 +413,14 @@ fn colon_not_allowed(stop: &Stop) -> Diagnostic {
     if let Some(rest) = before.strip_prefix("--- ") {
         let start = stop.offset - rest.len();
         return stop
-            .error(start..content_of(stop.text, line).end, "a mapping in the line of `---`")
+            .error(stop.rest_from(start), "a mapping in the line of `---`")
             .help("start it on the next line");
     }
     if let Some(i) = before.find(": ") {
         let key = before[..i].trim_start().trim_start_matches("- ").trim();
         let value = &before[i + 2..];
         let start = stop.offset - value.trim_start().len();
-        let whole = start..content_of(stop.text, line).end;
+        let whole = stop.rest_from(start);
         let value = &stop.text[whole.clone()];
         let error = stop.error(whole, "a `: ` inside a value");
         return if value.len() > 60 {
