@@ -3,7 +3,7 @@
 //! The parser stops where it cannot go on, which is often behind the mistake, and speaks of its grammar. Each
 //! function here takes one kind of mistake that people make, finds its place and says what to type.
 
-use std::ops::Range;
+use std::ops::{Bound, Range, RangeBounds};
 use std::sync::Arc;
 
 use granit_parser::{ErrorKind, Options, ScanError, Scanner, StrInput, TokenType};
@@ -42,7 +42,7 @@ pub(super) fn template(file: &Arc<SourceFile>, offset: usize) -> Option<Diagnost
         offset,
     };
     let line = stop.line();
-    let written = &stop.text[line.clone()];
+    let written = stop.part(line.clone());
     let (start, close) = match (written.find("{{"), written.find("{%")) {
         (Some(a), Some(b)) if b < a => (b, "%}"),
         (Some(a), _) => (a, "}}"),
@@ -84,13 +84,28 @@ impl<'a> Stop<'a> {
     /// From where it stopped to the end of what is written in the line; at least one character if there is one.
     fn rest(&self) -> Range<usize> {
         let end = self.line().end;
-        let rest = without_comment(&self.text[self.offset..end]);
-        let one = self.text[self.offset..].chars().next();
+        let rest = without_comment(self.part(self.offset..end));
+        let one = self.part(self.offset..).chars().next();
         let len = match (rest.len(), one) {
             (0, Some(c)) => c.len_utf8(),
             (len, _) => len,
         };
         self.offset..self.offset + len
+    }
+
+    /// The text in a range, as far as there is such a thing: no explanation is worth a panic.
+    fn part(&self, range: impl RangeBounds<usize>) -> &'a str {
+        let start = match range.start_bound() {
+            Bound::Included(&start) => start,
+            Bound::Excluded(&start) => start + 1,
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(&end) => end + 1,
+            Bound::Excluded(&end) => end,
+            Bound::Unbounded => self.text.len(),
+        };
+        self.text.get(start..end).unwrap_or_default()
     }
 
     /// From `start` to the end of what is written in the line where it stopped.
@@ -101,7 +116,7 @@ impl<'a> Stop<'a> {
     /// The word that starts where it stopped.
     fn word(&self) -> Range<usize> {
         let rest = self.rest();
-        let word = &self.text[rest.clone()];
+        let word = self.part(rest.clone());
         let len = word
             .find(|c: char| c.is_whitespace() || ",[]{}".contains(c))
             .filter(|&i| i > 0)
@@ -111,7 +126,7 @@ impl<'a> Stop<'a> {
 
     /// Whether nothing but blanks stands before it in its line.
     fn starts_line(&self) -> bool {
-        self.text[self.line().start..self.offset].trim().is_empty()
+        self.part(self.line().start..self.offset).trim().is_empty()
     }
 }
 
@@ -189,7 +204,7 @@ fn quote_it(text: &str) -> String {
 /// Lines that version control leaves in a file when a merge needs a person.
 fn conflict_marker(stop: &Stop) -> Option<Diagnostic> {
     let is_marker = |line: &Range<usize>| {
-        let line = &stop.text[line.clone()];
+        let line = stop.part(line.clone());
         ["<<<<<<< ", ">>>>>>> "].iter().any(|m| line.starts_with(m)) || line == "======="
     };
     let line = [Some(stop.line()), stop.line_before()]
@@ -205,7 +220,7 @@ fn conflict_marker(stop: &Stop) -> Option<Diagnostic> {
 /// Tabs where the indentation should be.
 fn tab(stop: &Stop, kind: &ErrorKind) -> Option<Diagnostic> {
     let tabs = |line: Range<usize>| {
-        let written = &stop.text[line.clone()];
+        let written = stop.part(line.clone());
         let blank = written.len() - written.trim_start_matches([' ', '\t']).len();
         let start = written[..blank].find('\t')?;
         let len = written[start..blank].bytes().take_while(|&b| b == b'\t').count();
@@ -227,7 +242,7 @@ fn tab(stop: &Stop, kind: &ErrorKind) -> Option<Diagnostic> {
         tabs(line_at(stop.text, next + blank))
     };
     let at = tabs(stop.line()).or_else(next).or_else(|| {
-        let rest = stop.text[..stop.offset].trim_end_matches('\t').len();
+        let rest = stop.part(..stop.offset).trim_end_matches('\t').len();
         about_tabs.then_some(rest..stop.offset.max(rest + 1))
     })?;
     Some(
@@ -240,7 +255,7 @@ fn tab(stop: &Stop, kind: &ErrorKind) -> Option<Diagnostic> {
 fn open_bracket(stop: &Stop, options: &Options) -> Option<Diagnostic> {
     let start = document_start(stop.text, stop.offset);
     let mut open: Vec<(usize, char, char)> = Vec::new();
-    let scanner = Scanner::with_options(StrInput::new(&stop.text[start..]), options.clone());
+    let scanner = Scanner::with_options(StrInput::new(stop.part(start..)), options.clone());
     for token in scanner.map_while(Result::ok) {
         let (span, token) = token.into_parts();
         let at = start + span.byte_range().map_or(0, |bytes| bytes.start);
@@ -270,7 +285,7 @@ fn document_start(text: &str, offset: usize) -> usize {
 
 fn by_kind(stop: &Stop, error: &ScanError) -> Diagnostic {
     let here = stop.rest();
-    let word = &stop.text[here.clone()];
+    let word = stop.part(here.clone());
     match error.kind() {
         ErrorKind::SimpleKeyExpected | ErrorKind::InvalidSimpleKey => no_colon(stop, here),
         ErrorKind::MappingValueNotAllowed => colon_not_allowed(stop),
@@ -322,7 +337,7 @@ fn by_kind(stop: &Stop, error: &ScanError) -> Diagnostic {
         ErrorKind::UndeclaredTagHandle => stop
             .error(
                 stop.word(),
-                format!("the tag `{}` is not declared", &stop.text[stop.word()]),
+                format!("the tag `{}` is not declared", stop.part(stop.word())),
             )
             .help("remove the tag, or quote the value if it is text"),
         ErrorKind::MappingKeyNotAllowed => stop
@@ -374,7 +389,7 @@ fn first(word: &str) -> String {
 
 /// A line among `key: value` lines that has no colon, or none with a space behind it.
 fn no_colon(stop: &Stop, here: Range<usize>) -> Diagnostic {
-    let found = &stop.text[here.clone()];
+    let found = stop.part(here.clone());
     if let Some(error) = long_key(stop, here.clone()) {
         return error;
     }
@@ -396,7 +411,7 @@ fn no_colon(stop: &Stop, here: Range<usize>) -> Diagnostic {
 
 /// Longer than what a parser looks ahead for a colon.
 fn long_key(stop: &Stop, key: Range<usize>) -> Option<Diagnostic> {
-    if stop.text[key.clone()].chars().count() <= 1024 {
+    if stop.part(key.clone()).chars().count() <= 1024 {
         return None;
     }
     let start = stop.error(key.start..key.start + 1, "a key longer than 1,024 characters");
@@ -406,7 +421,7 @@ fn long_key(stop: &Stop, key: Range<usize>) -> Option<Diagnostic> {
 /// A `: ` that makes a key of something that cannot be one.
 fn colon_not_allowed(stop: &Stop) -> Diagnostic {
     let line = stop.line();
-    let before = &stop.text[line.start..stop.offset];
+    let before = stop.part(line.start..stop.offset);
     if let Some(error) = long_key(stop, content_of(stop.text, line.start..stop.offset)) {
         return error;
     }
@@ -421,7 +436,7 @@ fn colon_not_allowed(stop: &Stop) -> Diagnostic {
         let value = &before[i + 2..];
         let start = stop.offset - value.trim_start().len();
         let whole = stop.rest_from(start);
-        let value = &stop.text[whole.clone()];
+        let value = stop.part(whole.clone());
         let error = stop.error(whole, "a `: ` inside a value");
         return if value.len() > 60 {
             error.help("put the value between double quotes")
@@ -433,15 +448,15 @@ fn colon_not_allowed(stop: &Stop) -> Diagnostic {
         return stop.error(stop.rest(), "a `:` where no key can stand");
     };
     let above = content_of(stop.text, previous.clone());
-    let written = &stop.text[above.clone()];
+    let written = stop.part(above.clone());
     let item = written.trim_start_matches("- ");
     let key = content_of(stop.text, line.start..stop.offset);
     let column = key.start - line.start;
     let beside_item = column == above.end - item.len() - previous.start;
-    if column > indent_of(&stop.text[previous]) && !beside_item {
+    if column > indent_of(stop.part(previous)) && !beside_item {
         let message = format!(
             "`{}` stands below `{item}`, which is a value already",
-            &stop.text[key.clone()]
+            stop.part(key.clone())
         );
         return stop
             .error(key, message)
@@ -455,7 +470,7 @@ fn colon_not_allowed(stop: &Stop) -> Diagnostic {
 fn out_of_place(stop: &Stop, kind: &ErrorKind) -> Diagnostic {
     let line = stop.line();
     let content = content_of(stop.text, line.clone());
-    let before = &stop.text[content.start.min(stop.offset)..stop.offset];
+    let before = stop.part(content.start.min(stop.offset)..stop.offset);
     let stop = if before.trim_matches(['-', ' ']).is_empty() {
         &Stop {
             offset: content.start.min(stop.offset),
@@ -474,7 +489,7 @@ fn out_of_place(stop: &Stop, kind: &ErrorKind) -> Diagnostic {
     // The indentations that are open here: those of the lines above, each less than all below it.
     let mut open: Vec<usize> = Vec::new();
     for above in lines_before(stop.text, stop.offset) {
-        let written = &stop.text[above];
+        let written = stop.part(above);
         if written.starts_with("---") {
             break;
         }
@@ -512,11 +527,11 @@ fn out_of_place(stop: &Stop, kind: &ErrorKind) -> Diagnostic {
 fn unclosed_quote(stop: &Stop) -> Diagnostic {
     // Of text that goes on with too little indentation the parser names that line; look for the quote above.
     let is_quote = |c: char| c == '"' || c == '\'';
-    let at = if stop.text[stop.offset..].starts_with(is_quote) {
+    let at = if stop.part(stop.offset..).starts_with(is_quote) {
         stop.offset
     } else {
         let start = document_start(stop.text, stop.offset);
-        let quoted = Scanner::new(StrInput::new(&stop.text[start..stop.offset]));
+        let quoted = Scanner::new(StrInput::new(stop.part(start..stop.offset)));
         // The scanner stops at the quote, the last thing it has not understood.
         let read = quoted
             .map_while(Result::ok)
@@ -525,7 +540,7 @@ fn unclosed_quote(stop: &Stop) -> Diagnostic {
             .last()
             .map_or(start, |bytes| start + bytes.end);
         let read = read.min(stop.offset);
-        stop.text[read..stop.offset]
+        stop.part(read..stop.offset)
             .find(is_quote)
             .map_or(stop.offset, |i| read + i)
     };
@@ -533,7 +548,7 @@ fn unclosed_quote(stop: &Stop) -> Diagnostic {
 }
 
 fn quote_not_closed(stop: &Stop, at: usize) -> Diagnostic {
-    let quote = first(&stop.text[at..]);
+    let quote = first(stop.part(at..));
     stop.error(at..at + quote.len(), "this quote is not closed")
         .help(format!("close it with `{quote}` in the same line"))
 }
@@ -542,8 +557,8 @@ fn quote_not_closed(stop: &Stop, at: usize) -> Diagnostic {
 fn behind_quote(stop: &Stop, quote: char, escaped: &str) -> Diagnostic {
     // The quote that closed a scalar of several lines was meant to open one.
     let line = stop.line().start;
-    if stop.text[line..stop.offset].matches(quote).count() == 1
-        && let Some(at) = stop.text[..line].rfind(quote)
+    if stop.part(line..stop.offset).matches(quote).count() == 1
+        && let Some(at) = stop.part(..line).rfind(quote)
     {
         return quote_not_closed(stop, at);
     }
@@ -553,7 +568,7 @@ fn behind_quote(stop: &Stop, quote: char, escaped: &str) -> Diagnostic {
 
 /// An escape in a double-quoted scalar that starts where the parser stopped.
 fn bad_escape(stop: &Stop) -> Diagnostic {
-    let text = &stop.text[stop.offset..];
+    let text = stop.part(stop.offset..);
     let mut from = 0;
     while let Some(i) = text[from..].find('\\').map(|i| from + i) {
         let rest = &text[i + 1..];
@@ -577,7 +592,7 @@ fn bad_escape(stop: &Stop) -> Diagnostic {
         let known = "0abt\tnvfre \"/\\N_LPxuU\n\r".contains(c);
         if !known || !scalar {
             let at = stop.offset + i..stop.offset + i + 1 + c.len_utf8() + hex;
-            let message = format!("`{}` is no escape of YAML", &stop.text[at.clone()]);
+            let message = format!("`{}` is no escape of YAML", stop.part(at.clone()));
             return stop
                 .error(at, message)
                 .help("write `\\\\` for a backslash, or use single quotes");
@@ -591,9 +606,9 @@ fn bad_escape(stop: &Stop) -> Diagnostic {
 /// Two entries between brackets without a comma.
 fn no_comma(stop: &Stop) -> Diagnostic {
     let line = stop.line();
-    let before = &stop.text[line.start..stop.offset];
+    let before = stop.part(line.start..stop.offset);
     let start = before.rfind([',', '[', '{']).map_or(line.start, |i| line.start + i + 1);
-    let start = start + stop.text[start..].len() - stop.text[start..].trim_start().len();
+    let start = start + stop.part(start..).len() - stop.part(start..).trim_start().len();
     let start = start.min(stop.offset);
     let end = stop.offset.max(start + 1);
     stop.error(start..end, "a `,` is missing here")
@@ -603,7 +618,7 @@ fn no_comma(stop: &Stop) -> Diagnostic {
 /// An alias whose anchor is not there.
 fn unknown_anchor(stop: &Stop) -> Diagnostic {
     let at = stop.word();
-    let word = &stop.text[at.clone()];
+    let word = stop.part(at.clone());
     let name = word.trim_start_matches('*');
     stop.error(
         at,
@@ -616,7 +631,7 @@ fn unknown_anchor(stop: &Stop) -> Diagnostic {
 fn no_document_start(stop: &Stop) -> Diagnostic {
     let directive = lines_before(stop.text, stop.offset)
         .next()
-        .filter(|line| stop.text[line.clone()].starts_with('%'));
+        .filter(|line| stop.part(line.clone()).starts_with('%'));
     match directive {
         Some(line) => stop
             .error(
