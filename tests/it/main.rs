@@ -11,4 +11,5 @@ mod kit;
 mod kit_test;
 mod mesh;
 mod props;
+mod stubborn;
 mod tidy;

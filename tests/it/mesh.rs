@@ -73,6 +73,11 @@ impl Mesh {
         fs::rename(&new, policies.join(name)).expect("a file with its name");
     }
 
+    /// The text of a file of the policies.
+    pub(crate) fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.dir.path().join("policies").join(name)).expect("a file of the policies")
+    }
+
     /// `meshtraced` with the directories of this mesh.
     pub(crate) fn meshtraced(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_meshtraced"));

@@ -125,6 +125,11 @@ impl Envoy {
         Some(value.trim_matches('"').to_owned())
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Everything it logged so far.
     pub(crate) fn log(&self) -> String {
         self.process.log()
