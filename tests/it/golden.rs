@@ -110,7 +110,7 @@ fn transcript(output: &Output, command: &str, out: &Path) -> String {
 }
 
 /// `in 38 ms` becomes `in N ms`.
-fn without_durations(text: &str) -> String {
+pub(crate) fn without_durations(text: &str) -> String {
     let mut words: Vec<&str> = text.split(' ').collect();
     for i in 1..words.len() {
         if words[i].starts_with("ms") && words[i - 1].bytes().all(|b| b.is_ascii_digit()) {

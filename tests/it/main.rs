@@ -11,5 +11,6 @@ mod kit;
 mod kit_test;
 mod mesh;
 mod props;
+mod readme;
 mod stubborn;
 mod tidy;
