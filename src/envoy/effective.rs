@@ -146,7 +146,7 @@ impl Effective {
         }
     }
 
-    /// Reads back what [`render`] wrote; `None` for anything else.
+    /// Reads back an `effective.yaml`; `None` for anything else.
     #[must_use]
     pub fn read(text: &str) -> Option<Self> {
         let value = yaml::json::read_one(text, &Limits::default())?;

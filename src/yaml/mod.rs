@@ -1,6 +1,6 @@
 //! YAML as people write it, with places, and YAML as every reader agrees on it.
 //!
-//! [`read`] makes a tree of [`Node`]s that know where they stand; [`write`] makes text. What a key means is
+//! [`read`] makes a tree of [`Node`]s that know where they stand; [`mod@write`] makes text. What a key means is
 //! not known here.
 
 pub mod json;

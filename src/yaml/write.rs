@@ -1,6 +1,6 @@
 //! Text that YAML 1.1, YAML 1.2 and Envoy read as the same value.
 //!
-//! [`write`] is for the files that Envoy loads. The readers it has in mind disagree on what looks harmless: to
+//! [`write()`] is for the files that Envoy loads. The readers it has in mind disagree on what looks harmless: to
 //! Envoy and YAML 1.1 `on` is a truth value, `007` a number, to others both are text; Envoy takes `null` in a
 //! string field for an empty one without a word. So the promise rests on three rules:
 //!
