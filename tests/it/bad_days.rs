@@ -48,6 +48,16 @@ fn meshtraced(dir: &Path, arguments: &[&str]) -> Output {
         .expect("the program starts")
 }
 
+/// A mesh whose collector nobody needs.
+fn mesh() -> Mesh {
+    Mesh::new(&backend(1), "http")
+}
+
+/// A collector at 127.0.0.`host`.
+fn backend(host: u8) -> String {
+    zipkin_backend("first", ([127, 0, 0, host], 9411).into())
+}
+
 /// Exit code and standard error.
 #[track_caller]
 fn said(output: &Output) -> (Option<i32>, String) {
@@ -164,17 +174,11 @@ fn an_output_directory_that_may_not_be_written() {
 
 #[test]
 fn a_full_disk_changes_nothing_and_says_how_much_is_needed() {
-    let mesh = Mesh::new(&zipkin_backend("first", ([127, 0, 0, 1], 9411).into()), "http");
+    let mesh = mesh();
     mesh.publish();
     let out = mesh.published("web-01").join("../..");
     let before = tree(&out);
-    mesh.write(
-        "mesh.yaml",
-        &format!(
-            "type: Mesh\nname: default\ntracing:\n  backends:\n{}",
-            zipkin_backend("first", ([127, 0, 0, 9], 9411).into())
-        ),
-    );
+    mesh.send_to(&backend(9));
     for room in [0, 4, 8, 16] {
         let ended = FullDisk::at(&out)
             .with_room(room)
@@ -211,7 +215,7 @@ fn tree(root: &Path) -> Vec<(PathBuf, String)> {
 
 #[test]
 fn two_daemons_do_not_write_to_one_directory() {
-    let mesh = Mesh::new(&zipkin_backend("first", ([127, 0, 0, 1], 9411).into()), "http");
+    let mesh = mesh();
     let daemon = mesh.daemon();
     crate::kit::wait::until("the daemon publishes", || {
         mesh.published("web-01")
@@ -234,7 +238,7 @@ fn two_daemons_do_not_write_to_one_directory() {
 
 #[test]
 fn files_of_others_stay_and_files_of_gone_dataplanes_go() {
-    let mesh = Mesh::new(&zipkin_backend("first", ([127, 0, 0, 1], 9411).into()), "http");
+    let mesh = mesh();
     mesh.publish();
     let [web, backend] = ["web-01", "backend-01"].map(|dataplane| mesh.published(dataplane));
     fs::write(web.join("notes.txt"), "mine").expect("a file");
@@ -257,7 +261,7 @@ fn files_of_others_stay_and_files_of_gone_dataplanes_go() {
 
 #[test]
 fn a_file_of_somebody_in_the_way_is_not_overwritten() {
-    let mesh = Mesh::new(&zipkin_backend("first", ([127, 0, 0, 1], 9411).into()), "http");
+    let mesh = mesh();
     let in_the_way = mesh.published("web-01").join("bootstrap.yaml");
     fs::create_dir_all(in_the_way.parent().expect("a directory")).expect("a directory");
     fs::write(&in_the_way, "mine").expect("a file");
@@ -279,7 +283,7 @@ fn a_file_of_somebody_in_the_way_is_not_overwritten() {
 #[test]
 fn equal_bytes_are_not_rewritten_and_modes_are_right() {
     use std::os::unix::fs::MetadataExt;
-    let mesh = Mesh::new(&zipkin_backend("first", ([127, 0, 0, 1], 9411).into()), "http");
+    let mesh = mesh();
     mesh.publish();
     let files = [
         "bootstrap.yaml",
@@ -299,13 +303,7 @@ fn equal_bytes_are_not_rewritten_and_modes_are_right() {
     mesh.publish();
     assert_eq!(state(), before);
     // Another collector changes clusters and listeners, and nothing else that Envoy reads.
-    mesh.write(
-        "mesh.yaml",
-        &format!(
-            "type: Mesh\nname: default\ntracing:\n  backends:\n{}",
-            zipkin_backend("first", ([127, 0, 0, 9], 9411).into())
-        ),
-    );
+    mesh.send_to(&backend(9));
     mesh.publish();
     let after = state();
     let same: Vec<&str> = files
@@ -336,7 +334,7 @@ fn a_closed_pipe_ends_quietly() {
 
 #[test]
 fn a_file_that_turns_into_garbage_holds_what_it_was_about() {
-    let mesh = Mesh::new(&zipkin_backend("first", ([127, 0, 0, 1], 9411).into()), "http");
+    let mesh = mesh();
     mesh.publish();
     let before = tree(&mesh.published("web-01"));
     // Nothing in it tells what it was, and the program has ended in between.

@@ -34,10 +34,7 @@ impl Mesh {
             App::named("backend").on(at_port(backend, 18080)).start(),
         ];
         let mesh = Self { dir, web, _apps: apps };
-        mesh.write(
-            "mesh.yaml",
-            &format!("type: Mesh\nname: default\ntracing:\n  backends:\n{backends}"),
-        );
+        mesh.send_to(backends);
         mesh.trace_all("first");
         let inbound = |at: SocketAddr, service: &str, protocol: &str| {
             format!(
@@ -54,6 +51,14 @@ impl Mesh {
         mesh.write("web.yaml", &(inbound(web, "web", "http") + &outbound));
         mesh.write("backend.yaml", &inbound(backend, "backend", protocol));
         mesh
+    }
+
+    /// Declares the mesh with these backends, a list in YAML.
+    pub(crate) fn send_to(&self, backends: &str) {
+        self.write(
+            "mesh.yaml",
+            &format!("type: Mesh\nname: default\ntracing:\n  backends:\n{backends}"),
+        );
     }
 
     /// Sends all spans to that backend from now on.

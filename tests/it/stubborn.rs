@@ -87,13 +87,7 @@ fn a_stopped_envoy_gets_nothing_that_it_would_refuse_when_it_wakes() {
     let before = lds_version(&web);
     let pid = Pid::from_raw(i32::try_from(web.id()).expect("a process id")).expect("not zero");
     kill_process(pid, Signal::STOP).expect("our own child");
-    mesh.write(
-        "mesh.yaml",
-        &format!(
-            "type: Mesh\nname: default\ntracing:\n  backends:\n{}",
-            zipkin_backend("second", ([127, 0, 0, 1], 9412).into())
-        ),
-    );
+    mesh.send_to(&zipkin_backend("second", ([127, 0, 0, 1], 9412).into()));
     mesh.trace_all("second");
     let (code, said) = run(&mesh);
     kill_process(pid, Signal::CONT).expect("our own child");
