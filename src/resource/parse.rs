@@ -68,8 +68,14 @@ impl Parser<'_, '_> {
 
     /// Findings about the text of a file: they matter as much as the file does.
     fn report_text(&mut self, file: &SourceFile, found: Diagnostics, ours: bool) {
-        let holds = self.held_by(&file.path, &file.text).or(ours.then_some(Holds::All));
-        for mut diagnostic in found.into_sorted() {
+        let found = found.into_sorted();
+        let is_broken = found.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
+        let holds = if is_broken {
+            self.held_by(&file.path, &file.text).or(ours.then_some(Holds::All))
+        } else {
+            None
+        };
+        for mut diagnostic in found {
             match (diagnostic.severity, &holds) {
                 (Severity::Error, Some(holds)) => diagnostic.holds = holds.clone(),
                 (Severity::Error, None) => diagnostic = pass_over(diagnostic),
@@ -265,41 +271,34 @@ fn held_by(text: &str) -> Option<Holds> {
     })
 }
 
-/// The meshes that a text which is no YAML seems to be about; `None` when it holds no line like
+/// The meshes that a text which is no YAML seems to be about; `None` when it holds nothing like
 /// `type: TrafficTrace`.
 fn guess(text: &str) -> Option<BTreeSet<String>> {
-    let value = |line: &str, key: &str| {
-        let rest = line
-            .trim_start()
-            .trim_start_matches("- ")
-            .strip_prefix(key)?
-            .trim_start()
-            .strip_prefix(':')?;
-        let word = rest.trim().trim_matches(['"', '\'']);
-        (!word.is_empty()).then(|| word.split_whitespace().next().unwrap_or("").to_owned())
-    };
-    let is_ours = |line: &str| {
-        ["type", "kind"]
-            .iter()
-            .any(|key| value(line, key).is_some_and(|word| kind::matters(&word)))
-    };
-    if !text.lines().any(is_ours) {
+    // In flow style, and in JSON, several fields stand in a line.
+    let fields = || text.split(['\n', '\r', ',', '{', '}']).filter_map(field);
+    let kinds: BTreeSet<&str> = fields()
+        .filter(|(key, _)| matches!(*key, "type" | "kind"))
+        .map(|(_, value)| value)
+        .collect();
+    if !kinds.iter().any(|kind| kind::matters(kind)) {
         return None;
     }
-    let is_mesh = |line: &str| {
-        ["type", "kind"]
-            .iter()
-            .any(|key| value(line, key).as_deref() == Some("Mesh"))
-    };
-    let mut meshes: BTreeSet<String> = text.lines().filter_map(|line| value(line, "mesh")).collect();
-    if text.lines().any(is_mesh) {
-        meshes.extend(
-            text.lines()
-                .filter(|line| line.starts_with("name"))
-                .filter_map(|line| value(line, "name")),
-        );
+    let of = |wanted: &'static str| move |(key, value): (&str, &str)| (key == wanted).then(|| value.to_owned());
+    let mut meshes: BTreeSet<String> = fields().filter_map(of("mesh")).collect();
+    if kinds.contains("Mesh") {
+        let top_level = text.lines().filter(|line| line.starts_with("name"));
+        meshes.extend(top_level.filter_map(field).filter_map(of("name")));
     }
     Some(meshes)
+}
+
+/// Key and value of a piece of text like `key: value`, `- "key": "value"`.
+fn field(piece: &str) -> Option<(&str, &str)> {
+    let is_mark = |c: char| c.is_whitespace() || matches!(c, '"' | '\'');
+    let (key, value) = piece.trim_start().trim_start_matches("- ").split_once(':')?;
+    let value = value.trim_matches(is_mark).split(char::is_whitespace).next()?;
+    let value = value.trim_matches(is_mark);
+    (!value.is_empty()).then(|| (key.trim_matches(is_mark), value))
 }
 
 /// The mesh that a document names, whatever its kind.
@@ -307,5 +306,45 @@ fn mesh_of(map: &yaml::Map) -> Option<String> {
     match &map.get("mesh")?.value.value {
         Value::Scalar(scalar) => Some(scalar.text.clone()),
         Value::List(_) | Value::Map(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: Option<&[&str]>) {
+        let expected = expected.map(|meshes| meshes.iter().map(|mesh| (*mesh).to_owned()).collect());
+        assert_eq!(guess(text), expected, "{text}");
+    }
+
+    #[test]
+    fn broken_text_tells_what_it_is_about() {
+        check("type: TrafficTrace\nmesh: eu # here\nselectors: [", Some(&["eu"]));
+        check("- type: 'Dataplane'\n  mesh: \"eu\"\n  x: [", Some(&["eu"]));
+        check(
+            "type: Mesh\nname: us\ntracing:\n  backends:\n  - name: z\n  - [",
+            Some(&["us"]),
+        );
+        check("kind: MeshTrace\nmetadata: {", Some(&[]));
+        check(
+            r#"{"type": "TrafficTrace", "mesh": "eu", "selectors": ["#,
+            Some(&["eu"]),
+        );
+        check("a: {type: Dataplane, mesh: eu", Some(&["eu"]));
+    }
+
+    #[test]
+    fn other_text_is_about_nothing() {
+        for text in [
+            "",
+            "type: web\n x: [",
+            "image: {{ .Values.image }}",
+            "kind: Deployment\nmesh: eu\n",
+            "Mesh: [",
+            "# a type: b",
+        ] {
+            check(text, None);
+        }
     }
 }

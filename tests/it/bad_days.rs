@@ -361,4 +361,13 @@ fn a_file_that_turns_into_garbage_holds_what_it_was_about() {
     );
     assert_eq!(code, Some(0), "{message}");
     assert!(!mesh.published("web-01").exists(), "the dataplane is gone");
+    // Nor does it in the file that was about something once, and could be read since.
+    mesh.write("web.yaml", "networking: {address: [\n");
+    let (code, message) = said(
+        &mesh
+            .meshtraced(&["run", "--once"])
+            .output()
+            .expect("the program starts"),
+    );
+    assert_eq!(code, Some(0), "{message}");
 }
