@@ -1,6 +1,5 @@
 //! What can go wrong on disk, in words that name the thing and what to do.
 
-use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -106,18 +105,6 @@ impl ApplyError {
             }
             other => other,
         }
-    }
-
-    /// The message with its causes, in one line.
-    #[must_use]
-    pub fn in_full(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            text = format!("{text}: {error}");
-            cause = error.source();
-        }
-        text
     }
 }
 

@@ -15,11 +15,11 @@ const FORMAT: u32 = 1;
 
 /// Texts that a proxy's Envoy refused, which are not tried on it again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rejection {
+pub(super) struct Rejection {
     /// Hash of the texts.
-    pub digest: String,
+    pub(super) digest: String,
     /// Why, in the words of Envoy.
-    pub reason: String,
+    pub(super) reason: String,
 }
 
 /// What is known of one proxy.

@@ -14,7 +14,6 @@ mod publish;
 mod tree;
 
 pub use error::ApplyError;
-pub use inventory::Rejection;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -29,9 +28,10 @@ use std::time::Duration;
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
-use self::inventory::{Entry, Inventory, digest};
+use self::inventory::{Entry, Inventory, Rejection, digest};
 use self::publish::{Job, Published, Room, Staged};
 use self::tree::{Access, Content, Dir};
+use crate::diag::text::with_causes;
 use crate::envoy::artifact::{Artifact, Files, ProxyKey};
 use crate::envoy::xds;
 use crate::plan::{self, Action, Applied, Change, Plan, Step};
@@ -108,8 +108,6 @@ pub struct Lock {
 pub struct Outcome {
     /// What came of every proxy of the plan.
     pub proxies: BTreeMap<ProxyKey, (Action, Result<Word>)>,
-    /// Files that were put in place, those of intermediate steps included.
-    pub files_written: usize,
     /// Files and directories that got back their mode or owner.
     pub mended: usize,
     /// What is ours and could not be mended or removed, and why.
@@ -158,9 +156,9 @@ impl Outcome {
             Ok(Word::Rejected(why)) => Some((proxy, format!("Envoy says {why:?}; it keeps what it had"))),
             Ok(Word::Waiting(why)) => Some((proxy, format!("{why}; the next run goes on with it"))),
             Ok(Word::Confirmed | Word::NotRunning | Word::NotAsked | Word::Unknown) => None,
-            Err(error) => Some((proxy, error.in_full())),
+            Err(error) => Some((proxy, with_causes(error))),
         });
-        of_proxies.chain(self.troubles.iter().map(|(proxy, error)| (proxy, error.in_full())))
+        of_proxies.chain(self.troubles.iter().map(|(proxy, error)| (proxy, with_causes(error))))
     }
 
     fn set(&mut self, change: &Change, result: Result<Word>) {
@@ -221,20 +219,6 @@ pub fn observe(target: &Target) -> Result<Applied> {
         applied.insert(proxy, files);
     }
     Ok(applied)
-}
-
-/// The proxies whose Envoy refused what is desired for them, and why.
-///
-/// # Errors
-/// When the inventory cannot be read or understood.
-pub fn rejections(target: &Target) -> Result<BTreeMap<ProxyKey, Rejection>> {
-    let Some((_, meta)) = open(target)? else {
-        return Ok(BTreeMap::new());
-    };
-    let proxies = Inventory::read(&meta)?.proxies.into_iter();
-    Ok(proxies
-        .filter_map(|(proxy, entry)| Some((proxy, entry.rejection?)))
-        .collect())
 }
 
 fn open(target: &Target) -> Result<Option<(Dir, Dir)>> {
@@ -465,7 +449,6 @@ fn publish_all(room: &Room, jobs: &[Job]) -> Vec<Published> {
 fn record(job: &Job, published: Published, inventory: &mut Inventory, outcome: &mut Outcome) {
     let proxy = &job.change.proxy;
     tracing::debug!(mesh = proxy.mesh, dataplane = proxy.dataplane, word = ?published.word, "published");
-    outcome.files_written += published.files_written;
     let rejection = match &published.word {
         Ok(Word::Rejected(reason)) => Some(Rejection {
             digest: digest(&job.change.after),

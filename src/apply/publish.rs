@@ -61,7 +61,6 @@ impl Staged {
 /// What came of a job.
 #[derive(Debug)]
 pub(super) struct Published {
-    pub(super) files_written: usize,
     /// The files that are ours now.
     pub(super) owned: BTreeSet<Artifact>,
     pub(super) word: Result<Word>,
@@ -72,12 +71,10 @@ pub(super) fn publish(room: &Room, job: &Job) -> Published {
     let mut publishing = Publishing {
         room,
         job,
-        files_written: 0,
         owned: job.owned.clone(),
     };
     let word = publishing.run();
     Published {
-        files_written: publishing.files_written,
         owned: publishing.owned,
         word,
     }
@@ -87,7 +84,6 @@ pub(super) fn publish(room: &Room, job: &Job) -> Published {
 struct Publishing<'r, 'p> {
     room: &'r Room<'r>,
     job: &'r Job<'p>,
-    files_written: usize,
     owned: BTreeSet<Artifact>,
 }
 
@@ -200,7 +196,6 @@ impl Publishing<'_, '_> {
             .staging
             .move_to(staged, &dir, name, self.owned.contains(&artifact))?;
         self.owned.insert(artifact);
-        self.files_written += 1;
         Ok(())
     }
 

@@ -18,6 +18,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::apply::{self, Target};
 use crate::compile::{Compiled, Options};
+use crate::diag::text::with_causes;
 use crate::envoy::Surroundings;
 use crate::settings::{Admin, Overrides, Settings};
 use crate::source::{self, Snapshot};
@@ -156,7 +157,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(exit) => ExitCode::from(exit as u8),
         Err(failure) if is_closed_pipe(failure.as_ref()) => ExitCode::from(Exit::Done as u8),
         Err(failure) => {
-            context.complain(failure.as_ref());
+            let _ = writeln!(io::stderr(), "error: {}", with_causes(failure.as_ref()));
             ExitCode::from(Exit::Failed as u8)
         }
     }
@@ -201,17 +202,6 @@ impl Context {
 
     fn settings(&self) -> Result<Settings, Failure> {
         Ok(Settings::load(self.config.as_deref(), &self.overrides)?)
-    }
-
-    /// Says what failed and why, cause after cause.
-    fn complain(&self, failure: &(dyn std::error::Error + 'static)) {
-        let mut text = format!("error: {failure}");
-        let mut cause = failure.source();
-        while let Some(error) = cause {
-            text.push_str(&format!(": {error}"));
-            cause = error.source();
-        }
-        let _ = writeln!(io::stderr(), "{text}");
     }
 }
 

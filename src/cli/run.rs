@@ -298,12 +298,7 @@ impl Log {
 
     /// A failure of the machine, said once for as long as it lasts.
     fn failure(&mut self, failure: &(dyn std::error::Error + 'static)) {
-        let mut text = failure.to_string();
-        let mut cause = failure.source();
-        while let Some(error) = cause {
-            text.push_str(&format!(": {error}"));
-            cause = error.source();
-        }
+        let text = text::with_causes(failure);
         if self.failure.as_deref() != Some(&text) {
             let held = failure.downcast_ref::<ApplyError>().is_none();
             tracing::error!(

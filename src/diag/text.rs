@@ -1,6 +1,7 @@
 //! Findings for people: message, excerpt of the source, help.
 
 use std::collections::BTreeSet;
+use std::error::Error;
 use std::fmt::Write as _;
 use std::ops::Range;
 
@@ -59,6 +60,15 @@ pub fn plural(n: usize, word: &str) -> String {
         (1, _) => format!("1 {word}"),
         (_, Some(stem)) => format!("{n} {stem}ies"),
         _ => format!("{n} {word}s"),
+    }
+}
+
+/// An error and what caused it, in one line.
+#[must_use]
+pub fn with_causes(error: &dyn Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {}", with_causes(cause)),
+        None => error.to_string(),
     }
 }
 

@@ -224,12 +224,7 @@ fn two_daemons_do_not_write_to_one_directory() {
             .then_some(())
             .ok_or_else(|| daemon.log())
     });
-    let (code, message) = said(
-        &mesh
-            .meshtraced(&["run", "--once"])
-            .output()
-            .expect("the program starts"),
-    );
+    let (code, message) = mesh.run_once();
     assert_eq!(code, Some(2), "{message}");
     assert!(message.contains("another meshtraced (process "), "{message}");
     let (code, message) = said(&mesh.meshtraced(&["diff"]).output().expect("the program starts"));
@@ -244,12 +239,7 @@ fn files_of_others_stay_and_files_of_gone_dataplanes_go() {
     fs::write(web.join("notes.txt"), "mine").expect("a file");
     mesh.write("web.yaml", "# gone\n");
     mesh.write("backend.yaml", "# gone\n");
-    let (code, message) = said(
-        &mesh
-            .meshtraced(&["run", "--once"])
-            .output()
-            .expect("the program starts"),
-    );
+    let (code, message) = mesh.run_once();
     assert_eq!(code, Some(0), "{message}");
     assert!(!backend.exists(), "an empty directory stayed");
     let left: Vec<_> = fs::read_dir(&web)
@@ -265,12 +255,7 @@ fn a_file_of_somebody_in_the_way_is_not_overwritten() {
     let in_the_way = mesh.published("web-01").join("bootstrap.yaml");
     fs::create_dir_all(in_the_way.parent().expect("a directory")).expect("a directory");
     fs::write(&in_the_way, "mine").expect("a file");
-    let (code, message) = said(
-        &mesh
-            .meshtraced(&["run", "--once"])
-            .output()
-            .expect("the program starts"),
-    );
+    let (code, message) = mesh.run_once();
     assert_eq!(code, Some(2), "{message}");
     assert!(message.contains("bootstrap.yaml is not meshtraced's file"), "{message}");
     assert_eq!(fs::read_to_string(&in_the_way).expect("still there"), "mine");
@@ -340,12 +325,7 @@ fn a_file_that_turns_into_garbage_holds_what_it_was_about() {
     // Nothing in it tells what it was, and the program has ended in between.
     mesh.write("web.yaml", "networking: {address: [\n");
     for _ in 0..2 {
-        let (code, message) = said(
-            &mesh
-                .meshtraced(&["run", "--once"])
-                .output()
-                .expect("the program starts"),
-        );
+        let (code, message) = mesh.run_once();
         assert_eq!(code, Some(1), "{message}");
         assert!(message.contains("nothing was written for mesh default"), "{message}");
         assert_eq!(tree(&mesh.published("web-01")), before);
@@ -353,21 +333,11 @@ fn a_file_that_turns_into_garbage_holds_what_it_was_about() {
     // The same text in a file that never was about anything holds nobody.
     mesh.write("other.yaml", "networking: {address: [\n");
     mesh.write("web.yaml", "# gone\n");
-    let (code, message) = said(
-        &mesh
-            .meshtraced(&["run", "--once"])
-            .output()
-            .expect("the program starts"),
-    );
+    let (code, message) = mesh.run_once();
     assert_eq!(code, Some(0), "{message}");
     assert!(!mesh.published("web-01").exists(), "the dataplane is gone");
     // Nor does it in the file that was about something once, and could be read since.
     mesh.write("web.yaml", "networking: {address: [\n");
-    let (code, message) = said(
-        &mesh
-            .meshtraced(&["run", "--once"])
-            .output()
-            .expect("the program starts"),
-    );
+    let (code, message) = mesh.run_once();
     assert_eq!(code, Some(0), "{message}");
 }

@@ -1,11 +1,11 @@
 //! The same policies give the same bytes, however they are spread over files.
 
-use meshtraced::compile::{Compiled, Options, compile};
-use meshtraced::envoy::Surroundings;
-use meshtraced::resource::Kuma;
+use meshtraced::compile::{Compiled, compile};
+use meshtraced::resource::{Fidelity, Version};
 use meshtraced::source::Snapshot;
-use meshtraced::yaml::Limits;
 use proptest::prelude::*;
+
+use crate::props::compile::options;
 
 /// The documents of a small fleet with two meshes, several policies and a tie.
 fn documents() -> Vec<String> {
@@ -25,17 +25,7 @@ fn documents() -> Vec<String> {
 }
 
 fn compiled(files: &[(String, String)]) -> Compiled {
-    let options = Options {
-        kuma: Kuma::default(),
-        services: Default::default(),
-        scope: Vec::new(),
-        around: Surroundings {
-            out: "/out".to_owned(),
-            admin_pipe: true,
-        },
-        limits: Limits::default(),
-        known: Default::default(),
-    };
+    let options = options(Fidelity::Documented, Version::V2_14);
     compile(&Snapshot::from_texts(files.iter().cloned()), &options)
 }
 

@@ -209,12 +209,8 @@ fn policies_that_become_wrong_leave_running_envoys_alone() {
     let [web, _backend] = mesh.envoys();
     let before = std::fs::read(mesh.published("web-01").join("xds/lds.yaml")).expect("published");
     mesh.trace_all("frist");
-    let output = mesh
-        .meshtraced(&["run", "--once"])
-        .output()
-        .expect("the program starts");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    let (code, said) = mesh.run_once();
+    assert_eq!(code, Some(1), "{said}");
     assert!(
         said.contains("did you mean `first`?") && said.contains("nothing was written for mesh default"),
         "{said}"

@@ -1,6 +1,6 @@
 //! What holds for every input, tried with many and with the nastiest that are known.
 
-mod compile;
+pub(crate) mod compile;
 mod nasty;
 mod yaml_read;
 mod yaml_write;

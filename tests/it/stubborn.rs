@@ -15,19 +15,6 @@ fn mesh() -> Mesh {
     Mesh::new(&zipkin_backend("first", ([127, 0, 0, 1], 9411).into()), "http")
 }
 
-/// Exit code and standard error of `run --once`.
-fn run(mesh: &Mesh) -> (Option<i32>, String) {
-    let output = mesh
-        .meshtraced(&["run", "--once"])
-        .env("MESHTRACED_ENVOY_CONFIRM_TIMEOUT", "2s")
-        .output();
-    let output = output.expect("the program starts");
-    (
-        output.status.code(),
-        String::from_utf8_lossy(&output.stderr).into_owned(),
-    )
-}
-
 fn lds_version(envoy: &Envoy) -> String {
     envoy.stat_text("listener_manager.lds.version_text").unwrap_or_default()
 }
@@ -45,7 +32,7 @@ fn what_envoy_refuses_is_taken_back_and_not_tried_again() {
     let second = "  inbound:\n  - port: 8181\n    servicePort: 18080\n    tags: {kuma.io/service: web, kuma.io/protocol: http}\n";
     mesh.write("web.yaml", &good.replace("  inbound:\n", second));
 
-    let (code, said) = run(&mesh);
+    let (code, said) = mesh.run_once();
     assert_eq!(code, Some(2), "{said}");
     assert!(
         said.contains("default/web-01: Envoy says") && said.contains("Address already in use"),
@@ -57,7 +44,7 @@ fn what_envoy_refuses_is_taken_back_and_not_tried_again() {
     let inode = fs::metadata(&lds).expect("still there").ino();
 
     // The same bytes are not tried again, and it is said again.
-    let (code, said) = run(&mesh);
+    let (code, said) = mesh.run_once();
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("Address already in use"), "{said}");
     assert_eq!(
@@ -74,7 +61,7 @@ fn what_envoy_refuses_is_taken_back_and_not_tried_again() {
         "web.yaml",
         &good.replace("  inbound:\n", &second.replace("8181", "8282")),
     );
-    let (code, said) = run(&mesh);
+    let (code, said) = mesh.run_once();
     assert_eq!((code, said.as_str()), (Some(0), ""));
     assert_eq!(get(format!("http://{}:8282/", mesh.web.ip())).send().status, 200);
 }
@@ -89,14 +76,14 @@ fn a_stopped_envoy_gets_nothing_that_it_would_refuse_when_it_wakes() {
     kill_process(pid, Signal::STOP).expect("our own child");
     mesh.send_to(&zipkin_backend("second", ([127, 0, 0, 1], 9412).into()));
     mesh.trace_all("second");
-    let (code, said) = run(&mesh);
+    let (code, said) = mesh.run_once();
     kill_process(pid, Signal::CONT).expect("our own child");
     assert_eq!(code, Some(2), "{said}");
     assert!(
         said.contains("default/web-01") && said.contains("the next run goes on with it"),
         "{said}"
     );
-    let (code, said) = run(&mesh);
+    let (code, said) = mesh.run_once();
     assert_eq!((code, said.as_str()), (Some(0), ""));
     wait::until("Envoy takes the new listeners", || {
         let version = lds_version(&web);

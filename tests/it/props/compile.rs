@@ -98,7 +98,8 @@ fn make(mistake: &Mistake, lines: &mut Vec<String>) {
     }
 }
 
-fn options(fidelity: Fidelity, version: Version) -> Options {
+/// How to compile into `/out`.
+pub(crate) fn options(fidelity: Fidelity, version: Version) -> Options {
     Options {
         kuma: Kuma {
             fidelity,
