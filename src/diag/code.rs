@@ -98,8 +98,6 @@ codes! {
     ListenerConflict = "listener-conflict", "duplicate";
     /// The socket path of Envoy's admin interface is too long for the operating system.
     AdminPathTooLong = "admin-path-too-long", "out-of-range";
-    /// A file in the output directory that meshtraced does not own is in the way.
-    ForeignFile = "foreign-file", "not-allowed";
 }
 
 impl fmt::Display for Code {
