@@ -416,6 +416,10 @@ fn stage<'p>(
             }
         });
     }
+    // Ours and not desired, and no text that was read: changed beyond reading, or gone when a run was killed.
+    let is_planned = |artifact: &Artifact| change.before.contains_key(artifact) || change.after.contains_key(artifact);
+    let rest = owned.iter().rev().filter(|artifact| !is_planned(artifact));
+    staged.extend(rest.copied().map(Staged::Remove));
     Ok(Job {
         change,
         index,

@@ -11,6 +11,7 @@ mod kit;
 mod kit_test;
 mod mesh;
 mod props;
+mod publish;
 mod readme;
 mod stubborn;
 mod tidy;

@@ -1,0 +1,281 @@
+//! The publisher by itself: what readers see meanwhile, what a kill leaves, and what it does not touch.
+
+use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use meshtraced::apply::{self, ApplyError, Outcome, Target, Word};
+use meshtraced::envoy::artifact::{Artifact, Files, Fragments, ProxyKey};
+use meshtraced::envoy::xds;
+use meshtraced::plan::{self, Held, Step};
+use meshtraced::settings::Admin;
+use serde_json::json;
+use tempfile::TempDir;
+
+fn target(root: &Path) -> Target {
+    Target {
+        root: root.to_owned(),
+        mode: 0o640,
+        owner: None,
+        group: None,
+        admin: Admin::Pipe,
+        confirm_timeout: Duration::from_secs(2),
+    }
+}
+
+/// A directory for output that is not there yet.
+fn out() -> (TempDir, Target) {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let target = target(&dir.path().join("envoy"));
+    (dir, target)
+}
+
+fn files(clusters: &[&str], listeners: &str) -> Files {
+    let clusters = clusters.iter().map(|name| json!({"name": name})).collect();
+    let listeners = vec![json!({"name": listeners, "filler": "x".repeat(20_000)})];
+    let other = [Artifact::Bootstrap, Artifact::Fragment, Artifact::Effective];
+    let xds = [
+        (Artifact::Cds, xds::response(clusters)),
+        (Artifact::Lds, xds::response(listeners)),
+    ];
+    other
+        .map(|artifact| (artifact, "a: 1\n".to_owned()))
+        .into_iter()
+        .chain(xds)
+        .collect()
+}
+
+fn key(dataplane: &str) -> ProxyKey {
+    ProxyKey::new("default", dataplane)
+}
+
+/// Two states that share a proxy that changes; one proxy goes and one comes.
+fn states() -> [Fragments; 2] {
+    let first = [
+        (key("stays"), files(&["a", "b"], "1")),
+        (key("goes"), files(&["a"], "1")),
+    ];
+    let second = [
+        (key("stays"), files(&["b", "c"], "2")),
+        (key("comes"), files(&["c"], "1")),
+    ];
+    [BTreeMap::from(first), BTreeMap::from(second)]
+}
+
+#[track_caller]
+fn publish(desired: &Fragments, target: &Target) -> Outcome {
+    let lock = apply::lock(target).expect("nobody else publishes there");
+    let applied = apply::observe(target).expect("a readable directory");
+    let plan = plan::plan(&applied, desired, &Held::default());
+    apply::apply(&plan, target, &lock).expect("a directory that can be written")
+}
+
+/// All files below a directory, but for the lock.
+fn tree(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let entries = walkdir::WalkDir::new(root)
+        .into_iter()
+        .map(|entry| entry.expect("a readable tree"));
+    let below = |path: &Path| path.strip_prefix(root).expect("below it").to_owned();
+    let paths = entries
+        .map(walkdir::DirEntry::into_path)
+        .filter(|path| !path.ends_with("lock"));
+    paths
+        .map(|path| (below(&path), fs::read(&path).unwrap_or_default()))
+        .collect()
+}
+
+#[test]
+fn whatever_a_kill_leaves_the_next_run_finishes() {
+    let [first, second] = states();
+    let (_dir, clean) = out();
+    publish(&second, &clean);
+    let expected = tree(&clean.root);
+    let plan = plan::plan(&first, &second, &Held::default());
+    let steps = || {
+        plan.changes
+            .iter()
+            .flat_map(|change| plan::steps(change).into_iter().map(|step| (&change.proxy, step)))
+    };
+    for count in 0..=steps().count() {
+        // The inventory already lists what is to come when the first file is put in place.
+        let (_dir, target) = out();
+        let all = first.clone().into_iter().chain(second.clone()).collect();
+        publish(&all, &target);
+        let inventory = fs::read(target.root.join(".meshtraced/inventory.json")).expect("an inventory");
+        publish(&first, &target);
+        fs::write(target.root.join(".meshtraced/inventory.json"), inventory).expect("written");
+        fs::write(target.root.join(".meshtraced/staging/0-0"), "half").expect("written");
+        for (proxy, step) in steps().take(count) {
+            let path = target.root.join(proxy.directory()).join(step.artifact().path());
+            fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+            match step {
+                Step::Write(_, text) => fs::write(&path, text).expect("written"),
+                Step::Remove(_) => fs::remove_file(&path).expect("removed"),
+            }
+        }
+        publish(&second, &target);
+        assert!(
+            tree(&target.root) == expected,
+            "after {count} steps: {:#?}",
+            tree(&target.root).keys()
+        );
+        let again = publish(&second, &target);
+        assert!(again.proxies.is_empty(), "after {count} steps: {again:?}");
+    }
+}
+
+#[test]
+fn readers_see_whole_files_with_their_final_mode() {
+    let [first, second] = states();
+    let (_dir, target) = out();
+    publish(&first, &target);
+    let done = AtomicBool::new(false);
+    let directory = target.root.join(key("stays").directory());
+    thread::scope(|scope| {
+        for artifact in [Artifact::Cds, Artifact::Lds] {
+            let (done, path) = (&done, directory.join(artifact.path()));
+            scope.spawn(move || {
+                while !done.load(Ordering::SeqCst) {
+                    let text = fs::read_to_string(&path).expect("it is always there");
+                    let version = xds::version(&text).expect("it is always whole");
+                    assert!(text.ends_with('\n') && text.len() > version.len() + 40, "{text}");
+                    assert_eq!(fs::metadata(&path).expect("it is always there").mode() & 0o7777, 0o640);
+                }
+            });
+        }
+        for desired in [&second, &first].into_iter().cycle().take(100) {
+            publish(desired, &target);
+        }
+        done.store(true, Ordering::SeqCst);
+    });
+}
+
+#[test]
+fn what_is_as_it_should_be_is_not_touched_and_what_is_not_is_mended() {
+    let [first, _] = states();
+    let (_dir, target) = out();
+    publish(&first, &target);
+    let directory = target.root.join(key("stays").directory());
+    let (lds, cds) = (directory.join("xds/lds.yaml"), directory.join("xds/cds.yaml"));
+    let inode = |path: &Path| fs::symlink_metadata(path).expect("there").ino();
+    let before = inode(&lds);
+    fs::set_permissions(&lds, Permissions::from_mode(0o600)).expect("ours");
+    fs::write(&cds, b"\xff").expect("ours");
+    let outcome = publish(&first, &target);
+    assert_eq!(outcome.mended, 1);
+    assert_eq!(inode(&lds), before);
+    assert_eq!(fs::metadata(&lds).expect("there").mode() & 0o7777, 0o640);
+    assert_eq!(
+        fs::read_to_string(&cds).ok(),
+        first[&key("stays")].get(&Artifact::Cds).cloned()
+    );
+    assert!(publish(&first, &target).proxies.is_empty());
+}
+
+#[test]
+fn what_became_of_our_files_does_not_keep_them_from_going() {
+    let [first, _] = states();
+    let (_dir, target) = out();
+    publish(&first, &target);
+    let directory = target.root.join(key("goes").directory());
+    fs::write(directory.join("fragment.yaml"), b"\xff").expect("ours");
+    fs::remove_file(directory.join("xds/lds.yaml")).expect("ours");
+    let rest = BTreeMap::from([(key("stays"), first[&key("stays")].clone())]);
+    publish(&rest, &target);
+    assert!(!directory.exists());
+    assert!(publish(&rest, &target).proxies.is_empty());
+}
+
+#[test]
+fn nothing_is_written_or_deleted_through_a_link() {
+    let [first, second] = states();
+    let (dir, target) = out();
+    let elsewhere = dir.path().join("elsewhere");
+    for dataplane in ["stays", "goes"] {
+        publish(&first, &target);
+        let directory = target.root.join(key(dataplane).directory());
+        fs::rename(&directory, &elsewhere).expect("ours");
+        symlink(&elsewhere, &directory).expect("a link");
+        let before = tree(&elsewhere);
+        let outcome = publish(&second, &target);
+        let (_, result) = &outcome.proxies[&key(dataplane)];
+        assert!(
+            matches!(result, Err(ApplyError::Link { path }) if *path == directory),
+            "{outcome:?}"
+        );
+        assert!(tree(&elsewhere) == before);
+        fs::remove_file(&directory).expect("a link");
+        fs::rename(&elsewhere, &directory).expect("back");
+    }
+    // A link in place of a file is replaced, and what it leads to stays.
+    let (lds, victim) = (
+        target.root.join("default/stays/xds/lds.yaml"),
+        dir.path().join("victim"),
+    );
+    fs::write(&victim, "precious").expect("written");
+    fs::remove_file(&lds).expect("ours");
+    symlink(&victim, &lds).expect("a link");
+    publish(&second, &target);
+    assert_eq!(fs::read_to_string(&victim).expect("still there"), "precious");
+    assert!(fs::symlink_metadata(&lds).expect("there").is_file());
+}
+
+#[test]
+fn equal_files_without_an_inventory_are_taken_over() {
+    let [first, second] = states();
+    let (_dir, target) = out();
+    publish(&first, &target);
+    let before = tree(&target.root.join("default"));
+    let inventory = target.root.join(".meshtraced/inventory.json");
+    fs::write(&inventory, "{").expect("ours");
+    let error = apply::observe(&target).expect_err("it is garbled").to_string();
+    assert!(
+        error.contains("inventory.json") && error.contains("remove it"),
+        "{error}"
+    );
+    fs::remove_file(&inventory).expect("ours");
+    publish(&first, &target);
+    assert!(tree(&target.root.join("default")) == before);
+    publish(&second, &target);
+    assert!(!target.root.join("default/goes").exists());
+}
+
+#[test]
+fn a_socket_goes_with_its_proxy_unless_somebody_listens() {
+    let [first, second] = states();
+    let (_dir, target) = out();
+    publish(&first, &target);
+    let socket = target.root.join("default/goes/admin.sock");
+    let listener = UnixListener::bind(&socket).expect("a socket");
+    let outcome = publish(&second, &target);
+    assert!(
+        matches!(outcome.proxies[&key("goes")].1, Ok(Word::NotAsked)),
+        "{outcome:?}"
+    );
+    assert!(socket.exists());
+    assert!(!apply::observe(&target).expect("readable").contains_key(&key("goes")));
+    drop(listener);
+    publish(&second, &target);
+    assert!(!target.root.join("default/goes").exists());
+}
+
+#[test]
+fn only_one_publishes_and_the_dead_do_not_count() {
+    let (_dir, target) = out();
+    let lock = apply::lock(&target).expect("nobody else");
+    let error = apply::lock(&target).expect_err("it is taken").to_string();
+    assert!(error.contains(&target.root.display().to_string()), "{error}");
+    assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
+    drop(lock);
+    // The file stays, the right does not.
+    assert!(target.root.join(".meshtraced/lock").exists());
+    let lock = apply::lock(&target).expect("nobody else");
+    fs::remove_dir_all(&target.root).expect("ours");
+    let error = apply::apply(&plan::Plan::default(), &target, &lock).expect_err("it is gone");
+    assert!(matches!(error, ApplyError::Replaced { .. }), "{error}");
+}
