@@ -91,7 +91,10 @@ impl Dir {
     }
 
     fn at(&self, name: &str) -> PathBuf {
-        self.path.join(name)
+        match name {
+            "." => self.path.clone(),
+            name => self.path.join(name),
+        }
     }
 
     /// The directory of that name; no link.
