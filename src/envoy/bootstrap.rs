@@ -11,6 +11,9 @@ use crate::yaml::write;
 /// File name of the admin socket in the directory of a proxy.
 pub const ADMIN_SOCKET: &str = "admin.sock";
 
+/// Its mode: whoever asks Envoy is often another user of the same group, and connecting takes the right to write.
+const ADMIN_SOCKET_MODE: u32 = 0o660;
+
 /// Longest path of a socket file that Linux takes, in bytes.
 const SOCKET_PATH_LIMIT: usize = 107;
 
@@ -25,7 +28,8 @@ pub(super) fn render(proxy: &Proxy, key: &ProxyKey, around: &Surroundings, findi
     );
     let socket = format!("{directory}/{ADMIN_SOCKET}");
     if around.admin_pipe && socket.len() <= SOCKET_PATH_LIMIT {
-        set("admin", json!({"address": {"pipe": {"path": socket}}}));
+        let pipe = json!({"path": socket, "mode": ADMIN_SOCKET_MODE});
+        set("admin", json!({"address": {"pipe": pipe}}));
     } else if around.admin_pipe {
         let message = format!(
             "the admin socket of this proxy would lie at a path of {} bytes, more than {SOCKET_PATH_LIMIT}; it gets none",
