@@ -103,6 +103,14 @@ pub struct Lock {
     file: File,
 }
 
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing alone is not enough: a child that was forked and has not called `exec` yet holds the file too.
+        // When this fails the closing of the last copy still does it.
+        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
+    }
+}
+
 /// What came of a plan.
 #[derive(Debug, Default)]
 pub struct Outcome {
