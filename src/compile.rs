@@ -67,7 +67,7 @@ pub fn compile(snapshot: &Snapshot, options: &Options) -> Compiled {
         &mut diagnostics,
     );
     let selection = select::select(&resources, &options.kuma, &options.services, &mut diagnostics);
-    let proxies = ir::lower(&selection, options.kuma.fidelity);
+    let proxies = ir::lower(&selection, &options.kuma);
     check::run(&resources, &selection, options.kuma.fidelity, &mut diagnostics);
     if resources.seen == 0 {
         diagnostics.push(no_resources(snapshot));

@@ -132,7 +132,17 @@ struct WrittenKuma {
     version: Option<Scalar>,
     fidelity: Option<String>,
     zone: Option<String>,
+    system_namespace: Option<String>,
+    unified_naming: Option<Flag>,
     ties: Option<String>,
+}
+
+/// A truth value, which a variable can only hold as text.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Flag {
+    Value(bool),
+    Text(String),
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -162,12 +172,14 @@ impl Scalar {
 }
 
 /// The settings that a variable can set: its name without the prefix, and the path of the key.
-const VARIABLES: [(&str, &[&str]); 17] = [
+const VARIABLES: [(&str, &[&str]); 19] = [
     ("POLICIES", &["policies"]),
     ("OUT", &["out"]),
     ("KUMA_VERSION", &["kuma", "version"]),
     ("KUMA_FIDELITY", &["kuma", "fidelity"]),
     ("KUMA_ZONE", &["kuma", "zone"]),
+    ("KUMA_SYSTEM_NAMESPACE", &["kuma", "system_namespace"]),
+    ("KUMA_UNIFIED_NAMING", &["kuma", "unified_naming"]),
     ("KUMA_TIES", &["kuma", "ties"]),
     ("SERVICES", &["services"]),
     ("SELECT", &["select"]),
@@ -328,9 +340,10 @@ fn mean_kuma(written: &WrittenKuma) -> Result<Kuma, String> {
         kuma.version = match version.text().as_str() {
             "2.13" => Version::V2_13,
             "2.14" => Version::V2_14,
+            "3.0" | "3" => Version::V3_0,
             other => {
                 return Err(format!(
-                    "kuma.version: this version of meshtraced compiles 2.13 and 2.14, not `{other}`"
+                    "kuma.version: `{other}` is none of \"2.13\", \"2.14\" and \"3.0\""
                 ));
             }
         };
@@ -349,6 +362,16 @@ fn mean_kuma(written: &WrittenKuma) -> Result<Kuma, String> {
             other => return Err(format!("kuma.ties: `{other}` is neither `name` nor `creation-time`")),
         };
     }
+    kuma.unified_naming = match &written.unified_naming {
+        None => None,
+        Some(Flag::Value(value)) => Some(*value),
+        Some(Flag::Text(text)) => match text.as_str() {
+            "true" => Some(true),
+            "false" => Some(false),
+            other => return Err(format!("kuma.unified_naming: `{other}` is neither `true` nor `false`")),
+        },
+    };
+    kuma.system_namespace = written.system_namespace.clone().unwrap_or(kuma.system_namespace);
     kuma.zone = written.zone.clone().unwrap_or(kuma.zone);
     Ok(kuma)
 }
@@ -419,7 +442,7 @@ mod tests {
     fn values_are_checked() {
         for (text, expected) in [
             ("nope: 1", "unknown field `nope`"),
-            ("kuma: {version: 1.0}", "compiles 2.13 and 2.14"),
+            ("kuma: {version: 1.0}", "is none of \"2.13\""),
             ("kuma: {fidelity: full}", "neither `documented` nor `exact`"),
             ("quiet: soon", "no duration"),
             ("mode: \"0999\"", "no file mode"),

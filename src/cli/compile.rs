@@ -9,7 +9,7 @@ use super::{Context, Exit, Failure, Outcome, compile_once, options, print, root_
 use crate::compile::Compiled;
 use crate::diag::{Severity, json as diag_json, text};
 use crate::envoy::{self, Dialect, sidecar, tracing};
-use crate::ir::Proxy;
+use crate::ir::{By, Proxy, Tracer};
 use crate::resource::closest;
 use crate::yaml::write;
 
@@ -77,22 +77,27 @@ fn choose<'c>(compiled: &'c Compiled, names: &[String]) -> Result<Vec<&'c Proxy>
     Ok(compiled.proxies.iter().filter(is_chosen).collect())
 }
 
+/// The backend that is in force.
+fn backend(tracer: &Tracer) -> Option<Value> {
+    let provider = tracer.export.as_ref()?.provider.name();
+    Some(match tracer.by {
+        By::TrafficTrace => json!({"from": "TrafficTrace", "name": tracer.backend.value, "type": provider}),
+        By::MeshTrace => json!({"from": "MeshTrace", "type": provider}),
+    })
+}
+
 /// One dataplane: what governs it and the messages that Envoy gets.
 fn entry(proxy: &Proxy, dialect: Dialect) -> Value {
-    let backend = proxy
-        .tracer
-        .as_ref()
-        .map(|tracer| json!({"from": "TrafficTrace", "name": tracer.backend.value, "type": tracer.provider.name()}));
-    let clusters: Vec<Value> = envoy::collector_cluster(proxy, dialect).into_iter().collect();
+    let clusters = envoy::collector_clusters(proxy, dialect);
     let listeners: Vec<Value> = (proxy.listeners.iter())
         .map(|listener| json!({"name": sidecar::listener_name(listener), "tracing": tracing::block(proxy, listener, dialect)}))
         .collect();
     json!({
         "mesh": proxy.mesh,
         "name": proxy.name,
-        "trafficTrace": proxy.policy.as_ref().map(|policy| &policy.name),
-        "meshTrace": [],
-        "backend": backend,
+        "trafficTrace": proxy.traffic_trace.as_ref().map(|policy| &policy.name),
+        "meshTrace": proxy.mesh_traces.iter().map(|policy| &policy.name).collect::<Vec<_>>(),
+        "backend": proxy.tracer.as_ref().and_then(backend),
         "clusters": clusters,
         "listeners": listeners,
     })

@@ -55,7 +55,8 @@ pub(super) fn overview(settings: &Settings, snapshot: &Snapshot, compiled: &Comp
         let proxies: Vec<_> = compiled.proxies.iter().filter(|proxy| proxy.mesh == *mesh).collect();
         let mut providers: BTreeMap<&str, usize> = BTreeMap::new();
         for tracer in proxies.iter().filter_map(|proxy| proxy.tracer.as_ref()) {
-            *providers.entry(tracer.provider.name()).or_default() += 1;
+            let Some(export) = &tracer.export else { continue };
+            *providers.entry(export.provider.name()).or_default() += 1;
         }
         let traced: usize = providers.values().sum();
         // The most used first.

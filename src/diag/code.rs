@@ -56,12 +56,12 @@ codes! {
     InvalidValue = "invalid-value", "malformed";
     /// A text that is longer than the field takes.
     TooLong = "too-long", "out-of-range";
+    /// A text that is shorter than the field takes.
+    TooShort = "too-short", "out-of-range";
     /// A word that is not one of those the field takes.
     UnknownValue = "unknown-value", "unknown-value";
     /// A resource type that Kuma does not have.
     UnknownType = "unknown-type", "unsupported-kind";
-    /// A resource that this version of meshtraced does not compile yet.
-    UnsupportedResource = "unsupported-resource", "unsupported-kind";
     /// A sampling percentage outside 0 to 100.
     SamplingOutOfRange = "sampling-out-of-range", "out-of-range";
     /// Sampling 0, which does not switch tracing off.
@@ -86,12 +86,16 @@ codes! {
     AmbiguousPolicies = "ambiguous-policies", "duplicate";
     /// A policy that selects no dataplane.
     SelectsNothing = "selects-nothing", "unresolved-reference";
+    /// A dataplane for which there are policies of both kinds.
+    BothPolicies = "both-policies", "duplicate";
     /// A selected dataplane without any HTTP listener.
     NoHttpListener = "no-http-listener", "not-allowed";
     /// An outbound whose destination service is not in the repository.
     UnknownDestination = "unknown-destination", "unresolved-reference";
     /// Outbounds that only a control plane can know.
     TransparentProxyOutbounds = "transparent-proxy-outbounds", "not-allowed";
+    /// A built-in gateway, whose routes only a control plane compiles.
+    BuiltinGateway = "builtin-gateway", "not-allowed";
     /// An inbound that would forward to itself.
     ForwardsToItself = "forwards-to-itself", "not-allowed";
     /// Two listeners of one proxy at the same address and port.

@@ -3,29 +3,58 @@
 use serde_json::{Map, Value, json};
 
 use super::Dialect;
-use crate::ir::{Endpoint, Proxy, Tracer};
+use crate::ir::{By, Endpoint, Export, OpenTelemetry, Provider, Proxy, Tls, Tracer};
 use crate::resource::{Version, url};
 
 /// The name of the cluster of a collector, which listeners refer to.
 #[must_use]
-pub(super) fn collector_name(tracer: &Tracer) -> String {
-    format!("tracing:{}", tracer.backend.value)
+pub(super) fn collector_name(proxy: &Proxy, tracer: &Tracer, provider: &Provider) -> String {
+    let provider = match (tracer.by, proxy.unified_naming, provider) {
+        (By::TrafficTrace, ..) => return format!("tracing:{}", tracer.backend.value),
+        (By::MeshTrace, false, provider) => return format!("meshtrace:{}", provider.name()),
+        (By::MeshTrace, true, Provider::Zipkin(_)) => "zipkin",
+        (By::MeshTrace, true, Provider::Datadog(_)) => "datadog",
+        (By::MeshTrace, true, Provider::OpenTelemetry(_)) => "otel",
+    };
+    format!("system_meshtrace_{provider}_{}", clean(&tracer.backend.value))
 }
 
-/// The cluster of the collector of a proxy; `None` when it does not trace.
+/// A text as a part of a name of Kuma's: every other character is a dash.
+fn clean(text: &str) -> String {
+    let fits = |c: &char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
+    text.chars().map(|c| if fits(&c) { c } else { '-' }).collect()
+}
+
+/// The clusters of the collectors of a proxy, sorted by name; none when it does not trace.
 #[must_use]
-pub fn collector(proxy: &Proxy, dialect: Dialect) -> Option<Value> {
-    let tracer = proxy.tracer.as_ref()?;
+pub fn collectors(proxy: &Proxy, dialect: Dialect) -> Vec<Value> {
+    let tracers = proxy.tracer.iter().chain(&proxy.idle_tracer);
+    let mut clusters: Vec<Value> = tracers
+        .filter_map(|tracer| Some(collector(proxy, tracer, tracer.export.as_ref()?, dialect)))
+        .collect();
+    clusters.sort_by_cached_key(|cluster| cluster["name"].to_string());
+    clusters
+}
+
+fn collector(proxy: &Proxy, tracer: &Tracer, export: &Export, dialect: Dialect) -> Value {
     let endpoint = Endpoint {
-        host: tracer.collector.host.clone(),
-        port: tracer.collector.port,
+        host: export.collector.host.clone(),
+        port: export.collector.port,
     };
-    let mut cluster = of(&collector_name(tracer), "5s", proxy.ipv6, &[endpoint]);
-    if tracer.collector.tls {
-        cluster.insert(
-            "transport_socket_matches".to_owned(),
-            unverified_tls(&tracer.collector.host),
-        );
+    let name = collector_name(proxy, tracer, &export.provider);
+    let mut cluster = of(&name, "5s", proxy.ipv6, &[endpoint]);
+    match &export.collector.tls {
+        Some(tls) if tls.verified.is_some() => {
+            cluster.insert("transport_socket".to_owned(), verified_tls(&export.collector.host, tls));
+        }
+        Some(tls) => {
+            let matches = unverified_tls(&export.collector.host, tls);
+            cluster.insert("transport_socket_matches".to_owned(), matches);
+        }
+        None => {}
+    }
+    if matches!(export.provider, Provider::OpenTelemetry(OpenTelemetry::Grpc)) {
+        cluster.insert("typed_extension_protocol_options".to_owned(), http2_options());
     }
     if dialect.version >= Version::V2_14 {
         cluster.insert(
@@ -33,20 +62,24 @@ pub fn collector(proxy: &Proxy, dialect: Dialect) -> Option<Value> {
             json!({"thresholds": [{"track_remaining": true}]}),
         );
     }
-    Some(Value::Object(cluster))
+    Value::Object(cluster)
+}
+
+/// Requests go out as HTTP/2.
+fn http2_options() -> Value {
+    json!({
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+            "explicit_http_config": {"http2_protocol_options": {}},
+        }
+    })
 }
 
 /// The cluster of an application or of a service.
 pub(super) fn upstream(name: &str, ipv6: bool, endpoints: &[Endpoint], http2: bool) -> Value {
     let mut cluster = of(name, "5s", ipv6, endpoints);
     if http2 {
-        let options = json!({
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-                "explicit_http_config": {"http2_protocol_options": {}},
-            }
-        });
-        cluster.insert("typed_extension_protocol_options".to_owned(), options);
+        cluster.insert("typed_extension_protocol_options".to_owned(), http2_options());
     }
     Value::Object(cluster)
 }
@@ -94,19 +127,42 @@ pub(super) fn stat_name(name: &str) -> String {
 }
 
 /// TLS as Kuma sets it up for collectors: encrypted, and no certificate is verified.
-fn unverified_tls(host: &str) -> Value {
+fn unverified_tls(host: &str, tls: &Tls) -> Value {
+    let socket = tls_socket(tls_context(host, tls));
+    json!([{"name": host, "match": {}, "transport_socket": socket}])
+}
+
+/// The certificates that the machine trusts, where Debian and its kin keep them.
+const TRUSTED_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// TLS as Kuma does not offer it: the certificate must be trusted on this machine, and be that of the host.
+fn verified_tls(host: &str, tls: &Tls) -> Value {
+    let mut context = tls_context(host, tls);
+    let san_type = if url::is_ip(host) { "IP_ADDRESS" } else { "DNS" };
+    context["common_tls_context"] = json!({
+        "validation_context": {
+            "trusted_ca": {"filename": TRUSTED_CA},
+            "match_typed_subject_alt_names": [{"san_type": san_type, "matcher": {"exact": host}}],
+        },
+    });
+    tls_socket(context)
+}
+
+fn tls_context(host: &str, tls: &Tls) -> Value {
     let mut context = json!({
         "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
-        "allow_renegotiation": true,
     });
+    if tls.renegotiation {
+        context["allow_renegotiation"] = json!(true);
+    }
     if !url::is_ip(host) {
         context["sni"] = json!(host);
     }
-    json!([{
-        "name": host,
-        "match": {},
-        "transport_socket": {"name": "envoy.transport_sockets.tls", "typed_config": context},
-    }])
+    context
+}
+
+fn tls_socket(context: Value) -> Value {
+    json!({"name": "envoy.transport_sockets.tls", "typed_config": context})
 }
 
 #[cfg(test)]

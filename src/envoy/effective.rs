@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::ir::{Direction, Listener, Provider, Proxy, Tracer, ZipkinEncoding};
+use crate::ir::{
+    Direction, Export, Listener, OpenTelemetry, Provider, Proxy, Specificity, Tag, TagValue, Tracer, ZipkinEncoding,
+};
 use crate::resource::percent::Percent;
 use crate::resource::{Chosen, Origin, Source};
 use crate::yaml::{self, Limits, write};
@@ -40,18 +42,23 @@ pub struct Policy {
     pub kind: String,
     /// Its name.
     pub name: String,
-    /// Tags of the selector that matched.
-    pub tags: usize,
+    /// Of a `TrafficTrace`: tags of the selector that matched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<usize>,
     /// How many of them name a value.
-    pub exact: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exact: Option<usize>,
+    /// Of a `MeshTrace`: the kind of its target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
 }
 
 /// Where spans go and in which form; every value with its origin.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Backend {
-    /// Its name.
+    /// Its name; of one that has none, its URL or endpoint.
     pub name: From<String>,
-    /// `zipkin` or `datadog`.
+    /// `zipkin`, `datadog` or `opentelemetry`.
     #[serde(rename = "type")]
     pub kind: String,
     /// Host and port.
@@ -126,18 +133,13 @@ impl Effective {
     /// The effective tracing of a proxy.
     #[must_use]
     pub fn of(proxy: &Proxy) -> Self {
-        let policy = proxy.policy.as_ref().map(|policy| Policy {
-            kind: policy.origin.resource.kind.clone(),
-            name: policy.name.clone(),
-            tags: policy.tags,
-            exact: policy.exact,
-        });
+        let policy = proxy.policy().map(policy);
         Self {
             mesh: proxy.mesh.clone(),
             dataplane: proxy.name.clone(),
             service: proxy.service.clone(),
             policy,
-            backend: proxy.tracer.as_ref().map(backend),
+            backend: proxy.tracer.as_ref().and_then(backend),
             listeners: proxy
                 .listeners
                 .iter()
@@ -154,10 +156,24 @@ impl Effective {
     }
 }
 
-fn backend(tracer: &Tracer) -> Backend {
+fn policy(policy: &crate::ir::Policy) -> Policy {
+    let (tags, exact, target) = match policy.specificity {
+        Specificity::Tags { tags, exact } => (Some(tags), Some(exact), None),
+        Specificity::Target(kind) => (None, None, Some(kind.to_owned())),
+    };
+    Policy {
+        kind: policy.origin.resource.kind.clone(),
+        name: policy.name.clone(),
+        tags,
+        exact,
+        target,
+    }
+}
+
+fn backend(tracer: &Tracer) -> Option<Backend> {
+    let Export { collector, provider } = tracer.export.as_ref()?;
     let flag = |chosen: &Chosen<bool>| From::chosen(chosen, Value::from);
-    let collector = &tracer.collector;
-    let options: Vec<(&str, From<Value>)> = match &tracer.provider {
+    let mut options: Vec<(&str, From<Value>)> = match provider {
         Provider::Zipkin(zipkin) => {
             let encoding = |encoding| match encoding {
                 ZipkinEncoding::Json => "httpJson".into(),
@@ -165,23 +181,59 @@ fn backend(tracer: &Tracer) -> Backend {
             };
             vec![
                 ("path", From::written(zipkin.path.clone().into(), &collector.origin)),
-                ("tls", From::written(collector.tls.into(), &collector.origin)),
+                ("tls", From::written(collector.tls.is_some().into(), &collector.origin)),
                 ("apiVersion", From::chosen(&zipkin.encoding, encoding)),
                 ("traceId128bit", flag(&zipkin.trace_id_128bit)),
                 ("sharedSpanContext", flag(&zipkin.shared_span_context)),
             ]
         }
         Provider::Datadog(datadog) => vec![("splitService", flag(&datadog.split_service))],
+        Provider::OpenTelemetry(OpenTelemetry::Grpc) => {
+            vec![("protocol", From::written("grpc".into(), &collector.origin))]
+        }
+        Provider::OpenTelemetry(OpenTelemetry::Http { uri }) => vec![
+            ("protocol", From::written("http".into(), &collector.origin)),
+            ("uri", From::written(uri.clone().into(), &collector.origin)),
+        ],
     };
-    Backend {
+    if let Some(asked) = collector.tls.as_ref().and_then(|tls| tls.verified.as_ref()) {
+        options.push(("verifyCollector", From::written(true.into(), asked)));
+    }
+    for (key, share) in [("client", &tracer.sampling.client), ("random", &tracer.sampling.random)] {
+        if share.is_written() {
+            options.push((key, From::chosen(share, |share| share.get().into())));
+        }
+    }
+    let options = options.into_iter().map(|(key, value)| (key.to_owned(), value));
+    let tags = tracer
+        .tags
+        .iter()
+        .map(|tag| (format!("tag {}", tag.name), tag_value(tag)));
+    Some(Backend {
         name: From::written(tracer.backend.value.clone(), &tracer.backend.origin),
-        kind: tracer.provider.name().to_owned(),
+        kind: provider.name().to_owned(),
         collector: From::written(collector.authority.clone(), &collector.origin),
-        sampling: From::chosen(&tracer.sampling, Percent::get),
-        options: options
-            .into_iter()
-            .map(|(key, value)| (key.to_owned(), value))
-            .collect(),
+        sampling: From::chosen(&tracer.sampling.overall, Percent::get),
+        options: options.chain(tags).collect(),
+    })
+}
+
+fn tag_value(tag: &Tag) -> From<Value> {
+    let value = match &tag.value {
+        TagValue::Literal(value) => value.clone(),
+        TagValue::Header { name, default: None } => format!("header {name}"),
+        TagValue::Header {
+            name,
+            default: Some(default),
+        } => format!("header {name}, else {default}"),
+    };
+    match &tag.origin {
+        Some(origin) => From::written(value.into(), origin),
+        None => From {
+            value: value.into(),
+            from: "default".to_owned(),
+            path: None,
+        },
     }
 }
 
@@ -189,6 +241,7 @@ fn of_listener(proxy: &Proxy, listener: &Listener) -> ListenerTracing {
     let direction = match listener.direction {
         Direction::Inbound => "inbound",
         Direction::Outbound => "outbound",
+        Direction::Gateway => "gateway",
     };
     let host = if listener.address.contains(':') {
         format!("[{}]", listener.address)

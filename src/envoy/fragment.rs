@@ -10,6 +10,6 @@ use crate::ir::Proxy;
 use crate::yaml::write;
 
 pub(super) fn render(proxy: &Proxy, dialect: Dialect) -> String {
-    let clusters: Vec<Value> = cluster::collector(proxy, dialect).into_iter().collect();
+    let clusters: Vec<Value> = cluster::collectors(proxy, dialect);
     write::write(&json!({"static_resources": {"clusters": clusters}}))
 }

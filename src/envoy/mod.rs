@@ -13,10 +13,11 @@ mod bootstrap;
 mod cluster;
 mod datadog;
 mod fragment;
+mod opentelemetry;
 mod zipkin;
 
 pub use bootstrap::ADMIN_SOCKET;
-pub use cluster::collector as collector_cluster;
+pub use cluster::collectors as collector_clusters;
 
 use std::collections::BTreeMap;
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Dialect, cluster, tracing};
 use crate::diag::{Code, Diagnostic};
-use crate::ir::{Direction, Endpoint, Listener, Proxy};
+use crate::ir::{Direction, Endpoint, Listener, Named, Proxy};
 
 /// The resources of one proxy.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,9 +24,11 @@ pub struct Resources {
 /// The name Kuma gives to a listener.
 #[must_use]
 pub fn listener_name(listener: &Listener) -> String {
-    let direction = match listener.direction {
-        Direction::Inbound => "inbound",
-        Direction::Outbound => "outbound",
+    let direction = match (&listener.named, listener.direction) {
+        (Named::Section(section), _) => return format!("self_inbound_dp_{section}"),
+        (Named::Resource(name) | Named::Gateway(name), _) => return name.clone(),
+        (Named::Address, Direction::Inbound) => "inbound",
+        (Named::Address, Direction::Outbound | Direction::Gateway) => "outbound",
     };
     if listener.address.contains(':') {
         format!("{direction}:[{}]:{}", listener.address, listener.port)
@@ -37,16 +39,23 @@ pub fn listener_name(listener: &Listener) -> String {
 
 /// The resources of a proxy; `None`, with the reasons in `refusals`, when it cannot be one.
 pub(super) fn render(proxy: &Proxy, dialect: Dialect, refusals: &mut Vec<Diagnostic>) -> Option<Resources> {
+    if proxy.is_gateway {
+        let message =
+            "the routes of a built-in gateway are compiled by a control plane only, so this proxy gets no files";
+        let finding = Diagnostic::warning(Code::BuiltinGateway, &proxy.at, message);
+        refusals.push(finding.help("`meshtraced compile` shows its tracing; a delegated gateway gets files"));
+        return None;
+    }
     check_addresses(proxy, refusals);
     let mut clusters: BTreeMap<String, Value> = BTreeMap::new();
     let mut listeners = Vec::new();
-    if let Some(collector) = cluster::collector(proxy, dialect) {
+    for collector in cluster::collectors(proxy, dialect) {
         clusters.insert(name_of(&collector), collector);
     }
     for listener in &proxy.listeners {
         let endpoints = match listener.direction {
             Direction::Inbound => application(listener, refusals),
-            Direction::Outbound => listener.upstream.clone(),
+            Direction::Outbound | Direction::Gateway => listener.upstream.clone(),
         };
         let name = cluster_name(listener, &endpoints, proxy);
         let upstream = cluster::upstream(&name, proxy.ipv6, &endpoints, listener.protocol.value.is_http2());
@@ -152,7 +161,7 @@ fn render_listener(proxy: &Proxy, listener: &Listener, cluster: &str, dialect: D
     };
     let direction = match listener.direction {
         Direction::Inbound => "INBOUND",
-        Direction::Outbound => "OUTBOUND",
+        Direction::Outbound | Direction::Gateway => "OUTBOUND",
     };
     json!({
         "name": listener_name(listener),

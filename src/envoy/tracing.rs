@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Dialect, cluster, datadog, zipkin};
-use crate::ir::{Listener, Provider, Proxy};
+use super::{Dialect, cluster, datadog, opentelemetry, zipkin};
+use crate::ir::{Export, Listener, Provider, Proxy, Tag, TagValue};
 use crate::resource::percent::Percent;
 
 /// The tracing block of a listener; `None` when it is not traced, which is the only way to say so to Envoy.
@@ -11,18 +11,43 @@ use crate::resource::percent::Percent;
 pub fn block(proxy: &Proxy, listener: &Listener, dialect: Dialect) -> Option<Value> {
     let (tracer, reports_as) = (proxy.tracer.as_ref()?, listener.reports_as.as_ref()?);
     let mut block = Map::new();
-    if tracer.sampling.is_written() {
-        let sampling = json!({"value": number(tracer.sampling.value)});
-        block.insert("overall_sampling".to_owned(), sampling);
+    let shares = [
+        ("client_sampling", &tracer.sampling.client),
+        ("random_sampling", &tracer.sampling.random),
+        ("overall_sampling", &tracer.sampling.overall),
+    ];
+    for (key, share) in shares {
+        if share.is_written() {
+            block.insert(key.to_owned(), json!({"value": number(share.value)}));
+        }
     }
-    let cluster = cluster::collector_name(tracer);
-    let provider = match &tracer.provider {
-        Provider::Zipkin(conf) => zipkin::provider(conf, &tracer.collector, &cluster),
-        Provider::Datadog(_) => datadog::provider(&tracer.collector, &cluster, reports_as, dialect.fidelity),
-    };
-    block.insert("provider".to_owned(), provider);
-    block.insert("spawn_upstream_span".to_owned(), json!(false));
+    if !tracer.tags.is_empty() {
+        block.insert("custom_tags".to_owned(), tracer.tags.iter().map(custom_tag).collect());
+    }
+    if let Some(Export { collector, provider }) = &tracer.export {
+        let cluster = cluster::collector_name(proxy, tracer, provider);
+        let provider = match provider {
+            Provider::Zipkin(conf) => zipkin::provider(conf, proxy, tracer, collector, &cluster),
+            Provider::Datadog(_) => datadog::provider(collector, &cluster, reports_as, dialect.fidelity),
+            Provider::OpenTelemetry(conf) => opentelemetry::provider(conf, &cluster, reports_as),
+        };
+        block.insert("provider".to_owned(), provider);
+    }
+    block.insert("spawn_upstream_span".to_owned(), json!(proxy.is_gateway));
     Some(Value::Object(block))
+}
+
+fn custom_tag(tag: &Tag) -> Value {
+    match &tag.value {
+        TagValue::Literal(value) => json!({"tag": tag.name, "literal": {"value": value}}),
+        TagValue::Header { name, default } => {
+            let mut header = json!({"name": name});
+            if let Some(default) = default.as_ref().filter(|default| !default.is_empty()) {
+                header["default_value"] = json!(default);
+            }
+            json!({"tag": tag.name, "request_header": header})
+        }
+    }
 }
 
 /// A percentage without a fraction that says nothing.

@@ -2,243 +2,355 @@
 
 use std::net::IpAddr;
 
-use super::{
-    Collector, Datadog, Direction, Endpoint, Listener, Policy, Provider, Proxy, Tracer, Zipkin, ZipkinEncoding,
-};
-use crate::resource::dataplane::{Dataplane, Inbound, SERVICELESS_PORT};
-use crate::resource::mesh::{Backend, BackendConf, ZipkinApiVersion};
-use crate::resource::percent::Percent;
+use super::tracer::tracers;
+use super::{By, Direction, Endpoint, Listener, Named, Policy, Provider, Proxy, Specificity, Tracer};
+use crate::resource::dataplane::{Dataplane, GatewayKind, Inbound, SERVICELESS_PORT};
+use crate::resource::mesh_gateway::{GatewayListener, MeshGateway};
+use crate::resource::mesh_service::{MeshService, Port};
 use crate::resource::protocol::Protocol;
-use crate::resource::{Chosen, Fidelity, Located, Origin};
-use crate::select::route::Routed;
+use crate::resource::{Chosen, Fidelity, Kuma, Origin, Version};
+use crate::select::route::{Routed, To};
 use crate::select::{Governed, Selection};
 
 /// Effective tracing of every dataplane, in the order of mesh and name.
 #[must_use]
-pub fn lower(selection: &Selection, fidelity: Fidelity) -> Vec<Proxy> {
-    selection
-        .dataplanes
-        .iter()
-        .map(|governed| lower_one(governed, selection, fidelity))
-        .collect()
+pub fn lower(selection: &Selection, kuma: &Kuma) -> Vec<Proxy> {
+    let lower_one = |governed| lower_one(governed, selection, kuma);
+    selection.dataplanes.iter().map(lower_one).collect()
 }
 
-fn lower_one(governed: &Governed, selection: &Selection, fidelity: Fidelity) -> Proxy {
+fn lower_one(governed: &Governed, selection: &Selection, kuma: &Kuma) -> Proxy {
     let dataplane = governed.dataplane;
-    let tracer = governed.backend.map(|backend| tracer(governed, backend));
-    let names = Names {
-        identity: dataplane.identifying_service(),
-        provider: tracer.as_ref().map(|tracer| &tracer.provider),
+    let unified_naming = has_unified_naming(governed, kuma);
+    let (tracer, idle_tracer) = tracers(governed, kuma);
+    let identity = identity(dataplane, kuma);
+    let policies = policies(governed);
+    let naming = Naming {
+        identity: &identity,
+        tracer: tracer.as_ref(),
+        unified: unified_naming,
+        untraced: why_untraced(governed, tracer.as_ref()),
     };
-    let untraced = why_untraced(governed);
-    let mut listeners = inbounds(dataplane, &names, untraced.as_deref());
+    let mut listeners = naming.inbounds(dataplane);
+    let is_gateway = dataplane
+        .gateway
+        .as_ref()
+        .is_some_and(|own| own.kind == GatewayKind::Builtin);
+    if let Some(gateway) = governed.gateway.filter(|_| is_gateway) {
+        listeners.extend(naming.gateway(dataplane, gateway));
+    }
     for routed in &governed.outbounds {
-        let instances = selection.services.instances(dataplane.header.mesh(), routed.service);
-        let mut upstream: Vec<Endpoint> = instances
-            .iter()
-            .map(|i| i.endpoint())
+        let mesh = dataplane.header.mesh();
+        let endpoints = match routed.to {
+            To::Service(service) => selection.services.endpoints(mesh, service),
+            To::Resource(service, port) => selection.services.endpoints_of(service, port),
+        };
+        let mut upstream: Vec<Endpoint> = endpoints
+            .into_iter()
             .map(|(host, port)| Endpoint { host, port })
             .collect();
         upstream.sort();
         upstream.dedup();
-        listeners.push(outbound(routed, upstream, &names, untraced.as_deref()));
+        listeners.push(naming.outbound(routed, upstream));
     }
     let mut proxy = Proxy {
         mesh: dataplane.header.mesh().to_owned(),
         name: dataplane.header.name().to_owned(),
         at: dataplane.header.at.clone(),
-        service: names.identity.to_owned(),
+        service: identity.clone(),
         ipv6: dataplane.is_ipv6(),
         transparent: dataplane.transparent_proxying.clone(),
-        policy: governed.winner.map(|winner| Policy {
-            name: winner.policy.header.name().to_owned(),
-            origin: Origin {
-                resource: winner.policy.header.id.clone(),
-                path: "selectors".to_owned(),
-                at: winner.policy.header.at.clone(),
-            },
-            tags: winner.rank.tags(),
-            exact: winner.rank.exact,
-        }),
+        is_gateway,
+        unified_naming,
+        traffic_trace: policies.0,
+        mesh_traces: policies.1,
         tracer,
+        idle_tracer,
         listeners,
     };
     // A collector that nothing would send to is left out; a control plane keeps it.
-    if fidelity == Fidelity::Documented && proxy.traced().next().is_none() {
+    if kuma.fidelity == Fidelity::Documented && proxy.traced().next().is_none() {
         proxy.tracer = None;
     }
     proxy
 }
 
+/// Whether names follow resources: in Kuma 3.0 always, before where the settings and the mesh say so.
+fn has_unified_naming(governed: &Governed, kuma: &Kuma) -> bool {
+    let is_new = kuma.version >= Version::V3_0;
+    let exclusive = is_new || governed.mesh.is_some_and(|mesh| mesh.has_exclusive_mesh_services);
+    kuma.unified_naming.unwrap_or(is_new) && exclusive
+}
+
+/// The service that a dataplane is known by: of its tags in Kuma 2, by its label in 3.0.
+fn identity(dataplane: &Dataplane, kuma: &Kuma) -> String {
+    let name = if kuma.version >= Version::V3_0 {
+        dataplane.header.label(WORKLOAD).unwrap_or("unknown")
+    } else {
+        dataplane.identifying_service()
+    };
+    name.to_owned()
+}
+
+/// The label of what runs beside a dataplane.
+pub(super) const WORKLOAD: &str = "kuma.io/workload";
+
+fn policies(governed: &Governed) -> (Option<Policy>, Vec<Policy>) {
+    let traffic_trace = governed.winner.map(|winner| Policy {
+        name: winner.policy.header.name().to_owned(),
+        origin: Origin {
+            resource: winner.policy.header.id.clone(),
+            path: "selectors".to_owned(),
+            at: winner.policy.header.at.clone(),
+        },
+        specificity: Specificity::Tags {
+            tags: winner.rank.tags(),
+            exact: winner.rank.exact,
+        },
+    });
+    let of_mesh_trace = |policy: &&crate::resource::mesh_trace::MeshTrace| Policy {
+        name: policy.header.name().to_owned(),
+        origin: Origin {
+            resource: policy.header.id.clone(),
+            path: "spec.targetRef".to_owned(),
+            at: policy.header.at.clone(),
+        },
+        specificity: Specificity::Target(policy.target.target.kind()),
+    };
+    (
+        traffic_trace,
+        governed.mesh_trace.policies.iter().map(of_mesh_trace).collect(),
+    )
+}
+
 /// Why no listener of the dataplane is traced; `None` when policy and backend are there.
-fn why_untraced(governed: &Governed) -> Option<String> {
-    match (governed.winner, governed.backend) {
-        (None, _) => Some("no TrafficTrace selects this dataplane".to_owned()),
-        (Some(winner), None) => Some(format!("the backend of {} does not exist", winner.policy.header.name())),
-        (Some(_), Some(_)) => None,
+fn why_untraced(governed: &Governed, tracer: Option<&Tracer>) -> Option<String> {
+    if tracer.is_some() {
+        return None;
     }
+    if let Some(merged) = &governed.mesh_trace.merged {
+        let name = merged.strongest.header.name();
+        return Some(match merged.backend {
+            None => format!("MeshTrace {name} switches tracing off"),
+            Some(_) => format!("the backend of MeshTrace {name} does not exist"),
+        });
+    }
+    Some(match governed.winner {
+        Some(winner) => format!("the backend of {} does not exist", winner.policy.header.name()),
+        None => "no policy selects this dataplane".to_owned(),
+    })
 }
 
-fn tracer(governed: &Governed, backend: &Backend) -> Tracer {
-    let chosen_by_policy = governed.winner.and_then(|winner| winner.policy.backend.as_ref());
-    let chosen_by_default = governed.mesh.and_then(|mesh| mesh.default_backend.as_ref());
-    let chosen = chosen_by_policy.or(chosen_by_default).unwrap_or(&backend.name);
-    let (collector, provider) = match &backend.conf {
-        BackendConf::Zipkin(conf) => {
-            let Located { value: url, origin } = &conf.url;
-            let collector = Collector {
-                host: url.host.clone(),
-                port: url.port,
-                authority: url.authority.clone(),
-                tls: url.tls,
-                origin: origin.clone(),
-            };
-            let encoding = |version| match version {
-                ZipkinApiVersion::HttpProto => ZipkinEncoding::Proto,
-                ZipkinApiVersion::HttpJson | ZipkinApiVersion::HttpJsonV1 => ZipkinEncoding::Json,
-            };
-            let encoding = conf.api_version.clone().map(|version| version.map(encoding));
-            let provider = Zipkin {
-                path: url.path.clone(),
-                encoding: Chosen::of(encoding.as_ref(), ZipkinEncoding::Json),
-                trace_id_128bit: Chosen::of(conf.trace_id_128bit.as_ref(), false),
-                shared_span_context: Chosen::of(conf.shared_span_context.as_ref(), true),
-            };
-            (collector, Provider::Zipkin(provider))
-        }
-        BackendConf::Datadog(conf) => {
-            let (host, port) = (conf.address.value.clone(), conf.port.value);
-            let authority = if host.contains(':') {
-                format!("[{host}]:{port}")
-            } else {
-                format!("{host}:{port}")
-            };
-            let collector = Collector {
-                host,
-                port,
-                authority,
-                tls: false,
-                origin: conf.address.origin.clone(),
-            };
-            let split_service = Chosen::of(conf.split_service.as_ref(), false);
-            (collector, Provider::Datadog(Datadog { split_service }))
-        }
-    };
-    Tracer {
-        backend: chosen.clone(),
-        collector,
-        provider,
-        sampling: Chosen::of(backend.sampling.as_ref(), Percent::HUNDRED),
-    }
-}
-
-/// Under which names spans are filed.
-struct Names<'a> {
+/// How listeners are named, and under which names their spans are filed.
+struct Naming<'a> {
     identity: &'a str,
-    provider: Option<&'a Provider>,
+    tracer: Option<&'a Tracer>,
+    unified: bool,
+    untraced: Option<String>,
 }
 
-impl Names<'_> {
+impl Naming<'_> {
     fn splits(&self) -> bool {
-        match self.provider {
-            Some(Provider::Datadog(datadog)) => datadog.split_service.value,
-            Some(Provider::Zipkin(_)) | None => false,
-        }
-    }
-
-    fn inbound(&self, service: &str) -> String {
-        if self.splits() {
-            format!("{service}_INBOUND")
-        } else {
-            service.to_owned()
-        }
-    }
-
-    fn outbound(&self, to: &str) -> String {
-        if self.splits() {
-            format!("{}_OUTBOUND_{to}", self.identity)
-        } else {
-            self.identity.to_owned()
-        }
-    }
-}
-
-/// The listeners of the inbounds; of several at one address and port the last one is made.
-fn inbounds(dataplane: &Dataplane, names: &Names, untraced: Option<&str>) -> Vec<Listener> {
-    let mut listeners: Vec<Listener> = Vec::new();
-    for inbound in dataplane
-        .inbounds
-        .iter()
-        .filter(|inbound| inbound.port.value != SERVICELESS_PORT)
-    {
-        let listener = one_inbound(dataplane, inbound, names, untraced);
-        match listeners
-            .iter()
-            .position(|other| (&other.address, other.port) == (&listener.address, listener.port))
+        match self
+            .tracer
+            .and_then(|tracer| tracer.export.as_ref())
+            .map(|export| &export.provider)
         {
-            Some(i) => listeners[i] = listener,
-            None => listeners.push(listener),
+            Some(Provider::Datadog(datadog)) => datadog.split_service.value,
+            Some(Provider::Zipkin(_) | Provider::OpenTelemetry(_)) | None => false,
         }
     }
-    listeners
-}
 
-fn one_inbound(dataplane: &Dataplane, inbound: &Inbound, names: &Names, untraced: Option<&str>) -> Listener {
-    let own = inbound.address.as_ref().map(|address| address.value.to_string());
-    let address = own.unwrap_or_else(|| canonical(&dataplane.address.value));
-    let service = inbound
-        .service
-        .as_ref()
-        .map_or("unknown", |service| service.value.as_str());
-    let protocol = Chosen::of(inbound.protocol.as_ref(), Protocol::Unknown);
-    let because = untraced
-        .map(str::to_owned)
-        .or_else(|| (!protocol.value.is_http()).then(|| speaks(service, protocol.value)));
-    let host = inbound
-        .service_address
-        .as_ref()
-        .map_or_else(|| address.clone(), |address| address.value.to_string());
-    let port = inbound
-        .service_port
-        .as_ref()
-        .map_or(inbound.port.value, |port| port.value);
-    Listener {
-        direction: Direction::Inbound,
-        at: inbound.at.clone(),
-        path: inbound.path.clone(),
-        address,
-        port: inbound.port.value,
-        protocol,
-        service: service.to_owned(),
-        upstream: vec![Endpoint { host, port }],
-        reports_as: because.is_none().then(|| names.inbound(service)),
-        untraced_because: because,
+    fn is_by_mesh_trace(&self) -> bool {
+        self.tracer.is_some_and(|tracer| tracer.by == By::MeshTrace)
+    }
+
+    /// The name for the spans of a listener.
+    fn reports_as(&self, direction: Direction, service: &str, to: &str) -> String {
+        let own = match direction {
+            Direction::Inbound if !self.is_by_mesh_trace() => service,
+            Direction::Inbound | Direction::Outbound | Direction::Gateway => self.identity,
+        };
+        match direction {
+            Direction::Inbound if self.splits() => format!("{own}_INBOUND"),
+            Direction::Gateway if self.splits() && self.is_by_mesh_trace() => format!("{own}_INBOUND"),
+            Direction::Outbound if self.splits() => format!("{own}_OUTBOUND_{to}"),
+            Direction::Inbound | Direction::Outbound | Direction::Gateway => own.to_owned(),
+        }
+    }
+
+    /// The listeners of the inbounds; of several at one address and port the last one is made.
+    fn inbounds(&self, dataplane: &Dataplane) -> Vec<Listener> {
+        let mut listeners: Vec<Listener> = Vec::new();
+        let with_service = |inbound: &&Inbound| inbound.port.value != SERVICELESS_PORT;
+        for inbound in dataplane.inbounds.iter().filter(with_service) {
+            let listener = self.inbound(dataplane, inbound);
+            let place = (&listener.address, listener.port);
+            match listeners.iter().position(|other| (&other.address, other.port) == place) {
+                Some(i) => listeners[i] = listener,
+                None => listeners.push(listener),
+            }
+        }
+        listeners
+    }
+
+    fn inbound(&self, dataplane: &Dataplane, inbound: &Inbound) -> Listener {
+        let own = inbound.address.as_ref().map(|address| address.value.to_string());
+        let address = own.unwrap_or_else(|| canonical(&dataplane.address.value));
+        let section = inbound.section();
+        let service = match &inbound.service {
+            Some(service) => service.value.clone(),
+            None => self.identity.to_owned(),
+        };
+        let protocol = Chosen::of(inbound.protocol.as_ref(), Protocol::Unknown);
+        let because =
+            (self.untraced.clone()).or_else(|| (!protocol.value.is_http()).then(|| speaks(&service, protocol.value)));
+        let host =
+            (inbound.service_address.as_ref()).map_or_else(|| address.clone(), |address| address.value.to_string());
+        let port = (inbound.service_port.as_ref()).map_or(inbound.port.value, |port| port.value);
+        let named = if self.unified {
+            Named::Section(section.clone())
+        } else {
+            Named::Address
+        };
+        let filed = match &named {
+            Named::Section(section) => format!("self_inbound_dp_{section}"),
+            Named::Address | Named::Resource(_) | Named::Gateway(_) => service.clone(),
+        };
+        Listener {
+            direction: Direction::Inbound,
+            named,
+            at: inbound.at.clone(),
+            path: inbound.path.clone(),
+            address,
+            port: inbound.port.value,
+            protocol,
+            upstream: vec![Endpoint { host, port }],
+            reports_as: because
+                .is_none()
+                .then(|| self.reports_as(Direction::Inbound, &filed, "")),
+            untraced_because: because,
+            service,
+        }
+    }
+
+    /// The listeners of a built-in gateway, one per port.
+    fn gateway(&self, dataplane: &Dataplane, gateway: &MeshGateway) -> Vec<Listener> {
+        let mut listeners: Vec<Listener> = Vec::new();
+        for declared in &gateway.listeners {
+            if listeners.iter().all(|other| other.port != declared.port.value) {
+                listeners.push(self.gateway_listener(dataplane, gateway, declared));
+            }
+        }
+        listeners
+    }
+
+    fn gateway_listener(&self, dataplane: &Dataplane, gateway: &MeshGateway, declared: &GatewayListener) -> Listener {
+        let protocol = declared.protocol.clone().map(|protocol| {
+            if protocol.is_http() {
+                Protocol::Http
+            } else {
+                Protocol::Tcp
+            }
+        });
+        let protocol = Chosen::of(Some(&protocol), Protocol::Unknown);
+        let word = declared.protocol.value.as_str();
+        let port = declared.port.value;
+        let because = (self.untraced.clone())
+            .or_else(|| (!declared.protocol.value.is_http()).then(|| format!("it takes {word}")));
+        Listener {
+            direction: Direction::Gateway,
+            named: Named::Gateway(format!("{}:{word}:{port}", gateway.header.name())),
+            at: declared.at.clone(),
+            path: declared.path.clone(),
+            address: canonical(&dataplane.address.value),
+            port,
+            protocol,
+            service: self.identity.to_owned(),
+            upstream: Vec::new(),
+            reports_as: because
+                .is_none()
+                .then(|| self.reports_as(Direction::Gateway, self.identity, "")),
+            untraced_because: because,
+        }
+    }
+
+    fn outbound(&self, routed: &Routed, upstream: Vec<Endpoint>) -> Listener {
+        let own = routed
+            .outbound
+            .address
+            .as_ref()
+            .map(|address| address.value.to_string());
+        let by_policy = if self.is_by_mesh_trace() {
+            &None
+        } else {
+            &routed.untraced_by_traffic_trace
+        };
+        let because = (self.untraced.clone())
+            .or_else(|| routed.untraced.clone())
+            .or_else(|| by_policy.clone())
+            .or_else(|| (!routed.protocol.value.is_http()).then(|| speaks(routed.service(), routed.protocol.value)));
+        let named = match routed.to {
+            To::Resource(service, port) if self.unified => Named::Resource(identifier(service, port)),
+            To::Resource(..) | To::Service(_) => Named::Address,
+        };
+        let to = match (routed.to, &named) {
+            (_, Named::Resource(identifier)) => identifier.clone(),
+            (To::Resource(service, port), _) => destination_name(service, port),
+            (To::Service(service), _) => service.to_owned(),
+        };
+        Listener {
+            direction: Direction::Outbound,
+            named,
+            at: routed.outbound.at.clone(),
+            path: routed.outbound.path.clone(),
+            address: own.unwrap_or_else(|| "127.0.0.1".to_owned()),
+            port: routed.outbound.port.value,
+            protocol: routed.protocol.clone(),
+            service: routed.service().to_owned(),
+            upstream,
+            reports_as: because.is_none().then(|| self.reports_as(Direction::Outbound, "", &to)),
+            untraced_because: because,
+        }
     }
 }
 
-fn outbound(routed: &Routed, upstream: Vec<Endpoint>, names: &Names, untraced: Option<&str>) -> Listener {
-    let address = routed
-        .outbound
-        .address
-        .as_ref()
-        .map_or_else(|| "127.0.0.1".to_owned(), |address| address.value.to_string());
-    let because = match (untraced, &routed.untraced_because) {
-        (Some(why), _) => Some(why.to_owned()),
-        (None, Some(why)) => Some(why.clone()),
-        (None, None) => (!routed.protocol.value.is_http()).then(|| speaks(routed.service, routed.protocol.value)),
-    };
-    Listener {
-        direction: Direction::Outbound,
-        at: routed.outbound.at.clone(),
-        path: routed.outbound.path.clone(),
-        address,
-        port: routed.outbound.port.value,
-        protocol: routed.protocol.clone(),
-        service: routed.service.to_owned(),
-        upstream,
-        reports_as: because.is_none().then(|| names.outbound(routed.service)),
-        untraced_because: because,
+fn short_kind(service: &MeshService) -> &'static str {
+    match service.header.id.kind.as_str() {
+        "MeshService" => "msvc",
+        "MeshMultiZoneService" => "mzsvc",
+        _ => "extsvc",
     }
+}
+
+/// Kuma's identifier of a port of a resource.
+fn identifier(service: &MeshService, port: &Port) -> String {
+    let header = &service.header;
+    let part = |text: Option<&str>| text.unwrap_or_default().to_owned();
+    format!(
+        "kri_{}_{}_{}_{}_{}_{}",
+        short_kind(service),
+        header.mesh(),
+        part(header.zone()),
+        part(header.namespace()),
+        header.display_name,
+        port.section()
+    )
+}
+
+/// Kuma's older name of a port of a resource.
+fn destination_name(service: &MeshService, port: &Port) -> String {
+    let header = &service.header;
+    let part = |text: Option<&str>| text.unwrap_or_default().to_owned();
+    format!(
+        "{}_{}_{}_{}_{}_{}",
+        header.mesh(),
+        header.display_name,
+        part(header.namespace()),
+        part(header.zone()),
+        short_kind(service),
+        port.number.value
+    )
 }
 
 fn speaks(service: &str, protocol: Protocol) -> String {

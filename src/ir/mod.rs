@@ -4,6 +4,7 @@
 //! one [`Listener`] per port. How Envoy spells any of it is not known here.
 
 mod lower;
+mod tracer;
 
 pub use lower::lower;
 
@@ -29,10 +30,18 @@ pub struct Proxy {
     pub ipv6: bool,
     /// Where its outbounds stand if only a control plane can know them.
     pub transparent: Option<Location>,
-    /// The policy that governs it, whether spans come of it or not.
-    pub policy: Option<Policy>,
+    /// Whether it is a built-in gateway, which reports its upstream requests as spans of their own.
+    pub is_gateway: bool,
+    /// Whether listeners and clusters are named after resources rather than addresses.
+    pub unified_naming: bool,
+    /// The `TrafficTrace` that governs it, whether spans come of it or not.
+    pub traffic_trace: Option<Policy>,
+    /// The `MeshTrace` policies for it, by increasing precedence.
+    pub mesh_traces: Vec<Policy>,
     /// Where its spans go; `None` when it does not trace.
     pub tracer: Option<Tracer>,
+    /// What would take its spans if no stronger policy had another idea: a cluster that a control plane keeps.
+    pub idle_tracer: Option<Tracer>,
     /// What it listens to; inbounds first, each in the order written.
     pub listeners: Vec<Listener>,
 }
@@ -44,6 +53,14 @@ impl Proxy {
             .iter()
             .filter(|listener| self.tracer.is_some() && listener.reports_as.is_some())
     }
+
+    /// The policy that decides: the strongest `MeshTrace`, unless it leaves a `TrafficTrace` alone.
+    #[must_use]
+    pub fn policy(&self) -> Option<&Policy> {
+        let by_traffic_trace = self.tracer.as_ref().is_some_and(|tracer| tracer.by == By::TrafficTrace);
+        let strongest = self.mesh_traces.last().filter(|_| !by_traffic_trace);
+        strongest.or(self.traffic_trace.as_ref())
+    }
 }
 
 /// The policy that governs a proxy, and how it came to.
@@ -53,23 +70,92 @@ pub struct Policy {
     pub name: String,
     /// Where it is.
     pub origin: Origin,
-    /// Tags of the selector that matched.
-    pub tags: usize,
-    /// How many of them name a value.
-    pub exact: usize,
+    /// How specific it is.
+    pub specificity: Specificity,
+}
+
+/// What policies are compared by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Specificity {
+    /// Of a `TrafficTrace`: the selector that matched.
+    Tags {
+        /// Number of its tags.
+        tags: usize,
+        /// How many of them name a value.
+        exact: usize,
+    },
+    /// Of a `MeshTrace`: the kind of its target.
+    Target(&'static str),
+}
+
+/// The kind of policy that a tracer comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// `TrafficTrace`, with a backend of the `Mesh`.
+    TrafficTrace,
+    /// `MeshTrace`, with a backend of its own.
+    MeshTrace,
 }
 
 /// Where spans go and in which form.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tracer {
-    /// The name of the backend, and what chose it.
+    /// The kind of policy it comes from.
+    pub by: By,
+    /// The name of the backend, and what chose it. Where a backend has no name it is what tells one from another:
+    /// its URL or endpoint.
     pub backend: Located<String>,
-    /// The place that takes the spans.
+    /// Where the spans go; `None` where the policy names a collector that does not exist.
+    pub export: Option<Export>,
+    /// Share of requests that are traced.
+    pub sampling: Sampling,
+    /// Tags of every span, in their order.
+    pub tags: Vec<Tag>,
+}
+
+/// Where spans go and in which form.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Export {
+    /// The place that takes them.
     pub collector: Collector,
     /// Their form.
     pub provider: Provider,
-    /// Share of requests that are traced; the default is all.
-    pub sampling: Chosen<Percent>,
+}
+
+/// Shares of requests. What nobody wrote is all of them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sampling {
+    /// Of those that may be traced after all other decisions.
+    pub overall: Chosen<Percent>,
+    /// Of those that ask to be traced.
+    pub client: Chosen<Percent>,
+    /// Of the others.
+    pub random: Chosen<Percent>,
+}
+
+/// A tag of every span.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tag {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: TagValue,
+    /// Where it is written; `None` for those that a control plane adds.
+    pub origin: Option<Origin>,
+}
+
+/// Where the value of a tag comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TagValue {
+    /// Always this.
+    Literal(String),
+    /// A header of the request.
+    Header {
+        /// Its name.
+        name: String,
+        /// The value without that header.
+        default: Option<String>,
+    },
 }
 
 /// A place that takes spans.
@@ -81,10 +167,19 @@ pub struct Collector {
     pub port: u16,
     /// Host and port as they go into the `Host` header.
     pub authority: String,
-    /// Whether the connection is encrypted.
-    pub tls: bool,
+    /// How the connection is encrypted; `None` when it is not.
+    pub tls: Option<Tls>,
     /// Where host and port were read.
     pub origin: Origin,
+}
+
+/// How a connection is encrypted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tls {
+    /// Whether the collector may ask for a new handshake.
+    pub renegotiation: bool,
+    /// Where it is asked that its certificate is verified; `None` means that none is, as in Kuma.
+    pub verified: Option<Origin>,
 }
 
 /// The form of the spans.
@@ -94,15 +189,18 @@ pub enum Provider {
     Zipkin(Zipkin),
     /// Datadog.
     Datadog(Datadog),
+    /// OpenTelemetry's protocol.
+    OpenTelemetry(OpenTelemetry),
 }
 
 impl Provider {
-    /// `zipkin` or `datadog`.
+    /// `zipkin`, `datadog` or `opentelemetry`.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
             Self::Zipkin(_) => "zipkin",
             Self::Datadog(_) => "datadog",
+            Self::OpenTelemetry(_) => "opentelemetry",
         }
     }
 }
@@ -118,6 +216,18 @@ pub struct Zipkin {
     pub trace_id_128bit: Chosen<bool>,
     /// Whether client and server share a span.
     pub shared_span_context: Chosen<bool>,
+}
+
+/// OpenTelemetry's protocol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OpenTelemetry {
+    /// Over gRPC.
+    Grpc,
+    /// Over HTTP.
+    Http {
+        /// Where the spans are posted.
+        uri: String,
+    },
 }
 
 /// How Zipkin spans are written.
@@ -143,6 +253,21 @@ pub enum Direction {
     Inbound,
     /// From the local application.
     Outbound,
+    /// From outside of the mesh, through a built-in gateway.
+    Gateway,
+}
+
+/// What the name of a listener is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Named {
+    /// Its direction, address and port.
+    Address,
+    /// The section of the dataplane that declares it.
+    Section(String),
+    /// The identifier of the resource it leads to.
+    Resource(String),
+    /// The gateway that declares it, with protocol and port.
+    Gateway(String),
 }
 
 /// One port of a proxy.
@@ -150,6 +275,8 @@ pub enum Direction {
 pub struct Listener {
     /// Which way.
     pub direction: Direction,
+    /// What it is named after.
+    pub named: Named,
     /// Where it is declared.
     pub at: Location,
     /// The path of its declaration in the dataplane.

@@ -150,9 +150,7 @@ fn named(backend: &Backend) -> String {
 }
 
 fn policy_name(policy: &Policy, proxy: Option<&Proxy>) -> String {
-    let at = proxy
-        .and_then(|proxy| proxy.policy.as_ref())
-        .map(|policy| &policy.origin.at);
+    let at = proxy.and_then(Proxy::policy).map(|policy| &policy.origin.at);
     at.map_or_else(|| policy.name.clone(), |at| format!("{} ({})", policy.name, place(at)))
 }
 
@@ -200,18 +198,15 @@ fn lines_of_backend(old: Option<&Backend>, new: Option<&Backend>, proxy: Option<
     if text(old) != text(new) {
         // Another backend was chosen, or the same one leads elsewhere.
         let is_same = old.zip(new).is_some_and(|(old, new)| old.name.value == new.name.value);
-        let origin = tracer.map(|tracer| {
-            if is_same {
-                &tracer.collector.origin
-            } else {
-                &tracer.backend.origin
-            }
+        let origin = tracer.map(|tracer| match &tracer.export {
+            Some(export) if is_same => &export.collector.origin,
+            Some(_) | None => &tracer.backend.origin,
         });
         lines.push(line("collector", Some(text(old)), text(new), origin.map(written_in)));
     }
     let (Some(old), Some(new)) = (old, new) else { return };
     if sampling(old) != sampling(new) {
-        let origin = tracer.and_then(|tracer| match &tracer.sampling.source {
+        let origin = tracer.and_then(|tracer| match &tracer.sampling.overall.source {
             Source::Written(origin) => Some(written_in(origin)),
             Source::Setting(_) | Source::Default => None,
         });
@@ -282,27 +277,24 @@ fn because(old: Option<&Policy>, new: Option<&Policy>, proxy: Option<&Proxy>) ->
             format!("{n} tags")
         }
     };
+    let rank = |policy: &Policy| policy.tags.zip(policy.exact);
+    let ranks = old.and_then(rank).zip(new.and_then(rank));
     let text = match (old, new) {
         (old, new) if old.map(|policy| &policy.name) == new.map(|policy| &policy.name) => return None,
         (None, Some(new)) => format!("{} selects it now", policy_name(new, proxy)),
         (Some(old), None) => format!("{} does not select it any more, nor does any other policy", old.name),
-        (Some(old), Some(new)) if new.tags > old.tags => {
-            format!(
-                "{} now wins over {}: {} against {}",
-                policy_name(new, proxy),
-                old.name,
-                tags(new.tags),
-                old.tags
-            )
+        (Some(old), Some(new)) if ranks.is_some_and(|((old, _), (new, _))| new > old) => {
+            let ((less, _), (more, _)) = ranks.expect("looked at above");
+            let new = policy_name(new, proxy);
+            format!("{new} now wins over {}: {} against {less}", old.name, tags(more))
         }
-        (Some(old), Some(new)) if new.tags == old.tags && new.exact > old.exact => {
+        (Some(old), Some(new)) if ranks.is_some_and(|((n, less), (m, more))| n == m && more > less) => {
+            let ((_, less), (all, more)) = ranks.expect("looked at above");
+            let new = policy_name(new, proxy);
             format!(
-                "{} now wins over {}: {} exact of {} against {}",
-                policy_name(new, proxy),
+                "{new} now wins over {}: {more} exact of {} against {less}",
                 old.name,
-                new.exact,
-                tags(new.tags),
-                old.exact
+                tags(all)
             )
         }
         (Some(old), Some(new)) => format!("{} governs it now, not {}", policy_name(new, proxy), old.name),

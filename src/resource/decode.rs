@@ -48,29 +48,42 @@ pub type TextMap = BTreeMap<String, Located<String>>;
 pub(super) struct Decoder<'d> {
     pub(super) resource: Arc<ResourceId>,
     pub(super) document: usize,
+    /// Where the document is, for what is about all of it.
+    pub(super) place: Location,
     diagnostics: &'d mut Diagnostics,
-    failed: bool,
+    errors: usize,
 }
 
 impl<'d> Decoder<'d> {
-    pub(super) fn new(resource: ResourceId, document: usize, diagnostics: &'d mut Diagnostics) -> Self {
+    pub(super) fn new(
+        resource: ResourceId,
+        document: usize,
+        place: Location,
+        diagnostics: &'d mut Diagnostics,
+    ) -> Self {
         Self {
             resource: Arc::new(resource),
             document,
+            place,
             diagnostics,
-            failed: false,
+            errors: 0,
         }
     }
 
     /// Whether an error was found so far.
     pub(super) fn failed(&self) -> bool {
-        self.failed
+        self.errors > 0
+    }
+
+    /// How many errors were found so far.
+    pub(super) fn errors(&self) -> usize {
+        self.errors
     }
 
     /// Adds a finding about this document.
     pub(super) fn report(&mut self, diagnostic: Diagnostic) {
         let diagnostic = diagnostic.resource(self.document, (*self.resource).clone());
-        self.failed |= diagnostic.severity == crate::diag::Severity::Error;
+        self.errors += usize::from(diagnostic.severity == crate::diag::Severity::Error);
         self.diagnostics.push(diagnostic);
     }
 
@@ -141,6 +154,16 @@ impl<'a> Object<'a> {
             map,
             at: &node.at,
             path: String::new(),
+        }
+    }
+
+    /// A mapping without fields, in place of one that is not there.
+    pub(super) fn empty(at: &'a Location, path: &str) -> Self {
+        static NOTHING: Map = Map { entries: Vec::new() };
+        Self {
+            map: &NOTHING,
+            at,
+            path: path.to_owned(),
         }
     }
 
@@ -241,6 +264,33 @@ impl<'a> Object<'a> {
         Object::new(decoder, &entry.value, self.path_of(key), known)
     }
 
+    /// The mapping in a field, whatever its fields are.
+    pub(super) fn open_object(&self, decoder: &mut Decoder, key: &str) -> Option<Self> {
+        let entry = self.get(key)?;
+        let path = self.path_of(key);
+        let Value::Map(map) = &entry.value.value else {
+            wrong_type(decoder, &entry.value, &path, "a mapping");
+            return None;
+        };
+        Some(Self {
+            map,
+            at: &entry.value.at,
+            path,
+        })
+    }
+
+    /// Reports fields that are null, where a schema wants a value or nothing.
+    pub(super) fn refuse_null(&self, decoder: &mut Decoder, keys: &[&str]) {
+        for entry in self.map.entries.iter().filter(|entry| is_null(&entry.value)) {
+            let key = entry.key.text.as_str();
+            if keys.contains(&key) {
+                let message = format!("`{key}` is there and holds nothing");
+                let help = "write a value, or remove the field";
+                decoder.error_help(Code::WrongType, &entry.value.at, &self.path_of(key), message, help);
+            }
+        }
+    }
+
     /// The items of the list in a field, each with its path; empty when it is absent.
     pub(super) fn list(&self, decoder: &mut Decoder, key: &str) -> Vec<(String, &'a Node)> {
         let Some(entry) = self.get(key) else { return Vec::new() };
@@ -251,6 +301,18 @@ impl<'a> Object<'a> {
         };
         let indexed = items.iter().enumerate();
         indexed.map(|(i, node)| (format!("{path}[{i}]"), node)).collect()
+    }
+
+    /// As [`Object::texts`] for the kinds that a schema checks: a null value is a mistake.
+    pub(super) fn strict_texts(&self, decoder: &mut Decoder, key: &str) -> Option<TextMap> {
+        let entry = self.get(key)?;
+        if let Value::Map(map) = &entry.value.value {
+            for entry in map.entries.iter().filter(|entry| is_null(&entry.value)) {
+                let path = format!("{}.{}", self.path_of(key), entry.key.text);
+                wrong_type(decoder, &entry.value, &path, "text");
+            }
+        }
+        self.texts(decoder, key)
     }
 
     /// The text values of the mapping in a field; `None` when it is absent. Null values are empty texts.
@@ -293,6 +355,17 @@ impl<'a> Object<'a> {
     }
 }
 
+/// A whole number, or text, as text.
+pub(super) fn int_or_text(node: &Node) -> Option<String> {
+    let scalar = scalar_of(node)?;
+    match scalar.plain_value() {
+        Plain::String => Some(scalar.text.clone()),
+        Plain::Int(number) => Some(number.to_string()),
+        Plain::Float(number) if number.fract() == 0.0 => Some(number.to_string()),
+        Plain::Float(_) | Plain::Bool(_) | Plain::Null => None,
+    }
+}
+
 /// `path["key"]`, as Kuma writes the entry of a map.
 pub(super) fn key_path(path: &str, key: &str) -> String {
     format!("{path}[{key:?}]")
@@ -317,7 +390,7 @@ fn is_null(node: &Node) -> bool {
     scalar_of(node).is_some_and(|scalar| scalar.plain_value() == Plain::Null)
 }
 
-fn text_of(decoder: &mut Decoder, node: &Node, path: &str) -> Option<String> {
+pub(super) fn text_of(decoder: &mut Decoder, node: &Node, path: &str) -> Option<String> {
     let Some(scalar) = scalar_of(node) else {
         wrong_type(decoder, node, path, "text");
         return None;
@@ -344,6 +417,10 @@ fn text_of(decoder: &mut Decoder, node: &Node, path: &str) -> Option<String> {
 }
 
 fn wrong_type(decoder: &mut Decoder, node: &Node, path: &str, wanted: &str) {
+    wrong_type_help(decoder, node, path, wanted, None);
+}
+
+pub(super) fn wrong_type_help(decoder: &mut Decoder, node: &Node, path: &str, wanted: &str, help: Option<String>) {
     let found = match &node.value {
         Value::Scalar(scalar) if scalar.text.chars().count() <= 40 && !scalar.text.contains('\n') => {
             format!("`{}`", scalar.text)
@@ -357,12 +434,12 @@ fn wrong_type(decoder: &mut Decoder, node: &Node, path: &str, wanted: &str) {
     } else {
         format!("`{path}`")
     };
-    decoder.error(
-        Code::WrongType,
-        &node.at,
-        path,
-        format!("{what} must be {wanted}, not {found}"),
-    );
+    let message = format!("{what} must be {wanted}, not {found}");
+    let diagnostic = Diagnostic::error(Code::WrongType, &node.at, message).path(path);
+    decoder.report(match help {
+        Some(help) => diagnostic.help(help),
+        None => diagnostic,
+    });
 }
 
 fn warn_if_ambiguous(decoder: &mut Decoder, node: &Node, path: &str) {

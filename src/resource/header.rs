@@ -1,23 +1,51 @@
-//! What every resource has: type, mesh, name, labels.
+//! What every resource has: type, mesh, name, labels; in the universal form and in that of Kubernetes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, FixedOffset};
 
-use super::decode::{Decoder, Object, Origin, TextMap, key_path};
-use super::kind::Kind;
-use super::{Context, Fidelity};
+use super::decode::{Decoder, Located, Object, Origin, TextMap, key_path};
+use super::kind::{Form, Kind};
+use super::{Context, Fidelity, Version};
 use crate::diag::{Code, ResourceId};
 use crate::source::Location;
 use crate::yaml::{Map, Node, Value};
 
-/// The fields that stand in every document; mesh-scoped kinds have `mesh` as well.
-pub(super) const HEADER: &[&str] = &["type", "name", "labels", "creationTime", "modificationTime", "status"];
+/// The fields that stand beside those of the kind in a document of the universal form.
+const HEADER: &[&str] = &[
+    "type",
+    "mesh",
+    "name",
+    "labels",
+    "creationTime",
+    "modificationTime",
+    "status",
+];
+
+/// The mesh that every installation has.
+pub(super) const DEFAULT_MESH: &str = "default";
+
+/// The label of the mesh of a resource.
+const MESH: &str = "kuma.io/mesh";
+/// The label of where a resource was written: `global` or `zone`.
+const ORIGIN: &str = "kuma.io/origin";
+/// The label of the zone of a resource.
+pub const ZONE_LABEL: &str = "kuma.io/zone";
+/// The label of the name that people gave to a resource.
+pub const DISPLAY_NAME: &str = "kuma.io/display-name";
+/// The label of the namespace of a resource.
+pub const NAMESPACE: &str = "k8s.kuma.io/namespace";
+/// The label of what a policy may select.
+const ROLE: &str = "kuma.io/policy-role";
+/// The label, or annotation, by which meshtraced is asked to verify the certificates of https collectors. Kuma does
+/// not know it, and ignores it.
+const VERIFY: &str = "meshtraced/verify-collector";
 
 /// What every resource has.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Header {
-    /// Type, mesh and name.
+    /// Type, mesh and name; the name of a namespaced resource of Kubernetes is `name.namespace`.
     pub id: Arc<ResourceId>,
     /// Where the name stands, or the document where it has none.
     pub at: Location,
@@ -25,6 +53,25 @@ pub struct Header {
     pub document: usize,
     /// `creationTime`, which decides ties when the settings say so.
     pub creation_time: Option<DateTime<FixedOffset>>,
+    /// The labels, with those that a control plane computes.
+    pub labels: BTreeMap<String, String>,
+    /// The name that people gave to it, by which policies are ordered.
+    pub display_name: String,
+    /// Where it is asked that the certificates of https collectors are verified.
+    pub verify_collector: Option<Origin>,
+}
+
+/// What a policy may select, from the widest to the narrowest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Every dataplane.
+    System,
+    /// Every dataplane, for what its own namespace offers.
+    Producer,
+    /// Dataplanes of its own namespace, for what they use.
+    Consumer,
+    /// Dataplanes of its own namespace.
+    WorkloadOwner,
 }
 
 impl Header {
@@ -40,27 +87,148 @@ impl Header {
         &self.id.name
     }
 
+    /// The value of a label.
+    #[must_use]
+    pub fn label(&self, key: &str) -> Option<&str> {
+        self.labels.get(key).map(String::as_str)
+    }
+
+    /// Its zone.
+    #[must_use]
+    pub fn zone(&self) -> Option<&str> {
+        self.label(ZONE_LABEL)
+    }
+
+    /// Its namespace.
+    #[must_use]
+    pub fn namespace(&self) -> Option<&str> {
+        self.label(NAMESPACE)
+    }
+
+    /// Whether it was written in a zone, and not for all of them.
+    #[must_use]
+    pub fn is_of_zone(&self) -> bool {
+        self.label(ORIGIN) == Some("zone")
+    }
+
+    /// How near to a dataplane it was written: for all zones, without saying, in a zone.
+    #[must_use]
+    pub fn nearness(&self) -> u8 {
+        match self.label(ORIGIN) {
+            Some("global") => 0,
+            Some("zone") => 2,
+            _ => 1,
+        }
+    }
+
+    /// What it may select, as a policy.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        match self.label(ROLE) {
+            Some("producer") => Role::Producer,
+            Some("consumer") => Role::Consumer,
+            Some("workload-owner") => Role::WorkloadOwner,
+            _ => Role::System,
+        }
+    }
+
+    /// Whether it is there to be looked at only.
+    #[must_use]
+    pub fn is_shadow(&self) -> bool {
+        self.label("kuma.io/effect") == Some("shadow")
+    }
+
     /// By mesh and name.
     pub(super) fn order(&self) -> (&str, &str) {
         (self.mesh(), self.name())
     }
 }
 
-/// Type, mesh and name as they are written, right or wrong.
-pub(super) fn identify(kind: Kind, map: &Map) -> ResourceId {
-    let text = |key: &str| match map.get(key).map(|entry| &entry.value.value) {
-        Some(Value::Scalar(scalar)) => scalar.text.clone(),
-        Some(Value::List(_) | Value::Map(_)) | None => String::new(),
-    };
-    let mesh = if kind == Kind::Mesh { text("name") } else { text("mesh") };
-    ResourceId {
-        kind: kind.as_str().to_owned(),
-        mesh,
-        name: text("name"),
+/// The part of a document that holds the fields of its kind.
+pub(super) struct Body<'a> {
+    /// The mapping; `None` where there is nothing to say.
+    node: Option<&'a Node>,
+    /// The whole document.
+    root: &'a Node,
+    path: &'static str,
+    /// Fields that stand beside those of the kind.
+    beside: &'static [&'static str],
+}
+
+impl<'a> Body<'a> {
+    /// The mapping with the fields of the kind; others are reported.
+    pub(super) fn object(&self, decoder: &mut Decoder, known: &[&str]) -> Option<Object<'a>> {
+        let known: Vec<&str> = known.iter().chain(self.beside).copied().collect();
+        match self.node {
+            Some(node) => Object::new(decoder, node, self.path, &known),
+            None => Some(Object::empty(&self.root.at, self.path)),
+        }
     }
 }
 
-/// Where the value of a top-level field stands, or the document where it is not there.
+/// Type, mesh and name as they are written, right or wrong.
+pub(super) fn identify(kind: Kind, form: Form, map: &Map) -> ResourceId {
+    let of = |map: &Map, key: &str| match map.get(key).map(|entry| &entry.value.value) {
+        Some(Value::Scalar(scalar)) => Some(scalar.text.clone()).filter(|text| !text.is_empty()),
+        Some(Value::List(_) | Value::Map(_)) | None => None,
+    };
+    let inside = |key: &str| match map.get("metadata").map(|entry| &entry.value.value) {
+        Some(Value::Map(metadata)) => Some(metadata).and_then(|metadata| of(metadata, key)),
+        _ => None,
+    };
+    let (name, mesh) = match form {
+        Form::Universal => (of(map, "name"), of(map, "mesh")),
+        Form::Kubernetes if kind.is_target() => (inside("name"), kubernetes_mesh(map)),
+        Form::Kubernetes => (inside("name"), of(map, "mesh")),
+    };
+    let name = match (form, name) {
+        (Form::Kubernetes, Some(name)) if kind.is_namespaced() => {
+            format!("{name}.{}", inside("namespace").as_deref().unwrap_or(DEFAULT_NAMESPACE))
+        }
+        (_, name) => name.unwrap_or_default(),
+    };
+    let mesh = match kind {
+        Kind::Mesh => name.clone(),
+        _ if kind.is_target() => mesh.unwrap_or_else(|| DEFAULT_MESH.to_owned()),
+        _ => mesh.unwrap_or_default(),
+    };
+    ResourceId {
+        kind: kind.as_str().to_owned(),
+        mesh,
+        name,
+    }
+}
+
+/// The namespace of a resource that names none.
+const DEFAULT_NAMESPACE: &str = "default";
+
+/// The mesh of a newer kind in the form of Kubernetes, where a label names it.
+fn kubernetes_mesh(map: &Map) -> Option<String> {
+    let within = |map: &Map, key: &str| match map.get(key).map(|entry| &entry.value.value) {
+        Some(Value::Map(inner)) => Some(inner.clone()),
+        _ => None,
+    };
+    let labels = within(&within(map, "metadata")?, "labels")?;
+    match &labels.get(MESH)?.value.value {
+        Value::Scalar(scalar) => Some(scalar.text.clone()),
+        Value::List(_) | Value::Map(_) => None,
+    }
+}
+
+/// Where the name of a resource stands, or the document where it is not there.
+pub(super) fn name_place(form: Form, root: &Node) -> Location {
+    match form {
+        Form::Universal => place(root, "name"),
+        Form::Kubernetes => match &root.value {
+            Value::Map(map) => map
+                .get("metadata")
+                .map_or_else(|| root.at.clone(), |metadata| place(&metadata.value, "name")),
+            Value::Scalar(_) | Value::List(_) => root.at.clone(),
+        },
+    }
+}
+
+/// Where the value of a field stands, or the mapping where it is not there.
 pub(super) fn place(root: &Node, key: &str) -> Location {
     match &root.value {
         Value::Map(map) => map.get(key).map_or(&root.at, |entry| &entry.value.at).clone(),
@@ -68,24 +236,169 @@ pub(super) fn place(root: &Node, key: &str) -> Location {
     }
 }
 
-pub(super) fn decode(decoder: &mut Decoder, context: &Context, kind: Kind, root: &Node) -> Header {
+/// Decodes what every resource has, and finds the part that holds the rest.
+///
+/// `None`, with an error, when there is no such part.
+pub(super) fn decode<'a>(
+    decoder: &mut Decoder,
+    context: &Context,
+    kind: Kind,
+    form: Form,
+    root: &'a Node,
+) -> (Header, Option<Body<'a>>) {
     let mut header = Header {
         id: Arc::clone(&decoder.resource),
-        at: place(root, "name"),
+        at: name_place(form, root),
         document: decoder.document,
         creation_time: None,
+        labels: BTreeMap::new(),
+        display_name: decoder.resource.name.clone(),
+        verify_collector: None,
     };
-    let Value::Map(_) = &root.value else { return header };
     // The decoder of the kind reports unknown fields, since it knows all of them.
     let object = Object::without_check(root);
-    check_name(decoder, kind, &object);
-    if kind != Kind::Mesh {
-        check_mesh(decoder, &object);
+    let body = match form {
+        Form::Universal => universal(decoder, context, kind, &object, root, &mut header),
+        Form::Kubernetes => kubernetes(decoder, context, kind, &object, root, &mut header),
+    };
+    (header, body)
+}
+
+fn universal<'a>(
+    decoder: &mut Decoder,
+    context: &Context,
+    kind: Kind,
+    object: &Object<'a>,
+    root: &'a Node,
+    header: &mut Header,
+) -> Option<Body<'a>> {
+    check_name(decoder, kind, object);
+    let mesh_may_lack = kind.is_target() && object.get("mesh").is_none();
+    if kind != Kind::Mesh && !mesh_may_lack {
+        check_mesh(decoder, object);
     }
-    check_labels(decoder, context, &object);
-    header.creation_time = decode_time(decoder, &object, "creationTime");
-    decode_time(decoder, &object, "modificationTime");
-    header
+    let labels = object.texts(decoder, "labels").unwrap_or_default();
+    check_labels(decoder, context, &labels);
+    header.verify_collector = verify_collector(decoder, &labels);
+    header.creation_time = decode_time(decoder, object, "creationTime");
+    decode_time(decoder, object, "modificationTime");
+    header.labels = computed_labels(context, kind, Form::Universal, header, &labels);
+    if let Some(name) = header.labels.get(DISPLAY_NAME) {
+        header.display_name = name.clone();
+    }
+    if kind.is_target() {
+        let known: Vec<&str> = HEADER.iter().chain(&["spec"]).copied().collect();
+        return spec(decoder, kind, root, &known);
+    }
+    let beside = if kind == Kind::Mesh { WITHOUT_MESH } else { HEADER };
+    Some(Body {
+        node: Some(root),
+        root,
+        path: "",
+        beside,
+    })
+}
+
+/// The fields of [`HEADER`] that a `Mesh` has.
+const WITHOUT_MESH: &[&str] = &["type", "name", "labels", "creationTime", "modificationTime", "status"];
+
+fn kubernetes<'a>(
+    decoder: &mut Decoder,
+    context: &Context,
+    kind: Kind,
+    object: &Object<'a>,
+    root: &'a Node,
+    header: &mut Header,
+) -> Option<Body<'a>> {
+    // Other fields of the metadata are Kubernetes' business.
+    let metadata = object.open_object(decoder, "metadata");
+    let nothing = TextMap::new;
+    let (mut labels, mut annotations) = (nothing(), nothing());
+    match &metadata {
+        Some(metadata) => {
+            check_name(decoder, kind, metadata);
+            labels = metadata.texts(decoder, "labels").unwrap_or_default();
+            annotations = metadata.texts(decoder, "annotations").unwrap_or_default();
+            header.creation_time = decode_time(decoder, metadata, "creationTimestamp");
+            let own = metadata.text(decoder, "name").map(|name| name.value);
+            header.display_name = annotations
+                .get(DISPLAY_NAME)
+                .map(|name| name.value.clone())
+                .or(own)
+                .unwrap_or_default();
+        }
+        None if object.get("metadata").is_none() => {
+            decoder.error_help(
+                Code::MissingField,
+                object.at,
+                "metadata",
+                "`metadata` must be there, with the name",
+                "for example `metadata: {name: web-01}`",
+            );
+        }
+        None => {}
+    }
+    if kind != Kind::Mesh && !kind.is_target() {
+        check_mesh(decoder, object);
+    }
+    check_labels(decoder, context, &labels);
+    header.verify_collector = verify_collector(decoder, &labels).or_else(|| verify_collector(decoder, &annotations));
+    header.labels = computed_labels(context, kind, Form::Kubernetes, header, &labels);
+    if kind.is_namespaced() {
+        let namespace = metadata.and_then(|metadata| metadata.text(decoder, "namespace"));
+        let namespace = namespace.map_or_else(|| DEFAULT_NAMESPACE.to_owned(), |namespace| namespace.value);
+        if kind == Kind::MeshTrace {
+            let is_system = namespace == context.kuma.system_namespace;
+            let role = if is_system { "system" } else { "workload-owner" };
+            header.labels.insert(ROLE.to_owned(), role.to_owned());
+        }
+        header.labels.entry(NAMESPACE.to_owned()).or_insert(namespace);
+    }
+    let known: &[&str] = if kind.is_target() || kind == Kind::Mesh {
+        &["apiVersion", "kind", "metadata", "spec", "status"]
+    } else {
+        &["apiVersion", "kind", "metadata", "mesh", "spec", "status"]
+    };
+    spec(decoder, kind, root, known)
+}
+
+/// The mapping in `spec`. What is wrong with it has no path in Kuma.
+fn spec<'a>(decoder: &mut Decoder, kind: Kind, root: &'a Node, known: &[&str]) -> Option<Body<'a>> {
+    let object = Object::new(decoder, root, "", known)?;
+    let node = match object.get("spec") {
+        Some(entry) if matches!(entry.value.value, Value::Map(_)) => Some(&entry.value),
+        Some(entry) => {
+            decoder.error(Code::WrongType, &entry.value.at, "", "`spec` must be a mapping");
+            return None;
+        }
+        None if kind == Kind::MeshTrace => {
+            let help = "it has `targetRef`, for whom the policy is, and `default`, what it does";
+            decoder.error_help(Code::MissingField, object.at, "", "`spec` must be there", help);
+            return None;
+        }
+        None => None,
+    };
+    Some(Body {
+        node,
+        root,
+        path: "spec",
+        beside: &[],
+    })
+}
+
+/// Whether somebody wants certificates verified, and where it is written.
+fn verify_collector(decoder: &mut Decoder, labels: &TextMap) -> Option<Origin> {
+    let asked = labels.get(VERIFY)?;
+    match asked.value.as_str() {
+        "true" => Some(asked.origin.clone()),
+        "false" => None,
+        other => {
+            let Origin { path, at, .. } = &asked.origin;
+            let message = format!("`{VERIFY}` is `{other}`; it is \"true\" or \"false\"");
+            decoder.error(Code::UnknownValue, at, path, message);
+            None
+        }
+    }
 }
 
 fn check_name(decoder: &mut Decoder, kind: Kind, object: &Object) {
@@ -137,7 +450,7 @@ pub(super) fn is_mesh_name(mesh: &str) -> bool {
     !mesh.is_empty() && mesh.bytes().all(fits)
 }
 
-fn required(decoder: &mut Decoder, object: &Object, key: &str) -> Option<super::Located<String>> {
+fn required(decoder: &mut Decoder, object: &Object, key: &str) -> Option<Located<String>> {
     let entry = object.get(key);
     let text = object.text(decoder, key);
     if text.is_none() && entry.is_some() {
@@ -150,7 +463,8 @@ fn required(decoder: &mut Decoder, object: &Object, key: &str) -> Option<super::
             "mesh" => "the mesh that every installation has is `mesh: default`",
             _ => "for example `name: web-01`",
         };
-        decoder.error_help(Code::EmptyField, at, key, format!("`{key}` must not be empty"), help);
+        let path = object.path_of(key);
+        decoder.error_help(Code::EmptyField, at, &path, format!("`{key}` must not be empty"), help);
     }
     text
 }
@@ -166,9 +480,8 @@ fn is_subdomain(name: &str) -> bool {
     name.split('.').all(label)
 }
 
-fn check_labels(decoder: &mut Decoder, context: &Context, object: &Object) {
-    let labels = object.texts(decoder, "labels").unwrap_or_default();
-    for (key, value) in &labels {
+fn check_labels(decoder: &mut Decoder, context: &Context, labels: &TextMap) {
+    for (key, value) in labels {
         let Origin { path, at, .. } = &value.origin;
         if !is_qualified_name(key) {
             let message = format!("the label `{key}` must have the form `name` or `prefix/name`");
@@ -181,7 +494,7 @@ fn check_labels(decoder: &mut Decoder, context: &Context, object: &Object) {
             decoder.error(Code::InvalidValue, at, path, message);
         }
     }
-    check_computed_labels(decoder, context, &labels);
+    check_computed_labels(decoder, context, labels);
 }
 
 /// Labels that a control plane computes, and refuses with another value.
@@ -192,29 +505,74 @@ fn check_computed_labels(decoder: &mut Decoder, context: &Context, labels: &Text
         let Origin { at, .. } = &labels[key].origin;
         decoder.error(code, at, &key_path("labels", key), message);
     };
-    let origin = text("kuma.io/origin");
+    let origin = text(ORIGIN);
     if let Some(origin) = origin.filter(|origin| !matches!(*origin, "global" | "zone")) {
         refuse(
-            "kuma.io/origin",
+            ORIGIN,
             Code::UnknownValue,
             format!("the origin is `global` or `zone`, not `{origin}`"),
         );
     }
-    if text("kuma.io/mesh").is_some_and(|label| label != mesh) {
+    if text(MESH).is_some_and(|label| label != mesh) {
         refuse(
-            "kuma.io/mesh",
+            MESH,
             Code::NotAllowed,
             format!("the label must not differ from the mesh of the resource, `{mesh}`"),
         );
     }
     let zone = &context.kuma.zone;
-    let foreign_zone = text("kuma.io/zone").is_some_and(|label| label != zone) && origin != Some("global");
+    let foreign_zone = text(ZONE_LABEL).is_some_and(|label| label != zone) && origin != Some("global");
     if foreign_zone && context.kuma.fidelity == Fidelity::Exact {
         refuse(
-            "kuma.io/zone",
+            ZONE_LABEL,
             Code::NotAllowed,
             format!("the label must be the zone of the control plane, `{zone}`"),
         );
+    }
+}
+
+/// The labels with those that a control plane adds on write.
+fn computed_labels(
+    context: &Context,
+    kind: Kind,
+    form: Form,
+    header: &Header,
+    written: &TextMap,
+) -> BTreeMap<String, String> {
+    let mut labels: BTreeMap<String, String> = (written.iter())
+        .map(|(key, value)| (key.clone(), value.value.clone()))
+        .collect();
+    let mut add = |key: &str, value: &str| {
+        labels.entry(key.to_owned()).or_insert_with(|| value.to_owned());
+    };
+    if kind == Kind::Mesh {
+        return labels;
+    }
+    add(MESH, header.mesh());
+    if kind == Kind::Dataplane || kind.is_target() {
+        add(ORIGIN, "zone");
+        if written.get(ORIGIN).is_none_or(|origin| origin.value != "global") {
+            add(ZONE_LABEL, &context.kuma.zone);
+            let environment = match form {
+                Form::Universal => "universal",
+                Form::Kubernetes => "kubernetes",
+            };
+            add("kuma.io/env", environment);
+        }
+        if context.names_are_labels(kind) {
+            add(DISPLAY_NAME, &header.display_name);
+        }
+    }
+    labels
+}
+
+impl Context<'_> {
+    /// Whether the name of a resource counts as its label `kuma.io/display-name`.
+    ///
+    /// From 3.0 on a control plane adds it. The documentation promises it for backends before that already.
+    fn names_are_labels(&self, kind: Kind) -> bool {
+        self.kuma.version >= Version::V3_0
+            || (kind == Kind::MeshOpenTelemetryBackend && self.kuma.fidelity == Fidelity::Documented)
     }
 }
 

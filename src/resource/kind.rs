@@ -1,27 +1,99 @@
 //! Which documents are Kuma's, and which of those are compiled.
 
-use super::closest;
+use super::{Version, closest};
 use crate::diag::{Code, Diagnostic};
 use crate::yaml::{Entry, Map, Value};
 
 /// A kind that is compiled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    Mesh,
-    TrafficTrace,
-    TrafficRoute,
     Dataplane,
+    ExternalService,
+    Mesh,
+    MeshExternalService,
+    MeshGateway,
+    MeshHttpRoute,
+    MeshMultiZoneService,
+    MeshOpenTelemetryBackend,
+    MeshService,
+    MeshTcpRoute,
+    MeshTrace,
+    TrafficRoute,
+    TrafficTrace,
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Mesh, Self::TrafficTrace, Self::TrafficRoute, Self::Dataplane];
+    const ALL: [Self; 13] = [
+        Self::Dataplane,
+        Self::ExternalService,
+        Self::Mesh,
+        Self::MeshExternalService,
+        Self::MeshGateway,
+        Self::MeshHttpRoute,
+        Self::MeshMultiZoneService,
+        Self::MeshOpenTelemetryBackend,
+        Self::MeshService,
+        Self::MeshTcpRoute,
+        Self::MeshTrace,
+        Self::TrafficRoute,
+        Self::TrafficTrace,
+    ];
 
     pub(super) fn as_str(self) -> &'static str {
         match self {
-            Self::Mesh => "Mesh",
-            Self::TrafficTrace => "TrafficTrace",
-            Self::TrafficRoute => "TrafficRoute",
             Self::Dataplane => "Dataplane",
+            Self::ExternalService => "ExternalService",
+            Self::Mesh => "Mesh",
+            Self::MeshExternalService => "MeshExternalService",
+            Self::MeshGateway => "MeshGateway",
+            Self::MeshHttpRoute => "MeshHTTPRoute",
+            Self::MeshMultiZoneService => "MeshMultiZoneService",
+            Self::MeshOpenTelemetryBackend => "MeshOpenTelemetryBackend",
+            Self::MeshService => "MeshService",
+            Self::MeshTcpRoute => "MeshTCPRoute",
+            Self::MeshTrace => "MeshTrace",
+            Self::TrafficRoute => "TrafficRoute",
+            Self::TrafficTrace => "TrafficTrace",
+        }
+    }
+
+    /// Whether it is of the newer kind: its fields stand under `spec` in either form, and a schema checks them first.
+    pub(super) fn is_target(self) -> bool {
+        match self {
+            Self::Dataplane
+            | Self::ExternalService
+            | Self::Mesh
+            | Self::MeshGateway
+            | Self::TrafficRoute
+            | Self::TrafficTrace => false,
+            Self::MeshExternalService
+            | Self::MeshHttpRoute
+            | Self::MeshMultiZoneService
+            | Self::MeshOpenTelemetryBackend
+            | Self::MeshService
+            | Self::MeshTcpRoute
+            | Self::MeshTrace => true,
+        }
+    }
+
+    /// Whether its Kubernetes form lives in a namespace.
+    pub(super) fn is_namespaced(self) -> bool {
+        self.is_target() || self == Self::Dataplane
+    }
+
+    /// Whether that version of Kuma has it, and otherwise what to do about it.
+    fn missing_in(self, version: Version) -> Option<&'static str> {
+        match self {
+            Self::MeshOpenTelemetryBackend if version < Version::V2_14 => Some(
+                "Kuma has it from 2.14 on: `kuma: {version: \"2.14\"}` in the settings, or `openTelemetry.endpoint`",
+            ),
+            Self::TrafficTrace if version >= Version::V3_0 => {
+                Some("Kuma 3.0 dropped it: write a `MeshTrace`, or keep `kuma: {version: \"2.14\"}` in the settings")
+            }
+            Self::TrafficRoute | Self::ExternalService | Self::MeshGateway if version >= Version::V3_0 => {
+                Some("Kuma 3.0 dropped it: remove it, or keep `kuma: {version: \"2.14\"}` in the settings")
+            }
+            _ => None,
         }
     }
 
@@ -30,20 +102,17 @@ impl Kind {
     }
 }
 
-/// Kinds that change what is traced and that this version does not compile.
-const NOT_YET: [&str; 8] = [
-    "ExternalService",
-    "MeshExternalService",
-    "MeshGateway",
-    "MeshHTTPRoute",
-    "MeshMultiZoneService",
-    "MeshOpenTelemetryBackend",
-    "MeshTCPRoute",
-    "MeshTrace",
-];
+/// The two ways to write a resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// `type`, `mesh` and `name` at the top.
+    Universal,
+    /// `apiVersion`, `kind`, `metadata` and `spec`.
+    Kubernetes,
+}
 
 /// Kinds that have no say in tracing.
-const OTHER: [&str; 47] = [
+const OTHER: [&str; 46] = [
     "AccessAudit",
     "AccessRole",
     "AccessRoleBinding",
@@ -71,7 +140,6 @@ const OTHER: [&str; 47] = [
     "MeshProxyPatch",
     "MeshRateLimit",
     "MeshRetry",
-    "MeshService",
     "MeshTLS",
     "MeshTimeout",
     "MeshTrafficPermission",
@@ -96,7 +164,7 @@ const OTHER: [&str; 47] = [
 /// What a document is.
 pub(super) enum Found {
     /// A resource that is compiled.
-    Kind(Kind),
+    Kind(Kind, Form),
     /// Nothing that concerns tracing.
     Foreign,
     /// Something that should have been a resource that is compiled.
@@ -105,62 +173,67 @@ pub(super) enum Found {
 
 /// Whether a word names a kind that has a say in tracing.
 pub(super) fn matters(word: &str) -> bool {
-    Kind::parse(word).is_some() || NOT_YET.contains(&word)
+    Kind::parse(word).is_some()
 }
 
 /// What the document with these top-level fields is.
-pub(super) fn of(map: &Map) -> Found {
+pub(super) fn of(map: &Map, version: Version) -> Found {
     match (map.get("type"), map.get("apiVersion"), map.get("kind")) {
-        (_, Some(version), Some(kind)) if map.get("type").is_none() => kubernetes(version, kind),
-        (Some(kind), ..) => universal(kind, map),
+        (None, Some(api_version), Some(kind)) => kubernetes(api_version, kind, version),
+        (Some(kind), ..) => universal(kind, map, version),
         (None, ..) => Found::Foreign,
     }
 }
 
-fn universal(entry: &Entry, map: &Map) -> Found {
+fn universal(entry: &Entry, map: &Map, version: Version) -> Found {
     let Some(name) = text(entry) else { return Found::Foreign };
     if let Some(kind) = Kind::parse(name) {
-        return Found::Kind(kind);
-    }
-    if OTHER.contains(&name) {
-        return Found::Foreign;
-    }
-    let at = &entry.value.at;
-    if NOT_YET.contains(&name) {
-        let message = format!("this version of meshtraced does not compile `{name}`, and what is traced depends on it");
-        let diagnostic = Diagnostic::error(Code::UnsupportedResource, at, message);
-        return refused(diagnostic.help("compiled are Mesh, TrafficTrace, TrafficRoute and Dataplane"));
+        return of_version(kind, Form::Universal, entry, version);
     }
     // Many formats have a `type`; a resource has a name as well.
-    if map.get("name").is_none() && map.get("mesh").is_none() {
+    if OTHER.contains(&name) || (map.get("name").is_none() && map.get("mesh").is_none()) {
         return Found::Foreign;
     }
-    let known = || Kind::ALL.iter().map(|kind| kind.as_str()).chain(NOT_YET).chain(OTHER);
-    let message = format!("Kuma has no resource type `{name}`");
-    let diagnostic = Diagnostic::error(Code::UnknownType, at, message);
-    refused(match closest(name, known()) {
-        Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
-        None => diagnostic.help("if this is no Kuma resource, move it out of the policies"),
-    })
+    unknown(name, "type", entry)
 }
 
-fn kubernetes(version: &Entry, kind: &Entry) -> Found {
-    let (Some(version), Some(name)) = (text(version), text(kind)) else {
+fn kubernetes(api_version: &Entry, entry: &Entry, version: Version) -> Found {
+    let (Some(api_version), Some(name)) = (text(api_version), text(entry)) else {
         return Found::Foreign;
     };
-    if !version.starts_with("kuma.io/") || !matters(name) {
+    if !api_version.starts_with("kuma.io/") || OTHER.contains(&name) {
         return Found::Foreign;
     }
-    let message = format!("this version of meshtraced does not read the Kubernetes form of `{name}`");
-    let diagnostic = Diagnostic::error(Code::UnsupportedResource, &kind.value.at, message);
+    match Kind::parse(name) {
+        Some(kind) => of_version(kind, Form::Kubernetes, entry, version),
+        None => unknown(name, "kind", entry),
+    }
+}
+
+fn of_version(kind: Kind, form: Form, entry: &Entry, version: Version) -> Found {
+    let Some(help) = kind.missing_in(version) else {
+        return Found::Kind(kind, form);
+    };
+    let message = format!("Kuma {version} has no resource type `{}`", kind.as_str());
     refused(
-        diagnostic
-            .help("write the universal form: `type`, `mesh` and `name` at the top, the content of `spec` beside them"),
+        Diagnostic::error(Code::UnknownType, &entry.value.at, message).help(help),
+        entry,
     )
 }
 
-fn refused(diagnostic: Diagnostic) -> Found {
-    Found::Refused(Box::new(diagnostic.path("type")))
+fn unknown(name: &str, noun: &str, entry: &Entry) -> Found {
+    let known = Kind::ALL.iter().map(|kind| kind.as_str()).chain(OTHER);
+    let message = format!("Kuma has no resource {noun} `{name}`");
+    let diagnostic = Diagnostic::error(Code::UnknownType, &entry.value.at, message);
+    let diagnostic = match closest(name, known) {
+        Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
+        None => diagnostic.help("if this is no Kuma resource, move it out of the policies"),
+    };
+    refused(diagnostic, entry)
+}
+
+fn refused(diagnostic: Diagnostic, entry: &Entry) -> Found {
+    Found::Refused(Box::new(diagnostic.path(entry.key.text.as_str())))
 }
 
 fn text(entry: &Entry) -> Option<&str> {

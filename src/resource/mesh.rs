@@ -1,11 +1,11 @@
 //! `Mesh`: the tracing backends of a mesh.
 
 use super::decode::{Decoder, Located, Object, Origin, closest};
+use super::header::Body;
 use super::percent::Percent;
 use super::url::{self, CollectorUrl};
-use super::{HEADER, Header};
-use crate::diag::Code;
-use crate::yaml::Node;
+use super::{Context, Header, Version};
+use crate::diag::{Code, Diagnostic};
 
 /// A mesh and its tracing backends.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +18,8 @@ pub struct Mesh {
     pub declared: Vec<String>,
     /// `tracing.defaultBackend`; absent means that a policy must name its backend.
     pub default_backend: Option<Located<String>>,
+    /// Whether `meshServices.mode` is `Exclusive`: services are resources, and nothing is named by tags.
+    pub has_exclusive_mesh_services: bool,
 }
 
 impl Mesh {
@@ -98,17 +100,22 @@ const OTHER: [&str; 8] = [
     "meshServices",
 ];
 
-pub(super) fn decode(decoder: &mut Decoder, header: Header, document: &Node) -> Option<Mesh> {
-    let known: Vec<&str> = HEADER.iter().chain(&["tracing"]).chain(&OTHER).copied().collect();
-    let root = Object::new(decoder, document, "", &known)?;
+pub(super) fn decode(decoder: &mut Decoder, context: &Context, header: Header, body: &Body) -> Option<Mesh> {
+    let known: Vec<&str> = OTHER.iter().chain(&["tracing"]).copied().collect();
+    let root = body.object(decoder, &known)?;
     let tracing = root.object(decoder, "tracing", &["defaultBackend", "backends"]);
     let mut mesh = Mesh {
         header,
         backends: Vec::new(),
         declared: Vec::new(),
         default_backend: None,
+        has_exclusive_mesh_services: has_exclusive_mesh_services(decoder, &root),
     };
     let Some(tracing) = tracing else { return Some(mesh) };
+    if context.kuma.version >= Version::V3_0 {
+        warn_of_removal(decoder, &root);
+        return Some(mesh);
+    }
     let mut names: Vec<Located<String>> = Vec::new();
     for (path, node) in tracing.list(decoder, "backends") {
         let Some(object) = Object::new(decoder, node, path, &["name", "type", "sampling", "conf"]) else {
@@ -124,6 +131,22 @@ pub(super) fn decode(decoder: &mut Decoder, header: Header, document: &Node) -> 
         check_default(decoder, default, &names);
     }
     Some(mesh)
+}
+
+fn has_exclusive_mesh_services(decoder: &mut Decoder, root: &Object) -> bool {
+    let mode = root
+        .open_object(decoder, "meshServices")
+        .and_then(|services| services.text(decoder, "mode"));
+    mode.is_some_and(|mode| mode.value == "Exclusive")
+}
+
+/// Kuma 3.0 takes the field and does nothing with it.
+fn warn_of_removal(decoder: &mut Decoder, root: &Object) {
+    if let Some(entry) = root.get("tracing") {
+        let message = "Kuma 3.0 ignores `tracing` of a Mesh: its backends stand in MeshTrace";
+        let finding = Diagnostic::warning(Code::UnknownField, &entry.key_at, message).path(root.path_of("tracing"));
+        decoder.report(finding.help("remove it, or keep `kuma: {version: \"2.14\"}` in the settings"));
+    }
 }
 
 fn check_default(decoder: &mut Decoder, default: &Located<String>, names: &[Located<String>]) {

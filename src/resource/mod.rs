@@ -11,10 +11,18 @@ mod kind;
 mod parse;
 
 pub mod dataplane;
+pub mod external_service;
 pub mod mesh;
+pub mod mesh_gateway;
+pub mod mesh_open_telemetry_backend;
+pub mod mesh_route;
+pub mod mesh_service;
+pub mod mesh_trace;
+pub mod otlp;
 pub mod percent;
 pub mod protocol;
 pub mod tags;
+pub mod target_ref;
 pub mod traffic_route;
 pub mod traffic_trace;
 pub mod url;
@@ -22,16 +30,22 @@ pub mod url;
 pub use chosen::{Chosen, Source};
 pub(crate) use decode::closest;
 pub use decode::{Located, Origin, TextMap};
-use header::HEADER;
-pub use header::Header;
+pub use header::{DISPLAY_NAME, Header, NAMESPACE, Role, ZONE_LABEL};
 pub use parse::parse;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::diag::{Diagnostic, Holds};
+use crate::diag::{Diagnostic, Holds, ResourceId};
 
 use self::dataplane::Dataplane;
+use self::external_service::ExternalService;
+use self::kind::Kind;
 use self::mesh::Mesh;
+use self::mesh_gateway::MeshGateway;
+use self::mesh_open_telemetry_backend::MeshOpenTelemetryBackend;
+use self::mesh_route::MeshRoute;
+use self::mesh_service::MeshService;
+use self::mesh_trace::MeshTrace;
 use self::traffic_route::TrafficRoute;
 use self::traffic_trace::TrafficTrace;
 
@@ -44,6 +58,11 @@ pub struct Kuma {
     pub fidelity: Fidelity,
     /// The zone of the control plane that is stood in for.
     pub zone: String,
+    /// The namespace whose policies may select every dataplane.
+    pub system_namespace: String,
+    /// Whether listeners and clusters are named after resources rather than addresses; `None` means as the version
+    /// does.
+    pub unified_naming: Option<bool>,
     /// Who wins when two policies are equally specific.
     pub ties: Ties,
 }
@@ -54,6 +73,8 @@ impl Default for Kuma {
             version: Version::V2_14,
             fidelity: Fidelity::Documented,
             zone: "default".to_owned(),
+            system_namespace: "kuma-system".to_owned(),
+            unified_naming: None,
             ties: Ties::Name,
         }
     }
@@ -66,6 +87,18 @@ pub enum Version {
     V2_13,
     /// 2.14.
     V2_14,
+    /// 3.0, as far as it is known.
+    V3_0,
+}
+
+impl std::fmt::Display for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::V2_13 => "2.13",
+            Self::V2_14 => "2.14",
+            Self::V3_0 => "3.0",
+        })
+    }
 }
 
 /// What to follow where the documentation and the control plane differ.
@@ -97,6 +130,11 @@ impl Context<'_> {
         self.kuma.version >= Version::V2_14
     }
 
+    /// 3.0 drops the tags of inbounds, and outbounds name resources.
+    fn inbounds_have_tags(&self) -> bool {
+        self.kuma.version < Version::V3_0
+    }
+
     /// From 2.14 on an inbound has the field `protocol`.
     fn has_protocol_field(&self) -> bool {
         self.kuma.version >= Version::V2_14
@@ -119,6 +157,20 @@ pub struct Resources {
     pub traffic_routes: Vec<TrafficRoute>,
     /// `Dataplane`, sorted by mesh and name.
     pub dataplanes: Vec<Dataplane>,
+    /// `MeshTrace`, sorted by mesh and name.
+    pub mesh_traces: Vec<MeshTrace>,
+    /// `MeshGateway`, sorted by mesh and name.
+    pub mesh_gateways: Vec<MeshGateway>,
+    /// `MeshHTTPRoute`, sorted by mesh and name.
+    pub http_routes: Vec<MeshRoute>,
+    /// `MeshTCPRoute`, sorted by mesh and name.
+    pub tcp_routes: Vec<MeshRoute>,
+    /// `MeshOpenTelemetryBackend`, sorted by mesh and name.
+    pub otel_backends: Vec<MeshOpenTelemetryBackend>,
+    /// `ExternalService`, sorted by mesh and name.
+    pub external_services: Vec<ExternalService>,
+    /// `MeshService`, `MeshExternalService` and `MeshMultiZoneService`, sorted by mesh and name.
+    pub mesh_services: Vec<MeshService>,
     /// What every file is about; of files that cannot be read now, what they were about.
     pub contributions: Contributions,
     /// What is known to be missing, so that nobody concludes anything from its absence.
@@ -149,6 +201,19 @@ impl Gaps {
     #[must_use]
     pub fn has_all_documents(&self, mesh: &str) -> bool {
         !self.anything && !self.documents.contains(mesh)
+    }
+
+    /// Notes a resource that could not be understood.
+    fn miss(&mut self, id: &ResourceId, kind: Kind) {
+        match kind {
+            Kind::Dataplane => {
+                self.dataplanes.insert(id.mesh.clone());
+            }
+            Kind::ExternalService | Kind::MeshExternalService | Kind::MeshMultiZoneService | Kind::MeshService => {
+                self.dataplanes.insert(id.mesh.clone());
+            }
+            _ => {}
+        }
     }
 
     /// Notes what an error keeps from being known.

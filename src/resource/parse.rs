@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::decode::{Decoder, closest};
-use super::kind::{self, Kind};
-use super::{Context, Contributions, Header, Kuma, Resources};
-use super::{dataplane, header, mesh, traffic_route, traffic_trace};
+use super::kind::{self, Form, Kind};
+use super::{Context, Contributions, Kuma, Resources};
+use super::{dataplane, external_service, header, mesh, mesh_gateway, mesh_open_telemetry_backend, mesh_route};
+use super::{mesh_service, mesh_trace, traffic_route, traffic_trace};
 use crate::diag::{Code, Diagnostic, Diagnostics, Holds, Place, ResourceId, Severity};
 use crate::source::{Location, Snapshot, SourceFile, Unreadable};
 use crate::yaml::{self, Document, Limits, Value};
@@ -121,8 +122,8 @@ impl Parser<'_, '_> {
 
     fn document(&mut self, path: &str, document: &Document) {
         let Value::Map(map) = &document.root.value else { return };
-        let kind = match kind::of(map) {
-            kind::Found::Kind(kind) => kind,
+        let (kind, form) = match kind::of(map, self.context.kuma.version) {
+            kind::Found::Kind(kind, form) => (kind, form),
             kind::Found::Foreign => return,
             kind::Found::Refused(diagnostic) => {
                 self.resources.seen += 1;
@@ -137,46 +138,67 @@ impl Parser<'_, '_> {
             }
         };
         self.resources.seen += 1;
-        let id = header::identify(kind, map);
+        let id = header::identify(kind, form, map);
         let contribution = self.resources.contributions.entry(path.to_owned()).or_default();
         contribution.insert(id.mesh.clone());
-        let mut decoder = Decoder::new(id, document.index, self.diagnostics);
-        let header = header::decode(&mut decoder, &self.context, kind, &document.root);
+        let place = header::name_place(form, &document.root);
+        let mut decoder = Decoder::new(id, document.index, place, self.diagnostics);
+        let (header, body) = header::decode(&mut decoder, &self.context, kind, form, &document.root);
         let resources = &mut self.resources;
         let id = Arc::clone(&decoder.resource);
+        let Some(body) = body else {
+            resources.gaps.miss(&id, kind);
+            self.remember(&id, form, document);
+            return;
+        };
+        let context = &self.context;
+        let decoder = &mut decoder;
+        /// Keeps what could be decoded without an error.
+        macro_rules! keep {
+            ($list:ident, $decode:expr) => {{
+                let decoded = $decode;
+                let sound = decoded.filter(|_| !decoder.failed());
+                if sound.is_none() {
+                    resources.gaps.miss(&id, kind);
+                }
+                resources.$list.extend(sound);
+            }};
+        }
         match kind {
             // The backends of a mesh that could be understood stay, so that policies can be held against them.
             Kind::Mesh => {
-                let mesh = mesh::decode(&mut decoder, header, &document.root);
+                let mesh = mesh::decode(decoder, context, header, &body);
                 resources
                     .meshes
                     .extend(mesh.map(|mesh| (mesh.header.name().to_owned(), mesh)));
             }
-            Kind::TrafficTrace => {
-                let policy = traffic_trace::decode(&mut decoder, header, &document.root);
-                resources.traffic_traces.extend(policy.filter(|_| !decoder.failed()));
+            Kind::TrafficTrace => keep!(traffic_traces, traffic_trace::decode(decoder, header, &body)),
+            Kind::TrafficRoute => keep!(traffic_routes, traffic_route::decode(decoder, header, &body)),
+            Kind::Dataplane => keep!(dataplanes, dataplane::decode(decoder, context, header, &body)),
+            Kind::MeshGateway => keep!(mesh_gateways, mesh_gateway::decode(decoder, header, &body)),
+            Kind::ExternalService => keep!(external_services, external_service::decode(decoder, header, &body)),
+            Kind::MeshTrace => keep!(mesh_traces, mesh_trace::decode(decoder, context, header, &body)),
+            Kind::MeshHttpRoute => keep!(http_routes, mesh_route::decode(decoder, context, header, &body)),
+            Kind::MeshTcpRoute => keep!(tcp_routes, mesh_route::decode(decoder, context, header, &body)),
+            Kind::MeshOpenTelemetryBackend => {
+                keep!(
+                    otel_backends,
+                    mesh_open_telemetry_backend::decode(decoder, header, &body)
+                );
             }
-            Kind::TrafficRoute => {
-                let route = traffic_route::decode(&mut decoder, header, &document.root);
-                resources.traffic_routes.extend(route.filter(|_| !decoder.failed()));
-            }
-            Kind::Dataplane => {
-                let dataplane = dataplane::decode(&mut decoder, &self.context, header, &document.root);
-                match dataplane.filter(|_| !decoder.failed()) {
-                    Some(dataplane) => resources.dataplanes.push(dataplane),
-                    None => resources.gaps.dataplanes.extend([id.mesh.clone()]),
-                }
-            }
+            Kind::MeshService => keep!(mesh_services, mesh_service::decode(decoder, header, &body)),
+            Kind::MeshMultiZoneService => keep!(mesh_services, mesh_service::decode_multi_zone(decoder, header, &body)),
+            Kind::MeshExternalService => keep!(mesh_services, mesh_service::decode_external(decoder, header, &body)),
         }
-        self.remember(&id, document);
+        self.remember(&id, form, document);
     }
 
     /// Notes where the resource is; a second one with its name is an error.
-    fn remember(&mut self, id: &ResourceId, document: &Document) {
+    fn remember(&mut self, id: &ResourceId, form: Form, document: &Document) {
         if id.name.is_empty() {
             return;
         }
-        let at = header::place(&document.root, "name");
+        let at = header::name_place(form, &document.root);
         if let Some(place) = self.places.get(id) {
             let message = format!("there is a {id} already, at {}", place.name);
             let diagnostic = Diagnostic::error(Code::DuplicateResource, &at, message).path("name");
@@ -225,28 +247,18 @@ impl Parser<'_, '_> {
             let diagnostic = Diagnostic::error(Code::UnknownMesh, &placed.mesh, message).path("mesh");
             diagnostics.push(diagnostic.help(help).resource(placed.document, id.clone()));
         }
-        let exists = |header: &Header| !unknown.contains(header.mesh());
-        resources.traffic_traces.retain(|policy| exists(&policy.header));
-        resources.traffic_routes.retain(|route| exists(&route.header));
-        resources.dataplanes.retain(|dataplane| exists(&dataplane.header));
-        resources
-            .traffic_traces
-            .sort_by(|a, b| a.header.order().cmp(&b.header.order()));
-        resources
-            .traffic_routes
-            .sort_by(|a, b| a.header.order().cmp(&b.header.order()));
-        resources
-            .dataplanes
-            .sort_by(|a, b| a.header.order().cmp(&b.header.order()));
-        resources
-            .traffic_traces
-            .dedup_by(|a, b| a.header.order() == b.header.order());
-        resources
-            .traffic_routes
-            .dedup_by(|a, b| a.header.order() == b.header.order());
-        resources
-            .dataplanes
-            .dedup_by(|a, b| a.header.order() == b.header.order());
+        /// Leaves the resources of meshes that exist, sorted, and of several with one name the first.
+        macro_rules! tidy {
+            ($($list:ident)+) => {$(
+                resources.$list.retain(|resource| !unknown.contains(resource.header.mesh()));
+                resources.$list.sort_by(|a, b| a.header.order().cmp(&b.header.order()));
+                resources.$list.dedup_by(|a, b| a.header.id == b.header.id);
+            )+};
+        }
+        tidy! {
+            traffic_traces traffic_routes dataplanes mesh_traces mesh_gateways http_routes tcp_routes otel_backends
+            external_services mesh_services
+        }
         resources
     }
 }

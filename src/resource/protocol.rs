@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use super::decode::{Decoder, Located, Origin, closest};
+use crate::diag::Code;
+
 /// What a service speaks, as the tag `kuma.io/protocol` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Protocol {
@@ -95,6 +98,30 @@ impl Protocol {
 impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+/// The protocol of that name; `None`, with an error where it is one that Kuma does not configure.
+pub(super) fn decode(decoder: &mut Decoder, written: Option<&Located<String>>) -> Option<Located<Protocol>> {
+    let written = written.filter(|written| !written.value.is_empty())?;
+    let Origin { path, at, .. } = &written.origin;
+    match Protocol::parse(&written.value) {
+        Protocol::Unknown => {
+            let message = format!("the protocol `{}` is not known", written.value);
+            let help = match closest(&written.value, Protocol::SUPPORTED) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => format!("known are {}", Protocol::SUPPORTED.join(", ")),
+            };
+            decoder.error_help(Code::UnknownValue, at, path, message, help);
+            None
+        }
+        protocol @ (Protocol::Tls | Protocol::Mysql) => {
+            let message =
+                format!("Kuma accepts the protocol `{protocol}` and then gives the proxy no configuration at all");
+            decoder.error_help(Code::UnknownValue, at, path, message, "write `tcp`");
+            None
+        }
+        protocol => Some(written.clone().map(|_| protocol)),
     }
 }
 

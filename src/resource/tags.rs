@@ -16,7 +16,7 @@ pub const ZONE: &str = "kuma.io/zone";
 pub type Tags = BTreeMap<String, String>;
 
 /// A selector: the tags that must be there, `*` for any value.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Selector {
     /// Wanted values by tag.
     pub tags: TextMap,
@@ -159,8 +159,14 @@ pub(super) fn selector(decoder: &mut Decoder, object: &Object, key: &str, servic
         let message = format!("the only tag allowed here is `{SERVICE}`");
         decoder.error(Code::NotAllowed, &other.1.origin.at, &key_path(&path, other.0), message);
     }
-    for (tag, value) in &tags {
-        check_tag_name(decoder, &path, tag, &value.origin.at);
+    check_selector_tags(decoder, &path, &tags);
+    Some(Selector { tags })
+}
+
+/// Checks tags that are wanted, `*` for any value.
+pub(super) fn check_selector_tags(decoder: &mut Decoder, path: &str, tags: &TextMap) {
+    for (tag, value) in tags {
+        check_tag_name(decoder, path, tag, &value.origin.at);
         let (at, path) = (&value.origin.at, &value.origin.path);
         if value.value.is_empty() {
             decoder.error(Code::EmptyField, at, path, "tag value must be non-empty");
@@ -173,7 +179,6 @@ pub(super) fn selector(decoder: &mut Decoder, object: &Object, key: &str, servic
             decoder.error_help(Code::InvalidValue, at, path, message, help);
         }
     }
-    Some(Selector { tags })
 }
 
 /// Checks the tags of an inbound, outbound or gateway.

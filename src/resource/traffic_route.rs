@@ -3,11 +3,11 @@
 //! Its presence decides what a control plane traces, and its destinations decide the protocol. How requests
 //! are matched and rewritten is not meshtraced's business.
 
+use super::Header;
 use super::decode::{Decoder, Object};
+use super::header::Body;
 use super::tags::{self, SERVICE, Selector, Service, Tags};
-use super::{HEADER, Header};
 use crate::diag::Code;
-use crate::yaml::Node;
 
 /// A route for the outbounds that it matches.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,18 +34,18 @@ impl TrafficRoute {
     }
 }
 
-pub(super) fn decode(decoder: &mut Decoder, header: Header, document: &Node) -> Option<TrafficRoute> {
-    let known: Vec<&str> = HEADER
-        .iter()
-        .chain(&["mesh", "sources", "destinations", "conf"])
-        .copied()
-        .collect();
-    let root = Object::new(decoder, document, "", &known)?;
+pub(super) fn decode(decoder: &mut Decoder, header: Header, body: &Body) -> Option<TrafficRoute> {
+    let root = body.object(decoder, &["sources", "destinations", "conf"])?;
     let sources = tags::selectors(decoder, &root, "sources", Service::Required);
     let destinations = tags::selectors(decoder, &root, "destinations", Service::Alone);
     let Some(conf) = root.object(decoder, "conf", &["split", "destination", "http", "loadBalancer"]) else {
         if root.get("conf").is_none() {
-            decoder.error(Code::EmptyField, root.at, "conf", "`conf` must not be empty");
+            decoder.error(
+                Code::EmptyField,
+                root.at,
+                &root.path_of("conf"),
+                "`conf` must not be empty",
+            );
         }
         return None;
     };

@@ -1,9 +1,9 @@
 //! `TrafficTrace`: which dataplanes are traced, and where to.
 
-use super::decode::{Decoder, Located, Object};
+use super::Header;
+use super::decode::{Decoder, Located};
+use super::header::Body;
 use super::tags::{self, Selector, Service};
-use super::{HEADER, Header};
-use crate::yaml::Node;
 
 /// A policy that turns tracing on for the dataplanes it selects.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,9 +16,8 @@ pub struct TrafficTrace {
     pub backend: Option<Located<String>>,
 }
 
-pub(super) fn decode(decoder: &mut Decoder, header: Header, document: &Node) -> Option<TrafficTrace> {
-    let known: Vec<&str> = HEADER.iter().chain(&["mesh", "selectors", "conf"]).copied().collect();
-    let root = Object::new(decoder, document, "", &known)?;
+pub(super) fn decode(decoder: &mut Decoder, header: Header, body: &Body) -> Option<TrafficTrace> {
+    let root = body.object(decoder, &["selectors", "conf"])?;
     let selectors = tags::selectors(decoder, &root, "selectors", Service::Optional);
     let conf = root.object(decoder, "conf", &["backend"]);
     let backend = conf.and_then(|conf| conf.text(decoder, "backend"));

@@ -24,6 +24,12 @@ pub struct CollectorUrl {
 /// Why a URL cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
+    /// Kuma wants `http`, and for Zipkin takes `https`, in lowercase.
+    #[error("must begin with {0}")]
+    Scheme(&'static str),
+    /// It has a part that means nothing here.
+    #[error("has a {0}, which means nothing here")]
+    Surplus(&'static str),
     /// Kuma refuses it as no URL.
     #[error("is not a URL with a scheme and a host")]
     Invalid,
@@ -42,6 +48,78 @@ pub enum UrlError {
     /// Kuma takes it and Envoy does not.
     #[error("has a path whose escapes are not UTF-8")]
     PathNotText,
+}
+
+impl UrlError {
+    /// Whether the URL has something that must go, rather than lacks something.
+    #[must_use]
+    pub fn is_surplus(&self) -> bool {
+        matches!(self, Self::Scheme(_) | Self::Surplus(_))
+    }
+}
+
+/// Reads the URL of a Zipkin collector in a `MeshTrace`, which is one of the web.
+///
+/// # Errors
+/// The first reason why Kuma or Envoy would refuse it.
+pub fn parse_http(text: &str) -> Result<CollectorUrl, UrlError> {
+    if !["http://", "https://"].iter().any(|scheme| text.starts_with(scheme)) {
+        return Err(UrlError::Scheme("http:// or https://"));
+    }
+    let url = parse(text)?;
+    let is_name = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+    if is_ip(&url.host) || url.host.bytes().all(is_name) {
+        Ok(url)
+    } else {
+        Err(UrlError::Invalid)
+    }
+}
+
+/// Reads the URL of a Datadog agent in a `MeshTrace`: a scheme, a host and a port.
+///
+/// # Errors
+/// All reasons why Kuma or Envoy would refuse it.
+pub fn parse_agent(text: &str) -> Result<CollectorUrl, Vec<UrlError>> {
+    let (path, query) = match text.split_once('?') {
+        Some((before, query)) => (before, query),
+        None => (text, ""),
+    };
+    let (scheme, rest) = split_scheme(path).map_err(|why| vec![why])?;
+    let mut reasons = Vec::new();
+    if scheme.is_none_or(|scheme| !scheme.eq_ignore_ascii_case("http")) {
+        reasons.push(UrlError::Scheme("http://"));
+    }
+    if !query.is_empty() {
+        reasons.push(UrlError::Surplus("query"));
+    }
+    let opaque = scheme.is_some() && !rest.starts_with('/');
+    let authority = rest.strip_prefix("//").filter(|_| scheme.is_some());
+    let path = match authority {
+        Some(authority) => authority.find('/').map_or("", |i| &authority[i..]),
+        None if opaque => "",
+        None => rest,
+    };
+    if opaque && !rest.is_empty() {
+        reasons.push(UrlError::Surplus("part without a host"));
+    }
+    if !path.is_empty() {
+        reasons.push(UrlError::Surplus("path"));
+    }
+    let authority = authority.map_or("", |authority| authority.split('/').next().unwrap_or_default());
+    if authority.contains('@') {
+        reasons.push(UrlError::Surplus("user"));
+    }
+    // With a path of its own it is what collectors have.
+    let slash = if path.is_empty() { "/" } else { "" };
+    match parse(&format!("{}{slash}", text.split('?').next().unwrap_or_default())) {
+        Ok(url) if reasons.is_empty() => Ok(url),
+        Ok(_) => Err(reasons),
+        Err(UrlError::Invalid) => Err(vec![UrlError::Invalid]),
+        Err(why) => {
+            reasons.insert(0, why);
+            Err(reasons)
+        }
+    }
 }
 
 /// Reads a URL.
@@ -257,5 +335,53 @@ mod tests {
         check("http://zipkin:9411", Err(UrlError::NoPath));
         check("http://zipkin:9411?x=/y", Err(UrlError::NoPath));
         check("http://z:80/%ff", Err(UrlError::PathNotText));
+    }
+
+    #[test]
+    fn the_agent_of_datadog_is_a_host_and_a_port() {
+        let check = |text: &str, expected: &[UrlError]| match parse_agent(text) {
+            Ok(url) => assert!(expected.is_empty(), "{text}: {url:?}"),
+            Err(reasons) => assert_eq!(reasons, expected, "{text}"),
+        };
+        check("http://dd:8126", &[]);
+        check("HTTP://dd:8126", &[]);
+        check("http://[fd00::1]:8126", &[]);
+        check("http://dd", &[UrlError::NoPort]);
+        check("http://dd:0", &[UrlError::PortOutOfRange("0".to_owned())]);
+        check("sql://dd:8126", &[UrlError::Scheme("http://")]);
+        check("http://dd:8126/", &[UrlError::Surplus("path")]);
+        check(
+            "http://me@dd:8126/x?y",
+            &[
+                UrlError::Surplus("query"),
+                UrlError::Surplus("path"),
+                UrlError::Surplus("user"),
+            ],
+        );
+        check(
+            "dd:8126",
+            &[
+                UrlError::NoPort,
+                UrlError::Scheme("http://"),
+                UrlError::Surplus("part without a host"),
+            ],
+        );
+        check("10.0.0.1:8126", &[UrlError::Invalid]);
+        check("not_valid_url", &[UrlError::Invalid]);
+    }
+
+    #[test]
+    fn a_collector_of_the_web_has_a_lowercase_scheme_and_a_name() {
+        assert!(parse_http("https://zipkin.example:9411/api/v2/spans").is_ok());
+        for text in [
+            "HTTP://h:1/x",
+            "ftp://h:1/x",
+            "h:9411/api",
+            "http://h/x",
+            "http://h:1",
+            "http://a!b:1/x",
+        ] {
+            assert!(parse_http(text).is_err(), "{text}");
+        }
     }
 }

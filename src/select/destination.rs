@@ -2,15 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use crate::resource::Chosen;
-use crate::resource::dataplane::{Dataplane, Inbound};
+use crate::resource::dataplane::{BackendRef, Dataplane, Inbound};
+use crate::resource::external_service::ExternalService;
+use crate::resource::mesh_service::{Backing, MeshService, Port};
 use crate::resource::protocol::Protocol;
+use crate::resource::tags::Tags;
+use crate::resource::{Chosen, Fidelity, Resources};
 
 /// The instances of every service of every mesh.
 #[derive(Debug, Clone, Default)]
 pub struct Services<'a> {
     /// By mesh, then by service.
     instances: BTreeMap<&'a str, BTreeMap<&'a str, Vec<Instance<'a>>>>,
+    external: &'a [ExternalService],
+    real: &'a [MeshService],
+    dataplanes: &'a [Dataplane],
+    /// Whether a service of another zone or namespace may be meant where only a name is given.
+    anywhere: bool,
 }
 
 /// One inbound that takes requests for a service.
@@ -40,7 +48,8 @@ impl Instance<'_> {
 }
 
 impl<'a> Services<'a> {
-    pub(super) fn of(dataplanes: &'a [Dataplane]) -> Self {
+    pub(super) fn of(resources: &'a Resources, fidelity: Fidelity) -> Self {
+        let dataplanes = &resources.dataplanes;
         let mut instances: BTreeMap<&str, BTreeMap<&str, Vec<Instance>>> = BTreeMap::new();
         for dataplane in dataplanes {
             for inbound in dataplane.inbounds.iter().filter(|inbound| inbound.ready) {
@@ -50,7 +59,13 @@ impl<'a> Services<'a> {
                 of_service.push(Instance { dataplane, inbound });
             }
         }
-        Self { instances }
+        Self {
+            instances,
+            external: &resources.external_services,
+            real: &resources.mesh_services,
+            dataplanes,
+            anywhere: fidelity == Fidelity::Documented,
+        }
     }
 
     /// The instances of a service, in the order of their dataplanes; empty when there is none.
@@ -62,6 +77,86 @@ impl<'a> Services<'a> {
             .map_or(&[], Vec::as_slice)
     }
 
+    /// Where the requests for a service go: to its instances, and without any to its endpoints outside of the mesh.
+    #[must_use]
+    pub fn endpoints(&self, mesh: &str, service: &str) -> Vec<(String, u16)> {
+        match self.instances(mesh, service) {
+            [] => (self.outside(mesh, service))
+                .map(|external| (external.host.clone(), external.port))
+                .collect(),
+            instances => instances.iter().map(Instance::endpoint).collect(),
+        }
+    }
+
+    fn outside(&self, mesh: &str, service: &str) -> impl Iterator<Item = &'a ExternalService> {
+        let is_it =
+            move |external: &&ExternalService| external.header.mesh() == mesh && external.service.value == service;
+        self.external.iter().filter(is_it)
+    }
+
+    /// The service that a `backendRef` of a dataplane names, and its port.
+    #[must_use]
+    pub fn resolve(&self, dataplane: &Dataplane, reference: &BackendRef) -> Option<(&'a MeshService, &'a Port)> {
+        let own = &dataplane.header;
+        let is_kind = |service: &&MeshService| {
+            service.header.mesh() == own.mesh() && service.header.id.kind == reference.kind.value
+        };
+        let is_meant = |service: &&MeshService| match &reference.name {
+            Some(name) => service.header.display_name == name.value,
+            None => (reference.labels.iter()).all(|(key, wanted)| service.header.label(key) == Some(&wanted.value)),
+        };
+        let is_near = |service: &MeshService| {
+            service.header.zone() == own.zone() && service.header.namespace() == own.namespace()
+        };
+        let by_labels = reference.name.is_none();
+        let fits = |service: &&MeshService| by_labels || self.anywhere || is_near(service);
+        let mut candidates: Vec<&MeshService> = (self.real.iter())
+            .filter(is_kind)
+            .filter(is_meant)
+            .filter(fits)
+            .collect();
+        candidates.sort_by_key(|service| !is_near(service));
+        let service = candidates.first()?;
+        let port = match &reference.port {
+            Some(port) => service.port(port.value)?,
+            None => service.ports.first()?,
+        };
+        Some((service, port))
+    }
+
+    /// Where the requests for a port of a service go.
+    #[must_use]
+    pub fn endpoints_of(&self, service: &MeshService, port: &Port) -> Vec<(String, u16)> {
+        match &service.backing {
+            Backing::Endpoints(endpoints) => endpoints.clone(),
+            Backing::MeshServices { labels } => (self.real.iter())
+                .filter(|other| other.header.id.kind == "MeshService" && other.header.mesh() == service.header.mesh())
+                .filter(|other| has(&other.header.labels, labels))
+                .filter_map(|other| Some(self.endpoints_of(other, other.port(port.number.value)?)))
+                .flatten()
+                .collect(),
+            Backing::Dataplanes { tags, labels, name } => (self.dataplanes.iter())
+                .filter(|dataplane| dataplane.header.mesh() == service.header.mesh())
+                .filter(|dataplane| has(&dataplane.header.labels, labels))
+                .filter(|dataplane| name.as_ref().is_none_or(|name| *name == dataplane.header.display_name))
+                .flat_map(|dataplane| {
+                    let is_target = |inbound: &&Inbound| {
+                        let number = inbound.port.value.to_string();
+                        let target = port.target.clone().unwrap_or_else(|| port.number.value.to_string());
+                        target == number || target == inbound.section()
+                    };
+                    let inbounds = dataplane
+                        .inbounds
+                        .iter()
+                        .filter(|inbound| inbound.ready && has(&inbound.tags, tags));
+                    inbounds
+                        .filter(is_target)
+                        .map(move |inbound| Instance { dataplane, inbound }.endpoint())
+                })
+                .collect(),
+        }
+    }
+
     /// What all instances of a service speak, as the first of them says; `None` when there is none.
     #[must_use]
     pub fn protocol(&self, mesh: &str, service: &str) -> Option<Chosen<Protocol>> {
@@ -70,6 +165,15 @@ impl<'a> Services<'a> {
             value: a.value.common(b.value),
             ..a
         };
-        self.instances(mesh, service).iter().map(tagged).reduce(both)
+        let of_external = |external: &ExternalService| Chosen::of(external.protocol.as_ref(), Protocol::Unknown);
+        match self.instances(mesh, service) {
+            [] => self.outside(mesh, service).map(of_external).reduce(both),
+            instances => instances.iter().map(tagged).reduce(both),
+        }
     }
+}
+
+/// Whether all that is wanted is there.
+fn has(there: &Tags, wanted: &Tags) -> bool {
+    wanted.iter().all(|(key, value)| there.get(key) == Some(value))
 }

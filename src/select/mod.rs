@@ -3,8 +3,11 @@
 //! Start with [`select`]. It compares and chooses; it knows neither the text of a policy nor Envoy.
 
 pub mod destination;
+pub mod mesh_trace;
+pub mod otel;
 pub mod route;
 pub mod scope;
+pub mod target;
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -12,12 +15,16 @@ use std::collections::BTreeMap;
 use crate::diag::Diagnostics;
 use crate::resource::dataplane::Dataplane;
 use crate::resource::mesh::{Backend, Mesh};
+use crate::resource::mesh_gateway::MeshGateway;
+use crate::resource::mesh_open_telemetry_backend::MeshOpenTelemetryBackend;
+use crate::resource::mesh_trace::{Backend as MeshTraceBackend, OpenTelemetryBackend};
 use crate::resource::protocol::Protocol;
-use crate::resource::tags::Rank;
+use crate::resource::tags::{Rank, Selector};
 use crate::resource::traffic_trace::TrafficTrace;
 use crate::resource::{Header, Kuma, Resources, Ties};
 
 use self::destination::Services;
+use self::mesh_trace::Traces;
 
 /// What governs every dataplane, in the order of mesh and name.
 #[derive(Debug, Clone)]
@@ -41,18 +48,32 @@ pub struct Governed<'a> {
     pub lost: Vec<Candidate<'a>>,
     /// The backend that the winner sends spans to, where the mesh has it.
     pub backend: Option<&'a Backend>,
+    /// The `MeshGateway` that governs it.
+    pub gateway: Option<&'a MeshGateway>,
+    /// The `MeshTrace` policies for it.
+    pub mesh_trace: Traces<'a>,
+    /// The collector that its `MeshTrace` refers to, where it does and there is one.
+    pub otel_backend: Option<&'a MeshOpenTelemetryBackend>,
     /// Its outbounds with their destinations, in the order written.
     pub outbounds: Vec<route::Routed<'a>>,
 }
 
 /// A policy that matches a dataplane.
-#[derive(Debug, Clone, Copy)]
-pub struct Candidate<'a> {
+#[derive(Debug)]
+pub struct Candidate<'a, P = TrafficTrace> {
     /// The policy.
-    pub policy: &'a TrafficTrace,
+    pub policy: &'a P,
     /// How specific its best matching selector is.
     pub rank: Rank,
 }
+
+impl<P> Clone for Candidate<'_, P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P> Copy for Candidate<'_, P> {}
 
 impl Governed<'_> {
     /// The losers that are as specific as the winner: only the name, or the time, decided.
@@ -79,10 +100,14 @@ pub fn select<'a>(
     hints: &BTreeMap<String, Protocol>,
     diagnostics: &mut Diagnostics,
 ) -> Selection<'a> {
-    let services = Services::of(&resources.dataplanes);
+    let services = Services::of(resources, kuma.fidelity);
     let mut dataplanes = Vec::new();
     for dataplane in &resources.dataplanes {
         let mesh = resources.meshes.get(dataplane.header.mesh());
+        let gateways = candidates(dataplane, &resources.mesh_gateways, kuma.ties);
+        let gateway = gateways.first().map(|best| best.policy);
+        let mesh_trace = mesh_trace::traces(dataplane, gateway, &resources.mesh_traces);
+        let otel_backend = otel_backend(&mesh_trace, resources);
         let mut candidates = candidates(dataplane, &resources.traffic_traces, kuma.ties);
         let winner = if candidates.is_empty() {
             None
@@ -90,38 +115,89 @@ pub fn select<'a>(
             Some(candidates.remove(0))
         };
         let backend = winner.and_then(|winner| mesh?.backend(backend_name(winner.policy, mesh)?));
+        let traced = mesh_trace
+            .merged
+            .as_ref()
+            .is_some_and(|merged| merged.backend.is_some())
+            || (winner.is_some() && backend.is_some());
         let routing = route::Routing {
-            routes: &resources.traffic_routes,
+            resources,
+            gateway,
             complete: resources.gaps.has_all_dataplanes(dataplane.header.mesh()),
             services: &services,
             kuma,
             hints,
         };
-        let outbounds = routing.outbounds(dataplane, winner.is_some() && backend.is_some(), diagnostics);
+        let outbounds = routing.outbounds(dataplane, traced, diagnostics);
         dataplanes.push(Governed {
             dataplane,
             mesh,
             winner,
             lost: candidates,
             backend,
+            gateway,
+            mesh_trace,
+            otel_backend,
             outbounds,
         });
     }
     Selection { dataplanes, services }
 }
 
+/// A resource that chooses dataplanes by selectors, one of which must match.
+trait Selecting {
+    fn header(&self) -> &Header;
+    fn selectors(&self) -> &[Selector];
+}
+
+impl Selecting for TrafficTrace {
+    fn header(&self) -> &Header {
+        &self.header
+    }
+
+    fn selectors(&self) -> &[Selector] {
+        &self.selectors
+    }
+}
+
+impl Selecting for MeshGateway {
+    fn header(&self) -> &Header {
+        &self.header
+    }
+
+    fn selectors(&self) -> &[Selector] {
+        &self.selectors
+    }
+}
+
+/// The collector that the policies refer to.
+fn otel_backend<'a>(traces: &Traces<'a>, resources: &'a Resources) -> Option<&'a MeshOpenTelemetryBackend> {
+    let merged = traces.merged.as_ref()?;
+    match merged.backend? {
+        MeshTraceBackend::OpenTelemetry(OpenTelemetryBackend::BackendRef { labels }) => {
+            let mesh = merged.strongest.header.mesh();
+            otel::backends(&resources.otel_backends, mesh, &labels.value)
+                .first()
+                .copied()
+        }
+        MeshTraceBackend::OpenTelemetry(OpenTelemetryBackend::Endpoint { .. })
+        | MeshTraceBackend::Zipkin(_)
+        | MeshTraceBackend::Datadog(_) => None,
+    }
+}
+
 /// The policies that match, the winner first.
 ///
 /// Policies are compared by the best of their matching selectors. Of equals the latest `creationTime` wins
 /// where the settings say so, and then the smallest name.
-fn candidates<'a>(dataplane: &Dataplane, policies: &'a [TrafficTrace], ties: Ties) -> Vec<Candidate<'a>> {
+fn candidates<'a, P: Selecting>(dataplane: &Dataplane, policies: &'a [P], ties: Ties) -> Vec<Candidate<'a, P>> {
     let of_mesh = policies
         .iter()
-        .filter(|policy| policy.header.mesh() == dataplane.header.mesh());
-    let mut candidates: Vec<Candidate> = of_mesh
+        .filter(|policy| policy.header().mesh() == dataplane.header.mesh());
+    let mut candidates: Vec<Candidate<P>> = of_mesh
         .filter_map(|policy| {
             let matching = policy
-                .selectors
+                .selectors()
                 .iter()
                 .filter(|selector| dataplane.tag_sets().any(|tags| selector.matches(tags)));
             let rank = matching.map(|selector| selector.rank()).max()?;
@@ -131,7 +207,7 @@ fn candidates<'a>(dataplane: &Dataplane, policies: &'a [TrafficTrace], ties: Tie
     candidates.sort_by(|a, b| {
         b.rank
             .cmp(&a.rank)
-            .then_with(|| precedence(&a.policy.header, &b.policy.header, ties))
+            .then_with(|| precedence(a.policy.header(), b.policy.header(), ties))
     });
     candidates
 }

@@ -3,28 +3,56 @@
 use std::collections::BTreeMap;
 
 use super::destination::Services;
+use super::target;
 use crate::diag::{Code, Diagnostic, Diagnostics};
-use crate::resource::dataplane::{Dataplane, Destination, Outbound};
+use crate::resource::dataplane::{BackendRef, Dataplane, Destination, Outbound};
+use crate::resource::mesh_gateway::MeshGateway;
+use crate::resource::mesh_route::MeshRoute;
+use crate::resource::mesh_service::{MeshService, Port};
 use crate::resource::protocol::Protocol;
 use crate::resource::tags::{Rank, SERVICE, Selector, Tags};
 use crate::resource::traffic_route::TrafficRoute;
-use crate::resource::{Chosen, Fidelity, Kuma, Located, Source};
+use crate::resource::{Chosen, Fidelity, Kuma, Located, Resources, Source};
 
 /// An outbound and where it leads.
 #[derive(Debug, Clone)]
 pub struct Routed<'a> {
     /// The outbound.
     pub outbound: &'a Outbound,
-    /// Its service, as its tags name it.
-    pub service: &'a str,
+    /// Where it leads.
+    pub to: To<'a>,
     /// What its destination speaks.
     pub protocol: Chosen<Protocol>,
-    /// Why it cannot be traced whatever the policies say, in a few words.
-    pub untraced_because: Option<String>,
+    /// Why nothing traces it whatever the policies say, in a few words.
+    pub untraced: Option<String>,
+    /// Why `TrafficTrace` does not trace it, in a few words.
+    pub untraced_by_traffic_trace: Option<String>,
+}
+
+/// Where an outbound leads.
+#[derive(Debug, Clone, Copy)]
+pub enum To<'a> {
+    /// To a service, as the tags of the outbound name it.
+    Service(&'a str),
+    /// To a port of a service that is a resource of its own.
+    Resource(&'a MeshService, &'a Port),
+}
+
+impl Routed<'_> {
+    /// The name of what it leads to.
+    #[must_use]
+    pub fn service(&self) -> &str {
+        match self.to {
+            To::Service(service) => service,
+            To::Resource(service, _) => &service.header.display_name,
+        }
+    }
 }
 
 pub(super) struct Routing<'a, 's> {
-    pub(super) routes: &'a [TrafficRoute],
+    pub(super) resources: &'a Resources,
+    /// The `MeshGateway` that governs the dataplane.
+    pub(super) gateway: Option<&'a MeshGateway>,
     /// Whether all dataplanes of the mesh are known.
     pub(super) complete: bool,
     pub(super) services: &'s Services<'a>,
@@ -34,33 +62,43 @@ pub(super) struct Routing<'a, 's> {
 
 impl<'a> Routing<'a, '_> {
     /// The outbounds of a dataplane; one of a pair with the same address and port stays.
-    ///
-    /// Outbounds by `backendRef` are left out: no resource says yet where they lead.
     pub(super) fn outbounds(
         &self,
         dataplane: &'a Dataplane,
         traced: bool,
         diagnostics: &mut Diagnostics,
     ) -> Vec<Routed<'a>> {
-        let routes: Vec<&TrafficRoute> = (self.routes.iter())
+        let routes: Vec<&TrafficRoute> = (self.resources.traffic_routes.iter())
             .filter(|route| route.header.mesh() == dataplane.header.mesh())
             .collect();
+        let opaque = self.opaque_services(dataplane);
         let mut routed: Vec<Routed> = Vec::new();
         for outbound in &dataplane.outbounds {
-            let Destination::Service { service, protocol } = &outbound.to else {
-                if self.kuma.fidelity == Fidelity::Documented {
-                    let message =
-                        "this version of meshtraced does not resolve `backendRef`; the outbound gets no listener";
-                    let diagnostic = Diagnostic::warning(Code::UnsupportedResource, &outbound.at, message);
-                    let diagnostic = diagnostic.help("name the service by `tags: {kuma.io/service: ...}`");
-                    diagnostics.push(diagnostic.resource(dataplane.header.document, (*dataplane.header.id).clone()));
+            let next = match &outbound.to {
+                Destination::BackendRef(reference) => {
+                    match self.to_resource(dataplane, outbound, reference, traced, diagnostics) {
+                        Some(next) => next,
+                        None => continue,
+                    }
                 }
-                continue;
-            };
-            let hint = protocol.as_ref();
-            let next = match self.kuma.fidelity {
-                Fidelity::Exact => self.exact(dataplane, outbound, &service.value, &routes),
-                Fidelity::Documented => self.documented(dataplane, outbound, &service.value, hint, traced, diagnostics),
+                Destination::Service { service, protocol } => {
+                    let hint = protocol.as_ref();
+                    let mut next = match self.kuma.fidelity {
+                        Fidelity::Exact => self.exact(dataplane, outbound, &service.value, &routes),
+                        Fidelity::Documented => {
+                            self.documented(dataplane, outbound, &service.value, hint, traced, diagnostics)
+                        }
+                    };
+                    if let Some(route) = opaque.iter().find(|route| route.services.contains(&service.value)) {
+                        next.protocol = Chosen {
+                            value: Protocol::Tcp,
+                            ..next.protocol
+                        };
+                        let name = route.header.name();
+                        next.untraced = Some(format!("MeshTCPRoute {name} makes it opaque"));
+                    }
+                    next
+                }
             };
             let same = |other: &Routed| place(other.outbound) == place(outbound);
             match routed.iter().position(same) {
@@ -73,10 +111,60 @@ impl<'a> Routing<'a, '_> {
         routed
     }
 
-    /// As the control plane does: only through a `TrafficRoute`.
-    fn exact(
+    /// The routes that make the outbounds of the dataplane to their services opaque.
+    fn opaque_services(&self, dataplane: &'a Dataplane) -> Vec<&'a MeshRoute> {
+        self.routes_for(dataplane, &self.resources.tcp_routes).collect()
+    }
+
+    fn routes_for(&self, dataplane: &'a Dataplane, routes: &'a [MeshRoute]) -> impl Iterator<Item = &'a MeshRoute> {
+        let gateway = self.gateway;
+        routes.iter().filter(move |route| {
+            route.header.mesh() == dataplane.header.mesh()
+                && target::miss(&route.header, &route.target, dataplane, gateway).is_none()
+        })
+    }
+
+    /// An outbound to a service that is a resource of its own; `None`, as in Kuma, when there is no such service.
+    fn to_resource(
         &self,
         dataplane: &Dataplane,
+        outbound: &'a Outbound,
+        reference: &'a BackendRef,
+        traced: bool,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Routed<'a>> {
+        let Some((service, port)) = self.services.resolve(dataplane, reference) else {
+            if traced && self.complete {
+                let named = reference.name.as_ref().map_or_else(
+                    || "with these labels".to_owned(),
+                    |name| format!("`{}` with this port", name.value),
+                );
+                let message = format!(
+                    "there is no {} {named}, so this outbound gets no listener",
+                    reference.kind.value
+                );
+                let at = reference.name.as_ref().map_or(&outbound.at, |name| &name.origin.at);
+                let path = format!("{}.backendRef", outbound.path);
+                let finding = Diagnostic::warning(Code::UnknownDestination, at, message).path(path);
+                let finding = finding.help(format!("declare it: `type: {}`", reference.kind.value));
+                diagnostics.push(finding.resource(dataplane.header.document, (*dataplane.header.id).clone()));
+            }
+            return None;
+        };
+        let is_external = reference.kind.value == "MeshExternalService";
+        Some(Routed {
+            outbound,
+            to: To::Resource(service, port),
+            protocol: Chosen::of(port.protocol.as_ref(), Protocol::Tcp),
+            untraced: is_external.then(|| "policies leave a MeshExternalService out".to_owned()),
+            untraced_by_traffic_trace: Some("a TrafficTrace leaves `backendRef` out".to_owned()),
+        })
+    }
+
+    /// As the control plane does: by a `TrafficTrace` only through a `TrafficRoute`.
+    fn exact(
+        &self,
+        dataplane: &'a Dataplane,
         outbound: &'a Outbound,
         service: &'a str,
         routes: &[&'a TrafficRoute],
@@ -88,26 +176,27 @@ impl<'a> Routing<'a, '_> {
             value: a.value.common(b.value),
             ..a
         };
+        let http_route = self.routes_for(dataplane, &self.resources.http_routes).next();
         let protocol = match route {
-            Some(route) => {
+            Some(route) if http_route.is_none() => {
                 let services = route.services(service);
                 services.map(|to| protocol_of(to).unwrap_or_else(unknown)).reduce(both)
             }
-            None => protocol_of(service),
+            _ => protocol_of(service),
         };
         let because = if routes.is_empty() {
             Some("no TrafficRoute in this mesh, and Kuma traces outbounds only through one".to_owned())
         } else if route.is_none() {
             Some("no TrafficRoute leads there, and Kuma traces outbounds only through one".to_owned())
         } else {
-            None
+            http_route.map(|route| format!("MeshHTTPRoute {} takes the place of TrafficRoute", route.header.name()))
         };
-        let protocol = protocol.unwrap_or_else(unknown);
         Routed {
             outbound,
-            service,
-            protocol,
-            untraced_because: because,
+            to: To::Service(service),
+            protocol: protocol.unwrap_or_else(unknown),
+            untraced: None,
+            untraced_by_traffic_trace: because,
         }
     }
 
@@ -144,19 +233,20 @@ impl<'a> Routing<'a, '_> {
                     .path(&named.origin.path);
                 diagnostics.push(diagnostic.resource(dataplane.header.document, (*dataplane.header.id).clone()));
             }
-            let because = Some(format!("nothing here says what {service} speaks"));
             return Routed {
                 outbound,
-                service,
+                to: To::Service(service),
                 protocol: Chosen::of(None, Protocol::Unknown),
-                untraced_because: because,
+                untraced: Some(format!("nothing here says what {service} speaks")),
+                untraced_by_traffic_trace: None,
             };
         };
         Routed {
             outbound,
-            service,
+            to: To::Service(service),
             protocol,
-            untraced_because: None,
+            untraced: None,
+            untraced_by_traffic_trace: None,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Context;
 use crate::diag::Code;
+use crate::resource::Version;
 use crate::resource::decode::{Decoder, Object, Origin};
 use crate::resource::protocol::Protocol;
 use crate::resource::tags::{self, PROTOCOL, SERVICE, Tags};
@@ -31,7 +32,13 @@ pub(super) fn decode(decoder: &mut Decoder, context: &Context, networking: &Obje
         None => GatewayKind::Delegated,
         Some(kind) => match kind.value.as_str() {
             "DELEGATED" => GatewayKind::Delegated,
-            "BUILTIN" => GatewayKind::Builtin,
+            "BUILTIN" if context.kuma.version < Version::V3_0 => GatewayKind::Builtin,
+            "BUILTIN" => {
+                let Origin { path, at, .. } = &kind.origin;
+                let message = "Kuma 3.0 has no built-in gateways";
+                decoder.error_help(Code::InvalidValue, at, path, message, "write `DELEGATED`");
+                return None;
+            }
             other => {
                 let Origin { path, at, .. } = &kind.origin;
                 let message = format!("a gateway has type `{other}`; known are `DELEGATED` and `BUILTIN`");

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use super::{Context, decode_ip, decode_port};
 use crate::diag::Code;
-use crate::resource::decode::{Decoder, Located, Object, Origin, closest, key_path};
-use crate::resource::protocol::Protocol;
+use crate::resource::decode::{Decoder, Located, Object, Origin, key_path};
+use crate::resource::protocol::{self, Protocol};
 use crate::resource::tags::{self, PROTOCOL, SERVICE, Tags};
 use crate::source::Location;
 use crate::yaml::Node;
@@ -19,6 +19,8 @@ pub struct Inbound {
     pub path: String,
     /// `port`, 1 to 65535.
     pub port: Located<u16>,
+    /// `name`; absent means the port.
+    pub name: Option<Located<String>>,
     /// `address`; absent means the address of the dataplane.
     pub address: Option<Located<IpAddr>>,
     /// `servicePort`; absent means `port`.
@@ -35,6 +37,14 @@ pub struct Inbound {
     pub tagged_protocol: Option<Located<Protocol>>,
     /// Whether it takes part as an endpoint of its service: neither `NotReady` nor `Ignored` nor unhealthy.
     pub ready: bool,
+}
+
+impl Inbound {
+    /// The name of its section: its own, or the port.
+    #[must_use]
+    pub fn section(&self) -> String {
+        (self.name.as_ref()).map_or_else(|| self.port.value.to_string(), |name| name.value.clone())
+    }
 }
 
 /// Port of an inbound that belongs to no service and gets no listener.
@@ -76,8 +86,12 @@ pub(super) fn decode(
         service_port.as_ref(),
     );
     let tags_path = object.path_of("tags");
-    let tags = object.texts(decoder, "tags").unwrap_or_default();
-    tags::check_tags(decoder, &tags_path, &tags);
+    let mut tags = object.texts(decoder, "tags").unwrap_or_default();
+    if context.inbounds_have_tags() {
+        tags::check_tags(decoder, &tags_path, &tags);
+    } else {
+        tags.clear();
+    }
     if !tags.contains_key(SERVICE) && !context.may_lack_tags(&tags) {
         let at = object.get("tags").map_or(object.at, |entry| &entry.key_at);
         let help = "every inbound names the service it belongs to: `kuma.io/service: web`";
@@ -89,10 +103,10 @@ pub(super) fn decode(
             help,
         );
     }
-    let tagged = decode_protocol(decoder, tags.get(PROTOCOL));
+    let tagged = protocol::decode(decoder, tags.get(PROTOCOL));
     let field = if context.has_protocol_field() {
         let written = object.text(decoder, "protocol");
-        decode_protocol(decoder, written.as_ref())
+        protocol::decode(decoder, written.as_ref())
     } else {
         None
     };
@@ -100,11 +114,16 @@ pub(super) fn decode(
         at: object.at.clone(),
         path: object.path.clone(),
         port: port?,
+        name: object.text(decoder, "name").filter(|name| !name.value.is_empty()),
         address,
         service_port,
         service_address,
         service: tags.get(SERVICE).cloned(),
-        tags: context.with_zone(&tags),
+        tags: if context.inbounds_have_tags() {
+            context.with_zone(&tags)
+        } else {
+            Tags::new()
+        },
         tagged_protocol: tagged.clone(),
         protocol: field.or(tagged),
         ready: decode_ready(decoder, &object),
@@ -148,28 +167,5 @@ fn check_service_address(
         let Origin { path, at, .. } = &service_address.origin;
         let message = "`serviceAddress` and `servicePort` must differ from the address and port of the listener";
         decoder.error(Code::InvalidAddress, at, path, message);
-    }
-}
-
-fn decode_protocol(decoder: &mut Decoder, written: Option<&Located<String>>) -> Option<Located<Protocol>> {
-    let written = written.filter(|written| !written.value.is_empty())?;
-    let Origin { path, at, .. } = &written.origin;
-    match Protocol::parse(&written.value) {
-        Protocol::Unknown => {
-            let message = format!("the protocol `{}` is not known", written.value);
-            let help = match closest(&written.value, Protocol::SUPPORTED) {
-                Some(meant) => format!("did you mean `{meant}`?"),
-                None => format!("known are {}", Protocol::SUPPORTED.join(", ")),
-            };
-            decoder.error_help(Code::UnknownValue, at, path, message, help);
-            None
-        }
-        protocol @ (Protocol::Tls | Protocol::Mysql) => {
-            let message =
-                format!("Kuma accepts the protocol `{protocol}` and then gives the proxy no configuration at all");
-            decoder.error_help(Code::UnknownValue, at, path, message, "write `tcp`");
-            None
-        }
-        protocol => Some(written.clone().map(|_| protocol)),
     }
 }

@@ -6,16 +6,16 @@ mod outbound;
 
 pub use gateway::{Gateway, GatewayKind};
 pub use inbound::{Inbound, SERVICELESS_PORT};
-pub use outbound::{Destination, Outbound};
+pub use outbound::{BackendRef, Destination, Outbound};
 
 use std::net::IpAddr;
 
 use super::decode::{Decoder, Located, Object, Origin, TextMap};
+use super::header::Body;
 use super::tags::{self, SERVICE, Tags, ZONE};
-use super::{Context, Fidelity, HEADER, Header};
+use super::{Context, Fidelity, Header, Version};
 use crate::diag::Code;
 use crate::source::Location;
-use crate::yaml::Node;
 
 /// A proxy and what it listens to.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,20 +75,15 @@ const NETWORKING: [&str; 8] = [
     "listeners",
 ];
 
-pub(super) fn decode(decoder: &mut Decoder, context: &Context, header: Header, document: &Node) -> Option<Dataplane> {
-    let known: Vec<&str> = HEADER
-        .iter()
-        .chain(&["mesh", "networking", "metrics", "probes"])
-        .copied()
-        .collect();
-    let root = Object::new(decoder, document, "", &known)?;
+pub(super) fn decode(decoder: &mut Decoder, context: &Context, mut header: Header, body: &Body) -> Option<Dataplane> {
+    let root = body.object(decoder, &["networking", "metrics", "probes", "envoy"])?;
     let Some(networking) = root.object(decoder, "networking", &NETWORKING) else {
         if root.get("networking").is_none() {
             let help = "it has the address of the proxy, its inbounds and its outbounds";
             decoder.error_help(
                 Code::MissingField,
                 root.at,
-                "networking",
+                &root.path_of("networking"),
                 "`networking` must be defined",
                 help,
             );
@@ -113,7 +108,16 @@ pub(super) fn decode(decoder: &mut Decoder, context: &Context, header: Header, d
     }
     let mut outbounds = Vec::new();
     for (path, node) in outbound_items {
-        outbounds.extend(outbound::decode(decoder, path, node));
+        outbounds.extend(outbound::decode(decoder, context, path, node));
+    }
+    if context.kuma.version < Version::V3_0 {
+        let is_builtin = gateway
+            .as_ref()
+            .is_some_and(|gateway| gateway.kind == GatewayKind::Builtin);
+        let proxy_type = if is_builtin { "gateway" } else { "sidecar" };
+        header
+            .labels
+            .insert("kuma.io/proxy-type".to_owned(), proxy_type.to_owned());
     }
     let transparent = networking.get("transparentProxying");
     Some(Dataplane {
@@ -199,7 +203,7 @@ fn decode_address(decoder: &mut Decoder, networking: &Object) -> Option<Located<
 }
 
 /// A DNS name as Kuma accepts it: labels of letters, digits, `-` and `_`, at most 63 long, 255 in all.
-fn is_dns_name(text: &str) -> bool {
+pub(super) fn is_dns_name(text: &str) -> bool {
     let text = text.strip_suffix('.').unwrap_or(text);
     let label = |label: &str| {
         (1..=63).contains(&label.len())

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{decode_ip, decode_port};
+use super::{Context, decode_ip, decode_port};
 use crate::diag::Code;
 use crate::resource::decode::{Decoder, Located, Object, TextMap};
 use crate::resource::protocol::Protocol;
@@ -36,10 +36,23 @@ pub enum Destination {
         protocol: Option<Located<Protocol>>,
     },
     /// `backendRef`, which `TrafficTrace` never traces.
-    BackendRef,
+    BackendRef(BackendRef),
 }
 
-pub(super) fn decode(decoder: &mut Decoder, path: String, node: &Node) -> Option<Outbound> {
+/// `backendRef`: a port of a service that is a resource of its own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BackendRef {
+    /// `kind`.
+    pub kind: Located<String>,
+    /// `name`; absent where labels choose.
+    pub name: Option<Located<String>>,
+    /// `labels`.
+    pub labels: TextMap,
+    /// `port`; absent for a `MeshExternalService`.
+    pub port: Option<Located<u16>>,
+}
+
+pub(super) fn decode(decoder: &mut Decoder, context: &Context, path: String, node: &Node) -> Option<Outbound> {
     let object = Object::new(decoder, node, path, &["address", "port", "tags", "backendRef"])?;
     let port = decode_port(decoder, &object, "port", 1);
     let address = decode_ip(decoder, &object, "address");
@@ -48,7 +61,7 @@ pub(super) fn decode(decoder: &mut Decoder, path: String, node: &Node) -> Option
     let backend_ref = object.object(decoder, "backendRef", &["kind", "name", "namespace", "labels", "port"]);
     let to = match backend_ref {
         Some(backend_ref) => {
-            check_backend_ref(decoder, &backend_ref);
+            let reference = decode_backend_ref(decoder, &backend_ref);
             if !tags.is_empty() {
                 let at = object.get("tags").map_or(object.at, |entry| &entry.key_at);
                 decoder.error(
@@ -58,9 +71,15 @@ pub(super) fn decode(decoder: &mut Decoder, path: String, node: &Node) -> Option
                     "`backendRef` and `tags` cannot both be there",
                 );
             }
-            Some(Destination::BackendRef)
+            reference.map(Destination::BackendRef)
         }
         None if object.get("backendRef").is_some() => None,
+        None if !context.inbounds_have_tags() => {
+            let path = object.path_of("backendRef");
+            let help = "name the service it leads to: `backendRef: {kind: MeshService, name: backend, port: 80}`";
+            decoder.error_help(Code::MissingField, object.at, &path, "`backendRef` must be there", help);
+            None
+        }
         None => {
             tags::check_tags(decoder, &tags_path, &tags);
             decode_destination(decoder, &object, &tags_path, &tags)
@@ -97,30 +116,27 @@ fn decode_destination(decoder: &mut Decoder, object: &Object, path: &str, tags: 
     })
 }
 
-fn check_backend_ref(decoder: &mut Decoder, backend_ref: &Object) {
+fn decode_backend_ref(decoder: &mut Decoder, object: &Object) -> Option<BackendRef> {
     let kinds = ["MeshExternalService", "MeshMultiZoneService", "MeshService"];
-    let kind = backend_ref.text(decoder, "kind");
-    let kind = kind.as_ref().map_or("", |kind| kind.value.as_str());
-    if !kinds.contains(&kind) {
-        let at = backend_ref.get("kind").map_or(backend_ref.at, |entry| &entry.value.at);
-        let message = format!("`kind` is `{kind}`; known are {}", kinds.join(", "));
-        decoder.error(Code::UnknownType, at, &backend_ref.path_of("kind"), message);
+    let before = decoder.errors();
+    let kind = object.text(decoder, "kind");
+    let word = kind.as_ref().map_or("", |kind| kind.value.as_str());
+    if !kinds.contains(&word) {
+        let at = object.get("kind").map_or(object.at, |entry| &entry.value.at);
+        let message = format!("`kind` is `{word}`; known are {}", kinds.join(", "));
+        decoder.error(Code::UnknownType, at, &object.path_of("kind"), message);
     }
-    let name = backend_ref
-        .text(decoder, "name")
-        .is_some_and(|name| !name.value.is_empty());
-    let labels = backend_ref
-        .texts(decoder, "labels")
-        .is_some_and(|labels| !labels.is_empty());
-    if !name && !labels {
-        decoder.error(
-            Code::MissingField,
-            backend_ref.at,
-            &backend_ref.path,
-            "either `name` or `labels` should be specified",
-        );
+    let name = object.text(decoder, "name").filter(|name| !name.value.is_empty());
+    let labels = object.texts(decoder, "labels").unwrap_or_default();
+    if name.is_none() && labels.is_empty() {
+        let message = "either `name` or `labels` must be there";
+        decoder.error(Code::MissingField, object.at, &object.path, message);
     }
-    if kind != "MeshExternalService" {
-        decode_port(decoder, backend_ref, "port", 1);
-    }
+    let port = (word != "MeshExternalService").then(|| decode_port(decoder, object, "port", 1));
+    (decoder.errors() == before).then_some(BackendRef {
+        kind: kind?,
+        name,
+        labels,
+        port: port.flatten(),
+    })
 }

@@ -1,0 +1,113 @@
+//! The `MeshTrace` policies for a dataplane, in their order, and what they come to together.
+
+use std::cmp::Ordering;
+
+use super::target;
+use crate::resource::dataplane::Dataplane;
+use crate::resource::mesh_gateway::MeshGateway;
+use crate::resource::mesh_trace::{Backend, MeshTrace, Sampling, Tag};
+use crate::resource::target_ref::Target;
+
+/// The policies that are for a dataplane, the last one the strongest, and what they come to.
+#[derive(Debug, Clone)]
+pub struct Traces<'a> {
+    /// The policies, by increasing precedence.
+    pub policies: Vec<&'a MeshTrace>,
+    /// What they come to; `None` without a policy.
+    pub merged: Option<Merged<'a>>,
+}
+
+/// Several policies as one: of every field the strongest policy that has it.
+#[derive(Debug, Clone)]
+pub struct Merged<'a> {
+    /// The strongest policy, whose backend it is.
+    pub strongest: &'a MeshTrace,
+    /// The backend; `None` where the strongest policy switches tracing off.
+    pub backend: Option<&'a Backend>,
+    /// The shares of requests, each from the strongest policy that has it.
+    pub sampling: Sampling,
+    /// The tags, all from the strongest policy that has a list of them.
+    pub tags: &'a [Tag],
+}
+
+/// The policies for a dataplane.
+pub(super) fn traces<'a>(
+    dataplane: &'a Dataplane,
+    gateway: Option<&'a MeshGateway>,
+    policies: &'a [MeshTrace],
+) -> Traces<'a> {
+    let is_for = |policy: &&MeshTrace| {
+        policy.header.mesh() == dataplane.header.mesh()
+            && target::miss(&policy.header, &policy.target, dataplane, gateway).is_none()
+    };
+    let mut policies: Vec<&MeshTrace> = policies.iter().filter(is_for).collect();
+    sort(&mut policies);
+    let merged = merge(&policies);
+    Traces { policies, merged }
+}
+
+/// Sorts by increasing precedence, as a control plane sorts a list by name.
+///
+/// [`precedence`] is no order: a policy for all dataplanes ties with one by name and with one by labels. So the way
+/// of sorting shows, and is part of what is reproduced.
+fn sort(policies: &mut [&MeshTrace]) {
+    for i in 1..policies.len() {
+        let mut j = i;
+        while j > 0 && compare(policies[j], policies[j - 1]) == Ordering::Less {
+            policies.swap(j, j - 1);
+            j -= 1;
+        }
+    }
+}
+
+fn compare(a: &MeshTrace, b: &MeshTrace) -> Ordering {
+    precedence(a, b).then_with(|| b.header.display_name.cmp(&a.header.display_name))
+}
+
+/// Which of two policies is the stronger, leaving their names out.
+#[must_use]
+pub fn precedence(a: &MeshTrace, b: &MeshTrace) -> Ordering {
+    let narrowness = |policy: &MeshTrace| policy.target.target.narrowness();
+    narrowness(a)
+        .cmp(&narrowness(b))
+        .then_with(|| by_dataplane(&a.target.target, &b.target.target))
+        .then_with(|| a.header.nearness().cmp(&b.header.nearness()))
+        .then_with(|| a.header.role().cmp(&b.header.role()))
+}
+
+/// A dataplane by its name is narrower than dataplanes by labels.
+fn by_dataplane(a: &Target, b: &Target) -> Ordering {
+    let by = |target: &Target| match target {
+        Target::Dataplane { name: Some(_), .. } => Some(2),
+        Target::Dataplane { labels: Some(_), .. } => Some(1),
+        Target::Dataplane { .. } | Target::Mesh { .. } | Target::Service { .. } | Target::Gateway { .. } => None,
+    };
+    match (by(a), by(b)) {
+        (Some(a), Some(b)) => a.cmp(&b),
+        _ => Ordering::Equal,
+    }
+}
+
+fn merge<'a>(policies: &[&'a MeshTrace]) -> Option<Merged<'a>> {
+    let strongest = *policies.last()?;
+    let mut sampling = Sampling::default();
+    let mut tags: &[Tag] = &[];
+    for policy in policies {
+        let own = &policy.conf.sampling;
+        let stronger = |merged: &mut Option<_>, own: &Option<_>| {
+            if own.is_some() {
+                merged.clone_from(own);
+            }
+        };
+        stronger(&mut sampling.overall, &own.overall);
+        stronger(&mut sampling.client, &own.client);
+        stronger(&mut sampling.random, &own.random);
+        tags = policy.conf.tags.as_deref().unwrap_or(tags);
+    }
+    Some(Merged {
+        strongest,
+        backend: strongest.conf.backend.value.as_ref(),
+        sampling,
+        tags,
+    })
+}

@@ -1,0 +1,21 @@
+//! The collectors that a `backendRef` of a `MeshTrace` may mean.
+
+use crate::resource::TextMap;
+use crate::resource::mesh_open_telemetry_backend::MeshOpenTelemetryBackend;
+
+/// The backends of a mesh that have all the labels, the one that is meant first: the oldest, and of equals the one
+/// with the smallest name.
+#[must_use]
+pub fn backends<'a>(
+    all: &'a [MeshOpenTelemetryBackend],
+    mesh: &str,
+    labels: &TextMap,
+) -> Vec<&'a MeshOpenTelemetryBackend> {
+    let has_all = |backend: &&MeshOpenTelemetryBackend| {
+        labels
+            .iter()
+            .all(|(key, wanted)| backend.header.label(key) == Some(&wanted.value))
+    };
+    let of_mesh = all.iter().filter(|backend| backend.header.mesh() == mesh);
+    of_mesh.filter(has_all).collect()
+}

@@ -1,0 +1,261 @@
+//! Which dataplanes a policy with a `targetRef` is for.
+
+use std::fmt;
+
+use crate::resource::dataplane::{Dataplane, GatewayKind};
+use crate::resource::mesh_gateway::MeshGateway;
+use crate::resource::tags::{Selector, Tags};
+use crate::resource::target_ref::{ProxyType, Target, TargetRef};
+use crate::resource::{Header, NAMESPACE, Role};
+
+/// Why a policy is not for a dataplane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Miss<'a> {
+    /// It is there to be looked at only.
+    Shadow,
+    /// It was written in that zone, which is another one.
+    Zone(&'a str),
+    /// It is for dataplanes of its own namespace only.
+    Namespace(&'a str),
+    /// It is for proxies of another type.
+    ProxyType,
+    /// It is for dataplanes, and a `MeshGateway` governs this one.
+    IsGateway,
+    /// It is for gateways, and no `MeshGateway` governs this one.
+    NoGateway,
+    /// It is for another `MeshGateway`.
+    Gateway(&'a str),
+    /// It is for another dataplane.
+    Name(&'a str),
+    /// It names a zone or a namespace that differs.
+    Elsewhere,
+    /// A label differs, or is not there.
+    Label {
+        /// The label.
+        key: &'a str,
+        /// What is wanted.
+        wanted: &'a str,
+        /// What is there.
+        found: Option<&'a str>,
+    },
+    /// A tag differs, or is not there.
+    Tag {
+        /// The tag.
+        tag: &'a str,
+        /// What is wanted.
+        wanted: &'a str,
+        /// What is there.
+        found: Option<String>,
+    },
+    /// It names services by labels, and a control plane then selects nothing.
+    ServiceByLabels,
+    /// The dataplane takes no requests at all.
+    NoListener,
+}
+
+impl fmt::Display for Miss<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Shadow => f.write_str("it is a shadow: `kuma.io/effect: shadow`"),
+            Self::Zone(zone) => write!(f, "it belongs to the zone `{zone}`"),
+            Self::Namespace(namespace) => write!(f, "it is for the namespace `{namespace}` only"),
+            Self::ProxyType => f.write_str("its `proxyTypes` leave this kind of proxy out"),
+            Self::IsGateway => f.write_str("it is for dataplanes, and a MeshGateway governs this one"),
+            Self::NoGateway => f.write_str("no MeshGateway selects this dataplane"),
+            Self::Gateway(name) => write!(f, "it is for the MeshGateway `{name}`"),
+            Self::Name(name) => write!(f, "it is for `{name}`"),
+            Self::Elsewhere => f.write_str("it is for a dataplane of another zone or namespace"),
+            Self::Label { key, wanted, found } => differs(f, "label", key, wanted, *found),
+            Self::Tag { tag, wanted, found } => differs(f, "tag", tag, wanted, found.as_deref()),
+            Self::ServiceByLabels => f.write_str("it names a service by labels, which selects nothing in Kuma"),
+            Self::NoListener => f.write_str("the dataplane has no inbound and no gateway"),
+        }
+    }
+}
+
+fn differs(f: &mut fmt::Formatter<'_>, noun: &str, key: &str, wanted: &str, found: Option<&str>) -> fmt::Result {
+    match found {
+        Some(found) => write!(f, "the {noun} `{key}` is `{found}`, wanted `{wanted}`"),
+        None => write!(f, "the {noun} `{key}` is not there, wanted `{wanted}`"),
+    }
+}
+
+/// Why a policy is not for a dataplane; `None` when it is.
+///
+/// `gateway` is the `MeshGateway` that governs the dataplane.
+#[must_use]
+pub fn miss<'a>(
+    policy: &'a Header,
+    reference: &'a TargetRef,
+    dataplane: &'a Dataplane,
+    gateway: Option<&'a MeshGateway>,
+) -> Option<Miss<'a>> {
+    if policy.is_shadow() {
+        return Some(Miss::Shadow);
+    }
+    if let Some(zone) = foreign_zone(policy, dataplane, gateway) {
+        return Some(Miss::Zone(zone));
+    }
+    if let Some(namespace) = foreign_namespace(policy, dataplane) {
+        return Some(Miss::Namespace(namespace));
+    }
+    match &reference.target {
+        Target::Mesh { tags, proxy_types, .. } => {
+            let proxy_type = match dataplane.gateway {
+                Some(_) => ProxyType::Gateway,
+                None => ProxyType::Sidecar,
+            };
+            if !proxy_types.is_empty() && !proxy_types.contains(&proxy_type) {
+                return Some(Miss::ProxyType);
+            }
+            miss_by_tags(None, tags, dataplane, gateway)
+        }
+        Target::Service { name: None, .. } => Some(Miss::ServiceByLabels),
+        Target::Service {
+            name: Some(name), tags, ..
+        } => miss_by_tags(Some(&name.value), tags, dataplane, gateway),
+        Target::Gateway { name } => match gateway {
+            Some(gateway) if is_builtin(dataplane) => {
+                let is_meant = gateway.header.display_name == name.value;
+                (!is_meant).then_some(Miss::Gateway(&name.value))
+            }
+            _ => Some(Miss::NoGateway),
+        },
+        Target::Dataplane {
+            name,
+            namespace,
+            labels,
+        } => {
+            if gateway.is_some() {
+                return Some(Miss::IsGateway);
+            }
+            let miss = match (name, labels, namespace) {
+                (Some(name), ..) => {
+                    let namespace = namespace.as_ref().map(|namespace| namespace.value.as_str());
+                    miss_by_name(policy, &name.value, namespace, dataplane)
+                }
+                (None, Some(labels), _) => labels.iter().find_map(|(key, wanted)| {
+                    let found = dataplane.header.label(key);
+                    let wanted = wanted.value.as_str();
+                    (found.unwrap_or_default() != wanted).then_some(Miss::Label { key, wanted, found })
+                }),
+                (None, None, None) => None,
+                (None, None, Some(_)) => Some(Miss::Elsewhere),
+            };
+            let takes_requests = !dataplane.inbounds.is_empty() || is_delegated(dataplane);
+            miss.or((!takes_requests).then_some(Miss::NoListener))
+        }
+    }
+}
+
+/// The zone of a policy that was written in another one.
+fn foreign_zone<'a>(policy: &'a Header, dataplane: &Dataplane, gateway: Option<&MeshGateway>) -> Option<&'a str> {
+    let governed = gateway.map_or(&dataplane.header, |gateway| &gateway.header);
+    if policy.role() == Role::Producer || !governed.is_of_zone() || !policy.is_of_zone() {
+        return None;
+    }
+    let zone = policy.zone()?;
+    governed.zone().is_some_and(|own| own != zone).then_some(zone)
+}
+
+/// The namespace that a policy is bound to and that the dataplane is not in.
+fn foreign_namespace<'a>(policy: &'a Header, dataplane: &Dataplane) -> Option<&'a str> {
+    match policy.role() {
+        Role::System | Role::Producer => None,
+        Role::Consumer | Role::WorkloadOwner => match policy.label(NAMESPACE) {
+            Some(namespace) if Some(namespace) == dataplane.header.namespace() => None,
+            namespace => Some(namespace.unwrap_or_default()),
+        },
+    }
+}
+
+fn miss_by_name<'a>(
+    policy: &Header,
+    name: &'a str,
+    namespace: Option<&str>,
+    dataplane: &Dataplane,
+) -> Option<Miss<'a>> {
+    let own = &dataplane.header;
+    if own.display_name != name {
+        return Some(Miss::Name(name));
+    }
+    let same = |a: Option<&str>, b: Option<&str>| a.unwrap_or_default() == b.unwrap_or_default();
+    let is_there = same(own.zone(), policy.zone()) && same(own.namespace(), namespace.or(policy.namespace()));
+    (!is_there).then_some(Miss::Elsewhere)
+}
+
+/// Why no listener of the dataplane has the service and the tags; the reason of the listener that comes nearest.
+fn miss_by_tags<'a>(
+    service: Option<&'a str>,
+    wanted: &'a Selector,
+    dataplane: &Dataplane,
+    gateway: Option<&MeshGateway>,
+) -> Option<Miss<'a>> {
+    let mut nearest = Some(Miss::NoListener);
+    for tags in listener_tags(dataplane, gateway) {
+        let mismatch =
+            (service.and_then(|service| differing(&tags, crate::resource::tags::SERVICE, service))).or_else(|| {
+                wanted
+                    .tags
+                    .iter()
+                    .find_map(|(tag, wanted)| differing(&tags, tag, &wanted.value))
+            });
+        match mismatch {
+            None => return None,
+            Some(miss) => nearest = Some(miss),
+        }
+    }
+    nearest
+}
+
+fn differing<'a>(tags: &Tags, tag: &'a str, wanted: &'a str) -> Option<Miss<'a>> {
+    let found = tags.get(tag);
+    let fits = found.is_some_and(|found| wanted == "*" || found == wanted);
+    (!fits).then(|| Miss::Tag {
+        tag,
+        wanted,
+        found: found.cloned(),
+    })
+}
+
+/// The tags of everything that takes requests: inbounds, listeners of a built-in gateway, a delegated gateway.
+fn listener_tags<'a>(
+    dataplane: &'a Dataplane,
+    gateway: Option<&'a MeshGateway>,
+) -> impl Iterator<Item = std::borrow::Cow<'a, Tags>> {
+    use std::borrow::Cow;
+    let inbounds = dataplane.inbounds.iter().map(|inbound| Cow::Borrowed(&inbound.tags));
+    let of_gateway = gateway.into_iter().flat_map(move |gateway| {
+        gateway.listeners.iter().map(move |listener| {
+            let mut tags = dataplane
+                .gateway
+                .as_ref()
+                .map(|own| own.tags.clone())
+                .unwrap_or_default();
+            tags.extend(gateway.tags.clone());
+            tags.extend(listener.tags.clone());
+            Cow::Owned(tags)
+        })
+    });
+    let delegated = dataplane
+        .gateway
+        .iter()
+        .filter(|own| own.kind == GatewayKind::Delegated);
+    inbounds
+        .chain(of_gateway)
+        .chain(delegated.map(|own| Cow::Borrowed(&own.tags)))
+}
+
+fn is_builtin(dataplane: &Dataplane) -> bool {
+    dataplane
+        .gateway
+        .as_ref()
+        .is_some_and(|own| own.kind == GatewayKind::Builtin)
+}
+
+fn is_delegated(dataplane: &Dataplane) -> bool {
+    dataplane
+        .gateway
+        .as_ref()
+        .is_some_and(|own| own.kind == GatewayKind::Delegated)
+}
