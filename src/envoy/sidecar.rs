@@ -127,7 +127,7 @@ fn application(listener: &Listener, refusals: &mut Vec<Diagnostic>) -> Vec<Endpo
 /// the address tells them apart.
 fn cluster_name(listener: &Listener, endpoints: &[Endpoint], proxy: &Proxy) -> String {
     let (Direction::Inbound, Some(endpoint)) = (listener.direction, endpoints.first()) else {
-        return listener.service.clone();
+        return listener.destination.clone();
     };
     let inbounds = proxy
         .listeners

@@ -225,6 +225,7 @@ impl Naming<'_> {
             address,
             port: inbound.port.value,
             protocol,
+            destination: service.clone(),
             upstream: vec![Endpoint { host, port }],
             reports_as: because
                 .is_none()
@@ -267,6 +268,7 @@ impl Naming<'_> {
             port,
             protocol,
             service: self.identity.to_owned(),
+            destination: String::new(),
             upstream: Vec::new(),
             reports_as: because
                 .is_none()
@@ -310,6 +312,7 @@ impl Naming<'_> {
             service: routed.service().to_owned(),
             upstream,
             reports_as: because.is_none().then(|| self.reports_as(Direction::Outbound, "", &to)),
+            destination: to,
             untraced_because: because,
         }
     }

@@ -289,6 +289,8 @@ pub struct Listener {
     pub protocol: Chosen<Protocol>,
     /// The service its requests are for.
     pub service: String,
+    /// The name of where its requests go, which tells two places of one service apart.
+    pub destination: String,
     /// Where its requests go.
     pub upstream: Vec<Endpoint>,
     /// The name under which its spans are filed where the provider takes one per listener; `None` when it is

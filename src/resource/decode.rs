@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::{Context, Fidelity};
 use crate::diag::{Code, Diagnostic, Diagnostics, ResourceId};
 use crate::source::Location;
 use crate::yaml::scalar::{Plain, versions_differ};
@@ -50,6 +51,8 @@ pub(super) struct Decoder<'d> {
     pub(super) document: usize,
     /// Where the document is, for what is about all of it.
     pub(super) place: Location,
+    /// Whether paths are said as a control plane says them.
+    exact: bool,
     diagnostics: &'d mut Diagnostics,
     errors: usize,
 }
@@ -59,12 +62,14 @@ impl<'d> Decoder<'d> {
         resource: ResourceId,
         document: usize,
         place: Location,
+        context: &Context,
         diagnostics: &'d mut Diagnostics,
     ) -> Self {
         Self {
             resource: Arc::new(resource),
             document,
             place,
+            exact: context.kuma.fidelity == Fidelity::Exact,
             diagnostics,
             errors: 0,
         }
@@ -75,6 +80,18 @@ impl<'d> Decoder<'d> {
         self.errors > 0
     }
 
+    /// A decoder of the same document whose findings go elsewhere.
+    fn aside<'e>(&self, diagnostics: &'e mut Diagnostics) -> Decoder<'e> {
+        Decoder {
+            resource: Arc::clone(&self.resource),
+            document: self.document,
+            place: self.place.clone(),
+            exact: self.exact,
+            diagnostics,
+            errors: 0,
+        }
+    }
+
     /// How many errors were found so far.
     pub(super) fn errors(&self) -> usize {
         self.errors
@@ -82,7 +99,10 @@ impl<'d> Decoder<'d> {
 
     /// Adds a finding about this document.
     pub(super) fn report(&mut self, diagnostic: Diagnostic) {
-        let diagnostic = diagnostic.resource(self.document, (*self.resource).clone());
+        let mut diagnostic = diagnostic.resource(self.document, (*self.resource).clone());
+        if self.exact && diagnostic.code == Code::WrongType {
+            diagnostic.path = path_of_undecodable(diagnostic.path);
+        }
         self.errors += usize::from(diagnostic.severity == crate::diag::Severity::Error);
         self.diagnostics.push(diagnostic);
     }
@@ -196,6 +216,11 @@ impl<'a> Object<'a> {
         self.map.get(key).filter(|entry| !is_null(&entry.value))
     }
 
+    /// Whether there is a field of that name, if only with null.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.map.get(key).is_some()
+    }
+
     /// The text of a field.
     pub(super) fn text(&self, decoder: &mut Decoder, key: &str) -> Option<Located<String>> {
         let entry = self.get(key)?;
@@ -303,16 +328,25 @@ impl<'a> Object<'a> {
         indexed.map(|(i, node)| (format!("{path}[{i}]"), node)).collect()
     }
 
-    /// As [`Object::texts`] for the kinds that a schema checks: a null value is a mistake.
+    /// As [`Object::texts`] for the kinds that a schema checks: a null value is a mistake, and paths have points.
     pub(super) fn strict_texts(&self, decoder: &mut Decoder, key: &str) -> Option<TextMap> {
         let entry = self.get(key)?;
         if let Value::Map(map) = &entry.value.value {
-            for entry in map.entries.iter().filter(|entry| is_null(&entry.value)) {
-                let path = format!("{}.{}", self.path_of(key), entry.key.text);
-                wrong_type(decoder, &entry.value, &path, "text");
+            for Entry { key: name, value, .. } in &map.entries {
+                let path = format!("{}.{}", self.path_of(key), name.text);
+                if is_null(value) {
+                    wrong_type(decoder, value, &path, "text");
+                } else {
+                    text_of(decoder, value, &path);
+                }
             }
         }
-        self.texts(decoder, key)
+        let mut said_above = Diagnostics::default();
+        let texts = self.texts(&mut decoder.aside(&mut said_above), key);
+        if texts.is_none() {
+            wrong_type(decoder, &entry.value, &self.path_of(key), "a mapping");
+        }
+        texts
     }
 
     /// The text values of the mapping in a field; `None` when it is absent. Null values are empty texts.
@@ -353,6 +387,18 @@ impl<'a> Object<'a> {
         }
         Some(texts)
     }
+}
+
+/// The path that a control plane gives for a value of the wrong type: it cannot decode the `conf` of a backend then,
+/// or the whole of an older kind. Only schemas know better.
+fn path_of_undecodable(mut path: String) -> String {
+    const CONF: &str = ".conf";
+    if let Some(i) = path.find(&format!("{CONF}.")) {
+        path.truncate(i + CONF.len());
+    } else if !path.starts_with("spec.") {
+        path.clear();
+    }
+    path
 }
 
 /// A whole number, or text, as text.
@@ -422,6 +468,7 @@ fn wrong_type(decoder: &mut Decoder, node: &Node, path: &str, wanted: &str) {
 
 pub(super) fn wrong_type_help(decoder: &mut Decoder, node: &Node, path: &str, wanted: &str, help: Option<String>) {
     let found = match &node.value {
+        Value::Scalar(scalar) if scalar.plain_value() == Plain::Null => "nothing".to_owned(),
         Value::Scalar(scalar) if scalar.text.chars().count() <= 40 && !scalar.text.contains('\n') => {
             format!("`{}`", scalar.text)
         }

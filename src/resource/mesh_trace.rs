@@ -122,6 +122,8 @@ pub enum OpenTelemetryBackend {
 }
 
 const TYPES: [&str; 3] = ["Zipkin", "Datadog", "OpenTelemetry"];
+/// In the order in which they are kept.
+const SHARES: [&str; 3] = ["overall", "client", "random"];
 const DEFAULT: [&str; 3] = ["backends", "sampling", "tags"];
 
 pub(super) fn decode(decoder: &mut Decoder, context: &Context, header: Header, body: &Body) -> Option<MeshTrace> {
@@ -188,9 +190,11 @@ fn conf_shape<'a>(decoder: &mut Decoder, context: &Context, object: Object<'a>) 
         .into_iter()
         .filter_map(|(path, node)| backend_shape(decoder, context, path, node))
         .collect();
-    let sampling = object.object(decoder, "sampling", &["overall", "client", "random"]);
-    let mut share = |key: &str| sampling.as_ref().and_then(|sampling| share_of(decoder, sampling, key));
-    let sampling = [share("overall"), share("client"), share("random")];
+    let sampling = object.object(decoder, "sampling", &SHARES);
+    if let Some(sampling) = &sampling {
+        sampling.refuse_null(decoder, &SHARES);
+    }
+    let sampling = SHARES.map(|key| sampling.as_ref().and_then(|sampling| share_of(decoder, sampling, key)));
     let has_tags = object.get("tags").is_some();
     let tags = object.list(decoder, "tags");
     let tags: Vec<TagShape> = tags
@@ -212,6 +216,7 @@ fn backend_shape<'a>(
     node: &'a Node,
 ) -> Option<BackendShape<'a>> {
     let object = Object::new(decoder, node, path, &["type", "zipkin", "datadog", "openTelemetry"])?;
+    object.refuse_null(decoder, &["zipkin", "datadog", "openTelemetry"]);
     let kind = required(decoder, &object, "type", "it is `Zipkin`, `Datadog` or `OpenTelemetry`");
     if let Some(kind) = kind.as_ref().filter(|kind| !TYPES.contains(&kind.value.as_str())) {
         let Origin { path, at, .. } = &kind.origin;
@@ -302,7 +307,8 @@ fn tag_shape<'a>(decoder: &mut Decoder, path: String, node: &'a Node) -> Option<
 
 /// A text that must be there, if only an empty one.
 fn required(decoder: &mut Decoder, object: &Object, key: &str, help: &str) -> Option<Located<String>> {
-    if object.get(key).is_none() {
+    object.refuse_null(decoder, &[key]);
+    if !object.has(key) {
         let message = format!("`{key}` must be there");
         decoder.error_help(Code::MissingField, object.at, &object.path_of(key), message, help);
     }

@@ -142,7 +142,7 @@ impl Parser<'_, '_> {
         let contribution = self.resources.contributions.entry(path.to_owned()).or_default();
         contribution.insert(id.mesh.clone());
         let place = header::name_place(form, &document.root);
-        let mut decoder = Decoder::new(id, document.index, place, self.diagnostics);
+        let mut decoder = Decoder::new(id, document.index, place, &self.context, self.diagnostics);
         let (header, body) = header::decode(&mut decoder, &self.context, kind, form, &document.root);
         let resources = &mut self.resources;
         let id = Arc::clone(&decoder.resource);

@@ -134,7 +134,7 @@ pub(super) fn shape<'a>(decoder: &mut Decoder, context: &Context, object: &Objec
     let object = object.object(decoder, key, &known)?;
     object.refuse_null(decoder, &known);
     let kind = object.text(decoder, "kind");
-    if object.get("kind").is_none() {
+    if !object.has("kind") {
         let message = "`kind` must be there: what the policy is for";
         let help = "for every dataplane of the mesh: `targetRef: {kind: Mesh}`, or no `targetRef` at all";
         decoder.error_help(Code::MissingField, object.at, &object.path_of("kind"), message, help);
