@@ -11,15 +11,18 @@ use std::{env, fs, io};
 use serde::Deserialize;
 use serde_yaml::{Mapping, Value};
 
+use crate::diag::closest;
 use crate::resource::protocol::Protocol;
-use crate::resource::{Fidelity, Kuma, Ties, Version, closest};
+use crate::resource::{Fidelity, Kuma, Ties, Version};
 use crate::select::scope::Rule;
+use crate::source::filter::Filter;
+use crate::source::{Root, Sources, Vars};
 
 /// Every setting, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// The directory or file that holds the policies.
-    pub policies: PathBuf,
+    /// The directories and files that hold the policies.
+    pub sources: Sources,
     /// The directory that gets the files of the proxies.
     pub out: PathBuf,
     /// Whose behaviour is compiled.
@@ -80,8 +83,8 @@ pub enum Admin {
 /// Options of the command line that are settings.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
-    /// `--policies`.
-    pub policies: Option<PathBuf>,
+    /// `--policies`; empty without it.
+    pub policies: Vec<PathBuf>,
     /// `--out`.
     pub out: Option<PathBuf>,
 }
@@ -111,7 +114,9 @@ pub enum SettingsError {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Written {
-    policies: Option<PathBuf>,
+    policies: Option<OneOrMore>,
+    include: Option<Vec<String>>,
+    exclude: Vec<String>,
     out: Option<PathBuf>,
     kuma: WrittenKuma,
     services: BTreeMap<String, String>,
@@ -124,6 +129,22 @@ struct Written {
     mode: Option<Scalar>,
     on_error: Option<String>,
     envoy: WrittenEnvoy,
+}
+
+/// `policies`: one of them, or a list.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum OneOrMore {
+    One(WrittenSource),
+    More(Vec<WrittenSource>),
+}
+
+/// A source: its path alone, or with values for variables.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+enum WrittenSource {
+    Path(PathBuf),
+    Template { path: PathBuf, vars: Mapping },
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -172,8 +193,10 @@ impl Scalar {
 }
 
 /// The settings that a variable can set: its name without the prefix, and the path of the key.
-const VARIABLES: [(&str, &[&str]); 19] = [
+const VARIABLES: [(&str, &[&str]); 21] = [
     ("POLICIES", &["policies"]),
+    ("INCLUDE", &["include"]),
+    ("EXCLUDE", &["exclude"]),
     ("OUT", &["out"]),
     ("KUMA_VERSION", &["kuma", "version"]),
     ("KUMA_FIDELITY", &["kuma", "fidelity"]),
@@ -248,7 +271,7 @@ fn apply_variable(settings: &mut Value, name: &str, text: &str) -> Result<(), Se
         let meant = meant.map_or(String::new(), |meant| format!("; did you mean {PREFIX}{meant}?"));
         return Err(invalid(&origin, format!("there is no such setting{meant}")));
     };
-    let structured = matches!(*path, ["services" | "select"]);
+    let structured = matches!(*path, ["policies" | "include" | "exclude" | "services" | "select"]);
     let value = if structured {
         serde_yaml::from_str(text).map_err(|error| invalid(&origin, error))?
     } else {
@@ -294,11 +317,11 @@ fn mean(written: Written, overrides: &Overrides, origin: &str) -> Result<Setting
     }
     let quiet = duration("quiet", written.quiet, Duration::from_millis(100))?;
     Ok(Settings {
-        policies: overrides
-            .policies
-            .clone()
-            .or(written.policies)
-            .unwrap_or_else(|| "policies".into()),
+        sources: Sources {
+            roots: mean_roots(written.policies, &overrides.policies).map_err(fail)?,
+            filter: Filter::new(written.include, written.exclude)
+                .map_err(|why| fail(format!("include, exclude: {why}")))?,
+        },
         out: overrides.out.clone().or(written.out).unwrap_or_else(|| "envoy".into()),
         kuma: mean_kuma(&written.kuma).map_err(fail)?,
         services,
@@ -332,6 +355,57 @@ fn mean(written: Written, overrides: &Overrides, origin: &str) -> Result<Setting
             )?,
         },
     })
+}
+
+/// The sources: those of the command line, those of the settings, or the directory where they are looked for.
+fn mean_roots(written: Option<OneOrMore>, overrides: &[PathBuf]) -> Result<Vec<Root>, String> {
+    let plain = |path: PathBuf| Root { path, vars: None };
+    if !overrides.is_empty() {
+        return Ok(overrides.iter().cloned().map(plain).collect());
+    }
+    let written = match written {
+        None => return Ok(vec![plain("policies".into())]),
+        Some(OneOrMore::One(source)) => vec![source],
+        Some(OneOrMore::More(sources)) if sources.is_empty() => {
+            return Err("policies: the list is empty; name a directory".to_owned());
+        }
+        Some(OneOrMore::More(sources)) => sources,
+    };
+    let root = |source| match source {
+        WrittenSource::Path(path) => Ok(plain(path)),
+        WrittenSource::Template { path, vars } => {
+            let mut flat = Vars::new();
+            flatten("", &vars, &mut flat)?;
+            Ok(Root { path, vars: Some(flat) })
+        }
+    };
+    written.into_iter().map(root).collect()
+}
+
+/// Variables by their whole names: those inside `a` begin with `a.`.
+fn flatten(prefix: &str, vars: &Mapping, flat: &mut Vars) -> Result<(), String> {
+    for (name, value) in vars {
+        let Some(name) = name.as_str() else {
+            return Err("policies: the name of a variable is text".to_owned());
+        };
+        let name = format!("{prefix}{name}");
+        let text = match value {
+            Value::Mapping(inner) => {
+                flatten(&format!("{name}."), inner, flat)?;
+                continue;
+            }
+            Value::String(text) => text.clone(),
+            Value::Bool(value) => value.to_string(),
+            Value::Number(value) => value.to_string(),
+            Value::Null | Value::Sequence(_) | Value::Tagged(_) => {
+                return Err(format!(
+                    "policies: the variable `{name}` must be text, a number or a truth value"
+                ));
+            }
+        };
+        flat.insert(name, text);
+    }
+    Ok(())
 }
 
 fn mean_kuma(written: &WrittenKuma) -> Result<Kuma, String> {
@@ -434,7 +508,7 @@ mod tests {
     #[test]
     fn without_anything_the_defaults_hold() {
         let settings = read("{}").expect("the defaults");
-        assert_eq!(settings.policies, Path::new("policies"));
+        assert_eq!(settings.sources, Sources::one("policies"));
         assert_eq!((settings.mode, settings.quiet), (0o640, Duration::from_millis(100)));
     }
 

@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::{Context, Exit, Outcome, compile_once, print, report, root_prefix};
+use super::{Context, Exit, Outcome, compile_once, print, report};
 use crate::diag::{Code, Diagnostic, Severity, json as diag_json, text};
 
 /// Arguments of `check`.
@@ -51,7 +51,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
             print(&format!("{:#}\n", json!({"diagnostics": entries})))?;
         }
         Format::Text => {
-            let mut out = text::render(&findings, &root_prefix(&settings), context.color_on_stdout);
+            let mut out = text::render(&findings, &settings.sources.prefix(), context.color_on_stdout);
             out.push_str(&match text::count(&findings) {
                 Some(count) => format!("{count}\n"),
                 None => {

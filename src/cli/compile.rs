@@ -5,12 +5,12 @@ use std::io::{self, Write};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use super::{Context, Exit, Failure, Outcome, compile_once, options, print, root_prefix};
+use super::{Context, Exit, Failure, Outcome, compile_once, options, print};
 use crate::compile::Compiled;
+use crate::diag::closest;
 use crate::diag::{Severity, json as diag_json, text};
 use crate::envoy::{self, Dialect, sidecar, tracing};
 use crate::ir::{By, Proxy, Tracer};
-use crate::resource::closest;
 use crate::yaml::write;
 
 /// Arguments of `compile`.
@@ -51,7 +51,11 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
         }
         Format::Yaml => {
             print(&write::write(&json!({"dataplanes": dataplanes})))?;
-            let findings = text::render(&compiled.diagnostics, &root_prefix(&settings), context.color_on_stderr);
+            let findings = text::render(
+                &compiled.diagnostics,
+                &settings.sources.prefix(),
+                context.color_on_stderr,
+            );
             io::stderr().write_all(findings.as_bytes())?;
         }
     }

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use clap::Args;
 
 use super::changes::{self, Detail};
-use super::{Context, Exit, Outcome, compile_once, print, report, root_prefix, target};
+use super::{Context, Exit, Outcome, compile_once, print, report, target};
 use crate::apply;
 use crate::diag::{Severity, text};
 use crate::plan::{self, Held, summary};
@@ -39,14 +39,14 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
         .filter(|finding| finding.severity == Severity::Error)
         .collect();
     if !errors.is_empty() {
-        let shown = text::render(&errors, &root_prefix(&settings), context.color_on_stderr);
+        let shown = text::render(&errors, &settings.sources.prefix(), context.color_on_stderr);
         let count = text::count(&errors).unwrap_or_default();
         writeln!(io::stderr(), "{shown}{count}: there is no answer until they are mended")?;
         return Ok(Exit::Failed);
     }
     let applied = apply::observe(&target(&settings)?)?;
     let plan = plan::plan(&applied, &compiled.fragments, &Held::default());
-    let (out, policies) = (settings.out.display(), settings.policies.display());
+    let (out, policies) = (settings.out.display(), &settings.sources);
     if plan.changes.is_empty() {
         print(&format!(
             "{out} -> {policies}: no change, {}\n",

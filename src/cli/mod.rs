@@ -76,9 +76,9 @@ struct Global {
     /// Settings file; without one, the defaults hold
     #[arg(short, long, global = true, value_name = "FILE", env = "MESHTRACED_CONFIG")]
     config: Option<PathBuf>,
-    /// Directory or file with the policies [default: policies]
+    /// Directory or file with the policies; may be given several times [default: policies]
     #[arg(long, global = true, value_name = "DIR")]
-    policies: Option<PathBuf>,
+    policies: Vec<PathBuf>,
     /// Directory for the files of the proxies [default: envoy]
     #[arg(long, global = true, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -215,7 +215,7 @@ fn print(text: &str) -> Result<(), Failure> {
 
 /// Reads and compiles the policies.
 fn compile_now(settings: &Settings) -> Result<(Snapshot, Compiled), Failure> {
-    let snapshot = source::dir::read(&settings.policies, Limits::default().file_bytes)?;
+    let snapshot = source::dir::read(&settings.sources, Limits::default().file_bytes)?;
     let compiled = crate::compile::compile(&snapshot, &options(settings)?);
     Ok((snapshot, compiled))
 }
@@ -252,20 +252,6 @@ fn options(settings: &Settings) -> Result<Options, Failure> {
 
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     std::path::absolute(path).map_err(|error| format!("cannot make {} absolute: {error}", path.display()).into())
-}
-
-/// What stands before the paths of files in messages, so that a terminal can open them.
-fn root_prefix(settings: &Settings) -> String {
-    let root = if settings.policies.is_file() {
-        settings.policies.parent().unwrap_or(Path::new(""))
-    } else {
-        &settings.policies
-    };
-    match root.to_string_lossy().trim_end_matches('/') {
-        "" if root.has_root() => "/".to_owned(),
-        "" => String::new(),
-        root => format!("{root}/"),
-    }
 }
 
 /// Where and how the files are written.

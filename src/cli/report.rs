@@ -42,7 +42,7 @@ pub(super) fn overview(settings: &Settings, snapshot: &Snapshot, compiled: &Comp
     let mut out = format!(
         "meshtraced {}: {} ({files}, {resources}) -> {}\n",
         env!("CARGO_PKG_VERSION"),
-        settings.policies.display(),
+        settings.sources,
         settings.out.display(),
     );
     let width = compiled

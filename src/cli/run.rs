@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::changes::{self, Detail};
 use super::progress::Progress;
-use super::{Context, Exit, Failure, Outcome, compile_now, compile_once, print, report, root_prefix, target};
+use super::{Context, Exit, Failure, Outcome, compile_now, compile_once, print, report, target};
 use crate::apply::{self, ApplyError, Lock, Word};
 use crate::compile::Compiled;
 use crate::daemon::{self, Timing};
@@ -190,7 +190,7 @@ fn first_traced(compiled: &Compiled) -> Option<ProxyKey> {
 
 /// Shows findings and what they keep from being written.
 fn complain(context: &Context, settings: &Settings, findings: &[Diagnostic], held: &Held) -> Result<(), Failure> {
-    let mut shown = text::render(findings, &root_prefix(settings), context.color_on_stderr);
+    let mut shown = text::render(findings, &settings.sources.prefix(), context.color_on_stderr);
     if let Some(count) = text::count(findings) {
         shown.push_str(&format!("{count}{}\n", report::consequence(held)));
     }
@@ -206,14 +206,14 @@ fn watch(context: &Context, settings: Settings) -> Outcome {
         ceiling: settings.ceiling,
         rescan: settings.rescan,
     };
-    let root = settings.policies.clone();
+    let roots: Vec<_> = settings.sources.roots.iter().map(|root| root.path.clone()).collect();
     let mut log = Log {
-        root: root_prefix(&settings),
+        root: settings.sources.prefix(),
         color: context.color_on_stderr,
         ..Log::default()
     };
-    tracing::info!(policies = %settings.policies.display(), out = %settings.out.display(), "watching");
-    daemon::run(&root, timing, move |reason| {
+    tracing::info!(policies = %settings.sources, out = %settings.out.display(), "watching");
+    daemon::run(&roots, timing, move |reason| {
         let start = Instant::now();
         tracing::debug!(?reason, "looking");
         match turn(&settings, &lock) {

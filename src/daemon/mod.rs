@@ -4,7 +4,7 @@
 //! a burst of events, and let no trickle of events postpone a turn for ever.
 
 use std::io;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,21 +49,25 @@ enum Event {
 ///
 /// # Errors
 /// When signals cannot be waited for.
-pub fn run(source: &Path, timing: Timing, turn: impl FnMut(Reason) + Send + 'static) -> io::Result<()> {
+pub fn run(roots: &[PathBuf], timing: Timing, turn: impl FnMut(Reason) + Send + 'static) -> io::Result<()> {
     // Waiting takes no more than one thread, a turn another.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .enable_io()
         .build()?;
-    runtime.block_on(main_loop(source, timing, turn))
+    runtime.block_on(main_loop(roots, timing, turn))
 }
 
-async fn main_loop(source: &Path, timing: Timing, turn: impl FnMut(Reason) + Send + 'static) -> io::Result<()> {
+async fn main_loop(roots: &[PathBuf], timing: Timing, turn: impl FnMut(Reason) + Send + 'static) -> io::Result<()> {
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
     let wake = Arc::new(Notify::new());
-    let mut watcher = Watcher::new(source, Arc::clone(&wake));
-    let mut deaf = false;
-    refresh(&mut watcher, &mut deaf);
+    let mut watchers: Vec<Watched> = (roots.iter())
+        .map(|root| Watched {
+            watcher: Watcher::new(root, Arc::clone(&wake)),
+            deaf: false,
+        })
+        .collect();
+    watchers.iter_mut().for_each(Watched::refresh);
     let mut turn = Some(turn);
     let mut reason = Reason::Start;
     loop {
@@ -97,22 +101,31 @@ async fn main_loop(source: &Path, timing: Timing, turn: impl FnMut(Reason) + Sen
             Event::Stop => return Ok(()),
             Event::Turn(next) => reason = next,
         }
-        refresh(&mut watcher, &mut deaf);
+        watchers.iter_mut().for_each(Watched::refresh);
     }
 }
 
-/// Looks after the watch before a turn, so that nothing that changes during the turn is missed.
-fn refresh(watcher: &mut Watcher, deaf: &mut bool) {
-    match watcher.refresh() {
-        Refreshed::Same => {}
-        Refreshed::Armed => {
-            if std::mem::take(deaf) {
-                tracing::info!("changes of the policies are noticed again");
+/// A source that is watched, or that was not to be watched at the last attempt.
+struct Watched {
+    watcher: Watcher,
+    deaf: bool,
+}
+
+impl Watched {
+    /// Looks after the watch before a turn, so that nothing that changes during the turn is missed.
+    fn refresh(&mut self) {
+        match self.watcher.refresh() {
+            Refreshed::Same => {}
+            Refreshed::Armed => {
+                if std::mem::take(&mut self.deaf) {
+                    tracing::info!(path = %self.watcher.root().display(), "changes of the policies are noticed again");
+                }
             }
-        }
-        Refreshed::Failed(error) => {
-            if !std::mem::replace(deaf, true) {
-                tracing::warn!(%error, "cannot watch the policies; changes are found at the next rescan");
+            Refreshed::Failed(error) => {
+                if !std::mem::replace(&mut self.deaf, true) {
+                    let path = self.watcher.root().display();
+                    tracing::warn!(%path, %error, "cannot watch the policies; changes are found at the next rescan");
+                }
             }
         }
     }

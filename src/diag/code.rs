@@ -32,6 +32,10 @@ macro_rules! codes {
 codes! {
     /// The text is not YAML.
     SyntaxError = "syntax-error", "malformed";
+    /// A template of another program that was not rendered.
+    UnrenderedTemplate = "unrendered-template", "malformed";
+    /// A variable that the settings have no value for.
+    MissingVariable = "missing-variable", "required";
     /// A document, file or alias goes beyond a limit of the reader.
     LimitExceeded = "limit-exceeded", "malformed";
     /// A file is there but its text could not be read.

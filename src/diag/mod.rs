@@ -3,10 +3,12 @@
 //! A diagnostic is data. [`text`] and [`json`] make it readable; deciding what is wrong belongs to the
 //! modules that find it.
 
+mod closest;
 mod code;
 pub mod json;
 pub mod text;
 
+pub use closest::closest;
 pub use code::Code;
 
 use std::collections::BTreeSet;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Context, Fidelity};
-use crate::diag::{Code, Diagnostic, Diagnostics, ResourceId};
+use crate::diag::{Code, Diagnostic, Diagnostics, ResourceId, closest};
 use crate::source::Location;
 use crate::yaml::scalar::{Plain, versions_differ};
 use crate::yaml::{Entry, Map, Node, Scalar, Value};
@@ -417,14 +417,6 @@ pub(super) fn key_path(path: &str, key: &str) -> String {
     format!("{path}[{key:?}]")
 }
 
-/// The word of `candidates` that a person may have meant by `word`.
-pub(crate) fn closest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
-    let folded = word.to_lowercase();
-    let near = |candidate: &&'c str| strsim::damerau_levenshtein(&folded, &candidate.to_lowercase());
-    let best = candidates.into_iter().min_by_key(near)?;
-    (near(&best) <= 1 + word.chars().count() / 4).then_some(best)
-}
-
 fn scalar_of(node: &Node) -> Option<&Scalar> {
     match &node.value {
         Value::Scalar(scalar) => Some(scalar),
@@ -529,14 +521,6 @@ fn is_canonical(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn near_words_are_found_and_far_ones_are_not() {
-        let known = ["defaultBackend", "backends"];
-        assert_eq!(closest("defaultBackends", known), Some("defaultBackend"));
-        assert_eq!(closest("Backends", known), Some("backends"));
-        assert_eq!(closest("sampling", known), None);
-    }
 
     #[test]
     fn quoted_numbers_are_read_as_json() {

@@ -1,7 +1,7 @@
 //! Which documents are Kuma's, and which of those are compiled.
 
-use super::{Version, closest};
-use crate::diag::{Code, Diagnostic};
+use super::Version;
+use crate::diag::{Code, Diagnostic, closest};
 use crate::yaml::{Entry, Map, Value};
 
 /// A kind that is compiled.

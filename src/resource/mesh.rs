@@ -1,11 +1,11 @@
 //! `Mesh`: the tracing backends of a mesh.
 
-use super::decode::{Decoder, Located, Object, Origin, closest};
+use super::decode::{Decoder, Located, Object, Origin};
 use super::header::Body;
 use super::percent::Percent;
 use super::url::{self, CollectorUrl};
 use super::{Context, Header, Version};
-use crate::diag::{Code, Diagnostic};
+use crate::diag::{Code, Diagnostic, closest};
 
 /// A mesh and its tracing backends.
 #[derive(Debug, Clone, PartialEq)]

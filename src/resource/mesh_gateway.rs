@@ -1,10 +1,10 @@
 //! `MeshGateway`: the listeners of built-in gateways.
 
-use super::decode::{Decoder, Located, Object, Origin, TextMap, closest, key_path};
+use super::decode::{Decoder, Located, Object, Origin, TextMap, key_path};
 use super::header::Body;
 use super::tags::{self, PROTOCOL, SERVICE, Selector, Service, Tags, ZONE};
 use super::{Header, dataplane};
-use crate::diag::Code;
+use crate::diag::{Code, closest};
 use crate::source::Location;
 use crate::yaml::Node;
 

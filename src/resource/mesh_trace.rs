@@ -1,6 +1,6 @@
 //! `MeshTrace`: the newer policy, which chooses dataplanes by a `targetRef` and holds its backend itself.
 
-use super::decode::{Decoder, Located, Object, Origin, TextMap, closest, int_or_text, wrong_type_help};
+use super::decode::{Decoder, Located, Object, Origin, TextMap, int_or_text, wrong_type_help};
 use super::header::Body;
 use super::mesh::ZipkinApiVersion;
 use super::otlp::{self, Otlp};
@@ -8,7 +8,7 @@ use super::percent::Percent;
 use super::target_ref::{self, TargetRef};
 use super::url::{self, CollectorUrl};
 use super::{Context, Header, Version};
-use crate::diag::Code;
+use crate::diag::{Code, closest};
 use crate::yaml::Node;
 
 /// A policy that turns tracing on, or off, for the dataplanes it is for.

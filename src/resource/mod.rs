@@ -8,6 +8,7 @@ mod chosen;
 mod decode;
 mod header;
 mod kind;
+mod list;
 mod parse;
 
 pub mod dataplane;
@@ -28,7 +29,6 @@ pub mod traffic_trace;
 pub mod url;
 
 pub use chosen::{Chosen, Source};
-pub(crate) use decode::closest;
 pub use decode::{Located, Origin, TextMap};
 pub use header::{DISPLAY_NAME, Header, NAMESPACE, Role, ZONE_LABEL};
 pub use parse::parse;

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::decode::{Decoder, closest};
+use super::decode::Decoder;
 use super::kind::{self, Form, Kind};
 use super::{Context, Contributions, Kuma, Resources};
-use super::{dataplane, external_service, header, mesh, mesh_gateway, mesh_open_telemetry_backend, mesh_route};
+use super::{dataplane, external_service, header, list, mesh, mesh_gateway, mesh_open_telemetry_backend, mesh_route};
 use super::{mesh_service, mesh_trace, traffic_route, traffic_trace};
-use crate::diag::{Code, Diagnostic, Diagnostics, Holds, Place, ResourceId, Severity};
+use crate::diag::{Code, Diagnostic, Diagnostics, Holds, Place, ResourceId, Severity, closest};
 use crate::source::{Location, Snapshot, SourceFile, Unreadable};
-use crate::yaml::{self, Document, Limits, Value};
+use crate::yaml::{self, Limits, Node, Scalar, Value, template};
 
 /// Decodes all documents of a snapshot.
 ///
@@ -61,7 +61,9 @@ impl Parser<'_, '_> {
         let stream = yaml::read::read(file, limits, &mut found);
         let before = self.resources.seen;
         for document in &stream.documents {
-            self.document(&file.path, document);
+            for root in list::resources(&document.root) {
+                self.resource(&file.path, document.index, root);
+            }
         }
         let ours = self.resources.seen > before;
         self.report_text(file, found, ours);
@@ -120,15 +122,15 @@ impl Parser<'_, '_> {
         self.diagnostics.push(diagnostic);
     }
 
-    fn document(&mut self, path: &str, document: &Document) {
-        let Value::Map(map) = &document.root.value else { return };
+    fn resource(&mut self, path: &str, document: usize, root: &Node) {
+        let Value::Map(map) = &root.value else { return };
         let (kind, form) = match kind::of(map, self.context.kuma.version) {
             kind::Found::Kind(kind, form) => (kind, form),
             kind::Found::Foreign => return,
             kind::Found::Refused(diagnostic) => {
                 self.resources.seen += 1;
                 let mut diagnostic = *diagnostic;
-                diagnostic.document = Some(document.index);
+                diagnostic.document = Some(document);
                 if diagnostic.severity == Severity::Error {
                     diagnostic.holds = mesh_of(map).map_or(Holds::All, |mesh| Holds::mesh(&mesh));
                 }
@@ -139,16 +141,19 @@ impl Parser<'_, '_> {
         };
         self.resources.seen += 1;
         let id = header::identify(kind, form, map);
+        let place = header::name_place(form, root);
+        if self.is_template(&id, document, root) {
+            return;
+        }
         let contribution = self.resources.contributions.entry(path.to_owned()).or_default();
         contribution.insert(id.mesh.clone());
-        let place = header::name_place(form, &document.root);
-        let mut decoder = Decoder::new(id, document.index, place, &self.context, self.diagnostics);
-        let (header, body) = header::decode(&mut decoder, &self.context, kind, form, &document.root);
+        let mut decoder = Decoder::new(id, document, place, &self.context, self.diagnostics);
+        let (header, body) = header::decode(&mut decoder, &self.context, kind, form, root);
         let resources = &mut self.resources;
         let id = Arc::clone(&decoder.resource);
         let Some(body) = body else {
             resources.gaps.miss(&id, kind);
-            self.remember(&id, form, document);
+            self.remember(&id, form, document, root);
             return;
         };
         let context = &self.context;
@@ -190,27 +195,45 @@ impl Parser<'_, '_> {
             Kind::MeshMultiZoneService => keep!(mesh_services, mesh_service::decode_multi_zone(decoder, header, &body)),
             Kind::MeshExternalService => keep!(mesh_services, mesh_service::decode_external(decoder, header, &body)),
         }
-        self.remember(&id, form, document);
+        self.remember(&id, form, document, root);
+    }
+
+    /// Whether a resource is a template that nobody rendered, which is then said of every expression in it.
+    ///
+    /// What is in it cannot be known; it holds its mesh, or all of them where the mesh is a template too.
+    fn is_template(&mut self, id: &ResourceId, document: usize, root: &Node) -> bool {
+        let mut found = Vec::new();
+        unrendered(root, &mut found);
+        let is_template = !found.is_empty();
+        for diagnostic in found {
+            let mut diagnostic = diagnostic.resource(document, id.clone());
+            if template::find(&id.mesh).is_some() {
+                diagnostic.holds = Holds::All;
+            }
+            self.resources.gaps.note(&diagnostic);
+            self.diagnostics.push(diagnostic);
+        }
+        is_template
     }
 
     /// Notes where the resource is; a second one with its name is an error.
-    fn remember(&mut self, id: &ResourceId, form: Form, document: &Document) {
+    fn remember(&mut self, id: &ResourceId, form: Form, document: usize, root: &Node) {
         if id.name.is_empty() {
             return;
         }
-        let at = header::name_place(form, &document.root);
+        let at = header::name_place(form, root);
         if let Some(place) = self.places.get(id) {
             let message = format!("there is a {id} already, at {}", place.name);
             let diagnostic = Diagnostic::error(Code::DuplicateResource, &at, message).path("name");
-            let diagnostic = diagnostic.resource(document.index, id.clone());
+            let diagnostic = diagnostic.resource(document, id.clone());
             self.diagnostics.push(diagnostic.help("rename or remove one of them"));
             return;
         }
-        let mesh = header::place(&document.root, "mesh");
+        let mesh = header::place(root, "mesh");
         let placed = Placed {
             name: at,
             mesh,
-            document: document.index,
+            document,
         };
         self.places.insert(id.clone(), placed);
     }
@@ -261,6 +284,31 @@ impl Parser<'_, '_> {
         }
         resources
     }
+}
+
+/// Collects the expressions of templates in the texts below a node.
+fn unrendered(node: &Node, found: &mut Vec<Diagnostic>) {
+    match &node.value {
+        Value::Scalar(scalar) => found.extend(expression(scalar, &node.at)),
+        Value::List(items) => items.iter().for_each(|item| unrendered(item, found)),
+        Value::Map(map) => {
+            for entry in &map.entries {
+                found.extend(expression(&entry.key, &entry.key_at));
+                unrendered(&entry.value, found);
+            }
+        }
+    }
+}
+
+/// The finding for an expression in a text; values of variables are nobody's template.
+fn expression(scalar: &Scalar, at: &Location) -> Option<Diagnostic> {
+    template::find(&scalar.text)?;
+    let (range, dialect) = template::find(at.text())?;
+    if at.file.vars.is_some() && template::is_mustache(dialect) {
+        return None;
+    }
+    let place = at.bytes.start + range.start..at.bytes.start + range.end;
+    Some(template::unrendered(&Location::new(&at.file, place), dialect))
 }
 
 /// A finding about a file in which nothing looks like a resource of ours.

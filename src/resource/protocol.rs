@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::decode::{Decoder, Located, Origin, closest};
-use crate::diag::Code;
+use super::decode::{Decoder, Located, Origin};
+use crate::diag::{Code, closest};
 
 /// What a service speaks, as the tag `kuma.io/protocol` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

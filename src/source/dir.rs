@@ -1,6 +1,6 @@
 //! Reads a directory into a [`Snapshot`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -8,16 +8,14 @@ use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
 
-use super::{Snapshot, SourceFile, Unreadable, UnreadableReason};
+use super::filter::Filter;
+use super::{Root, Snapshot, SourceFile, Sources, Unreadable, UnreadableReason, Vars};
 
 /// How often a directory that keeps changing is read before that is an error.
 const ROUNDS: usize = 5;
 
 /// How much of a file that is not read is looked at, in bytes.
 const BEGINNING: usize = 64 << 10;
-
-/// The names that files with policies end with.
-const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 
 /// Why a source cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -38,15 +36,52 @@ pub enum ReadError {
     Changing(PathBuf),
 }
 
-/// Reads all files below `root` that may hold policies, or the file that `root` is.
+/// Reads the files of all sources: those of a directory that may hold policies, or the file that a root is.
 ///
 /// Hidden files and directories are passed over, symbolic links are followed only within the root, and what is
-/// no regular file is left alone. A root that is a link is resolved once. The directory is read until it was the
+/// no regular file is left alone. A file that two roots lead to is read once. A root that is a link is resolved once. The directory is read until it was the
 /// same before and after.
 ///
 /// # Errors
-/// When the root is missing or unreadable, or keeps changing.
-pub fn read(root: &Path, max_file_bytes: u64) -> Result<Snapshot, ReadError> {
+/// When a root is missing or unreadable, or keeps changing.
+pub fn read(sources: &Sources, max_file_bytes: u64) -> Result<Snapshot, ReadError> {
+    let is_alone = sources.roots.len() == 1;
+    let mut snapshot = Snapshot::default();
+    let mut seen = BTreeSet::new();
+    // Those with variables first: a file that two sources reach is the one that can be read.
+    let (with_vars, without): (Vec<&Root>, Vec<&Root>) = sources.roots.iter().partition(|root| root.vars.is_some());
+    for root in with_vars.into_iter().chain(without) {
+        let prefix = if is_alone { String::new() } else { prefix(&root.path) };
+        read_root(root, &sources.filter, &prefix, max_file_bytes, &mut seen, &mut snapshot)?;
+    }
+    snapshot.sort();
+    Ok(snapshot)
+}
+
+/// What stands before the paths of the files of one of several roots.
+fn prefix(root: &Path) -> String {
+    let directory = if root.is_file() {
+        root.parent().unwrap_or(Path::new(""))
+    } else {
+        root
+    };
+    match show(directory).trim_end_matches('/') {
+        "" if directory.has_root() => "/".to_owned(),
+        "" => String::new(),
+        directory => format!("{directory}/"),
+    }
+}
+
+/// Adds the files of one root that are not there yet; `seen` are those that are, by where they really are.
+fn read_root(
+    root: &Root,
+    filter: &Filter,
+    prefix: &str,
+    max_file_bytes: u64,
+    seen: &mut BTreeSet<PathBuf>,
+    snapshot: &mut Snapshot,
+) -> Result<(), ReadError> {
+    let Root { path: root, vars } = root;
     let unreadable = |path: &Path, source: io::Error| ReadError::Unreadable {
         path: path.to_owned(),
         source,
@@ -56,11 +91,14 @@ pub fn read(root: &Path, max_file_bytes: u64) -> Result<Snapshot, ReadError> {
         _ => unreadable(root, error),
     })?;
     for _ in 0..ROUNDS {
-        let before = list(&resolved).map_err(|error| unreadable(root, error))?;
-        let snapshot = read_all(&before, max_file_bytes);
-        let after = list(&resolved).map_err(|error| unreadable(root, error))?;
+        let mut before = list(&resolved, filter).map_err(|error| unreadable(root, error))?;
+        let read = read_all(&before, seen, prefix, vars.as_ref(), max_file_bytes);
+        let after = list(&resolved, filter).map_err(|error| unreadable(root, error))?;
         if before == after {
-            return Ok(snapshot);
+            seen.extend(std::mem::take(&mut before).into_values().map(|(path, _)| path));
+            snapshot.files.extend(read.files);
+            snapshot.unreadable.extend(read.unreadable);
+            return Ok(());
         }
     }
     Err(ReadError::Changing(root.to_owned()))
@@ -91,7 +129,7 @@ impl Fingerprint {
     }
 }
 
-fn list(root: &Path) -> io::Result<Listing> {
+fn list(root: &Path, filter: &Filter) -> io::Result<Listing> {
     let mut listing = Listing::new();
     if root.is_file() {
         let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -100,9 +138,14 @@ fn list(root: &Path) -> io::Result<Listing> {
     }
     fs::read_dir(root)?;
     let entries = WalkDir::new(root).follow_links(true).sort_by_file_name().into_iter();
-    for entry in entries.filter_entry(|entry| entry.depth() == 0 || (!is_hidden(entry) && is_inside(entry, root))) {
+    let beneath = |path: &Path| path.strip_prefix(root).unwrap_or(path).to_owned();
+    let wanted = |entry: &DirEntry| {
+        let is_left_out = entry.file_type().is_dir() && !filter.enters(&beneath(entry.path()));
+        entry.depth() == 0 || (!is_hidden(entry) && !is_left_out && is_inside(entry, root))
+    };
+    for entry in entries.filter_entry(wanted) {
         match entry {
-            Ok(entry) if entry.file_type().is_file() && has_extension(entry.path()) => {
+            Ok(entry) if entry.file_type().is_file() && filter.reads(&beneath(entry.path())) => {
                 let metadata = entry.metadata().map_err(io::Error::from);
                 let fingerprint = metadata
                     .map(|metadata| Fingerprint::of(&metadata))
@@ -136,16 +179,14 @@ fn is_inside(entry: &DirEntry, root: &Path) -> bool {
     !entry.path_is_symlink() || fs::canonicalize(entry.path()).is_ok_and(|target| target.starts_with(root))
 }
 
-fn has_extension(path: &Path) -> bool {
-    let extension = path
-        .extension()
-        .map(|extension| extension.to_string_lossy().to_lowercase());
-    extension.is_some_and(|extension| EXTENSIONS.contains(&extension.as_str()))
+/// The path below the root.
+fn below(root: &Path, path: &Path) -> String {
+    show(path.strip_prefix(root).unwrap_or(path))
 }
 
-/// The path below the root; bytes that are no UTF-8 are shown as `\xNN`, so that different paths stay different.
-fn below(root: &Path, path: &Path) -> String {
-    let path = path.strip_prefix(root).unwrap_or(path).as_os_str().as_encoded_bytes();
+/// The path as text; bytes that are no UTF-8 are shown as `\xNN`, so that different paths stay different.
+fn show(path: &Path) -> String {
+    let path = path.as_os_str().as_encoded_bytes();
     let chunk = |chunk: std::str::Utf8Chunk| {
         let bad: String = chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")).collect();
         format!("{}{bad}", chunk.valid())
@@ -153,26 +194,25 @@ fn below(root: &Path, path: &Path) -> String {
     path.utf8_chunks().map(chunk).collect()
 }
 
-fn read_all(listing: &Listing, limit: u64) -> Snapshot {
+fn read_all(listing: &Listing, seen: &BTreeSet<PathBuf>, prefix: &str, vars: Option<&Vars>, limit: u64) -> Snapshot {
     let mut snapshot = Snapshot::default();
-    for (name, (path, fingerprint)) in listing {
+    for (name, (path, fingerprint)) in listing.iter().filter(|(_, (path, _))| !seen.contains(path)) {
+        let name = format!("{prefix}{name}");
         let text = match fingerprint {
             Ok(_) => read_one(path, limit),
             Err(why) => Err((UnreadableReason::Refused(why.clone()), None)),
         };
         match text {
-            Ok(text) => snapshot.files.push(SourceFile::new(name, text)),
+            Ok(text) => snapshot.files.push(SourceFile::with_vars(name, text, vars.cloned())),
             Err((reason, beginning)) => {
-                let path = name.clone();
                 snapshot.unreadable.push(Unreadable {
-                    path,
+                    path: name,
                     reason,
                     beginning,
                 });
             }
         }
     }
-    snapshot.sort();
     snapshot
 }
 
@@ -232,7 +272,7 @@ mod tests {
             0,
         )
         .expect("a pipe");
-        let snapshot = read(root.path(), 100).expect("readable");
+        let snapshot = read(&Sources::one(root.path()), 100).expect("readable");
         assert_eq!(paths(&snapshot), ["a/c.YML", "a/d.json", "b.yaml"]);
         assert!(snapshot.unreadable.is_empty(), "{:?}", snapshot.unreadable);
     }
@@ -250,11 +290,17 @@ mod tests {
         symlink("a.yaml", root.path().join("c.yaml")).expect("a link");
         symlink(".", root.path().join("loop")).expect("a link");
         symlink("nowhere", root.path().join("d.yaml")).expect("a link");
-        assert_eq!(paths(&read(root.path(), 100).expect("readable")), ["a.yaml", "c.yaml"]);
+        assert_eq!(
+            paths(&read(&Sources::one(root.path()), 100).expect("readable")),
+            ["a.yaml", "c.yaml"]
+        );
         // The root itself may be a link.
         let link = outside.path().join("link");
         symlink(root.path(), &link).expect("a link");
-        assert_eq!(paths(&read(&link, 100).expect("readable")), ["a.yaml", "c.yaml"]);
+        assert_eq!(
+            paths(&read(&Sources::one(&link), 100).expect("readable")),
+            ["a.yaml", "c.yaml"]
+        );
     }
 
     #[test]
@@ -262,7 +308,7 @@ mod tests {
         let root = tempfile::tempdir().expect("a directory");
         fs::write(root.path().join("large.yaml"), "x".repeat(101)).expect("a file");
         fs::write(root.path().join("latin.yaml"), b"a: 1\nb: \xe9\n").expect("a file");
-        let reasons: Vec<_> = read(root.path(), 100)
+        let reasons: Vec<_> = read(&Sources::one(root.path()), 100)
             .expect("readable")
             .unreadable
             .into_iter()
@@ -280,12 +326,12 @@ mod tests {
         let root = tempfile::tempdir().expect("a directory");
         let file = root.path().join("all.txt");
         fs::write(&file, "x").expect("a file");
-        assert_eq!(paths(&read(&file, 100).expect("readable")), ["all.txt"]);
+        assert_eq!(paths(&read(&Sources::one(&file), 100).expect("readable")), ["all.txt"]);
     }
 
     #[test]
     fn a_missing_directory_is_named() {
-        let error = read(Path::new("/no/such/directory"), 100)
+        let error = read(&Sources::one("/no/such/directory"), 100)
             .expect_err("missing")
             .to_string();
         assert!(

@@ -4,12 +4,70 @@
 //! [`dir`] fills a snapshot from a directory and [`watch`] tells when it is time for the next one.
 
 pub mod dir;
+pub mod filter;
 pub mod watch;
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// Everything that is read, as one set of resources.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sources {
+    /// Directories and files.
+    pub roots: Vec<Root>,
+    /// Which files of the directories.
+    pub filter: filter::Filter,
+}
+
+/// A directory or a file that is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Root {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Values for the variables in its files; `None` when they are no templates.
+    pub vars: Option<Vars>,
+}
+
+impl Sources {
+    /// One directory or file.
+    pub fn one(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        Self {
+            roots: vec![Root { path, vars: None }],
+            filter: filter::Filter::default(),
+        }
+    }
+
+    /// What stands before the paths of a snapshot's files so that they can be opened: the root where there is only
+    /// one, since the paths of several hold theirs already.
+    #[must_use]
+    pub fn prefix(&self) -> String {
+        let [Root { path, .. }] = self.roots.as_slice() else {
+            return String::new();
+        };
+        let root = if path.is_file() {
+            path.parent().unwrap_or(Path::new(""))
+        } else {
+            path
+        };
+        match root.to_string_lossy().trim_end_matches('/') {
+            "" if root.has_root() => "/".to_owned(),
+            "" => String::new(),
+            root => format!("{root}/"),
+        }
+    }
+}
+
+impl fmt::Display for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let paths: Vec<String> = self.roots.iter().map(|root| root.path.display().to_string()).collect();
+        f.write_str(&paths.join(" + "))
+    }
+}
 
 /// The source files of one moment, sorted by path.
 #[derive(Debug, Clone, Default)]
@@ -50,6 +108,10 @@ impl Snapshot {
         for file in &self.files {
             part(file.path.as_bytes());
             part(file.text.as_bytes());
+            for (name, value) in file.vars.iter().flatten() {
+                part(name.as_bytes());
+                part(value.as_bytes());
+            }
         }
         for unreadable in &self.unreadable {
             part(unreadable.path.as_bytes());
@@ -62,18 +124,29 @@ impl Snapshot {
 /// One file of a [`Snapshot`].
 #[derive(Debug, PartialEq, Eq)]
 pub struct SourceFile {
-    /// Path below the source root, with `/` between its parts.
+    /// Path below the root, with `/` between its parts; where there are several roots, behind the path of its own.
     pub path: String,
     /// The whole text, as it stands in the file.
     pub text: String,
+    /// Values for the variables in it; `None` when it is no template.
+    pub vars: Option<Vars>,
 }
+
+/// Values of variables by their names; a name inside another one is parted from it by a point.
+pub type Vars = BTreeMap<String, String>;
 
 impl SourceFile {
     /// A file of that path and text.
     pub fn new(path: impl Into<String>, text: impl Into<String>) -> Arc<Self> {
+        Self::with_vars(path, text, None)
+    }
+
+    /// The same, with values for the variables in it.
+    pub fn with_vars(path: impl Into<String>, text: impl Into<String>, vars: Option<Vars>) -> Arc<Self> {
         Arc::new(Self {
             path: path.into(),
             text: text.into(),
+            vars,
         })
     }
 }

@@ -49,6 +49,12 @@ impl Watcher {
         }
     }
 
+    /// What is watched.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Sets the watch up where there is none, where it went deaf, and where the path leads to another directory
     /// than before.
     pub fn refresh(&mut self) -> Refreshed {

@@ -7,6 +7,7 @@ pub mod json;
 pub mod read;
 pub mod scalar;
 mod syntax;
+pub(crate) mod template;
 pub mod write;
 
 pub use read::{Document, Entry, Limits, Map, Node, Scalar, Value};

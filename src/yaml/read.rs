@@ -10,7 +10,7 @@ use std::sync::Arc;
 use granit_parser::{Event, Options, Parser, ScalarStyle, Span, Tag};
 
 use super::scalar::{self, Plain};
-use super::syntax;
+use super::{syntax, template};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::source::{Location, SourceFile};
 
@@ -130,6 +130,16 @@ pub struct Entry {
 ///
 /// Errors found here hold nothing yet: which meshes a broken file belongs to is for others to say.
 pub fn read(file: &Arc<SourceFile>, limits: &Limits, diagnostics: &mut Diagnostics) -> Stream {
+    let covered = match file.vars.as_ref().map(|vars| template::cover(file, vars)).transpose() {
+        Ok(covered) => covered,
+        Err(findings) => {
+            findings.into_iter().for_each(|finding| diagnostics.push(finding));
+            return Stream {
+                broken: true,
+                ..Stream::default()
+            };
+        }
+    };
     let mut options = Options::default();
     // One more than ours, so that our message is the one people see.
     options.flow_nesting_limit = limits.depth + 1;
@@ -140,7 +150,11 @@ pub fn read(file: &Arc<SourceFile>, limits: &Limits, diagnostics: &mut Diagnosti
         file,
         limits,
         diagnostics,
-        parser: Parser::new_from_str_with_options(&file.text, options.clone()),
+        parser: Parser::new_from_str_with_options(
+            covered.as_ref().map_or(&file.text, |covered| &covered.text),
+            options.clone(),
+        ),
+        covered: covered.as_ref(),
         options,
         anchors: HashMap::new(),
         held: 0,
@@ -184,6 +198,8 @@ struct Reader<'a, 'd> {
     limits: &'a Limits,
     diagnostics: &'d mut Diagnostics,
     options: Options,
+    /// What the parser reads in place of the file, where that has variables.
+    covered: Option<&'a template::Covered>,
     parser: Parser<'a, granit_parser::StrInput<'a>>,
     /// Finished anchored nodes of the current document.
     anchors: HashMap<usize, Anchored>,
@@ -298,6 +314,10 @@ impl<'a> Reader<'a, '_> {
                 // The parser writes `~` where nothing is written.
                 let nothing = style == ScalarStyle::Plain && at.bytes.is_empty();
                 let text = if nothing { String::new() } else { text.into_owned() };
+                let text = match self.covered {
+                    Some(covered) => covered.fill(text, &self.at(span).bytes),
+                    None => text,
+                };
                 (anchor, at, Value::Scalar(Scalar { text, plain }))
             }
             Event::SequenceStart(_, anchor, _) => {

@@ -36,27 +36,10 @@ pub(super) fn explain(file: &Arc<SourceFile>, error: &ScanError, options: &Optio
 ///
 /// Not all of them are syntax errors: `{{ name }}` is YAML, a mapping inside a mapping.
 pub(super) fn template(file: &Arc<SourceFile>, offset: usize) -> Option<Diagnostic> {
-    let stop = Stop {
-        file,
-        text: &file.text,
-        offset,
-    };
-    let line = stop.line();
-    let written = stop.part(line.clone());
-    let (start, close) = match (written.find("{{"), written.find("{%")) {
-        (Some(a), Some(b)) if b < a => (b, "%}"),
-        (Some(a), _) => (a, "}}"),
-        (None, Some(b)) => (b, "%}"),
-        (None, None) => return None,
-    };
-    let len = written[start..]
-        .find(close)
-        .map_or(written.trim_end().len() - start, |i| i + close.len());
-    let start = line.start + start;
-    Some(
-        stop.error(start..start + len, "a template that is not rendered yet")
-            .help("render the template before meshtraced reads it, or quote the value if it is meant as text"),
-    )
+    let line = line_at(&file.text, offset);
+    let (found, dialect) = super::template::find(file.text.get(line.clone())?)?;
+    let at = Location::new(file, line.start + found.start..line.start + found.end);
+    Some(super::template::unrendered(&at, dialect))
 }
 
 /// The place where the parser stopped.
@@ -946,16 +929,18 @@ mod tests {
 
     #[test]
     fn templates() {
-        let message = "a template that is not rendered yet";
-        for (text, marked) in [
-            ("{{ name }}\n", "{{ name }}"),
-            ("name: {{ name }}-x\n", "{{ name }}"),
-            ("name: {{ .Values.x | quote }}\n", "{{ .Values.x | quote }}"),
-            ("a:\n  {{ x }}: 1\n", "{{ x }}"),
-            ("{{- if .x }}\na: 1\n{{- end }}\n", "{{- if .x }}"),
-            ("a: 1\n{% if x %}\nb: 1\n{% endif %}\n", "{% if x %}"),
+        let (mustache, go) = ("a Mustache or Jinja template", "a Go template, as Helm has them");
+        let jinja = "a Jinja template, as Ansible has them";
+        for (text, marked, dialect) in [
+            ("{{ name }}\n", "{{ name }}", mustache),
+            ("name: {{ name }}-x\n", "{{ name }}", mustache),
+            ("name: {{ .Values.x | quote }}\n", "{{ .Values.x | quote }}", go),
+            ("a:\n  {{ x }}: 1\n", "{{ x }}", mustache),
+            ("{{- if .x }}\na: 1\n{{- end }}\n", "{{- if .x }}", go),
+            ("a: 1\n{% if x %}\nb: 1\n{% endif %}\n", "{% if x %}", jinja),
         ] {
-            check(text, marked, message, "render the template");
+            let message = format!("`{marked}` is {dialect}, and not rendered yet");
+            check(text, marked, &message, "render it first");
         }
     }
 

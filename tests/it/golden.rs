@@ -84,13 +84,14 @@ fn run_case(case: &Path) -> Tree {
 
 fn meshtraced(case: &Path, policies: &str, out: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_meshtraced"));
-    command
-        .current_dir(case)
-        .args(["--policies", policies])
-        .arg("--out")
-        .arg(out);
-    if case.join("settings.yaml").exists() {
+    command.current_dir(case).arg("--out").arg(out);
+    let settings = fs::read_to_string(case.join("settings.yaml")).ok();
+    if settings.is_some() {
         command.args(["--config", "settings.yaml"]);
+    }
+    // Settings that say themselves what is read are what the case is about.
+    if !settings.is_some_and(|settings| settings.contains("policies:")) {
+        command.args(["--policies", policies]);
     }
     command.args(arguments).output().expect("the program starts")
 }

@@ -1,0 +1,294 @@
+//! Templates in YAML: the variables that are filled in here, and those of others that are not.
+//!
+//! Variables are Mustache's, as Kuma's own tools take them. They are filled in after parsing, not before: each
+//! `{{ name }}` is covered with text of the same length that means nothing to YAML, and what the parser makes of it
+//! is replaced by the value. So a place in the tree is a place in the file, and a value stays the scalar, or the
+//! part of one, that it was written as, whatever is in it.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::diag::{Code, Diagnostic};
+use crate::source::{Location, SourceFile, Vars};
+
+/// A text whose variables are covered.
+pub(super) struct Covered {
+    /// As long as the file, with a cover in place of every variable.
+    pub(super) text: String,
+    /// What every cover begins with; nothing else in the file does.
+    mark: char,
+    /// Where the covers are, in their order, and what is under them.
+    covers: Vec<(Range<usize>, String)>,
+}
+
+/// Covers the variables of a file that has values for them.
+///
+/// # Errors
+/// One finding for every expression that is no variable, or one without a value.
+pub(super) fn cover(file: &Arc<SourceFile>, vars: &Vars) -> Result<Covered, Vec<Diagnostic>> {
+    let mut findings = Vec::new();
+    let mut covers = Vec::new();
+    let mut at = 0;
+    while let Some(expression) = expression(&file.text, at) {
+        at = expression.end;
+        match value(file, vars, expression.clone()) {
+            Ok(value) => covers.push((expression, value)),
+            Err(finding) => findings.push(*finding),
+        }
+    }
+    let mark = ('\u{e000}'..='\u{f8ff}').find(|&mark| !file.text.contains(mark));
+    let Some(mark) = mark.filter(|_| findings.is_empty()) else {
+        return Err(findings);
+    };
+    let mut text = String::with_capacity(file.text.len());
+    let mut done = 0;
+    for (range, _) in &covers {
+        text.push_str(&file.text[done..range.start]);
+        text.push(mark);
+        // Letters, since blanks and signs may mean something.
+        text.extend(std::iter::repeat_n('x', range.len() - mark.len_utf8()));
+        done = range.end;
+    }
+    text.push_str(&file.text[done..]);
+    Ok(Covered { text, mark, covers })
+}
+
+impl Covered {
+    /// The text of a scalar that stands at `bytes`, with values in place of covers.
+    pub(super) fn fill(&self, text: String, bytes: &Range<usize>) -> String {
+        if !text.contains(self.mark) {
+            return text;
+        }
+        let first = self.covers.partition_point(|(range, _)| range.start < bytes.start);
+        let mut covers = self.covers[first..].iter();
+        let mut filled = String::with_capacity(text.len());
+        let mut rest = text.as_str();
+        while let Some((before, after)) = rest.split_once(self.mark) {
+            filled.push_str(before);
+            let Some((range, value)) = covers.next() else { break };
+            filled.push_str(value);
+            rest = after.get(range.len() - self.mark.len_utf8()..).unwrap_or("");
+        }
+        filled.push_str(rest);
+        filled
+    }
+}
+
+/// The next `{{ ... }}` from `from` on, with a third brace where it has one; to the end of the text when it is open.
+fn expression(text: &str, from: usize) -> Option<Range<usize>> {
+    let start = from + text[from..].find("{{")?;
+    let close = if text[start..].starts_with("{{{") { "}}}" } else { "}}" };
+    let end = text[start..]
+        .find(close)
+        .map_or(text.len(), |i| start + i + close.len());
+    Some(start..end)
+}
+
+/// The value of the variable in an expression; nothing for a comment.
+fn value(file: &Arc<SourceFile>, vars: &Vars, range: Range<usize>) -> Result<String, Box<Diagnostic>> {
+    let at = Location::new(file, range.clone());
+    let written = &file.text[range];
+    let inside = written.trim_start_matches('{').trim_end_matches('}').trim();
+    if !written.ends_with("}}") {
+        let finding = Diagnostic::error(
+            Code::SyntaxError,
+            &Location::new(file, at.bytes.start..at.bytes.start + 2),
+            "`{{` without `}}`",
+        );
+        return Err(Box::new(finding.help("close the variable: `{{ name }}`")));
+    }
+    if inside.starts_with('!') {
+        return Ok(String::new());
+    }
+    let name = inside.strip_prefix('&').unwrap_or(inside).trim();
+    let is_name = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "._-".contains(c));
+    if !is_name || name.starts_with('.') || name.starts_with('-') {
+        let message = format!("`{written}` is no variable, and only variables are filled in here");
+        let finding = Diagnostic::error(Code::UnrenderedTemplate, &at, message);
+        return Err(Box::new(
+            finding.help("render the file first, and leave out its `vars`"),
+        ));
+    }
+    if let Some(value) = vars.get(name) {
+        return Ok(value.clone());
+    }
+    let finding = Diagnostic::error(Code::MissingVariable, &at, format!("there is no variable `{name}`"));
+    let known: Vec<&str> = vars.keys().map(String::as_str).collect();
+    let help = match crate::diag::closest(name, known.iter().copied()) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None if known.is_empty() => "`vars` of this source in the settings is empty".to_owned(),
+        None => format!("`vars` of this source in the settings has: {}", known.join(", ")),
+    };
+    Err(Box::new(finding.help(help)))
+}
+
+/// What `{{ name }}` looks like.
+const MUSTACHE: &str = "a Mustache or Jinja template";
+
+/// Whether a dialect is one whose variables may have been filled in here.
+pub(crate) fn is_mustache(dialect: &str) -> bool {
+    dialect == MUSTACHE
+}
+
+/// The first expression of a template in a text, and whose it looks like.
+pub(crate) fn find(text: &str) -> Option<(Range<usize>, &'static str)> {
+    let braces = text.find("{{").map(|start| {
+        let end = text[start..].find("}}").map_or(text.len(), |i| start + i + 2);
+        let written = &text[start..end];
+        let is_go = written.starts_with("{{-") || written.contains(" .") || written.contains("{{.");
+        let dialect = if is_go || written.contains("| ") {
+            "a Go template, as Helm has them"
+        } else {
+            MUSTACHE
+        };
+        (start..end, dialect)
+    });
+    let percent = text.find("{%").map(|start| {
+        let end = text[start..].find("%}").map_or(text.len(), |i| start + i + 2);
+        (start..end, "a Jinja template, as Ansible has them")
+    });
+    let dollar = dollar(text).map(|range| (range, "for envsubst, a shell or Terraform to fill in"));
+    [braces, percent, dollar]
+        .into_iter()
+        .flatten()
+        .min_by_key(|(range, _)| range.start)
+}
+
+/// `${NAME}`, or `${path.to.name}`.
+fn dollar(text: &str) -> Option<Range<usize>> {
+    let mut from = 0;
+    while let Some(start) = text[from..].find("${").map(|i| from + i) {
+        let inside = &text[start + 2..];
+        let name = inside.split('}').next().unwrap_or_default();
+        let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && name
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "_.:-[]\"".contains(c));
+        if is_name && name.len() < inside.len() {
+            return Some(start..start + 2 + name.len() + 1);
+        }
+        from = start + 2;
+    }
+    None
+}
+
+/// The finding for an expression that nobody filled in.
+pub(crate) fn unrendered(at: &Location, dialect: &str) -> Diagnostic {
+    let message = format!("`{}` is {dialect}, and not rendered yet", at.text().trim_end());
+    let finding = Diagnostic::error(Code::UnrenderedTemplate, at, message);
+    finding.help(if is_mustache(dialect) {
+        "render it first, or give its variables values in the settings: `vars` of a source"
+    } else {
+        "render it first"
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(text: &str, vars: &[(&str, &str)]) -> Result<Vec<(String, String)>, String> {
+        let vars: Vars = vars.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let file = SourceFile::with_vars("a.yaml", text, Some(vars));
+        let mut diagnostics = crate::diag::Diagnostics::default();
+        let stream = crate::yaml::read::read(&file, &crate::yaml::Limits::default(), &mut diagnostics);
+        if let Some(first) = diagnostics.into_sorted().first() {
+            return Err(format!("{}: {}", first.code, first.message));
+        }
+        let document = stream.documents.first().ok_or("nothing")?;
+        let crate::yaml::Value::Map(map) = &document.root.value else {
+            return Err("no map".to_owned());
+        };
+        let pair =
+            |entry: &crate::yaml::Entry| (entry.key.text.clone(), crate::yaml::json::of(&entry.value).to_string());
+        Ok(map.entries.iter().map(pair).collect())
+    }
+
+    fn check(text: &str, vars: &[(&str, &str)], expected: &[(&str, &str)]) {
+        let expected: Vec<(String, String)> = expected
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
+        assert_eq!(filled(text, vars), Ok(expected), "{text}");
+    }
+
+    #[test]
+    fn values_are_filled_in_where_variables_stand() {
+        let vars = [("name", "web-01"), ("port", "8080"), ("a.b", "x"), ("on", "true")];
+        check("n: {{ name }}\n", &vars, &[("n", "\"web-01\"")]);
+        check("n: {{name}}-{{{port}}}\n", &vars, &[("n", "\"web-01-8080\"")]);
+        check(
+            "p: {{ port }}\nq: \"{{ port }}\"\n",
+            &vars,
+            &[("p", "8080"), ("q", "\"8080\"")],
+        );
+        check(
+            "f: {{&on}}\n{{ a.b }}: '{{! nothing }}'\n",
+            &vars,
+            &[("f", "true"), ("x", "\"\"")],
+        );
+        check(
+            "t: |\n  a {{ name }}\n  {{ port }}\n",
+            &vars,
+            &[("t", "\"a web-01\\n8080\\n\"")],
+        );
+        check(
+            "t: >-\n  a {{ name }}\n  {{ port }}\n",
+            &vars,
+            &[("t", "\"a web-01 8080\"")],
+        );
+        check("l: [{{ port }}, {{ name }}]\n", &vars, &[("l", "[8080,\"web-01\"]")]);
+    }
+
+    #[test]
+    fn a_value_stays_the_scalar_that_it_was_written_as() {
+        for value in [
+            "a: b",
+            "x # y",
+            "[1",
+            "\"",
+            "'",
+            "- a\nb: c",
+            "{{ name }}",
+            "\u{e000}xx",
+            "",
+            "&a",
+            "*a",
+            "---\n",
+        ] {
+            let vars = [("v", value)];
+            let quoted = serde_json::Value::from(value).to_string();
+            check("n: \"{{ v }}\"\nm: 1\n", &vars, &[("n", &quoted), ("m", "1")]);
+            let plain = filled("n: {{ v }}\nm: 1\n", &vars).expect("two entries");
+            assert_eq!(plain.len(), 2, "{value}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_variable_is_said() {
+        let check = |text: &str, expected: &str| {
+            let found = filled(text, &[("name", "a")]).expect_err(text);
+            assert!(found.contains(expected), "{text}: {found}");
+        };
+        check("a: {{ nmae }}\n", "missing-variable: there is no variable `nmae`");
+        check(
+            "a: {{#name}}x{{/name}}\n",
+            "unrendered-template: `{{#name}}` is no variable",
+        );
+        check("a: {{ .Values.name }}\n", "unrendered-template");
+        check("a: {{ name\n", "`{{` without `}}`");
+    }
+
+    #[test]
+    fn expressions_of_others_are_found() {
+        let check = |text: &str, expected: Option<&str>| {
+            assert_eq!(find(text).map(|(range, _)| &text[range]), expected, "{text}");
+        };
+        check("a {{ b }} c", Some("{{ b }}"));
+        check("${IP}:80", Some("${IP}"));
+        check("${var.name[0]}", Some("${var.name[0]}"));
+        check("{% if a %}", Some("{% if a %}"));
+        check("$5 and ${ and $NAME", None);
+        check("{ a }", None);
+    }
+}
