@@ -17,6 +17,7 @@ use crate::resource::{Fidelity, Kuma, Ties, Version};
 use crate::select::scope::Rule;
 use crate::source::filter::Filter;
 use crate::source::{Root, Sources, Vars};
+use crate::yaml::Limits;
 
 /// Every setting, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +48,10 @@ pub struct Settings {
     pub on_error: OnError,
     /// How the proxies are talked to.
     pub envoy: EnvoySettings,
+    /// How much of a file is read.
+    pub limits: Limits,
+    /// How many findings of one file are shown.
+    pub findings_per_file: usize,
 }
 
 /// What an error keeps from being published.
@@ -129,6 +134,7 @@ struct Written {
     mode: Option<Scalar>,
     on_error: Option<String>,
     envoy: WrittenEnvoy,
+    limits: WrittenLimits,
 }
 
 /// `policies`: one of them, or a list.
@@ -173,6 +179,17 @@ struct WrittenEnvoy {
     confirm_timeout: Option<String>,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenLimits {
+    file_bytes: Option<Scalar>,
+    documents: Option<Scalar>,
+    depth: Option<Scalar>,
+    nodes: Option<Scalar>,
+    alias_nodes: Option<Scalar>,
+    findings_per_file: Option<Scalar>,
+}
+
 /// A scalar that people write with and without quotes.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
@@ -193,7 +210,7 @@ impl Scalar {
 }
 
 /// The settings that a variable can set: its name without the prefix, and the path of the key.
-const VARIABLES: [(&str, &[&str]); 21] = [
+const VARIABLES: [(&str, &[&str]); 27] = [
     ("POLICIES", &["policies"]),
     ("INCLUDE", &["include"]),
     ("EXCLUDE", &["exclude"]),
@@ -213,6 +230,12 @@ const VARIABLES: [(&str, &[&str]); 21] = [
     ("GROUP", &["group"]),
     ("MODE", &["mode"]),
     ("ON_ERROR", &["on_error"]),
+    ("LIMITS_FILE_BYTES", &["limits", "file_bytes"]),
+    ("LIMITS_DOCUMENTS", &["limits", "documents"]),
+    ("LIMITS_DEPTH", &["limits", "depth"]),
+    ("LIMITS_NODES", &["limits", "nodes"]),
+    ("LIMITS_ALIAS_NODES", &["limits", "alias_nodes"]),
+    ("LIMITS_FINDINGS_PER_FILE", &["limits", "findings_per_file"]),
     ("ENVOY_ADMIN", &["envoy", "admin"]),
     ("ENVOY_CONFIRM_TIMEOUT", &["envoy", "confirm_timeout"]),
 ];
@@ -343,6 +366,14 @@ fn mean(written: Written, overrides: &Overrides, origin: &str) -> Result<Setting
         on_error: written
             .on_error
             .map_or(Ok(OnError::HoldMesh), |text| mean_on_error(&text).map_err(fail))?,
+        limits: mean_limits(&written.limits).map_err(fail)?,
+        findings_per_file: limit(
+            "findings_per_file",
+            written.limits.findings_per_file.as_ref(),
+            20,
+            usize::MAX,
+        )
+        .map_err(fail)?,
         envoy: EnvoySettings {
             admin: written
                 .envoy
@@ -448,6 +479,33 @@ fn mean_kuma(written: &WrittenKuma) -> Result<Kuma, String> {
     kuma.system_namespace = written.system_namespace.clone().unwrap_or(kuma.system_namespace);
     kuma.zone = written.zone.clone().unwrap_or(kuma.zone);
     Ok(kuma)
+}
+
+/// The most levels of lists and mappings that may be allowed: beyond, a thread of the daemon has too little stack.
+const DEEPEST: usize = 256;
+
+fn mean_limits(written: &WrittenLimits) -> Result<Limits, String> {
+    let default = Limits::default();
+    let any = usize::MAX;
+    let file_bytes = usize::try_from(default.file_bytes).unwrap_or(any);
+    Ok(Limits {
+        file_bytes: limit("file_bytes", written.file_bytes.as_ref(), file_bytes, any)? as u64,
+        documents: limit("documents", written.documents.as_ref(), default.documents, any)?,
+        depth: limit("depth", written.depth.as_ref(), default.depth, DEEPEST)?,
+        nodes: limit("nodes", written.nodes.as_ref(), default.nodes, any)?,
+        alias_nodes: limit("alias_nodes", written.alias_nodes.as_ref(), default.alias_nodes, any)?,
+    })
+}
+
+fn limit(key: &str, written: Option<&Scalar>, default: usize, most: usize) -> Result<usize, String> {
+    let Some(text) = written.map(Scalar::text) else {
+        return Ok(default);
+    };
+    match text.parse() {
+        Ok(number) if (1..=most).contains(&number) => Ok(number),
+        Ok(_) if most < usize::MAX => Err(format!("limits.{key}: `{text}` is outside 1..={most}")),
+        _ => Err(format!("limits.{key}: `{text}` is no number from 1 on")),
+    }
 }
 
 fn mean_on_error(text: &str) -> Result<OnError, String> {

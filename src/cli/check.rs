@@ -1,10 +1,13 @@
 //! `meshtraced check`: what is wrong with the policies, and where.
 
+use std::collections::BTreeMap;
+
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::{Context, Exit, Outcome, compile_once, print, report};
-use crate::diag::{Code, Diagnostic, Severity, json as diag_json, text};
+use crate::diag::cut::cut;
+use crate::diag::{Code, Diagnostic, Severity, github, json as diag_json, junit, sarif, text};
 
 /// Arguments of `check`.
 #[derive(Debug, Args)]
@@ -24,12 +27,18 @@ pub(super) struct Arguments {
 const EXAMPLES: &str = "Examples:
   meshtraced check
   meshtraced check --strict --fail-on warning     for a merge gate
+  meshtraced check -o github                      annotations in a workflow of GitHub
+  meshtraced check -o sarif > meshtraced.sarif    for code hosts and editors
+  meshtraced check -o junit > meshtraced.xml      for other CI
   meshtraced --policies /srv/mesh check -o json | jq '.diagnostics[].code'";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
     Text,
     Json,
+    Sarif,
+    Github,
+    Junit,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -45,13 +54,36 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     if arguments.strict {
         findings.iter_mut().for_each(make_strict);
     }
+    let least = match arguments.fail_on {
+        FailOn::Error => Severity::Error,
+        FailOn::Warning => Severity::Warning,
+    };
+    let root = settings.sources.prefix();
+    let files = cut(&findings, settings.findings_per_file);
     match arguments.output {
         Format::Json => {
-            let entries: Vec<_> = findings.iter().map(diag_json::entry).collect();
-            print(&format!("{:#}\n", json!({"diagnostics": entries})))?;
+            let shown = files.iter().flat_map(|of_file| &of_file.shown);
+            let entries: Vec<_> = shown.map(|finding| diag_json::entry(finding)).collect();
+            let left_out: BTreeMap<&str, usize> = (files.iter())
+                .filter(|of_file| of_file.left_out > 0)
+                .filter_map(|of_file| Some((of_file.file?, of_file.left_out)))
+                .collect();
+            print(&format!("{:#}\n", json!({"diagnostics": entries, "leftOut": left_out})))?;
+        }
+        Format::Sarif => print(&format!("{:#}\n", sarif::render(&files, &root)))?,
+        Format::Github => print(&github::render(&files, &root))?,
+        Format::Junit => {
+            let is_clean = |path: &&str| files.iter().all(|of_file| of_file.file != Some(*path));
+            let clean: Vec<&str> = snapshot
+                .files
+                .iter()
+                .map(|file| file.path.as_str())
+                .filter(is_clean)
+                .collect();
+            print(&junit::render(&files, &clean, &root, least))?;
         }
         Format::Text => {
-            let mut out = text::render(&findings, &settings.sources.prefix(), context.color_on_stdout);
+            let mut out = text::render(&findings, &root, settings.findings_per_file, context.color_on_stdout);
             out.push_str(&match text::count(&findings) {
                 Some(count) => format!("{count}\n"),
                 None => {
@@ -65,10 +97,6 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
             print(&out)?;
         }
     }
-    let least = match arguments.fail_on {
-        FailOn::Error => Severity::Error,
-        FailOn::Warning => Severity::Warning,
-    };
     Ok(if findings.iter().any(|finding| finding.severity >= least) {
         Exit::Found
     } else {

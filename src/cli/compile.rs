@@ -54,6 +54,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
             let findings = text::render(
                 &compiled.diagnostics,
                 &settings.sources.prefix(),
+                settings.findings_per_file,
                 context.color_on_stderr,
             );
             io::stderr().write_all(findings.as_bytes())?;

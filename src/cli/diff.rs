@@ -39,7 +39,12 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
         .filter(|finding| finding.severity == Severity::Error)
         .collect();
     if !errors.is_empty() {
-        let shown = text::render(&errors, &settings.sources.prefix(), context.color_on_stderr);
+        let shown = text::render(
+            &errors,
+            &settings.sources.prefix(),
+            settings.findings_per_file,
+            context.color_on_stderr,
+        );
         let count = text::count(&errors).unwrap_or_default();
         writeln!(io::stderr(), "{shown}{count}: there is no answer until they are mended")?;
         return Ok(Exit::Failed);

@@ -23,7 +23,6 @@ use crate::envoy::Surroundings;
 use crate::settings::{Admin, Overrides, Settings};
 use crate::source::{self, Snapshot};
 use crate::telemetry;
-use crate::yaml::Limits;
 
 /// How a command ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -215,7 +214,7 @@ fn print(text: &str) -> Result<(), Failure> {
 
 /// Reads and compiles the policies.
 fn compile_now(settings: &Settings) -> Result<(Snapshot, Compiled), Failure> {
-    let snapshot = source::dir::read(&settings.sources, Limits::default().file_bytes)?;
+    let snapshot = source::dir::read(&settings.sources, settings.limits.file_bytes)?;
     let compiled = crate::compile::compile(&snapshot, &options(settings)?);
     Ok((snapshot, compiled))
 }
@@ -244,7 +243,7 @@ fn options(settings: &Settings) -> Result<Options, Failure> {
             out: out.to_owned(),
             admin_pipe: settings.envoy.admin == Admin::Pipe,
         },
-        limits: Limits::default(),
+        limits: settings.limits.clone(),
         // It only adds caution, and looking at policies must not depend on the output directory.
         known: apply::contributions::known(&target(settings)?).unwrap_or_default(),
     })

@@ -190,7 +190,12 @@ fn first_traced(compiled: &Compiled) -> Option<ProxyKey> {
 
 /// Shows findings and what they keep from being written.
 fn complain(context: &Context, settings: &Settings, findings: &[Diagnostic], held: &Held) -> Result<(), Failure> {
-    let mut shown = text::render(findings, &settings.sources.prefix(), context.color_on_stderr);
+    let mut shown = text::render(
+        findings,
+        &settings.sources.prefix(),
+        settings.findings_per_file,
+        context.color_on_stderr,
+    );
     if let Some(count) = text::count(findings) {
         shown.push_str(&format!("{count}{}\n", report::consequence(held)));
     }
@@ -281,7 +286,7 @@ impl Log {
             return;
         }
         for finding in turn.findings.iter().filter(|finding| !self.findings.contains(finding)) {
-            let shown = text::render(std::slice::from_ref(finding), &self.root, self.color);
+            let shown = text::render(std::slice::from_ref(finding), &self.root, 1, self.color);
             match finding.severity {
                 Severity::Error => tracing::error!("{}", shown.trim_end()),
                 Severity::Warning => tracing::warn!("{}", shown.trim_end()),

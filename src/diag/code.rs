@@ -20,6 +20,12 @@ macro_rules! codes {
                 match self { $(Self::$variant => $name,)+ }
             }
 
+            /// What it is about, in a sentence.
+            #[must_use]
+            pub fn summary(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($doc),+).trim_ascii(),)+ }
+            }
+
             /// The kind of violation that Kuma would speak of, or the nearest one.
             #[must_use]
             pub fn kind(self) -> &'static str {

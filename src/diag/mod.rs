@@ -5,7 +5,11 @@
 
 mod closest;
 mod code;
+pub mod cut;
+pub mod github;
 pub mod json;
+pub mod junit;
+pub mod sarif;
 pub mod text;
 
 pub use closest::closest;

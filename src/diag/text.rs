@@ -8,25 +8,24 @@ use std::ops::Range;
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
+use super::cut::cut;
 use super::{Diagnostic, Place, Severity};
 use crate::source::Location;
 
-/// How many findings of one file are shown; the rest is counted.
-pub const SHOWN_PER_FILE: usize = 20;
-
-/// The findings as text, each with its excerpt, in the order given.
+/// The findings as text, each with its excerpt, in the order given: of every file at most `per_file`, and the rest
+/// counted.
 ///
 /// `root` is put before every path, so that a terminal can open it. With `color` the text carries ANSI
 /// colours; it says the same without them.
 #[must_use]
-pub fn render(diagnostics: &[Diagnostic], root: &str, color: bool) -> String {
+pub fn render(diagnostics: &[Diagnostic], root: &str, per_file: usize, color: bool) -> String {
     let mut out = String::new();
-    for of_file in diagnostics.chunk_by(|a, b| a.file() == b.file()) {
-        for diagnostic in of_file.iter().take(SHOWN_PER_FILE) {
+    for of_file in cut(diagnostics, per_file) {
+        for diagnostic in of_file.shown {
             out.push_str(&one(diagnostic, root, color));
             out.push('\n');
         }
-        if let (rest @ 1.., Some(file)) = (of_file.len().saturating_sub(SHOWN_PER_FILE), of_file[0].file()) {
+        if let (rest @ 1.., Some(file)) = (of_file.left_out, of_file.file) {
             let _ = writeln!(out, "... and {rest} more in {root}{}", printable(file));
         }
     }
@@ -164,7 +163,7 @@ mod tests {
         let at = Location::new(&SourceFile::new("checkout.yaml", text), start..start + marked.len());
         let diagnostic = Diagnostic::error(Code::SamplingOutOfRange, &at, "`sampling` is 250, outside 0..=100")
             .help("25 keeps one request in four");
-        assert_eq!(render(&[diagnostic], "policies/", false), expected);
+        assert_eq!(render(&[diagnostic], "policies/", 20, false), expected);
     }
 
     #[test]
@@ -187,7 +186,7 @@ mod tests {
     fn a_location_over_several_lines_marks_its_first() {
         let text = "\u{feff}a: [1,\n 2]\n";
         let at = Location::new(&SourceFile::new("a.yaml", text), 3..text.len());
-        let shown = render(&[Diagnostic::warning(Code::WrongType, &at, "no")], "", false);
+        let shown = render(&[Diagnostic::warning(Code::WrongType, &at, "no")], "", 20, false);
         assert!(
             shown.contains("a.yaml:1:1\n") && shown.contains("1 | a: [1,\n  | ^^^^^^"),
             "{shown}"

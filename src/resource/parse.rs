@@ -9,7 +9,7 @@ use super::{Context, Contributions, Kuma, Resources};
 use super::{dataplane, external_service, header, list, mesh, mesh_gateway, mesh_open_telemetry_backend, mesh_route};
 use super::{mesh_service, mesh_trace, traffic_route, traffic_trace};
 use crate::diag::{Code, Diagnostic, Diagnostics, Holds, Place, ResourceId, Severity, closest};
-use crate::source::{Location, Snapshot, SourceFile, Unreadable};
+use crate::source::{Location, Snapshot, SourceFile, Unreadable, UnreadableReason};
 use crate::yaml::{self, Limits, Node, Scalar, Value, template};
 
 /// Decodes all documents of a snapshot.
@@ -109,7 +109,14 @@ impl Parser<'_, '_> {
         let place = Place::File(unreadable.path.clone());
         let message = format!("the file {}", unreadable.reason);
         let diagnostic = Diagnostic::new(Severity::Error, Code::UnreadableFile, place, message);
-        let diagnostic = diagnostic.help("mend the file, or move it out of the policies");
+        let diagnostic = diagnostic.help(match &unreadable.reason {
+            UnreadableReason::TooLarge { .. } => {
+                "split the file, move it out of the policies, or raise `limits.file_bytes` in the settings"
+            }
+            UnreadableReason::Refused(_) | UnreadableReason::NotUtf8 { .. } => {
+                "mend the file, or move it out of the policies"
+            }
+        });
         let holds = match &unreadable.beginning {
             Some(text) => self.held_by(&unreadable.path, text),
             None => self.held_by(&unreadable.path, "").or(Some(Holds::All)),

@@ -235,6 +235,15 @@ impl Location {
         1 + before[line_start..].trim_start_matches('\u{feff}').chars().count()
     }
 
+    /// The place behind its last character.
+    #[must_use]
+    pub fn end(&self) -> Self {
+        Self {
+            file: Arc::clone(&self.file),
+            bytes: self.bytes.end..self.bytes.end,
+        }
+    }
+
     /// The text at this place.
     #[must_use]
     pub fn text(&self) -> &str {

@@ -259,7 +259,7 @@ impl<'a> Reader<'a, '_> {
                 Some((Event::DocumentStart(..), span)) => {
                     if self.started >= self.limits.documents {
                         let message = format!("more than {} documents in one file", self.limits.documents);
-                        return Err(Stop::file(self.limit(span, message)));
+                        return Err(Stop::file(self.limit(span, "documents", message)));
                     }
                     let root = self.node(0)?;
                     return match self.next()? {
@@ -296,7 +296,7 @@ impl<'a> Reader<'a, '_> {
         self.nodes += 1;
         if self.nodes > self.limits.nodes {
             let message = format!("more than {} values in one file", self.limits.nodes);
-            return Err(Stop::file(self.limit(span, message)));
+            return Err(Stop::file(self.limit(span, "nodes", message)));
         }
         if depth > self.limits.depth {
             return Err(Stop::document(syntax::too_deep(self.file, self.at(span).bytes.start)));
@@ -381,7 +381,7 @@ impl<'a> Reader<'a, '_> {
                     "the aliases of this file stand for more than {} values",
                     self.limits.alias_nodes
                 );
-                Err(Stop::file(self.limit(span, message)))
+                Err(Stop::file(self.limit(span, "alias_nodes", message)))
             }
         }
     }
@@ -477,9 +477,9 @@ impl<'a> Reader<'a, '_> {
         self.diagnostics.push(diagnostic.help("remove one of them"));
     }
 
-    fn limit(&self, span: Span, message: String) -> Diagnostic {
-        Diagnostic::error(Code::LimitExceeded, &self.at(span), message)
-            .help("split the file, or remove what is not a resource from the policies")
+    fn limit(&self, span: Span, setting: &str, message: String) -> Diagnostic {
+        let help = format!("split the file, move it out of the policies, or raise `limits.{setting}` in the settings");
+        Diagnostic::error(Code::LimitExceeded, &self.at(span), message).help(help)
     }
 
     fn at(&self, span: Span) -> Location {

@@ -364,6 +364,7 @@ pub(super) fn too_deep(file: &Arc<SourceFile>, offset: usize) -> Diagnostic {
         &at,
         "lists and mappings stand too deep inside each other",
     )
+    .help("move the file out of the policies, or raise `limits.depth` in the settings")
 }
 
 fn first(word: &str) -> String {

@@ -1,7 +1,8 @@
 //! Cases that read left to right: policies in `in/`, what people see and what Envoy gets in `out/`.
 //!
 //! `out/check.txt` is what `meshtraced check` prints, `out/run.txt` what `meshtraced run --once` prints, and
-//! `out/envoy/` what it writes. `settings.yaml` beside `in/` is optional. With `before/`, those policies are published
+//! `out/envoy/` what it writes. `settings.yaml` beside `in/` is optional, and `commands` has more commands, one a line.
+//! With `before/`, those policies are published
 //! first, and `out/diff.txt` is what `meshtraced diff` says then. `UPDATE_GOLDEN=1 cargo test` rewrites `out/`; the
 //! difference is then reviewed like code.
 
@@ -59,6 +60,11 @@ fn run_case(case: &Path) -> Tree {
         tree.insert(name.to_owned(), transcript(&output, &command, &envoy));
     };
     keep("check.txt", &["check"]);
+    let commands = fs::read_to_string(case.join("commands")).unwrap_or_default();
+    for command in commands.lines() {
+        let name = format!("{}.txt", command.replace(['/', ' '], "_"));
+        keep(&name, &command.split(' ').collect::<Vec<_>>());
+    }
     if case.join("before").exists() {
         let published = meshtraced(case, "before", &envoy, &["run", "--once"]);
         assert!(

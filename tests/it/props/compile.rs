@@ -143,7 +143,7 @@ proptest! {
             prop_assert_eq!(is_error, finding.holds != meshtraced::diag::Holds::Nothing, "{:?}", finding);
             serde_json::to_string(&json::entry(finding)).expect("JSON");
         }
-        let shown = text::render(&findings, "policies/", false);
+        let shown = text::render(&findings, "policies/", 20, false);
         prop_assert!(!shown.contains('\u{1b}'), "{}", shown);
     }
 }
