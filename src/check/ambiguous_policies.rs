@@ -1,12 +1,45 @@
 //! `ambiguous-policies`: only the name decides between two policies.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use super::{Subject, about};
+use super::{Subject, about, and_others};
 use crate::diag::{Code, Diagnostic, Diagnostics};
+use crate::select::mesh_trace;
 
 /// One finding per pair of policies, not per dataplane.
 pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
+    traffic_traces(subject, diagnostics);
+    mesh_traces(subject, diagnostics);
+}
+
+/// Policies for one dataplane of which only the name says that one is the stronger.
+fn mesh_traces(subject: &Subject, diagnostics: &mut Diagnostics) {
+    let mut ties = BTreeMap::new();
+    for governed in &subject.selection.dataplanes {
+        for pair in governed.mesh_trace.policies.windows(2) {
+            let [weaker, stronger] = [pair[0], pair[1]];
+            if mesh_trace::precedence(weaker, stronger) == Ordering::Equal {
+                let names = (weaker.header.mesh(), stronger.header.name(), weaker.header.name());
+                let (_, _, dataplanes) = ties.entry(names).or_insert((stronger, weaker, Vec::new()));
+                dataplanes.push(governed.dataplane.header.name());
+            }
+        }
+    }
+    for (stronger, weaker, dataplanes) in ties.into_values() {
+        let others = and_others(dataplanes.len() - 1);
+        let (stronger, weaker_name) = (stronger.header.name(), weaker.header.name());
+        let message = format!(
+            "`{weaker_name}` is for `{}`{others} as narrowly as `{stronger}` is; `{stronger}` wins by its name",
+            dataplanes[0]
+        );
+        let diagnostic = Diagnostic::warning(Code::AmbiguousPolicies, &weaker.header.at, message);
+        let help = "choose a narrower `targetRef` for the one that should win: Mesh, Dataplane, MeshSubset, MeshService and MeshServiceSubset come in this order";
+        diagnostics.push(about(&weaker.header, diagnostic.path("spec.targetRef").help(help)));
+    }
+}
+
+fn traffic_traces(subject: &Subject, diagnostics: &mut Diagnostics) {
     let mut ties = BTreeMap::new();
     for governed in &subject.selection.dataplanes {
         let Some(winner) = governed.winner else { continue };
@@ -21,11 +54,7 @@ pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
         }
     }
     for (winner, lost, dataplanes) in ties.into_values() {
-        let others = match dataplanes.len() - 1 {
-            0 => String::new(),
-            1 => " and one other".to_owned(),
-            n => format!(" and {n} others"),
-        };
+        let others = and_others(dataplanes.len() - 1);
         let message = format!(
             "`{}` selects `{}`{others} as specifically as `{}` does; `{}` wins by its name",
             lost.header.name(),

@@ -5,11 +5,13 @@ use crate::diag::closest;
 use crate::diag::{Code, Diagnostic, Diagnostics, Place, Severity};
 use crate::resource::Fidelity;
 use crate::resource::mesh::Mesh;
+use crate::resource::mesh_trace::{Backend, OpenTelemetryBackend};
 use crate::resource::traffic_trace::TrafficTrace;
-use crate::select::backend_name;
+use crate::select::{backend_name, otel};
 
 /// An error where the documentation is followed; Kuma itself logs it and traces nothing.
 pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
+    references(subject, diagnostics);
     let severity = match subject.fidelity {
         Fidelity::Documented => Severity::Error,
         Fidelity::Exact => Severity::Warning,
@@ -28,6 +30,59 @@ pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
             let diagnostic = Diagnostic::new(severity, Code::BackendNotFound, Place::In(at.clone()), message);
             diagnostics.push(about(&policy.header, diagnostic.path("conf.backend").help(help)));
         }
+    }
+}
+
+/// A `MeshTrace` that refers to a collector by labels that none has, or several have.
+fn references(subject: &Subject, diagnostics: &mut Diagnostics) {
+    for policy in &subject.resources.mesh_traces {
+        let mesh = policy.header.mesh();
+        let Some(Backend::OpenTelemetry(OpenTelemetryBackend::BackendRef { labels })) = &policy.conf.backend.value
+        else {
+            continue;
+        };
+        let all = &subject.resources.otel_backends;
+        let names: Vec<&str> = otel::backends(all, mesh, &labels.value)
+            .iter()
+            .map(|backend| backend.header.name())
+            .collect();
+        let (code, message, help) = match names.as_slice() {
+            [_] => continue,
+            [] if !subject.resources.gaps.has_all_documents(mesh) => continue,
+            [] => {
+                let there = all.iter().filter(|backend| backend.header.mesh() == mesh);
+                let there: Vec<&str> = there.map(|backend| backend.header.name()).collect();
+                let message = format!(
+                    "`{}` refers to a MeshOpenTelemetryBackend with labels that none in mesh {mesh} has, so nothing is traced",
+                    policy.header.name()
+                );
+                let meant = labels
+                    .value
+                    .values()
+                    .find_map(|label| closest(&label.value, there.iter().copied()));
+                let help = match (meant, there.is_empty()) {
+                    (Some(meant), _) => format!("did you mean `{meant}`?"),
+                    (None, false) => format!("there are: {}", there.join(", ")),
+                    (None, true) => format!("declare one: `type: MeshOpenTelemetryBackend` with `mesh: {mesh}`"),
+                };
+                (Code::BackendNotFound, message, help)
+            }
+            [first, others @ ..] => {
+                let message = format!(
+                    "`{}` refers to labels that {} other backend{} too; `{first}` is taken, by its name",
+                    policy.header.name(),
+                    others.len(),
+                    if others.len() == 1 { " has" } else { "s have" },
+                );
+                (
+                    Code::AmbiguousPolicies,
+                    message,
+                    format!("the others: {}", others.join(", ")),
+                )
+            }
+        };
+        let diagnostic = Diagnostic::warning(code, &labels.origin.at, message).path(&labels.origin.path);
+        diagnostics.push(about(&policy.header, diagnostic.help(help)));
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod ambiguous_policies;
 mod backend_not_found;
+mod both_policies;
 mod no_http_listener;
 mod sampling_zero;
 mod selects_nothing;
@@ -30,11 +31,21 @@ pub fn run(resources: &Resources, selection: &Selection, fidelity: Fidelity, dia
     for question in [
         ambiguous_policies::ask,
         backend_not_found::ask,
+        both_policies::ask,
         no_http_listener::ask,
         sampling_zero::ask,
         selects_nothing::ask,
     ] {
         question(&subject, diagnostics);
+    }
+}
+
+/// ` and 3 others`, where there are some.
+fn and_others(others: usize) -> String {
+    match others {
+        0 => String::new(),
+        1 => " and one other".to_owned(),
+        n => format!(" and {n} others"),
     }
 }
 

@@ -7,15 +7,26 @@ use crate::resource::protocol::Protocol;
 /// One finding per dataplane, at the protocol of its first inbound.
 pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
     for governed in &subject.selection.dataplanes {
-        let (Some(winner), dataplane) = (governed.winner, governed.dataplane) else {
-            continue;
+        let dataplane = governed.dataplane;
+        let newer = (governed.mesh_trace.merged.as_ref()).filter(|merged| merged.backend.is_some());
+        let older = governed.winner.filter(|_| governed.backend.is_some());
+        let policy = match (newer, older) {
+            (Some(merged), _) => &merged.strongest.header,
+            (None, Some(winner)) => &winner.policy.header,
+            (None, None) => continue,
         };
+        let has_gateway = governed.gateway.is_some_and(|gateway| {
+            gateway
+                .listeners
+                .iter()
+                .any(|listener| listener.protocol.value.is_http())
+        });
         let inbound_protocols = dataplane
             .inbounds
             .iter()
             .map(|inbound| inbound.protocol.as_ref().map_or(Protocol::Unknown, |p| p.value));
         let mut protocols = inbound_protocols.chain(governed.outbounds.iter().map(|routed| routed.protocol.value));
-        if governed.backend.is_none() || protocols.any(Protocol::is_http) {
+        if has_gateway || protocols.any(Protocol::is_http) {
             continue;
         }
         let first = dataplane.inbounds.first();
@@ -25,8 +36,9 @@ pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
             .or(first.map(|inbound| &inbound.at))
             .unwrap_or(&dataplane.header.at);
         let message = format!(
-            "`TrafficTrace` `{}` selects `{}/{}`, which has no HTTP listener to trace",
-            winner.policy.header.name(),
+            "`{}` `{}` selects `{}/{}`, which has no HTTP listener to trace",
+            policy.id.kind,
+            policy.name(),
             dataplane.header.mesh(),
             dataplane.header.name(),
         );

@@ -2,11 +2,59 @@
 
 use super::{Subject, about};
 use crate::diag::{Code, Diagnostic, Diagnostics};
+use crate::resource::mesh_trace::MeshTrace;
 use crate::resource::tags::Selector;
 use crate::resource::traffic_trace::TrafficTrace;
+use crate::select::target::{self, Miss};
 
 /// One finding per policy, with the nearest miss.
 pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
+    traffic_traces(subject, diagnostics);
+    mesh_traces(subject, diagnostics);
+}
+
+fn mesh_traces(subject: &Subject, diagnostics: &mut Diagnostics) {
+    let complete = |policy: &&MeshTrace| subject.resources.gaps.has_all_dataplanes(policy.header.mesh());
+    // A shadow is meant to select nothing.
+    let meant = |policy: &&MeshTrace| !policy.header.is_shadow();
+    for policy in subject.resources.mesh_traces.iter().filter(complete).filter(meant) {
+        let of_mesh = || {
+            let governed = subject.selection.dataplanes.iter();
+            governed.filter(|governed| governed.dataplane.header.mesh() == policy.header.mesh())
+        };
+        let is_chosen = |chosen: &&MeshTrace| chosen.header.id == policy.header.id;
+        if of_mesh().any(|governed| governed.mesh_trace.policies.iter().any(is_chosen)) {
+            continue;
+        }
+        let misses = of_mesh().filter_map(|governed| {
+            let miss = target::miss(&policy.header, &policy.target, governed.dataplane, governed.gateway)?;
+            Some((governed.dataplane.header.name(), miss))
+        });
+        // What is said of tags and labels tells most.
+        let tells = |miss: &Miss| match miss {
+            Miss::Tag { found, .. } => 3 + usize::from(found.is_some()),
+            Miss::Label { found, .. } => 3 + usize::from(found.is_some()),
+            Miss::Name(_) | Miss::Gateway(_) => 2,
+            _ => 1,
+        };
+        let mut nearest: Option<(&str, Miss)> = None;
+        for (name, miss) in misses {
+            if nearest.as_ref().is_none_or(|(_, best)| tells(&miss) > tells(best)) {
+                nearest = Some((name, miss));
+            }
+        }
+        let mesh = policy.header.mesh();
+        let message = format!("`{}` is for no dataplane of mesh {mesh}", policy.header.name());
+        let diagnostic = Diagnostic::warning(Code::SelectsNothing, &policy.target.at, message).path("spec.targetRef");
+        let diagnostic = diagnostic.help(match nearest {
+            Some((name, miss)) => format!("nearest is `{name}`: {miss}"),
+            None => format!("there is no Dataplane in mesh {mesh}"),
+        });
+        diagnostics.push(about(&policy.header, diagnostic));
+    }
+}
+
+fn traffic_traces(subject: &Subject, diagnostics: &mut Diagnostics) {
     let complete = |policy: &&TrafficTrace| subject.resources.gaps.has_all_dataplanes(policy.header.mesh());
     for policy in subject.resources.traffic_traces.iter().filter(complete) {
         let of_mesh = || {

@@ -68,7 +68,11 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
                 .filter(|of_file| of_file.left_out > 0)
                 .filter_map(|of_file| Some((of_file.file?, of_file.left_out)))
                 .collect();
-            print(&format!("{:#}\n", json!({"diagnostics": entries, "leftOut": left_out})))?;
+            let mut found = json!({"diagnostics": entries});
+            if !left_out.is_empty() {
+                found["leftOut"] = json!(left_out);
+            }
+            print(&format!("{found:#}\n"))?;
         }
         Format::Sarif => print(&format!("{:#}\n", sarif::render(&files, &root)))?,
         Format::Github => print(&github::render(&files, &root))?,

@@ -6,6 +6,7 @@ mod cli;
 mod conformance;
 mod determinism;
 mod end_to_end;
+mod findings;
 mod golden;
 mod kit;
 mod kit_test;
