@@ -6,6 +6,7 @@ use crate::check;
 use crate::diag::{Code, Diagnostic, Diagnostics, Holds, Place, Severity};
 use crate::envoy::artifact::Fragments;
 use crate::envoy::{self, Dialect, Surroundings};
+use crate::explain::World;
 use crate::ir::{self, Proxy};
 use crate::resource::protocol::Protocol;
 use crate::resource::{self, Contributions, Kuma, Resources};
@@ -58,6 +59,11 @@ pub struct Compiled {
 /// always gives the same bytes, whatever the order of its files.
 #[must_use]
 pub fn compile(snapshot: &Snapshot, options: &Options) -> Compiled {
+    compile_and(snapshot, options, |_| ()).0
+}
+
+/// The same, with a look at everything that it came to on the way.
+pub fn compile_and<T>(snapshot: &Snapshot, options: &Options, look: impl FnOnce(&World) -> T) -> (Compiled, T) {
     let mut diagnostics = Diagnostics::default();
     let resources = resource::parse(
         snapshot,
@@ -68,7 +74,13 @@ pub fn compile(snapshot: &Snapshot, options: &Options) -> Compiled {
     );
     let selection = select::select(&resources, &options.kuma, &options.services, &mut diagnostics);
     let proxies = ir::lower(&selection, &options.kuma);
-    check::run(&resources, &selection, options.kuma.fidelity, &mut diagnostics);
+    let world = World {
+        resources: &resources,
+        selection: &selection,
+        proxies: &proxies,
+        kuma: &options.kuma,
+    };
+    check::run(&world, &mut diagnostics);
     if resources.seen == 0 {
         diagnostics.push(no_resources(snapshot));
     }
@@ -82,12 +94,13 @@ pub fn compile(snapshot: &Snapshot, options: &Options) -> Compiled {
         .filter_map(|(proxy, in_scope)| in_scope.then_some(proxy));
     let mut refusals = Diagnostics::default();
     let fragments = envoy::render(published, options.dialect(), &options.around, &mut refusals);
+    let looked = look(&world);
     let meshes = resources
         .meshes
         .keys()
         .cloned()
         .chain(proxies.iter().map(|proxy| proxy.mesh.clone()));
-    Compiled {
+    let compiled = Compiled {
         meshes: meshes.collect(),
         resources: resources.seen,
         known: resources.contributions.clone(),
@@ -95,7 +108,8 @@ pub fn compile(snapshot: &Snapshot, options: &Options) -> Compiled {
         fragments,
         diagnostics: hold_what_exists(diagnostics.into_sorted(), &resources),
         refusals: refusals.into_sorted(),
-    }
+    };
+    (compiled, looked)
 }
 
 /// A mistake in a mesh that does not exist may have been meant for any other.

@@ -24,6 +24,8 @@ pub mod ir;
 
 pub mod envoy;
 
+pub mod explain;
+
 pub mod check;
 
 pub mod compile;

@@ -6,32 +6,37 @@
 mod ambiguous_policies;
 mod backend_not_found;
 mod both_policies;
+mod mixed_propagation;
 mod no_http_listener;
 mod sampling_zero;
 mod selects_nothing;
 
 use crate::diag::{Diagnostic, Diagnostics};
+use crate::explain::World;
 use crate::resource::{Fidelity, Header, Resources};
 use crate::select::Selection;
 
 /// Everything there is to ask about.
 pub(crate) struct Subject<'a> {
+    world: &'a World<'a>,
     resources: &'a Resources,
     selection: &'a Selection<'a>,
     fidelity: Fidelity,
 }
 
 /// Asks all questions.
-pub fn run(resources: &Resources, selection: &Selection, fidelity: Fidelity, diagnostics: &mut Diagnostics) {
+pub fn run(world: &World, diagnostics: &mut Diagnostics) {
     let subject = Subject {
-        resources,
-        selection,
-        fidelity,
+        world,
+        resources: world.resources,
+        selection: world.selection,
+        fidelity: world.kuma.fidelity,
     };
     for question in [
         ambiguous_policies::ask,
         backend_not_found::ask,
         both_policies::ask,
+        mixed_propagation::ask,
         no_http_listener::ask,
         sampling_zero::ask,
         selects_nothing::ask,

@@ -5,9 +5,8 @@ use std::io::{self, Write};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use super::{Context, Exit, Failure, Outcome, compile_once, options, print};
+use super::{Context, Exit, Failure, Outcome, compile_once, no_such, options, print};
 use crate::compile::Compiled;
-use crate::diag::closest;
 use crate::diag::{Severity, json as diag_json, text};
 use crate::envoy::{self, Dialect, sidecar, tracing};
 use crate::ir::{By, Proxy, Tracer};
@@ -72,11 +71,7 @@ fn choose<'c>(compiled: &'c Compiled, names: &[String]) -> Result<Vec<&'c Proxy>
     let name_of = |proxy: &Proxy| format!("{}/{}", proxy.mesh, proxy.name);
     let known: Vec<String> = compiled.proxies.iter().map(name_of).collect();
     if let Some(name) = names.iter().find(|name| !known.contains(name)) {
-        let help = match closest(name, known.iter().map(String::as_str)) {
-            Some(meant) => format!("; did you mean {meant}?"),
-            None => format!("; there are {} dataplanes, named MESH/NAME", known.len()),
-        };
-        return Err(format!("there is no dataplane {name}{help}").into());
+        return Err(no_such("dataplane", name, &known).into());
     }
     let is_chosen = |proxy: &&Proxy| names.is_empty() || names.contains(&name_of(proxy));
     Ok(compiled.proxies.iter().filter(is_chosen).collect())

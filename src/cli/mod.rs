@@ -4,7 +4,9 @@ mod changes;
 mod check;
 mod compile;
 mod diff;
+mod explain;
 mod extras;
+mod inspect;
 mod progress;
 mod report;
 mod run;
@@ -18,8 +20,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::apply::{self, Target};
 use crate::compile::{Compiled, Options};
-use crate::diag::text::with_causes;
+use crate::diag::text::{self, plural, with_causes};
+use crate::diag::{Diagnostic, Severity, closest};
 use crate::envoy::Surroundings;
+use crate::explain::World;
 use crate::settings::{Admin, Overrides, Settings};
 use crate::source::{self, Snapshot};
 use crate::telemetry;
@@ -66,6 +70,7 @@ const EXAMPLES: &str = "Examples:
   meshtraced diff                           what the policies would change on disk
   meshtraced check                          what is wrong with the policies, and where
   meshtraced compile default/web-01         the tracing of one dataplane
+  meshtraced explain default/web-01         where it comes from, and what lost
 
 Every setting can stand in a file (--config) and in a variable MESHTRACED_<KEY>, such as MESHTRACED_KUMA_ZONE.
 Exit codes: 0 done, 1 the policies have errors (diff: changes, check: findings), 2 could not work.";
@@ -118,6 +123,10 @@ enum Command {
     Check(check::Arguments),
     /// Print effective tracing and Envoy messages, write nothing
     Compile(compile::Arguments),
+    /// Show why a dataplane traces as it does, or does not
+    Explain(explain::Arguments),
+    /// Show whom a policy or a backend reaches, and what reaches a dataplane
+    Inspect(inspect::Arguments),
     /// Print a completion script for a shell
     Completions(extras::Completions),
     /// Print the manual page, or that of a command
@@ -149,6 +158,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Diff(arguments) => diff::run(&context, arguments),
         Command::Check(arguments) => check::run(&context, arguments),
         Command::Compile(arguments) => compile::run(&context, arguments),
+        Command::Explain(arguments) => explain::run(&context, arguments),
+        Command::Inspect(arguments) => inspect::run(&context, arguments),
         Command::Completions(arguments) => extras::completions(arguments),
         Command::Man(arguments) => extras::man(arguments),
     };
@@ -223,6 +234,31 @@ fn compile_now(settings: &Settings) -> Result<(Snapshot, Compiled), Failure> {
 fn compile_once(settings: &Settings) -> Result<(Snapshot, Compiled), Failure> {
     let _progress = progress::Progress::new("compiling");
     compile_now(settings)
+}
+
+/// Looks at what the policies come to, and says what is wrong with them if something is.
+fn look_at<T>(context: &Context, settings: &Settings, look: impl FnOnce(&World) -> T) -> Result<(T, Exit), Failure> {
+    let snapshot = source::dir::read(&settings.sources, settings.limits.file_bytes)?;
+    let (compiled, looked) = crate::compile::compile_and(&snapshot, &options(settings)?, look);
+    let is_error = |finding: &&Diagnostic| finding.severity == Severity::Error;
+    let errors: Vec<Diagnostic> = compiled.diagnostics.iter().filter(is_error).cloned().collect();
+    let shown = text::render(
+        &errors,
+        &settings.sources.prefix(),
+        settings.findings_per_file,
+        context.color_on_stderr,
+    );
+    io::stderr().write_all(shown.as_bytes())?;
+    Ok((looked, if errors.is_empty() { Exit::Done } else { Exit::Found }))
+}
+
+/// That there is nothing of that name, and what may have been meant.
+fn no_such(noun: &str, name: &str, known: &[String]) -> String {
+    let help = match closest(name, known.iter().map(String::as_str)) {
+        Some(meant) => format!("did you mean {meant}?"),
+        None => format!("there are {} here, named MESH/NAME", plural(known.len(), noun)),
+    };
+    format!("there is no {noun} {name}; {help}")
 }
 
 /// How to compile with these settings.

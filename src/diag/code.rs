@@ -98,6 +98,8 @@ codes! {
     SelectsNothing = "selects-nothing", "unresolved-reference";
     /// A dataplane for which there are policies of both kinds.
     BothPolicies = "both-policies", "duplicate";
+    /// A proxy calls another one whose tracer does not read the headers that its own writes.
+    MixedPropagation = "mixed-propagation", "not-allowed";
     /// A selected dataplane without any HTTP listener.
     NoHttpListener = "no-http-listener", "not-allowed";
     /// An outbound whose destination service is not in the repository.

@@ -11,6 +11,7 @@ mod golden;
 mod kit;
 mod kit_test;
 mod mesh;
+mod propagation;
 mod props;
 mod publish;
 mod readme;

@@ -1,0 +1,58 @@
+//! `meshtraced explain`: why a dataplane traces as it does.
+
+use clap::{Args, ValueEnum};
+
+use super::{Context, Exit, Outcome, look_at, no_such, print};
+use crate::explain::{explain, text};
+
+/// Arguments of `explain`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Arguments {
+    /// The dataplane
+    #[arg(value_name = "MESH/NAME")]
+    dataplane: String,
+    /// Form of the result
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
+}
+
+const EXAMPLES: &str = "Examples:
+  meshtraced explain default/web-01
+  meshtraced explain default/web-01 -o json | jq '.policies[] | select(.outcome == \"lost\")'";
+
+/// Form of a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    Text,
+    Json,
+}
+
+pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
+    let settings = context.settings()?;
+    let root = settings.sources.prefix();
+    let (explained, exit) = look_at(context, &settings, |world| {
+        let (mesh, name) = arguments
+            .dataplane
+            .split_once('/')
+            .unwrap_or(("default", &arguments.dataplane));
+        let found = world.find(mesh, name);
+        found
+            .map(|(governed, proxy)| explain(world, governed, proxy, &root))
+            .ok_or_else(|| {
+                let known = world
+                    .proxies
+                    .iter()
+                    .map(|proxy| format!("{}/{}", proxy.mesh, proxy.name));
+                no_such("dataplane", &arguments.dataplane, &known.collect::<Vec<_>>())
+            })
+    })?;
+    match (arguments.output, explained) {
+        // What cannot be found may be what could not be understood, which has been said.
+        (_, Err(why)) if exit == Exit::Done => return Err(why.into()),
+        (_, Err(why)) => eprintln!("error: {why}"),
+        (Format::Text, Ok(explained)) => print(&text::explanation(&explained))?,
+        (Format::Json, Ok(explained)) => print(&format!("{}\n", serde_json::to_string_pretty(&explained)?))?,
+    }
+    Ok(exit)
+}

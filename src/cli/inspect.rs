@@ -1,0 +1,59 @@
+//! `meshtraced inspect`: whom a policy or a backend reaches, and what reaches a dataplane.
+
+use clap::Args;
+
+use super::explain::Format;
+use super::{Context, Exit, Outcome, look_at, no_such, print};
+use crate::diag::closest;
+use crate::explain::inspect::{self, Kind};
+
+/// Arguments of `inspect`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Arguments {
+    /// traffictrace, meshtrace, backend, dataplane or mesh
+    #[arg(value_name = "KIND")]
+    kind: String,
+    /// What to look at; of a mesh, its name alone
+    #[arg(value_name = "MESH/NAME")]
+    name: String,
+    /// Form of the result
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
+}
+
+const EXAMPLES: &str = "Examples:
+  meshtraced inspect traffictrace default/trace-all     whom it governs, and where it loses
+  meshtraced inspect backend default/zipkin             who sends spans there
+  meshtraced inspect mesh default                       backends and policies with counts";
+
+pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
+    let words = Kind::ALL.map(|(word, _)| word);
+    let Some(kind) = Kind::parse(&arguments.kind) else {
+        let help = match closest(&arguments.kind, words) {
+            Some(meant) => format!("did you mean {meant}?"),
+            None => format!("known are {}", words.join(", ")),
+        };
+        return Err(format!("there is nothing of the kind {}; {help}", arguments.kind).into());
+    };
+    let settings = context.settings()?;
+    let (mesh, name) = match (kind, arguments.name.split_once('/')) {
+        (Kind::Mesh, None) => (arguments.name.as_str(), arguments.name.as_str()),
+        (_, Some((mesh, name))) => (mesh, name),
+        (_, None) => ("default", arguments.name.as_str()),
+    };
+    let (found, exit) = look_at(context, &settings, |world| {
+        inspect::inspect(world, kind, mesh, name).ok_or_else(|| {
+            let known = inspect::names(world, kind, mesh);
+            let known: Vec<String> = known.into_iter().map(|name| format!("{mesh}/{name}")).collect();
+            no_such(&arguments.kind.to_lowercase(), &format!("{mesh}/{name}"), &known)
+        })
+    })?;
+    match (arguments.output, found) {
+        (_, Err(why)) if exit == Exit::Done => return Err(why.into()),
+        (_, Err(why)) => eprintln!("error: {why}"),
+        (Format::Text, Ok(found)) => print(&inspect::text(&found))?,
+        (Format::Json, Ok(found)) => print(&format!("{}\n", serde_json::to_string_pretty(&found)?))?,
+    }
+    Ok(exit)
+}

@@ -1,0 +1,273 @@
+//! The policies of a mesh, as one dataplane sees them: who won, who lost and why, and what would change it.
+
+use std::cmp::Ordering;
+
+use serde::Serialize;
+
+use super::{Place, World};
+use crate::resource::Header;
+use crate::resource::mesh_trace::MeshTrace;
+use crate::resource::tags::Rank;
+use crate::resource::target_ref::Target;
+use crate::resource::traffic_trace::TrafficTrace;
+use crate::select::mesh_trace::{Merged, precedence};
+use crate::select::{Governed, target};
+
+/// A policy and what became of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Candidate {
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// Its name.
+    pub name: String,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// How specific it is, or why it is not for the dataplane.
+    pub why: String,
+    /// What would have to change for it to win.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub would_win: Option<String>,
+    /// Where it is.
+    pub at: Place,
+}
+
+/// What became of a policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It decides.
+    Won,
+    /// A stronger one decides, and leaves a field to it.
+    Merged,
+    /// It would decide, were there no `MeshTrace`.
+    Displaced,
+    /// It is for the dataplane, and another one is stronger.
+    Lost,
+    /// It is not for the dataplane.
+    NotForIt,
+}
+
+impl Outcome {
+    /// In words.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Won => "won",
+            Self::Merged => "merged",
+            Self::Displaced => "displaced",
+            Self::Lost => "lost",
+            Self::NotForIt => "not for it",
+        }
+    }
+}
+
+/// All policies of the mesh, those that decide first.
+pub(super) fn candidates(world: &World, governed: &Governed, root: &str) -> Vec<Candidate> {
+    let mut all = mesh_traces(world, governed, root);
+    let displaced_by = (governed.mesh_trace.merged.as_ref())
+        .filter(|merged| merged.backend.is_some())
+        .map(|merged| merged.strongest);
+    all.extend(traffic_traces(world, governed, displaced_by, root));
+    let order = |candidate: &Candidate| match candidate.outcome {
+        Outcome::Won => 0,
+        Outcome::Merged => 1,
+        Outcome::Displaced => 2,
+        Outcome::Lost => 3,
+        Outcome::NotForIt => 4,
+    };
+    all.sort_by_key(order);
+    all
+}
+
+fn candidate(header: &Header, kind: &'static str, outcome: Outcome, why: String, root: &str) -> Candidate {
+    Candidate {
+        kind,
+        name: header.name().to_owned(),
+        outcome,
+        why,
+        would_win: None,
+        at: Place::of(&header.at, root),
+    }
+}
+
+fn traffic_traces(world: &World, governed: &Governed, displaced_by: Option<&MeshTrace>, root: &str) -> Vec<Candidate> {
+    const KIND: &str = "TrafficTrace";
+    let mut all = Vec::new();
+    if let Some(winner) = governed.winner {
+        let (outcome, would_win) = match displaced_by {
+            Some(stronger) => {
+                let name = stronger.header.name();
+                (Outcome::Displaced, Some(format!("without MeshTrace {name}")))
+            }
+            None => (Outcome::Won, None),
+        };
+        let own = candidate(&winner.policy.header, KIND, outcome, rank(winner.rank), root);
+        all.push(Candidate { would_win, ..own });
+        for lost in &governed.lost {
+            let would_win = advice(lost.rank, winner.rank, winner.policy.header.name());
+            let own = candidate(&lost.policy.header, KIND, Outcome::Lost, rank(lost.rank), root);
+            all.push(Candidate {
+                would_win: Some(would_win),
+                ..own
+            });
+        }
+    }
+    let dataplane = governed.dataplane;
+    let is_candidate = |policy: &TrafficTrace| all.iter().any(|own| own.name == policy.header.name());
+    let others: Vec<Candidate> = (world.resources.traffic_traces.iter())
+        .filter(|policy| policy.header.mesh() == dataplane.header.mesh() && !is_candidate(policy))
+        .map(|policy| {
+            candidate(
+                &policy.header,
+                KIND,
+                Outcome::NotForIt,
+                mismatch(policy, governed),
+                root,
+            )
+        })
+        .collect();
+    all.extend(others);
+    all
+}
+
+/// `2 tags, 1 exact`.
+fn rank(rank: Rank) -> String {
+    let tags = match rank.tags() {
+        1 => "1 tag".to_owned(),
+        n => format!("{n} tags"),
+    };
+    match (rank.exact, rank.wildcard) {
+        (_, 0) => format!("{tags}, exact"),
+        (0, _) => format!("{tags}, wildcard"),
+        (exact, _) => format!("{tags}, {exact} exact"),
+    }
+}
+
+/// What makes a policy win over another one.
+fn advice(own: Rank, winner: Rank, name: &str) -> String {
+    let more = match winner.tags() + 1 {
+        1 => "1 tag".to_owned(),
+        n => format!("{n} tags"),
+    };
+    match own.cmp(&winner) {
+        Ordering::Less => format!("with {more}, or without {name}"),
+        Ordering::Equal | Ordering::Greater => format!("with {more}, or a name before {name}"),
+    }
+}
+
+/// What keeps the nearest selector and the dataplane apart.
+fn mismatch(policy: &TrafficTrace, governed: &Governed) -> String {
+    let misses = governed.dataplane.tag_sets().flat_map(|tags| {
+        let of_selector = move |selector: &crate::resource::tags::Selector| {
+            let missing = selector.tags.iter().filter(|(tag, wanted)| {
+                !tags
+                    .get(*tag)
+                    .is_some_and(|found| wanted.value == "*" || *found == wanted.value)
+            });
+            let (tag, wanted, found) = selector.mismatch(tags)?;
+            let found = found.map_or_else(|| "is not there".to_owned(), |found| format!("is `{found}`"));
+            Some((missing.count(), format!("`{tag}` {found}, wanted `{wanted}`")))
+        };
+        policy.selectors.iter().filter_map(of_selector)
+    });
+    let nearest = misses.min_by_key(|(missing, _)| *missing);
+    nearest.map_or_else(|| "the dataplane has no tags".to_owned(), |(_, why)| why)
+}
+
+fn mesh_traces(world: &World, governed: &Governed, root: &str) -> Vec<Candidate> {
+    const KIND: &str = "MeshTrace";
+    let dataplane = governed.dataplane;
+    let mut all = Vec::new();
+    if let Some(merged) = &governed.mesh_trace.merged {
+        // The strongest stands last.
+        for policy in governed.mesh_trace.policies.iter().rev() {
+            all.push(mesh_trace(policy, merged, governed.winner.is_some(), root));
+        }
+    }
+    let of_mesh = |policy: &&MeshTrace| policy.header.mesh() == dataplane.header.mesh();
+    for policy in world.resources.mesh_traces.iter().filter(of_mesh) {
+        if let Some(miss) = target::miss(&policy.header, &policy.target, dataplane, governed.gateway) {
+            all.push(candidate(
+                &policy.header,
+                KIND,
+                Outcome::NotForIt,
+                miss.to_string(),
+                root,
+            ));
+        }
+    }
+    all
+}
+
+fn mesh_trace(policy: &MeshTrace, merged: &Merged, has_traffic_trace: bool, root: &str) -> Candidate {
+    let own = |outcome, why| candidate(&policy.header, "MeshTrace", outcome, why, root);
+    let specificity = specificity(&policy.target.target);
+    if policy.header.id == merged.strongest.header.id {
+        return match merged.backend {
+            None if has_traffic_trace => own(
+                Outcome::Lost,
+                format!("{specificity}; it has no backend, and leaves a TrafficTrace alone"),
+            ),
+            None => own(Outcome::Won, format!("{specificity}; it switches tracing off")),
+            Some(_) => own(Outcome::Won, specificity),
+        };
+    }
+    let inherited = match merged.backend {
+        Some(_) => inherited(policy, merged),
+        None => Vec::new(),
+    };
+    let would_win = Some(mesh_trace_advice(policy, merged.strongest));
+    if inherited.is_empty() {
+        let lost = own(Outcome::Lost, specificity);
+        return Candidate { would_win, ..lost };
+    }
+    let why = format!("{specificity}; {} from it", inherited.join(" and "));
+    let own = own(Outcome::Merged, why);
+    Candidate { would_win, ..own }
+}
+
+/// The fields of a policy that the stronger ones leave to it.
+fn inherited(policy: &MeshTrace, merged: &Merged) -> Vec<&'static str> {
+    let own = &policy.conf.sampling;
+    let shares = [
+        ("sampling.overall", &own.overall, &merged.sampling.overall),
+        ("sampling.client", &own.client, &merged.sampling.client),
+        ("sampling.random", &own.random, &merged.sampling.random),
+    ];
+    let is_own =
+        |(name, own, merged): (&'static str, &Option<_>, &Option<_>)| (own.is_some() && own == merged).then_some(name);
+    let mut fields: Vec<&str> = shares.into_iter().filter_map(is_own).collect();
+    let tags = policy.conf.tags.as_deref();
+    if tags.is_some_and(|tags| !tags.is_empty() && std::ptr::eq(tags, merged.tags)) {
+        fields.push("tags");
+    }
+    fields
+}
+
+/// The kind of a target, and how it names dataplanes.
+fn specificity(target: &Target) -> String {
+    match target {
+        Target::Dataplane { name: Some(_), .. } => "Dataplane by name".to_owned(),
+        Target::Dataplane { labels: Some(_), .. } => "Dataplane by labels".to_owned(),
+        other => other.kind().to_owned(),
+    }
+}
+
+fn mesh_trace_advice(policy: &MeshTrace, strongest: &MeshTrace) -> String {
+    let (own, winner) = (&policy.target.target, &strongest.target.target);
+    let name = strongest.header.name();
+    match precedence(policy, strongest) {
+        Ordering::Equal | Ordering::Greater => format!("with a name before {name}"),
+        Ordering::Less if own.narrowness() < winner.narrowness() => {
+            let kind = match winner.kind() {
+                "MeshServiceSubset" => "as MeshServiceSubset with a name before it",
+                "MeshService" => "as MeshServiceSubset",
+                _ => "as MeshService or MeshServiceSubset",
+            };
+            format!("{kind}, or without {name}")
+        }
+        Ordering::Less => format!("without {name}"),
+    }
+}

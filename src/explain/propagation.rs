@@ -1,0 +1,114 @@
+//! Which headers carry a trace, by tracer. `tests/it/propagation.rs` measures it on a real Envoy.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::World;
+use crate::ir::{Direction, Proxy};
+
+/// The headers of one tracer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Headers {
+    /// Those by which it continues a trace; the first of every set that one program writes.
+    pub reads: &'static [&'static str],
+    /// Those that it writes for who comes next.
+    pub writes: &'static [&'static str],
+}
+
+/// The headers of the tracer of that provider.
+#[must_use]
+pub fn of_provider(provider: &str) -> Headers {
+    match provider {
+        "zipkin" => Headers {
+            reads: &["x-b3-traceid", "b3"],
+            writes: &["x-b3-traceid", "x-b3-spanid", "x-b3-sampled"],
+        },
+        "datadog" => Headers {
+            reads: &["x-datadog-trace-id", "traceparent"],
+            writes: &[
+                "x-datadog-trace-id",
+                "x-datadog-parent-id",
+                "x-datadog-sampling-priority",
+                "x-datadog-tags",
+                "traceparent",
+                "tracestate",
+            ],
+        },
+        _ => Headers {
+            reads: &["traceparent"],
+            writes: &["traceparent", "tracestate"],
+        },
+    }
+}
+
+/// A proxy beside another one in the path of requests, with whose tracer traces break.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Neighbour {
+    /// Its name.
+    pub dataplane: String,
+    /// Whether it is called, rather than calls.
+    pub called: bool,
+    /// Its provider.
+    pub provider: String,
+}
+
+/// Whether a trace goes on from one tracer to another: the second reads what the first writes.
+#[must_use]
+pub fn continues(from: &str, to: &str) -> bool {
+    let (written, read) = (of_provider(from).writes, of_provider(to).reads);
+    written.iter().any(|header| read.contains(header))
+}
+
+/// The proxies that a proxy calls, or is called by, and with which traces break, sorted.
+pub(super) fn breaks(world: &World, proxy: &Proxy) -> Vec<Neighbour> {
+    let Some(own) = provider(proxy) else { return Vec::new() };
+    let mut found = Vec::new();
+    for other in world
+        .proxies
+        .iter()
+        .filter(|other| other.mesh == proxy.mesh && other.name != proxy.name)
+    {
+        let Some(theirs) = provider(other) else { continue };
+        let neighbour = |called| Neighbour {
+            dataplane: other.name.clone(),
+            called,
+            provider: theirs.to_owned(),
+        };
+        if calls(proxy, other) && !continues(own, theirs) {
+            found.push(neighbour(true));
+        }
+        if calls(other, proxy) && !continues(theirs, own) {
+            found.push(neighbour(false));
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The provider of a proxy that makes spans.
+#[must_use]
+pub fn provider(proxy: &Proxy) -> Option<&'static str> {
+    proxy.traced().next()?;
+    Some(proxy.tracer.as_ref()?.export.as_ref()?.provider.name())
+}
+
+/// Whether an outbound of one leads to an inbound of the other, and HTTP is spoken there.
+#[must_use]
+pub fn calls(caller: &Proxy, called: &Proxy) -> bool {
+    let outbounds = caller
+        .listeners
+        .iter()
+        .filter(|listener| listener.direction == Direction::Outbound);
+    let targets: BTreeSet<(&str, u16)> = outbounds
+        .filter(|listener| listener.protocol.value.is_http())
+        .flat_map(|listener| &listener.upstream)
+        .map(|endpoint| (endpoint.host.as_str(), endpoint.port))
+        .collect();
+    let mut inbounds = called
+        .listeners
+        .iter()
+        .filter(|listener| listener.direction == Direction::Inbound);
+    inbounds.any(|listener| targets.contains(&(listener.address.as_str(), listener.port)))
+}

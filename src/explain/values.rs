@@ -1,0 +1,144 @@
+//! The values of a proxy's tracing, each with what it comes from.
+
+use serde::Serialize;
+
+use super::Place;
+use crate::ir::{By, OpenTelemetry, Provider, TagValue, Tracer, ZipkinEncoding};
+use crate::resource::percent::Percent;
+use crate::resource::{Chosen, Origin, Source};
+
+/// One value and what it comes from.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ValueOf {
+    /// What it is the value of, in Kuma's words.
+    pub name: String,
+    /// The value.
+    pub value: String,
+    /// The resource, `settings` or `default`.
+    pub from: String,
+    /// Path of the field there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Where it is written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<Place>,
+}
+
+/// The values of a tracer, what matters most first.
+pub(super) fn of(tracer: &Tracer, root: &str) -> Vec<ValueOf> {
+    let written = |name: &str, value: String, origin: &Origin| written(name, value, origin, root);
+    let flag = |name: &str, flag: &Chosen<bool>| chosen(name, flag, flag.value.to_string(), root);
+    let mut values = Vec::new();
+    // A MeshTrace has no name for its backend, but what it refers to has.
+    let is_reference = tracer.backend.origin.path.ends_with("backendRef.labels");
+    if tracer.by == By::TrafficTrace || is_reference {
+        values.push(written("backend", tracer.backend.value.clone(), &tracer.backend.origin));
+    }
+    if let Some(export) = &tracer.export {
+        let collector = &export.collector;
+        let (name, place) = match &export.provider {
+            Provider::Zipkin(zipkin) => {
+                let scheme = if collector.tls.is_some() { "https" } else { "http" };
+                ("url", format!("{scheme}://{}{}", collector.authority, zipkin.path))
+            }
+            Provider::Datadog(_) => ("address", collector.authority.clone()),
+            Provider::OpenTelemetry(OpenTelemetry::Grpc) => ("endpoint", collector.authority.clone()),
+            Provider::OpenTelemetry(OpenTelemetry::Http { uri }) => ("endpoint", uri.clone()),
+        };
+        values.push(written(name, place, &collector.origin));
+        values.extend(collector.tls.as_ref().map(|tls| match &tls.verified {
+            Some(asked) => written("tls", "certificate verified".to_owned(), asked),
+            None => written(
+                "tls",
+                "encrypted, certificate not verified".to_owned(),
+                &collector.origin,
+            ),
+        }));
+        match &export.provider {
+            Provider::Zipkin(zipkin) => {
+                let encoding = match zipkin.encoding.value {
+                    ZipkinEncoding::Json => "httpJson",
+                    ZipkinEncoding::Proto => "httpProto",
+                };
+                values.extend([
+                    chosen("apiVersion", &zipkin.encoding, encoding.to_owned(), root),
+                    flag("traceId128bit", &zipkin.trace_id_128bit),
+                    flag("sharedSpanContext", &zipkin.shared_span_context),
+                ]);
+            }
+            Provider::Datadog(datadog) => values.push(flag("splitService", &datadog.split_service)),
+            Provider::OpenTelemetry(_) => {}
+        }
+    }
+    let sampling = &tracer.sampling;
+    let mut shares = vec![("sampling", &sampling.overall)];
+    shares.extend(
+        [
+            ("sampling.client", &sampling.client),
+            ("sampling.random", &sampling.random),
+        ]
+        .into_iter()
+        .filter(|(_, share)| share.is_written()),
+    );
+    values.extend(
+        shares
+            .into_iter()
+            .map(|(name, share)| chosen(name, share, percent(share.value), root)),
+    );
+    values.extend(tracer.tags.iter().map(|tag| {
+        let value = match &tag.value {
+            TagValue::Literal(value) => value.clone(),
+            TagValue::Header { name, default: None } => format!("header {name}"),
+            TagValue::Header {
+                name,
+                default: Some(default),
+            } => format!("header {name}, else {default}"),
+        };
+        let name = format!("tag {}", tag.name);
+        match &tag.origin {
+            Some(origin) => written(&name, value, origin),
+            None => by_default(&name, value),
+        }
+    }));
+    values
+}
+
+/// A percentage, and what 0 does not mean.
+fn percent(share: Percent) -> String {
+    match share.get() {
+        0.0 => "0 %, which is not off: decisions that come with a request hold".to_owned(),
+        share => format!("{share} %"),
+    }
+}
+
+fn written(name: &str, value: String, origin: &Origin, root: &str) -> ValueOf {
+    ValueOf {
+        name: name.to_owned(),
+        value,
+        from: origin.resource.to_string(),
+        path: Some(origin.path.clone()),
+        at: Some(Place::of(&origin.at, root)),
+    }
+}
+
+fn by_default(name: &str, value: String) -> ValueOf {
+    ValueOf {
+        name: name.to_owned(),
+        value,
+        from: "default".to_owned(),
+        path: None,
+        at: None,
+    }
+}
+
+fn chosen<T>(name: &str, chosen: &Chosen<T>, value: String, root: &str) -> ValueOf {
+    match &chosen.source {
+        Source::Written(origin) => written(name, value, origin, root),
+        Source::Setting(key) => ValueOf {
+            from: "settings".to_owned(),
+            path: Some(key.clone()),
+            ..by_default(name, value)
+        },
+        Source::Default => by_default(name, value),
+    }
+}
