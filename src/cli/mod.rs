@@ -50,7 +50,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
     name = "meshtraced",
     version,
     about = "Kuma tracing policies on VMs, without a control plane",
-    long_about = "Compiles Kuma tracing policies (Mesh, TrafficTrace) for every Dataplane of a directory, usually a Git \
+    long_about = "Compiles Kuma tracing policies (TrafficTrace, MeshTrace) for every Dataplane of a directory, usually a Git \
                   checkout, and keeps the files from which Envoy traces up to date.",
     after_help = EXAMPLES,
     max_term_width = 110,
