@@ -1,66 +1,94 @@
 //! Whatever the suite compiles, a real Envoy takes: every bootstrap, and its clusters and listeners wrapped in one.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::conformance::settings_for;
 use crate::kit::parallel::in_parallel;
-use crate::kit::tools;
 use crate::kit::validate::{validate_many, validate_resources};
+use crate::kit::{tools, yaml};
 use crate::mesh::find;
+use tempfile::TempDir;
 
-/// The directories with policies: golden cases, conformance cases, and the samples.
-fn sources() -> Vec<PathBuf> {
+/// A directory with policies, and the settings they are compiled with.
+struct Source {
+    policies: PathBuf,
+    settings: Option<String>,
+}
+
+/// Golden cases with their settings, conformance cases with those of the control plane, and the samples.
+fn sources() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let below = |path: &str, input: &str| -> Vec<PathBuf> {
+    let below = |path: &str| -> Vec<PathBuf> {
         let entries = fs::read_dir(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
-        entries
-            .map(|entry| entry.expect("an entry").path().join(input))
-            .collect()
+        entries.map(|entry| entry.expect("an entry").path()).collect()
     };
-    let mut sources = vec![root.join("policies")];
-    sources.extend(below("tests/cases", "in"));
-    sources.extend(below("tests/conformance/cases", "input"));
-    sources.extend(below("tests/conformance/recorded", "input"));
-    sources.sort();
+    let mut sources = vec![Source {
+        policies: root.join("policies"),
+        settings: None,
+    }];
+    sources.extend(below("tests/cases").into_iter().map(|case| Source {
+        policies: case.join("in"),
+        settings: fs::read_to_string(case.join("settings.yaml")).ok(),
+    }));
+    for folder in ["tests/conformance/cases", "tests/conformance/recorded"] {
+        sources.extend(below(folder).into_iter().map(|case| Source {
+            policies: case.join("input"),
+            settings: Some(settings_for(&yaml::read(&case.join("expected.yaml"))).to_string()),
+        }));
+    }
+    sources.sort_by(|a, b| a.policies.cmp(&b.policies));
     sources
 }
 
-#[test]
-fn envoy_takes_every_file_of_the_suite() {
-    let sources = sources();
-    let published = in_parallel(&sources, |source| {
-        let out = tempfile::tempdir().expect("a temporary directory");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_meshtraced"));
-        command
-            .arg("--policies")
-            .arg(source)
-            .arg("--out")
-            .arg(out.path())
-            .args(["run", "--once"]);
-        command.output().expect("the program starts");
-        out
-    });
-    let bootstraps: Vec<PathBuf> = published
-        .iter()
-        .flat_map(|out| find(out.path(), "bootstrap.yaml"))
-        .collect();
-    assert!(bootstraps.len() > 100, "only {} proxies", bootstraps.len());
-    let mut refused = Vec::new();
-    for (bootstrap, result) in bootstraps.iter().zip(validate_many(&bootstraps)) {
-        refused.extend(result.err().map(|why| format!("{}: {why}", bootstrap.display())));
+fn publish(source: &Source) -> TempDir {
+    let out = tempfile::tempdir().expect("a temporary directory");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_meshtraced"));
+    if let Some(settings) = &source.settings {
+        let path = out.path().join("settings.yaml");
+        fs::write(&path, settings).expect("a file");
+        command.arg("--config").arg(path);
     }
-    let wrapped = in_parallel(&bootstraps, |bootstrap| {
+    command
+        .arg("--policies")
+        .arg(&source.policies)
+        .arg("--out")
+        .arg(out.path().join("envoy"))
+        .args(["run", "--once"]);
+    command.output().expect("the program starts");
+    out
+}
+
+/// One of the proxies for each pair of clusters and listeners that differs from all others.
+fn distinct(published: &[TempDir]) -> Vec<PathBuf> {
+    let bootstraps = published.iter().flat_map(|out| find(out.path(), "bootstrap.yaml"));
+    let content = |bootstrap: &PathBuf| {
         let xds = bootstrap.parent().expect("a directory").join("xds");
-        validate_resources(&xds.join("cds.yaml"), &xds.join("lds.yaml"))
-    });
-    for (bootstrap, result) in bootstraps.iter().zip(wrapped) {
-        refused.extend(
-            result
-                .err()
-                .map(|why| format!("{} (wrapped): {why}", bootstrap.display())),
-        );
+        ["cds.yaml", "lds.yaml"].map(|file| fs::read(xds.join(file)).expect("published"))
+    };
+    let all: BTreeMap<_, _> = bootstraps.map(|bootstrap| (content(&bootstrap), bootstrap)).collect();
+    all.into_values().collect()
+}
+
+#[test]
+fn two_releases_of_envoy_take_every_file_of_the_suite() {
+    let sources = sources();
+    let published = in_parallel(&sources, publish);
+    let bootstraps = distinct(&published);
+    assert!(bootstraps.len() > 300, "only {} proxies", bootstraps.len());
+    let mut refused: Vec<String> = Vec::new();
+    for envoy in [tools::envoy(), tools::older_envoy()] {
+        let wrapped = in_parallel(&bootstraps, |bootstrap| {
+            let xds = bootstrap.parent().expect("a directory").join("xds");
+            validate_resources(envoy, &xds.join("cds.yaml"), &xds.join("lds.yaml"))
+        });
+        refused.extend(wrapped.into_iter().filter_map(Result::err));
     }
+    // The bootstraps themselves differ in paths and names only.
+    let some: Vec<PathBuf> = bootstraps.iter().step_by(10).cloned().collect();
+    refused.extend(validate_many(&some).into_iter().filter_map(Result::err));
     assert!(refused.is_empty(), "{}", refused.join("\n"));
     println!("{} proxies of {} sources", bootstraps.len(), sources.len());
 }

@@ -95,7 +95,7 @@ fn ask(case: &Case) -> Answer {
 }
 
 /// The settings under which the control plane gave its answer.
-fn settings_for(expected: &Value) -> Value {
+pub(crate) fn settings_for(expected: &Value) -> Value {
     let mut kuma = json!({"version": expected["kuma"], "fidelity": "exact"});
     for (option, setting) in [
         ("zone", "zone"),

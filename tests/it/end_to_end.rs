@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::kit::datadog::Datadog;
 use crate::kit::envoy::Envoy;
 use crate::kit::http::get;
+use crate::kit::otlp::Otlp;
 use crate::kit::wait;
 use crate::kit::zipkin::{Span, Zipkin};
 use crate::mesh::{Mesh, zipkin_backend};
@@ -221,4 +222,102 @@ fn policies_that_become_wrong_leave_running_envoys_alone() {
     );
     assert_eq!(get(format!("http://{}/", mesh.web)).send().status, 200);
     took_everything(&web);
+}
+
+/// A `MeshTrace` that sends everything to OpenTelemetry; what stands in `openTelemetry` is `conf`.
+fn otel_policy(conf: &str) -> String {
+    format!(
+        "type: MeshTrace\nmesh: default\nname: otel\nspec:\n  default:\n    backends:\n    - type: OpenTelemetry\n      openTelemetry: {conf}\n    tags:\n    - {{name: team, literal: core}}\n    - {{name: tenant, header: {{name: x-tenant, default: none}}}}\n"
+    )
+}
+
+/// Sends a request with a context of W3C, and looks at the three spans that come of it.
+#[track_caller]
+fn spans_continue_the_context(mesh: &Mesh, collector: &Otlp) {
+    let request = get(format!("http://{}/orders", mesh.web)).header("traceparent", &format!("00-{TRACE}-{PARENT}-01"));
+    let answer = request.header("x-tenant", "acme").send();
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let spans = collector.wait_for(|spans| {
+        let of_trace: Vec<_> = spans.iter().filter(|span| span.trace_id == TRACE).cloned().collect();
+        (of_trace.len() == 3).then_some(of_trace)
+    });
+    let (server, client) = (2, 3);
+    let find = |service: &str, kind: i32| {
+        let found = spans
+            .iter()
+            .find(|span| (span.service.as_str(), span.kind) == (service, kind));
+        found.unwrap_or_else(|| panic!("{service} {kind}: {spans:#?}"))
+    };
+    let (inbound, outbound, backend) = (find("web", server), find("web", client), find("backend", server));
+    assert_eq!(inbound.parent_id, PARENT);
+    assert_eq!((&outbound.parent_id, &backend.parent_id), (&inbound.id, &outbound.id));
+    for (name, value) in [
+        ("team", "core"),
+        ("tenant", "acme"),
+        ("kuma.mesh", "default"),
+        ("kuma.zone", "default"),
+    ] {
+        let attribute = (name.to_owned(), value.to_owned());
+        assert!(
+            inbound.attributes.contains(&attribute),
+            "{name}: {:?}",
+            inbound.attributes
+        );
+    }
+}
+
+#[test]
+fn spans_reach_opentelemetry_over_grpc() {
+    let collector = Otlp::start();
+    let mesh = Mesh::new(&zipkin_backend("first", collector.address()), "grpc");
+    mesh.write(
+        "trace-all.yaml",
+        &otel_policy(&format!("{{endpoint: \"{}\"}}", collector.address())),
+    );
+    mesh.publish();
+    let _envoys = mesh.envoys();
+    spans_continue_the_context(&mesh, &collector);
+    let report = &collector.reports()[0];
+    assert!(
+        report.path.ends_with("TraceService/Export") && report.version == "HTTP/2.0",
+        "{report:?}"
+    );
+}
+
+#[test]
+fn spans_reach_opentelemetry_over_http_and_a_switch_from_zipkin_loses_no_request() {
+    let (zipkin, collector) = (Zipkin::start(), Otlp::start());
+    let mesh = Mesh::new(&zipkin_backend("first", zipkin.address()), "http");
+    mesh.publish();
+    let envoys = mesh.envoys();
+    assert_eq!(get(format!("http://{}/", mesh.web)).send().status, 200);
+    zipkin.wait_for(|spans| (spans.len() >= 3).then_some(()));
+
+    let address = collector.address();
+    let backend = format!(
+        "type: MeshOpenTelemetryBackend\nmesh: default\nname: collector\nspec:\n  endpoint: {{address: {}, port: {}, path: /tenant-a/}}\n  protocol: http\n",
+        address.ip(),
+        address.port(),
+    );
+    mesh.write("collector.yaml", &backend);
+    let reference = "{backendRef: {kind: MeshOpenTelemetryBackend, labels: {kuma.io/display-name: collector}}}";
+    mesh.write("trace-all.yaml", &otel_policy(reference));
+    mesh.publish();
+    // The proxies keep the connection between them, and what it was traced by, until it drains.
+    wait::until("both proxies send to the new collector", || {
+        assert_eq!(get(format!("http://{}/", mesh.web)).send().status, 200);
+        let services =
+            collector.wait_for(|spans| Some(spans.iter().map(|span| span.service.clone()).collect::<Vec<_>>()));
+        let both = ["web", "backend"]
+            .iter()
+            .all(|service| services.iter().any(|own| own == service));
+        both.then_some(()).ok_or_else(|| services.join(", "))
+    });
+    spans_continue_the_context(&mesh, &collector);
+    let report = &collector.reports()[0];
+    assert_eq!(
+        (report.path.as_str(), report.version.as_str()),
+        ("/tenant-a/v1/traces", "HTTP/1.1")
+    );
+    envoys.iter().for_each(took_everything);
 }

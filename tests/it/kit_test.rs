@@ -300,7 +300,7 @@ fn envoy_takes_listeners_from_files_and_its_admin_from_a_port_or_a_pipe() {
         });
         discovery_response(&lds, "r-2", "listener.v3.Listener", vec![inbound.clone(), added]);
         envoy.wait_for_listeners(&[format!("outbound:{other}")]);
-        assert_eq!(validate_resources(&cds, &lds), Ok(()));
+        assert_eq!(validate_resources(tools::envoy(), &cds, &lds), Ok(()));
         discovery_response(&lds, "r-1", "listener.v3.Listener", vec![inbound.clone()]);
         discovery_response(&cds, "r-1", "cluster.v3.Cluster", vec![cluster("app", app.address())]);
     }
@@ -332,7 +332,7 @@ fn validation_repeats_what_envoy_says() {
     let (cds, lds) = (dir.path().join("cds.yaml"), dir.path().join("lds.yaml"));
     discovery_response(&cds, "r-1", "cluster.v3.Cluster", vec![cluster("app", at)]);
     discovery_response(&lds, "r-1", "listener.v3.Listener", traced.to_vec());
-    assert!(unknown(&validate_resources(&cds, &lds)));
+    assert!(unknown(&validate_resources(tools::envoy(), &cds, &lds)));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::kit::http::get;
 use crate::kit::zipkin::Zipkin;
-use crate::mesh::Mesh;
+use crate::mesh::{Mesh, zipkin_backend};
 
 /// A backend of each provider. Where nobody is at home headers are the same.
 fn backends(zipkin: SocketAddr) -> [(&'static str, String); 3] {
@@ -60,12 +60,11 @@ const INCOMING: [(&[(&str, &str)], &str); 4] = [
 fn headers_are_read_and_written_as_explain_says() {
     let zipkin = Zipkin::start();
     for (provider, backend) in backends(zipkin.address()) {
-        let mesh = Mesh::new("  []", "http");
+        let mesh = Mesh::new(&zipkin_backend("first", zipkin.address()), "http");
         let policy = format!(
             "type: MeshTrace\nmesh: default\nname: trace-all\nspec:\n  default:\n    backends:\n    - {backend}\n"
         );
         mesh.write("trace-all.yaml", &policy);
-        mesh.write("mesh.yaml", "type: Mesh\nname: default\n");
         mesh.publish();
         let _envoys = mesh.envoys();
         let Headers { reads, writes } = of_provider(provider);

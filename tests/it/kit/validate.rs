@@ -13,11 +13,15 @@ use super::{tools, yaml};
 ///
 /// Envoy does not look into the xDS files of a bootstrap here: see [`validate_resources`].
 pub(crate) fn validate(bootstrap: &Path) -> Result<(), String> {
-    let output = Command::new(tools::envoy())
+    validate_by(tools::envoy(), bootstrap)
+}
+
+fn validate_by(envoy: &Path, bootstrap: &Path) -> Result<(), String> {
+    let output = Command::new(envoy)
         .args(["--mode", "validate", "--log-level", "warning", "-c"])
         .arg(bootstrap)
         .output()
-        .unwrap_or_else(|e| panic!("cannot run {}: {e}", tools::envoy().display()));
+        .unwrap_or_else(|e| panic!("cannot run {}: {e}", envoy.display()));
     if output.status.success() {
         return Ok(());
     }
@@ -29,11 +33,12 @@ pub(crate) fn validate(bootstrap: &Path) -> Result<(), String> {
     ))
 }
 
-/// Validates the clusters and listeners of a CDS and an LDS file together, as parts of a throw-away bootstrap.
+/// Validates the clusters and listeners of a CDS and an LDS file together, as parts of a throw-away bootstrap, by the
+/// Envoy at `envoy`.
 ///
 /// Envoy is stricter here than with live files: it refuses unknown fields. It does not see two listeners of one name
 /// nor an OpenTelemetry collector cluster that does not exist.
-pub(crate) fn validate_resources(cds: &Path, lds: &Path) -> Result<(), String> {
+pub(crate) fn validate_resources(envoy: &Path, cds: &Path, lds: &Path) -> Result<(), String> {
     let bootstrap = json!({"static_resources": {"clusters": resources(cds), "listeners": resources(lds)}});
     // JSON is YAML, and the name selects Envoy's parser.
     let file = tempfile::Builder::new()
@@ -41,7 +46,7 @@ pub(crate) fn validate_resources(cds: &Path, lds: &Path) -> Result<(), String> {
         .tempfile()
         .expect("a temporary file");
     fs::write(file.path(), bootstrap.to_string()).expect("a temporary file can be written");
-    validate(file.path()).map_err(|why| format!("{} with {}: {why}", lds.display(), cds.display()))
+    validate_by(envoy, file.path()).map_err(|why| format!("{} with {}: {why}", lds.display(), cds.display()))
 }
 
 /// What became of each of `bootstraps`, in their order.
