@@ -112,6 +112,8 @@ codes! {
     ForwardsToItself = "forwards-to-itself", "not-allowed";
     /// Two listeners of one proxy at the same address and port.
     ListenerConflict = "listener-conflict", "duplicate";
+    /// A listener would name a cluster that is not there, or take the name of another one.
+    DanglingReference = "dangling-reference", "unresolved-reference";
     /// The socket path of Envoy's admin interface is too long for the operating system.
     AdminPathTooLong = "admin-path-too-long", "out-of-range";
 }

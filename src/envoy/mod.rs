@@ -14,6 +14,7 @@ mod cluster;
 mod datadog;
 mod fragment;
 mod opentelemetry;
+mod references;
 mod zipkin;
 
 pub use bootstrap::ADMIN_SOCKET;
@@ -21,7 +22,7 @@ pub use cluster::collectors as collector_clusters;
 
 use std::collections::BTreeMap;
 
-use crate::diag::{Diagnostic, Diagnostics, ResourceId};
+use crate::diag::{Code, Diagnostic, Diagnostics, ResourceId};
 use crate::ir::Proxy;
 use crate::resource::{Fidelity, Version};
 
@@ -59,7 +60,14 @@ pub fn render<'p>(
     for proxy in proxies {
         let key = ProxyKey::new(&proxy.mesh, &proxy.name);
         let mut refusals = Vec::new();
-        if let Some(resources) = sidecar::render(proxy, dialect, &mut refusals) {
+        let resources = sidecar::render(proxy, dialect, &mut refusals);
+        let resources = resources.filter(|resources| {
+            let faults = references::faults(resources);
+            let finding = |fault| Diagnostic::error(Code::DanglingReference, &proxy.at, fault);
+            refusals.extend(faults.iter().map(finding));
+            faults.is_empty()
+        });
+        if let Some(resources) = resources {
             let files = files(proxy, dialect, &key, around, resources, &mut refusals);
             fragments.insert(key, files);
         }

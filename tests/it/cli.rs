@@ -165,7 +165,7 @@ fn the_example_settings_of_the_service_hold() {
                 "{}\n",
                 line.strip_prefix("# ")
                     .filter(|rest| rest.contains(": ") || rest.ends_with(':'))
-                    .filter(|rest| !rest.starts_with("Settings"))
+                    .filter(|rest| !rest.starts_with(|c: char| c.is_uppercase() || c == '['))
                     .unwrap_or(line)
             )
         })

@@ -13,9 +13,10 @@ use meshtraced::resource::{Kuma, Version};
 use meshtraced::source::{Snapshot, SourceFile};
 
 /// Codes that no text of a policy can show, each with the test that does.
-const WITHOUT_EXAMPLE: [(&str, &str); 3] = [
+const WITHOUT_EXAMPLE: [(&str, &str); 4] = [
     ("unreadable-file", "tests/cases/mistake-not-utf-8"),
     ("no-resources", "tests/cases/mistake-no-resources"),
+    ("dangling-reference", "src/envoy/references.rs"),
     ("admin-path-too-long", "tests/it/findings.rs"),
 ];
 
