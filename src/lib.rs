@@ -18,6 +18,8 @@ pub mod yaml;
 
 pub mod resource;
 
+pub mod schema;
+
 pub mod select;
 
 pub mod ir;

@@ -1,39 +1,33 @@
-//! A resource of some kind with any fields, beside resources that are sound.
+//! A resource of some kind with any fields: no panic, and every finding has a place in the file.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use meshtraced::diag::{Diagnostics, Place};
+use meshtraced::resource::{Fidelity, Kind, Kuma, Version, parse};
 use meshtraced::source::Snapshot;
-
-#[path = "../compile.rs"]
-mod compile;
-
-const KINDS: [&str; 13] = [
-    "Dataplane",
-    "ExternalService",
-    "Mesh",
-    "MeshExternalService",
-    "MeshGateway",
-    "MeshHTTPRoute",
-    "MeshMultiZoneService",
-    "MeshOpenTelemetryBackend",
-    "MeshService",
-    "MeshTCPRoute",
-    "MeshTrace",
-    "TrafficRoute",
-    "TrafficTrace",
-];
-
-const SOUND: &str = include_str!("../../tests/it/props/compile.yaml");
+use meshtraced::yaml::Limits;
 
 fuzz_target!(|input: (u8, bool, &str)| {
     let (kind, kubernetes, fields) = input;
-    let kind = KINDS[usize::from(kind) % KINDS.len()];
+    let kind = Kind::ALL[usize::from(kind) % Kind::ALL.len()].as_str();
     let head = if kubernetes {
-        format!("apiVersion: kuma.io/v1alpha1\nkind: {kind}\nmesh: newer\nmetadata: {{name: x, namespace: kuma-system}}\n")
+        format!("apiVersion: kuma.io/v1alpha1\nkind: {kind}\nmesh: default\nmetadata: {{name: x, namespace: kuma-system}}\n")
     } else {
-        format!("type: {kind}\nmesh: newer\nname: x\n")
+        format!("type: {kind}\nmesh: default\nname: x\n")
     };
     let text = format!("{head}{fields}\n");
-    let snapshot = Snapshot::from_texts([("a.yaml", text.as_str()), ("b.yaml", SOUND)]);
-    compile::every_way(&snapshot);
+    let snapshot = Snapshot::from_texts([("a.yaml", text.as_str())]);
+    for (version, fidelity) in [
+        (Version::V2_13, Fidelity::Exact),
+        (Version::V2_14, Fidelity::Documented),
+        (Version::V3_0, Fidelity::Exact),
+    ] {
+        let kuma = Kuma { version, fidelity, ..Kuma::default() };
+        let mut found = Diagnostics::default();
+        parse(&snapshot, &kuma, &Limits::default(), &[].into(), &mut found);
+        for finding in found.into_sorted() {
+            let Place::In(at) = &finding.place else { panic!("{finding:?}") };
+            assert!(text.contains(at.text()), "{finding:?}");
+        }
+    }
 });

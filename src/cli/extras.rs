@@ -1,9 +1,41 @@
-//! `completions` and `man`.
+//! `schema`, `completions` and `man`.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use clap_complete::Shell;
 
 use super::{Exit, Outcome, print, program};
+use crate::schema;
+
+/// Arguments of `schema`.
+#[derive(Debug, Args)]
+#[command(after_help = SCHEMA_EXAMPLES)]
+pub(super) struct Schema {
+    /// What the files hold
+    #[arg(default_value = "resources")]
+    of: SchemaOf,
+}
+
+const SCHEMA_EXAMPLES: &str = "Examples:
+  meshtraced schema > kuma.schema.json
+  meshtraced schema settings > meshtraced.schema.json
+The first line of a file tells its editor: # yaml-language-server: $schema=kuma.schema.json";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum SchemaOf {
+    /// Policies, dataplanes and what else is compiled, in either form
+    Resources,
+    /// The settings of meshtraced
+    Settings,
+}
+
+pub(super) fn schema(arguments: &Schema) -> Outcome {
+    let schema = match arguments.of {
+        SchemaOf::Resources => schema::resources(),
+        SchemaOf::Settings => schema::settings(),
+    };
+    print(&format!("{schema:#}\n"))?;
+    Ok(Exit::Done)
+}
 
 /// Arguments of `completions`.
 #[derive(Debug, Args)]

@@ -127,6 +127,8 @@ enum Command {
     Explain(explain::Arguments),
     /// Show whom a policy or a backend reaches, and what reaches a dataplane
     Inspect(inspect::Arguments),
+    /// Print a JSON Schema, by which editors complete and underline
+    Schema(extras::Schema),
     /// Print a completion script for a shell
     Completions(extras::Completions),
     /// Print the manual page, or that of a command
@@ -160,6 +162,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Compile(arguments) => compile::run(&context, arguments),
         Command::Explain(arguments) => explain::run(&context, arguments),
         Command::Inspect(arguments) => inspect::run(&context, arguments),
+        Command::Schema(arguments) => extras::schema(arguments),
         Command::Completions(arguments) => extras::completions(arguments),
         Command::Man(arguments) => extras::man(arguments),
     };

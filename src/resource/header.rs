@@ -338,7 +338,7 @@ fn kubernetes<'a>(
         }
         None => {}
     }
-    if kind != Kind::Mesh && !kind.is_target() {
+    if kind.names_its_mesh() {
         check_mesh(decoder, object);
     }
     check_labels(decoder, context, &labels);

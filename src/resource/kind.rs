@@ -6,7 +6,8 @@ use crate::yaml::{Entry, Map, Value};
 
 /// A kind that is compiled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+#[allow(missing_docs, reason = "they are Kuma's names")]
+pub enum Kind {
     Dataplane,
     ExternalService,
     Mesh,
@@ -23,7 +24,8 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 13] = [
+    /// Every one.
+    pub const ALL: [Self; 13] = [
         Self::Dataplane,
         Self::ExternalService,
         Self::Mesh,
@@ -39,7 +41,59 @@ impl Kind {
         Self::TrafficTrace,
     ];
 
-    pub(super) fn as_str(self) -> &'static str {
+    /// Kinds that have no say in tracing.
+    pub const OTHER: [&str; 46] = [
+        "AccessAudit",
+        "AccessRole",
+        "AccessRoleBinding",
+        "CircuitBreaker",
+        "Config",
+        "DataplaneInsight",
+        "DataplaneOverview",
+        "FaultInjection",
+        "GlobalSecret",
+        "HealthCheck",
+        "HostnameGenerator",
+        "List",
+        "MeshAccessLog",
+        "MeshCircuitBreaker",
+        "MeshFaultInjection",
+        "MeshGatewayConfig",
+        "MeshGatewayInstance",
+        "MeshGatewayRoute",
+        "MeshHealthCheck",
+        "MeshIdentity",
+        "MeshInsight",
+        "MeshLoadBalancingStrategy",
+        "MeshMetric",
+        "MeshPassthrough",
+        "MeshProxyPatch",
+        "MeshRateLimit",
+        "MeshRetry",
+        "MeshTLS",
+        "MeshTimeout",
+        "MeshTrafficPermission",
+        "MeshTrust",
+        "ProxyTemplate",
+        "RateLimit",
+        "Retry",
+        "Secret",
+        "ServiceInsight",
+        "Timeout",
+        "TrafficLog",
+        "TrafficPermission",
+        "VirtualOutbound",
+        "Workload",
+        "Zone",
+        "ZoneEgress",
+        "ZoneEgressInsight",
+        "ZoneIngress",
+        "ZoneInsight",
+    ];
+
+    /// Kuma's name of it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Dataplane => "Dataplane",
             Self::ExternalService => "ExternalService",
@@ -58,7 +112,8 @@ impl Kind {
     }
 
     /// Whether it is of the newer kind: its fields stand under `spec` in either form, and a schema checks them first.
-    pub(super) fn is_target(self) -> bool {
+    #[must_use]
+    pub fn is_target(self) -> bool {
         match self {
             Self::Dataplane
             | Self::ExternalService
@@ -74,6 +129,12 @@ impl Kind {
             | Self::MeshTcpRoute
             | Self::MeshTrace => true,
         }
+    }
+
+    /// Whether a field `mesh` must name its mesh, in either form.
+    #[must_use]
+    pub fn names_its_mesh(self) -> bool {
+        self != Self::Mesh && !self.is_target()
     }
 
     /// Whether its Kubernetes form lives in a namespace.
@@ -111,56 +172,6 @@ pub(super) enum Form {
     Kubernetes,
 }
 
-/// Kinds that have no say in tracing.
-const OTHER: [&str; 46] = [
-    "AccessAudit",
-    "AccessRole",
-    "AccessRoleBinding",
-    "CircuitBreaker",
-    "Config",
-    "DataplaneInsight",
-    "DataplaneOverview",
-    "FaultInjection",
-    "GlobalSecret",
-    "HealthCheck",
-    "HostnameGenerator",
-    "List",
-    "MeshAccessLog",
-    "MeshCircuitBreaker",
-    "MeshFaultInjection",
-    "MeshGatewayConfig",
-    "MeshGatewayInstance",
-    "MeshGatewayRoute",
-    "MeshHealthCheck",
-    "MeshIdentity",
-    "MeshInsight",
-    "MeshLoadBalancingStrategy",
-    "MeshMetric",
-    "MeshPassthrough",
-    "MeshProxyPatch",
-    "MeshRateLimit",
-    "MeshRetry",
-    "MeshTLS",
-    "MeshTimeout",
-    "MeshTrafficPermission",
-    "MeshTrust",
-    "ProxyTemplate",
-    "RateLimit",
-    "Retry",
-    "Secret",
-    "ServiceInsight",
-    "Timeout",
-    "TrafficLog",
-    "TrafficPermission",
-    "VirtualOutbound",
-    "Workload",
-    "Zone",
-    "ZoneEgress",
-    "ZoneEgressInsight",
-    "ZoneIngress",
-    "ZoneInsight",
-];
-
 /// What a document is.
 pub(super) enum Found {
     /// A resource that is compiled.
@@ -191,7 +202,7 @@ fn universal(entry: &Entry, map: &Map, version: Version) -> Found {
         return of_version(kind, Form::Universal, entry, version);
     }
     // Many formats have a `type`; a resource has a name as well.
-    if OTHER.contains(&name) || (map.get("name").is_none() && map.get("mesh").is_none()) {
+    if Kind::OTHER.contains(&name) || (map.get("name").is_none() && map.get("mesh").is_none()) {
         return Found::Foreign;
     }
     unknown(name, "type", entry)
@@ -201,7 +212,7 @@ fn kubernetes(api_version: &Entry, entry: &Entry, version: Version) -> Found {
     let (Some(api_version), Some(name)) = (text(api_version), text(entry)) else {
         return Found::Foreign;
     };
-    if !api_version.starts_with("kuma.io/") || OTHER.contains(&name) {
+    if !api_version.starts_with("kuma.io/") || Kind::OTHER.contains(&name) {
         return Found::Foreign;
     }
     match Kind::parse(name) {
@@ -222,7 +233,7 @@ fn of_version(kind: Kind, form: Form, entry: &Entry, version: Version) -> Found 
 }
 
 fn unknown(name: &str, noun: &str, entry: &Entry) -> Found {
-    let known = Kind::ALL.iter().map(|kind| kind.as_str()).chain(OTHER);
+    let known = Kind::ALL.iter().map(|kind| kind.as_str()).chain(Kind::OTHER);
     let message = format!("Kuma has no resource {noun} `{name}`");
     let diagnostic = Diagnostic::error(Code::UnknownType, &entry.value.at, message);
     let diagnostic = match closest(name, known) {

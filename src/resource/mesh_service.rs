@@ -1,13 +1,14 @@
 //! `MeshService`, `MeshExternalService` and `MeshMultiZoneService`: destinations that `backendRef` names.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
-use super::Header;
-use super::decode::{Decoder, Located, Object, int_or_text};
+use super::decode::{Decoder, Located, Object, Origin, int_or_text};
 use super::header::Body;
-use super::protocol::{self, Protocol};
+use super::protocol::Protocol;
+use super::{Context, Header, Version};
 use super::{dataplane, tags::Tags};
-use crate::yaml::Node;
+use crate::diag::{Code, closest};
 
 /// A destination that `backendRef` names.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,13 +72,20 @@ impl Port {
     }
 }
 
-pub(super) fn decode(decoder: &mut Decoder, header: Header, body: &Body) -> Option<MeshService> {
+/// What `selector` of a `MeshService` may hold, one of them.
+const SELECTORS: [&str; 3] = ["dataplaneTags", "dataplaneRef", "dataplaneLabels"];
+
+pub(super) fn decode(decoder: &mut Decoder, context: &Context, header: Header, body: &Body) -> Option<MeshService> {
+    check_length(decoder, &header);
     let spec = body.object(decoder, &["state", "selector", "ports", "identities"])?;
-    let selector = spec.object(
-        decoder,
-        "selector",
-        &["dataplaneTags", "dataplaneRef", "dataplaneLabels"],
-    );
+    let selector = spec.object(decoder, "selector", &SELECTORS);
+    let is_one = |selector: &Object| SELECTORS.iter().filter(|key| selector.get(key).is_some()).count() <= 1;
+    if let Some(selector) = selector.as_ref().filter(|selector| !is_one(selector))
+        && context.kuma.version >= Version::V2_14
+    {
+        let message = format!("only one of {} may be there", SELECTORS.join(", "));
+        decoder.error(Code::NotAllowed, selector.at, &selector.path, message);
+    }
     let mut backing = Backing::Dataplanes {
         tags: Tags::new(),
         labels: Tags::new(),
@@ -93,11 +101,12 @@ pub(super) fn decode(decoder: &mut Decoder, header: Header, body: &Body) -> Opti
             .and_then(|reference| reference.text(decoder, "name"))
             .map(|name| name.value);
     }
-    Some(MeshService {
-        ports: ports(decoder, &spec),
-        header,
-        backing,
-    })
+    let mut ports = Vec::new();
+    for (path, node) in spec.list(decoder, "ports") {
+        let object = Object::new(decoder, node, path, &["name", "port", "targetPort", "appProtocol"]);
+        ports.extend(object.and_then(|object| port(decoder, &object)));
+    }
+    Some(MeshService { ports, header, backing })
 }
 
 pub(super) fn decode_multi_zone(decoder: &mut Decoder, header: Header, body: &Body) -> Option<MeshService> {
@@ -107,57 +116,146 @@ pub(super) fn decode_multi_zone(decoder: &mut Decoder, header: Header, body: &Bo
     let labels = inner
         .map(|inner| plain(decoder, &inner, "matchLabels"))
         .unwrap_or_default();
+    if labels.is_empty() {
+        let path = spec.path_of("selector.meshService.matchLabels");
+        let at = spec.get("selector").map_or(spec.at, |entry| &entry.value.at);
+        let help = "for example `selector: {meshService: {matchLabels: {kuma.io/display-name: backend}}}`";
+        decoder.error_help(Code::EmptyField, at, &path, "`matchLabels` must not be empty", help);
+    }
+    let mut ports = Vec::new();
+    for (path, node) in spec.list(decoder, "ports") {
+        if let Some(object) = Object::new(decoder, node, path, &["name", "port", "appProtocol"]) {
+            check_port(decoder, &object);
+            ports.extend(port(decoder, &object));
+        }
+    }
+    if ports.is_empty() && !decoder.failed() {
+        let at = spec.get("ports").map_or(spec.at, |entry| &entry.value.at);
+        let help = "for example `ports: [{port: 80, appProtocol: http}]`";
+        decoder.error_help(
+            Code::EmptyField,
+            at,
+            &spec.path_of("ports"),
+            "`ports` must not be empty",
+            help,
+        );
+    }
     Some(MeshService {
-        ports: ports(decoder, &spec),
+        ports,
         header,
         backing: Backing::MeshServices { labels },
     })
 }
 
+/// What a `MeshExternalService` may speak.
+const EXTERNAL: [&str; 4] = ["tcp", "grpc", "http", "http2"];
+
 pub(super) fn decode_external(decoder: &mut Decoder, header: Header, body: &Body) -> Option<MeshService> {
+    check_length(decoder, &header);
     let spec = body.object(decoder, &["match", "extension", "endpoints", "tls"])?;
-    let matched = spec.object(decoder, "match", &["type", "port", "protocol"])?;
-    let number = dataplane::decode_port(decoder, &matched, "port", 1);
-    let written = matched.text(decoder, "protocol");
-    let protocol = protocol::decode(decoder, written.as_ref());
+    let matched = spec.object(decoder, "match", &["type", "port", "protocol"]);
+    if spec.get("match").is_none() {
+        let help = "for example `match: {port: 443, protocol: http}`";
+        decoder.error_help(
+            Code::MissingField,
+            spec.at,
+            &spec.path_of("match"),
+            "`match` must be there",
+            help,
+        );
+    }
+    let port = matched.and_then(|matched| matched_port(decoder, &matched));
+    let is_extended = spec.get("extension").is_some();
     let mut endpoints = Vec::new();
     for (path, node) in spec.list(decoder, "endpoints") {
-        let Some(endpoint) = Object::new(decoder, node, path, &["address", "port", "priority"]) else {
-            continue;
-        };
-        let address = endpoint.text(decoder, "address");
-        let port = dataplane::decode_port(decoder, &endpoint, "port", 1);
-        endpoints.extend(address.zip(port).map(|(address, port)| (address.value, port.value)));
+        if let Some(endpoint) = Object::new(decoder, node, path, &["address", "port", "priority"]) {
+            endpoints.extend(endpoint_of(decoder, &endpoint, is_extended));
+        }
     }
     Some(MeshService {
-        ports: vec![Port {
-            name: None,
-            number: number?,
-            protocol,
-            target: None,
-        }],
+        ports: vec![port?],
         header,
         backing: Backing::Endpoints(endpoints),
     })
 }
 
-fn ports(decoder: &mut Decoder, spec: &Object) -> Vec<Port> {
-    let items = spec.list(decoder, "ports");
-    items
-        .into_iter()
-        .filter_map(|(path, node)| port(decoder, path, node))
-        .collect()
+/// The port of a `MeshExternalService`.
+fn matched_port(decoder: &mut Decoder, matched: &Object) -> Option<Port> {
+    let number = dataplane::decode_port(decoder, matched, "port", 1);
+    let written = matched.text(decoder, "protocol");
+    if let Some(written) = &written {
+        check_protocol(decoder, written, &EXTERNAL);
+    }
+    Some(Port {
+        name: None,
+        number: number?,
+        protocol: written.map(|written| written.map(|name| Protocol::parse(&name))),
+        target: None,
+    })
 }
 
-fn port(decoder: &mut Decoder, path: String, node: &Node) -> Option<Port> {
-    let object = Object::new(decoder, node, path, &["name", "port", "targetPort", "appProtocol"])?;
-    let number = dataplane::decode_port(decoder, &object, "port", 1);
+/// Host and port; with an extension, it alone knows what an address may be.
+fn endpoint_of(decoder: &mut Decoder, endpoint: &Object, is_extended: bool) -> Option<(String, u16)> {
+    let port = dataplane::decode_port(decoder, endpoint, "port", 1);
+    let address = endpoint.text(decoder, "address");
+    let text = address.as_ref().map_or("", |address| address.value.as_str());
+    let is_host = is_extended || text.parse::<IpAddr>().is_ok() || dataplane::is_dns_name(text);
+    if !is_host && (address.is_some() || endpoint.get("address").is_none()) {
+        let at = endpoint.get("address").map_or(endpoint.at, |entry| &entry.value.at);
+        let message = format!("`address` is `{text}`, which is neither an IP address nor a DNS name");
+        decoder.error(Code::InvalidAddress, at, &endpoint.path_of("address"), message);
+        return None;
+    }
+    Some((address?.value, port?.value))
+}
+
+/// Their names become host names.
+fn check_length(decoder: &mut Decoder, header: &Header) {
+    let length = header.display_name.len();
+    if length > 63 {
+        let message = format!("`name` is {length} characters long, more than 63");
+        decoder.error(Code::TooLong, &header.at, "name", message);
+    }
+}
+
+/// A word of a list, in its case.
+fn check_protocol(decoder: &mut Decoder, written: &Located<String>, known: &[&str]) {
+    if known.contains(&written.value.as_str()) {
+        return;
+    }
+    let Origin { path, at, .. } = &written.origin;
+    let message = format!("the protocol is `{}`; known are {}", written.value, known.join(", "));
+    match closest(&written.value, known.iter().copied()) {
+        Some(meant) => decoder.error_help(
+            Code::UnknownValue,
+            at,
+            path,
+            message,
+            format!("did you mean `{meant}`?"),
+        ),
+        None => decoder.error(Code::UnknownValue, at, path, message),
+    }
+}
+
+/// What is asked of a port of a `MeshMultiZoneService` only.
+fn check_port(decoder: &mut Decoder, object: &Object) {
+    if let Some(name) = object.text(decoder, "name").filter(|name| name.value.is_empty()) {
+        let Origin { path, at, .. } = &name.origin;
+        decoder.error(Code::EmptyField, at, path, "`name` must not be empty");
+    }
+    if let Some(written) = object.text(decoder, "appProtocol") {
+        check_protocol(decoder, &written, &Protocol::SUPPORTED);
+    }
+}
+
+fn port(decoder: &mut Decoder, object: &Object) -> Option<Port> {
+    let number = dataplane::decode_port(decoder, object, "port", 1);
     let written = object.text(decoder, "appProtocol");
     let target = object.get("targetPort").and_then(|entry| int_or_text(&entry.value));
     Some(Port {
         name: object.text(decoder, "name"),
         number: number?,
-        // Kuma checks nothing here.
+        // Of a `MeshService` Kuma takes any word.
         protocol: written.map(|written| written.map(|name| Protocol::parse(&name))),
         target,
     })

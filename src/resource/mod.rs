@@ -31,6 +31,7 @@ pub mod url;
 pub use chosen::{Chosen, Source};
 pub use decode::{Located, Origin, TextMap};
 pub use header::{DISPLAY_NAME, Header, NAMESPACE, Role, ZONE_LABEL};
+pub use kind::Kind;
 pub use parse::parse;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,7 +40,6 @@ use crate::diag::{Diagnostic, Holds, ResourceId};
 
 use self::dataplane::Dataplane;
 use self::external_service::ExternalService;
-use self::kind::Kind;
 use self::mesh::Mesh;
 use self::mesh_gateway::MeshGateway;
 use self::mesh_open_telemetry_backend::MeshOpenTelemetryBackend;

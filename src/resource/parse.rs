@@ -198,7 +198,7 @@ impl Parser<'_, '_> {
                     mesh_open_telemetry_backend::decode(decoder, header, &body)
                 );
             }
-            Kind::MeshService => keep!(mesh_services, mesh_service::decode(decoder, header, &body)),
+            Kind::MeshService => keep!(mesh_services, mesh_service::decode(decoder, context, header, &body)),
             Kind::MeshMultiZoneService => keep!(mesh_services, mesh_service::decode_multi_zone(decoder, header, &body)),
             Kind::MeshExternalService => keep!(mesh_services, mesh_service::decode_external(decoder, header, &body)),
         }

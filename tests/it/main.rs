@@ -15,5 +15,6 @@ mod propagation;
 mod props;
 mod publish;
 mod readme;
+mod schema;
 mod stubborn;
 mod tidy;

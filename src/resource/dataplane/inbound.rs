@@ -110,11 +110,13 @@ pub(super) fn decode(
     } else {
         None
     };
+    let name = object.text(decoder, "name").filter(|name| !name.value.is_empty());
+    let ready = decode_ready(decoder, &object);
     Some(Inbound {
         at: object.at.clone(),
         path: object.path.clone(),
         port: port?,
-        name: object.text(decoder, "name").filter(|name| !name.value.is_empty()),
+        name,
         address,
         service_port,
         service_address,
@@ -126,7 +128,7 @@ pub(super) fn decode(
         },
         tagged_protocol: tagged.clone(),
         protocol: field.or(tagged),
-        ready: decode_ready(decoder, &object),
+        ready,
     })
 }
 
