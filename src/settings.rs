@@ -482,7 +482,7 @@ fn mean_kuma(written: &WrittenKuma) -> Result<Kuma, String> {
 }
 
 /// The most levels of lists and mappings that may be allowed: beyond, a thread of the daemon has too little stack.
-const DEEPEST: usize = 256;
+const DEEPEST: usize = 128;
 
 fn mean_limits(written: &WrittenLimits) -> Result<Limits, String> {
     let default = Limits::default();

@@ -5,13 +5,13 @@ use std::cmp::Ordering;
 use serde::Serialize;
 
 use super::{Place, World};
-use crate::resource::Header;
 use crate::resource::mesh_trace::MeshTrace;
 use crate::resource::tags::Rank;
 use crate::resource::target_ref::Target;
 use crate::resource::traffic_trace::TrafficTrace;
+use crate::resource::{Header, Ties, Version};
 use crate::select::mesh_trace::{Merged, precedence};
-use crate::select::{Governed, target};
+use crate::select::{Candidate as Selected, Governed, target};
 
 /// A policy and what became of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -63,19 +63,24 @@ impl Outcome {
     }
 }
 
-/// All policies of the mesh, those that decide first.
+/// All policies of the mesh: first those of the kind that decides, the strongest first.
 pub(super) fn candidates(world: &World, governed: &Governed, root: &str) -> Vec<Candidate> {
     let mut all = mesh_traces(world, governed, root);
-    let displaced_by = (governed.mesh_trace.merged.as_ref())
-        .filter(|merged| merged.backend.is_some())
-        .map(|merged| merged.strongest);
-    all.extend(traffic_traces(world, governed, displaced_by, root));
+    // Without the strongest the next one decides, unless it leaves TrafficTrace alone.
+    let strongest_first = governed.mesh_trace.policies.iter().rev();
+    let displaced_by: Vec<&Header> = strongest_first
+        .take_while(|policy| policy.conf.backend.value.is_some())
+        .map(|policy| &policy.header)
+        .collect();
+    all.extend(traffic_traces(world, governed, &displaced_by, root));
+    let decides = all.iter().find(|candidate| candidate.outcome == Outcome::Won);
+    let decides = decides.map(|winner| winner.kind);
+    // Each kind by strength, as it is.
     let order = |candidate: &Candidate| match candidate.outcome {
-        Outcome::Won => 0,
-        Outcome::Merged => 1,
-        Outcome::Displaced => 2,
-        Outcome::Lost => 3,
-        Outcome::NotForIt => 4,
+        Outcome::NotForIt => 2,
+        Outcome::Won | Outcome::Merged | Outcome::Displaced | Outcome::Lost => {
+            u8::from(decides != Some(candidate.kind))
+        }
     };
     all.sort_by_key(order);
     all
@@ -92,26 +97,27 @@ fn candidate(header: &Header, kind: &'static str, outcome: Outcome, why: String,
     }
 }
 
-fn traffic_traces(world: &World, governed: &Governed, displaced_by: Option<&MeshTrace>, root: &str) -> Vec<Candidate> {
+fn traffic_traces(world: &World, governed: &Governed, displaced_by: &[&Header], root: &str) -> Vec<Candidate> {
     const KIND: &str = "TrafficTrace";
     let mut all = Vec::new();
+    let first = (!displaced_by.is_empty()).then(|| format!("without MeshTrace {}", names(displaced_by)));
     if let Some(winner) = governed.winner {
-        let (outcome, would_win) = match displaced_by {
-            Some(stronger) => {
-                let name = stronger.header.name();
-                (Outcome::Displaced, Some(format!("without MeshTrace {name}")))
-            }
-            None => (Outcome::Won, None),
-        };
+        let outcome = first.as_ref().map_or(Outcome::Won, |_| Outcome::Displaced);
         let own = candidate(&winner.policy.header, KIND, outcome, rank(winner.rank), root);
-        all.push(Candidate { would_win, ..own });
+        all.push(Candidate {
+            would_win: first.clone(),
+            ..own
+        });
+        let mut stronger = vec![&winner.policy.header];
         for lost in &governed.lost {
-            let would_win = advice(lost.rank, winner.rank, winner.policy.header.name());
+            let advice = advice(lost, &winner, &stronger, world.kuma.ties);
+            let would_win = first.iter().cloned().chain([advice]).collect::<Vec<_>>();
             let own = candidate(&lost.policy.header, KIND, Outcome::Lost, rank(lost.rank), root);
             all.push(Candidate {
-                would_win: Some(would_win),
+                would_win: Some(would_win.join(", and ")),
                 ..own
             });
+            stronger.push(&lost.policy.header);
         }
     }
     let dataplane = governed.dataplane;
@@ -145,15 +151,34 @@ fn rank(rank: Rank) -> String {
     }
 }
 
-/// What makes a policy win over another one.
-fn advice(own: Rank, winner: Rank, name: &str) -> String {
-    let more = match winner.tags() + 1 {
+/// What makes a policy win; `stronger` are the winner and what stands between.
+fn advice(own: &Selected, winner: &Selected, stronger: &[&Header], ties: Ties) -> String {
+    let more = match winner.rank.tags() + 1 {
         1 => "1 tag".to_owned(),
         n => format!("{n} tags"),
     };
-    match own.cmp(&winner) {
-        Ordering::Less => format!("with {more}, or without {name}"),
-        Ordering::Equal | Ordering::Greater => format!("with {more}, or a name before {name}"),
+    let time = |policy: &Selected| policy.policy.header.creation_time;
+    let by_time = ties == Ties::CreationTime && time(own) != time(winner);
+    match own.rank.cmp(&winner.rank) {
+        Ordering::Less => format!("with {more}, or without {}", names(stronger)),
+        Ordering::Equal | Ordering::Greater if by_time => {
+            format!(
+                "with {more}, or a later `creationTime` than {}",
+                winner.policy.header.name()
+            )
+        }
+        Ordering::Equal | Ordering::Greater => {
+            format!("with {more}, or a name before {}", winner.policy.header.name())
+        }
+    }
+}
+
+/// The names of some policies, or how many they are.
+fn names(policies: &[&Header]) -> String {
+    match policies {
+        [one] => one.name().to_owned(),
+        [one, other] => format!("{} and {}", one.name(), other.name()),
+        many => format!("the {} stronger ones", many.len()),
     }
 }
 
@@ -181,9 +206,14 @@ fn mesh_traces(world: &World, governed: &Governed, root: &str) -> Vec<Candidate>
     let dataplane = governed.dataplane;
     let mut all = Vec::new();
     if let Some(merged) = &governed.mesh_trace.merged {
+        let mut stronger = Vec::new();
         // The strongest stands last.
         for policy in governed.mesh_trace.policies.iter().rev() {
-            all.push(mesh_trace(policy, merged, governed.winner.is_some(), root));
+            let own = mesh_trace(policy, merged, governed.winner.is_some(), root);
+            let would_win = (!stronger.is_empty())
+                .then(|| mesh_trace_advice(policy, merged.strongest, &stronger, world.kuma.version));
+            all.push(Candidate { would_win, ..own });
+            stronger.push(&policy.header);
         }
     }
     let of_mesh = |policy: &&MeshTrace| policy.header.mesh() == dataplane.header.mesh();
@@ -218,14 +248,13 @@ fn mesh_trace(policy: &MeshTrace, merged: &Merged, has_traffic_trace: bool, root
         Some(_) => inherited(policy, merged),
         None => Vec::new(),
     };
-    let would_win = Some(mesh_trace_advice(policy, merged.strongest));
     if inherited.is_empty() {
-        let lost = own(Outcome::Lost, specificity);
-        return Candidate { would_win, ..lost };
+        return own(Outcome::Lost, specificity);
     }
-    let why = format!("{specificity}; {} from it", inherited.join(" and "));
-    let own = own(Outcome::Merged, why);
-    Candidate { would_win, ..own }
+    own(
+        Outcome::Merged,
+        format!("{specificity}; {} from it", inherited.join(" and ")),
+    )
 }
 
 /// The fields of a policy that the stronger ones leave to it.
@@ -255,19 +284,33 @@ fn specificity(target: &Target) -> String {
     }
 }
 
-fn mesh_trace_advice(policy: &MeshTrace, strongest: &MeshTrace) -> String {
+/// The kinds by which a policy can be made narrower, for any dataplane that has them.
+fn narrower(than: &Target, version: Version) -> Vec<&'static str> {
+    let kinds: &[(&str, u8)] = match version {
+        Version::V2_13 | Version::V2_14 => &[("MeshService", 5), ("MeshServiceSubset", 8)],
+        Version::V3_0 => &[("Dataplane", 2)],
+    };
+    let is_narrower = |(kind, narrowness): &(&'static str, u8)| (*narrowness > than.narrowness()).then_some(*kind);
+    kinds.iter().filter_map(is_narrower).collect()
+}
+
+fn mesh_trace_advice(policy: &MeshTrace, strongest: &MeshTrace, stronger: &[&Header], version: Version) -> String {
     let (own, winner) = (&policy.target.target, &strongest.target.target);
-    let name = strongest.header.name();
+    let without = format!("without {}", names(stronger));
+    let by_name = format!("with a name before {}", strongest.header.name());
+    let kinds = narrower(winner, version);
     match precedence(policy, strongest) {
-        Ordering::Equal | Ordering::Greater => format!("with a name before {name}"),
-        Ordering::Less if own.narrowness() < winner.narrowness() => {
-            let kind = match winner.kind() {
-                "MeshServiceSubset" => "as MeshServiceSubset with a name before it",
-                "MeshService" => "as MeshServiceSubset",
-                _ => "as MeshService or MeshServiceSubset",
-            };
-            format!("{kind}, or without {name}")
+        Ordering::Equal | Ordering::Greater => by_name,
+        Ordering::Less if !kinds.is_empty() => format!("as {}, or {without}", kinds.join(" or ")),
+        Ordering::Less if own.narrowness() == winner.narrowness() => without,
+        // As the same kind, what comes next in the order decides.
+        Ordering::Less => {
+            let next = |policy: &MeshTrace| (policy.header.nearness(), policy.header.role());
+            match next(policy).cmp(&next(strongest)) {
+                Ordering::Less => without,
+                Ordering::Equal => format!("as {} {by_name}, or {without}", winner.kind()),
+                Ordering::Greater => format!("as {}, or {without}", winner.kind()),
+            }
         }
-        Ordering::Less => format!("without {name}"),
     }
 }

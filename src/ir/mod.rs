@@ -140,7 +140,7 @@ pub struct Tag {
     pub name: String,
     /// Its value.
     pub value: TagValue,
-    /// Where it is written; `None` for those that a control plane adds.
+    /// Where the value is written; `None` for those that a control plane adds.
     pub origin: Option<Origin>,
 }
 

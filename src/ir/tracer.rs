@@ -219,16 +219,19 @@ fn tags(governed: &Governed, merged: &Merged, kuma: &Kuma) -> Vec<Tag> {
 }
 
 fn tag(written: &mesh_trace::Tag) -> Tag {
-    let value = match &written.value {
-        mesh_trace::TagValue::Literal(literal) => TagValue::Literal(literal.value.clone()),
-        mesh_trace::TagValue::Header { name, default } => TagValue::Header {
-            name: name.value.clone(),
-            default: default.as_ref().map(|default| default.value.clone()),
-        },
+    let (value, origin) = match &written.value {
+        mesh_trace::TagValue::Literal(literal) => (TagValue::Literal(literal.value.clone()), &literal.origin),
+        mesh_trace::TagValue::Header { name, default } => {
+            let value = TagValue::Header {
+                name: name.value.clone(),
+                default: default.as_ref().map(|default| default.value.clone()),
+            };
+            (value, &name.origin)
+        }
     };
     Tag {
         name: written.name.value.clone(),
         value,
-        origin: Some(written.name.origin.clone()),
+        origin: Some(origin.clone()),
     }
 }

@@ -39,8 +39,8 @@ pub enum ReadError {
 /// Reads the files of all sources: those of a directory that may hold policies, or the file that a root is.
 ///
 /// Hidden files and directories are passed over, symbolic links are followed only within the root, and what is
-/// no regular file is left alone. A file that two roots lead to is read once. A root that is a link is resolved once. The directory is read until it was the
-/// same before and after.
+/// no regular file is left alone. A file that two roots lead to is read once. A root that is a link is resolved once.
+/// The directory is read until it was the same before and after.
 ///
 /// # Errors
 /// When a root is missing or unreadable, or keeps changing.

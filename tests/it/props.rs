@@ -2,5 +2,6 @@
 
 pub(crate) mod compile;
 mod nasty;
+mod selection;
 mod yaml_read;
 mod yaml_write;

@@ -302,8 +302,8 @@ fn what_the_schema_says_of_settings_is_so() {
         ("services: {web: htp}", false),
         ("select: [{mesh: a, name: \"web-*\", tags: {version: v1}}]", true),
         ("select: [{label: a}]", false),
-        ("limits: {depth: 257}", false),
-        ("limits: {depth: 256, nodes: 1}", true),
+        ("limits: {depth: 129}", false),
+        ("limits: {depth: 128, nodes: 1}", true),
         ("on_error: hold", false),
     ] {
         let settings: Value = serde_yaml::from_str(text).expect(text);

@@ -4,7 +4,7 @@ use meshtraced::compile::{Options, compile};
 use meshtraced::diag::{Code, Place, json, text};
 use meshtraced::envoy::Surroundings;
 use meshtraced::resource::{Fidelity, Kuma, Version};
-use meshtraced::source::Snapshot;
+use meshtraced::source::{Snapshot, Sources, dir};
 use meshtraced::yaml::Limits;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -145,6 +145,57 @@ proptest! {
         }
         let shown = text::render(&findings, "policies/", 20, false);
         prop_assert!(!shown.contains('\u{1b}'), "{}", shown);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_bytes_a_file_has_there_is_an_answer(
+        garbage in proptest::collection::vec(any::<u8>(), 0..200),
+        at in any::<Index>(),
+        alone in any::<bool>(),
+    ) {
+        let mut bytes = POLICIES.as_bytes().to_vec();
+        let start = at.index(bytes.len());
+        let end = (start + garbage.len()).min(bytes.len());
+        bytes.splice(start..end, garbage.iter().copied());
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        std::fs::write(dir.path().join("a.yaml"), if alone { &garbage } else { &bytes }).expect("a file");
+        let snapshot = dir::read(&Sources::one(dir.path()), 1 << 20).expect("it can be read");
+        let compiled = compile(&snapshot, &options(Fidelity::Documented, Version::V2_14));
+        let findings: Vec<_> = compiled.diagnostics.into_iter().chain(compiled.refusals).collect();
+        let shown = text::render(&findings, "policies/", 20, false);
+        prop_assert_eq!(shown.is_empty(), findings.is_empty());
+    }
+}
+
+#[test]
+fn the_deepest_that_may_be_allowed_fits_the_stack_of_a_thread() {
+    const DEEPEST: usize = 128;
+    let nested = |open: &str, close: &str| {
+        let times = (DEEPEST - 3) / close.len();
+        format!("{}x{}", open.repeat(times), close.repeat(times))
+    };
+    for inside in [nested("[", "]"), nested("{a: ", "}"), nested("[{a: ", "}]")] {
+        for text in [
+            format!("type: MeshTrace\nname: a\nspec: {{default: {inside}}}\n"),
+            format!("apiVersion: v1\nkind: List\nitems: [{inside}]\n"),
+            format!("items: {inside}\n"),
+            inside.clone(),
+        ] {
+            let mut options = options(Fidelity::Documented, Version::V2_14);
+            options.limits.depth = DEEPEST;
+            let snapshot = Snapshot::from_texts([("a.yaml", text)]);
+            let compiling = move || compile(&snapshot, &options).diagnostics;
+            let thread = std::thread::Builder::new().stack_size(2 << 20);
+            let found = thread.spawn(compiling).expect("a thread").join().expect("no overflow");
+            assert!(
+                found.iter().all(|finding| finding.code != Code::LimitExceeded),
+                "{found:?}"
+            );
+        }
     }
 }
 
