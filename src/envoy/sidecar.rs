@@ -24,16 +24,16 @@ pub struct Resources {
 /// The name Kuma gives to a listener.
 #[must_use]
 pub fn listener_name(listener: &Listener) -> String {
-    let direction = match (&listener.named, listener.direction) {
+    let (direction, address) = match (&listener.named, listener.direction) {
         (Named::Section(section), _) => return format!("self_inbound_dp_{section}"),
         (Named::Resource(name) | Named::Gateway(name), _) => return name.clone(),
-        (Named::Address, Direction::Inbound) => "inbound",
-        (Named::Address, Direction::Outbound | Direction::Gateway) => "outbound",
+        (Named::Address(address), Direction::Inbound) => ("inbound", address),
+        (Named::Address(address), Direction::Outbound | Direction::Gateway) => ("outbound", address),
     };
-    if listener.address.contains(':') {
-        format!("{direction}:[{}]:{}", listener.address, listener.port)
+    if address.contains(':') {
+        format!("{direction}:[{address}]:{}", listener.port)
     } else {
-        format!("{direction}:{}:{}", listener.address, listener.port)
+        format!("{direction}:{address}:{}", listener.port)
     }
 }
 

@@ -195,8 +195,12 @@ impl Naming<'_> {
     }
 
     fn inbound(&self, dataplane: &Dataplane, inbound: &Inbound) -> Listener {
-        let own = inbound.address.as_ref().map(|address| address.value.to_string());
-        let address = own.unwrap_or_else(|| canonical(&dataplane.address.value));
+        let own = inbound.address.as_ref();
+        let address = own.map_or_else(
+            || canonical(&dataplane.address.value),
+            |address| address.value.ip.to_string(),
+        );
+        let written = own.map_or(&dataplane.address.value, |address| &address.value.text);
         let section = inbound.section();
         let service = match &inbound.service {
             Some(service) => service.value.clone(),
@@ -206,16 +210,16 @@ impl Naming<'_> {
         let because =
             (self.untraced.clone()).or_else(|| (!protocol.value.is_http()).then(|| speaks(&service, protocol.value)));
         let host =
-            (inbound.service_address.as_ref()).map_or_else(|| address.clone(), |address| address.value.to_string());
+            (inbound.service_address.as_ref()).map_or_else(|| address.clone(), |address| address.value.ip.to_string());
         let port = (inbound.service_port.as_ref()).map_or(inbound.port.value, |port| port.value);
         let named = if self.unified {
             Named::Section(section.clone())
         } else {
-            Named::Address
+            Named::Address(written.clone())
         };
         let filed = match &named {
             Named::Section(section) => format!("self_inbound_dp_{section}"),
-            Named::Address | Named::Resource(_) | Named::Gateway(_) => service.clone(),
+            Named::Address(_) | Named::Resource(_) | Named::Gateway(_) => service.clone(),
         };
         Listener {
             direction: Direction::Inbound,
@@ -278,11 +282,8 @@ impl Naming<'_> {
     }
 
     fn outbound(&self, routed: &Routed, upstream: Vec<Endpoint>) -> Listener {
-        let own = routed
-            .outbound
-            .address
-            .as_ref()
-            .map(|address| address.value.to_string());
+        let own = routed.outbound.address.as_ref().map(|address| &address.value);
+        let written = own.map_or("127.0.0.1", |address| address.text.as_str());
         let by_policy = if self.is_by_mesh_trace() {
             &None
         } else {
@@ -294,7 +295,7 @@ impl Naming<'_> {
             .or_else(|| (!routed.protocol.value.is_http()).then(|| speaks(routed.service(), routed.protocol.value)));
         let named = match routed.to {
             To::Resource(service, port) if self.unified => Named::Resource(identifier(service, port)),
-            To::Resource(..) | To::Service(_) => Named::Address,
+            To::Resource(..) | To::Service(_) => Named::Address(written.to_owned()),
         };
         let to = match (routed.to, &named) {
             (_, Named::Resource(identifier)) => identifier.clone(),
@@ -306,7 +307,7 @@ impl Naming<'_> {
             named,
             at: routed.outbound.at.clone(),
             path: routed.outbound.path.clone(),
-            address: own.unwrap_or_else(|| "127.0.0.1".to_owned()),
+            address: own.map_or_else(|| "127.0.0.1".to_owned(), |address| address.ip.to_string()),
             port: routed.outbound.port.value,
             protocol: routed.protocol.clone(),
             service: routed.service().to_owned(),

@@ -260,8 +260,8 @@ pub enum Direction {
 /// What the name of a listener is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Named {
-    /// Its direction, address and port.
-    Address,
+    /// Its direction, port and address, which is here as it was written.
+    Address(String),
     /// The section of the dataplane that declares it.
     Section(String),
     /// The identifier of the resource it leads to.
@@ -281,7 +281,7 @@ pub struct Listener {
     pub at: Location,
     /// The path of its declaration in the dataplane.
     pub path: String,
-    /// The address it binds, as it was written; a name where the dataplane has one.
+    /// The address it binds, in its usual form; a name where the dataplane has one.
     pub address: String,
     /// The port it binds.
     pub port: u16,

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Context, Fidelity};
-use crate::diag::{Code, Diagnostic, Diagnostics, ResourceId, closest};
+use super::decoder::Decoder;
+use crate::diag::{Code, Diagnostic, ResourceId, closest};
 use crate::source::Location;
 use crate::yaml::scalar::{Plain, versions_differ};
 use crate::yaml::{Entry, Map, Node, Scalar, Value};
@@ -45,92 +45,20 @@ impl<T> Located<T> {
 /// Text values by text keys, such as tags and labels.
 pub type TextMap = BTreeMap<String, Located<String>>;
 
-/// Collects what is wrong with one document.
-pub(super) struct Decoder<'d> {
-    pub(super) resource: Arc<ResourceId>,
-    pub(super) document: usize,
-    /// Where the document is, for what is about all of it.
-    pub(super) place: Location,
-    /// Whether paths are said as a control plane says them.
-    exact: bool,
-    diagnostics: &'d mut Diagnostics,
-    errors: usize,
-}
-
-impl<'d> Decoder<'d> {
-    pub(super) fn new(
-        resource: ResourceId,
-        document: usize,
-        place: Location,
-        context: &Context,
-        diagnostics: &'d mut Diagnostics,
-    ) -> Self {
-        Self {
-            resource: Arc::new(resource),
-            document,
-            place,
-            exact: context.kuma.fidelity == Fidelity::Exact,
-            diagnostics,
-            errors: 0,
-        }
-    }
-
-    /// Whether an error was found so far.
-    pub(super) fn failed(&self) -> bool {
-        self.errors > 0
-    }
-
-    /// A decoder of the same document whose findings go elsewhere.
-    fn aside<'e>(&self, diagnostics: &'e mut Diagnostics) -> Decoder<'e> {
-        Decoder {
-            resource: Arc::clone(&self.resource),
-            document: self.document,
-            place: self.place.clone(),
-            exact: self.exact,
-            diagnostics,
-            errors: 0,
-        }
-    }
-
-    /// How many errors were found so far.
-    pub(super) fn errors(&self) -> usize {
-        self.errors
-    }
-
-    /// Adds a finding about this document.
-    pub(super) fn report(&mut self, diagnostic: Diagnostic) {
-        let mut diagnostic = diagnostic.resource(self.document, (*self.resource).clone());
-        if self.exact && diagnostic.code == Code::WrongType {
-            diagnostic.path = path_of_undecodable(diagnostic.path);
-        }
-        self.errors += usize::from(diagnostic.severity == crate::diag::Severity::Error);
-        self.diagnostics.push(diagnostic);
-    }
-
-    pub(super) fn error(&mut self, code: Code, at: &Location, path: &str, message: impl Into<String>) {
-        self.report(Diagnostic::error(code, at, message).path(path));
-    }
-
-    pub(super) fn error_help(
-        &mut self,
-        code: Code,
-        at: &Location,
-        path: &str,
-        message: impl Into<String>,
-        help: impl Into<String>,
-    ) {
-        self.report(Diagnostic::error(code, at, message).path(path).help(help));
-    }
-
-    pub(super) fn located<T>(&self, value: T, path: impl Into<String>, at: &Location) -> Located<T> {
-        let origin = Origin {
-            resource: Arc::clone(&self.resource),
-            path: path.into(),
-            at: at.clone(),
-        };
-        Located { value, origin }
-    }
-}
+/// Fields of kinds with a schema that may be null: they have a default, or what is missing is said later.
+const NULLABLE: [&str; 11] = [
+    "apiVersion",
+    "appProtocol",
+    "backends",
+    "creationTime",
+    "mesh",
+    "modificationTime",
+    "sharedSpanContext",
+    "splitService",
+    "state",
+    "status",
+    "traceId128bit",
+];
 
 /// A mapping whose fields are known.
 ///
@@ -149,6 +77,9 @@ impl<'a> Object<'a> {
     /// `None`, with an error, when it is something else.
     pub(super) fn new(decoder: &mut Decoder, node: &'a Node, path: impl Into<String>, known: &[&str]) -> Option<Self> {
         let path = path.into();
+        if is_null(node) && !decoder.is_strict {
+            return Some(Self::empty(&node.at, &path));
+        }
         let Value::Map(map) = &node.value else {
             wrong_type(decoder, node, &path, "a mapping");
             return None;
@@ -159,6 +90,9 @@ impl<'a> Object<'a> {
             path,
         };
         object.report_unknown(decoder, known);
+        if decoder.is_strict {
+            object.refuse_null(decoder, known);
+        }
         Some(object)
     }
 
@@ -250,14 +184,16 @@ impl<'a> Object<'a> {
         Some(decoder.located(value, path, &entry.value.at))
     }
 
-    /// A whole number of 32 bits without sign, which may stand in quotes.
+    /// A whole number of 32 bits without sign, which may stand in quotes unless a schema checks the kind.
     pub(super) fn whole(&self, decoder: &mut Decoder, key: &str) -> Option<Located<u32>> {
         let entry = self.get(key)?;
         let path = self.path_of(key);
         let value = match scalar_of(&entry.value) {
             Some(scalar) => match scalar.plain_value() {
                 Plain::Int(n) => u32::try_from(n).ok(),
-                Plain::String if !scalar.plain && is_canonical(scalar.text.trim()) => scalar.text.trim().parse().ok(),
+                Plain::String if !decoder.is_strict && !scalar.plain && is_canonical(scalar.text.trim()) => {
+                    scalar.text.trim().parse().ok()
+                }
                 _ => None,
             },
             None => None,
@@ -304,14 +240,14 @@ impl<'a> Object<'a> {
         })
     }
 
-    /// Reports fields that are null, where a schema wants a value or nothing.
-    pub(super) fn refuse_null(&self, decoder: &mut Decoder, keys: &[&str]) {
+    /// Reports fields that are null where a schema wants a value or nothing, and has no value for nothing.
+    fn refuse_null(&self, decoder: &mut Decoder, keys: &[&str]) {
         for entry in self.map.entries.iter().filter(|entry| is_null(&entry.value)) {
             let key = entry.key.text.as_str();
-            if keys.contains(&key) {
+            if keys.contains(&key) && !NULLABLE.contains(&key) {
                 let message = format!("`{key}` is there and holds nothing");
-                let help = "write a value, or remove the field";
-                decoder.error_help(Code::WrongType, &entry.value.at, &self.path_of(key), message, help);
+                let finding = Diagnostic::error(Code::WrongType, &entry.value.at, message).path(self.path_of(key));
+                decoder.undecodable(finding.help("write a value, or remove the field"));
             }
         }
     }
@@ -341,8 +277,8 @@ impl<'a> Object<'a> {
                 }
             }
         }
-        let mut said_above = Diagnostics::default();
-        let texts = self.texts(&mut decoder.aside(&mut said_above), key);
+        // Said above.
+        let texts = self.texts(&mut decoder.aside(), key);
         if texts.is_none() {
             wrong_type(decoder, &entry.value, &self.path_of(key), "a mapping");
         }
@@ -367,17 +303,15 @@ impl<'a> Object<'a> {
                     key.text,
                     plain.noun()
                 );
-                decoder.error_help(
-                    Code::WrongType,
-                    key_at,
-                    &path,
-                    message,
-                    format!("quote it: \"{}\"", key.text),
-                );
+                let finding = Diagnostic::error(Code::WrongType, key_at, message).path(path.as_str());
+                decoder.undecodable(finding.help(format!("quote it: \"{}\"", key.text)));
                 continue;
             }
-            let text = if is_null(value) {
+            let text = if is_null(value) && !decoder.is_strict {
                 Some(String::new())
+            } else if is_null(value) {
+                wrong_type(decoder, value, &path, "text");
+                None
             } else {
                 text_of(decoder, value, &path)
             };
@@ -387,18 +321,6 @@ impl<'a> Object<'a> {
         }
         Some(texts)
     }
-}
-
-/// The path that a control plane gives for a value of the wrong type: it cannot decode the `conf` of a backend then,
-/// or the whole of an older kind. Only schemas know better.
-fn path_of_undecodable(mut path: String) -> String {
-    const CONF: &str = ".conf";
-    if let Some(i) = path.find(&format!("{CONF}.")) {
-        path.truncate(i + CONF.len());
-    } else if !path.starts_with("spec.") {
-        path.clear();
-    }
-    path
 }
 
 /// A whole number, or text, as text.
@@ -442,13 +364,8 @@ pub(super) fn text_of(decoder: &mut Decoder, node: &Node, path: &str) -> Option<
                 scalar.text,
                 plain.noun()
             );
-            decoder.error_help(
-                Code::WrongType,
-                &node.at,
-                path,
-                message,
-                format!("quote it: \"{}\"", scalar.text),
-            );
+            let finding = Diagnostic::error(Code::WrongType, &node.at, message).path(path);
+            decoder.undecodable(finding.help(format!("quote it: \"{}\"", scalar.text)));
             None
         }
     }
@@ -475,7 +392,7 @@ pub(super) fn wrong_type_help(decoder: &mut Decoder, node: &Node, path: &str, wa
     };
     let message = format!("{what} must be {wanted}, not {found}");
     let diagnostic = Diagnostic::error(Code::WrongType, &node.at, message).path(path);
-    decoder.report(match help {
+    decoder.undecodable(match help {
         Some(help) => diagnostic.help(help),
         None => diagnostic,
     });

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use chrono::{DateTime, FixedOffset};
 
-use super::decode::{Decoder, Located, Object, Origin, TextMap, key_path};
+use super::decode::{Located, Object, Origin, TextMap, key_path};
+use super::decoder::{Decoder, Stage};
 use super::kind::{Form, Kind};
 use super::{Context, Fidelity, Version};
-use crate::diag::{Code, ResourceId};
+use crate::diag::{Code, Diagnostic, ResourceId};
 use crate::source::Location;
 use crate::yaml::{Map, Node, Value};
 
@@ -257,10 +258,12 @@ pub(super) fn decode<'a>(
     };
     // The decoder of the kind reports unknown fields, since it knows all of them.
     let object = Object::without_check(root);
+    decoder.stage = Stage::Header;
     let body = match form {
         Form::Universal => universal(decoder, context, kind, &object, root, &mut header),
         Form::Kubernetes => kubernetes(decoder, context, kind, &object, root, &mut header),
     };
+    decoder.stage = Stage::Meaning;
     (header, body)
 }
 
@@ -368,12 +371,13 @@ fn spec<'a>(decoder: &mut Decoder, kind: Kind, root: &'a Node, known: &[&str]) -
     let node = match object.get("spec") {
         Some(entry) if matches!(entry.value.value, Value::Map(_)) => Some(&entry.value),
         Some(entry) => {
-            decoder.error(Code::WrongType, &entry.value.at, "", "`spec` must be a mapping");
+            let finding = Diagnostic::error(Code::WrongType, &entry.value.at, "`spec` must be a mapping");
+            decoder.undecodable(finding);
             return None;
         }
-        None if kind == Kind::MeshTrace => {
-            let help = "it has `targetRef`, for whom the policy is, and `default`, what it does";
-            decoder.error_help(Code::MissingField, object.at, "", "`spec` must be there", help);
+        None if kind.is_target() && !object.has("spec") => {
+            let finding = Diagnostic::error(Code::MissingField, object.at, "`spec` must be there");
+            decoder.undecodable(finding.help("it holds the fields of the kind"));
             return None;
         }
         None => None,
@@ -602,7 +606,7 @@ fn decode_time(decoder: &mut Decoder, object: &Object, key: &str) -> Option<Date
                 "`{key}` is `{}`, which is no time such as 2024-05-01T12:00:00Z",
                 written.value
             );
-            decoder.error(Code::InvalidValue, at, path, message);
+            decoder.undecodable(Diagnostic::error(Code::InvalidValue, at, message).path(path.as_str()));
             None
         }
     }

@@ -1,6 +1,7 @@
 //! `Mesh`: the tracing backends of a mesh.
 
-use super::decode::{Decoder, Located, Object, Origin};
+use super::decode::{Located, Object, Origin};
+use super::decoder::Decoder;
 use super::header::Body;
 use super::percent::Percent;
 use super::url::{self, CollectorUrl};
@@ -117,7 +118,8 @@ pub(super) fn decode(decoder: &mut Decoder, context: &Context, header: Header, b
         return Some(mesh);
     }
     let mut names: Vec<Located<String>> = Vec::new();
-    for (path, node) in tracing.list(decoder, "backends") {
+    let items = tracing.list(decoder, "backends");
+    for (path, node) in items.iter().cloned() {
         let Some(object) = Object::new(decoder, node, path, &["name", "type", "sampling", "conf"]) else {
             continue;
         };
@@ -127,7 +129,9 @@ pub(super) fn decode(decoder: &mut Decoder, context: &Context, header: Header, b
         .text(decoder, "defaultBackend")
         .filter(|name| !name.value.is_empty());
     mesh.declared = names.iter().map(|name| name.value.clone()).collect();
-    if let Some(default) = &mesh.default_backend {
+    // A backend that cannot be read may be the one.
+    let knows_all = names.len() == items.len();
+    if let Some(default) = mesh.default_backend.as_ref().filter(|_| knows_all) {
         check_default(decoder, default, &names);
     }
     Some(mesh)
@@ -329,7 +333,8 @@ fn decode_address(decoder: &mut Decoder, address: Located<String>) -> Option<Loc
         address.value
     );
     let help = "write the host alone, without scheme, port or brackets; the port has a field of its own";
-    decoder.error_help(Code::InvalidAddress, at, path, message, help);
+    let finding = Diagnostic::error(Code::InvalidAddress, at, message).path(path.as_str());
+    decoder.refused_by_envoy(finding.help(help));
     None
 }
 

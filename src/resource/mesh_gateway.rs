@@ -1,10 +1,11 @@
 //! `MeshGateway`: the listeners of built-in gateways.
 
-use super::decode::{Decoder, Located, Object, Origin, TextMap, key_path};
+use super::decode::{Located, Object, Origin, TextMap, key_path};
+use super::decoder::Decoder;
 use super::header::Body;
 use super::tags::{self, PROTOCOL, SERVICE, Selector, Service, Tags, ZONE};
 use super::{Header, dataplane};
-use crate::diag::{Code, closest};
+use crate::diag::{Code, Diagnostic, closest};
 use crate::source::Location;
 use crate::yaml::Node;
 
@@ -146,16 +147,11 @@ fn decode_protocol(decoder: &mut Decoder, object: &Object) -> Option<Located<Gat
     if found.is_none() {
         let Origin { path, at, .. } = &written.origin;
         let message = format!("`protocol` is `{}`; known are {}", written.value, words.join(", "));
-        match closest(&written.value, words) {
-            Some(meant) => decoder.error_help(
-                Code::InvalidValue,
-                at,
-                path,
-                message,
-                format!("did you mean `{meant}`?"),
-            ),
-            None => decoder.error(Code::InvalidValue, at, path, message),
-        }
+        let finding = Diagnostic::error(Code::InvalidValue, at, message).path(path.as_str());
+        decoder.undecodable(match closest(&written.value, words) {
+            Some(meant) => finding.help(format!("did you mean `{meant}`?")),
+            None => finding,
+        });
     }
     found.map(|(_, protocol)| written.clone().map(|_| *protocol))
 }

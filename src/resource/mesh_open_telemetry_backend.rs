@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::decode::{Decoder, Located, Object, Origin};
+use super::decode::{Located, Object, Origin};
+use super::decoder::Decoder;
 use super::header::Body;
 use super::otlp::{GRPC_PORT, Otlp, Transport};
 use super::{Header, dataplane};

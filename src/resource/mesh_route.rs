@@ -1,6 +1,7 @@
 //! `MeshHTTPRoute` and `MeshTCPRoute`: of them only whether they apply, and to which destinations.
 
-use super::decode::{Decoder, Object};
+use super::decode::Object;
+use super::decoder::Decoder;
 use super::header::Body;
 use super::target_ref::{self, TargetRef};
 use super::{Context, Header};

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::decode::{Decoder, Located, Object, Origin, int_or_text};
+use super::decode::{Located, Object, Origin, int_or_text};
+use super::decoder::Decoder;
 use super::header::Body;
 use super::protocol::Protocol;
 use super::{Context, Header, Version};
 use super::{dataplane, tags::Tags};
-use crate::diag::{Code, closest};
+use crate::diag::{Code, Diagnostic, closest};
 
 /// A destination that `backendRef` names.
 #[derive(Debug, Clone, PartialEq)]
@@ -111,16 +112,20 @@ pub(super) fn decode(decoder: &mut Decoder, context: &Context, header: Header, b
 
 pub(super) fn decode_multi_zone(decoder: &mut Decoder, header: Header, body: &Body) -> Option<MeshService> {
     let spec = body.object(decoder, &["selector", "ports"])?;
-    let selector = spec.object(decoder, "selector", &["meshService"]);
-    let inner = selector.and_then(|selector| selector.object(decoder, "meshService", &["matchLabels"]));
-    let labels = inner
-        .map(|inner| plain(decoder, &inner, "matchLabels"))
-        .unwrap_or_default();
-    if labels.is_empty() {
-        let path = spec.path_of("selector.meshService.matchLabels");
-        let at = spec.get("selector").map_or(spec.at, |entry| &entry.value.at);
-        let help = "for example `selector: {meshService: {matchLabels: {kuma.io/display-name: backend}}}`";
-        decoder.error_help(Code::EmptyField, at, &path, "`matchLabels` must not be empty", help);
+    let selector = needed(decoder, &spec, "selector", &["meshService"]);
+    let inner = selector.and_then(|selector| needed(decoder, &selector, "meshService", &["matchLabels"]));
+    let labels = inner.as_ref().map(|inner| plain(decoder, inner, "matchLabels"));
+    let labels = labels.unwrap_or_default();
+    if let Some(inner) = inner.filter(|_| labels.is_empty()) {
+        let help = "for example `matchLabels: {kuma.io/display-name: backend}`";
+        let path = inner.path_of("matchLabels");
+        decoder.error_help(
+            Code::EmptyField,
+            inner.at,
+            &path,
+            "`matchLabels` must not be empty",
+            help,
+        );
     }
     let mut ports = Vec::new();
     for (path, node) in spec.list(decoder, "ports") {
@@ -129,16 +134,11 @@ pub(super) fn decode_multi_zone(decoder: &mut Decoder, header: Header, body: &Bo
             ports.extend(port(decoder, &object));
         }
     }
-    if ports.is_empty() && !decoder.failed() {
+    if spec.list(&mut decoder.aside(), "ports").is_empty() {
         let at = spec.get("ports").map_or(spec.at, |entry| &entry.value.at);
-        let help = "for example `ports: [{port: 80, appProtocol: http}]`";
-        decoder.error_help(
-            Code::EmptyField,
-            at,
-            &spec.path_of("ports"),
-            "`ports` must not be empty",
-            help,
-        );
+        let finding = Diagnostic::error(Code::MissingField, at, "`ports` must not be empty");
+        let finding = finding.path(spec.path_of("ports"));
+        decoder.undecodable(finding.help("for example `ports: [{port: 80, appProtocol: http}]`"));
     }
     Some(MeshService {
         ports,
@@ -153,17 +153,7 @@ const EXTERNAL: [&str; 4] = ["tcp", "grpc", "http", "http2"];
 pub(super) fn decode_external(decoder: &mut Decoder, header: Header, body: &Body) -> Option<MeshService> {
     check_length(decoder, &header);
     let spec = body.object(decoder, &["match", "extension", "endpoints", "tls"])?;
-    let matched = spec.object(decoder, "match", &["type", "port", "protocol"]);
-    if spec.get("match").is_none() {
-        let help = "for example `match: {port: 443, protocol: http}`";
-        decoder.error_help(
-            Code::MissingField,
-            spec.at,
-            &spec.path_of("match"),
-            "`match` must be there",
-            help,
-        );
-    }
+    let matched = needed(decoder, &spec, "match", &["type", "port", "protocol"]);
     let port = matched.and_then(|matched| matched_port(decoder, &matched));
     let is_extended = spec.get("extension").is_some();
     let mut endpoints = Vec::new();
@@ -235,6 +225,15 @@ fn check_protocol(decoder: &mut Decoder, written: &Located<String>, known: &[&st
         ),
         None => decoder.error(Code::UnknownValue, at, path, message),
     }
+}
+
+/// The mapping in a field, which must be there.
+fn needed<'a>(decoder: &mut Decoder, object: &Object<'a>, key: &str, known: &[&str]) -> Option<Object<'a>> {
+    if !object.has(key) {
+        let finding = Diagnostic::error(Code::MissingField, object.at, format!("`{key}` must be there"));
+        decoder.undecodable(finding.path(object.path_of(key)));
+    }
+    object.object(decoder, key, known)
 }
 
 /// What is asked of a port of a `MeshMultiZoneService` only.

@@ -1,6 +1,7 @@
 //! `MeshTrace`: the newer policy, which chooses dataplanes by a `targetRef` and holds its backend itself.
 
-use super::decode::{Decoder, Located, Object, Origin, TextMap, int_or_text, wrong_type_help};
+use super::decode::{Located, Object, Origin, TextMap, int_or_text, wrong_type_help};
+use super::decoder::{Decoder, Stage};
 use super::header::Body;
 use super::mesh::ZipkinApiVersion;
 use super::otlp::{self, Otlp};
@@ -8,7 +9,7 @@ use super::percent::Percent;
 use super::target_ref::{self, TargetRef};
 use super::url::{self, CollectorUrl};
 use super::{Context, Header, Version};
-use crate::diag::{Code, closest};
+use crate::diag::{Code, Diagnostic, closest};
 use crate::yaml::Node;
 
 /// A policy that turns tracing on, or off, for the dataplanes it is for.
@@ -128,14 +129,15 @@ const DEFAULT: [&str; 3] = ["backends", "sampling", "tags"];
 
 pub(super) fn decode(decoder: &mut Decoder, context: &Context, header: Header, body: &Body) -> Option<MeshTrace> {
     // As Kuma: what the schema refuses comes first, and only what passes it is looked at as a whole.
+    decoder.stage = Stage::Shape;
     let spec = body.object(decoder, &["targetRef", "default"])?;
-    spec.refuse_null(decoder, &["targetRef", "default"]);
     let target = target_ref::shape(decoder, context, &spec, "targetRef");
     let default = spec.object(decoder, "default", &DEFAULT);
     let shape = default.map(|default| conf_shape(decoder, context, default));
-    if decoder.failed() {
+    if decoder.failed_at(Stage::Shape) {
         return None;
     }
+    decoder.stage = Stage::Meaning;
     let target = target_ref::meaning(decoder, context, target, header.role());
     let Some(shape) = shape.filter(|shape| shape.object.get("backends").is_some()) else {
         let path = spec.path_of("default.backends");
@@ -178,7 +180,6 @@ struct TagShape<'a> {
 }
 
 fn conf_shape<'a>(decoder: &mut Decoder, context: &Context, object: Object<'a>) -> Shape<'a> {
-    object.refuse_null(decoder, &["sampling", "tags"]);
     let items = object.list(decoder, "backends");
     if items.len() > 1 {
         let at = &items[1].1.at;
@@ -191,9 +192,6 @@ fn conf_shape<'a>(decoder: &mut Decoder, context: &Context, object: Object<'a>) 
         .filter_map(|(path, node)| backend_shape(decoder, context, path, node))
         .collect();
     let sampling = object.object(decoder, "sampling", &SHARES);
-    if let Some(sampling) = &sampling {
-        sampling.refuse_null(decoder, &SHARES);
-    }
     let sampling = SHARES.map(|key| sampling.as_ref().and_then(|sampling| share_of(decoder, sampling, key)));
     let has_tags = object.get("tags").is_some();
     let tags = object.list(decoder, "tags");
@@ -216,7 +214,6 @@ fn backend_shape<'a>(
     node: &'a Node,
 ) -> Option<BackendShape<'a>> {
     let object = Object::new(decoder, node, path, &["type", "zipkin", "datadog", "openTelemetry"])?;
-    object.refuse_null(decoder, &["zipkin", "datadog", "openTelemetry"]);
     let kind = required(decoder, &object, "type", "it is `Zipkin`, `Datadog` or `OpenTelemetry`");
     if let Some(kind) = kind.as_ref().filter(|kind| !TYPES.contains(&kind.value.as_str())) {
         let Origin { path, at, .. } = &kind.origin;
@@ -289,7 +286,6 @@ fn backend_shape<'a>(
 
 fn tag_shape<'a>(decoder: &mut Decoder, path: String, node: &'a Node) -> Option<TagShape<'a>> {
     let object = Object::new(decoder, node, path, &["name", "literal", "header"])?;
-    object.refuse_null(decoder, &["literal", "header"]);
     let name = required(decoder, &object, "name", "the name of the tag");
     let literal = object.text(decoder, "literal");
     let header = object.object(decoder, "header", &["name", "default"]);
@@ -307,7 +303,6 @@ fn tag_shape<'a>(decoder: &mut Decoder, path: String, node: &'a Node) -> Option<
 
 /// A text that must be there, if only an empty one.
 fn required(decoder: &mut Decoder, object: &Object, key: &str, help: &str) -> Option<Located<String>> {
-    object.refuse_null(decoder, &[key]);
     if !object.has(key) {
         let message = format!("`{key}` must be there");
         decoder.error_help(Code::MissingField, object.at, &object.path_of(key), message, help);
@@ -389,7 +384,8 @@ fn backend_of(decoder: &mut Decoder, context: &Context, shape: BackendShape) -> 
             // Kuma takes the cluster from one block and the provider from the other, which Envoy refuses.
             let at = shape.object.get(key).map_or(shape.object.at, |entry| &entry.key_at);
             let message = format!("`{key}` does not go with the type `{}`", kind.value);
-            decoder.error_help(Code::NotAllowed, at, &path, message, "remove one of the two");
+            let finding = Diagnostic::error(Code::NotAllowed, at, message).path(path);
+            decoder.refused_by_envoy(finding.help("remove one of the two"));
         }
     }
     let [trace_id_128bit, shared_span_context, split_service] = shape.flags;
@@ -554,13 +550,8 @@ fn check_tag(decoder: &mut Decoder, value: &TagValue) {
     if text.value.is_empty() {
         let Origin { path, at, .. } = &text.origin;
         let message = format!("{what} must not be empty: Envoy refuses such a tag");
-        decoder.error_help(
-            Code::EmptyField,
-            at,
-            path,
-            message,
-            "remove the tag, or give it a value",
-        );
+        let finding = Diagnostic::error(Code::EmptyField, at, message).path(path.as_str());
+        decoder.refused_by_envoy(finding.help("remove the tag, or give it a value"));
     }
 }
 

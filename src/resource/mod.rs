@@ -6,6 +6,7 @@
 
 mod chosen;
 mod decode;
+mod decoder;
 mod header;
 mod kind;
 mod list;

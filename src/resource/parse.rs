@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::decode::Decoder;
+use super::decoder::Decoder;
 use super::kind::{self, Form, Kind};
 use super::{Context, Contributions, Kuma, Resources};
 use super::{dataplane, external_service, header, list, mesh, mesh_gateway, mesh_open_telemetry_backend, mesh_route};
@@ -154,17 +154,19 @@ impl Parser<'_, '_> {
         }
         let contribution = self.resources.contributions.entry(path.to_owned()).or_default();
         contribution.insert(id.mesh.clone());
-        let mut decoder = Decoder::new(id, document, place, &self.context, self.diagnostics);
+        let mut decoder = Decoder::new(id, document, place, kind.is_target(), &self.context);
         let (header, body) = header::decode(&mut decoder, &self.context, kind, form, root);
         let resources = &mut self.resources;
         let id = Arc::clone(&decoder.resource);
         let Some(body) = body else {
             resources.gaps.miss(&id, kind);
+            decoder.finish(self.diagnostics);
             self.remember(&id, form, document, root);
             return;
         };
         let context = &self.context;
-        let decoder = &mut decoder;
+        let mut whole = decoder;
+        let decoder = &mut whole;
         /// Keeps what could be decoded without an error.
         macro_rules! keep {
             ($list:ident, $decode:expr) => {{
@@ -202,6 +204,7 @@ impl Parser<'_, '_> {
             Kind::MeshMultiZoneService => keep!(mesh_services, mesh_service::decode_multi_zone(decoder, header, &body)),
             Kind::MeshExternalService => keep!(mesh_services, mesh_service::decode_external(decoder, header, &body)),
         }
+        whole.finish(self.diagnostics);
         self.remember(&id, form, document, root);
     }
 

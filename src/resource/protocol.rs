@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use super::decode::{Decoder, Located, Origin};
-use crate::diag::{Code, closest};
+use super::decode::{Located, Origin};
+use super::decoder::Decoder;
+use crate::diag::{Code, Diagnostic, closest};
 
 /// What a service speaks, as the tag `kuma.io/protocol` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -118,7 +119,8 @@ pub(super) fn decode(decoder: &mut Decoder, written: Option<&Located<String>>) -
         protocol @ (Protocol::Tls | Protocol::Mysql) => {
             let message =
                 format!("Kuma accepts the protocol `{protocol}` and then gives the proxy no configuration at all");
-            decoder.error_help(Code::UnknownValue, at, path, message, "write `tcp`");
+            let finding = Diagnostic::error(Code::UnknownValue, at, message).path(path.as_str());
+            decoder.refused_by_envoy(finding.help("write `tcp`"));
             None
         }
         protocol => Some(written.clone().map(|_| protocol)),

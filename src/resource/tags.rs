@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::decode::{Decoder, Object, TextMap, key_path};
-use crate::diag::Code;
+use super::decode::{Object, TextMap, key_path};
+use super::decoder::Decoder;
+use crate::diag::{Code, Diagnostic};
 
 /// The tag that names a service.
 pub const SERVICE: &str = "kuma.io/service";
@@ -130,37 +131,48 @@ pub(super) fn selectors(decoder: &mut Decoder, object: &Object, key: &str, servi
 /// Decodes one selector out of the mapping in `key`, which must have a tag.
 pub(super) fn selector(decoder: &mut Decoder, object: &Object, key: &str, service: Service) -> Option<Selector> {
     let path = object.path_of(key);
-    let had_error = decoder.failed();
+    let before = decoder.errors();
     let tags = object.texts(decoder, key).unwrap_or_default();
-    let at = object.get(key).map_or(object.at, |entry| &entry.key_at);
-    if tags.is_empty() {
-        if decoder.failed() == had_error {
-            decoder.error(
-                Code::MissingField,
-                at,
-                &path,
-                format!("`{path}` must have at least one tag"),
-            );
-        }
+    if decoder.errors() > before {
         return None;
     }
-    if service != Service::Optional && !tags.contains_key(SERVICE) {
-        decoder.error(
-            Code::MissingField,
-            at,
-            &path,
-            format!("mandatory tag `{SERVICE}` is missing"),
-        );
-    }
-    if let Some(other) = tags
-        .iter()
-        .find(|(tag, _)| service == Service::Alone && *tag != SERVICE)
-    {
-        let message = format!("the only tag allowed here is `{SERVICE}`");
-        decoder.error(Code::NotAllowed, &other.1.origin.at, &key_path(&path, other.0), message);
+    let at = object.get(key).map_or(object.at, |entry| &entry.key_at);
+    let names_service = tags.contains_key(SERVICE);
+    let missing = |decoder: &mut Decoder, is_first: bool| {
+        let message = format!("mandatory tag `{SERVICE}` is missing");
+        let finding = Diagnostic::error(Code::MissingField, at, message).path(path.as_str());
+        decoder.report_if(is_first, finding);
+    };
+    match service {
+        Service::Alone => {
+            let others = tags.iter().filter(|(tag, _)| *tag != SERVICE);
+            let mut is_first = true;
+            for (tag, value) in others {
+                let message = format!("the only tag allowed here is `{SERVICE}`");
+                decoder.error(Code::NotAllowed, &value.origin.at, &key_path(&path, tag), message);
+                is_first = false;
+            }
+            if tags.len() != 1 || !names_service {
+                let message = format!("`{path}` must consist of exactly one tag, `{SERVICE}`");
+                let finding = Diagnostic::error(Code::MissingField, at, message).path(path.as_str());
+                decoder.report_if(is_first, finding);
+            }
+            if !names_service {
+                missing(decoder, false);
+            }
+        }
+        Service::Required | Service::Optional => {
+            if tags.is_empty() {
+                let message = format!("`{path}` must have at least one tag");
+                decoder.error(Code::MissingField, at, &path, message);
+            }
+            if service == Service::Required && !names_service {
+                missing(decoder, !tags.is_empty());
+            }
+        }
     }
     check_selector_tags(decoder, &path, &tags);
-    Some(Selector { tags })
+    (!tags.is_empty()).then_some(Selector { tags })
 }
 
 /// Checks tags that are wanted, `*` for any value.

@@ -1,10 +1,11 @@
 //! `targetRef`: whom a policy of the newer kind is for.
 
-use super::decode::{Decoder, Located, Object, Origin, TextMap};
+use super::decode::{Located, Object, Origin, TextMap};
+use super::decoder::Decoder;
 use super::header::{Role, is_mesh_name};
 use super::tags::{self, Selector};
 use super::{Context, Version};
-use crate::diag::Code;
+use crate::diag::{Code, closest};
 use crate::source::Location;
 
 /// Whom a policy is for.
@@ -132,8 +133,15 @@ pub(super) fn shape<'a>(decoder: &mut Decoder, context: &Context, object: &Objec
     let is_known = |key: &str| context.kuma.version < Version::V3_0 || FIELDS_3_0.contains(&key);
     let known: Vec<&str> = FIELDS.into_iter().filter(|key| is_known(key)).collect();
     let object = object.object(decoder, key, &known)?;
-    object.refuse_null(decoder, &known);
     let kind = object.text(decoder, "kind");
+    let of_schema = schema_kinds(context);
+    let kind = kind.filter(|kind| {
+        let is_known = of_schema.contains(&kind.value.as_str());
+        if !is_known {
+            unsupported(decoder, kind, &supported(context, Role::System));
+        }
+        is_known
+    });
     if !object.has("kind") {
         let message = "`kind` must be there: what the policy is for";
         let help = "for every dataplane of the mesh: `targetRef: {kind: Mesh}`, or no `targetRef` at all";
@@ -186,22 +194,46 @@ pub(super) fn meaning(decoder: &mut Decoder, context: &Context, raw: Option<Raw>
     let at = raw.kind.origin.at.clone();
     let supported = supported(context, role);
     if !supported.contains(&raw.kind.value.as_str()) {
-        let (message, help) = match raw.kind.value.as_str() {
-            "MeshGateway" if context.kuma.version < Version::V3_0 => (
-                "only a policy of the system namespace may be for a `MeshGateway`".to_owned(),
-                format!("put it into the namespace `{}`", context.kuma.system_namespace),
-            ),
-            other => (
-                format!("a {} cannot be for the kind `{other}`", decoder.resource.kind),
-                format!("it can be for {}", supported.join(", ")),
-            ),
-        };
-        let Origin { path, at, .. } = &raw.kind.origin;
-        decoder.error_help(Code::UnknownType, at, path, message, help);
+        if raw.kind.value == "MeshGateway" {
+            let Origin { path, at, .. } = &raw.kind.origin;
+            let message = "only a policy of the system namespace may be for a `MeshGateway`";
+            let help = format!("put it into the namespace `{}`", context.kuma.system_namespace);
+            decoder.error_help(Code::UnknownType, at, path, message, help);
+        } else {
+            unsupported(decoder, &raw.kind, &supported);
+        }
         return None;
     }
     let target = raw.target(decoder, context)?;
     Some(TargetRef { at, target })
+}
+
+fn unsupported(decoder: &mut Decoder, kind: &Located<String>, supported: &[&str]) {
+    let Origin { path, at, .. } = &kind.origin;
+    let message = format!("a {} cannot be for the kind `{}`", decoder.resource.kind, kind.value);
+    let help = match closest(&kind.value, supported.iter().copied()) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => format!("it can be for {}", supported.join(", ")),
+    };
+    decoder.error_help(Code::UnknownType, at, path, message, help);
+}
+
+/// The kinds that the schema knows, whatever the policy.
+fn schema_kinds(context: &Context) -> &'static [&'static str] {
+    match context.kuma.version {
+        Version::V2_13 | Version::V2_14 => &[
+            "Mesh",
+            "MeshSubset",
+            "MeshGateway",
+            "MeshService",
+            "MeshExternalService",
+            "MeshMultiZoneService",
+            "MeshServiceSubset",
+            "MeshHTTPRoute",
+            "Dataplane",
+        ],
+        Version::V3_0 => &["Mesh", "Dataplane"],
+    }
 }
 
 fn supported(context: &Context, role: Role) -> Vec<&'static str> {

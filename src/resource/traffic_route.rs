@@ -4,10 +4,11 @@
 //! are matched and rewritten is not meshtraced's business.
 
 use super::Header;
-use super::decode::{Decoder, Object};
+use super::decode::Object;
+use super::decoder::{Decoder, Stage};
 use super::header::Body;
 use super::tags::{self, SERVICE, Selector, Service, Tags};
-use crate::diag::Code;
+use crate::diag::{Code, Diagnostic};
 
 /// A route for the outbounds that it matches.
 #[derive(Debug, Clone, PartialEq)]
@@ -101,10 +102,11 @@ fn decode_targets(decoder: &mut Decoder, object: &Object) -> Vec<Tags> {
                 .map(|selector| tags::plain(&selector.tags)),
         );
     }
-    if total == 0 && !decoder.failed() {
+    if total == 0 && !decoder.failed_at(Stage::Shape) {
         let at = split.map_or(object.at, |entry| &entry.key_at);
         let message = "`split` must have at least one entry with a weight above 0";
-        decoder.error(Code::MissingField, at, &object.path_of("split"), message);
+        let finding = Diagnostic::error(Code::MissingField, at, message).path(object.path_of("split"));
+        decoder.report_if(!decoder.failed(), finding);
     }
     targets
 }

@@ -1,7 +1,8 @@
 //! `TrafficTrace`: which dataplanes are traced, and where to.
 
 use super::Header;
-use super::decode::{Decoder, Located};
+use super::decode::Located;
+use super::decoder::Decoder;
 use super::header::Body;
 use super::tags::{self, Selector, Service};
 

@@ -101,7 +101,7 @@ fn universal(kind: Kind, mut fields: Map<String, Value>) -> Value {
         required.push(json!("mesh"));
     }
     if kind.is_target() {
-        return with_spec(properties, required, fields);
+        return with_spec(kind, properties, required, fields);
     }
     let own = taken(&mut fields, "properties");
     for (field, schema) in own {
@@ -141,13 +141,13 @@ fn object(kind: Kind, fields: Map<String, Value>) -> Value {
         properties["mesh"] = json!({"$ref": "#/definitions/meshName"});
         required.push(json!("mesh"));
     }
-    with_spec(properties, required, fields)
+    with_spec(kind, properties, required, fields)
 }
 
 /// A resource whose fields stand in `spec`.
-fn with_spec(mut properties: Value, mut required: Vec<Value>, mut spec: Map<String, Value>) -> Value {
+fn with_spec(kind: Kind, mut properties: Value, mut required: Vec<Value>, mut spec: Map<String, Value>) -> Value {
     let description = spec.remove("description");
-    if spec.contains_key("required") {
+    if kind.is_target() || spec.contains_key("required") {
         required.push(json!("spec"));
     }
     spec.insert("type".to_owned(), "object".into());

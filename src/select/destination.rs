@@ -34,7 +34,12 @@ impl Instance<'_> {
     /// Where others reach it.
     #[must_use]
     pub fn endpoint(&self) -> (String, u16) {
-        let own = || self.inbound.address.as_ref().map(|address| address.value.to_string());
+        let own = || {
+            self.inbound
+                .address
+                .as_ref()
+                .map(|address| address.value.ip.to_string())
+        };
         let advertised = self
             .dataplane
             .advertised_address

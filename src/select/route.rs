@@ -191,11 +191,13 @@ impl<'a> Routing<'a, '_> {
         } else {
             http_route.map(|route| format!("MeshHTTPRoute {} takes the place of TrafficRoute", route.header.name()))
         };
+        // Then nothing says what the listener speaks, and no policy reaches it.
+        let is_lost = !routes.is_empty() && route.is_none() && http_route.is_none();
         Routed {
             outbound,
             to: To::Service(service),
             protocol: protocol.unwrap_or_else(unknown),
-            untraced: None,
+            untraced: is_lost.then(|| "no TrafficRoute leads there, and there are others".to_owned()),
             untraced_by_traffic_trace: because,
         }
     }
@@ -253,7 +255,7 @@ impl<'a> Routing<'a, '_> {
 
 fn place(outbound: &Outbound) -> (Option<std::net::IpAddr>, u16) {
     (
-        outbound.address.as_ref().map(|address| address.value),
+        outbound.address.as_ref().map(|address| address.value.ip),
         outbound.port.value,
     )
 }

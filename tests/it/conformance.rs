@@ -3,6 +3,7 @@
 //! `judge` compares one answer with one expectation.
 
 mod judge;
+mod mistakes;
 
 use std::fs;
 use std::path::{Path, PathBuf};

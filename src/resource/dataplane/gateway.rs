@@ -1,9 +1,10 @@
 //! `networking.gateway`.
 
 use super::Context;
-use crate::diag::Code;
+use crate::diag::{Code, Diagnostic};
 use crate::resource::Version;
-use crate::resource::decode::{Decoder, Object, Origin};
+use crate::resource::decode::{Object, Origin};
+use crate::resource::decoder::Decoder;
 use crate::resource::protocol::Protocol;
 use crate::resource::tags::{self, PROTOCOL, SERVICE, Tags};
 
@@ -42,7 +43,7 @@ pub(super) fn decode(decoder: &mut Decoder, context: &Context, networking: &Obje
             other => {
                 let Origin { path, at, .. } = &kind.origin;
                 let message = format!("a gateway has type `{other}`; known are `DELEGATED` and `BUILTIN`");
-                decoder.error(Code::InvalidValue, at, path, message);
+                decoder.undecodable(Diagnostic::error(Code::InvalidValue, at, message).path(path.as_str()));
                 return None;
             }
         },

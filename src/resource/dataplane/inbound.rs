@@ -1,10 +1,9 @@
 //! `networking.inbound`: listeners for requests to the local application.
 
-use std::net::IpAddr;
-
-use super::{Context, decode_ip, decode_port};
-use crate::diag::Code;
-use crate::resource::decode::{Decoder, Located, Object, Origin, key_path};
+use super::{Context, WrittenIp, decode_ip, decode_port};
+use crate::diag::{Code, Diagnostic};
+use crate::resource::decode::{Located, Object, Origin, key_path};
+use crate::resource::decoder::Decoder;
 use crate::resource::protocol::{self, Protocol};
 use crate::resource::tags::{self, PROTOCOL, SERVICE, Tags};
 use crate::source::Location;
@@ -22,11 +21,11 @@ pub struct Inbound {
     /// `name`; absent means the port.
     pub name: Option<Located<String>>,
     /// `address`; absent means the address of the dataplane.
-    pub address: Option<Located<IpAddr>>,
+    pub address: Option<Located<WrittenIp>>,
     /// `servicePort`; absent means `port`.
     pub service_port: Option<Located<u16>>,
     /// `serviceAddress`; absent means the address of the listener.
-    pub service_address: Option<Located<IpAddr>>,
+    pub service_address: Option<Located<WrittenIp>>,
     /// `tags`, with the zone.
     pub tags: Tags,
     /// `tags["kuma.io/service"]`.
@@ -57,7 +56,7 @@ pub(super) fn decode(
     path: String,
     node: &Node,
 ) -> Option<Inbound> {
-    let known = [
+    let mut known = vec![
         "port",
         "servicePort",
         "serviceAddress",
@@ -67,8 +66,10 @@ pub(super) fn decode(
         "serviceProbe",
         "state",
         "name",
-        "protocol",
     ];
+    if context.has_protocol_field() {
+        known.push("protocol");
+    }
     let object = Object::new(decoder, node, path, &known)?;
     let port = decode_port(decoder, &object, "port", 1);
     let service_port = object
@@ -141,7 +142,7 @@ fn decode_ready(decoder: &mut Decoder, object: &Object) -> bool {
         Some(other) => {
             let Origin { path, at, .. } = &state.as_ref().expect("matched above").origin;
             let message = format!("`state` is `{other}`; known are `Ready`, `NotReady` and `Ignored`");
-            decoder.error(Code::InvalidValue, at, path, message);
+            decoder.undecodable(Diagnostic::error(Code::InvalidValue, at, message).path(path.as_str()));
             true
         }
     };
@@ -154,18 +155,18 @@ fn decode_ready(decoder: &mut Decoder, object: &Object) -> bool {
 fn check_service_address(
     decoder: &mut Decoder,
     dataplane: Option<&Located<String>>,
-    address: Option<&Located<IpAddr>>,
-    service_address: Option<&Located<IpAddr>>,
+    address: Option<&Located<WrittenIp>>,
+    service_address: Option<&Located<WrittenIp>>,
     port: Option<&Located<u16>>,
     service_port: Option<&Located<u16>>,
 ) {
     let Some(service_address) = service_address else { return };
     let listens_at = [
-        address.map(|address| address.value),
+        address.map(|address| address.value.ip),
         dataplane.and_then(|address| address.value.parse().ok()),
     ];
     let same_port = service_port.is_none_or(|own| port.is_some_and(|port| port.value == own.value));
-    if same_port && listens_at.contains(&Some(service_address.value)) {
+    if same_port && listens_at.contains(&Some(service_address.value.ip)) {
         let Origin { path, at, .. } = &service_address.origin;
         let message = "`serviceAddress` and `servicePort` must differ from the address and port of the listener";
         decoder.error(Code::InvalidAddress, at, path, message);

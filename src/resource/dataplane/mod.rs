@@ -10,11 +10,12 @@ pub use outbound::{BackendRef, Destination, Outbound};
 
 use std::net::IpAddr;
 
-use super::decode::{Decoder, Located, Object, Origin, TextMap};
+use super::decode::{Located, Object, Origin, TextMap};
+use super::decoder::Decoder;
 use super::header::Body;
 use super::tags::{self, SERVICE, Tags, ZONE};
 use super::{Context, Fidelity, Header, Version};
-use crate::diag::Code;
+use crate::diag::{Code, Diagnostic};
 use crate::source::Location;
 
 /// A proxy and what it listens to.
@@ -34,6 +35,15 @@ pub struct Dataplane {
     pub gateway: Option<Gateway>,
     /// `networking.transparentProxying`, where it is.
     pub transparent_proxying: Option<Location>,
+}
+
+/// An IP address, and how it is written, which is how Kuma names a listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenIp {
+    /// The address.
+    pub ip: IpAddr,
+    /// The text.
+    pub text: String,
 }
 
 impl Dataplane {
@@ -119,6 +129,7 @@ pub(super) fn decode(decoder: &mut Decoder, context: &Context, mut header: Heade
             .labels
             .insert("kuma.io/proxy-type".to_owned(), proxy_type.to_owned());
     }
+    check_probes(decoder, &root, gateway.as_ref());
     let transparent = networking.get("transparentProxying");
     Some(Dataplane {
         header,
@@ -131,6 +142,19 @@ pub(super) fn decode(decoder: &mut Decoder, context: &Context, mut header: Heade
         gateway,
         transparent_proxying: transparent.map(|entry| entry.key_at.clone()),
     })
+}
+
+/// Probes have a port; a built-in gateway has none of them.
+fn check_probes(decoder: &mut Decoder, root: &Object, gateway: Option<&Gateway>) {
+    let Some(probes) = root.open_object(decoder, "probes") else {
+        return;
+    };
+    if gateway.is_some_and(|gateway| gateway.kind == GatewayKind::Builtin) {
+        let message = "a built-in gateway has no probes";
+        decoder.error(Code::NotAllowed, probes.at, &root.path_of("networking.probes"), message);
+    } else {
+        decode_port(decoder, &probes, "port", 1);
+    }
 }
 
 /// What may stand beside what.
@@ -148,6 +172,9 @@ fn check_shape(
     };
     match gateway.map(|gateway| gateway.kind) {
         Some(kind) => {
+            if networking.get("listeners").is_some() && context.kuma.version >= Version::V2_14 {
+                refuse("listeners", "a gateway has no listeners of zone proxies");
+            }
             if has_inbounds {
                 refuse("inbound", "a gateway has no inbounds");
             }
@@ -219,12 +246,12 @@ pub(super) fn is_dns_name(text: &str) -> bool {
 pub(super) fn decode_port(decoder: &mut Decoder, object: &Object, key: &str, least: u16) -> Option<Located<u16>> {
     let path = object.path_of(key);
     if object.get(key).is_none() {
-        decoder.error(
-            Code::PortOutOfRange,
-            object.at,
-            &path,
-            format!("`{key}` is missing; it must be in 1..=65535"),
-        );
+        let message = format!("`{key}` is missing; it must be in 1..=65535");
+        if decoder.is_strict {
+            decoder.undecodable(Diagnostic::error(Code::MissingField, object.at, message).path(path));
+        } else {
+            decoder.error(Code::PortOutOfRange, object.at, &path, message);
+        }
         return None;
     }
     let written = object.whole(decoder, key)?;
@@ -238,11 +265,11 @@ pub(super) fn decode_port(decoder: &mut Decoder, object: &Object, key: &str, lea
     }
 }
 
-pub(super) fn decode_ip(decoder: &mut Decoder, object: &Object, key: &str) -> Option<Located<IpAddr>> {
+pub(super) fn decode_ip(decoder: &mut Decoder, object: &Object, key: &str) -> Option<Located<WrittenIp>> {
     let written = object.text(decoder, key).filter(|address| !address.value.is_empty())?;
     let Origin { path, at, .. } = &written.origin;
     match written.value.parse() {
-        Ok(address) => Some(written.map(|_| address)),
+        Ok(ip) => Some(written.map(|text| WrittenIp { ip, text })),
         Err(_) => {
             let message = format!("`{key}` is `{}`, which is not an IP address", written.value);
             decoder.error(Code::InvalidAddress, at, path, message);

@@ -1,10 +1,9 @@
 //! `networking.outbound`: listeners for requests of the local application to services.
 
-use std::net::IpAddr;
-
-use super::{Context, decode_ip, decode_port};
+use super::{Context, WrittenIp, decode_ip, decode_port};
 use crate::diag::Code;
-use crate::resource::decode::{Decoder, Located, Object, TextMap};
+use crate::resource::decode::{Located, Object, TextMap};
+use crate::resource::decoder::{Decoder, Stage};
 use crate::resource::protocol::Protocol;
 use crate::resource::tags::{self, PROTOCOL, SERVICE};
 use crate::source::Location;
@@ -20,7 +19,7 @@ pub struct Outbound {
     /// `port`, 1 to 65535.
     pub port: Located<u16>,
     /// `address`; absent means 127.0.0.1.
-    pub address: Option<Located<IpAddr>>,
+    pub address: Option<Located<WrittenIp>>,
     /// Where it leads.
     pub to: Destination,
 }
@@ -128,15 +127,21 @@ fn decode_backend_ref(decoder: &mut Decoder, object: &Object) -> Option<BackendR
     }
     let name = object.text(decoder, "name").filter(|name| !name.value.is_empty());
     let labels = object.texts(decoder, "labels").unwrap_or_default();
-    if name.is_none() && labels.is_empty() {
+    if name.is_none() && labels.is_empty() && !decoder.failed_at(Stage::Shape) {
         let message = "either `name` or `labels` must be there";
         decoder.error(Code::MissingField, object.at, &object.path, message);
     }
-    let port = (word != "MeshExternalService").then(|| decode_port(decoder, object, "port", 1));
+    let port = if word == "MeshExternalService" {
+        // It has one port, and what is written here is not looked at.
+        object.whole(decoder, "port");
+        None
+    } else {
+        decode_port(decoder, object, "port", 1)
+    };
     (decoder.errors() == before).then_some(BackendRef {
         kind: kind?,
         name,
         labels,
-        port: port.flatten(),
+        port,
     })
 }
