@@ -228,16 +228,25 @@ impl<'a> Object<'a> {
     /// The mapping in a field, whatever its fields are.
     pub(super) fn open_object(&self, decoder: &mut Decoder, key: &str) -> Option<Self> {
         let entry = self.get(key)?;
-        let path = self.path_of(key);
-        let Value::Map(map) = &entry.value.value else {
-            wrong_type(decoder, &entry.value, &path, "a mapping");
+        Self::open(decoder, &entry.value, self.path_of(key))
+    }
+
+    /// The mapping at `node`, whatever its fields are.
+    pub(super) fn open(decoder: &mut Decoder, node: &'a Node, path: String) -> Option<Self> {
+        let Value::Map(map) = &node.value else {
+            wrong_type(decoder, node, &path, "a mapping");
             return None;
         };
         Some(Self {
             map,
-            at: &entry.value.at,
+            at: &node.at,
             path,
         })
+    }
+
+    /// How many fields there are.
+    pub(super) fn len(&self) -> usize {
+        self.map.entries.len()
     }
 
     /// Reports fields that are null where a schema wants a value or nothing, and has no value for nothing.

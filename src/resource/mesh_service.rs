@@ -31,6 +31,8 @@ pub struct Port {
     pub number: Located<u16>,
     /// `appProtocol`; absent means TCP.
     pub protocol: Option<Located<Protocol>>,
+    /// Whether `appProtocol` is written in lowercase, which 2.14 minds.
+    pub is_lowercase: bool,
     /// `targetPort`: the number or the name of an inbound; absent means `port`.
     pub target: Option<String>,
 }
@@ -179,6 +181,7 @@ fn matched_port(decoder: &mut Decoder, matched: &Object) -> Option<Port> {
     Some(Port {
         name: None,
         number: number?,
+        is_lowercase: true,
         protocol: written.map(|written| written.map(|name| Protocol::parse(&name))),
         target: None,
     })
@@ -254,6 +257,9 @@ fn port(decoder: &mut Decoder, object: &Object) -> Option<Port> {
     Some(Port {
         name: object.text(decoder, "name"),
         number: number?,
+        is_lowercase: written
+            .as_ref()
+            .is_none_or(|word| word.value == word.value.to_lowercase()),
         // Of a `MeshService` Kuma takes any word.
         protocol: written.map(|written| written.map(|name| Protocol::parse(&name))),
         target,

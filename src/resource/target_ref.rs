@@ -296,10 +296,11 @@ impl Raw<'_> {
                 }
             }
             "MeshGateway" => {
-                self.refuse(
-                    decoder,
-                    &["mesh", "tags", "proxyTypes", "labels", "namespace", "sectionName"],
-                );
+                self.refuse(decoder, &["mesh", "proxyTypes", "labels", "namespace", "sectionName"]);
+                // Routes may be for listeners of a gateway.
+                if decoder.resource.kind == "MeshTrace" {
+                    self.refuse(decoder, &["tags"]);
+                }
                 self.check_name(decoder);
                 self.require_name(decoder);
                 Target::Gateway {
@@ -316,14 +317,9 @@ impl Raw<'_> {
         self.check_name_or_labels(decoder);
         if let Some(section) = filled(self.section.as_ref()) {
             let Origin { path, at, .. } = &section.origin;
-            let message = "`sectionName` is for policies about inbound traffic, which a MeshTrace is not";
-            decoder.error_help(
-                Code::NotAllowed,
-                at,
-                path,
-                message,
-                "remove it: a proxy traces as a whole",
-            );
+            let kind = &decoder.resource.kind;
+            let message = format!("`sectionName` is for policies about inbound traffic, which a {kind} is not");
+            decoder.error_help(Code::NotAllowed, at, path, message, "remove it");
         }
         Target::Dataplane {
             name: filled(self.name.as_ref()),

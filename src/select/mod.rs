@@ -3,6 +3,7 @@
 //! Start with [`select`]. It compares and chooses; it knows neither the text of a policy nor Envoy.
 
 pub mod destination;
+mod mesh_route;
 pub mod mesh_trace;
 pub mod otel;
 pub mod route;

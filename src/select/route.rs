@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::destination::Services;
+use super::mesh_route::{Made, MeshRoutes};
 use super::target;
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::resource::dataplane::{BackendRef, Dataplane, Destination, Outbound};
@@ -12,7 +13,7 @@ use crate::resource::mesh_service::{MeshService, Port};
 use crate::resource::protocol::Protocol;
 use crate::resource::tags::{Rank, SERVICE, Selector, Tags};
 use crate::resource::traffic_route::TrafficRoute;
-use crate::resource::{Chosen, Fidelity, Kuma, Located, Resources, Source};
+use crate::resource::{Chosen, Fidelity, Kuma, Located, Resources, Source, Version};
 
 /// An outbound and where it leads.
 #[derive(Debug, Clone)]
@@ -71,35 +72,33 @@ impl<'a> Routing<'a, '_> {
         let routes: Vec<&TrafficRoute> = (self.resources.traffic_routes.iter())
             .filter(|route| route.header.mesh() == dataplane.header.mesh())
             .collect();
-        let opaque = self.opaque_services(dataplane);
+        let mesh_routes = MeshRoutes {
+            http: self.routes_for(dataplane, &self.resources.http_routes),
+            tcp: self.routes_for(dataplane, &self.resources.tcp_routes),
+            services: self.services,
+            dataplane,
+            beside_traffic_routes: !routes.is_empty(),
+        };
         let mut routed: Vec<Routed> = Vec::new();
         for outbound in &dataplane.outbounds {
-            let next = match &outbound.to {
-                Destination::BackendRef(reference) => {
-                    match self.to_resource(dataplane, outbound, reference, traced, diagnostics) {
-                        Some(next) => next,
-                        None => continue,
-                    }
+            let next = match (&outbound.to, self.kuma.fidelity) {
+                (Destination::BackendRef(reference), _) => {
+                    self.to_resource(dataplane, outbound, reference, traced, &mesh_routes, diagnostics)
                 }
-                Destination::Service { service, protocol } => {
+                (Destination::Service { service, .. }, Fidelity::Exact) => {
+                    Some(self.exact(dataplane, outbound, &service.value, &routes, &mesh_routes))
+                }
+                (Destination::Service { service, protocol }, Fidelity::Documented) => {
                     let hint = protocol.as_ref();
-                    let mut next = match self.kuma.fidelity {
-                        Fidelity::Exact => self.exact(dataplane, outbound, &service.value, &routes),
-                        Fidelity::Documented => {
-                            self.documented(dataplane, outbound, &service.value, hint, traced, diagnostics)
-                        }
-                    };
-                    if let Some(route) = opaque.iter().find(|route| route.services.contains(&service.value)) {
-                        next.protocol = Chosen {
-                            value: Protocol::Tcp,
-                            ..next.protocol
-                        };
-                        let name = route.header.name();
-                        next.untraced = Some(format!("MeshTCPRoute {name} makes it opaque"));
+                    let mut next = self.documented(dataplane, outbound, &service.value, hint, traced, diagnostics);
+                    if let Some(route) = mesh_routes.opaque(To::Service(&service.value)) {
+                        next.protocol.value = Protocol::Tcp;
+                        next.untraced = Some(format!("MeshTCPRoute {} makes it opaque", route.header.name()));
                     }
-                    next
+                    Some(next)
                 }
             };
+            let Some(next) = next else { continue };
             let same = |other: &Routed| place(other.outbound) == place(outbound);
             match routed.iter().position(same) {
                 None => routed.push(next),
@@ -111,17 +110,12 @@ impl<'a> Routing<'a, '_> {
         routed
     }
 
-    /// The routes that make the outbounds of the dataplane to their services opaque.
-    fn opaque_services(&self, dataplane: &'a Dataplane) -> Vec<&'a MeshRoute> {
-        self.routes_for(dataplane, &self.resources.tcp_routes).collect()
-    }
-
-    fn routes_for(&self, dataplane: &'a Dataplane, routes: &'a [MeshRoute]) -> impl Iterator<Item = &'a MeshRoute> {
-        let gateway = self.gateway;
-        routes.iter().filter(move |route| {
+    fn routes_for(&self, dataplane: &'a Dataplane, routes: &'a [MeshRoute]) -> Vec<&'a MeshRoute> {
+        let is_for = |route: &&MeshRoute| {
             route.header.mesh() == dataplane.header.mesh()
-                && target::miss(&route.header, &route.target, dataplane, gateway).is_none()
-        })
+                && target::miss(&route.header, &route.target, dataplane, self.gateway).is_none()
+        };
+        routes.iter().filter(is_for).collect()
     }
 
     /// An outbound to a service that is a resource of its own; `None`, as in Kuma, when there is no such service.
@@ -131,6 +125,7 @@ impl<'a> Routing<'a, '_> {
         outbound: &'a Outbound,
         reference: &'a BackendRef,
         traced: bool,
+        mesh_routes: &MeshRoutes<'a, '_>,
         diagnostics: &mut Diagnostics,
     ) -> Option<Routed<'a>> {
         let Some((service, port)) = self.services.resolve(dataplane, reference) else {
@@ -152,10 +147,27 @@ impl<'a> Routing<'a, '_> {
             return None;
         };
         let is_external = reference.kind.value == "MeshExternalService";
+        let to = To::Resource(service, port);
+        let mut protocol = Chosen::of(port.protocol.as_ref(), Protocol::Tcp);
+        let made = match self.kuma.fidelity {
+            // Kuma 2.14 takes `HTTP` for no protocol that it knows, and makes neither listener.
+            Fidelity::Exact if self.kuma.version >= Version::V2_14 && !port.is_lowercase => Made::Nothing,
+            Fidelity::Exact => mesh_routes.listener(to, protocol.value),
+            Fidelity::Documented if mesh_routes.opaque(to).is_some() => Made::Tcp,
+            Fidelity::Documented => Made::Http,
+        };
+        match made {
+            Made::Nothing => return None,
+            Made::Tcp => protocol.value = Protocol::Tcp,
+            Made::Http if self.kuma.fidelity == Fidelity::Exact && !protocol.value.is_http() => {
+                protocol.value = Protocol::Http;
+            }
+            Made::Http => {}
+        }
         Some(Routed {
             outbound,
-            to: To::Resource(service, port),
-            protocol: Chosen::of(port.protocol.as_ref(), Protocol::Tcp),
+            to,
+            protocol,
             untraced: is_external.then(|| "policies leave a MeshExternalService out".to_owned()),
             untraced_by_traffic_trace: Some("a TrafficTrace leaves `backendRef` out".to_owned()),
         })
@@ -168,37 +180,53 @@ impl<'a> Routing<'a, '_> {
         outbound: &'a Outbound,
         service: &'a str,
         routes: &[&'a TrafficRoute],
+        mesh_routes: &MeshRoutes<'a, '_>,
     ) -> Routed<'a> {
-        let protocol_of = |service: &str| self.services.protocol(dataplane.header.mesh(), service);
-        let route = route_of(dataplane, service, routes);
-        let unknown = || Chosen::of(None, Protocol::Unknown);
+        let protocol_of = |service: &str| {
+            let known = self.services.protocol(dataplane.header.mesh(), service);
+            known.unwrap_or_else(|| Chosen::of(None, Protocol::Unknown))
+        };
         let both = |a: Chosen<Protocol>, b: Chosen<Protocol>| Chosen {
             value: a.value.common(b.value),
             ..a
         };
-        let http_route = self.routes_for(dataplane, &self.resources.http_routes).next();
-        let protocol = match route {
-            Some(route) if http_route.is_none() => {
-                let services = route.services(service);
-                services.map(|to| protocol_of(to).unwrap_or_else(unknown)).reduce(both)
-            }
-            _ => protocol_of(service),
-        };
-        let because = if routes.is_empty() {
-            Some("no TrafficRoute in this mesh, and Kuma traces outbounds only through one".to_owned())
-        } else if route.is_none() {
-            Some("no TrafficRoute leads there, and Kuma traces outbounds only through one".to_owned())
-        } else {
-            http_route.map(|route| format!("MeshHTTPRoute {} takes the place of TrafficRoute", route.header.name()))
-        };
-        // Then nothing says what the listener speaks, and no policy reaches it.
-        let is_lost = !routes.is_empty() && route.is_none() && http_route.is_none();
-        Routed {
+        let own = protocol_of(service);
+        let routed = |protocol, untraced: Option<&str>, by_traffic_trace: Option<&str>| Routed {
             outbound,
             to: To::Service(service),
-            protocol: protocol.unwrap_or_else(unknown),
-            untraced: is_lost.then(|| "no TrafficRoute leads there, and there are others".to_owned()),
-            untraced_by_traffic_trace: because,
+            protocol,
+            untraced: untraced.map(str::to_owned),
+            untraced_by_traffic_trace: by_traffic_trace.map(str::to_owned),
+        };
+        let by_none = "no TrafficRoute in this mesh, and Kuma traces outbounds only through one";
+        let by_route = "a MeshHTTPRoute takes the place of TrafficRoute";
+        let because = if routes.is_empty() { by_none } else { by_route };
+        match mesh_routes.listener(To::Service(service), own.value) {
+            Made::Tcp => {
+                let opaque = own.value.is_http().then_some("a MeshTCPRoute makes it opaque");
+                let protocol = Chosen {
+                    value: if own.value.is_http() { Protocol::Tcp } else { own.value },
+                    ..own
+                };
+                routed(protocol, opaque, Some(because))
+            }
+            Made::Http => {
+                let protocol = Chosen {
+                    value: if own.value.is_http() { own.value } else { Protocol::Http },
+                    ..own
+                };
+                routed(protocol, None, Some(because))
+            }
+            Made::Nothing => match route_of(dataplane, service, routes) {
+                Some(route) => {
+                    let protocol = route.services(service).map(protocol_of).reduce(both);
+                    routed(protocol.unwrap_or(own), None, None)
+                }
+                None => {
+                    let lost = "no TrafficRoute leads there, and there are others";
+                    routed(own, Some(lost), Some(lost))
+                }
+            },
         }
     }
 

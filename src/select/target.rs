@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::resource::dataplane::{Dataplane, GatewayKind};
 use crate::resource::mesh_gateway::MeshGateway;
-use crate::resource::tags::{Selector, Tags};
+use crate::resource::tags::{SERVICE, Selector, Tags};
 use crate::resource::target_ref::{ProxyType, Target, TargetRef};
 use crate::resource::{Header, NAMESPACE, Role};
 
@@ -111,9 +111,13 @@ pub fn miss<'a>(
             miss_by_tags(None, tags, dataplane, gateway)
         }
         Target::Service { name: None, .. } => Some(Miss::ServiceByLabels),
+        // A tag of that name takes the place of the name.
         Target::Service {
             name: Some(name), tags, ..
-        } => miss_by_tags(Some(&name.value), tags, dataplane, gateway),
+        } => {
+            let name = (!tags.tags.contains_key(SERVICE)).then_some(name.value.as_str());
+            miss_by_tags(name, tags, dataplane, gateway)
+        }
         Target::Gateway { name } => match gateway {
             Some(gateway) if is_builtin(dataplane) => {
                 let is_meant = gateway.header.display_name == name.value;

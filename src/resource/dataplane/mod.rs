@@ -6,6 +6,7 @@ mod outbound;
 
 pub use gateway::{Gateway, GatewayKind};
 pub use inbound::{Inbound, SERVICELESS_PORT};
+pub(super) use outbound::lenient_backend_ref;
 pub use outbound::{BackendRef, Destination, Outbound};
 
 use std::net::IpAddr;

@@ -115,6 +115,21 @@ fn decode_destination(decoder: &mut Decoder, object: &Object, path: &str, tags: 
     })
 }
 
+/// A reference to a destination as routes write it, of which nothing is checked.
+pub(in crate::resource) fn lenient_backend_ref(decoder: &mut Decoder, object: &Object) -> BackendRef {
+    let kind = object.text(decoder, "kind");
+    let port = object.whole(decoder, "port");
+    BackendRef {
+        kind: kind.unwrap_or_else(|| decoder.located("Mesh".to_owned(), object.path_of("kind"), object.at)),
+        name: object.text(decoder, "name").filter(|name| !name.value.is_empty()),
+        labels: object.texts(decoder, "labels").unwrap_or_default(),
+        port: port.and_then(|port| {
+            let number = u16::try_from(port.value).ok()?;
+            Some(port.map(|_| number))
+        }),
+    }
+}
+
 fn decode_backend_ref(decoder: &mut Decoder, object: &Object) -> Option<BackendRef> {
     let kinds = ["MeshExternalService", "MeshMultiZoneService", "MeshService"];
     let before = decoder.errors();

@@ -1,0 +1,112 @@
+//! What `MeshHTTPRoute` and `MeshTCPRoute` make of the outbounds of a dataplane.
+//!
+//! A control plane makes listeners three times over: by `TrafficRoute` where the mesh has some, then for HTTP, then for
+//! TCP; a later one replaces an earlier one. The latter two are left out where there are `TrafficRoute`s and no route
+//! of theirs has a destination that tags name.
+
+use super::destination::Services;
+use super::route::To;
+use crate::resource::dataplane::{BackendRef, Dataplane};
+use crate::resource::mesh_route::{MeshRoute, RouteRule, RouteTo};
+use crate::resource::protocol::Protocol;
+
+/// The listener of an outbound that the routes make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Made {
+    /// One that reads requests.
+    Http,
+    /// One that does not.
+    Tcp,
+    /// None; one that a `TrafficRoute` made stays.
+    Nothing,
+}
+
+/// The routes for a dataplane.
+pub(super) struct MeshRoutes<'a, 's> {
+    pub(super) http: Vec<&'a MeshRoute>,
+    pub(super) tcp: Vec<&'a MeshRoute>,
+    pub(super) services: &'s Services<'a>,
+    pub(super) dataplane: &'a Dataplane,
+    /// Whether the mesh has `TrafficRoute`s.
+    pub(super) beside_traffic_routes: bool,
+}
+
+impl<'a> MeshRoutes<'a, '_> {
+    /// The listener for a destination that speaks `protocol`.
+    pub(super) fn listener(&self, destination: To<'a>, protocol: Protocol) -> Made {
+        let tcp = self.runs(&self.tcp).then(|| self.tcp_listener(destination, protocol));
+        if tcp == Some(true) {
+            return Made::Tcp;
+        }
+        let http = self.runs(&self.http) && self.http_listener(destination, protocol);
+        if http { Made::Http } else { Made::Nothing }
+    }
+
+    /// The `MeshTCPRoute` that makes requests to a destination opaque, as far as nothing else is known.
+    pub(super) fn opaque(&self, destination: To<'a>) -> Option<&'a MeshRoute> {
+        let has_http_rules = self.rules(&self.http, destination).is_some();
+        let mut routes = self.tcp.iter().filter(|_| !has_http_rules);
+        routes
+            .find(|route| route.to.iter().any(|to| self.is_for(to, destination)))
+            .copied()
+    }
+
+    fn runs(&self, routes: &[&MeshRoute]) -> bool {
+        !self.beside_traffic_routes || routes.iter().flat_map(|route| &route.to).any(RouteTo::is_by_tags)
+    }
+
+    fn http_listener(&self, destination: To<'a>, protocol: Protocol) -> bool {
+        let rules = self.rules(&self.http, destination).unwrap_or_default();
+        let takes_all = rules.iter().any(|rule| rule.is_catch_all);
+        // What no rule takes stays with the destination.
+        let by_default = protocol.is_http() && (rules.is_empty() || !takes_all);
+        by_default
+            || rules.iter().any(|rule| {
+                let stays = rule.backend_refs.is_empty() && protocol.is_http();
+                stays || rule.backend_refs.iter().any(|to| self.speaks_http(to))
+            })
+    }
+
+    fn tcp_listener(&self, destination: To<'a>, protocol: Protocol) -> bool {
+        let rules = self.rules(&self.tcp, destination);
+        if protocol.is_http() && (rules.is_none() || self.rules(&self.http, destination).is_some()) {
+            return false;
+        }
+        rules.is_none_or(|rules| rules.iter().any(|rule| !rule.backend_refs.is_empty()))
+    }
+
+    /// The rules for a destination; `None` where no route is for it.
+    fn rules(&self, routes: &[&'a MeshRoute], destination: To<'a>) -> Option<Vec<&'a RouteRule>> {
+        let entries = routes.iter().flat_map(|route| &route.to);
+        let mut entries = entries.filter(|to| self.is_for(to, destination)).peekable();
+        entries.peek()?;
+        Some(entries.flat_map(|to| &to.rules).collect())
+    }
+
+    fn is_for(&self, to: &'a RouteTo, destination: To) -> bool {
+        match destination {
+            To::Service(service) => to.is_for_service(service),
+            To::Resource(service, port) => {
+                let Some(reference) = &to.destination else { return false };
+                let resolved = self.services.resolve(self.dataplane, reference);
+                resolved.is_some_and(|(other, _)| {
+                    let is_port = reference.port.as_ref().is_none_or(|own| own.value == port.number.value);
+                    other.header.id == service.header.id && is_port
+                })
+            }
+        }
+    }
+
+    /// Whether the place that requests are led to speaks HTTP.
+    fn speaks_http(&self, to: &BackendRef) -> bool {
+        if let Some((_, port)) = self.services.resolve(self.dataplane, to) {
+            return port.protocol.as_ref().is_some_and(|protocol| protocol.value.is_http());
+        }
+        let mesh = self.dataplane.header.mesh();
+        let protocol = to
+            .name
+            .as_ref()
+            .and_then(|name| self.services.protocol(mesh, &name.value));
+        protocol.is_some_and(|protocol| protocol.value.is_http())
+    }
+}
