@@ -27,7 +27,7 @@ fn mesh_traces(subject: &Subject, diagnostics: &mut Diagnostics) {
             continue;
         }
         let misses = of_mesh().filter_map(|governed| {
-            let miss = target::miss(&policy.header, &policy.target, governed.dataplane, governed.gateway)?;
+            let miss = target::miss(&policy.header, &policy.target, governed.dataplane, governed.found_by)?;
             Some((governed.dataplane.header.name(), miss))
         });
         // What is said of tags and labels tells most.

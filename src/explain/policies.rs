@@ -218,7 +218,7 @@ fn mesh_traces(world: &World, governed: &Governed, root: &str) -> Vec<Candidate>
     }
     let of_mesh = |policy: &&MeshTrace| policy.header.mesh() == dataplane.header.mesh();
     for policy in world.resources.mesh_traces.iter().filter(of_mesh) {
-        if let Some(miss) = target::miss(&policy.header, &policy.target, dataplane, governed.gateway) {
+        if let Some(miss) = target::miss(&policy.header, &policy.target, dataplane, governed.found_by) {
             all.push(candidate(
                 &policy.header,
                 KIND,

@@ -8,7 +8,7 @@ use crate::resource::dataplane::{Dataplane, GatewayKind, Inbound, SERVICELESS_PO
 use crate::resource::mesh_gateway::{GatewayListener, MeshGateway};
 use crate::resource::mesh_service::{MeshService, Port};
 use crate::resource::protocol::Protocol;
-use crate::resource::{Chosen, Fidelity, Kuma, Origin, Version};
+use crate::resource::{Chosen, Fidelity, Kuma, Origin, Version, WORKLOAD};
 use crate::select::route::{Routed, To};
 use crate::select::{Governed, Selection};
 
@@ -91,9 +91,6 @@ fn identity(dataplane: &Dataplane, kuma: &Kuma) -> String {
     };
     name.to_owned()
 }
-
-/// The label of what runs beside a dataplane.
-pub(super) const WORKLOAD: &str = "kuma.io/workload";
 
 fn policies(governed: &Governed) -> (Option<Policy>, Vec<Policy>) {
     let traffic_trace = governed.winner.map(|winner| Policy {
@@ -338,7 +335,7 @@ fn identifier(service: &MeshService, port: &Port) -> String {
         part(header.zone()),
         part(header.namespace()),
         header.display_name,
-        port.section()
+        port.number.value
     )
 }
 

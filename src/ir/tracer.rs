@@ -1,6 +1,5 @@
 //! Where the spans of a dataplane go, by the policies for it.
 
-use super::lower::WORKLOAD;
 use super::{
     By, Collector, Datadog, Export, OpenTelemetry, Provider, Sampling, Tag, TagValue, Tls, Tracer, Zipkin,
     ZipkinEncoding,
@@ -10,7 +9,7 @@ use crate::resource::mesh_trace::{self, Backend, OpenTelemetryBackend};
 use crate::resource::otlp::{Otlp, Transport};
 use crate::resource::percent::Percent;
 use crate::resource::url::CollectorUrl;
-use crate::resource::{Chosen, Fidelity, Header, Kuma, Located, NAMESPACE, Origin, Version};
+use crate::resource::{Chosen, Fidelity, Header, Kuma, Located, NAMESPACE, Origin, Version, WORKLOAD};
 use crate::select::Governed;
 use crate::select::mesh_trace::Merged;
 
@@ -194,10 +193,13 @@ fn tags(governed: &Governed, merged: &Merged, kuma: &Kuma) -> Vec<Tag> {
         return tags;
     }
     let header = &governed.dataplane.header;
-    let workload = header.label(WORKLOAD).map(|workload| {
-        let namespace = header.label(NAMESPACE).unwrap_or_default();
-        format!("kri_wl_{}_{}_{namespace}_{workload}_", header.mesh(), kuma.zone)
-    });
+    let workload = header
+        .label(WORKLOAD)
+        .filter(|workload| !workload.is_empty())
+        .map(|workload| {
+            let namespace = header.label(NAMESPACE).unwrap_or_default();
+            format!("kri_wl_{}_{}_{namespace}_{workload}_", header.mesh(), kuma.zone)
+        });
     let added = [
         ("kuma.mesh", Some(header.mesh().to_owned())),
         ("kuma.zone", Some(kuma.zone.clone())),

@@ -46,13 +46,16 @@ impl<T> Located<T> {
 pub type TextMap = BTreeMap<String, Located<String>>;
 
 /// Fields of kinds with a schema that may be null: they have a default, or what is missing is said later.
-const NULLABLE: [&str; 11] = [
+const NULLABLE: [&str; 14] = [
     "apiVersion",
     "appProtocol",
     "backends",
+    "client",
     "creationTime",
     "mesh",
     "modificationTime",
+    "overall",
+    "random",
     "sharedSpanContext",
     "splitService",
     "state",
@@ -163,6 +166,28 @@ impl<'a> Object<'a> {
         Some(decoder.located(text, path, &entry.value.at))
     }
 
+    /// One of some words, or its number, which counts as the word: the place among them.
+    ///
+    /// `None` when it is absent, and with an error when it is another one.
+    pub(super) fn word(&self, decoder: &mut Decoder, key: &str, words: &[&str]) -> Option<usize> {
+        let entry = self.get(key)?;
+        let scalar = scalar_of(&entry.value);
+        let found = scalar.and_then(|scalar| match scalar.plain_value() {
+            Plain::Int(number) => usize::try_from(number).ok().filter(|number| *number < words.len()),
+            _ => words.iter().position(|word| *word == scalar.text),
+        });
+        if found.is_none() {
+            let written = scalar.map_or("no text", |scalar| scalar.text.as_str());
+            let message = format!("`{key}` is `{written}`; known are {}", words.join(", "));
+            let finding = Diagnostic::error(Code::InvalidValue, &entry.value.at, message).path(self.path_of(key));
+            decoder.undecodable(match closest(written, words.iter().copied()) {
+                Some(meant) => finding.help(format!("did you mean `{meant}`?")),
+                None => finding,
+            });
+        }
+        found
+    }
+
     /// A number, which may stand in quotes.
     pub(super) fn number(&self, decoder: &mut Decoder, key: &str) -> Option<Located<f64>> {
         let entry = self.get(key)?;
@@ -191,6 +216,8 @@ impl<'a> Object<'a> {
         let value = match scalar_of(&entry.value) {
             Some(scalar) => match scalar.plain_value() {
                 Plain::Int(n) => u32::try_from(n).ok(),
+                // YAML becomes JSON on its way, and `80.0` becomes 80.
+                Plain::Float(n) if n.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&n) => Some(n as u32),
                 Plain::String if !decoder.is_strict && !scalar.plain && is_canonical(scalar.text.trim()) => {
                     scalar.text.trim().parse().ok()
                 }

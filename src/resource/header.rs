@@ -37,6 +37,8 @@ pub const ZONE_LABEL: &str = "kuma.io/zone";
 pub const DISPLAY_NAME: &str = "kuma.io/display-name";
 /// The label of the namespace of a resource.
 pub const NAMESPACE: &str = "k8s.kuma.io/namespace";
+/// The label of what runs beside a dataplane.
+pub const WORKLOAD: &str = "kuma.io/workload";
 /// The label of what a policy may select.
 const ROLE: &str = "kuma.io/policy-role";
 /// The label, or annotation, by which meshtraced is asked to verify the certificates of https collectors. Kuma does
@@ -131,6 +133,11 @@ impl Header {
             Some("workload-owner") => Role::WorkloadOwner,
             _ => Role::System,
         }
+    }
+
+    /// Whether its role is, or counts as, `system`, and no word that Kuma does not know.
+    pub(super) fn is_system(&self) -> bool {
+        self.label(ROLE).is_none_or(|role| role == "system")
     }
 
     /// Whether it is there to be looked at only.
@@ -509,7 +516,7 @@ fn check_computed_labels(decoder: &mut Decoder, context: &Context, labels: &Text
         let Origin { at, .. } = &labels[key].origin;
         decoder.error(code, at, &key_path("labels", key), message);
     };
-    let origin = text(ORIGIN);
+    let origin = text(ORIGIN).filter(|origin| !origin.is_empty());
     if let Some(origin) = origin.filter(|origin| !matches!(*origin, "global" | "zone")) {
         refuse(
             ORIGIN,
@@ -517,7 +524,7 @@ fn check_computed_labels(decoder: &mut Decoder, context: &Context, labels: &Text
             format!("the origin is `global` or `zone`, not `{origin}`"),
         );
     }
-    if text(MESH).is_some_and(|label| label != mesh) {
+    if text(MESH).is_some_and(|label| label != mesh) && origin != Some("global") {
         refuse(
             MESH,
             Code::NotAllowed,
@@ -553,7 +560,9 @@ fn computed_labels(
         return labels;
     }
     add(MESH, header.mesh());
-    if kind == Kind::Dataplane || kind.is_target() {
+    // A service of several zones belongs to none.
+    let has_zone = kind.is_target() && kind != Kind::MeshMultiZoneService;
+    if kind == Kind::Dataplane || has_zone {
         add(ORIGIN, "zone");
         if written.get(ORIGIN).is_none_or(|origin| origin.value != "global") {
             add(ZONE_LABEL, &context.kuma.zone);

@@ -19,6 +19,8 @@ pub struct Mesh {
     pub declared: Vec<String>,
     /// `tracing.defaultBackend`; absent means that a policy must name its backend.
     pub default_backend: Option<Located<String>>,
+    /// Whether `meshServices.mode` is not `Disabled`: services are resources too.
+    pub has_mesh_services: bool,
     /// Whether `meshServices.mode` is `Exclusive`: services are resources, and nothing is named by tags.
     pub has_exclusive_mesh_services: bool,
 }
@@ -105,12 +107,14 @@ pub(super) fn decode(decoder: &mut Decoder, context: &Context, header: Header, b
     let known: Vec<&str> = OTHER.iter().chain(&["tracing"]).copied().collect();
     let root = body.object(decoder, &known)?;
     let tracing = root.object(decoder, "tracing", &["defaultBackend", "backends"]);
+    let mode = mesh_services_mode(decoder, &root);
     let mut mesh = Mesh {
         header,
         backends: Vec::new(),
         declared: Vec::new(),
         default_backend: None,
-        has_exclusive_mesh_services: has_exclusive_mesh_services(decoder, &root),
+        has_mesh_services: mode > 0,
+        has_exclusive_mesh_services: mode == EXCLUSIVE,
     };
     let Some(tracing) = tracing else { return Some(mesh) };
     if context.kuma.version >= Version::V3_0 {
@@ -137,11 +141,13 @@ pub(super) fn decode(decoder: &mut Decoder, context: &Context, header: Header, b
     Some(mesh)
 }
 
-fn has_exclusive_mesh_services(decoder: &mut Decoder, root: &Object) -> bool {
-    let mode = root
-        .open_object(decoder, "meshServices")
-        .and_then(|services| services.text(decoder, "mode"));
-    mode.is_some_and(|mode| mode.value == "Exclusive")
+/// `meshServices.mode`, by the numbers that stand for the words.
+const MODES: [&str; 4] = ["Disabled", "Everywhere", "ReachableBackends", "Exclusive"];
+const EXCLUSIVE: usize = 3;
+
+fn mesh_services_mode(decoder: &mut Decoder, root: &Object) -> usize {
+    let services = root.open_object(decoder, "meshServices");
+    services.map_or(0, |services| services.word(decoder, "mode", &MODES).unwrap_or(0))
 }
 
 /// Kuma 3.0 takes the field and does nothing with it.

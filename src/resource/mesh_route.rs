@@ -59,7 +59,7 @@ impl RouteTo {
 pub(super) fn decode(decoder: &mut Decoder, context: &Context, header: Header, body: &Body) -> Option<MeshRoute> {
     let spec = body.object(decoder, &["targetRef", "to"])?;
     let target = target_ref::shape(decoder, context, &spec, "targetRef");
-    let target = target_ref::meaning(decoder, context, target, header.role())?;
+    let target = target_ref::meaning(decoder, context, target, header.is_system())?;
     let mut to = Vec::new();
     for (path, node) in spec.list(decoder, "to") {
         let Some(entry) = Object::new(decoder, node, path, &["targetRef", "hostnames", "rules"]) else {

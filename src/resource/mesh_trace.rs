@@ -138,7 +138,7 @@ pub(super) fn decode(decoder: &mut Decoder, context: &Context, header: Header, b
         return None;
     }
     decoder.stage = Stage::Meaning;
-    let target = target_ref::meaning(decoder, context, target, header.role());
+    let target = target_ref::meaning(decoder, context, target, header.is_system());
     let Some(shape) = shape.filter(|shape| shape.object.get("backends").is_some()) else {
         let path = spec.path_of("default.backends");
         let help = "name where spans go, or write `backends: []` to trace nothing";
@@ -568,7 +568,7 @@ fn percent(decoder: &mut Decoder, written: Located<String>) -> Option<Located<Pe
         );
         return None;
     };
-    match Percent::new(number) {
+    match Percent::new(number).filter(|_| number != 100.0 || is_hundred(&written.value)) {
         Some(percent) => Some(written.map(|_| percent)),
         None => {
             let message = format!("{} is outside 0..=100", written.value);
@@ -577,6 +577,13 @@ fn percent(decoder: &mut Decoder, written: Located<String>) -> Option<Located<Pe
             None
         }
     }
+}
+
+/// Whether a decimal number that is 100 to a computer is not a little more.
+fn is_hundred(text: &str) -> bool {
+    let mantissa = text.split(['e', 'E']).next().unwrap_or(text);
+    let digits = mantissa.trim_start_matches(['+', '0', '.']);
+    digits.trim_end_matches(['0', '.']).trim_start_matches('0').len() <= 1
 }
 
 /// A decimal number as Kuma reads it: a sign, digits with a point, an exponent.
@@ -601,6 +608,17 @@ fn decimal(text: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::decimal;
+
+    #[test]
+    fn a_little_more_than_hundred_is_more() {
+        assert!(
+            ["100", "100.0", "1e2", "+0100.", "10E1"]
+                .map(super::is_hundred)
+                .iter()
+                .all(|is| *is)
+        );
+        assert!(!super::is_hundred("100.00000000000000000001"));
+    }
 
     #[test]
     fn decimals_are_read_as_kuma_reads_them() {

@@ -7,6 +7,7 @@
 mod chosen;
 mod decode;
 mod decoder;
+mod generated;
 mod header;
 mod kind;
 mod list;
@@ -31,7 +32,7 @@ pub mod url;
 
 pub use chosen::{Chosen, Source};
 pub use decode::{Located, Origin, TextMap};
-pub use header::{DISPLAY_NAME, Header, NAMESPACE, Role, ZONE_LABEL};
+pub use header::{DISPLAY_NAME, Header, NAMESPACE, Role, WORKLOAD, ZONE_LABEL};
 pub use kind::Kind;
 pub use parse::parse;
 

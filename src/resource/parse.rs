@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::decoder::Decoder;
 use super::kind::{self, Form, Kind};
-use super::{Context, Contributions, Kuma, Resources};
+use super::tags::ZONE;
+use super::{Context, Contributions, Fidelity, Kuma, Resources, Version, generated};
 use super::{dataplane, external_service, header, list, mesh, mesh_gateway, mesh_open_telemetry_backend, mesh_route};
 use super::{mesh_service, mesh_trace, traffic_route, traffic_trace};
 use crate::diag::{Code, Diagnostic, Diagnostics, Holds, Place, ResourceId, Severity, closest};
@@ -253,6 +254,7 @@ impl Parser<'_, '_> {
             mut resources,
             places,
             diagnostics,
+            context: Context { kuma },
             ..
         } = self;
         let is_mesh = |id: &&ResourceId| id.kind == "Mesh";
@@ -292,7 +294,27 @@ impl Parser<'_, '_> {
             traffic_traces traffic_routes dataplanes mesh_traces mesh_gateways http_routes tcp_routes otel_backends
             external_services mesh_services
         }
+        if kuma.fidelity == Fidelity::Exact && kuma.version >= Version::V2_14 {
+            forget_zones_of_tagless(&mut resources);
+        }
+        let generated = generated::mesh_services(&resources, kuma);
+        resources.mesh_services.extend(generated);
+        (resources.mesh_services).sort_by(|a, b| a.header.order().cmp(&b.header.order()));
         resources
+    }
+}
+
+/// Where services are resources, inbounds without tags do not even get that of the zone.
+fn forget_zones_of_tagless(resources: &mut Resources) {
+    for dataplane in &mut resources.dataplanes {
+        let mesh = resources.meshes.get(dataplane.header.mesh());
+        if mesh.is_some_and(|mesh| mesh.has_exclusive_mesh_services) {
+            let tagless = dataplane
+                .inbounds
+                .iter_mut()
+                .filter(|inbound| inbound.service.is_none());
+            tagless.for_each(|inbound| drop(inbound.tags.remove(ZONE)));
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::decode::{Located, Object, Origin, TextMap};
 use super::decoder::Decoder;
-use super::header::{Role, is_mesh_name};
+use super::header::is_mesh_name;
 use super::tags::{self, Selector};
 use super::{Context, Version};
 use crate::diag::{Code, closest};
@@ -138,7 +138,7 @@ pub(super) fn shape<'a>(decoder: &mut Decoder, context: &Context, object: &Objec
     let kind = kind.filter(|kind| {
         let is_known = of_schema.contains(&kind.value.as_str());
         if !is_known {
-            unsupported(decoder, kind, &supported(context, Role::System));
+            unsupported(decoder, kind, &supported(context, true));
         }
         is_known
     });
@@ -184,7 +184,12 @@ pub(super) fn shape<'a>(decoder: &mut Decoder, context: &Context, object: &Objec
 /// What the fields of a `targetRef` mean together; an absent one means every dataplane of the mesh.
 ///
 /// `None`, with an error, when they do not fit.
-pub(super) fn meaning(decoder: &mut Decoder, context: &Context, raw: Option<Raw>, role: Role) -> Option<TargetRef> {
+pub(super) fn meaning(
+    decoder: &mut Decoder,
+    context: &Context,
+    raw: Option<Raw>,
+    is_system: bool,
+) -> Option<TargetRef> {
     let Some(raw) = raw else {
         return Some(TargetRef {
             at: decoder.place.clone(),
@@ -192,7 +197,7 @@ pub(super) fn meaning(decoder: &mut Decoder, context: &Context, raw: Option<Raw>
         });
     };
     let at = raw.kind.origin.at.clone();
-    let supported = supported(context, role);
+    let supported = supported(context, is_system);
     if !supported.contains(&raw.kind.value.as_str()) {
         if raw.kind.value == "MeshGateway" {
             let Origin { path, at, .. } = &raw.kind.origin;
@@ -236,11 +241,11 @@ fn schema_kinds(context: &Context) -> &'static [&'static str] {
     }
 }
 
-fn supported(context: &Context, role: Role) -> Vec<&'static str> {
+fn supported(context: &Context, is_system: bool) -> Vec<&'static str> {
     let mut supported = vec!["Mesh", "Dataplane"];
     if context.kuma.version < Version::V3_0 {
         supported.extend(["MeshSubset", "MeshService", "MeshServiceSubset"]);
-        if role == Role::System {
+        if is_system {
             supported.push("MeshGateway");
         }
     }

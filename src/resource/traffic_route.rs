@@ -74,6 +74,11 @@ fn decode_targets(decoder: &mut Decoder, object: &Object) -> Vec<Tags> {
         decoder.error(Code::NotAllowed, at, &object.path_of("split"), message);
         return Vec::new();
     }
+    if split.is_none() && destination.is_none() {
+        let message = "either `destination` or `split` must be there";
+        decoder.error(Code::MissingField, object.at, &object.path, message);
+        return Vec::new();
+    }
     if split.is_none() {
         let selector = tags::selector(decoder, object, "destination", Service::Required);
         return selector.iter().map(|selector| tags::plain(&selector.tags)).collect();

@@ -22,7 +22,7 @@ use crate::resource::mesh_trace::{Backend as MeshTraceBackend, OpenTelemetryBack
 use crate::resource::protocol::Protocol;
 use crate::resource::tags::{Rank, Selector};
 use crate::resource::traffic_trace::TrafficTrace;
-use crate::resource::{Header, Kuma, Resources, Ties};
+use crate::resource::{Fidelity, Header, Kuma, Resources, Ties};
 
 use self::destination::Services;
 use self::mesh_trace::Traces;
@@ -51,6 +51,8 @@ pub struct Governed<'a> {
     pub backend: Option<&'a Backend>,
     /// The `MeshGateway` that governs it.
     pub gateway: Option<&'a MeshGateway>,
+    /// The one by which policies find it, which may not be of another zone.
+    pub found_by: Option<&'a MeshGateway>,
     /// The `MeshTrace` policies for it.
     pub mesh_trace: Traces<'a>,
     /// The collector that its `MeshTrace` refers to, where it does and there is one.
@@ -107,7 +109,8 @@ pub fn select<'a>(
         let mesh = resources.meshes.get(dataplane.header.mesh());
         let gateways = candidates(dataplane, &resources.mesh_gateways, kuma.ties);
         let gateway = gateways.first().map(|best| best.policy);
-        let mesh_trace = mesh_trace::traces(dataplane, gateway, &resources.mesh_traces);
+        let of_zone = of_zone(dataplane, &gateways, kuma);
+        let mesh_trace = mesh_trace::traces(dataplane, of_zone, &resources.mesh_traces);
         let otel_backend = otel_backend(&mesh_trace, resources);
         let mut candidates = candidates(dataplane, &resources.traffic_traces, kuma.ties);
         let winner = if candidates.is_empty() {
@@ -123,7 +126,7 @@ pub fn select<'a>(
             || (winner.is_some() && backend.is_some());
         let routing = route::Routing {
             resources,
-            gateway,
+            gateway: of_zone,
             complete: resources.gaps.has_all_dataplanes(dataplane.header.mesh()),
             services: &services,
             kuma,
@@ -137,12 +140,24 @@ pub fn select<'a>(
             lost: candidates,
             backend,
             gateway,
+            found_by: of_zone,
             mesh_trace,
             otel_backend,
             outbounds,
         });
     }
     Selection { dataplanes, services }
+}
+
+/// The gateway that policies know of: the best of those that were not written in another zone.
+fn of_zone<'a>(dataplane: &Dataplane, gateways: &[Candidate<'a, MeshGateway>], kuma: &Kuma) -> Option<&'a MeshGateway> {
+    let is_near = |gateway: &MeshGateway| {
+        let is_global = gateway.header.nearness() == 0;
+        let own = gateway.header.zone().unwrap_or(&kuma.zone);
+        is_global || dataplane.header.zone().is_none_or(|zone| zone == own)
+    };
+    let mut near = gateways.iter().map(|candidate| candidate.policy);
+    near.find(|gateway| kuma.fidelity == Fidelity::Documented || is_near(gateway))
 }
 
 /// A resource that chooses dataplanes by selectors, one of which must match.

@@ -49,7 +49,7 @@ fn corpus() -> PathBuf {
 
 /// All cases, sorted by name.
 fn cases() -> Vec<Case> {
-    let mut cases: Vec<Case> = ["cases", "recorded"]
+    let mut cases: Vec<Case> = ["cases", "measured", "recorded"]
         .iter()
         .flat_map(|folder| cases_in(folder))
         .collect();

@@ -28,25 +28,17 @@ pub enum GatewayKind {
 
 pub(super) fn decode(decoder: &mut Decoder, context: &Context, networking: &Object) -> Option<Gateway> {
     let object = networking.object(decoder, "gateway", &["tags", "type"])?;
-    let kind = match object.text(decoder, "type") {
+    let kind = match object.word(decoder, "type", &["DELEGATED", "BUILTIN"]) {
         None if object.get("type").is_some() => return None,
-        None => GatewayKind::Delegated,
-        Some(kind) => match kind.value.as_str() {
-            "DELEGATED" => GatewayKind::Delegated,
-            "BUILTIN" if context.kuma.version < Version::V3_0 => GatewayKind::Builtin,
-            "BUILTIN" => {
-                let Origin { path, at, .. } = &kind.origin;
-                let message = "Kuma 3.0 has no built-in gateways";
-                decoder.error_help(Code::InvalidValue, at, path, message, "write `DELEGATED`");
-                return None;
-            }
-            other => {
-                let Origin { path, at, .. } = &kind.origin;
-                let message = format!("a gateway has type `{other}`; known are `DELEGATED` and `BUILTIN`");
-                decoder.undecodable(Diagnostic::error(Code::InvalidValue, at, message).path(path.as_str()));
-                return None;
-            }
-        },
+        None | Some(0) => GatewayKind::Delegated,
+        Some(_) if context.kuma.version < Version::V3_0 => GatewayKind::Builtin,
+        Some(_) => {
+            let at = object.get("type").map_or(object.at, |entry| &entry.value.at);
+            let finding = Diagnostic::error(Code::InvalidValue, at, "Kuma 3.0 has no built-in gateways");
+            let finding = finding.path(object.path_of("type"));
+            decoder.report(finding.help("write `DELEGATED`"));
+            return None;
+        }
     };
     let path = object.path_of("tags");
     let tags = object.texts(decoder, "tags").unwrap_or_default();

@@ -1,7 +1,8 @@
 //! `networking.inbound`: listeners for requests to the local application.
 
 use super::{Context, WrittenIp, decode_ip, decode_port};
-use crate::diag::{Code, Diagnostic};
+use crate::diag::Code;
+use crate::resource::Fidelity;
 use crate::resource::decode::{Located, Object, Origin, key_path};
 use crate::resource::decoder::Decoder;
 use crate::resource::protocol::{self, Protocol};
@@ -112,7 +113,7 @@ pub(super) fn decode(
         None
     };
     let name = object.text(decoder, "name").filter(|name| !name.value.is_empty());
-    let ready = decode_ready(decoder, &object);
+    let ready = decode_ready(decoder, context, &object);
     Some(Inbound {
         at: object.at.clone(),
         path: object.path.clone(),
@@ -134,21 +135,16 @@ pub(super) fn decode(
 }
 
 /// Neither `state` nor `health` says that it takes no requests.
-fn decode_ready(decoder: &mut Decoder, object: &Object) -> bool {
-    let state = object.text(decoder, "state");
-    let ready_state = match state.as_ref().map(|state| state.value.as_str()) {
-        None | Some("Ready") => true,
-        Some("NotReady" | "Ignored") => false,
-        Some(other) => {
-            let Origin { path, at, .. } = &state.as_ref().expect("matched above").origin;
-            let message = format!("`state` is `{other}`; known are `Ready`, `NotReady` and `Ignored`");
-            decoder.undecodable(Diagnostic::error(Code::InvalidValue, at, message).path(path.as_str()));
-            true
-        }
-    };
+fn decode_ready(decoder: &mut Decoder, context: &Context, object: &Object) -> bool {
+    let is_ready = object
+        .word(decoder, "state", &["Ready", "NotReady", "Ignored"])
+        .unwrap_or(0)
+        == 0;
     let health = object.object(decoder, "health", &["ready"]);
     let healthy = health.is_none_or(|health| health.boolean(decoder, "ready").is_some_and(|ready| ready.value));
-    ready_state && healthy
+    // Kuma asks no application whether it is there before it has asked it once.
+    let is_asked = context.kuma.fidelity == Fidelity::Exact && object.get("serviceProbe").is_some();
+    is_ready && healthy && !is_asked
 }
 
 /// An application that listens where its proxy does cannot work.

@@ -12,8 +12,9 @@ pub use outbound::{BackendRef, Destination, Outbound};
 use std::net::IpAddr;
 
 use super::decode::{Located, Object, Origin, TextMap};
-use super::decoder::Decoder;
-use super::header::Body;
+use super::decoder::{Decoder, Stage};
+use super::generated::is_dns_label;
+use super::header::{Body, WORKLOAD};
 use super::tags::{self, SERVICE, Tags, ZONE};
 use super::{Context, Fidelity, Header, Version};
 use crate::diag::{Code, Diagnostic};
@@ -101,6 +102,7 @@ pub(super) fn decode(decoder: &mut Decoder, context: &Context, mut header: Heade
         }
         return None;
     };
+    check_workload(decoder, context, &header);
     let address = decode_address(decoder, &networking);
     let gateway = gateway::decode(decoder, context, &networking);
     let inbound_items = networking.list(decoder, "inbound");
@@ -143,6 +145,21 @@ pub(super) fn decode(decoder: &mut Decoder, context: &Context, mut header: Heade
         gateway,
         transparent_proxying: transparent.map(|entry| entry.key_at.clone()),
     })
+}
+
+/// From 2.14 on the workload becomes the name of a resource.
+fn check_workload(decoder: &mut Decoder, context: &Context, header: &Header) {
+    let workload = header.label(WORKLOAD).filter(|workload| !workload.is_empty());
+    if let Some(workload) = workload.filter(|workload| !is_dns_label(workload))
+        && context.kuma.version >= Version::V2_14
+    {
+        let message =
+            format!("the workload `{workload}` must be lowercase letters, digits and `-`, and begin with a letter");
+        let finding = Diagnostic::error(Code::InvalidValue, &header.at, message);
+        decoder.stage = Stage::Header;
+        decoder.report(finding.path("labels[\"kuma.io/workload\"]"));
+        decoder.stage = Stage::Meaning;
+    }
 }
 
 /// Probes have a port; a built-in gateway has none of them.
