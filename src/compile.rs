@@ -81,7 +81,8 @@ pub fn compile_and<T>(snapshot: &Snapshot, options: &Options, look: impl FnOnce(
         kuma: &options.kuma,
     };
     check::run(&world, &mut diagnostics);
-    if resources.seen == 0 {
+    // Whoever wrote something that cannot be read hears of that.
+    if resources.seen == 0 && snapshot.unreadable.is_empty() && !diagnostics.has_errors() {
         diagnostics.push(no_resources(snapshot));
     }
     let in_scope = selection
@@ -159,8 +160,9 @@ networking:
 
 fn no_resources(snapshot: &Snapshot) -> Diagnostic {
     let message = match snapshot.files.len() {
-        0 => "no .yaml, .yml or .json file here".to_owned(),
-        n => format!("no Kuma resource in the {n} files here"),
+        0 => "no .yaml, .yml or .json file here; hidden files and directories are passed over".to_owned(),
+        1 => "nothing that concerns tracing in the one file here".to_owned(),
+        n => format!("nothing that concerns tracing in the {n} files here"),
     };
     let place = Place::File(String::new());
     Diagnostic::new(Severity::Error, Code::NoResources, place, message)

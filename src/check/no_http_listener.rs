@@ -2,6 +2,7 @@
 
 use super::{Subject, about};
 use crate::diag::{Code, Diagnostic, Diagnostics};
+use crate::resource::Version;
 use crate::resource::protocol::Protocol;
 
 /// One finding per dataplane, at the protocol of its first inbound.
@@ -26,6 +27,10 @@ pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
             .iter()
             .map(|inbound| inbound.protocol.as_ref().map_or(Protocol::Unknown, |p| p.value));
         let mut protocols = inbound_protocols.chain(governed.outbounds.iter().map(|routed| routed.protocol.value));
+        // Which outbounds there are is not known.
+        if dataplane.transparent_proxying.is_some() && dataplane.inbounds.is_empty() {
+            continue;
+        }
         if has_gateway || protocols.any(Protocol::is_http) {
             continue;
         }
@@ -44,7 +49,13 @@ pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
         );
         let diagnostic = Diagnostic::warning(Code::NoHttpListener, at, message);
         let path = protocol.map_or("networking.inbound", |protocol| protocol.origin.path.as_str());
-        let help = "set `kuma.io/protocol` to http, http2 or grpc if it speaks one of them";
+        let help = match (&dataplane.gateway, subject.world.kuma.version) {
+            (Some(_), _) => "a gateway is traced where its outbounds lead to services that speak http, http2 or grpc",
+            (None, Version::V3_0) => {
+                "write `protocol: http`, `http2` or `grpc` in the inbound if it speaks one of them"
+            }
+            (None, _) => "set `kuma.io/protocol` to http, http2 or grpc if it speaks one of them",
+        };
         diagnostics.push(about(&dataplane.header, diagnostic.path(path).help(help)));
     }
 }

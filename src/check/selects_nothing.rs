@@ -15,9 +15,7 @@ pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
 
 fn mesh_traces(subject: &Subject, diagnostics: &mut Diagnostics) {
     let complete = |policy: &&MeshTrace| subject.resources.gaps.has_all_dataplanes(policy.header.mesh());
-    // A shadow is meant to select nothing.
-    let meant = |policy: &&MeshTrace| !policy.header.is_shadow();
-    for policy in subject.resources.mesh_traces.iter().filter(complete).filter(meant) {
+    for policy in subject.resources.mesh_traces.iter().filter(complete) {
         let of_mesh = || {
             let governed = subject.selection.dataplanes.iter();
             governed.filter(|governed| governed.dataplane.header.mesh() == policy.header.mesh())

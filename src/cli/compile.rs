@@ -36,8 +36,14 @@ enum Format {
 
 pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let settings = context.settings()?;
-    let (_, compiled) = compile_once(&settings)?;
+    let (_, mut compiled) = compile_once(&settings)?;
     let dialect = options(&settings)?.dialect();
+    // What keeps a proxy without files says nothing of its tracing.
+    let notes = compiled
+        .refusals
+        .iter()
+        .filter(|finding| finding.severity == Severity::Warning);
+    compiled.diagnostics.extend(notes.cloned());
     let chosen = choose(&compiled, &arguments.dataplanes)?;
     let dataplanes: Vec<Value> = chosen.into_iter().map(|proxy| entry(proxy, dialect)).collect();
     match arguments.output {

@@ -106,6 +106,8 @@ codes! {
     UnknownDestination = "unknown-destination", "unresolved-reference";
     /// Outbounds that only a control plane can know.
     TransparentProxyOutbounds = "transparent-proxy-outbounds", "not-allowed";
+    /// The listeners of a zone proxy, which only a control plane makes.
+    ZoneProxy = "zone-proxy", "not-allowed";
     /// A built-in gateway, whose routes only a control plane compiles.
     BuiltinGateway = "builtin-gateway", "not-allowed";
     /// An inbound that would forward to itself.

@@ -212,6 +212,12 @@ impl Diagnostics {
         self.found.push(diagnostic);
     }
 
+    /// Whether there is an error among the findings.
+    #[must_use]
+    pub fn has_errors(&self) -> bool {
+        self.found.iter().any(|finding| finding.severity == Severity::Error)
+    }
+
     /// The findings, sorted by file and place and each said once.
     #[must_use]
     pub fn into_sorted(mut self) -> Vec<Diagnostic> {

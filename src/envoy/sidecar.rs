@@ -74,8 +74,8 @@ pub(super) fn render(proxy: &Proxy, dialect: Dialect, refusals: &mut Vec<Diagnos
 
 fn check_addresses(proxy: &Proxy, refusals: &mut Vec<Diagnostic>) {
     if let Some(at) = &proxy.transparent {
-        let message = "the outbounds of a dataplane with transparent proxying lie on addresses that only a control plane hands out, so this proxy cannot be made from its Dataplane alone";
-        let refusal = Diagnostic::error(Code::TransparentProxyOutbounds, at, message);
+        let message = "the outbounds of a dataplane with transparent proxying lie on addresses that only a control plane hands out, so this proxy gets no files";
+        let refusal = Diagnostic::warning(Code::TransparentProxyOutbounds, at, message);
         refusals.push(
             refusal
                 .help("remove `transparentProxying` and list the `outbound` entries")
@@ -86,10 +86,10 @@ fn check_addresses(proxy: &Proxy, refusals: &mut Vec<Diagnostic>) {
     for listener in &proxy.listeners {
         if listener.ip().is_none() {
             let message = format!(
-                "a listener needs an IP address to bind, and `{}` is a name",
+                "a listener needs an IP address to bind, and `{}` is a name, so this proxy gets no files",
                 listener.address
             );
-            let refusal = Diagnostic::error(Code::InvalidAddress, &listener.at, message);
+            let refusal = Diagnostic::warning(Code::InvalidAddress, &listener.at, message).path(listener.path.as_str());
             refusals.push(refusal.help("give the inbound an `address` of its own: the IP address to listen on"));
         }
         if !taken.insert((&listener.address, listener.port)) {

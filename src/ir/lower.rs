@@ -39,7 +39,12 @@ fn lower_one(governed: &Governed, selection: &Selection, kuma: &Kuma) -> Proxy {
     if let Some(gateway) = governed.gateway.filter(|_| is_gateway) {
         listeners.extend(naming.gateway(dataplane, gateway));
     }
-    for routed in &governed.outbounds {
+    // With transparent proxying, outbounds lie where a control plane puts them, not where they are written.
+    let outbounds = governed
+        .outbounds
+        .iter()
+        .filter(|_| dataplane.transparent_proxying.is_none());
+    for routed in outbounds {
         let mesh = dataplane.header.mesh();
         let endpoints = match routed.to {
             To::Service(service) => selection.services.endpoints(mesh, service),

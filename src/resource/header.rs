@@ -22,6 +22,8 @@ const HEADER: &[&str] = &[
     "creationTime",
     "modificationTime",
     "status",
+    // In exports.
+    "kri",
 ];
 
 /// The mesh that every installation has.
@@ -236,6 +238,19 @@ pub(super) fn name_place(form: Form, root: &Node) -> Location {
     }
 }
 
+/// Where the mesh of a resource is named, or the document where it is not.
+pub(super) fn mesh_place(form: Form, root: &Node) -> Location {
+    let inside = |node: &Node, key: &str| match &node.value {
+        Value::Map(map) => map.get(key).map(|entry| entry.value.clone()),
+        Value::Scalar(_) | Value::List(_) => None,
+    };
+    let label = || inside(&inside(&inside(root, "metadata")?, "labels")?, MESH);
+    match (form, inside(root, "mesh")) {
+        (Form::Kubernetes, None) => label().map_or_else(|| root.at.clone(), |label| label.at),
+        (Form::Universal | Form::Kubernetes, _) => place(root, "mesh"),
+    }
+}
+
 /// Where the value of a field stands, or the mapping where it is not there.
 pub(super) fn place(root: &Node, key: &str) -> Location {
     match &root.value {
@@ -310,7 +325,15 @@ fn universal<'a>(
 }
 
 /// The fields of [`HEADER`] that a `Mesh` has.
-const WITHOUT_MESH: &[&str] = &["type", "name", "labels", "creationTime", "modificationTime", "status"];
+const WITHOUT_MESH: &[&str] = &[
+    "type",
+    "name",
+    "labels",
+    "creationTime",
+    "modificationTime",
+    "status",
+    "kri",
+];
 
 fn kubernetes<'a>(
     decoder: &mut Decoder,
@@ -354,11 +377,21 @@ fn kubernetes<'a>(
     check_labels(decoder, context, &labels);
     header.verify_collector = verify_collector(decoder, &labels).or_else(|| verify_collector(decoder, &annotations));
     header.labels = computed_labels(context, kind, Form::Kubernetes, header, &labels);
+    if let Some(workload) = annotations.get(WORKLOAD) {
+        header.labels.insert(WORKLOAD.to_owned(), workload.value.clone());
+    }
     if kind.is_namespaced() {
         let namespace = metadata.and_then(|metadata| metadata.text(decoder, "namespace"));
         let namespace = namespace.map_or_else(|| DEFAULT_NAMESPACE.to_owned(), |namespace| namespace.value);
+        let is_system = namespace == context.kuma.system_namespace;
+        if !is_system && matches!(kind, Kind::MeshOpenTelemetryBackend | Kind::MeshExternalService) {
+            let at = object.get("metadata").map_or(object.at, |entry| &entry.key_at);
+            let own = &context.kuma.system_namespace;
+            let message = format!("a {} may be in the namespace `{own}` only", kind.as_str());
+            let help = "the setting `kuma.system_namespace` says which one that is";
+            decoder.error_help(Code::NotAllowed, at, "metadata.namespace", message, help);
+        }
         if kind == Kind::MeshTrace {
-            let is_system = namespace == context.kuma.system_namespace;
             let role = if is_system { "system" } else { "workload-owner" };
             header.labels.insert(ROLE.to_owned(), role.to_owned());
         }
@@ -575,6 +608,9 @@ fn computed_labels(
         if context.names_are_labels(kind) {
             add(DISPLAY_NAME, &header.display_name);
         }
+    }
+    if form == Form::Kubernetes {
+        labels.insert(DISPLAY_NAME.to_owned(), header.display_name.clone());
     }
     labels
 }

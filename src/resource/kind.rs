@@ -42,12 +42,13 @@ impl Kind {
     ];
 
     /// Kinds that have no say in tracing.
-    pub const OTHER: [&str; 46] = [
+    pub const OTHER: [&str; 56] = [
         "AccessAudit",
         "AccessRole",
         "AccessRoleBinding",
         "CircuitBreaker",
         "Config",
+        "ContainerPatch",
         "DataplaneInsight",
         "DataplaneOverview",
         "FaultInjection",
@@ -61,11 +62,13 @@ impl Kind {
         "MeshGatewayConfig",
         "MeshGatewayInstance",
         "MeshGatewayRoute",
+        "MeshGlobalRateLimit",
         "MeshHealthCheck",
         "MeshIdentity",
         "MeshInsight",
         "MeshLoadBalancingStrategy",
         "MeshMetric",
+        "MeshOPA",
         "MeshPassthrough",
         "MeshProxyPatch",
         "MeshRateLimit",
@@ -74,11 +77,14 @@ impl Kind {
         "MeshTimeout",
         "MeshTrafficPermission",
         "MeshTrust",
+        "MeshZoneAddress",
+        "OPAPolicy",
         "ProxyTemplate",
         "RateLimit",
         "Retry",
         "Secret",
         "ServiceInsight",
+        "ServiceOverview",
         "Timeout",
         "TrafficLog",
         "TrafficPermission",
@@ -87,8 +93,12 @@ impl Kind {
         "Zone",
         "ZoneEgress",
         "ZoneEgressInsight",
+        "ZoneEgressOverview",
         "ZoneIngress",
+        "ZoneIngressInsight",
+        "ZoneIngressOverview",
         "ZoneInsight",
+        "ZoneOverview",
     ];
 
     /// Kuma's name of it.
@@ -201,8 +211,10 @@ fn universal(entry: &Entry, map: &Map, version: Version) -> Found {
     if let Some(kind) = Kind::parse(name) {
         return of_version(kind, Form::Universal, entry, version);
     }
-    // Many formats have a `type`; a resource has a name as well.
-    if Kind::OTHER.contains(&name) || (map.get("name").is_none() && map.get("mesh").is_none()) {
+    // Many formats have a `type`, and a name beside it; a mesh is Kuma's, and so is a word that is nearly one of its own.
+    let is_named = map.get("name").is_some();
+    let is_near = || closest(name, Kind::ALL.iter().map(|kind| kind.as_str()).chain(Kind::OTHER)).is_some();
+    if Kind::OTHER.contains(&name) || !(map.get("mesh").is_some() || (is_named && is_near())) {
         return Found::Foreign;
     }
     unknown(name, "type", entry)

@@ -10,7 +10,7 @@ use super::target_ref::{self, TargetRef};
 use super::url::{self, CollectorUrl};
 use super::{Context, Header, Version};
 use crate::diag::{Code, Diagnostic, closest};
-use crate::yaml::Node;
+use crate::yaml::{Node, Value};
 
 /// A policy that turns tracing on, or off, for the dataplanes it is for.
 #[derive(Debug, Clone, PartialEq)]
@@ -142,7 +142,13 @@ pub(super) fn decode(decoder: &mut Decoder, context: &Context, header: Header, b
     let Some(shape) = shape.filter(|shape| shape.object.get("backends").is_some()) else {
         let path = spec.path_of("default.backends");
         let help = "name where spans go, or write `backends: []` to trace nothing";
-        decoder.error_help(Code::MissingField, spec.at, &path, "`backends` must be there", help);
+        decoder.error_help(
+            Code::MissingField,
+            spec.at,
+            &path,
+            "`default.backends` must be there",
+            help,
+        );
         return None;
     };
     let conf = conf(decoder, context, shape);
@@ -315,7 +321,10 @@ fn share_of(decoder: &mut Decoder, object: &Object, key: &str) -> Option<Located
     let entry = object.get(key)?;
     let path = object.path_of(key);
     let Some(text) = int_or_text(&entry.value) else {
-        let help = format!("quote it: {key}: \"{}\"", entry.value.at.text());
+        let help = match &entry.value.value {
+            Value::Scalar(_) => format!("quote it: {key}: \"{}\"", entry.value.at.text()),
+            Value::List(_) | Value::Map(_) => format!("write the percentage alone: {key}: 80"),
+        };
         let what = "a whole number, or a decimal in quotes";
         wrong_type_help(decoder, &entry.value, &path, what, Some(help));
         return None;

@@ -237,10 +237,11 @@ impl Parser<'_, '_> {
             let message = format!("there is a {id} already, at {}", place.name);
             let diagnostic = Diagnostic::error(Code::DuplicateResource, &at, message).path("name");
             let diagnostic = diagnostic.resource(document, id.clone());
-            self.diagnostics.push(diagnostic.help("rename or remove one of them"));
+            let help = "rename or remove one of them, or leave one file out: `exclude` in the settings";
+            self.diagnostics.push(diagnostic.help(help));
             return;
         }
-        let mesh = header::place(root, "mesh");
+        let mesh = header::mesh_place(form, root);
         let placed = Placed {
             name: at,
             mesh,
@@ -366,22 +367,65 @@ fn held_by(text: &str) -> Option<Holds> {
 /// The meshes that a text which is no YAML seems to be about; `None` when it holds nothing like
 /// `type: TrafficTrace`.
 fn guess(text: &str) -> Option<BTreeSet<String>> {
-    // In flow style, and in JSON, several fields stand in a line.
-    let fields = || text.split(['\n', '\r', ',', '{', '}']).filter_map(field);
-    let kinds: BTreeSet<&str> = fields()
-        .filter(|(key, _)| matches!(*key, "type" | "kind"))
-        .map(|(_, value)| value)
-        .collect();
-    if !kinds.iter().any(|kind| kind::matters(kind)) {
-        return None;
+    let mut meshes: Option<BTreeSet<String>> = None;
+    for block in blocks(text) {
+        let value = |wanted: &str| block.iter().find(|(key, _)| *key == wanted).map(|(_, value)| *value);
+        let is_ours =
+            value("apiVersion").is_none_or(|version| version.starts_with("kuma.io") || version.contains("{{"));
+        let kind = match (value("type"), value("kind")) {
+            (Some(kind), _) => Some(kind),
+            // Policies hold a `kind` that is no document's.
+            (None, Some(kind)) if value("apiVersion").is_some() || value("metadata").is_some() => Some(kind),
+            (None, _) => None,
+        };
+        let Some(kind) = kind.filter(|kind| is_ours && kind::matters(kind)) else {
+            continue;
+        };
+        let meshes = meshes.get_or_insert_default();
+        meshes.extend(value("mesh").map(str::to_owned));
+        if kind == "Mesh" {
+            meshes.extend(value("name").map(str::to_owned));
+        }
     }
-    let of = |wanted: &'static str| move |(key, value): (&str, &str)| (key == wanted).then(|| value.to_owned());
-    let mut meshes: BTreeSet<String> = fields().filter_map(of("mesh")).collect();
-    if kinds.contains("Mesh") {
-        let top_level = text.lines().filter(|line| line.starts_with("name"));
-        meshes.extend(top_level.filter_map(field).filter_map(of("name")));
+    meshes
+}
+
+/// Fields that stand beside each other: in lines of one indentation, or in the braces of one line.
+fn blocks(text: &str) -> Vec<Vec<(&str, &str)>> {
+    let mut done = Vec::new();
+    let mut open: Vec<(usize, Vec<(&str, &str)>)> = Vec::new();
+    for line in text.lines() {
+        let inline: Vec<(&str, &str)> = line.split([',', '{', '}']).filter_map(field).collect();
+        if inline.len() > 1 {
+            done.push(inline);
+        }
+        let is_item = line.trim_start().starts_with("- ");
+        let body = line.trim_start().trim_start_matches("- ");
+        if body.is_empty() || body.starts_with('#') {
+            continue;
+        }
+        let indent = line.len() - body.len();
+        let ends = |(other, _): &(usize, Vec<_>)| {
+            *other > indent || (*other == indent && (is_item || line.starts_with("---")))
+        };
+        while open.last().is_some_and(ends) {
+            done.extend(open.pop().map(|(_, fields)| fields));
+        }
+        if open.last().is_none_or(|(other, _)| *other < indent) {
+            open.push((indent, Vec::new()));
+        }
+        if let Some((_, fields)) = open.last_mut() {
+            fields.extend(key_alone(body).or_else(|| field(body)));
+        }
     }
-    Some(meshes)
+    done.extend(open.into_iter().map(|(_, fields)| fields));
+    done
+}
+
+/// A key whose value stands below it or is no word.
+fn key_alone(piece: &str) -> Option<(&str, &str)> {
+    let key = piece.trim_end().strip_suffix(':')?;
+    (!key.contains(char::is_whitespace)).then_some((key.trim_matches('"'), ""))
 }
 
 /// Key and value of a piece of text like `key: value`, `- "key": "value"`.
@@ -424,6 +468,14 @@ mod tests {
             Some(&["eu"]),
         );
         check("a: {type: Dataplane, mesh: eu", Some(&["eu"]));
+        check(
+            "{{- if .on }}\napiVersion: kuma.io/v1alpha1\nkind: TrafficTrace\nmesh: eu\nspec: {{ x }",
+            Some(&["eu"]),
+        );
+        check(
+            "items:\n- apiVersion: kuma.io/v1alpha1\n  kind: Dataplane\n  mesh: eu\n  spec: [",
+            Some(&["eu"]),
+        );
     }
 
     #[test]
@@ -435,6 +487,9 @@ mod tests {
             "kind: Deployment\nmesh: eu\n",
             "Mesh: [",
             "# a type: b",
+            "apiVersion: kuma.io/v1alpha1\nkind: MeshTimeout\nspec:\n  targetRef:\n    kind: Mesh\n  to: [",
+            "type: MeshTimeout\nspec:\n  targetRef: {kind: Mesh, proxyTypes: [Gateway]}\n  to: [",
+            "apiVersion: appmesh.k8s.aws/v1beta2\nkind: Mesh\nmetadata:\n  name: {{ x }}",
         ] {
             check(text, None);
         }

@@ -92,6 +92,7 @@ fn universal(kind: Kind, mut fields: Map<String, Value>) -> Value {
         "creationTime": time,
         "modificationTime": time,
         "status": {},
+        "kri": {},
     });
     let mut required = vec![json!("type"), json!("name")];
     if kind != Kind::Mesh {

@@ -58,7 +58,10 @@ impl fmt::Display for Miss<'_> {
         match self {
             Self::Shadow => f.write_str("it is a shadow: `kuma.io/effect: shadow`"),
             Self::Zone(zone) => write!(f, "it belongs to the zone `{zone}`"),
-            Self::Namespace(namespace) => write!(f, "it is for the namespace `{namespace}` only"),
+            Self::Namespace(namespace) => write!(
+                f,
+                "it is for the namespace `{namespace}` only (`kuma.system_namespace` is another)"
+            ),
             Self::ProxyType => f.write_str("its `proxyTypes` leave this kind of proxy out"),
             Self::IsGateway => f.write_str("it is for dataplanes, and a MeshGateway governs this one"),
             Self::NoGateway => f.write_str("no MeshGateway selects this dataplane"),

@@ -224,12 +224,29 @@ fn read_one(path: &Path, limit: u64) -> Result<String, (UnreadableReason, Option
         let size = fs::metadata(path).map_or(limit + 1, |metadata| metadata.size());
         return Err((UnreadableReason::TooLarge { size, limit }, beginning(&bytes)));
     }
+    if let Some(text) = utf_16(&bytes) {
+        let beginning = text.chars().take(BEGINNING).collect();
+        let why = "it is UTF-16, as some editors and shells of Windows write; save it as UTF-8";
+        return Err((UnreadableReason::Refused(why.to_owned()), Some(beginning)));
+    }
     String::from_utf8(bytes).map_err(|error| {
         let offset = error.utf8_error().valid_up_to();
         let before = &error.as_bytes()[..offset];
         let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
         (UnreadableReason::NotUtf8 { offset, line }, beginning(error.as_bytes()))
     })
+}
+
+/// The text of bytes that begin with a mark of UTF-16.
+fn utf_16(bytes: &[u8]) -> Option<String> {
+    let (mark, rest) = bytes.split_at_checked(2)?;
+    let unit: fn([u8; 2]) -> u16 = match mark {
+        [0xff, 0xfe] => u16::from_le_bytes,
+        [0xfe, 0xff] => u16::from_be_bytes,
+        _ => return None,
+    };
+    let units: Vec<u16> = rest.chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect();
+    Some(String::from_utf16_lossy(&units))
 }
 
 /// The bytes of a regular file, at most one more than the limit.
@@ -301,6 +318,14 @@ mod tests {
             paths(&read(&Sources::one(&link), 100).expect("readable")),
             ["a.yaml", "c.yaml"]
         );
+    }
+
+    #[test]
+    fn a_text_of_windows_is_told_by_its_mark() {
+        assert_eq!(utf_16(&[0xff, 0xfe, b't', 0, b'y', 0]).as_deref(), Some("ty"));
+        assert_eq!(utf_16(&[0xfe, 0xff, 0, b't']).as_deref(), Some("t"));
+        assert_eq!(utf_16(b"type: Mesh"), None);
+        assert_eq!(utf_16(&[0xff]), None);
     }
 
     #[test]

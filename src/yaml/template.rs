@@ -135,7 +135,24 @@ pub(crate) fn find(text: &str) -> Option<(Range<usize>, &'static str)> {
     let braces = text.find("{{").map(|start| {
         let end = text[start..].find("}}").map_or(text.len(), |i| start + i + 2);
         let written = &text[start..end];
-        let is_go = written.starts_with("{{-") || written.contains(" .") || written.contains("{{.");
+        let words = [
+            "if ",
+            "end",
+            "else",
+            "range ",
+            "with ",
+            "define ",
+            "template ",
+            "include ",
+            "block ",
+        ];
+        let inside = written.trim_start_matches(['{', '-']).trim_start();
+        let is_go = written.starts_with("{{-")
+            || written.contains(" .")
+            || written.contains("{{.")
+            || inside.starts_with(['$', '"'])
+            || written.contains(" \"")
+            || words.iter().any(|word| inside.starts_with(word));
         let dialect = if is_go || written.contains("| ") {
             "a Go template, as Helm has them"
         } else {
@@ -154,8 +171,17 @@ pub(crate) fn find(text: &str) -> Option<(Range<usize>, &'static str)> {
         .min_by_key(|(range, _)| range.start)
 }
 
-/// `${NAME}`, or `${path.to.name}`.
+/// `${NAME}`, or `${path.to.name}`; `$NAME` as a whole.
 fn dollar(text: &str) -> Option<Range<usize>> {
+    let is_bare = |name: &str| {
+        name.starts_with(|c: char| c.is_ascii_uppercase())
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+    };
+    if text.strip_prefix('$').is_some_and(is_bare) {
+        return Some(0..text.len());
+    }
     let mut from = 0;
     while let Some(start) = text[from..].find("${").map(|i| from + i) {
         let inside = &text[start + 2..];
@@ -289,6 +315,8 @@ mod tests {
         check("${var.name[0]}", Some("${var.name[0]}"));
         check("{% if a %}", Some("{% if a %}"));
         check("$5 and ${ and $NAME", None);
+        check("$CONTAINER_IP", Some("$CONTAINER_IP"));
+        check("$5", None);
         check("{ a }", None);
     }
 }

@@ -33,7 +33,11 @@ fn sources() -> Vec<Source> {
         policies: case.join("in"),
         settings: fs::read_to_string(case.join("settings.yaml")).ok(),
     }));
-    for folder in ["tests/conformance/cases", "tests/conformance/recorded"] {
+    for folder in [
+        "tests/conformance/cases",
+        "tests/conformance/measured",
+        "tests/conformance/recorded",
+    ] {
         sources.extend(below(folder).into_iter().map(|case| Source {
             policies: case.join("input"),
             settings: Some(settings_for(&yaml::read(&case.join("expected.yaml"))).to_string()),

@@ -133,6 +133,14 @@ pub(super) fn decode(decoder: &mut Decoder, context: &Context, mut header: Heade
             .insert("kuma.io/proxy-type".to_owned(), proxy_type.to_owned());
     }
     check_probes(decoder, &root, gateway.as_ref());
+    if let Some(listeners) = networking
+        .get("listeners")
+        .filter(|_| context.kuma.version >= Version::V2_14)
+    {
+        let message = "the listeners of a zone proxy are made by a control plane only; nothing is made of them here";
+        let finding = Diagnostic::warning(Code::ZoneProxy, &listeners.key_at, message);
+        decoder.report(finding.path(networking.path_of("listeners")));
+    }
     let transparent = networking.get("transparentProxying");
     Some(Dataplane {
         header,
@@ -222,7 +230,12 @@ fn decode_address(decoder: &mut Decoder, networking: &Object) -> Option<Located<
     }
     let Some(address) = address.filter(|address| !address.value.is_empty()) else {
         let at = entry.map_or(networking.at, |entry| &entry.value.at);
-        decoder.error(Code::EmptyField, at, &path, "`address` must not be empty");
+        let message = match entry {
+            Some(_) => "`address` must not be empty",
+            None => "`address` must be there",
+        };
+        let help = "the IP address by which other proxies reach this one: `address: 10.0.0.1`";
+        decoder.error_help(Code::EmptyField, at, &path, message, help);
         return None;
     };
     let at = &address.origin.at;
