@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::tracer::tracers;
 use super::{By, Direction, Endpoint, Listener, Named, Policy, Provider, Proxy, Specificity, Tracer};
-use crate::resource::dataplane::{Dataplane, GatewayKind, Inbound, SERVICELESS_PORT};
+use crate::resource::dataplane::{Dataplane, Destination, GatewayKind, Inbound, SERVICELESS_PORT};
 use crate::resource::mesh_gateway::{GatewayListener, MeshGateway};
 use crate::resource::mesh_service::{MeshService, Port};
 use crate::resource::protocol::Protocol;
@@ -29,6 +29,7 @@ fn lower_one(governed: &Governed, selection: &Selection, kuma: &Kuma) -> Proxy {
         identity: &identity,
         tracer: tracer.as_ref(),
         unified: unified_naming,
+        is_new: kuma.version >= Version::V3_0,
         untraced: why_untraced(governed, tracer.as_ref()),
     };
     let mut listeners = naming.inbounds(dataplane);
@@ -148,6 +149,8 @@ struct Naming<'a> {
     identity: &'a str,
     tracer: Option<&'a Tracer>,
     unified: bool,
+    /// Whether it is Kuma 3.0 or later.
+    is_new: bool,
     untraced: Option<String>,
 }
 
@@ -296,7 +299,13 @@ impl Naming<'_> {
             .or_else(|| by_policy.clone())
             .or_else(|| (!routed.protocol.value.is_http()).then(|| speaks(routed.service(), routed.protocol.value)));
         let named = match routed.to {
-            To::Resource(service, port) if self.unified => Named::Resource(identifier(service, port)),
+            To::Resource(service, port) if self.unified => {
+                let number = match &routed.outbound.to {
+                    Destination::BackendRef(reference) => reference.port.as_ref().map(|port| port.value),
+                    Destination::Service { .. } => None,
+                };
+                Named::Resource(identifier(service, number.unwrap_or(port.number.value)))
+            }
             To::Resource(..) | To::Service(_) => Named::Address(written.to_owned()),
         };
         let to = match (routed.to, &named) {
@@ -314,7 +323,14 @@ impl Naming<'_> {
             protocol: routed.protocol.clone(),
             service: routed.service().to_owned(),
             upstream,
-            reports_as: because.is_none().then(|| self.reports_as(Direction::Outbound, "", &to)),
+            reports_as: because.is_none().then(|| {
+                // Before 3.0 spans keep the older name.
+                let filed = match routed.to {
+                    To::Resource(service, port) if !self.is_new => &destination_name(service, port),
+                    To::Resource(..) | To::Service(_) => &to,
+                };
+                self.reports_as(Direction::Outbound, "", filed)
+            }),
             destination: to,
             untraced_because: because,
         }
@@ -330,7 +346,7 @@ fn short_kind(service: &MeshService) -> &'static str {
 }
 
 /// Kuma's identifier of a port of a resource.
-fn identifier(service: &MeshService, port: &Port) -> String {
+fn identifier(service: &MeshService, port: u16) -> String {
     let header = &service.header;
     let part = |text: Option<&str>| text.unwrap_or_default().to_owned();
     format!(
@@ -340,7 +356,7 @@ fn identifier(service: &MeshService, port: &Port) -> String {
         part(header.zone()),
         part(header.namespace()),
         header.display_name,
-        port.number.value
+        port
     )
 }
 

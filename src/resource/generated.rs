@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::dataplane::{Dataplane, Inbound};
-use super::header::{DISPLAY_NAME, Header, NAMESPACE, WORKLOAD};
+use super::header::Header;
+use super::labels::{DISPLAY_NAME, NAMESPACE, WORKLOAD};
 use super::mesh_service::{Backing, MeshService, Port};
 use super::protocol::Protocol;
 use super::tags::{SERVICE, Tags};

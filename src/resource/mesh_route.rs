@@ -32,8 +32,8 @@ pub struct RouteTo {
 pub struct RouteRule {
     /// Whether it takes every request.
     pub is_catch_all: bool,
-    /// `default.backendRefs` with a weight; without any, requests stay with their destination.
-    pub backend_refs: Vec<BackendRef>,
+    /// `default.backendRefs` that have a weight; absent means that requests stay with their destination.
+    pub backend_refs: Option<Vec<BackendRef>>,
 }
 
 impl RouteTo {
@@ -99,14 +99,16 @@ fn decode_rule(unheard: &mut Decoder, rule: &Object) -> RouteRule {
                 .is_some_and(|path| is_whole(&path, unheard))
     });
     let default = rule.open_object(unheard, "default");
-    let items = default.map(|default| default.list(unheard, "backendRefs"));
-    let backend_refs = items.into_iter().flatten().filter_map(|(path, node)| {
+    let items = default.map_or_else(Vec::new, |default| default.list(unheard, "backendRefs"));
+    let is_led = !items.is_empty();
+    let backend_refs = items.into_iter().filter_map(|(path, node)| {
         let entry = Object::open(unheard, node, path)?;
         let is_weightless = entry.whole(unheard, "weight").is_some_and(|weight| weight.value == 0);
         (!is_weightless).then(|| lenient_backend_ref(unheard, &entry))
     });
+    let backend_refs = backend_refs.collect();
     RouteRule {
         is_catch_all,
-        backend_refs: backend_refs.collect(),
+        backend_refs: is_led.then_some(backend_refs),
     }
 }

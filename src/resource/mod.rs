@@ -10,6 +10,7 @@ mod decoder;
 mod generated;
 mod header;
 mod kind;
+mod labels;
 mod list;
 mod parse;
 
@@ -32,8 +33,9 @@ pub mod url;
 
 pub use chosen::{Chosen, Source};
 pub use decode::{Located, Origin, TextMap};
-pub use header::{DISPLAY_NAME, Header, NAMESPACE, Role, WORKLOAD, ZONE_LABEL};
+pub use header::{Header, Role};
 pub use kind::Kind;
+pub use labels::{DISPLAY_NAME, NAMESPACE, WORKLOAD, ZONE_LABEL};
 pub use parse::parse;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -59,10 +59,10 @@ fn lists() -> Value {
     })
 }
 
-/// Many formats have a `type`; with a name or a mesh beside it, it is Kuma's.
+/// Many formats have a `type`; with a mesh beside it, it is Kuma's.
 fn known_types() -> Value {
     json!({
-        "if": {"required": ["type"], "anyOf": [{"required": ["name"]}, {"required": ["mesh"]}]},
+        "if": {"required": ["type", "mesh"]},
         "then": {"properties": {"type": {"enum": kind_names()}}},
     })
 }

@@ -122,9 +122,9 @@ impl<'a> Services<'a> {
             .collect();
         candidates.sort_by_key(|service| !is_near(service));
         let service = candidates.first()?;
-        let port = match &reference.port {
-            Some(port) => service.port(port.value)?,
-            None => service.ports.first()?,
+        let port = match (&service.backing, &reference.port) {
+            (Backing::Endpoints(_), _) | (_, None) => service.ports.first()?,
+            (_, Some(port)) => service.port(port.value)?,
         };
         Some((service, port))
     }

@@ -62,8 +62,8 @@ impl<'a> MeshRoutes<'a, '_> {
         let by_default = protocol.is_http() && (rules.is_empty() || !takes_all);
         by_default
             || rules.iter().any(|rule| {
-                let stays = rule.backend_refs.is_empty() && protocol.is_http();
-                stays || rule.backend_refs.iter().any(|to| self.speaks_http(to))
+                let places = rule.backend_refs.as_ref();
+                places.map_or(protocol.is_http(), |to| to.iter().any(|to| self.speaks_http(to)))
             })
     }
 
@@ -72,7 +72,7 @@ impl<'a> MeshRoutes<'a, '_> {
         if protocol.is_http() && (rules.is_none() || self.rules(&self.http, destination).is_some()) {
             return false;
         }
-        rules.is_none_or(|rules| rules.iter().any(|rule| !rule.backend_refs.is_empty()))
+        rules.is_none_or(|rules| rules.iter().any(|rule| rule.backend_refs.is_some()))
     }
 
     /// The rules for a destination; `None` where no route is for it.

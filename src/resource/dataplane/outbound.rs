@@ -47,7 +47,7 @@ pub struct BackendRef {
     pub name: Option<Located<String>>,
     /// `labels`.
     pub labels: TextMap,
-    /// `port`; absent for a `MeshExternalService`.
+    /// `port`; a `MeshExternalService` has one, whatever is written here.
     pub port: Option<Located<u16>>,
 }
 
@@ -147,9 +147,12 @@ fn decode_backend_ref(decoder: &mut Decoder, object: &Object) -> Option<BackendR
         decoder.error(Code::MissingField, object.at, &object.path, message);
     }
     let port = if word == "MeshExternalService" {
-        // It has one port, and what is written here is not looked at.
-        object.whole(decoder, "port");
-        None
+        // It has one port; what is written here is part of a name only.
+        let port = object.whole(decoder, "port");
+        port.and_then(|port| {
+            let number = u16::try_from(port.value).ok()?;
+            Some(port.map(|_| number))
+        })
     } else {
         decode_port(decoder, object, "port", 1)
     };
