@@ -57,7 +57,7 @@ fn decode_protocol(decoder: &mut Decoder, spec: &Object) -> bool {
     };
     match protocol.value.as_str() {
         "http" => true,
-        "grpc" | "" => false,
+        "grpc" => false,
         other => {
             let Origin { path, at, .. } = &protocol.origin;
             let message = format!("`protocol` is `{other}`; known are `grpc` and `http`");

@@ -142,7 +142,14 @@ pub(super) fn decode(decoder: &mut Decoder, context: &Context, mut header: Heade
         let finding = Diagnostic::warning(Code::ZoneProxy, &listeners.key_at, message);
         decoder.report(finding.path(networking.path_of("listeners")));
     }
-    let transparent = networking.get("transparentProxying");
+    let transparent = networking.get("transparentProxying").filter(|_| {
+        let ports = networking.open_object(&mut decoder.aside(), "transparentProxying");
+        let is_set = |key| {
+            let port = ports.as_ref().and_then(|ports| ports.whole(&mut decoder.aside(), key));
+            port.is_some_and(|port| port.value != 0)
+        };
+        is_set("redirectPortInbound") || is_set("redirectPortOutbound")
+    });
     Some(Dataplane {
         header,
         address: address?,
@@ -270,7 +277,6 @@ pub(super) fn is_dns_name(text: &str) -> bool {
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
             && !label.starts_with('-')
-            && !label.ends_with('-')
     };
     text.len() <= 255 && text.split('.').all(label)
 }

@@ -380,7 +380,7 @@ fn percent(decoder: &mut Decoder, written: Located<String>) -> Option<Located<Pe
         );
         return None;
     };
-    match Percent::new(number).filter(|_| number != 100.0 || is_hundred(&written.value)) {
+    match Percent::new(number).filter(|_| number != 100.0 || !is_above_hundred(&written.value)) {
         Some(percent) => Some(written.map(|_| percent)),
         None => {
             let message = format!("{} is outside 0..=100", written.value);
@@ -391,11 +391,11 @@ fn percent(decoder: &mut Decoder, written: Located<String>) -> Option<Located<Pe
     }
 }
 
-/// Whether a decimal number that is 100 to a computer is not a little more.
-fn is_hundred(text: &str) -> bool {
+/// Whether a decimal number that is 100 to a computer is a little more.
+fn is_above_hundred(text: &str) -> bool {
     let mantissa = text.split(['e', 'E']).next().unwrap_or(text);
     let digits = mantissa.trim_start_matches(['+', '0', '.']);
-    digits.trim_end_matches(['0', '.']).trim_start_matches('0').len() <= 1
+    digits.starts_with('1') && digits.trim_end_matches(['0', '.']).len() > 1
 }
 
 /// A decimal number as Kuma reads it: a sign, digits with a point, an exponent.
@@ -423,13 +423,10 @@ mod tests {
 
     #[test]
     fn a_little_more_than_hundred_is_more() {
-        assert!(
-            ["100", "100.0", "1e2", "+0100.", "10E1"]
-                .map(super::is_hundred)
-                .iter()
-                .all(|is| *is)
-        );
-        assert!(!super::is_hundred("100.00000000000000000001"));
+        for text in ["100", "100.0", "1e2", "+0100.", "10E1", "99.99999999999999999999"] {
+            assert!(!super::is_above_hundred(text), "{text}");
+        }
+        assert!(super::is_above_hundred("100.00000000000000000001"));
     }
 
     #[test]
