@@ -3,13 +3,13 @@
 //! In universal mode, where the mesh has services as resources: one for every service that tags name, and from 3.0 on
 //! one for every workload that a label names. One that is written stays.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::dataplane::{Dataplane, Inbound};
 use super::header::Header;
 use super::labels::{DISPLAY_NAME, NAMESPACE, WORKLOAD};
-use super::mesh_service::{Backing, MeshService, Port};
+use super::mesh_service::{Backing, GENERATOR, MANAGED_BY, MeshService, Port};
 use super::protocol::Protocol;
 use super::tags::{SERVICE, Tags};
 use super::{Kuma, Resources, Version};
@@ -18,10 +18,10 @@ use crate::diag::ResourceId;
 /// The services that are made of the dataplanes, but for those that are written.
 pub(super) fn mesh_services(resources: &Resources, kuma: &Kuma) -> Vec<MeshService> {
     let mut made: BTreeMap<(&str, &str), MeshService> = BTreeMap::new();
-    let is_there = |mesh: &str, name: &str| {
-        let mut written = resources.mesh_services.iter().map(|service| &service.header);
-        written.any(|own| own.id.kind == "MeshService" && own.mesh() == mesh && own.name() == name)
-    };
+    let written = resources.mesh_services.iter().map(|service| &service.header);
+    let written: BTreeSet<(&str, &str)> = (written.filter(|own| own.id.kind == "MeshService"))
+        .map(|own| (own.mesh(), own.name()))
+        .collect();
     let of_universal = |dataplane: &&Dataplane| dataplane.header.label(NAMESPACE).is_none();
     for dataplane in resources.dataplanes.iter().filter(of_universal) {
         let mesh = dataplane.header.mesh();
@@ -34,7 +34,7 @@ pub(super) fn mesh_services(resources: &Resources, kuma: &Kuma) -> Vec<MeshServi
                 true => dataplane.header.label(WORKLOAD),
                 false => inbound.service.as_ref().map(|service| service.value.as_str()),
             };
-            let Some(name) = name.filter(|name| is_dns_label(name) && !is_there(mesh, name)) else {
+            let Some(name) = name.filter(|name| is_dns_label(name) && !written.contains(&(mesh, *name))) else {
                 continue;
             };
             let service = made
@@ -55,7 +55,7 @@ fn empty(dataplane: &Dataplane, name: &str, by_workload: bool, kuma: &Kuma) -> M
     let labels = [
         ("kuma.io/mesh", mesh),
         (DISPLAY_NAME, name),
-        ("kuma.io/managed-by", "meshservice-generator"),
+        (MANAGED_BY, GENERATOR),
         ("kuma.io/env", "universal"),
         ("kuma.io/zone", &kuma.zone),
         ("kuma.io/origin", "zone"),

@@ -22,6 +22,11 @@ pub struct MeshService {
     pub backing: Backing,
 }
 
+/// The label of what manages a resource.
+pub(super) const MANAGED_BY: &str = "kuma.io/managed-by";
+/// What manages the services that are made of dataplanes.
+pub(super) const GENERATOR: &str = "meshservice-generator";
+
 /// A port of a service.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Port {
@@ -59,6 +64,12 @@ pub enum Backing {
 }
 
 impl MeshService {
+    /// Whether a control plane makes it of dataplanes.
+    #[must_use]
+    pub fn is_generated(&self) -> bool {
+        self.header.label(MANAGED_BY) == Some(GENERATOR)
+    }
+
     /// The port with that number.
     #[must_use]
     pub fn port(&self, number: u16) -> Option<&Port> {

@@ -6,7 +6,7 @@ use crate::resource::dataplane::{BackendRef, Dataplane, Inbound};
 use crate::resource::external_service::ExternalService;
 use crate::resource::mesh_service::{Backing, MeshService, Port};
 use crate::resource::protocol::Protocol;
-use crate::resource::tags::Tags;
+use crate::resource::tags::{SERVICE, Tags};
 use crate::resource::{Chosen, Fidelity, Resources};
 
 /// The instances of every service of every mesh.
@@ -16,6 +16,8 @@ pub struct Services<'a> {
     instances: BTreeMap<&'a str, BTreeMap<&'a str, Vec<Instance<'a>>>>,
     external: &'a [ExternalService],
     real: &'a [MeshService],
+    /// By mesh, kind and the name that people gave.
+    named: BTreeMap<(&'a str, &'a str, &'a str), Vec<&'a MeshService>>,
     dataplanes: &'a [Dataplane],
     /// Whether a service of another zone or namespace may be meant where only a name is given.
     anywhere: bool,
@@ -64,10 +66,17 @@ impl<'a> Services<'a> {
                 of_service.push(Instance { dataplane, inbound });
             }
         }
+        let mut named: BTreeMap<(&str, &str, &str), Vec<&MeshService>> = BTreeMap::new();
+        for service in &resources.mesh_services {
+            let header = &service.header;
+            let key = (header.mesh(), header.id.kind.as_str(), header.display_name.as_str());
+            named.entry(key).or_default().push(service);
+        }
         Self {
             instances,
             external: &resources.external_services,
             real: &resources.mesh_services,
+            named,
             dataplanes,
             anywhere: fidelity == Fidelity::Documented,
         }
@@ -103,24 +112,28 @@ impl<'a> Services<'a> {
     #[must_use]
     pub fn resolve(&self, dataplane: &Dataplane, reference: &BackendRef) -> Option<(&'a MeshService, &'a Port)> {
         let own = &dataplane.header;
-        let is_kind = |service: &&MeshService| {
-            service.header.mesh() == own.mesh() && service.header.id.kind == reference.kind.value
-        };
-        let is_meant = |service: &&MeshService| match &reference.name {
-            Some(name) => service.header.display_name == name.value,
-            None => (reference.labels.iter()).all(|(key, wanted)| service.header.label(key) == Some(&wanted.value)),
-        };
         let is_near = |service: &MeshService| {
             service.header.zone() == own.zone() && service.header.namespace() == own.namespace()
         };
-        let by_labels = reference.name.is_none();
-        let fits = |service: &&MeshService| by_labels || self.anywhere || is_near(service);
-        let mut candidates: Vec<&MeshService> = (self.real.iter())
-            .filter(is_kind)
-            .filter(is_meant)
-            .filter(fits)
-            .collect();
-        candidates.sort_by_key(|service| !is_near(service));
+        let mut candidates: Vec<&'a MeshService> = match &reference.name {
+            Some(name) => {
+                let key = (own.mesh(), reference.kind.value.as_str(), name.value.as_str());
+                let named = self.named.get(&key).into_iter().flatten().copied();
+                named.filter(|service| self.anywhere || is_near(service)).collect()
+            }
+            None => {
+                let has_labels = |service: &&MeshService| {
+                    let mut wanted = reference.labels.iter();
+                    wanted.all(|(key, wanted)| service.header.label(key) == Some(&wanted.value))
+                };
+                let of_kind = self.real.iter().filter(|service| {
+                    service.header.mesh() == own.mesh() && service.header.id.kind == reference.kind.value
+                });
+                of_kind.filter(has_labels).collect()
+            }
+        };
+        // What is made of dataplanes is younger than what is written.
+        candidates.sort_by_key(|service| (!is_near(service), service.is_generated()));
         let service = candidates.first()?;
         let port = match (&service.backing, &reference.port) {
             (Backing::Endpoints(_), _) | (_, None) => service.ports.first()?,
@@ -140,26 +153,39 @@ impl<'a> Services<'a> {
                 .filter_map(|other| Some(self.endpoints_of(other, other.port(port.number.value)?)))
                 .flatten()
                 .collect(),
-            Backing::Dataplanes { tags, labels, name } => (self.dataplanes.iter())
-                .filter(|dataplane| dataplane.header.mesh() == service.header.mesh())
-                .filter(|dataplane| has(&dataplane.header.labels, labels))
-                .filter(|dataplane| name.as_ref().is_none_or(|name| *name == dataplane.header.display_name))
-                .flat_map(|dataplane| {
-                    let is_target = |inbound: &&Inbound| {
-                        let number = inbound.port.value.to_string();
-                        let target = port.target.clone().unwrap_or_else(|| port.number.value.to_string());
-                        target == number || target == inbound.section()
-                    };
-                    let inbounds = dataplane
-                        .inbounds
-                        .iter()
-                        .filter(|inbound| inbound.ready && has(&inbound.tags, tags));
-                    inbounds
-                        .filter(is_target)
-                        .map(move |inbound| Instance { dataplane, inbound }.endpoint())
-                })
-                .collect(),
+            Backing::Dataplanes { tags, labels, name } => {
+                let target = port.target.clone().unwrap_or_else(|| port.number.value.to_string());
+                let is_target =
+                    |inbound: &Inbound| target == inbound.port.value.to_string() || target == inbound.section();
+                let is_meant = |instance: &Instance| {
+                    let Instance { dataplane, inbound } = instance;
+                    let is_named = name.as_ref().is_none_or(|name| *name == dataplane.header.display_name);
+                    is_named && has(&dataplane.header.labels, labels) && has(&inbound.tags, tags) && is_target(inbound)
+                };
+                let candidates = self.candidates(service.header.mesh(), tags);
+                candidates
+                    .iter()
+                    .filter(|instance| is_meant(instance))
+                    .map(Instance::endpoint)
+                    .collect()
+            }
         }
+    }
+
+    /// The inbounds of a mesh that may have all of these tags.
+    fn candidates(&self, mesh: &str, tags: &Tags) -> Vec<Instance<'a>> {
+        if let Some(service) = tags.get(SERVICE) {
+            return self.instances(mesh, service).to_vec();
+        }
+        let of_mesh = self
+            .dataplanes
+            .iter()
+            .filter(|dataplane| dataplane.header.mesh() == mesh);
+        let inbounds = of_mesh.flat_map(|dataplane| {
+            let ready = dataplane.inbounds.iter().filter(|inbound| inbound.ready);
+            ready.map(move |inbound| Instance { dataplane, inbound })
+        });
+        inbounds.collect()
     }
 
     /// What all instances of a service speak, as the first of them says; `None` when there is none.

@@ -88,6 +88,14 @@ impl<'a> MeshRoutes<'a, '_> {
             To::Service(service) => to.is_for_service(service),
             To::Resource(service, port) => {
                 let Some(reference) = &to.destination else { return false };
+                // Most are told apart by their names.
+                if reference
+                    .name
+                    .as_ref()
+                    .is_some_and(|name| name.value != service.header.display_name)
+                {
+                    return false;
+                }
                 let resolved = self.services.resolve(self.dataplane, reference);
                 resolved.is_some_and(|(other, _)| {
                     let is_port = reference.port.as_ref().is_none_or(|own| own.value == port.number.value);

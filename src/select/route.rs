@@ -1,6 +1,7 @@
 //! Where the outbounds of a dataplane lead, and whether a control plane would trace them.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::destination::Services;
 use super::mesh_route::{Made, MeshRoutes};
@@ -281,9 +282,9 @@ impl<'a> Routing<'a, '_> {
     }
 }
 
-fn place(outbound: &Outbound) -> (Option<std::net::IpAddr>, u16) {
+fn place(outbound: &Outbound) -> (IpAddr, u16) {
     (
-        outbound.address.as_ref().map(|address| address.value.ip),
+        (outbound.address.as_ref()).map_or(Ipv4Addr::LOCALHOST.into(), |address| address.value.ip),
         outbound.port.value,
     )
 }
