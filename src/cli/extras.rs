@@ -18,7 +18,7 @@ pub(super) struct Schema {
 const SCHEMA_EXAMPLES: &str = "Examples:
   meshtraced schema > kuma.schema.json
   meshtraced schema settings > meshtraced.schema.json
-The first line of a file tells its editor: # yaml-language-server: $schema=kuma.schema.json";
+A comment above a document names its schema to an editor: # yaml-language-server: $schema=kuma.schema.json";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum SchemaOf {
