@@ -42,7 +42,7 @@ pub(super) fn render(proxy: &Proxy, dialect: Dialect, refusals: &mut Vec<Diagnos
     if proxy.is_gateway {
         let message =
             "the routes of a built-in gateway are compiled by a control plane only, so this proxy gets no files";
-        let finding = Diagnostic::warning(Code::BuiltinGateway, &proxy.at, message);
+        let finding = Diagnostic::warning(Code::BuiltinGateway, &proxy.at, message).path("networking.gateway");
         refusals.push(finding.help("`meshtraced compile` shows its tracing; a delegated gateway gets files"));
         return None;
     }
@@ -95,6 +95,7 @@ fn check_addresses(proxy: &Proxy, refusals: &mut Vec<Diagnostic>) {
         if !taken.insert((&listener.address, listener.port)) {
             let message = format!("another listener of this dataplane has {} too", listener_name(listener));
             let refusal = Diagnostic::error(Code::ListenerConflict, &listener.at, message);
+            let refusal = refusal.path(listener.path.as_str());
             refusals.push(refusal.help("give one of them another `port` or `address`"));
         }
     }
@@ -116,6 +117,7 @@ fn application(listener: &Listener, refusals: &mut Vec<Diagnostic>) -> Vec<Endpo
             listener.address, listener.port
         );
         let refusal = Diagnostic::error(Code::ForwardsToItself, &listener.at, message);
+        let refusal = refusal.path(listener.path.as_str());
         refusals.push(refusal.help("say where the application listens: `servicePort: 18080`"));
     }
     vec![local]
@@ -146,7 +148,7 @@ fn cluster_name(listener: &Listener, endpoints: &[Endpoint], proxy: &Proxy) -> S
 fn refuse_name(listener: &Listener, name: &str, refusals: &mut Vec<Diagnostic>) {
     let message = format!("two clusters of this proxy would be named `{name}`");
     let refusal = Diagnostic::error(Code::ListenerConflict, &listener.at, message);
-    refusals.push(refusal.help("rename the service"));
+    refusals.push(refusal.path(listener.path.as_str()).help("rename the service"));
 }
 
 fn name_of(cluster: &Value) -> String {

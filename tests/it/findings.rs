@@ -20,6 +20,15 @@ const WITHOUT_EXAMPLE: [(&str, &str); 4] = [
     ("admin-path-too-long", "tests/it/findings.rs"),
 ];
 
+/// Codes that are about the text; all others are about a field, and have its path.
+const OF_TEXT: [&str; 5] = [
+    "syntax-error",
+    "unrendered-template",
+    "missing-variable",
+    "limit-exceeded",
+    "duplicate-key",
+];
+
 /// A section of the page.
 struct Section<'a> {
     code: &'a str,
@@ -65,6 +74,9 @@ fn examples_show_what_the_page_says_and_mends_mend_it() {
         assert!(found.iter().any(is_it), "{}: {found:#?}", section.code);
         let still = check(mended);
         assert!(!still.iter().any(is_it), "{} is not mended: {still:#?}", section.code);
+        let first = found.iter().find(|finding| is_it(finding)).expect("asserted above");
+        let is_of_text = OF_TEXT.contains(&section.code);
+        assert_eq!(first.path.is_empty(), is_of_text, "{}: `{}`", section.code, first.path);
         let shown: Vec<Diagnostic> = found.into_iter().filter(is_it).take(1).collect();
         let shown = text::render(&shown, "", 1, false);
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
