@@ -26,6 +26,7 @@ const HEADER: &[&str] = &[
     "status",
     // In exports.
     "kri",
+    "snis",
 ];
 
 /// The mesh that every installation has.

@@ -94,6 +94,9 @@ fn universal(kind: Kind, mut fields: Map<String, Value>) -> Value {
         "status": {},
         "kri": {},
     });
+    if kind != Kind::Mesh {
+        properties["snis"] = json!({});
+    }
     let mut required = vec![json!("type"), json!("name")];
     if kind != Kind::Mesh {
         properties["mesh"] = json!({"$ref": "#/definitions/meshName"});

@@ -139,7 +139,10 @@ pub(super) fn decode(decoder: &mut Decoder, context: &Context, header: Header, b
     let target = target_ref::meaning(decoder, context, target, header.is_system());
     let Some(shape) = shape.filter(|shape| shape.object.get("backends").is_some()) else {
         let path = spec.path_of("default.backends");
-        let help = "name where spans go, or write `backends: []` to trace nothing";
+        let help = match spec.has("backends") {
+            true => "it stands beside `default`; move it into it",
+            false => "name where spans go, or write `backends: []` to trace nothing",
+        };
         decoder.error_help(
             Code::MissingField,
             spec.at,
