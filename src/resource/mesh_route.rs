@@ -23,8 +23,6 @@ pub struct MeshRoute {
 pub struct RouteTo {
     /// The destination: all of them where the kind is `Mesh`.
     pub destination: Option<BackendRef>,
-    /// Whether it can only be a resource: a section, a namespace or labels are named.
-    pub is_resource: bool,
     /// `rules`.
     pub rules: Vec<RouteRule>,
 }
@@ -43,7 +41,7 @@ impl RouteTo {
     #[must_use]
     pub fn is_by_tags(&self) -> bool {
         let kind = self.destination.as_ref().map_or("Mesh", |to| to.kind.value.as_str());
-        !self.is_resource && matches!(kind, "Mesh" | "MeshSubset" | "MeshService" | "MeshServiceSubset")
+        matches!(kind, "Mesh" | "MeshSubset" | "MeshService" | "MeshServiceSubset")
     }
 
     /// Whether it is for the service that tags name so.
@@ -70,11 +68,10 @@ pub(super) fn decode(decoder: &mut Decoder, context: &Context, header: Header, b
         // Nobody hears of mistakes in what is not checked.
         let unheard = &mut decoder.aside();
         let rules = entry.list(unheard, "rules").into_iter();
-        let target = entry.open_object(unheard, "targetRef");
-        let names = |key| target.as_ref().is_some_and(|target| target.get(key).is_some());
         to.push(RouteTo {
-            is_resource: names("sectionName") || names("namespace") || names("labels"),
-            destination: target.as_ref().map(|to| lenient_backend_ref(unheard, to)),
+            destination: entry
+                .open_object(unheard, "targetRef")
+                .map(|to| lenient_backend_ref(unheard, &to)),
             rules: rules
                 .filter_map(|(path, node)| {
                     let rule = Object::open(unheard, node, path)?;

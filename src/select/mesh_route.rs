@@ -6,6 +6,7 @@
 
 use super::destination::Services;
 use super::route::To;
+use crate::resource::Version;
 use crate::resource::dataplane::{BackendRef, Dataplane};
 use crate::resource::mesh_route::{MeshRoute, RouteRule, RouteTo};
 use crate::resource::protocol::Protocol;
@@ -29,6 +30,7 @@ pub(super) struct MeshRoutes<'a, 's> {
     pub(super) dataplane: &'a Dataplane,
     /// Whether the mesh has `TrafficRoute`s.
     pub(super) beside_traffic_routes: bool,
+    pub(super) version: Version,
 }
 
 impl<'a> MeshRoutes<'a, '_> {
@@ -58,8 +60,8 @@ impl<'a> MeshRoutes<'a, '_> {
     fn http_listener(&self, destination: To<'a>, protocol: Protocol) -> bool {
         let rules = self.rules(&self.http, destination).unwrap_or_default();
         let takes_all = rules.iter().any(|rule| rule.is_catch_all);
-        // What no rule takes stays with the destination.
-        let by_default = protocol.is_http() && (rules.is_empty() || !takes_all);
+        // What no rule takes stays with the destination; to 2.13 also what a rule leads nowhere.
+        let by_default = protocol.is_http() && (!takes_all || self.version < Version::V2_14);
         by_default
             || rules.iter().any(|rule| {
                 let places = rule.backend_refs.as_ref();

@@ -79,6 +79,7 @@ impl<'a> Routing<'a, '_> {
             services: self.services,
             dataplane,
             beside_traffic_routes: !routes.is_empty(),
+            version: self.kuma.version,
         };
         let mut routed: Vec<Routed> = Vec::new();
         for outbound in &dataplane.outbounds {
@@ -87,7 +88,7 @@ impl<'a> Routing<'a, '_> {
                     self.to_resource(dataplane, outbound, reference, traced, &mesh_routes, diagnostics)
                 }
                 (Destination::Service { service, .. }, Fidelity::Exact) => {
-                    Some(self.exact(dataplane, outbound, &service.value, &routes, &mesh_routes))
+                    self.exact(dataplane, outbound, &service.value, &routes, &mesh_routes)
                 }
                 (Destination::Service { service, protocol }, Fidelity::Documented) => {
                     let hint = protocol.as_ref();
@@ -174,7 +175,7 @@ impl<'a> Routing<'a, '_> {
         })
     }
 
-    /// As the control plane does: by a `TrafficTrace` only through a `TrafficRoute`.
+    /// As the control plane does: by a `TrafficTrace` only through a `TrafficRoute`. `None` when there is no listener.
     fn exact(
         &self,
         dataplane: &'a Dataplane,
@@ -182,7 +183,7 @@ impl<'a> Routing<'a, '_> {
         service: &'a str,
         routes: &[&'a TrafficRoute],
         mesh_routes: &MeshRoutes<'a, '_>,
-    ) -> Routed<'a> {
+    ) -> Option<Routed<'a>> {
         let protocol_of = |service: &str| {
             let known = self.services.protocol(dataplane.header.mesh(), service);
             known.unwrap_or_else(|| Chosen::of(None, Protocol::Unknown))
@@ -202,7 +203,8 @@ impl<'a> Routing<'a, '_> {
         let by_none = "no TrafficRoute in this mesh, and Kuma traces outbounds only through one";
         let by_route = "a MeshHTTPRoute takes the place of TrafficRoute";
         let because = if routes.is_empty() { by_none } else { by_route };
-        match mesh_routes.listener(To::Service(service), own.value) {
+        Some(match mesh_routes.listener(To::Service(service), own.value) {
+            Made::Nothing if routes.is_empty() => return None,
             Made::Tcp => {
                 let opaque = own.value.is_http().then_some("a MeshTCPRoute makes it opaque");
                 let protocol = Chosen {
@@ -228,7 +230,7 @@ impl<'a> Routing<'a, '_> {
                     routed(own, Some(lost), Some(lost))
                 }
             },
-        }
+        })
     }
 
     /// As the documentation promises: whenever the destination speaks HTTP.
