@@ -1,8 +1,8 @@
 //! `meshtraced explain`: why a dataplane traces as it does.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
-use super::{Context, Exit, Outcome, look_at, no_such, print};
+use super::{Context, LookFormat, Outcome, look_at, no_such, print_found};
 use crate::explain::{explain, text};
 
 /// Arguments of `explain`.
@@ -14,19 +14,12 @@ pub(super) struct Arguments {
     dataplane: String,
     /// Form of the result
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    output: Format,
+    output: LookFormat,
 }
 
 const EXAMPLES: &str = "Examples:
   meshtraced explain default/web-01
   meshtraced explain default/web-01 -o json | jq '.policies[] | select(.outcome == \"lost\")'";
-
-/// Form of a result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
-    Text,
-    Json,
-}
 
 pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let settings = context.settings()?;
@@ -47,12 +40,5 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
                 no_such("dataplane", &arguments.dataplane, &known.collect::<Vec<_>>())
             })
     })?;
-    match (arguments.output, explained) {
-        // What cannot be found may be what could not be understood, which has been said.
-        (_, Err(why)) if exit == Exit::Done => return Err(why.into()),
-        (_, Err(why)) => eprintln!("error: {why}"),
-        (Format::Text, Ok(explained)) => print(&text::explanation(&explained))?,
-        (Format::Json, Ok(explained)) => print(&format!("{}\n", serde_json::to_string_pretty(&explained)?))?,
-    }
-    Ok(exit)
+    print_found(explained, exit, arguments.output, text::explanation)
 }

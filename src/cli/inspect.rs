@@ -2,8 +2,7 @@
 
 use clap::Args;
 
-use super::explain::Format;
-use super::{Context, Exit, Outcome, look_at, no_such, print};
+use super::{Context, LookFormat, Outcome, look_at, no_such, print_found};
 use crate::diag::closest;
 use crate::explain::inspect::{self, Kind};
 
@@ -19,7 +18,7 @@ pub(super) struct Arguments {
     name: String,
     /// Form of the result
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    output: Format,
+    output: LookFormat,
 }
 
 const EXAMPLES: &str = "Examples:
@@ -49,11 +48,5 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
             no_such(&arguments.kind.to_lowercase(), &format!("{mesh}/{name}"), &known)
         })
     })?;
-    match (arguments.output, found) {
-        (_, Err(why)) if exit == Exit::Done => return Err(why.into()),
-        (_, Err(why)) => eprintln!("error: {why}"),
-        (Format::Text, Ok(found)) => print(&inspect::text(&found))?,
-        (Format::Json, Ok(found)) => print(&format!("{}\n", serde_json::to_string_pretty(&found)?))?,
-    }
-    Ok(exit)
+    print_found(found, exit, arguments.output, inspect::text)
 }

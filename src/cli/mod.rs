@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Serialize;
 
 use crate::apply::{self, Target};
 use crate::compile::{Compiled, Options};
@@ -253,6 +254,30 @@ fn look_at<T>(context: &Context, settings: &Settings, look: impl FnOnce(&World) 
     );
     io::stderr().write_all(shown.as_bytes())?;
     Ok((looked, if errors.is_empty() { Exit::Done } else { Exit::Found }))
+}
+
+/// The forms of what [`look_at`] finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LookFormat {
+    Text,
+    Json,
+}
+
+/// Prints what [`look_at`] found, or why it is not there; `exit` is how it ended.
+fn print_found<T: Serialize>(
+    found: Result<T, String>,
+    exit: Exit,
+    format: LookFormat,
+    text: impl FnOnce(&T) -> String,
+) -> Outcome {
+    match (format, found) {
+        // What cannot be found may be what could not be understood, which has been said.
+        (_, Err(why)) if exit == Exit::Done => return Err(why.into()),
+        (_, Err(why)) => eprintln!("error: {why}"),
+        (LookFormat::Text, Ok(found)) => print(&text(&found))?,
+        (LookFormat::Json, Ok(found)) => print(&format!("{}\n", serde_json::to_string_pretty(&found)?))?,
+    }
+    Ok(exit)
 }
 
 /// That there is nothing of that name, and what may have been meant.

@@ -300,28 +300,9 @@ impl<'a> Object<'a> {
         indexed.map(|(i, node)| (format!("{path}[{i}]"), node)).collect()
     }
 
-    /// As [`Object::texts`] for the kinds that a schema checks: a null value is a mistake, and paths have points.
-    pub(super) fn strict_texts(&self, decoder: &mut Decoder, key: &str) -> Option<TextMap> {
-        let entry = self.get(key)?;
-        if let Value::Map(map) = &entry.value.value {
-            for Entry { key: name, value, .. } in &map.entries {
-                let path = format!("{}.{}", self.path_of(key), name.text);
-                if is_null(value) {
-                    wrong_type(decoder, value, &path, "text");
-                } else {
-                    text_of(decoder, value, &path);
-                }
-            }
-        }
-        // Said above.
-        let texts = self.texts(&mut decoder.aside(), key);
-        if texts.is_none() {
-            wrong_type(decoder, &entry.value, &self.path_of(key), "a mapping");
-        }
-        texts
-    }
-
-    /// The text values of the mapping in a field; `None` when it is absent. Null values are empty texts.
+    /// The text values of the mapping in a field; `None` when it is absent.
+    ///
+    /// Null values are empty texts, unless a schema checks the kind: it takes none, and says paths with points.
     pub(super) fn texts(&self, decoder: &mut Decoder, key: &str) -> Option<TextMap> {
         let entry = self.get(key)?;
         let path = self.path_of(key);
@@ -329,8 +310,14 @@ impl<'a> Object<'a> {
             wrong_type(decoder, &entry.value, &path, "a mapping");
             return None;
         };
+        let of_schema = decoder.is_strict && path.starts_with("spec.");
         let mut texts = TextMap::new();
         for Entry { key, key_at, value } in &map.entries {
+            let wrong = if of_schema {
+                format!("{path}.{}", key.text)
+            } else {
+                key_path(&path, &key.text)
+            };
             let path = key_path(&path, &key.text);
             let plain = key.plain_value();
             if !matches!(plain, Plain::String) && !is_canonical(&key.text) {
@@ -339,17 +326,17 @@ impl<'a> Object<'a> {
                     key.text,
                     plain.noun()
                 );
-                let finding = Diagnostic::error(Code::WrongType, key_at, message).path(path.as_str());
+                let finding = Diagnostic::error(Code::WrongType, key_at, message).path(wrong);
                 decoder.undecodable(finding.help(format!("quote it: \"{}\"", key.text)));
                 continue;
             }
             let text = if is_null(value) && !decoder.is_strict {
                 Some(String::new())
             } else if is_null(value) {
-                wrong_type(decoder, value, &path, "text");
+                wrong_type(decoder, value, &wrong, "text");
                 None
             } else {
-                text_of(decoder, value, &path)
+                text_of(decoder, value, &wrong)
             };
             if let Some(text) = text {
                 texts.insert(key.text.clone(), decoder.located(text, path, &value.at));

@@ -149,7 +149,7 @@ pub(super) fn shape<'a>(decoder: &mut Decoder, context: &Context, object: &Objec
     }
     let mut text = |key: &str| object.text(decoder, key).filter(|_| is_known(key));
     let (name, namespace, mesh, section) = (text("name"), text("namespace"), text("mesh"), text("sectionName"));
-    let tags = object.strict_texts(decoder, "tags").filter(|_| is_known("tags"));
+    let tags = object.texts(decoder, "tags").filter(|_| is_known("tags"));
     let proxy_types = object.get("proxyTypes").filter(|_| is_known("proxyTypes")).map(|_| {
         let items = object.list(decoder, "proxyTypes");
         items
@@ -174,7 +174,7 @@ pub(super) fn shape<'a>(decoder: &mut Decoder, context: &Context, object: &Objec
         mesh,
         section,
         tags,
-        labels: object.strict_texts(decoder, "labels"),
+        labels: object.texts(decoder, "labels"),
         proxy_types,
         kind: kind?,
         object,

@@ -142,7 +142,7 @@ fn decode_ready(decoder: &mut Decoder, context: &Context, object: &Object) -> bo
         == 0;
     let health = object.object(decoder, "health", &["ready"]);
     let healthy = health.is_none_or(|health| health.boolean(decoder, "ready").is_some_and(|ready| ready.value));
-    // Kuma asks no application whether it is there before it has asked it once.
+    // A control plane counts an application with a probe as not ready until the probe was answered.
     let is_asked = context.kuma.fidelity == Fidelity::Exact && object.get("serviceProbe").is_some();
     is_ready && healthy && !is_asked
 }

@@ -118,16 +118,19 @@ fn decode_destination(decoder: &mut Decoder, object: &Object, path: &str, tags: 
 /// A reference to a destination as routes write it, of which nothing is checked.
 pub(in crate::resource) fn lenient_backend_ref(decoder: &mut Decoder, object: &Object) -> BackendRef {
     let kind = object.text(decoder, "kind");
-    let port = object.whole(decoder, "port");
     BackendRef {
         kind: kind.unwrap_or_else(|| decoder.located("Mesh".to_owned(), object.path_of("kind"), object.at)),
         name: object.text(decoder, "name").filter(|name| !name.value.is_empty()),
         labels: object.texts(decoder, "labels").unwrap_or_default(),
-        port: port.and_then(|port| {
-            let number = u16::try_from(port.value).ok()?;
-            Some(port.map(|_| number))
-        }),
+        port: any_port(decoder, object),
     }
+}
+
+/// A port that is not checked; `None` also where it can be none.
+fn any_port(decoder: &mut Decoder, object: &Object) -> Option<Located<u16>> {
+    let port = object.whole(decoder, "port")?;
+    let number = u16::try_from(port.value).ok()?;
+    Some(port.map(|_| number))
 }
 
 fn decode_backend_ref(decoder: &mut Decoder, object: &Object) -> Option<BackendRef> {
@@ -148,11 +151,7 @@ fn decode_backend_ref(decoder: &mut Decoder, object: &Object) -> Option<BackendR
     }
     let port = if word == "MeshExternalService" {
         // It has one port; what is written here is part of a name only.
-        let port = object.whole(decoder, "port");
-        port.and_then(|port| {
-            let number = u16::try_from(port.value).ok()?;
-            Some(port.map(|_| number))
-        })
+        any_port(decoder, object)
     } else {
         decode_port(decoder, object, "port", 1)
     };

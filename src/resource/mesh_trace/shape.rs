@@ -129,7 +129,7 @@ fn backend_shape<'a>(
             let message = format!("a backend is a `MeshOpenTelemetryBackend`, not a `{}`", kind.value);
             decoder.error(Code::UnknownType, at, path, message);
         }
-        reference.strict_texts(decoder, "labels");
+        reference.texts(decoder, "labels");
     }
     Some(BackendShape {
         object,
