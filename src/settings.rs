@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_yaml::{Mapping, Value};
 
 use crate::diag::closest;
+use crate::plan::guard::{Guard, Share};
 use crate::resource::protocol::Protocol;
 use crate::resource::{Fidelity, Kuma, Ties, Version};
 use crate::select::scope::Rule;
@@ -46,6 +47,12 @@ pub struct Settings {
     pub mode: u32,
     /// What an error keeps from being published.
     pub on_error: OnError,
+    /// How much may change at once.
+    pub guard: Guard,
+    /// What happens to published files that somebody edited.
+    pub drift: OnDrift,
+    /// How many published generations are kept; 0 keeps none.
+    pub history: usize,
     /// How the proxies are talked to.
     pub envoy: EnvoySettings,
     /// How much of a file is read.
@@ -61,6 +68,15 @@ pub enum OnError {
     HoldMesh,
     /// Everything.
     HoldAll,
+}
+
+/// What happens to published files that somebody edited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDrift {
+    /// They stay until something else is desired in their place, and are told of.
+    Report,
+    /// They become again what was published.
+    Heal,
 }
 
 /// How the proxies are talked to.
@@ -133,6 +149,9 @@ struct Written {
     group: Option<Scalar>,
     mode: Option<Scalar>,
     on_error: Option<String>,
+    guard: WrittenGuard,
+    drift: Option<String>,
+    history: Option<Scalar>,
     envoy: WrittenEnvoy,
     limits: WrittenLimits,
 }
@@ -174,6 +193,13 @@ enum Flag {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+struct WrittenGuard {
+    max_removed: Option<Scalar>,
+    max_changed: Option<Scalar>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 struct WrittenEnvoy {
     admin: Option<String>,
     confirm_timeout: Option<String>,
@@ -210,7 +236,7 @@ impl Scalar {
 }
 
 /// The settings that a variable can set: its name without the prefix, and the path of the key.
-const VARIABLES: [(&str, &[&str]); 27] = [
+const VARIABLES: [(&str, &[&str]); 31] = [
     ("POLICIES", &["policies"]),
     ("INCLUDE", &["include"]),
     ("EXCLUDE", &["exclude"]),
@@ -230,6 +256,10 @@ const VARIABLES: [(&str, &[&str]); 27] = [
     ("GROUP", &["group"]),
     ("MODE", &["mode"]),
     ("ON_ERROR", &["on_error"]),
+    ("GUARD_MAX_REMOVED", &["guard", "max_removed"]),
+    ("GUARD_MAX_CHANGED", &["guard", "max_changed"]),
+    ("DRIFT", &["drift"]),
+    ("HISTORY", &["history"]),
     ("LIMITS_FILE_BYTES", &["limits", "file_bytes"]),
     ("LIMITS_DOCUMENTS", &["limits", "documents"]),
     ("LIMITS_DEPTH", &["limits", "depth"]),
@@ -366,6 +396,11 @@ fn mean(written: Written, overrides: &Overrides, origin: &str) -> Result<Setting
         on_error: written
             .on_error
             .map_or(Ok(OnError::HoldMesh), |text| mean_on_error(&text).map_err(fail))?,
+        guard: mean_guard(&written.guard).map_err(fail)?,
+        drift: written
+            .drift
+            .map_or(Ok(OnDrift::Report), |text| mean_drift(&text).map_err(fail))?,
+        history: mean_history(written.history.as_ref()).map_err(fail)?,
         limits: mean_limits(&written.limits).map_err(fail)?,
         findings_per_file: limit(
             "findings_per_file",
@@ -516,6 +551,40 @@ fn mean_on_error(text: &str) -> Result<OnError, String> {
     }
 }
 
+fn mean_guard(written: &WrittenGuard) -> Result<Guard, String> {
+    let default = Guard::default();
+    Ok(Guard {
+        max_removed: share("max_removed", written.max_removed.as_ref(), default.max_removed)?,
+        max_changed: share("max_changed", written.max_changed.as_ref(), default.max_changed)?,
+    })
+}
+
+fn share(key: &str, written: Option<&Scalar>, default: Share) -> Result<Share, String> {
+    let Some(text) = written.map(Scalar::text) else {
+        return Ok(default);
+    };
+    let percent = text.strip_suffix('%').unwrap_or(&text).trim_end().parse();
+    let share = percent.ok().and_then(Share::new);
+    share.ok_or_else(|| format!("guard.{key}: `{text}` is no share in whole percent such as 10%, from 0 to 100"))
+}
+
+fn mean_drift(text: &str) -> Result<OnDrift, String> {
+    match text {
+        "report" => Ok(OnDrift::Report),
+        "heal" => Ok(OnDrift::Heal),
+        other => Err(format!("drift: `{other}` is neither `report` nor `heal`")),
+    }
+}
+
+fn mean_history(written: Option<&Scalar>) -> Result<usize, String> {
+    match written.map(Scalar::text) {
+        None => Ok(10),
+        Some(text) => text
+            .parse()
+            .map_err(|_| format!("history: `{text}` is no number of generations from 0 on")),
+    }
+}
+
 fn mean_mode(text: &str) -> Result<u32, String> {
     match u32::from_str_radix(text, 8) {
         Ok(mode) if mode <= 0o777 && mode & 0o600 == 0o600 => Ok(mode),
@@ -582,9 +651,25 @@ mod tests {
             ("group: no-such-group", "there is no group `no-such-group`"),
             ("envoy: {admin: tcp}", "none of `pipe`"),
             ("services: {web: htp}", "none of grpc, http"),
+            ("guard: {max_removed: 101%}", "no share in whole percent"),
+            ("guard: {max_changed: 0.1}", "no share in whole percent"),
+            ("guard: {max_added: 1}", "unknown field `max_added`"),
+            ("drift: mend", "neither `report` nor `heal`"),
+            ("history: -1", "no number of generations"),
         ] {
             let error = read(text).expect_err(text);
             assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn shares_are_read_with_and_without_a_sign() {
+        for text in ["20%", "20", "\"20\"", "20 %"] {
+            let guard = read(&format!("guard: {{max_removed: {text}}}")).expect(text).guard;
+            assert_eq!(
+                (guard.max_removed, guard.max_changed),
+                (Share::new(20).expect("a share"), Guard::default().max_changed)
+            );
         }
     }
 

@@ -2,9 +2,14 @@
 //!
 //! [`plan`] compares what is applied with what is desired. How a step is carried out is not known here.
 
+pub mod digest;
+pub mod drift;
+pub mod guard;
 pub mod steps;
 pub mod summary;
 
+pub use drift::{Drift, leave_edited};
+pub use guard::guard;
 pub use steps::{Step, steps};
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,0 +1,251 @@
+//! Published files that are not as they were published, and what to do about them.
+//!
+//! A file that is gone comes back. A file that somebody edited may be an emergency measure: it stays as it is, and is
+//! told of, until other bytes are desired in its place or healing is asked for. Who heals a file again and again is in a
+//! fight with somebody else's program: [`Fights`] makes the pauses longer each time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use super::Applied;
+use super::digest::Digest;
+use crate::envoy::artifact::{Artifact, Files, Fragments, ProxyKey};
+
+/// A published file that is not as it was published.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Drift {
+    /// Whose file.
+    pub proxy: ProxyKey,
+    /// Which file.
+    pub artifact: Artifact,
+    /// What became of it.
+    pub kind: DriftKind,
+    /// What was published: one text, or those of a publication that did not come to its end.
+    pub published: BTreeSet<Digest>,
+}
+
+/// What became of a published file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DriftKind {
+    /// It holds something else.
+    Edited,
+    /// It is gone.
+    Missing,
+    /// Something stands there that is no file, or that may not be read.
+    Replaced,
+}
+
+impl fmt::Display for Drift {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.kind {
+            DriftKind::Edited => "was edited by somebody else",
+            DriftKind::Missing => "was removed by somebody else",
+            DriftKind::Replaced => "was replaced by something that is no readable file",
+        };
+        write!(f, "{}: {} {what}", self.proxy, self.artifact.path())
+    }
+}
+
+/// Keeps edited files out of a plan that is made afterwards: those for which still the same is desired as was published.
+///
+/// Clusters and listeners stay only together: when either of the two is to change, both are published, since what was
+/// edited may not fit the new other half. The answer has the files that are left as they are.
+pub fn leave_edited(applied: &mut Applied, desired: &Fragments, drift: &[Drift]) -> Vec<Drift> {
+    let drifted: BTreeMap<(&ProxyKey, Artifact), &Drift> = drift
+        .iter()
+        .map(|drift| ((&drift.proxy, drift.artifact), drift))
+        .collect();
+    let mut left = Vec::new();
+    for drift in drift.iter().filter(|drift| drift.kind == DriftKind::Edited) {
+        let (Some(found), Some(wanted)) = (applied.get(&drift.proxy), desired.get(&drift.proxy)) else {
+            continue;
+        };
+        let is_as_published = |artifact: Artifact| match drifted.get(&(&drift.proxy, artifact)) {
+            Some(drift) => wanted
+                .get(&artifact)
+                .is_some_and(|text| drift.published.contains(&Digest::of(text))),
+            None => found.get(&artifact) == wanted.get(&artifact),
+        };
+        if partners(drift.artifact)
+            .iter()
+            .all(|artifact| is_as_published(*artifact))
+            && found.get(&drift.artifact) != wanted.get(&drift.artifact)
+        {
+            left.push(drift.clone());
+        }
+    }
+    for drift in &left {
+        pretend(
+            applied.entry(drift.proxy.clone()).or_default(),
+            &desired[&drift.proxy],
+            drift.artifact,
+        );
+    }
+    left
+}
+
+/// Makes a file look as desired.
+fn pretend(found: &mut Files, wanted: &Files, artifact: Artifact) {
+    if let Some(text) = wanted.get(&artifact) {
+        found.insert(artifact, text.clone());
+    }
+}
+
+/// The files that make sense only together with that one, and itself.
+fn partners(artifact: Artifact) -> &'static [Artifact] {
+    match artifact {
+        Artifact::Cds | Artifact::Lds => &[Artifact::Cds, Artifact::Lds],
+        Artifact::Bootstrap => &[Artifact::Bootstrap],
+        Artifact::Fragment => &[Artifact::Fragment],
+        Artifact::Effective => &[Artifact::Effective],
+    }
+}
+
+/// Files that were healed lately; who keeps it between turns does not fight with another writer.
+///
+/// The first drift of a file is healed at once, the next one of the same file a minute after that at the earliest, then
+/// two, and so on up to an hour. A file that stayed healed for twice its pause starts from the beginning.
+#[derive(Debug, Clone, Default)]
+pub struct Fights {
+    healed: BTreeMap<(ProxyKey, Artifact), Healed>,
+}
+
+#[derive(Debug, Clone)]
+struct Healed {
+    times: u32,
+    last: Duration,
+}
+
+impl Healed {
+    fn pause(&self) -> Duration {
+        let minutes = 1_u64 << self.times.saturating_sub(1).min(6);
+        Duration::from_secs(60 * minutes.min(60))
+    }
+}
+
+/// What [`Fights::judge`] says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Judged {
+    /// To be healed now.
+    pub heal: Vec<Drift>,
+    /// To be left for now, how often each was healed already, and when it may be healed again.
+    pub wait: Vec<(Drift, u32, Duration)>,
+}
+
+impl Fights {
+    /// Which drifts are to be healed now. It counts as done: the caller heals what it is told to.
+    ///
+    /// `now` is the time since some fixed moment, by a clock that never goes back.
+    pub fn judge(&mut self, drift: &[Drift], now: Duration) -> Judged {
+        self.healed.retain(|_, healed| now < healed.last + 2 * healed.pause());
+        let mut judged = Judged::default();
+        for drift in drift {
+            let key = (drift.proxy.clone(), drift.artifact);
+            match self.healed.get(&key) {
+                Some(healed) if now < healed.last + healed.pause() => {
+                    judged
+                        .wait
+                        .push((drift.clone(), healed.times, healed.last + healed.pause()));
+                }
+                healed => {
+                    let times = healed.map_or(0, |healed| healed.times) + 1;
+                    self.healed.insert(key, Healed { times, last: now });
+                    judged.heal.push(drift.clone());
+                }
+            }
+        }
+        judged
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Held, plan};
+
+    fn key() -> ProxyKey {
+        ProxyKey::new("default", "web")
+    }
+
+    fn one(files: &[(Artifact, &str)]) -> Applied {
+        let files = files.iter().map(|(artifact, text)| (*artifact, (*text).to_owned()));
+        BTreeMap::from([(key(), files.collect())])
+    }
+
+    fn drift(artifact: Artifact, kind: DriftKind, published: &str) -> Drift {
+        Drift {
+            proxy: key(),
+            artifact,
+            kind,
+            published: BTreeSet::from([Digest::of(published)]),
+        }
+    }
+
+    /// Which files change when these are found and desired, and these drifted.
+    fn check(found: &[(Artifact, &str)], wanted: &[(Artifact, &str)], drifts: &[Drift], changed: &[Artifact]) {
+        let (mut applied, desired) = (one(found), one(wanted));
+        leave_edited(&mut applied, &desired, drifts);
+        let plan = plan(&applied, &desired, &Held::default());
+        let all: Vec<Artifact> = plan.changes.iter().flat_map(|change| change.changed()).collect();
+        assert_eq!(all, changed);
+    }
+
+    #[test]
+    fn an_edited_file_stays_until_something_else_is_desired() {
+        use Artifact::{Bootstrap, Cds, Lds};
+        use DriftKind::{Edited, Missing};
+        let edited = [drift(Bootstrap, Edited, "b")];
+        check(&[(Bootstrap, "mine")], &[(Bootstrap, "b")], &edited, &[]);
+        check(&[(Bootstrap, "mine")], &[(Bootstrap, "c")], &edited, &[Bootstrap]);
+        // No text at all.
+        check(&[], &[(Bootstrap, "b")], &edited, &[]);
+        check(
+            &[],
+            &[(Bootstrap, "b")],
+            &[drift(Bootstrap, Missing, "b")],
+            &[Bootstrap],
+        );
+        // Listeners stay while their clusters do.
+        let edited = [drift(Lds, Edited, "l")];
+        check(&[(Cds, "c"), (Lds, "mine")], &[(Cds, "c"), (Lds, "l")], &edited, &[]);
+        check(
+            &[(Cds, "c"), (Lds, "mine")],
+            &[(Cds, "d"), (Lds, "l")],
+            &edited,
+            &[Cds, Lds],
+        );
+        let with_gone = [drift(Lds, Edited, "l"), drift(Cds, Missing, "c")];
+        check(&[(Lds, "mine")], &[(Cds, "c"), (Lds, "l")], &with_gone, &[Cds]);
+    }
+
+    #[test]
+    fn an_edit_that_is_what_is_desired_is_none() {
+        let mut applied = one(&[(Artifact::Bootstrap, "b")]);
+        let desired = applied.clone();
+        let drifts = [drift(Artifact::Bootstrap, DriftKind::Edited, "a")];
+        assert_eq!(leave_edited(&mut applied, &desired, &drifts), []);
+    }
+
+    #[test]
+    fn a_fight_gets_slower_and_is_forgotten_when_it_is_over() {
+        let drifts = [drift(Artifact::Lds, DriftKind::Edited, "l")];
+        let mut fights = Fights::default();
+        let seconds = Duration::from_secs;
+        let mut healed = Vec::new();
+        // Somebody edits it every ten seconds, for ten hours.
+        for now in (0..36_000).step_by(10).map(seconds) {
+            let judged = fights.judge(&drifts, now);
+            assert_eq!(judged.heal.len() + judged.wait.len(), 1);
+            if !judged.heal.is_empty() {
+                healed.push(now.as_secs() / 60);
+            }
+        }
+        assert_eq!(healed[..8], [0, 1, 3, 7, 15, 31, 63, 123]);
+        assert_eq!(healed.len(), 7 + 9);
+        let later = seconds(36_000 + 3 * 3600);
+        assert_eq!(fights.judge(&[], later), Judged::default());
+        assert_eq!(fights.judge(&drifts, later).heal, drifts);
+        assert_eq!(fights.judge(&drifts, later + seconds(60)).heal, drifts);
+    }
+}

@@ -1,0 +1,249 @@
+//! A brake for plans that change very much at once: a wrong directory, a lost mount, a glob that fits nothing.
+
+use std::fmt;
+
+use super::{Action, Plan};
+use crate::diag::text::plural;
+
+/// A share of all published proxies, in whole percent, `0..=100`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share(u8);
+
+impl Share {
+    /// `None` beyond 100.
+    #[must_use]
+    pub const fn new(percent: u8) -> Option<Self> {
+        if percent <= 100 { Some(Self(percent)) } else { None }
+    }
+
+    fn is_exceeded(self, part: usize, all: usize) -> bool {
+        part.saturating_mul(100) > all.saturating_mul(usize::from(self.0))
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}%", self.0)
+    }
+}
+
+/// How much of what is published one plan may change without being asked back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Guard {
+    /// How many of the published proxies may go.
+    pub max_removed: Share,
+    /// How many of the published proxies may change.
+    pub max_changed: Share,
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        Self {
+            max_removed: Share(10),
+            max_changed: Share(100),
+        }
+    }
+}
+
+/// Why a plan waits for somebody's word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Names exactly this plan: its proxies, what happens to each, and the bytes they get.
+    pub id: String,
+    /// How many proxies go.
+    pub removed: usize,
+    /// How many proxies change.
+    pub changed: usize,
+    /// How many proxies are published.
+    pub published: usize,
+    /// The limit that it exceeds, in words.
+    why: String,
+}
+
+impl Refusal {
+    /// Whether `approved`, the id that somebody approved, is that of this plan.
+    #[must_use]
+    pub fn is_approved(&self, approved: Option<&str>) -> bool {
+        approved == Some(&self.id)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (of, why, id) = (self.published, &self.why, &self.id);
+        let what = match (self.removed, self.changed) {
+            (removed, 0) => format!("remove {removed}"),
+            (0, changed) => format!("change {changed}"),
+            (removed, changed) => format!("remove {removed} and change {changed}"),
+        };
+        let proxies = plural(of, "published proxy");
+        write!(
+            f,
+            "this would {what} of {proxies}, {why}; nothing was published. If it is meant, run `meshtraced approve {id}`"
+        )
+    }
+}
+
+/// Says whether a plan has to wait, when `published` proxies are published.
+///
+/// Removing all of them always has to, if there are two at least. A single proxy may always go or change.
+#[must_use]
+pub fn guard(plan: &Plan, published: usize, guard: &Guard) -> Option<Refusal> {
+    let count = |action| plan.changes.iter().filter(|change| change.action == action).count();
+    let (removed, changed) = (count(Action::Remove), count(Action::Change));
+    let exceeds = |n: usize, most: Share| n > 1 && most.is_exceeded(n, published);
+    let why = if removed > 1 && removed >= published {
+        "all of them".to_owned()
+    } else if exceeds(removed, guard.max_removed) {
+        format!("and `guard.max_removed` is {}", guard.max_removed)
+    } else if exceeds(changed, guard.max_changed) {
+        format!("and `guard.max_changed` is {}", guard.max_changed)
+    } else {
+        return None;
+    };
+    Some(Refusal {
+        id: id(plan),
+        removed,
+        changed,
+        published,
+        why,
+    })
+}
+
+fn id(plan: &Plan) -> String {
+    let mut hasher = blake3::Hasher::new();
+    let mut add = |part: &str| {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part.as_bytes());
+    };
+    for change in &plan.changes {
+        add(&change.proxy.mesh);
+        add(&change.proxy.dataplane);
+        add(match change.action {
+            Action::Add => "add",
+            Action::Change => "change",
+            Action::Remove => "remove",
+        });
+        add(&change.after.len().to_string());
+        for (artifact, text) in &change.after {
+            add(artifact.path());
+            add(text);
+        }
+    }
+    hasher.finalize().to_hex()[..12].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::envoy::artifact::{Artifact, Files, Fragments, ProxyKey};
+    use crate::plan::{Held, plan};
+
+    /// So many proxies, each with a file that holds `text`.
+    fn proxies(names: impl IntoIterator<Item = usize>, text: &str) -> Fragments {
+        let files = || Files::from([(Artifact::Lds, text.to_owned())]);
+        names
+            .into_iter()
+            .map(|n| (ProxyKey::new("default", format!("web-{n}")), files()))
+            .collect()
+    }
+
+    fn of(before: &Fragments, after: &Fragments) -> Plan {
+        plan(before, after, &Held::default())
+    }
+
+    fn limits(removed: u8, changed: u8) -> Guard {
+        let share = |percent| Share::new(percent).expect("a percentage");
+        Guard {
+            max_removed: share(removed),
+            max_changed: share(changed),
+        }
+    }
+
+    #[track_caller]
+    fn check(before: usize, kept: usize, text: &str, limits: Guard, expected: Option<&str>) {
+        let plan = of(&proxies(0..before, "old"), &proxies(0..kept, text));
+        let refusal = guard(&plan, before, &limits);
+        let said = refusal.as_ref().map(ToString::to_string);
+        match (expected, said) {
+            (None, said) => assert_eq!(said, None),
+            (Some(expected), said) => assert!(said.as_ref().is_some_and(|said| said.contains(expected)), "{said:?}"),
+        }
+    }
+
+    #[test]
+    fn more_than_the_share_waits() {
+        let default = Guard::default();
+        check(100, 90, "old", default, None);
+        check(
+            100,
+            89,
+            "old",
+            default,
+            Some("remove 11 of 100 published proxies, and `guard.max_removed` is 10%"),
+        );
+        check(100, 100, "new", default, None);
+        check(100, 90, "new", limits(10, 50), Some("remove 10 and change 90 of 100"));
+        // One may always go, even if it is all there is.
+        check(3, 2, "old", default, None);
+        check(1, 0, "old", limits(0, 0), None);
+        check(1, 1, "new", limits(0, 0), None);
+        // All never may.
+        check(
+            2,
+            0,
+            "old",
+            limits(100, 100),
+            Some("remove 2 of 2 published proxies, all of them"),
+        );
+        check(3, 1, "old", limits(100, 100), None);
+        check(0, 0, "old", limits(0, 0), None);
+    }
+
+    #[test]
+    fn it_says_what_to_type() {
+        let plan = of(&proxies(0..4, "old"), &Fragments::new());
+        let refusal = guard(&plan, 4, &Guard::default()).expect("all of them go");
+        let said = refusal.to_string();
+        assert!(
+            said.ends_with(&format!("run `meshtraced approve {}`", refusal.id)),
+            "{said}"
+        );
+        assert!(refusal.is_approved(Some(&refusal.id)));
+        assert!(!refusal.is_approved(Some("")) && !refusal.is_approved(None));
+    }
+
+    proptest! {
+        #[test]
+        fn it_counts_what_it_says(before in 0..30_usize, gone in any::<[bool; 30]>(), new in any::<[bool; 30]>(),
+                                  removed in 0..=100_u8, changed in 0..=100_u8) {
+            let applied = proxies(0..before, "old");
+            let mut desired = proxies((0..before).filter(|n| !gone[*n]), "old");
+            for (proxy, files) in proxies((0..before).filter(|n| !gone[*n] && new[*n]), "new") {
+                desired.insert(proxy, files);
+            }
+            let goes = (0..before).filter(|n| gone[*n]).count();
+            let changes = (0..before).filter(|n| !gone[*n] && new[*n]).count();
+            let plan = of(&applied, &desired);
+            let refusal = guard(&plan, before, &limits(removed, changed));
+            let too_many = |n: usize, percent: u8| n > 1 && n * 100 > before * usize::from(percent);
+            let expected = too_many(goes, removed) || too_many(changes, changed) || (goes > 1 && goes == before);
+            prop_assert_eq!(refusal.is_some(), expected);
+            if let Some(refusal) = refusal {
+                prop_assert_eq!((refusal.removed, refusal.changed, refusal.published), (goes, changes, before));
+            }
+        }
+
+        #[test]
+        fn an_approval_is_for_one_plan(one in 0..6_usize, other in 0..6_usize, text in "[ab]", other_text in "[ab]") {
+            let before: BTreeMap<_, _> = proxies(0..6, "old");
+            let plans = [(one, &text), (other, &other_text)].map(|(n, text)| of(&before, &proxies(0..n, text)));
+            let ids: BTreeSet<String> = plans.iter().map(id).collect();
+            prop_assert_eq!(ids.len() == 1, plans[0] == plans[1]);
+        }
+    }
+}
