@@ -64,6 +64,36 @@ pub enum ApplyError {
         /// The file.
         path: PathBuf,
     },
+    /// A single file is mounted where ours would go, or over ours.
+    #[error("{} is mounted there by itself, and a file that is mounted cannot be replaced; mount its directory instead", .path.display())]
+    Mounted {
+        /// The file.
+        path: PathBuf,
+    },
+    /// What people told cannot be understood.
+    #[error("{} does not say whether publishing is frozen: {message}; `meshtraced thaw` or `meshtraced freeze` says it anew, and nothing is published until then", .path.display())]
+    State {
+        /// The state.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// That generation is not kept.
+    #[error("there is no generation {id}: {}", kept_generations(.kept))]
+    NoGeneration {
+        /// The one that was asked for.
+        id: u64,
+        /// Those that are there, the oldest first.
+        kept: Vec<u64>,
+    },
+    /// A part of the history is not what was published then.
+    #[error("{} is damaged: {message}", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
     /// The list of our files cannot be understood.
     #[error("{} does not say which files are meshtraced's own: {message}; remove it, and files that are as meshtraced would write them are taken over, others have to be moved away", .path.display())]
     Inventory {
@@ -105,6 +135,14 @@ impl ApplyError {
             }
             other => other,
         }
+    }
+}
+
+fn kept_generations(kept: &[u64]) -> String {
+    match kept {
+        [] => "none is kept".to_owned(),
+        [one] => format!("only {one} is kept"),
+        [first, .., last] => format!("{first} to {last} are kept (setting `history`)"),
     }
 }
 

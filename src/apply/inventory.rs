@@ -1,4 +1,9 @@
-//! Which files are ours, and which texts Envoy refused.
+//! Which files are ours, what we put into them, and which texts Envoy refused.
+//!
+//! Each file is listed with the digest of the text that we put there, so that somebody else's edit is seen. While a
+//! publication is under way a file is listed with everything that a kill at any moment may leave: the text before, those
+//! between, the text after, and nothing at all where the file comes or goes. So what a crash leaves is never mistaken for
+//! an edit; the next publication that comes to its end lists one digest again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,11 +12,18 @@ use serde::{Deserialize, Serialize};
 use super::ApplyError;
 use super::tree::{Access, Content, Dir};
 use crate::envoy::artifact::{Artifact, Files, ProxyKey};
+use crate::plan::digest::Digest;
 
 pub(super) const NAME: &str = "inventory.json";
 
 /// Says which form the file has; a later one may mean something else.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+
+/// What may stand at the place of a file of ours: texts by their digests, `None` for nothing at all.
+pub(super) type Known = BTreeSet<Option<Digest>>;
+
+/// The files of a proxy that are ours.
+pub(super) type Owned = BTreeMap<Artifact, Known>;
 
 /// Texts that a proxy's Envoy refused, which are not tried on it again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +38,7 @@ pub(super) struct Rejection {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Entry {
     /// The files that are ours; none for one that left something behind which could not be removed yet.
-    pub(super) files: BTreeSet<Artifact>,
+    pub(super) files: Owned,
     pub(super) rejection: Option<Rejection>,
 }
 
@@ -46,7 +58,7 @@ struct Written {
 struct WrittenEntry {
     mesh: String,
     dataplane: String,
-    files: Vec<String>,
+    files: BTreeMap<String, Known>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rejected: Option<Rejection>,
 }
@@ -61,37 +73,29 @@ impl Inventory {
         match dir.read(NAME)? {
             Content::Missing => Ok(Self::default()),
             Content::Text(text) => Self::parse(&text).map_err(invalid),
-            Content::Other => Err(invalid("it is no readable text file".to_owned())),
+            Content::Binary | Content::Other => Err(invalid("it is no readable text file".to_owned())),
         }
     }
 
     fn parse(text: &str) -> Result<Self, String> {
+        super::check_format(text, FORMAT)?;
         let written: Written = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        if written.format != FORMAT {
-            return Err(format!(
-                "it has format {}, and this version of meshtraced knows {FORMAT}",
-                written.format
-            ));
-        }
         let mut proxies = BTreeMap::new();
         for entry in written.proxies {
-            let mut files = BTreeSet::new();
-            for path in &entry.files {
-                let artifact = Artifact::ALL.into_iter().find(|artifact| artifact.path() == path);
-                files.insert(artifact.ok_or_else(|| format!("it lists `{path}`, which no proxy has"))?);
-            }
-            let rejection = entry.rejected;
+            let (files, rejection) = (by_artifact(entry.files)?, entry.rejected);
             proxies.insert(ProxyKey::new(entry.mesh, entry.dataplane), Entry { files, rejection });
         }
         Ok(Self { proxies })
     }
 
-    /// Replaces the inventory of a directory; what is read afterwards is the old or the new one, also after a crash.
-    pub(super) fn write(&self, dir: &Dir, staging: &Dir, access: Access) -> Result<(), ApplyError> {
+    /// Writes the inventory aside. It counts from [`Inventory::put`] on, before which it has to be on disk.
+    pub(super) fn stage(&self, staging: &Dir, access: Access) -> Result<(), ApplyError> {
         staging.remove(NAME)?;
-        let file = staging.create(NAME, &self.text(), access)?;
-        file.sync_all()
-            .map_err(|e| ApplyError::new("sync", &staging.path().join(NAME), e))?;
+        staging.create(NAME, &self.text(), access).map(drop)
+    }
+
+    /// Makes the inventory that was written aside the one of a directory.
+    pub(super) fn put(staging: &Dir, dir: &Dir) -> Result<(), ApplyError> {
         staging.move_to(NAME, dir, NAME, true)
     }
 
@@ -99,7 +103,7 @@ impl Inventory {
         let entry = |(proxy, entry): (&ProxyKey, &Entry)| WrittenEntry {
             mesh: proxy.mesh.clone(),
             dataplane: proxy.dataplane.clone(),
-            files: entry.files.iter().map(|artifact| artifact.path().to_owned()).collect(),
+            files: by_path(&entry.files),
             rejected: entry.rejection.clone(),
         };
         let written = Written {
@@ -109,6 +113,26 @@ impl Inventory {
         let text = serde_json::to_string_pretty(&written).expect("strings and numbers are JSON");
         text + "\n"
     }
+}
+
+/// What is known of files, by their paths.
+pub(super) fn by_path<T: Clone>(files: &BTreeMap<Artifact, T>) -> BTreeMap<String, T> {
+    files
+        .iter()
+        .map(|(artifact, known)| (artifact.path().to_owned(), known.clone()))
+        .collect()
+}
+
+/// The way back.
+pub(super) fn by_artifact<T>(files: BTreeMap<String, T>) -> Result<BTreeMap<Artifact, T>, String> {
+    let known = |(path, known): (String, T)| {
+        let artifact = Artifact::ALL.into_iter().find(|artifact| artifact.path() == path);
+        Ok((
+            artifact.ok_or_else(|| format!("it lists `{path}`, which no proxy has"))?,
+            known,
+        ))
+    };
+    files.into_iter().map(known).collect()
 }
 
 /// A hash of the texts of a proxy.
@@ -133,8 +157,9 @@ mod tests {
             digest: "d".to_owned(),
             reason: "\"quoted\"\nline".to_owned(),
         };
+        let known = |artifact: Artifact| Known::from([None, Some(Digest::of(artifact.path()))]);
         let full = Entry {
-            files: BTreeSet::from(Artifact::ALL),
+            files: Artifact::ALL.map(|artifact| (artifact, known(artifact))).into(),
             rejection: Some(rejection),
         };
         let inventory = Inventory {
@@ -148,14 +173,16 @@ mod tests {
 
     #[test]
     fn what_it_does_not_understand_it_refuses() {
+        let entry = |files: &str| {
+            format!(r#"{{"format": 2, "proxies": [{{"mesh": "m", "dataplane": "d", "files": {files}}}]}}"#)
+        };
         for (text, expected) in [
             ("", "EOF"),
             ("{}", "missing field"),
-            (r#"{"format": 2, "proxies": []}"#, "format 2"),
-            (
-                r#"{"format": 1, "proxies": [{"mesh": "m", "dataplane": "d", "files": ["../x"]}]}"#,
-                "`../x`",
-            ),
+            (r#"{"format": 3, "proxies": {}}"#, "format 3"),
+            (r#"{"format": 1, "proxies": []}"#, "format 1"),
+            (&entry(r#"{"../x": []}"#), "`../x`"),
+            (&entry(r#"{"xds/cds.yaml": ["../x"]}"#), "`../x`"),
         ] {
             let error = Inventory::parse(text).expect_err(text);
             assert!(error.contains(expected), "{text}: {error}");

@@ -4,37 +4,56 @@
 //! published; then it is renamed into place, proxy by proxy, in the order of [`plan::steps`](crate::plan::steps()).
 //! Only files of the inventory are ours: others are never touched. Start with [`apply`]; why something changes is
 //! not known here.
+//!
+//! # What holds at every moment
+//!
+//! * A file is there in full with its final mode and owner, or not at all; a file of a proxy that stays never is missing.
+//! * The clusters on disk have every name that the listeners on disk use, so that an Envoy that starts at any moment of a
+//!   publication, or after a crash, has a pair that starts: it reads clusters before listeners. One that reads the old
+//!   clusters just before they change and the new listeners just after is looked for when all is in place, and gets its
+//!   listeners once more. A new proxy gets its bootstrap last, a proxy that goes loses it first.
+//! * After a crash or a power cut the disk has old or new files, never empty ones, and the inventory covers both. What is
+//!   seen was synced before: one sync of the file system before the first rename, one after the last, and between them one
+//!   of the directory with the inventory, which must not come after what it lists.
+//! * A sync that failed is not asked again: the files are written anew. When it is the last one, everything is published
+//!   already, with contents that are on disk; the error says that the names may not be, and the next run syncs them.
 
 mod admin;
 pub mod contributions;
 mod error;
+pub mod history;
 mod http;
 mod inventory;
+mod observe;
 mod publish;
+mod state;
 mod tree;
 
 pub use error::ApplyError;
+pub use observe::{Observed, observe};
+pub use state::{Frozen, State};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{Read, Seek, Write};
+use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
-use self::inventory::{Entry, Inventory, Rejection, digest};
+use self::inventory::{Entry, Inventory, Known, Owned, Rejection, digest};
 use self::publish::{Job, Published, Room, Staged};
 use self::tree::{Access, Content, Dir};
 use crate::diag::text::with_causes;
 use crate::envoy::artifact::{Artifact, Files, ProxyKey};
 use crate::envoy::xds;
-use crate::plan::{self, Action, Applied, Change, Plan, Step};
+use crate::plan::digest::Digest;
+use crate::plan::{self, Action, Change, Plan, Step};
 pub use crate::settings::Admin;
 
 type Result<T> = std::result::Result<T, ApplyError>;
@@ -65,6 +84,8 @@ pub struct Target {
     pub admin: Admin,
     /// How long to wait for Envoy's word on one step.
     pub confirm_timeout: Duration,
+    /// How many generations are kept; 0 keeps none.
+    pub history: usize,
 }
 
 impl Target {
@@ -120,6 +141,11 @@ pub struct Outcome {
     pub mended: usize,
     /// What is ours and could not be mended or removed, and why.
     pub troubles: Vec<(ProxyKey, ApplyError)>,
+    /// The generation that was recorded.
+    pub generation: Option<u64>,
+    /// What went wrong beside publishing and keeps nothing from being published: mode and owner of the output directory,
+    /// the history.
+    pub notes: Vec<ApplyError>,
 }
 
 /// What the Envoy of a proxy says to its new files.
@@ -169,6 +195,11 @@ impl Outcome {
         of_proxies.chain(self.troubles.iter().map(|(proxy, error)| (proxy, with_causes(error))))
     }
 
+    /// What came of something that keeps nothing from being published.
+    fn note<T>(&mut self, result: Result<T>) -> Option<T> {
+        result.map_err(|error| self.notes.push(error)).ok()
+    }
+
     fn set(&mut self, change: &Change, result: Result<Word>) {
         self.proxies.insert(change.proxy.clone(), (change.action, result));
     }
@@ -181,52 +212,89 @@ impl Outcome {
 pub fn lock(target: &Target) -> Result<Lock> {
     let meta = Dir::make(&target.root, target.directory())?.make_child(META, target.directory())?;
     let mut file = meta.open_or_create(LOCK, target.file())?;
-    let failed = |error| ApplyError::new("lock", &meta.path().join(LOCK), error);
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+    let failed = |error: Errno| ApplyError::new("lock", &meta.path().join(LOCK), error);
+    match rustix::io::retry_on_intr(|| rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)) {
         Ok(()) => {}
         Err(Errno::WOULDBLOCK) => {
-            let mut holder = String::new();
-            let holder = file
-                .read_to_string(&mut holder)
-                .ok()
-                .and_then(|_| holder.trim().parse().ok());
             let directory = target.root.clone();
+            let holder = holder(&mut file);
             return Err(ApplyError::Locked { directory, holder });
         }
-        Err(error) => return Err(failed(error.into())),
+        Err(error) => return Err(failed(error)),
     }
-    file.set_len(0).map_err(failed)?;
-    file.rewind().map_err(failed)?;
-    writeln!(file, "{}", std::process::id()).map_err(failed)?;
-    meta.make_child(STAGING, target.directory())?.empty()?;
+    // It only tells others; a disk that is full must not keep files from being removed.
+    let told = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+    if let Err(error) = told {
+        tracing::debug!(%error, "cannot say in the lock who holds it");
+    }
+    let staging = meta.make_child(STAGING, target.directory())?;
+    // It adds nothing to what is published; what it could not do is tried again with the next publication.
+    if let Err(error) = history::tidy(target, &meta, &staging) {
+        tracing::debug!(error = with_causes(&error), "cannot tidy the history");
+    }
+    staging.empty()?;
     Ok(Lock { file })
 }
 
-/// What is on disk and ours. What is missing, or is no text, is left out, so that it is written again; so are
-/// listeners that Envoy has not judged yet.
-///
-/// # Errors
-/// When the inventory cannot be understood, or a directory or file cannot be read.
-pub fn observe(target: &Target) -> Result<Applied> {
-    let mut applied = Applied::new();
-    let Some((root, meta)) = open(target)? else {
-        return Ok(applied);
+/// The process that holds a lock, if it wrote that in full.
+fn holder(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.read_to_string(&mut text).ok()?;
+    text.strip_suffix('\n')?.parse().ok()
+}
+
+/// The directories of a target that is locked, which must be those that were locked.
+fn held(target: &Target, lock: &Lock) -> Result<(Dir, Dir)> {
+    let replaced = || ApplyError::Replaced {
+        directory: target.root.clone(),
     };
-    let undo = meta.child(UNDO)?;
-    for (proxy, entry) in Inventory::read(&meta)?.proxies {
-        if entry.files.is_empty() {
-            continue;
-        }
-        let mut files = read_files(&root, &proxy, &entry.files)?;
-        if undo
-            .as_ref()
-            .is_some_and(|undo| undo.exists(&undo_name(&proxy)).unwrap_or(true))
-        {
-            files.remove(&Artifact::Lds);
-        }
-        applied.insert(proxy, files);
+    let (root, meta) = open(target)?.ok_or_else(replaced)?;
+    let locked = lock
+        .file
+        .metadata()
+        .map_err(|e| ApplyError::new("look at", &meta.path().join(LOCK), e))?;
+    if meta.identity(LOCK) == Some((locked.dev(), locked.ino())) {
+        Ok((root, meta))
+    } else {
+        Err(replaced())
     }
-    Ok(applied)
+}
+
+/// Replaces a small file of our own; durable when it returns, and the old one in full if it fails or is killed.
+fn replace(target: &Target, meta: &Dir, name: &str, text: &str) -> Result<()> {
+    let staging = meta.make_child(STAGING, target.directory())?;
+    staging.remove(name)?;
+    staging.create_durable(name, text, target.file())?;
+    let moved = staging.move_to(name, meta, name, true);
+    if moved.is_err() {
+        // The first failure says more than one of tidying up.
+        let _ = staging.remove(name);
+    }
+    moved?;
+    meta.sync()
+}
+
+/// The time of day as it stands in our files: RFC 3339, in UTC, whole seconds.
+#[must_use]
+pub fn now() -> String {
+    let now = chrono::DateTime::<chrono::Utc>::from(SystemTime::now());
+    now.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+}
+
+/// Refuses a file of ours that has another form than we know, whatever else is in it.
+fn check_format(text: &str, known: u32) -> std::result::Result<(), String> {
+    #[derive(serde::Deserialize)]
+    struct Format {
+        format: u32,
+    }
+    let Format { format } = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    if format == known {
+        Ok(())
+    } else {
+        Err(format!(
+            "it has format {format}, and this version of meshtraced knows {known}"
+        ))
+    }
 }
 
 fn open(target: &Target) -> Result<Option<(Dir, Dir)>> {
@@ -236,62 +304,38 @@ fn open(target: &Target) -> Result<Option<(Dir, Dir)>> {
     Ok(root.child(META)?.map(|meta| (root, meta)))
 }
 
-fn read_files(root: &Dir, proxy: &ProxyKey, artifacts: &BTreeSet<Artifact>) -> Result<Files> {
-    let dir = match root.below(&proxy.directory()) {
-        Ok(Some(dir)) => dir,
-        // What lies behind a link is not ours; publishing there fails and says so.
-        Ok(None) | Err(ApplyError::Link { .. }) => return Ok(Files::new()),
-        Err(error) => return Err(error),
-    };
-    let mut files = Files::new();
-    for &artifact in artifacts {
-        if let Ok(Content::Text(text)) = publish::read(&dir, artifact) {
-            files.insert(artifact, text);
-        }
-    }
-    Ok(files)
-}
-
 fn undo_name(proxy: &ProxyKey) -> String {
     blake3::hash(proxy.directory().as_bytes()).to_hex()[..32].to_owned()
 }
 
-/// Carries out a plan, and gives back mode and owner to files that lost them.
+/// Carries out a plan, gives back mode and owner to files that lost them, and records what is published then as a
+/// generation that came of that revision of the policies.
 ///
 /// What concerns one proxy only is told in the outcome and keeps no other from being published.
 ///
 /// # Errors
 /// When nothing can be published: no room, no permission, the directory replaced. After such an error every proxy
 /// has a pair of files that starts, and the next run goes on from there.
-pub fn apply(plan: &Plan, target: &Target, lock: &Lock) -> Result<Outcome> {
-    let replaced = || ApplyError::Replaced {
-        directory: target.root.clone(),
-    };
-    let (root, meta) = open(target)?.ok_or_else(replaced)?;
-    let locked = lock
-        .file
-        .metadata()
-        .map_err(|e| ApplyError::new("look at", &meta.path().join(LOCK), e))?;
-    if meta.identity(LOCK) != Some((locked.dev(), locked.ino())) {
-        return Err(replaced());
-    }
+pub fn apply(plan: &Plan, target: &Target, lock: &Lock, revision: &str) -> Result<Outcome> {
+    let (root, meta) = held(target, lock)?;
+    let mut outcome = Outcome::default();
+    mend_top(&root, &meta, target, &mut outcome);
     let room = Room {
         target,
         staging: meta.make_child(STAGING, target.directory())?,
         undo: meta.make_child(UNDO, target.directory())?,
         root,
     };
-    let result = run(plan, &room, &meta);
+    let result = run(plan, &room, &meta, revision, &mut outcome);
     let emptied = room.staging.empty();
-    let outcome = result?;
+    result?;
     emptied?;
     Ok(outcome)
 }
 
-fn run(plan: &Plan, room: &Room, meta: &Dir) -> Result<Outcome> {
+fn run(plan: &Plan, room: &Room, meta: &Dir, revision: &str, outcome: &mut Outcome) -> Result<()> {
     let target = room.target;
     let on_disk = Inventory::read(meta)?;
-    let mut outcome = Outcome::default();
     let needed = plan
         .changes
         .iter()
@@ -300,51 +344,83 @@ fn run(plan: &Plan, room: &Room, meta: &Dir) -> Result<Outcome> {
         .sum();
     let no_room = |error: ApplyError| error.of_plan(&target.root, needed);
 
-    let mut jobs = prepare(plan, room, &on_disk, &mut outcome).map_err(no_room)?;
-    if !jobs.is_empty() {
-        // Durable before it is visible: what is renamed into place must not turn out empty after a power cut.
-        room.root.sync().map_err(no_room)?;
-    }
+    let mut jobs = prepare(plan, room, &on_disk, outcome).map_err(no_room)?;
     let mut inventory = on_disk.clone();
-    for job in &jobs {
-        let entry = inventory.proxies.entry(job.change.proxy.clone()).or_default();
-        entry.files.extend(job.change.after.keys());
-    }
-    let mut written = on_disk.clone();
-    let mut save = |inventory: &Inventory| {
-        if *inventory != written {
-            inventory.write(meta, &room.staging, target.file())?;
-            written.clone_from(inventory);
+    if !jobs.is_empty() {
+        let mut under_way = on_disk.clone();
+        for job in &jobs {
+            under_way.proxies.entry(job.change.proxy.clone()).or_default().files = job.under_way();
         }
-        Ok(())
-    };
-    save(&inventory).map_err(no_room)?;
+        under_way.stage(&room.staging, target.file()).map_err(no_room)?;
+        // Durable before it is visible: what is renamed into place must not turn out empty after a power cut.
+        room.root.sync_all().map_err(no_room)?;
+        Inventory::put(&room.staging, meta)?;
+        // No file may come before the inventory that lists it: it would pass for somebody else's.
+        meta.sync()?;
+    }
+    let is_under_way = !jobs.is_empty();
     jobs.retain(|job| match publish::make_directories(room, job.change) {
         Ok(()) => true,
         Err(error) => {
+            // Nothing of it was put in place, and the inventory says of it what it said before.
             outcome.set(job.change, Err(error));
-            // Nothing of it was put in place.
-            restore_entry(&mut inventory, &on_disk, &job.change.proxy);
             false
         }
     });
     for (job, published) in jobs.iter().zip(publish_all(room, &jobs)) {
-        record(job, published, &mut inventory, &mut outcome);
+        record(job, published, &mut inventory, outcome);
     }
-    remove_leftovers(room, &mut inventory, &mut outcome);
-    mend(room, &inventory, &mut outcome);
-    save(&inventory)?;
-    if inventory != on_disk || !jobs.is_empty() || outcome.mended > 0 {
-        room.root.sync()?;
-    }
-    Ok(outcome)
+    settle(room, &mut inventory);
+    remove_leftovers(room, &mut inventory, outcome);
+    mend(room, &inventory, outcome);
+    let is_listed = !is_under_way && inventory == on_disk;
+    finish(room, meta, &inventory, is_listed, revision, outcome)
 }
 
-fn restore_entry(inventory: &mut Inventory, on_disk: &Inventory, proxy: &ProxyKey) {
-    match on_disk.proxies.get(proxy) {
-        Some(entry) => inventory.proxies.insert(proxy.clone(), entry.clone()),
-        None => inventory.proxies.remove(proxy),
+/// Makes durable what was published, lists it, and records it as a generation.
+fn finish(
+    room: &Room,
+    meta: &Dir,
+    inventory: &Inventory,
+    is_listed: bool,
+    revision: &str,
+    outcome: &mut Outcome,
+) -> Result<()> {
+    let touched = outcome.proxies.iter().map(|(proxy, (_, result))| {
+        let is_done = result.as_ref().is_ok_and(Word::is_done);
+        (proxy, is_done)
+    });
+    let recorded = history::record(room, meta, inventory, &touched.collect(), revision);
+    let recording = outcome.note(recorded).flatten();
+    if !is_listed {
+        inventory.stage(&room.staging, room.target.file())?;
+    }
+    if !is_listed || outcome.mended > 0 || recording.is_some() {
+        room.root.sync_all()?;
+    }
+    if !is_listed {
+        Inventory::put(&room.staging, meta)?;
+    }
+    if let Some(recording) = recording {
+        outcome.generation = outcome.note(recording.finish(room));
+    }
+    let pruned = history::prune(room.target, meta, &room.staging);
+    outcome.note(pruned);
+    Ok(())
+}
+
+/// Gives back mode and owner to the directories above the proxies.
+fn mend_top(root: &Dir, meta: &Dir, target: &Target, outcome: &mut Outcome) {
+    let directory = target.directory();
+    // Whoever took the right to write from the owner of the output directory may want just that.
+    let readable = Access {
+        mode: directory.mode & 0o077,
+        ..directory
     };
+    for (dir, access) in [(root, readable), (meta, directory)] {
+        let mended = dir.mend(access);
+        outcome.mended += usize::from(outcome.note(mended).unwrap_or(false));
+    }
 }
 
 /// Writes aside what the plan puts in place.
@@ -372,18 +448,22 @@ fn prepare<'p>(plan: &'p Plan, room: &Room, inventory: &Inventory, outcome: &mut
 }
 
 /// The files that are not ours yet and are as we would write them.
-fn adopt(room: &Room, change: &Change, owned: &BTreeSet<Artifact>) -> Result<Files> {
+fn adopt(room: &Room, change: &Change, owned: &Owned) -> Result<Files> {
     let mut adopted = Files::new();
     let Some(dir) = room.root.below(&change.proxy.directory())? else {
         return Ok(adopted);
     };
-    for (&artifact, text) in change.after.iter().filter(|(artifact, _)| !owned.contains(artifact)) {
+    for (&artifact, text) in change
+        .after
+        .iter()
+        .filter(|(artifact, _)| !owned.contains_key(artifact))
+    {
         match publish::read(&dir, artifact)? {
             Content::Missing => {}
             Content::Text(found) if found == *text => {
                 adopted.insert(artifact, found);
             }
-            Content::Text(_) | Content::Other => {
+            Content::Text(_) | Content::Binary | Content::Other => {
                 return Err(ApplyError::Foreign {
                     path: dir.path().join(artifact.path()),
                 });
@@ -393,14 +473,12 @@ fn adopt(room: &Room, change: &Change, owned: &BTreeSet<Artifact>) -> Result<Fil
     Ok(adopted)
 }
 
-fn stage<'p>(
-    room: &Room,
-    index: usize,
-    change: &'p Change,
-    mut owned: BTreeSet<Artifact>,
-    adopted: &Files,
-) -> Result<Job<'p>> {
-    owned.extend(adopted.keys());
+fn stage<'p>(room: &Room, index: usize, change: &'p Change, mut owned: Owned, adopted: &Files) -> Result<Job<'p>> {
+    owned.extend(
+        adopted
+            .iter()
+            .map(|(artifact, text)| (*artifact, Known::from([Some(Digest::of(text))]))),
+    );
     let steps = if adopted.is_empty() {
         plan::steps(change)
     } else {
@@ -415,18 +493,18 @@ fn stage<'p>(
             Step::Write(artifact, text) => {
                 let name = format!("{index}-{number}");
                 room.staging.create(&name, &text, room.target.file())?;
-                let version = xds::version(&text);
                 Staged::Put {
                     artifact,
                     name,
-                    version,
+                    digest: Digest::of(&text),
+                    version: xds::version(&text),
                 }
             }
         });
     }
     // Ours and not desired, and no text that was read: changed beyond reading, or gone when a run was killed.
     let is_planned = |artifact: &Artifact| change.before.contains_key(artifact) || change.after.contains_key(artifact);
-    let rest = owned.iter().rev().filter(|artifact| !is_planned(artifact));
+    let rest = owned.keys().rev().filter(|artifact| !is_planned(artifact));
     staged.extend(rest.copied().map(Staged::Remove));
     Ok(Job {
         change,
@@ -487,6 +565,33 @@ fn remove_leftovers(room: &Room, inventory: &mut Inventory, outcome: &mut Outcom
             }
         }
     });
+}
+
+/// Lists one digest for files of which a run before this one left it open.
+fn settle(room: &Room, inventory: &mut Inventory) {
+    for (proxy, entry) in &mut inventory.proxies {
+        if entry.files.values().all(|known| known.len() == 1) {
+            continue;
+        }
+        let Ok(dir) = room.root.below(&proxy.directory()) else {
+            continue;
+        };
+        entry.files.retain(|artifact, known| {
+            let content = dir
+                .as_ref()
+                .map_or(Ok(Content::Missing), |dir| publish::read(dir, *artifact));
+            let found = match content {
+                Ok(Content::Text(text)) => Some(Digest::of(&text)),
+                Ok(Content::Missing) => None,
+                // Neither of it, and for people to look at.
+                Ok(Content::Binary | Content::Other) | Err(_) => return true,
+            };
+            if known.len() > 1 && known.contains(&found) {
+                *known = Known::from([found]);
+            }
+            *known != Known::from([None])
+        });
+    }
 }
 
 /// Gives back mode and owner to what is ours.

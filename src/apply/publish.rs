@@ -1,15 +1,16 @@
 //! One proxy: its files renamed into place one after the other, each when its Envoy is ready for it.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::admin::{Envoy, Stats, Verdict, Voice};
 use super::http::Connection;
+use super::inventory::{Known, Owned};
 use super::tree::{Access, Content, Dir};
 use super::{ApplyError, Result, Target, Word, undo_name};
 use crate::envoy::ADMIN_SOCKET;
 use crate::envoy::artifact::{Artifact, ProxyKey};
 use crate::envoy::xds;
+use crate::plan::digest::Digest;
 use crate::plan::{Action, Change};
 
 /// Between the steps for an Envoy that cannot be asked; it needs milliseconds.
@@ -34,8 +35,33 @@ pub(super) struct Job<'p> {
     /// Sets its staged files apart.
     pub(super) index: usize,
     pub(super) steps: Vec<Staged>,
-    /// The files that are ours.
-    pub(super) owned: BTreeSet<Artifact>,
+    /// The files that are ours, as they were.
+    pub(super) owned: Owned,
+}
+
+impl Job<'_> {
+    /// The files that may be there while the job is under way, with all that each may hold.
+    pub(super) fn under_way(&self) -> Owned {
+        let mut all = self.owned.clone();
+        for step in &self.steps {
+            match step {
+                Staged::Put { artifact, digest, .. } => {
+                    all.entry(*artifact)
+                        .or_insert_with(nothing)
+                        .insert(Some(digest.clone()));
+                }
+                Staged::Remove(artifact) => {
+                    all.entry(*artifact).or_default().insert(None);
+                }
+            }
+        }
+        all
+    }
+}
+
+/// What is known of a file that is not there yet.
+fn nothing() -> Known {
+    Known::from([None])
 }
 
 /// A step whose text lies ready.
@@ -45,6 +71,7 @@ pub(super) enum Staged {
     Put {
         artifact: Artifact,
         name: String,
+        digest: Digest,
         version: Option<String>,
     },
     Remove(Artifact),
@@ -62,7 +89,7 @@ impl Staged {
 #[derive(Debug)]
 pub(super) struct Published {
     /// The files that are ours now.
-    pub(super) owned: BTreeSet<Artifact>,
+    pub(super) owned: Owned,
     pub(super) word: Result<Word>,
 }
 
@@ -84,14 +111,15 @@ pub(super) fn publish(room: &Room, job: &Job) -> Published {
 struct Publishing<'r, 'p> {
     room: &'r Room<'r>,
     job: &'r Job<'p>,
-    owned: BTreeSet<Artifact>,
+    owned: Owned,
 }
 
-impl Publishing<'_, '_> {
+impl<'r> Publishing<'r, '_> {
     fn run(&mut self) -> Result<Word> {
         let Some(dir) = self.room.root.below(&self.job.change.proxy.directory())? else {
             // Somebody removed all of it already.
             self.owned.clear();
+            self.forget_old(Artifact::Lds)?;
             return Ok(Word::NotAsked);
         };
         match self.job.change.action {
@@ -100,8 +128,12 @@ impl Publishing<'_, '_> {
             Action::Change | Action::Remove => return self.carry_out(&dir, None, Duration::ZERO, Word::NotAsked),
         }
         match Voice::of(self.room.target, &self.job.change.proxy, dir.path()) {
-            Voice::Answers(envoy, stats) => self.carry_out(&dir, Some((envoy, stats)), Duration::ZERO, Word::Confirmed),
-            Voice::Absent => self.carry_out(&dir, None, Duration::ZERO, Word::NotRunning),
+            Voice::Answers(envoy, stats) => self
+                .carry_out(&dir, Some((envoy, stats)), Duration::ZERO, Word::Confirmed)
+                .and_then(|word| self.look_again(&dir, word)),
+            Voice::Absent => self
+                .carry_out(&dir, None, Duration::ZERO, Word::NotRunning)
+                .and_then(|word| self.look_again(&dir, word)),
             Voice::Unknown => self.carry_out(&dir, None, PAUSE, Word::Unknown),
             // It would see several steps at once when it wakes, in no certain order.
             Voice::Silent(why) => Ok(Word::Waiting(why)),
@@ -128,26 +160,38 @@ impl Publishing<'_, '_> {
                     Staged::Put {
                         artifact,
                         name,
+                        digest,
                         version,
                     },
                     Some((asked, stats)),
                 ) if step.is_dynamic() => {
                     self.keep_old(dir, *artifact)?;
-                    self.put(dir, *artifact, name)?;
+                    self.put(dir, *artifact, name, digest)?;
                     match asked.verdict(*artifact, version.as_deref(), stats) {
                         Verdict::Taken => self.forget_old(*artifact)?,
                         Verdict::Refused => return self.put_back(dir, *artifact, asked, stats),
                         Verdict::Open => return Ok(self.waiting(*artifact)),
-                        Verdict::Gone => {
-                            self.forget_old(*artifact)?;
-                            (envoy, word) = (None, Word::NotRunning);
-                        }
+                        Verdict::Gone => (envoy, word) = (None, Word::NotRunning),
                     }
                 }
-                (Staged::Put { artifact, name, .. }, _) => {
-                    self.put(dir, *artifact, name)?;
-                    if *artifact == Artifact::Lds {
+                (
+                    Staged::Put {
+                        artifact, name, digest, ..
+                    },
+                    _,
+                ) => {
+                    let is_judged_later = self.job.change.action == Action::Change && word == Word::NotRunning;
+                    if *artifact == Artifact::Lds && is_judged_later {
+                        self.keep_old(dir, *artifact)?;
+                    }
+                    self.put(dir, *artifact, name, digest)?;
+                    if *artifact == Artifact::Lds && !is_judged_later {
                         self.forget_old(*artifact)?;
+                    }
+                    if *artifact == Artifact::Lds && !pause.is_zero() {
+                        // Refused if the clusters were not read yet, and not tried again for their sake.
+                        std::thread::sleep(pause);
+                        self.put_again(dir, *artifact)?;
                     }
                     if step.is_dynamic() && steps[i + 1..].iter().any(Staged::is_dynamic) {
                         std::thread::sleep(pause);
@@ -169,15 +213,13 @@ impl Publishing<'_, '_> {
             }) => self.job.change.before.get(&Artifact::Cds),
             _ => None,
         };
-        let Some((text, version)) = text.and_then(|text| Some((text, xds::version(text)?))) else {
+        let Some(version) = text.and_then(|text| xds::version(text)) else {
             return Ok(None);
         };
         if stats.of(Artifact::Cds).version == version {
             return Ok(None);
         }
-        let name = format!("{}-again", self.job.index);
-        self.room.staging.create(&name, text, self.room.target.file())?;
-        self.put(dir, Artifact::Cds, &name)?;
+        self.put_again(dir, Artifact::Cds)?;
         Ok(match envoy.verdict(Artifact::Cds, Some(&version), stats) {
             Verdict::Open => Some(self.waiting(Artifact::Cds)),
             // Whether what it has suffices shows when it gets the listeners.
@@ -190,18 +232,78 @@ impl Publishing<'_, '_> {
         Word::Waiting(format!("Envoy did not confirm {path} within {timeout:?}"))
     }
 
-    fn put(&mut self, dir: &Dir, artifact: Artifact, staged: &str) -> Result<()> {
+    /// Looks whether an Envoy that did not run has started meanwhile.
+    ///
+    /// It may have read the clusters before they changed and the listeners after, and then it has refused those: it gets
+    /// them again. One that starts after this look finds everything in place.
+    fn look_again(&mut self, dir: &Dir, word: Word) -> Result<Word> {
+        let listeners = self.job.steps.iter().find_map(|step| match step {
+            Staged::Put {
+                artifact: Artifact::Lds,
+                version,
+                ..
+            } => Some(version.as_deref()),
+            Staged::Put { .. } | Staged::Remove(_) => None,
+        });
+        let (Some(version), Word::NotRunning) = (listeners, &word) else {
+            return Ok(word);
+        };
+        let word = match Voice::of(self.room.target, &self.job.change.proxy, dir.path()) {
+            Voice::Absent | Voice::Unknown => word,
+            Voice::Answers(_, stats) if version == Some(&stats.of(Artifact::Lds).version) => Word::Confirmed,
+            Voice::Answers(envoy, mut stats) => {
+                self.put_again(dir, Artifact::Lds)?;
+                match envoy.verdict(Artifact::Lds, version, &mut stats) {
+                    Verdict::Taken => Word::Confirmed,
+                    Verdict::Refused => return self.put_back(dir, Artifact::Lds, &envoy, &mut stats),
+                    Verdict::Open => return Ok(self.waiting(Artifact::Lds)),
+                    Verdict::Gone => word,
+                }
+            }
+            Voice::Silent(why) => return Ok(Word::Waiting(why)),
+        };
+        self.forget_old(Artifact::Lds)?;
+        Ok(word)
+    }
+
+    fn put(&mut self, dir: &Dir, artifact: Artifact, staged: &str, digest: &Digest) -> Result<()> {
         let (dir, name) = place(dir, artifact)?;
+        let before = self.owned.get(&artifact).cloned();
+        // Until it is known how it went, both may be there.
+        self.owned
+            .entry(artifact)
+            .or_insert_with(nothing)
+            .insert(Some(digest.clone()));
+        match self.room.staging.move_to(staged, &dir, name, before.is_some()) {
+            Ok(()) => {
+                self.owned.insert(artifact, Known::from([Some(digest.clone())]));
+                Ok(())
+            }
+            Err(error) => {
+                if matches!(error, ApplyError::Foreign { .. }) {
+                    self.owned.remove(&artifact);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Puts the same text in place once more, so that Envoy reads it again.
+    fn put_again(&mut self, dir: &Dir, artifact: Artifact) -> Result<()> {
+        let Content::Text(text) = read(dir, artifact)? else {
+            return Ok(());
+        };
+        let name = format!("{}-again", self.job.index);
         self.room
             .staging
-            .move_to(staged, &dir, name, self.owned.contains(&artifact))?;
-        self.owned.insert(artifact);
-        Ok(())
+            .create_durable(&name, &text, self.room.target.file())?;
+        self.put(dir, artifact, &name, &Digest::of(&text))
     }
 
     fn remove(&mut self, dir: &Dir, artifact: Artifact) -> Result<()> {
         if has_place(dir, artifact)? {
             let (dir, name) = place(dir, artifact)?;
+            self.owned.entry(artifact).or_default().insert(None);
             dir.remove(name)?;
         }
         self.owned.remove(&artifact);
@@ -214,7 +316,7 @@ impl Publishing<'_, '_> {
     /// Where the text lies that a refused one replaced.
     ///
     /// Listeners outlive this run there: they are what to go back to as long as Envoy has not judged the new ones.
-    fn old(&self, artifact: Artifact) -> (&Dir, String) {
+    fn old(&self, artifact: Artifact) -> (&'r Dir, String) {
         if artifact == Artifact::Lds {
             (&self.room.undo, undo_name(&self.job.change.proxy))
         } else {
@@ -232,7 +334,7 @@ impl Publishing<'_, '_> {
         if dir.link_to(name, kept, &kept_name).is_err()
             && let Content::Text(text) = dir.read(name)?
         {
-            kept.create(&kept_name, &text, self.room.target.file())?;
+            kept.create_durable(&kept_name, &text, self.room.target.file())?;
         }
         Ok(())
     }
@@ -251,9 +353,12 @@ impl Publishing<'_, '_> {
         };
         let reason = reason.unwrap_or_else(|| format!("Envoy refused {}; its log says why", artifact.path()));
         let (kept, kept_name) = self.old(artifact);
-        if kept.exists(&kept_name)? {
+        if let Content::Text(text) = kept.read(&kept_name)? {
             let (dir, name) = place(dir, artifact)?;
+            let digest = Some(Digest::of(&text));
+            self.owned.entry(artifact).or_default().insert(digest.clone());
             kept.move_to(&kept_name, &dir, name, true)?;
+            self.owned.insert(artifact, Known::from([digest]));
             // Listeners that were taken beside a refused one go back too; nothing depends on when.
             envoy.verdict(artifact, None, stats);
         }
@@ -286,18 +391,29 @@ pub(super) fn read(dir: &Dir, artifact: Artifact) -> Result<Content> {
     dir.read(name)
 }
 
+/// Gives a file a second name in another directory.
+pub(super) fn link(dir: &Dir, artifact: Artifact, to: &Dir, new_name: &str) -> Result<()> {
+    let (dir, name) = place(dir, artifact)?;
+    dir.link_to(name, to, new_name)
+}
+
 /// Makes the directories of what a change puts in place.
 pub(super) fn make_directories(room: &Room, change: &Change) -> Result<()> {
     if change.action == Action::Remove {
         return Ok(());
     }
     let dir = proxy_directories(room, &change.proxy, |dir, name, access| {
-        dir.make_child(name, access).map(Some)
+        let dir = dir.make_child(name, access)?;
+        // A kill between making it and opening it to Envoy leaves it closed. Where that fails it is told of at the end.
+        let _ = dir.mend(access);
+        Ok(Some(dir))
     })?;
     if let Some(dir) = dir.last()
         && change.after.keys().any(|artifact| split(*artifact).0 == XDS)
     {
-        dir.make_child(XDS, room.target.directory())?;
+        let _ = dir
+            .make_child(XDS, room.target.directory())?
+            .mend(room.target.directory());
     }
     Ok(())
 }
@@ -345,7 +461,7 @@ pub(super) fn remove_directories(room: &Room, proxy: &ProxyKey) -> Result<bool> 
 }
 
 /// Gives back mode and owner to the files and directories of a proxy; says to how many.
-pub(super) fn mend(room: &Room, proxy: &ProxyKey, files: &BTreeSet<Artifact>, with_mesh: bool) -> Result<usize> {
+pub(super) fn mend(room: &Room, proxy: &ProxyKey, files: &Owned, with_mesh: bool) -> Result<usize> {
     let dirs = proxy_directories(room, proxy, |dir, name, _| dir.child(name))?;
     let [mesh, dir] = dirs.as_slice() else { return Ok(0) };
     let mut mended = usize::from(dir.mend(room.target.proxy_directory())?);
@@ -355,7 +471,7 @@ pub(super) fn mend(room: &Room, proxy: &ProxyKey, files: &BTreeSet<Artifact>, wi
     if let Some(xds) = dir.child(XDS)? {
         mended += usize::from(xds.mend(room.target.directory())?);
     }
-    for &artifact in files {
+    for &artifact in files.keys() {
         if has_place(dir, artifact)? {
             let (dir, name) = place(dir, artifact)?;
             mended += usize::from(dir.mend_file(name, room.target.file())?);

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, AtFlags, CWD, Dir as Entries, FileType, Gid, Mode, OFlags, RenameFlags, Stat, Uid};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 use super::ApplyError;
 
@@ -25,9 +25,11 @@ impl Access {
         let (owner, group) = (self.owner.map(Uid::from_raw), self.group.map(Gid::from_raw));
         if owner.is_some() || group.is_some() {
             // Before the mode: a change of owner clears some of its bits.
-            fs::fchown(file, owner, group).map_err(|e| ApplyError::new("change the owner or group of", path, e))?;
+            retry_on_intr(|| fs::fchown(file, owner, group))
+                .map_err(|e| ApplyError::new("change the owner or group of", path, e))?;
         }
-        fs::fchmod(file, Mode::from_raw_mode(self.mode)).map_err(|e| ApplyError::new("change the mode of", path, e))
+        retry_on_intr(|| fs::fchmod(file, Mode::from_raw_mode(self.mode)))
+            .map_err(|e| ApplyError::new("change the mode of", path, e))
     }
 
     fn owns(self, stat: &Stat) -> bool {
@@ -44,7 +46,9 @@ impl Access {
 pub(super) enum Content {
     Missing,
     Text(String),
-    /// Something that we would not have written.
+    /// A file that is no text.
+    Binary,
+    /// No file, or one that may not be read.
     Other,
 }
 
@@ -58,12 +62,8 @@ pub(super) struct Dir {
 impl Dir {
     /// The output directory, which may be reached through links.
     pub(super) fn open(path: &Path) -> Result<Option<Self>> {
-        match fs::openat(
-            CWD,
-            path,
-            OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC,
-            Mode::empty(),
-        ) {
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+        match retry_on_intr(|| fs::openat(CWD, path, flags, Mode::empty())) {
             Ok(fd) => Ok(Some(Self {
                 fd,
                 path: path.to_owned(),
@@ -100,7 +100,7 @@ impl Dir {
     /// The directory of that name; no link.
     pub(super) fn child(&self, name: &str) -> Result<Option<Self>> {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match fs::openat(&self.fd, name, flags, Mode::empty()) {
+        match retry_on_intr(|| fs::openat(&self.fd, name, flags, Mode::empty())) {
             Ok(fd) => Ok(Some(Self {
                 fd,
                 path: self.at(name),
@@ -123,12 +123,12 @@ impl Dir {
         Ok(dir)
     }
 
-    /// The directory of that name, made if it is not there.
+    /// The directory of that name, made if it is not there. One that is there keeps its mode.
     pub(super) fn make_child(&self, name: &str, access: Access) -> Result<Self> {
         if let Some(dir) = self.child(name)? {
             return Ok(dir);
         }
-        match fs::mkdirat(&self.fd, name, Mode::from_raw_mode(0o700)) {
+        match retry_on_intr(|| fs::mkdirat(&self.fd, name, Mode::from_raw_mode(0o700))) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(ApplyError::new("create", &self.at(name), error)),
         }
@@ -144,7 +144,7 @@ impl Dir {
     }
 
     fn stat(&self, name: &str) -> Result<Option<Stat>> {
-        match fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+        match retry_on_intr(|| fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)) {
             Ok(stat) => Ok(Some(stat)),
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(ApplyError::new("look at", &self.at(name), error)),
@@ -167,7 +167,7 @@ impl Dir {
     pub(super) fn read(&self, name: &str) -> Result<Content> {
         // Whatever stands there, opening it must not wait or lead elsewhere.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let mut file = match fs::openat(&self.fd, name, flags, Mode::empty()) {
+        let mut file = match retry_on_intr(|| fs::openat(&self.fd, name, flags, Mode::empty())) {
             Ok(fd) => File::from(fd),
             Err(Errno::NOENT) => return Ok(Content::Missing),
             Err(Errno::LOOP | Errno::ACCESS | Errno::NXIO) => return Ok(Content::Other),
@@ -179,61 +179,82 @@ impl Dir {
         }
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(failed)?;
-        Ok(String::from_utf8(bytes).map_or(Content::Other, Content::Text))
+        Ok(String::from_utf8(bytes).map_or(Content::Binary, Content::Text))
     }
 
     /// A new file with its final mode and owner.
     pub(super) fn create(&self, name: &str, text: &str, access: Access) -> Result<File> {
         let failed = |error: io::Error| ApplyError::new("write", &self.at(name), error);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = fs::openat(&self.fd, name, flags, Mode::from_raw_mode(0o600)).map_err(|e| failed(e.into()))?;
+        let fd = retry_on_intr(|| fs::openat(&self.fd, name, flags, Mode::from_raw_mode(0o600)));
+        let fd = fd.map_err(|e| failed(e.into()))?;
         access.give(&fd, &self.at(name))?;
         let mut file = File::from(fd);
         file.write_all(text.as_bytes()).map_err(failed)?;
         Ok(file)
     }
 
+    /// The same, and on disk when it returns.
+    ///
+    /// When the disk does not say so the file is gone again: asking a second time would get a better answer for pages
+    /// that are lost.
+    pub(super) fn create_durable(&self, name: &str, text: &str, access: Access) -> Result<()> {
+        let durable = self.create(name, text, access).and_then(|file| {
+            let synced = retry_on_intr(|| fs::fsync(&file));
+            synced.map_err(|e| ApplyError::new("sync", &self.at(name), e))
+        });
+        if durable.is_err() {
+            // The first failure says more than one of tidying up.
+            let _ = self.remove(name);
+        }
+        durable
+    }
+
     /// A file to lock; opened, made if it is not there.
     pub(super) fn open_or_create(&self, name: &str, access: Access) -> Result<File> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = fs::openat(&self.fd, name, flags, Mode::from_raw_mode(access.mode));
+        let fd = retry_on_intr(|| fs::openat(&self.fd, name, flags, Mode::from_raw_mode(access.mode)));
         fd.map(File::from)
             .map_err(|e| ApplyError::new("open", &self.at(name), e))
     }
 
     /// Moves a file of this directory over one of another, or where nothing must be.
     pub(super) fn move_to(&self, name: &str, to: &Self, new_name: &str, over: bool) -> Result<()> {
-        let plain = || fs::renameat(&self.fd, name, &to.fd, new_name);
+        let plain = || retry_on_intr(|| fs::renameat(&self.fd, name, &to.fd, new_name));
         let moved = if over {
             plain()
         } else {
-            match fs::renameat_with(&self.fd, name, &to.fd, new_name, RenameFlags::NOREPLACE) {
+            match retry_on_intr(|| fs::renameat_with(&self.fd, name, &to.fd, new_name, RenameFlags::NOREPLACE)) {
                 Err(Errno::EXIST) => return Err(ApplyError::Foreign { path: to.at(new_name) }),
                 // Not every file system can.
                 Err(Errno::INVAL | Errno::NOSYS) => plain(),
                 moved => moved,
             }
         };
-        moved.map_err(|e| ApplyError::new("replace", &to.at(new_name), e))
+        match moved {
+            Err(Errno::BUSY) => Err(ApplyError::Mounted { path: to.at(new_name) }),
+            moved => moved.map_err(|e| ApplyError::new("replace", &to.at(new_name), e)),
+        }
     }
 
     /// Gives a file of this directory a second name in another.
     pub(super) fn link_to(&self, name: &str, to: &Self, new_name: &str) -> Result<()> {
-        fs::linkat(&self.fd, name, &to.fd, new_name, AtFlags::empty())
+        retry_on_intr(|| fs::linkat(&self.fd, name, &to.fd, new_name, AtFlags::empty()))
             .map_err(|e| ApplyError::new("link", &to.at(new_name), e))
     }
 
     /// Removes a file, or a link, if it is there.
     pub(super) fn remove(&self, name: &str) -> Result<()> {
-        match fs::unlinkat(&self.fd, name, AtFlags::empty()) {
+        match retry_on_intr(|| fs::unlinkat(&self.fd, name, AtFlags::empty())) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(Errno::BUSY) => Err(ApplyError::Mounted { path: self.at(name) }),
             Err(error) => Err(ApplyError::new("remove", &self.at(name), error)),
         }
     }
 
     /// Removes a directory if it is there and empty.
     pub(super) fn remove_empty(&self, name: &str) -> Result<()> {
-        match fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR) {
+        match retry_on_intr(|| fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR)) {
             Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR | Errno::BUSY) => Ok(()),
             Err(error) => Err(ApplyError::new("remove", &self.at(name), error)),
         }
@@ -247,7 +268,8 @@ impl Dir {
         Ok(())
     }
 
-    fn names(&self) -> Result<Vec<String>> {
+    /// The names of what is in it.
+    pub(super) fn names(&self) -> Result<Vec<String>> {
         let failed = |error: Errno| ApplyError::new("list", &self.path, error);
         let mut names = Vec::new();
         for entry in Entries::read_from(&self.fd).map_err(failed)? {
@@ -266,8 +288,8 @@ impl Dir {
             _ => return Ok(false),
         }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let fd =
-            fs::openat(&self.fd, name, flags, Mode::empty()).map_err(|e| ApplyError::new("open", &self.at(name), e))?;
+        let fd = retry_on_intr(|| fs::openat(&self.fd, name, flags, Mode::empty()));
+        let fd = fd.map_err(|e| ApplyError::new("open", &self.at(name), e))?;
         access.give(&fd, &self.at(name))?;
         Ok(true)
     }
@@ -289,7 +311,16 @@ impl Dir {
     }
 
     /// Returns when all of the file system is on disk.
+    pub(super) fn sync_all(&self) -> Result<()> {
+        retry_on_intr(|| fs::syncfs(&self.fd)).map_err(|e| ApplyError::new("sync", &self.path, e))
+    }
+
+    /// Returns when the names in this directory are on disk.
     pub(super) fn sync(&self) -> Result<()> {
-        fs::syncfs(&self.fd).map_err(|e| ApplyError::new("sync", &self.path, e))
+        match retry_on_intr(|| fs::fsync(&self.fd)) {
+            // Some file systems have no such thing for directories.
+            Ok(()) | Err(Errno::INVAL) => Ok(()),
+            Err(error) => Err(ApplyError::new("sync", &self.path, error)),
+        }
     }
 }

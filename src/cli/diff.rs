@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use clap::Args;
 
 use super::changes::{self, Detail};
-use super::{Context, Exit, Outcome, compile_once, print, report, target};
+use super::{Context, Exit, Outcome, compile_once, drifted, print, report, target};
 use crate::apply;
 use crate::diag::{Severity, text};
 use crate::plan::{self, Held, summary};
@@ -49,7 +49,10 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
         writeln!(io::stderr(), "{shown}{count}: there is no answer until they are mended")?;
         return Ok(Exit::Failed);
     }
-    let applied = apply::observe(&target(&settings)?)?;
+    let mut observed = apply::observe(&target(&settings)?)?;
+    let left = drifted::leave(&settings, &mut observed, &compiled.fragments);
+    drifted::complain(&observed.drift, &left)?;
+    let applied = observed.applied;
     let plan = plan::plan(&applied, &compiled.fragments, &Held::default());
     let (out, policies) = (settings.out.display(), &settings.sources);
     if plan.changes.is_empty() {

@@ -4,6 +4,7 @@ mod changes;
 mod check;
 mod compile;
 mod diff;
+mod drifted;
 mod explain;
 mod extras;
 mod inspect;
@@ -326,5 +327,6 @@ fn target(settings: &Settings) -> Result<Target, Failure> {
         group: settings.group,
         admin: settings.envoy.admin.clone(),
         confirm_timeout: settings.envoy.confirm_timeout,
+        history: settings.history,
     })
 }

@@ -7,15 +7,16 @@ use clap::Args;
 
 use super::changes::{self, Detail};
 use super::progress::Progress;
-use super::{Context, Exit, Failure, Outcome, compile_now, compile_once, print, report, target};
-use crate::apply::{self, ApplyError, Lock, Word};
+use super::{Context, Exit, Failure, Outcome, compile_now, compile_once, drifted, print, report, target};
+use crate::apply::{self, ApplyError, Lock, State, Target, Word};
 use crate::compile::Compiled;
 use crate::daemon::{self, Timing};
 use crate::diag::text::{self, plural};
 use crate::diag::{Diagnostic, Severity};
 use crate::envoy::artifact::{Artifact, ProxyKey};
+use crate::plan::guard::Refusal;
 use crate::plan::summary::{self, Group};
-use crate::plan::{self, Change, Held, Plan};
+use crate::plan::{self, Change, Drift, Held, Plan};
 use crate::settings::Settings;
 use crate::source::Snapshot;
 
@@ -58,6 +59,10 @@ struct Turn {
     plan: Plan,
     /// How many proxies were published before.
     published_before: usize,
+    /// Files that were not as they were published, and those of them that stay so.
+    drift: [Vec<Drift>; 2],
+    /// Why the plan was not carried out.
+    refusal: Option<Refusal>,
     outcome: apply::Outcome,
 }
 
@@ -80,10 +85,15 @@ fn turn(settings: &Settings, lock: &Lock) -> Result<Turn, Failure> {
     let (snapshot, compiled) = compile_now(settings)?;
     let findings = report::all_findings(&compiled);
     let held = report::held(settings, &findings);
-    let applied = apply::observe(&target)?;
-    let plan = plan::plan(&applied, &compiled.fragments, &held);
-    let published_before = applied.len();
-    let outcome = apply::apply(&plan, &target, lock)?;
+    let mut observed = apply::observe(&target)?;
+    let left = drifted::leave(settings, &mut observed, &compiled.fragments);
+    let plan = plan::plan(&observed.applied, &compiled.fragments, &held);
+    let published_before = observed.applied.len();
+    let refusal = guard(&plan, published_before, settings, &target, lock)?;
+    let outcome = match refusal {
+        Some(_) => apply::Outcome::default(),
+        None => apply::apply(&plan, &target, lock, snapshot.revision().as_ref())?,
+    };
     apply::contributions::remember(&compiled.known, &target, lock)?;
     Ok(Turn {
         snapshot,
@@ -92,15 +102,39 @@ fn turn(settings: &Settings, lock: &Lock) -> Result<Turn, Failure> {
         held,
         plan,
         published_before,
+        drift: [observed.drift, left],
+        refusal,
         outcome,
     })
+}
+
+/// Whether a plan has to wait for somebody's word; one that was given is used up.
+fn guard(
+    plan: &Plan,
+    published: usize,
+    settings: &Settings,
+    target: &Target,
+    lock: &Lock,
+) -> Result<Option<Refusal>, ApplyError> {
+    let state = State::read(target)?;
+    let Some(refusal) = plan::guard(plan, published, &settings.guard) else {
+        return Ok(None);
+    };
+    if !refusal.is_approved(state.approved.as_deref()) {
+        return Ok(Some(refusal));
+    }
+    let approved = None;
+    State { approved, ..state }.write(target, lock)?;
+    Ok(None)
 }
 
 fn dry_run(context: &Context, settings: &Settings) -> Outcome {
     let (snapshot, compiled) = compile_once(settings)?;
     let findings = report::all_findings(&compiled);
     let held = report::held(settings, &findings);
-    let applied = apply::observe(&target(settings)?)?;
+    let mut observed = apply::observe(&target(settings)?)?;
+    let left = drifted::leave(settings, &mut observed, &compiled.fragments);
+    let applied = observed.applied;
     let plan = plan::plan(&applied, &compiled.fragments, &held);
     let mut out = report::overview(settings, &snapshot, &compiled, &held);
     if plan.changes.is_empty() {
@@ -116,6 +150,10 @@ fn dry_run(context: &Context, settings: &Settings) -> Outcome {
     }
     print(&out)?;
     complain(context, settings, &findings, &held)?;
+    drifted::complain(&observed.drift, &left)?;
+    if let Some(refusal) = plan::guard(&plan, applied.len(), &settings.guard) {
+        writeln!(io::stderr(), "warning: {refusal}")?;
+    }
     Ok(Exit::Done)
 }
 
@@ -130,6 +168,15 @@ fn once(context: &Context, settings: &Settings) -> Outcome {
     out.push_str(&published_once(settings, &turn, start));
     print(&out)?;
     complain(context, settings, &turn.findings, &turn.held)?;
+    let [drift, left] = &turn.drift;
+    drifted::complain(drift, left)?;
+    for note in &turn.outcome.notes {
+        writeln!(io::stderr(), "warning: {}", text::printable(&text::with_causes(note)))?;
+    }
+    if let Some(refusal) = &turn.refusal {
+        writeln!(io::stderr(), "error: {refusal}")?;
+        return Ok(Exit::Found);
+    }
     let mut failed = false;
     for (proxy, why) in turn.outcome.failures() {
         failed = true;
@@ -148,6 +195,12 @@ fn published_once(settings: &Settings, turn: &Turn, start: Instant) -> String {
     let done = turn.done();
     let files = done.changes.iter().map(|change| change.changed().count()).sum();
     let proxies = done.changes.len();
+    if turn.refusal.is_some() {
+        return format!(
+            "published nothing: {} as before\n",
+            plural(turn.published_before, "proxy")
+        );
+    }
     if turn.plan.changes.is_empty() {
         let stay = plural(turn.published_before, "proxy");
         return match (turn.held.is_empty(), turn.published_before) {
@@ -239,6 +292,8 @@ struct Log {
     findings: Vec<Diagnostic>,
     failure: Option<String>,
     failures: Vec<(ProxyKey, String)>,
+    /// Drift, notes, refusals.
+    remarks: Vec<String>,
     started: bool,
 }
 
@@ -265,6 +320,7 @@ impl Log {
             tracing::info!(%revision, elapsed_ms, "{} up to date", plural(turn.published_before, "proxy"));
         }
         self.started = true;
+        self.remarks(turn);
         let failures: Vec<(ProxyKey, String)> = turn
             .outcome
             .failures()
@@ -279,6 +335,20 @@ impl Log {
             );
         }
         self.failures = failures;
+    }
+
+    fn remarks(&mut self, turn: &Turn) {
+        let [drift, left] = &turn.drift;
+        let drift = drift.iter().map(|drift| drifted::sentence(drift, left));
+        let notes = turn.outcome.notes.iter().map(|note| text::with_causes(note));
+        let remarks: Vec<String> = drift
+            .chain(notes)
+            .chain(turn.refusal.iter().map(ToString::to_string))
+            .collect();
+        for remark in remarks.iter().filter(|remark| !self.remarks.contains(remark)) {
+            tracing::warn!("{}", text::printable(remark));
+        }
+        self.remarks = remarks;
     }
 
     fn findings(&mut self, turn: &Turn) {

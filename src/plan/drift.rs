@@ -242,7 +242,7 @@ mod tests {
             }
         }
         assert_eq!(healed[..8], [0, 1, 3, 7, 15, 31, 63, 123]);
-        assert_eq!(healed.len(), 7 + 9);
+        assert_eq!(healed.len(), 6 + 9);
         let later = seconds(36_000 + 3 * 3600);
         assert_eq!(fights.judge(&[], later), Judged::default());
         assert_eq!(fights.judge(&drifts, later).heal, drifts);

@@ -237,10 +237,11 @@ fn files_of_others_stay_and_files_of_gone_dataplanes_go() {
     mesh.publish();
     let [web, backend] = ["web-01", "backend-01"].map(|dataplane| mesh.published(dataplane));
     fs::write(web.join("notes.txt"), "mine").expect("a file");
-    mesh.write("web.yaml", "# gone\n");
-    mesh.write("backend.yaml", "# gone\n");
-    let (code, message) = mesh.run_once();
-    assert_eq!(code, Some(0), "{message}");
+    for gone in ["backend.yaml", "web.yaml"] {
+        mesh.write(gone, "# gone\n");
+        let (code, message) = mesh.run_once();
+        assert_eq!(code, Some(0), "{message}");
+    }
     assert!(!backend.exists(), "an empty directory stayed");
     let left: Vec<_> = fs::read_dir(&web)
         .expect("it has a file of somebody")

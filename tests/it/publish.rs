@@ -25,6 +25,7 @@ fn target(root: &Path) -> Target {
         group: None,
         admin: Admin::Pipe,
         confirm_timeout: Duration::from_secs(2),
+        history: 3,
     }
 }
 
@@ -70,12 +71,12 @@ fn states() -> [Fragments; 2] {
 #[track_caller]
 fn publish(desired: &Fragments, target: &Target) -> Outcome {
     let lock = apply::lock(target).expect("nobody else publishes there");
-    let applied = apply::observe(target).expect("a readable directory");
+    let applied = apply::observe(target).expect("a readable directory").applied;
     let plan = plan::plan(&applied, desired, &Held::default());
-    apply::apply(&plan, target, &lock).expect("a directory that can be written")
+    apply::apply(&plan, target, &lock, "a revision").expect("a directory that can be written")
 }
 
-/// All files below a directory, but for the lock.
+/// All files below a directory, but for the lock and the history.
 fn tree(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let entries = walkdir::WalkDir::new(root)
         .into_iter()
@@ -83,7 +84,7 @@ fn tree(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let below = |path: &Path| path.strip_prefix(root).expect("below it").to_owned();
     let paths = entries
         .map(walkdir::DirEntry::into_path)
-        .filter(|path| !path.ends_with("lock"));
+        .filter(|path| !path.ends_with("lock") && !path.components().any(|part| part.as_os_str() == "history"));
     paths
         .map(|path| (below(&path), fs::read(&path).unwrap_or_default()))
         .collect()
@@ -258,7 +259,12 @@ fn a_socket_goes_with_its_proxy_unless_somebody_listens() {
         "{outcome:?}"
     );
     assert!(socket.exists());
-    assert!(!apply::observe(&target).expect("readable").contains_key(&key("goes")));
+    assert!(
+        !apply::observe(&target)
+            .expect("readable")
+            .applied
+            .contains_key(&key("goes"))
+    );
     drop(listener);
     publish(&second, &target);
     assert!(!target.root.join("default/goes").exists());
@@ -276,6 +282,6 @@ fn only_one_publishes_and_the_dead_do_not_count() {
     assert!(target.root.join(".meshtraced/lock").exists());
     let lock = apply::lock(&target).expect("nobody else");
     fs::remove_dir_all(&target.root).expect("ours");
-    let error = apply::apply(&plan::Plan::default(), &target, &lock).expect_err("it is gone");
+    let error = apply::apply(&plan::Plan::default(), &target, &lock, "").expect_err("it is gone");
     assert!(matches!(error, ApplyError::Replaced { .. }), "{error}");
 }

@@ -1,0 +1,116 @@
+//! What is published, read back from the disk.
+
+use super::inventory::{Inventory, Known};
+use super::tree::{Content, Dir};
+use super::{ApplyError, Result, Target, UNDO, open, publish, undo_name};
+use crate::envoy::artifact::{Artifact, ProxyKey};
+use crate::plan::Applied;
+use crate::plan::digest::Digest;
+use crate::plan::drift::{Drift, DriftKind};
+
+/// What is on disk and ours.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// The texts as they are, also of files that somebody edited. What is missing, or is no text, is left out, so that a
+    /// plan writes it again; so are listeners that Envoy has not judged yet.
+    pub applied: Applied,
+    /// The files that are not as they were published, by proxy and file.
+    pub drift: Vec<Drift>,
+}
+
+/// Looks at what is published.
+///
+/// # Errors
+/// When the inventory cannot be understood, or directories and files cannot be opened for want of something.
+pub fn observe(target: &Target) -> Result<Observed> {
+    let mut observed = Observed::default();
+    let Some((root, meta)) = open(target)? else {
+        return Ok(observed);
+    };
+    let undo = meta.child(UNDO)?;
+    for (proxy, entry) in Inventory::read(&meta)?.proxies {
+        if entry.files.is_empty() {
+            continue;
+        }
+        let place = Place::of(&root, &proxy)?;
+        let is_judged = match &undo {
+            Some(undo) => !undo.exists(&undo_name(&proxy)).unwrap_or(true),
+            None => true,
+        };
+        let files = observed.applied.entry(proxy.clone()).or_default();
+        for (artifact, known) in entry.files {
+            if artifact == Artifact::Lds && !is_judged {
+                continue;
+            }
+            let content = place.read(artifact)?;
+            let kind = drift(&content, &known);
+            if let Content::Text(text) = content {
+                files.insert(artifact, text);
+            }
+            observed.drift.extend(kind.map(|kind| Drift {
+                proxy: proxy.clone(),
+                artifact,
+                kind,
+                published: known.into_iter().flatten().collect(),
+            }));
+        }
+    }
+    Ok(observed)
+}
+
+/// The directory of a proxy, as far as there is one.
+enum Place {
+    There(Dir),
+    Missing,
+    /// What lies behind a link is not ours; publishing there fails and says so.
+    Other,
+}
+
+impl Place {
+    fn of(root: &Dir, proxy: &ProxyKey) -> Result<Self> {
+        match root.below(&proxy.directory()) {
+            Ok(Some(dir)) => Ok(Self::There(dir)),
+            Ok(None) => Ok(Self::Missing),
+            Err(error) if error.is_shortage() => Err(error),
+            Err(_) => Ok(Self::Other),
+        }
+    }
+
+    /// What stands at the place of a file. What cannot be read is something else than we wrote, unless this process
+    /// cannot read anything.
+    fn read(&self, artifact: Artifact) -> Result<Content> {
+        match self {
+            Self::There(dir) => publish::read(dir, artifact).or_else(|error| match error {
+                error if error.is_shortage() => Err(error),
+                _ => Ok(Content::Other),
+            }),
+            Self::Missing => Ok(Content::Missing),
+            Self::Other => Ok(Content::Other),
+        }
+    }
+}
+
+/// What became of a file, if it is not as we know it.
+fn drift(content: &Content, known: &Known) -> Option<DriftKind> {
+    match content {
+        Content::Text(text) if known.contains(&Some(Digest::of(text))) => None,
+        Content::Missing if known.contains(&None) => None,
+        Content::Text(_) | Content::Binary => Some(DriftKind::Edited),
+        Content::Missing => Some(DriftKind::Missing),
+        Content::Other => Some(DriftKind::Replaced),
+    }
+}
+
+impl ApplyError {
+    /// Whether it is this process that has too little of something, so that it says nothing of the file.
+    fn is_shortage(&self) -> bool {
+        use rustix::io::Errno;
+        let (Self::Failed { source, .. } | Self::Denied { source, .. } | Self::NoSpace { source, .. }) = self else {
+            return false;
+        };
+        let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOMEM];
+        shortages
+            .iter()
+            .any(|errno| source.raw_os_error() == Some(errno.raw_os_error()))
+    }
+}
