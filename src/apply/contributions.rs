@@ -3,8 +3,9 @@
 //! A file that becomes unreadable holds the meshes it was about. That is remembered beside the published files,
 //! so that a restart does not forget it.
 
+use super::lock::held;
 use super::tree::Content;
-use super::{Lock, Result, Target, held, open};
+use super::{Lock, Result, Target, open};
 use crate::resource::Contributions;
 
 const NAME: &str = "contributions.json";

@@ -6,8 +6,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::lock::held;
 use super::tree::Content;
-use super::{ApplyError, Lock, Result, Target, held, open};
+use super::{ApplyError, Lock, Result, Target, open};
 
 const NAME: &str = "state.json";
 

@@ -48,7 +48,7 @@ pub(super) enum Content {
     Text(String),
     /// A file that is no text.
     Binary,
-    /// No file, or one that may not be read.
+    /// No file.
     Other,
 }
 
@@ -170,7 +170,7 @@ impl Dir {
         let mut file = match retry_on_intr(|| fs::openat(&self.fd, name, flags, Mode::empty())) {
             Ok(fd) => File::from(fd),
             Err(Errno::NOENT) => return Ok(Content::Missing),
-            Err(Errno::LOOP | Errno::ACCESS | Errno::NXIO) => return Ok(Content::Other),
+            Err(Errno::LOOP | Errno::NXIO) => return Ok(Content::Other),
             Err(error) => return Err(ApplyError::new("open", &self.at(name), error)),
         };
         let failed = |error: io::Error| ApplyError::new("read", &self.at(name), error);

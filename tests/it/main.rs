@@ -4,6 +4,7 @@ mod accepted;
 mod bad_days;
 mod cli;
 mod conformance;
+mod crash;
 mod determinism;
 mod end_to_end;
 mod findings;

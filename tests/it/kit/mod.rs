@@ -13,6 +13,7 @@ pub(crate) mod otlp;
 pub(crate) mod parallel;
 pub(crate) mod ports;
 pub(crate) mod process;
+pub(crate) mod strace;
 pub(crate) mod tools;
 pub(crate) mod unprivileged;
 pub(crate) mod validate;

@@ -1,0 +1,83 @@
+//! Who may publish to a directory: one process at a time.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::unix::fs::MetadataExt;
+
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
+
+use super::tree::Dir;
+use super::{ApplyError, META, Result, STAGING, Target, history, open};
+use crate::diag::text::with_causes;
+
+const LOCK: &str = "lock";
+
+/// The right to publish to a directory, held until it is dropped, or its process ends in any way.
+#[derive(Debug)]
+pub struct Lock {
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing alone is not enough: a child that was forked and has not called `exec` yet holds the file too.
+        // When this fails the closing of the last copy still does it.
+        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
+    }
+}
+
+/// Takes the right to publish, and removes what a killed run left on its way.
+///
+/// # Errors
+/// When another process has it, or the directory cannot be made.
+pub fn lock(target: &Target) -> Result<Lock> {
+    let meta = Dir::make(&target.root, target.directory())?.make_child(META, target.directory())?;
+    let mut file = meta.open_or_create(LOCK, target.file())?;
+    let failed = |error: Errno| ApplyError::new("lock", &meta.path().join(LOCK), error);
+    match rustix::io::retry_on_intr(|| rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)) {
+        Ok(()) => {}
+        Err(Errno::WOULDBLOCK) => {
+            let directory = target.root.clone();
+            let holder = holder(&mut file);
+            return Err(ApplyError::Locked { directory, holder });
+        }
+        Err(error) => return Err(failed(error)),
+    }
+    // It only tells others; a disk that is full must not keep files from being removed.
+    let told = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+    if let Err(error) = told {
+        tracing::debug!(%error, "cannot say in the lock who holds it");
+    }
+    let staging = meta.make_child(STAGING, target.directory())?;
+    // It adds nothing to what is published; what it could not do is tried again with the next publication.
+    if let Err(error) = history::tidy(target, &meta, &staging) {
+        tracing::debug!(error = with_causes(&error), "cannot tidy the history");
+    }
+    staging.empty()?;
+    Ok(Lock { file })
+}
+
+/// The process that holds a lock, if it wrote that in full.
+fn holder(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.read_to_string(&mut text).ok()?;
+    text.strip_suffix('\n')?.parse().ok()
+}
+
+/// The directories of a target that is locked, which must be those that were locked.
+pub(super) fn held(target: &Target, lock: &Lock) -> Result<(Dir, Dir)> {
+    let replaced = || ApplyError::Replaced {
+        directory: target.root.clone(),
+    };
+    let (root, meta) = open(target)?.ok_or_else(replaced)?;
+    let locked = lock
+        .file
+        .metadata()
+        .map_err(|e| ApplyError::new("look at", &meta.path().join(LOCK), e))?;
+    if meta.identity(LOCK) == Some((locked.dev(), locked.ino())) {
+        Ok((root, meta))
+    } else {
+        Err(replaced())
+    }
+}

@@ -1,0 +1,152 @@
+//! System calls of a program: recorded, made to fail, or the last thing that it does.
+//!
+//! Only calls that have to do with one directory count, so that neither the dynamic loader nor anything else of the
+//! machine is hit. Calls are counted by thread.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::NamedTempFile;
+
+/// The calls by which a program changes a directory, and says what has to be on disk.
+pub(crate) const WRITES: [&str; 21] = [
+    "openat",
+    "write",
+    "pwrite64",
+    "writev",
+    "ftruncate",
+    "fallocate",
+    "fsync",
+    "fdatasync",
+    "syncfs",
+    "sync_file_range",
+    "renameat",
+    "renameat2",
+    "linkat",
+    "symlinkat",
+    "unlinkat",
+    "mkdirat",
+    "fchmod",
+    "fchmodat",
+    "fchown",
+    "fchownat",
+    "copy_file_range",
+];
+
+/// One call, with its arguments as strace shows them.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    pub(crate) name: String,
+    /// With the paths of what is open: `"a", 4</out>, "b"`.
+    pub(crate) arguments: String,
+    /// Which of its thread's calls of that name it is, from 1.
+    pub(crate) number: usize,
+}
+
+/// How a run ended.
+pub(crate) struct Run {
+    pub(crate) output: Output,
+    /// Whether there was such a call.
+    pub(crate) was_hit: bool,
+}
+
+/// A directory whose calls count.
+pub(crate) struct Strace {
+    paths: Vec<PathBuf>,
+}
+
+impl Strace {
+    /// Calls that have to do with `dir` or one of `names` below it.
+    pub(crate) fn of(dir: &Path, names: impl IntoIterator<Item = String>) -> Self {
+        let below = names.into_iter().map(|name| dir.join(name));
+        Self {
+            paths: [dir.to_owned()].into_iter().chain(below).collect(),
+        }
+    }
+
+    /// All calls.
+    pub(crate) fn of_everything() -> Self {
+        Self { paths: Vec::new() }
+    }
+
+    /// Runs a command and gives the calls that it made, in their order.
+    #[track_caller]
+    pub(crate) fn record(&self, command: &Command) -> (Output, Vec<Call>) {
+        let (output, log) = self.run(command, &format!("trace={}", WRITES.join(",")), None);
+        let mut counts = std::collections::BTreeMap::new();
+        let calls = log.lines().filter_map(|line| {
+            let (thread, call) = line.split_once(' ')?;
+            let (name, arguments) = call.trim_start().split_once('(')?;
+            if !WRITES.contains(&name) {
+                return None;
+            }
+            let number = counts.entry((thread.to_owned(), name.to_owned())).or_insert(0);
+            *number += 1;
+            Some(Call {
+                name: name.to_owned(),
+                arguments: arguments.to_owned(),
+                number: *number,
+            })
+        });
+        let calls = calls.collect();
+        (output, calls)
+    }
+
+    /// Runs a command, and lets the `number`th call of that name of each thread end by `how`: `signal=SIGKILL`, which
+    /// ends the program before the call does anything, or `error=EIO`.
+    #[track_caller]
+    pub(crate) fn inject(&self, command: &Command, call: &str, how: &str, number: usize) -> Run {
+        let inject = format!("inject={call}:{how}:when={number}");
+        let (output, log) = self.run(command, &format!("trace={call}"), Some(&inject));
+        Run {
+            output,
+            was_hit: log.contains("(INJECTED") || log.contains("killed by SIGKILL"),
+        }
+    }
+
+    #[track_caller]
+    fn run(&self, command: &Command, trace: &str, inject: Option<&str>) -> (Output, String) {
+        let log = NamedTempFile::new().expect("a temporary file");
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-y", "-o"]).arg(log.path()).args(["-e", trace]);
+        if let Some(inject) = inject {
+            strace.args(["-e", inject]);
+        }
+        for path in &self.paths {
+            strace.arg("-P").arg(path);
+        }
+        strace.arg(command.get_program()).args(command.get_args());
+        for (name, value) in command.get_envs() {
+            if let Some(value) = value {
+                strace.env(name, value);
+            }
+        }
+        if let Some(dir) = command.get_current_dir() {
+            strace.current_dir(dir);
+        }
+        let output = strace.output().unwrap_or_else(|e| {
+            panic!("cannot run strace: {e}\nThe tests need it (Debian: apt-get install strace), and the right to trace")
+        });
+        let text = fs::read_to_string(log.path()).expect("strace writes text");
+        assert!(
+            !text.is_empty(),
+            "strace traced nothing: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        (output, text)
+    }
+}
+
+/// The names of everything that calls named, below `dir`.
+pub(crate) fn names(calls: &[Call], dir: &Path) -> BTreeSet<String> {
+    let mark = format!("<{}/", dir.display());
+    let opened = calls.iter().flat_map(|call| {
+        let parts = call.arguments.split(mark.as_str()).skip(1);
+        parts
+            .filter_map(|part| Some(part.split_once('>')?.0.to_owned()))
+            .collect::<Vec<_>>()
+    });
+    opened.collect()
+}
