@@ -8,8 +8,7 @@ use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
 use super::tree::Dir;
-use super::{ApplyError, META, Result, STAGING, Target, history, open};
-use crate::diag::text::with_causes;
+use super::{ApplyError, META, Result, STAGING, Target, open};
 
 const LOCK: &str = "lock";
 
@@ -49,12 +48,7 @@ pub fn lock(target: &Target) -> Result<Lock> {
     if let Err(error) = told {
         tracing::debug!(%error, "cannot say in the lock who holds it");
     }
-    let staging = meta.make_child(STAGING, target.directory())?;
-    // It adds nothing to what is published; what it could not do is tried again with the next publication.
-    if let Err(error) = history::tidy(target, &meta, &staging) {
-        tracing::debug!(error = with_causes(&error), "cannot tidy the history");
-    }
-    staging.empty()?;
+    meta.make_child(STAGING, target.directory())?.empty()?;
     Ok(Lock { file })
 }
 

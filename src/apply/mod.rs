@@ -47,7 +47,7 @@ use self::lock::held;
 use self::publish::{Job, Published, Room, Staged};
 use self::tree::{Access, Content, Dir};
 use crate::diag::text::with_causes;
-use crate::envoy::artifact::{Artifact, Files, ProxyKey};
+use crate::envoy::artifact::{Files, ProxyKey};
 use crate::envoy::xds;
 use crate::plan::digest::Digest;
 use crate::plan::{self, Action, Change, Plan, Step};
@@ -331,7 +331,7 @@ fn finish(
     if let Some(recording) = recording {
         outcome.generation = outcome.note(recording.finish(room));
     }
-    let pruned = history::prune(room.target, meta, &room.staging);
+    let pruned = history::prune(room.target, meta);
     outcome.note(pruned);
     Ok(())
 }
@@ -407,13 +407,16 @@ fn stage<'p>(room: &Room, index: usize, change: &'p Change, mut owned: Owned, ad
             .iter()
             .map(|(artifact, text)| (*artifact, Known::from([Some(Digest::of(text))]))),
     );
-    let steps = if adopted.is_empty() {
-        plan::steps(change)
-    } else {
-        let mut rest = change.clone();
-        rest.before.extend(adopted.clone());
-        plan::steps(&rest)
-    };
+    let mut found = change.before.clone();
+    found.extend(adopted.clone());
+    for artifact in owned.keys().filter(|artifact| !change.after.contains_key(artifact)) {
+        // Ours and not desired, and no text that was read: it goes in the same order as if there were one.
+        found.entry(*artifact).or_default();
+    }
+    let steps = plan::steps(&Change {
+        before: found,
+        ..change.clone()
+    });
     let mut staged = Vec::new();
     for (number, step) in steps.into_iter().enumerate() {
         staged.push(match step {
@@ -430,10 +433,6 @@ fn stage<'p>(room: &Room, index: usize, change: &'p Change, mut owned: Owned, ad
             }
         });
     }
-    // Ours and not desired, and no text that was read: changed beyond reading, or gone when a run was killed.
-    let is_planned = |artifact: &Artifact| change.before.contains_key(artifact) || change.after.contains_key(artifact);
-    let rest = owned.keys().rev().filter(|artifact| !is_planned(artifact));
-    staged.extend(rest.copied().map(Staged::Remove));
     Ok(Job {
         change,
         index,

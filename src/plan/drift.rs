@@ -41,7 +41,7 @@ impl fmt::Display for Drift {
         let what = match self.kind {
             DriftKind::Edited => "was edited by somebody else",
             DriftKind::Missing => "was removed by somebody else",
-            DriftKind::Replaced => "was replaced by something that is no readable file",
+            DriftKind::Replaced => "is no readable file any more",
         };
         write!(f, "{}: {} {what}", self.proxy, self.artifact.path())
     }

@@ -10,7 +10,7 @@
 
 mod recording;
 
-pub(super) use recording::{prune, record, tidy};
+pub(super) use recording::{prune, record};
 
 use std::collections::BTreeMap;
 
@@ -121,6 +121,7 @@ impl Generation {
 
 /// The directories of the history.
 struct Store {
+    top: Dir,
     generations: Dir,
     objects: Dir,
 }
@@ -131,7 +132,11 @@ impl Store {
             return Ok(None);
         };
         let children = history.child(GENERATIONS)?.zip(history.child(OBJECTS)?);
-        Ok(children.map(|(generations, objects)| Self { generations, objects }))
+        Ok(children.map(|(generations, objects)| Self {
+            top: history,
+            generations,
+            objects,
+        }))
     }
 
     fn make(meta: &Dir, target: &Target) -> Result<Self> {
@@ -140,6 +145,7 @@ impl Store {
         Ok(Self {
             generations: history.make_child(GENERATIONS, access)?,
             objects: history.make_child(OBJECTS, access)?,
+            top: history,
         })
     }
 

@@ -14,8 +14,8 @@ use crate::plan::digest::Digest;
 const STAGED: &str = "generation.json";
 /// A text on its way.
 const STAGED_OBJECT: &str = "object";
-/// Lies in the staging directory while the history changes: where it lies after a kill, something may be left over.
-const UNDER_WAY: &str = "history-under-way";
+/// Lies there while the history changes: where it lies afterwards, something may be left over.
+const UNDER_WAY: &str = "under-way";
 
 /// A generation whose texts are kept, and which counts when [`Recording::finish`] has put it in place.
 pub(in crate::apply) struct Recording {
@@ -49,7 +49,7 @@ pub(in crate::apply) fn record(
     }
     let store = Store::make(meta, room.target)?;
     if is_new {
-        mark(&room.staging, room.target)?;
+        mark(&store, room.target)?;
     }
     let empty = Manifest::new();
     let before = before.unwrap_or(&empty);
@@ -141,33 +141,21 @@ impl Recording {
     }
 }
 
-/// Removes what a run that was killed left in the history.
-pub(in crate::apply) fn tidy(target: &Target, meta: &Dir, staging: &Dir) -> Result<()> {
-    if staging.exists(UNDER_WAY)? {
-        prune(target, meta, staging)
-    } else {
-        Ok(())
-    }
-}
-
-fn mark(staging: &Dir, target: &Target) -> Result<()> {
-    if staging.exists(UNDER_WAY)? {
-        return Ok(());
-    }
-    staging.create(UNDER_WAY, "", target.file()).map(drop)
+fn mark(store: &Store, target: &Target) -> Result<()> {
+    store.top.open_or_create(UNDER_WAY, target.file()).map(drop)
 }
 
 /// Removes the generations that are too many, and the texts that none needs, if there may be some.
-pub(in crate::apply) fn prune(target: &Target, meta: &Dir, staging: &Dir) -> Result<()> {
+pub(in crate::apply) fn prune(target: &Target, meta: &Dir) -> Result<()> {
     let Some(store) = Store::open(meta)? else {
         return Ok(());
     };
     let ids = store.ids()?;
-    let is_under_way = staging.exists(UNDER_WAY)?;
+    let is_under_way = store.top.exists(UNDER_WAY)?;
     if ids.len() <= target.history && !is_under_way {
         return Ok(());
     }
-    mark(staging, target)?;
+    mark(&store, target)?;
     let (old, kept) = ids.split_at(ids.len().saturating_sub(target.history));
     for id in old {
         store.generations.remove(&file_name(*id))?;
@@ -190,5 +178,5 @@ pub(in crate::apply) fn prune(target: &Target, meta: &Dir, staging: &Dir) -> Res
     {
         store.objects.remove(name)?;
     }
-    staging.remove(UNDER_WAY)
+    store.top.remove(UNDER_WAY)
 }

@@ -58,11 +58,10 @@ pub(crate) struct Strace {
 }
 
 impl Strace {
-    /// Calls that have to do with `dir` or one of `names` below it.
-    pub(crate) fn of(dir: &Path, names: impl IntoIterator<Item = String>) -> Self {
-        let below = names.into_iter().map(|name| dir.join(name));
+    /// Calls that have to do with one of these.
+    pub(crate) fn of(paths: impl IntoIterator<Item = PathBuf>) -> Self {
         Self {
-            paths: [dir.to_owned()].into_iter().chain(below).collect(),
+            paths: paths.into_iter().collect(),
         }
     }
 

@@ -1,7 +1,4 @@
-//! Every system call by which a run changes the output directory is the last one, or fails, once.
-//!
-//! What readers find then are old or new files in full and a pair of clusters and listeners that starts; the next run
-//! ends where one that nothing happened to ends, and says nothing about it.
+//! A directory where a publication can be hurt at any of its system calls, and be looked at afterwards.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,53 +12,68 @@ use meshtraced::envoy::xds;
 use meshtraced::settings::Admin;
 use tempfile::TempDir;
 
-use crate::kit::parallel::in_parallel;
 use crate::kit::strace::{self, Call, Run, Strace};
 
 /// A directory with policies and two states of them: one dataplane changes its collector, one goes, and one comes.
-struct Arena {
+pub(crate) struct Arena {
     dir: TempDir,
-    strace: Strace,
     /// What each state publishes.
     states: [Fragments; 2],
     /// The output directory after both were published and nothing happened.
     expected: BTreeMap<PathBuf, Vec<u8>>,
-    calls: Vec<Call>,
+    /// The calls of a publication, in their order.
+    pub(crate) calls: Vec<Call>,
+    /// The same calls in groups that are counted apart: of two threads only the one that makes its call of a number first
+    /// is hit, unless the calls of the other are counted by themselves.
+    pub(crate) groups: Vec<Group>,
 }
 
-fn policies(backend: &str, second: &str) -> String {
-    let dataplane = |name: &str, host: u8| {
-        format!(
-            "---\ntype: Dataplane\nmesh: default\nname: {name}\nnetworking:\n  address: 10.0.0.{host}\n  inbound:\n  \
-             - {{port: 8080, tags: {{kuma.io/service: {name}, kuma.io/protocol: http}}}}\n"
-        )
-    };
+/// Calls that have to do with a part of the output directory.
+pub(crate) struct Group {
+    strace: Strace,
+    pub(crate) calls: Vec<Call>,
+}
+
+/// How a run ended to which something happened.
+pub(crate) struct Hurt {
+    pub(crate) run: Run,
+    /// Whether it published all the same.
+    pub(crate) is_finished: bool,
+}
+
+fn policies(backend: &str) -> String {
     format!(
         "type: Mesh\nname: default\ntracing:\n  backends:\n\
          \x20 - {{name: one, type: zipkin, conf: {{url: 'http://127.0.0.1:9411/api/v2/spans'}}}}\n\
          \x20 - {{name: two, type: zipkin, conf: {{url: 'http://127.0.0.2:9411/api/v2/spans'}}}}\n\
          ---\ntype: TrafficTrace\nmesh: default\nname: all\nselectors:\n- match: {{kuma.io/service: '*'}}\n\
-         conf: {{backend: {backend}}}\n{}{}",
+         conf: {{backend: {backend}}}\n---\n{}",
         dataplane("web", 1),
-        dataplane(second, 2),
+    )
+}
+
+fn dataplane(name: &str, host: u8) -> String {
+    format!(
+        "type: Dataplane\nmesh: default\nname: {name}\nnetworking:\n  address: 10.0.0.{host}\n  inbound:\n  \
+         - {{port: 8080, tags: {{kuma.io/service: {name}, kuma.io/protocol: http}}}}\n"
     )
 }
 
 impl Arena {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let write = |name: &str, text: &str| {
-            fs::create_dir(dir.path().join(name)).expect("a directory");
-            fs::write(dir.path().join(name).join("all.yaml"), text).expect("a file");
-        };
-        write("before", &policies("one", "goes"));
-        write("after", &policies("two", "comes"));
+        for (state, backend, second) in [("before", "one", "goes"), ("after", "two", "comes")] {
+            let directory = dir.path().join(state);
+            fs::create_dir(&directory).expect("a directory");
+            fs::write(directory.join("all.yaml"), policies(backend)).expect("a file");
+            fs::write(directory.join(format!("{second}.yaml")), dataplane(second, 2)).expect("a file");
+        }
         let mut arena = Self {
-            strace: Strace::of_everything(),
             dir,
             states: Default::default(),
             expected: BTreeMap::new(),
             calls: Vec::new(),
+            groups: Vec::new(),
         };
         assert_eq!(
             ended(&arena.command("before").output().expect("the program starts")),
@@ -74,19 +86,33 @@ impl Arena {
             .status();
         assert!(saved.expect("cp").success());
         // Every path that calls name, known from a run that nothing happens to.
-        for _ in 0..2 {
-            arena.reset();
-            let (output, calls) = arena.strace.record(&arena.command("after"));
-            assert_eq!(ended(&output), (Some(0), String::new()));
-            arena.strace = Strace::of(&arena.out(), strace::names(&calls, &arena.out()));
-            arena.calls = calls;
+        let mut names = strace::names(&arena.record(&Strace::of_everything()), &arena.out());
+        names.insert(String::new());
+        let strace = |part: &str| {
+            let names = names.iter().filter(|name| name.starts_with(part));
+            Strace::of(names.map(|name| arena.dir.path().join(format!("out/{name}").trim_end_matches('/'))))
+        };
+        let groups = ["", "default", ".meshtraced/undo"].map(strace);
+        arena.calls = arena.record(&groups[0]);
+        for strace in groups {
+            let calls = arena.record(&strace);
+            arena.groups.push(Group { strace, calls });
         }
         arena.states[1] = read(&arena.out());
         arena.expected = tree(&arena.out());
         arena
     }
 
-    fn out(&self) -> PathBuf {
+    /// The calls of a run that nothing happens to.
+    #[track_caller]
+    fn record(&self, strace: &Strace) -> Vec<Call> {
+        self.reset();
+        let (output, calls) = strace.record(&self.command("after"));
+        assert_eq!(ended(&output), (Some(0), String::new()));
+        calls
+    }
+
+    pub(crate) fn out(&self) -> PathBuf {
         self.dir.path().join("out")
     }
 
@@ -109,17 +135,20 @@ impl Arena {
         assert!(status.expect("cp").success());
     }
 
-    /// Lets something happen to a run, and checks what it leaves and what the next run makes of it.
+    /// Lets something happen to a run at a call of a group, and checks what it leaves and what the next run makes of it.
     #[track_caller]
-    fn hurt(&self, call: &str, how: &str, number: usize) -> Run {
+    pub(crate) fn hurt(&self, group: usize, call: &str, how: &str, number: usize) -> Hurt {
         self.reset();
-        let run = self.strace.inject(&self.command("after"), call, how, number);
+        let run = self.groups[group]
+            .strace
+            .inject(&self.command("after"), call, how, number);
         let at = format!("{call} {how} {number}");
         self.check_readers(&at);
+        let is_finished = read(&self.out()) == self.states[1];
         let (code, said) = ended(&self.command("after").output().expect("the program starts"));
         assert_eq!((code, said.as_str()), (Some(0), ""), "{at}: the next run");
         self.check_end(&at);
-        run
+        Hurt { run, is_finished }
     }
 
     /// What an Envoy that starts now would find.
@@ -176,6 +205,10 @@ impl Arena {
             self.states[1],
             "{at}"
         );
+        let in_history = fs::read_dir(self.out().join(".meshtraced/history"))
+            .expect("the history")
+            .count();
+        assert_eq!(in_history, 2, "{at}: something is left over");
         let objects = fs::read_dir(self.out().join(".meshtraced/history/objects"))
             .expect("the texts")
             .count();
@@ -198,7 +231,7 @@ impl Arena {
 
 /// Exit code and standard error.
 #[track_caller]
-fn ended(output: &Output) -> (Option<i32>, String) {
+pub(crate) fn ended(output: &Output) -> (Option<i32>, String) {
     let said = String::from_utf8(output.stderr.clone()).expect("messages are UTF-8");
     assert!(!said.contains("panicked"), "{said}");
     (output.status.code(), said)
@@ -242,66 +275,4 @@ fn tree(out: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
             (path.strip_prefix(out).expect("below").to_owned(), bytes)
         })
         .collect()
-}
-
-/// The numbers of the calls of each name that are worth it.
-fn numbers(calls: &[Call], is_worth_it: impl Fn(&Call) -> bool) -> BTreeSet<(String, usize)> {
-    calls
-        .iter()
-        .filter(|call| is_worth_it(call))
-        .map(|call| (call.name.clone(), call.number))
-        .collect()
-}
-
-fn creates(call: &Call) -> bool {
-    call.name != "openat" || call.arguments.contains("O_CREAT")
-}
-
-/// Spreads work over arenas, since paths are part of what is published.
-fn in_arenas<T: Sync>(items: &[T], work: impl Fn(&Arena, &T) + Sync) {
-    let halves: Vec<&[T]> = items.chunks(items.len().div_ceil(2).max(1)).collect();
-    in_parallel(&halves, |half| {
-        let arena = Arena::new();
-        for item in *half {
-            work(&arena, item);
-        }
-    });
-}
-
-#[test]
-fn killed_at_every_call() {
-    let arena = Arena::new();
-    let calls: Vec<_> = numbers(&arena.calls, creates).into_iter().collect();
-    for needed in [
-        "openat",
-        "write",
-        "syncfs",
-        "fsync",
-        "renameat",
-        "renameat2",
-        "linkat",
-        "unlinkat",
-        "mkdirat",
-        "fchmod",
-    ] {
-        assert!(calls.iter().any(|(name, _)| name == needed), "a run makes no {needed}");
-    }
-    in_arenas(&calls, |arena, (call, number)| {
-        let run = arena.hurt(call, "signal=SIGKILL", *number);
-        assert!(run.was_hit || run.output.status.success(), "{call} {number}");
-    });
-    // There are no more of them than were seen.
-    for name in strace::WRITES {
-        let last = calls
-            .iter()
-            .filter(|(call, _)| call == name)
-            .map(|(_, number)| *number)
-            .max();
-        if let Some(last) = last.filter(|_| name != "openat") {
-            assert!(
-                !arena.hurt(name, "signal=SIGKILL", last + 1).was_hit,
-                "more than {last} {name}"
-            );
-        }
-    }
 }
