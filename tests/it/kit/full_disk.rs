@@ -3,12 +3,14 @@
 //! In a mount namespace of its own the command sees a small file system in place of the directory, with the same
 //! content and not a byte more. Nobody else sees it.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output};
 
 use tempfile::TempDir;
 
+use super::mounts::{self, needs};
 use super::process::Process;
 use super::wait;
 
@@ -98,31 +100,19 @@ impl FullDisk {
     }
 
     fn wrapped(&self, command: &Command, stage: &TempDir, kept: Option<&TempDir>) -> Command {
-        let mut wrapped = Command::new("unshare");
-        wrapped.arg("--mount");
-        if !rustix::process::geteuid().is_root() {
-            wrapped.args(["--user", "--map-root-user"]);
-        }
         // The file system covers `stage/fs`; `stage` itself stays visible from outside.
-        fs::create_dir(stage.path().join("fs")).expect("a new temporary directory is empty");
-        wrapped.args(["sh", "-c", SCRIPT, "full-disk"]);
-        wrapped
-            .arg(stage.path().join("fs"))
-            .arg(&self.dir)
-            .arg(ready(stage))
-            .arg(self.room_kib.to_string());
-        wrapped.arg(kept.map_or(Path::new(""), |kept| kept.path()));
-        wrapped.arg(command.get_program()).args(command.get_args());
-        for (name, value) in command.get_envs() {
-            match value {
-                Some(value) => wrapped.env(name, value),
-                None => wrapped.env_remove(name),
-            };
-        }
-        if let Some(dir) = command.get_current_dir() {
-            wrapped.current_dir(dir);
-        }
-        wrapped
+        let fs = stage.path().join("fs");
+        fs::create_dir(&fs).expect("a new temporary directory is empty");
+        let (ready, room) = (ready(stage), self.room_kib.to_string());
+        let kept = kept.map_or(Path::new(""), |kept| kept.path());
+        let arguments = [
+            fs.as_os_str(),
+            self.dir.as_os_str(),
+            ready.as_os_str(),
+            OsStr::new(&room),
+            kept.as_os_str(),
+        ];
+        mounts::inside(SCRIPT, &arguments, command)
     }
 }
 
@@ -150,11 +140,4 @@ fn temporary() -> TempDir {
 
 fn ready(stage: &TempDir) -> PathBuf {
     stage.path().join("ready")
-}
-
-fn needs(why: &str) -> String {
-    format!(
-        "cannot fill a disk: {why}\nThe tests need unshare and mount (Debian: apt-get install util-linux mount), and \
-         either root or a kernel that lets users make user namespaces."
-    )
 }

@@ -9,6 +9,7 @@ pub(crate) mod datadog;
 pub(crate) mod envoy;
 pub(crate) mod full_disk;
 pub(crate) mod http;
+pub(crate) mod mounts;
 pub(crate) mod otlp;
 pub(crate) mod parallel;
 pub(crate) mod ports;
