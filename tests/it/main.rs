@@ -20,5 +20,6 @@ mod props;
 mod publish;
 mod readme;
 mod schema;
+mod starting;
 mod stubborn;
 mod tidy;

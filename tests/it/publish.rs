@@ -220,6 +220,34 @@ fn what_became_of_our_files_does_not_keep_them_from_going() {
 }
 
 #[test]
+fn what_cannot_be_removed_stays_listed_and_is_tried_again() {
+    let [first, _] = states();
+    let (_dir, target) = out();
+    publish(&first, &target);
+    let directory = target.root.join(key("goes").directory());
+    let lds = directory.join("xds/lds.yaml");
+    fs::remove_file(&lds).expect("ours");
+    fs::create_dir(&lds).expect("in the way");
+    let rest = BTreeMap::from([(key("stays"), first[&key("stays")].clone())]);
+    for _ in 0..2 {
+        let outcome = publish(&rest, &target);
+        let (_, result) = &outcome.proxies[&key("goes")];
+        assert!(
+            result
+                .as_ref()
+                .is_err_and(|error| error.to_string().contains("lds.yaml")),
+            "{outcome:?}"
+        );
+        // What starts the proxy is gone, and what it would start from is not before the rest.
+        assert!(!directory.join("bootstrap.yaml").exists() && directory.join("xds/cds.yaml").exists());
+    }
+    fs::remove_dir(&lds).expect("ours");
+    publish(&rest, &target);
+    assert!(!directory.exists());
+    assert!(publish(&rest, &target).proxies.is_empty());
+}
+
+#[test]
 fn nothing_is_written_or_deleted_through_a_link() {
     let [first, second] = states();
     let (dir, target) = out();

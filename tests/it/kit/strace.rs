@@ -108,8 +108,28 @@ impl Strace {
     #[track_caller]
     fn run(&self, command: &Command, trace: &str, inject: Option<&str>) -> (Output, String) {
         let log = NamedTempFile::new().expect("a temporary file");
+        let output = self.wrapped(command, trace, inject, log.path()).output();
+        let output = output.unwrap_or_else(|e| {
+            panic!("cannot run strace: {e}\nThe tests need it (Debian: apt-get install strace), and the right to trace")
+        });
+        let text = fs::read_to_string(log.path()).expect("strace writes text");
+        assert!(
+            !text.is_empty(),
+            "strace traced nothing: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        (output, text)
+    }
+
+    /// The command under strace, which stops it when it makes that call the `number`th time; `log` tells.
+    pub(crate) fn stopping(&self, command: &Command, call: &str, number: usize, log: &Path) -> Command {
+        let inject = format!("inject={call}:signal=SIGSTOP:when={number}");
+        self.wrapped(command, &format!("trace={call}"), Some(&inject), log)
+    }
+
+    fn wrapped(&self, command: &Command, trace: &str, inject: Option<&str>, log: &Path) -> Command {
         let mut strace = Command::new("strace");
-        strace.args(["-f", "-y", "-o"]).arg(log.path()).args(["-e", trace]);
+        strace.args(["-f", "-y", "-o"]).arg(log).args(["-e", trace]);
         if let Some(inject) = inject {
             strace.args(["-e", inject]);
         }
@@ -125,16 +145,7 @@ impl Strace {
         if let Some(dir) = command.get_current_dir() {
             strace.current_dir(dir);
         }
-        let output = strace.output().unwrap_or_else(|e| {
-            panic!("cannot run strace: {e}\nThe tests need it (Debian: apt-get install strace), and the right to trace")
-        });
-        let text = fs::read_to_string(log.path()).expect("strace writes text");
-        assert!(
-            !text.is_empty(),
-            "strace traced nothing: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        (output, text)
+        strace
     }
 }
 
