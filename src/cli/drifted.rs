@@ -9,6 +9,7 @@ use crate::settings::{OnDrift, Settings};
 
 /// Keeps edited files out of the plan, unless they are to be healed; the answer has those that are left as they are.
 pub(super) fn leave(settings: &Settings, observed: &mut Observed, desired: &Fragments) -> Vec<Drift> {
+    plan::forget_equal(&mut observed.drift, &observed.applied, desired);
     match settings.drift {
         OnDrift::Report => plan::leave_edited(&mut observed.applied, desired, &observed.drift),
         OnDrift::Heal => Vec::new(),

@@ -47,6 +47,15 @@ impl fmt::Display for Drift {
     }
 }
 
+/// Leaves out the files that came to what is desired in another way: there is nothing to say or to do about them.
+pub fn forget_equal(drift: &mut Vec<Drift>, applied: &Applied, desired: &Fragments) {
+    let text = |files: &Fragments, drift: &Drift| files.get(&drift.proxy)?.get(&drift.artifact).cloned();
+    drift.retain(|drift| {
+        let found = text(applied, drift);
+        found.is_none() || found != text(desired, drift)
+    });
+}
+
 /// Keeps edited files out of a plan that is made afterwards: those for which still the same is desired as was published.
 ///
 /// Clusters and listeners stay only together: when either of the two is to change, both are published, since what was
@@ -225,6 +234,12 @@ mod tests {
         let desired = applied.clone();
         let drifts = [drift(Artifact::Bootstrap, DriftKind::Edited, "a")];
         assert_eq!(leave_edited(&mut applied, &desired, &drifts), []);
+        for (found, wanted, left) in [("b", "b", 0), ("c", "b", 1)] {
+            let [applied, desired] = [found, wanted].map(|text| one(&[(Artifact::Bootstrap, text)]));
+            let mut drift = drifts.to_vec();
+            forget_equal(&mut drift, &applied, &desired);
+            assert_eq!(drift.len(), left, "{found} {wanted}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ pub mod guard;
 pub mod steps;
 pub mod summary;
 
-pub use drift::{Drift, leave_edited};
+pub use drift::{Drift, forget_equal, leave_edited};
 pub use guard::guard;
 pub use steps::{Step, steps};
 

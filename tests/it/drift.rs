@@ -101,6 +101,27 @@ fn with_healing_an_edited_file_is_published_again() {
     mesh.publish();
 }
 
+#[test]
+fn an_edit_that_is_what_the_policies_say_is_nothing_to_tell() {
+    let mesh = mesh();
+    let cds = mesh.published("web-01").join("xds/cds.yaml");
+    let effective = mesh.published("web-01").join("effective.yaml");
+    let before = [read(&cds), read(&effective)];
+    mesh.send_to(&backend(9));
+    mesh.publish();
+    let after = [read(&cds), read(&effective)];
+    mesh.send_to(&backend(1));
+    mesh.publish();
+    assert_eq!([read(&cds), read(&effective)], before);
+    // Somebody was faster than the commit.
+    write(&cds, &after[0]);
+    write(&effective, &after[1]);
+    mesh.send_to(&backend(9));
+    mesh.publish();
+    mesh.publish();
+    assert_eq!([read(&cds), read(&effective)], after);
+}
+
 /// Does something to the listeners, and checks what is said when they are published again.
 #[track_caller]
 fn check_restored(harm: impl FnOnce(&PathBuf), said: &str) {
