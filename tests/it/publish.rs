@@ -206,6 +206,28 @@ fn what_is_as_it_should_be_is_not_touched_and_what_is_not_is_mended() {
 }
 
 #[test]
+fn the_directories_above_the_proxies_are_mended_too() {
+    let [first, _] = states();
+    let (_dir, target) = out();
+    publish(&first, &target);
+    let directories = [
+        target.root.clone(),
+        target.root.join(".meshtraced"),
+        target.root.join("default"),
+    ];
+    let mode = |path: &PathBuf| fs::metadata(path).expect("there").mode() & 0o7777;
+    for directory in &directories {
+        fs::set_permissions(directory, Permissions::from_mode(0o700)).expect("ours");
+    }
+    assert_eq!(publish(&first, &target).mended, 3);
+    assert_eq!(directories.each_ref().map(mode), [0o750; 3]);
+    // What others may do beyond that is somebody's wish.
+    fs::set_permissions(&target.root, Permissions::from_mode(0o755)).expect("ours");
+    assert_eq!(publish(&first, &target).mended, 0);
+    assert_eq!(mode(&target.root), 0o755);
+}
+
+#[test]
 fn what_became_of_our_files_does_not_keep_them_from_going() {
     let [first, _] = states();
     let (_dir, target) = out();
@@ -338,5 +360,12 @@ fn only_one_publishes_and_the_dead_do_not_count() {
     let lock = apply::lock(&target).expect("nobody else");
     fs::remove_dir_all(&target.root).expect("ours");
     let error = apply::apply(&plan::Plan::default(), &target, &lock, "").expect_err("it is gone");
+    assert!(matches!(error, ApplyError::Replaced { .. }), "{error}");
+    // Nor does one go to where a link leads that was put in its place.
+    let elsewhere = target.root.with_extension("elsewhere");
+    fs::create_dir_all(elsewhere.join(".meshtraced")).expect("ours");
+    fs::write(elsewhere.join(".meshtraced/lock"), "").expect("ours");
+    symlink(&elsewhere, &target.root).expect("a link");
+    let error = apply::apply(&plan::Plan::default(), &target, &lock, "").expect_err("it is another");
     assert!(matches!(error, ApplyError::Replaced { .. }), "{error}");
 }
