@@ -7,6 +7,7 @@ use crate::diag::{Code, Diagnostic, Diagnostics, Holds, Place, Severity};
 use crate::envoy::artifact::Fragments;
 use crate::envoy::{self, Dialect, Surroundings};
 use crate::explain::World;
+use crate::explain::outcomes::{Outcomes, outcomes};
 use crate::ir::{self, Proxy};
 use crate::resource::protocol::Protocol;
 use crate::resource::{self, Contributions, Kuma, Resources};
@@ -51,6 +52,20 @@ pub struct Compiled {
     pub known: Contributions,
     /// Every mesh that a resource belongs to.
     pub meshes: BTreeSet<String>,
+    /// What became of the policies.
+    pub outcomes: Outcomes,
+}
+
+impl Compiled {
+    /// What is wrong with the policies and with the shape, in their common order.
+    #[must_use]
+    pub fn findings(&self) -> Vec<Diagnostic> {
+        let mut all = Diagnostics::default();
+        for finding in self.diagnostics.iter().chain(&self.refusals) {
+            all.push(finding.clone());
+        }
+        all.into_sorted()
+    }
 }
 
 /// Compiles what people wrote into what Envoy reads.
@@ -105,6 +120,7 @@ pub fn compile_and<T>(snapshot: &Snapshot, options: &Options, look: impl FnOnce(
         meshes: meshes.collect(),
         resources: resources.seen,
         known: resources.contributions.clone(),
+        outcomes: outcomes(&world),
         proxies,
         fragments,
         diagnostics: hold_what_exists(diagnostics.into_sorted(), &resources),

@@ -3,7 +3,10 @@
 //! Settings come from one YAML file, then from `MESHTRACED_*` variables, then from options of the command
 //! line; each overrides the ones before. [`Settings`] is what they mean, checked and complete.
 
+pub mod reload;
+
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{env, fs, io};
@@ -11,13 +14,16 @@ use std::{env, fs, io};
 use serde::Deserialize;
 use serde_yaml::{Mapping, Value};
 
+use self::reload::Reload;
+use crate::compile::Options;
 use crate::diag::closest;
+use crate::envoy::Surroundings;
 use crate::plan::guard::{Guard, Share};
 use crate::resource::protocol::Protocol;
-use crate::resource::{Fidelity, Kuma, Ties, Version};
+use crate::resource::{Contributions, Fidelity, Kuma, Ties, Version};
 use crate::select::scope::Rule;
 use crate::source::filter::Filter;
-use crate::source::{Root, Sources, Vars};
+use crate::source::{Mode, Root, Sources, Vars};
 use crate::yaml::Limits;
 
 /// Every setting, checked.
@@ -53,12 +59,25 @@ pub struct Settings {
     pub drift: OnDrift,
     /// How many published generations are kept; 0 keeps none.
     pub history: usize,
+    /// How proxies are reloaded; one that no entry fits is not.
+    pub reload: Vec<Reload>,
     /// How the proxies are talked to.
     pub envoy: EnvoySettings,
     /// How much of a file is read.
     pub limits: Limits,
     /// How many findings of one file are shown.
     pub findings_per_file: usize,
+    /// How the daemon is looked at and asked.
+    pub control: Control,
+}
+
+/// How the daemon is looked at and asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Control {
+    /// The socket file; `None` for the one beside the published files.
+    pub socket: Option<PathBuf>,
+    /// A port of the loopback interface for status and metrics.
+    pub listen: Option<SocketAddr>,
 }
 
 /// What an error keeps from being published.
@@ -84,6 +103,8 @@ pub enum OnDrift {
 pub struct EnvoySettings {
     /// Where the admin interface is.
     pub admin: Admin,
+    /// The Envoy that validates what is to be published; `None` for none.
+    pub validate: Option<PathBuf>,
     /// How long to wait for a proxy to confirm one step.
     pub confirm_timeout: Duration,
 }
@@ -129,6 +150,9 @@ pub enum SettingsError {
         /// What does not fit, with its place.
         message: String,
     },
+    /// The output directory is no text.
+    #[error("the output directory {} is not UTF-8, and Envoy's configuration must be", .0.display())]
+    Out(PathBuf),
 }
 
 /// Settings as they are written; every key is optional.
@@ -138,6 +162,7 @@ struct Written {
     policies: Option<OneOrMore>,
     include: Option<Vec<String>>,
     exclude: Vec<String>,
+    source: Option<String>,
     out: Option<PathBuf>,
     kuma: WrittenKuma,
     services: BTreeMap<String, String>,
@@ -152,8 +177,17 @@ struct Written {
     guard: WrittenGuard,
     drift: Option<String>,
     history: Option<Scalar>,
+    reload: Vec<reload::Written>,
     envoy: WrittenEnvoy,
     limits: WrittenLimits,
+    control: WrittenControl,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenControl {
+    socket: Option<PathBuf>,
+    listen: Option<String>,
 }
 
 /// `policies`: one of them, or a list.
@@ -202,6 +236,7 @@ struct WrittenGuard {
 #[serde(deny_unknown_fields, default)]
 struct WrittenEnvoy {
     admin: Option<String>,
+    validate: Option<PathBuf>,
     confirm_timeout: Option<String>,
 }
 
@@ -236,10 +271,11 @@ impl Scalar {
 }
 
 /// The settings that a variable can set: its name without the prefix, and the path of the key.
-const VARIABLES: [(&str, &[&str]); 31] = [
+const VARIABLES: [(&str, &[&str]); 36] = [
     ("POLICIES", &["policies"]),
     ("INCLUDE", &["include"]),
     ("EXCLUDE", &["exclude"]),
+    ("SOURCE", &["source"]),
     ("OUT", &["out"]),
     ("KUMA_VERSION", &["kuma", "version"]),
     ("KUMA_FIDELITY", &["kuma", "fidelity"]),
@@ -260,13 +296,17 @@ const VARIABLES: [(&str, &[&str]); 31] = [
     ("GUARD_MAX_CHANGED", &["guard", "max_changed"]),
     ("DRIFT", &["drift"]),
     ("HISTORY", &["history"]),
+    ("RELOAD", &["reload"]),
     ("LIMITS_FILE_BYTES", &["limits", "file_bytes"]),
     ("LIMITS_DOCUMENTS", &["limits", "documents"]),
     ("LIMITS_DEPTH", &["limits", "depth"]),
     ("LIMITS_NODES", &["limits", "nodes"]),
     ("LIMITS_ALIAS_NODES", &["limits", "alias_nodes"]),
     ("LIMITS_FINDINGS_PER_FILE", &["limits", "findings_per_file"]),
+    ("CONTROL_SOCKET", &["control", "socket"]),
+    ("CONTROL_LISTEN", &["control", "listen"]),
     ("ENVOY_ADMIN", &["envoy", "admin"]),
+    ("ENVOY_VALIDATE", &["envoy", "validate"]),
     ("ENVOY_CONFIRM_TIMEOUT", &["envoy", "confirm_timeout"]),
 ];
 
@@ -303,6 +343,30 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// How to compile with these settings; `known` is what files were about when they could be read last.
+    ///
+    /// # Errors
+    /// When the output directory has a name that Envoy's configuration cannot hold.
+    pub fn options(&self, known: Contributions) -> Result<Options, SettingsError> {
+        let out = std::path::absolute(&self.out).ok();
+        let Some(out) = out.as_deref().and_then(Path::to_str) else {
+            return Err(SettingsError::Out(self.out.clone()));
+        };
+        Ok(Options {
+            kuma: self.kuma.clone(),
+            services: self.services.clone(),
+            scope: self.select.clone(),
+            around: Surroundings {
+                out: out.to_owned(),
+                admin_pipe: self.envoy.admin == Admin::Pipe,
+            },
+            limits: self.limits.clone(),
+            known,
+        })
+    }
+}
+
 fn parse(text: &str, origin: &str) -> Result<Value, SettingsError> {
     // Typed first, for messages with lines; the tree is for overriding.
     let _: Option<Written> = serde_yaml::from_str(text).map_err(|error| invalid(origin, error))?;
@@ -324,7 +388,10 @@ fn apply_variable(settings: &mut Value, name: &str, text: &str) -> Result<(), Se
         let meant = meant.map_or(String::new(), |meant| format!("; did you mean {PREFIX}{meant}?"));
         return Err(invalid(&origin, format!("there is no such setting{meant}")));
     };
-    let structured = matches!(*path, ["policies" | "include" | "exclude" | "services" | "select"]);
+    let structured = matches!(
+        *path,
+        ["policies" | "include" | "exclude" | "services" | "select" | "reload"]
+    );
     let value = if structured {
         serde_yaml::from_str(text).map_err(|error| invalid(&origin, error))?
     } else {
@@ -374,6 +441,9 @@ fn mean(written: Written, overrides: &Overrides, origin: &str) -> Result<Setting
             roots: mean_roots(written.policies, &overrides.policies).map_err(fail)?,
             filter: Filter::new(written.include, written.exclude)
                 .map_err(|why| fail(format!("include, exclude: {why}")))?,
+            mode: written
+                .source
+                .map_or(Ok(Mode::Auto), |text| mean_mode_of_source(&text).map_err(fail))?,
         },
         out: overrides.out.clone().or(written.out).unwrap_or_else(|| "envoy".into()),
         kuma: mean_kuma(&written.kuma).map_err(fail)?,
@@ -401,6 +471,7 @@ fn mean(written: Written, overrides: &Overrides, origin: &str) -> Result<Setting
             .drift
             .map_or(Ok(OnDrift::Report), |text| mean_drift(&text).map_err(fail))?,
         history: mean_history(written.history.as_ref()).map_err(fail)?,
+        reload: reload::mean(written.reload).map_err(fail)?,
         limits: mean_limits(&written.limits).map_err(fail)?,
         findings_per_file: limit(
             "findings_per_file",
@@ -409,11 +480,24 @@ fn mean(written: Written, overrides: &Overrides, origin: &str) -> Result<Setting
             usize::MAX,
         )
         .map_err(fail)?,
+        control: Control {
+            socket: written.control.socket,
+            listen: written
+                .control
+                .listen
+                .map(|text| mean_listen(&text).map_err(fail))
+                .transpose()?,
+        },
         envoy: EnvoySettings {
             admin: written
                 .envoy
                 .admin
                 .map_or(Ok(Admin::Pipe), |admin| mean_admin(&admin).map_err(fail))?,
+            validate: written
+                .envoy
+                .validate
+                .map(|path| mean_validate(path).map_err(fail))
+                .transpose()?,
             confirm_timeout: duration(
                 "envoy.confirm_timeout",
                 written.envoy.confirm_timeout,
@@ -543,6 +627,15 @@ fn limit(key: &str, written: Option<&Scalar>, default: usize, most: usize) -> Re
     }
 }
 
+fn mean_mode_of_source(text: &str) -> Result<Mode, String> {
+    match text {
+        "auto" => Ok(Mode::Auto),
+        "worktree" => Ok(Mode::Worktree),
+        "git" => Ok(Mode::Git),
+        other => Err(format!("source: `{other}` is none of `auto`, `worktree` and `git`")),
+    }
+}
+
 fn mean_on_error(text: &str) -> Result<OnError, String> {
     match text {
         "hold-mesh" => Ok(OnError::HoldMesh),
@@ -593,6 +686,18 @@ fn mean_mode(text: &str) -> Result<u32, String> {
     }
 }
 
+fn mean_listen(text: &str) -> Result<SocketAddr, String> {
+    match text.parse::<SocketAddr>() {
+        Ok(address) if address.ip().is_loopback() => Ok(address),
+        Ok(_) => Err(format!(
+            "control.listen: `{text}` can be reached from other machines; use 127.0.0.1 or [::1]"
+        )),
+        Err(_) => Err(format!(
+            "control.listen: `{text}` is no address with a port, such as 127.0.0.1:9902"
+        )),
+    }
+}
+
 fn mean_admin(text: &str) -> Result<Admin, String> {
     match text.split_once(':') {
         None if text == "pipe" => Ok(Admin::Pipe),
@@ -605,6 +710,17 @@ fn mean_admin(text: &str) -> Result<Admin, String> {
             "envoy.admin: `{text}` is none of `pipe`, `http://HOST:PORT`, `unix:/PATH` and `none`"
         )),
     }
+}
+
+/// A name alone would be another program with another `PATH`, and nobody would see it.
+fn mean_validate(path: PathBuf) -> Result<PathBuf, String> {
+    if path.is_absolute() {
+        return Ok(path);
+    }
+    Err(format!(
+        "envoy.validate: `{}` is no absolute path of an envoy, such as /usr/bin/envoy",
+        path.display()
+    ))
 }
 
 /// The number of a user or group: itself, or the one of that name in the system's table.
@@ -650,6 +766,10 @@ mod tests {
             ("mode: \"0440\"", "does not let the owner"),
             ("group: no-such-group", "there is no group `no-such-group`"),
             ("envoy: {admin: tcp}", "none of `pipe`"),
+            ("envoy: {validate: envoy}", "no absolute path"),
+            ("source: svn", "none of `auto`, `worktree` and `git`"),
+            ("control: {listen: 9902}", "no address with a port"),
+            ("control: {listen: '0.0.0.0:9902'}", "other machines"),
             ("services: {web: htp}", "none of grpc, http"),
             ("guard: {max_removed: 101%}", "no share in whole percent"),
             ("guard: {max_changed: 0.1}", "no share in whole percent"),

@@ -15,6 +15,19 @@ use crate::envoy::artifact::{Artifact, ProxyKey};
 
 const STATS: &str = "/stats?filter=(lds%7Ccds)%5C.(version_text%7Cupdate_)";
 const LISTENERS: &str = "/config_dump?resource=dynamic_listeners";
+/// Bytes of the listeners of a large proxy, and more.
+const MAX_LISTENERS: u64 = 64 << 20;
+/// Bytes of any other answer, and far more; many are read at the same time.
+const MAX_ANSWER: u64 = 1 << 20;
+
+/// How long a running Envoy may take to say that it is there. It says so in a millisecond, unless it is starting or has just
+/// been given very much to do.
+const FIRST_WORD: Duration = Duration::from_millis(500);
+
+/// How long to wait for the answer to a first question: of many that are asked, some do not answer.
+pub(super) fn first_patience(target: &Target) -> Duration {
+    FIRST_WORD.min(target.patience)
+}
 
 /// How it is with the Envoy of a proxy.
 #[derive(Debug)]
@@ -129,8 +142,8 @@ impl Source {
 }
 
 impl Voice {
-    /// Asks the Envoy of a proxy, whose directory is `directory`.
-    pub(super) fn of(target: &Target, proxy: &ProxyKey, directory: &Path) -> Self {
+    /// Asks the Envoy of a proxy, whose directory is `directory`, and waits for its answer for so long.
+    pub(super) fn of(target: &Target, proxy: &ProxyKey, directory: &Path, patience: Duration) -> Self {
         let (address, is_its_own) = match &target.admin {
             Admin::Pipe => (Address::Unix(directory.join(ADMIN_SOCKET)), true),
             Admin::Unix(path) => (Address::Unix(path.clone()), false),
@@ -141,41 +154,40 @@ impl Voice {
             address,
             timeout: target.confirm_timeout,
         };
+        let deadline = Instant::now() + patience;
         if !is_its_own {
-            match envoy.node() {
+            match envoy.node(deadline) {
                 Ok(node) if node == format!("{}.{}", proxy.mesh, proxy.dataplane) => {}
                 // Somebody else's: of this proxy it says nothing.
                 Ok(_) => return Self::Unknown,
-                Err(error) => return envoy.without_answer(&error),
+                Err(error) => return envoy.without_answer(&error, patience),
             }
         }
-        match envoy.stats() {
+        match envoy.stats(deadline) {
             Ok(stats) => Self::Answers(envoy, stats),
-            Err(error) => envoy.without_answer(&error),
+            Err(error) => envoy.without_answer(&error, patience),
         }
     }
 }
 
 impl Envoy {
-    fn get(&self, path: &str) -> io::Result<String> {
-        let deadline = Instant::now() + self.timeout;
-        let connection = match &self.address {
-            Address::Unix(path) => Connection::unix(path, deadline)?,
-            Address::Tcp(address) => Connection::tcp(address, deadline)?,
-        };
-        connection.get(path)
+    fn connect(&self, deadline: Instant) -> io::Result<Connection> {
+        match &self.address {
+            Address::Unix(path) => Connection::unix(path, deadline),
+            Address::Tcp(address) => Connection::tcp(address, deadline),
+        }
     }
 
-    pub(super) fn stats(&self) -> io::Result<Stats> {
-        Ok(Stats::parse(&self.get(STATS)?))
+    fn stats(&self, deadline: Instant) -> io::Result<Stats> {
+        Ok(Stats::parse(&self.connect(deadline)?.up_to(MAX_ANSWER).get(STATS)?))
     }
 
-    fn node(&self) -> io::Result<String> {
-        let info: Value = serde_json::from_str(&self.get("/server_info")?)?;
+    fn node(&self, deadline: Instant) -> io::Result<String> {
+        let info: Value = serde_json::from_str(&self.connect(deadline)?.up_to(MAX_ANSWER).get("/server_info")?)?;
         Ok(info["node"]["id"].as_str().unwrap_or_default().to_owned())
     }
 
-    fn without_answer(&self, error: &io::Error) -> Voice {
+    fn without_answer(&self, error: &io::Error, patience: Duration) -> Voice {
         match (&self.address, error.kind()) {
             (_, io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => Voice::Absent,
             // A path that cannot be a socket's, or that we may not use.
@@ -183,7 +195,7 @@ impl Envoy {
                 Voice::Unknown
             }
             (address, io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                Voice::Silent(format!("Envoy does not answer on {address} within {:?}", self.timeout))
+                Voice::Silent(format!("Envoy does not answer on {address} within {patience:?}"))
             }
             (address, _) => Voice::Silent(format!("Envoy does not answer on {address}: {error}")),
         }
@@ -195,7 +207,7 @@ impl Envoy {
         let before = stats.of(artifact).clone();
         let mut pause = Duration::from_millis(1);
         loop {
-            match self.stats() {
+            match self.stats(deadline) {
                 Ok(now) => {
                     let verdict = now.of(artifact).verdict(version, &before);
                     *stats = now;
@@ -203,7 +215,9 @@ impl Envoy {
                         return verdict;
                     }
                 }
-                Err(error) if matches!(self.without_answer(&error), Voice::Absent) => return Verdict::Gone,
+                Err(error) if matches!(self.without_answer(&error, self.timeout), Voice::Absent) => {
+                    return Verdict::Gone;
+                }
                 Err(_) => {}
             }
             if Instant::now() + pause >= deadline {
@@ -216,7 +230,8 @@ impl Envoy {
 
     /// Why listeners were refused, in Envoy's words.
     pub(super) fn refusal(&self) -> Option<String> {
-        let dump: Value = serde_json::from_str(&self.get(LISTENERS).ok()?).ok()?;
+        let connection = self.connect(Instant::now() + self.timeout).ok()?;
+        let dump: Value = serde_json::from_str(&connection.up_to(MAX_LISTENERS).get(LISTENERS).ok()?).ok()?;
         let mut reasons: Vec<&str> = dump["configs"]
             .as_array()?
             .iter()

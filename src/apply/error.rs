@@ -78,6 +78,14 @@ pub enum ApplyError {
         /// What is wrong with it.
         message: String,
     },
+    /// Files cannot be validated.
+    #[error("cannot validate by {} (setting `envoy.validate`), and nothing is published without: {message}", .path.display())]
+    Validator {
+        /// The program.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
     /// That generation is not kept.
     #[error("there is no generation {id}: {}", kept_generations(.kept))]
     NoGeneration {

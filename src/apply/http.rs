@@ -1,4 +1,4 @@
-//! `GET` over a socket, with a deadline: all that Envoy's admin interface needs.
+//! One request over a socket, with a deadline: all that the admin interface of Envoy and the control socket need.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -8,14 +8,26 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
-/// Longest answer that is read, in bytes: the whole configuration of a large proxy fits.
-const MAX_BODY: u64 = 256 << 20;
+/// Longest answer that is read, in bytes, unless somebody expects a longer one.
+const MAX_BODY: u64 = 16 << 20;
+
+const TOO_LONG: &str = "the answer is too long";
 
 /// A connection, and when to give it up.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub struct Connection {
     stream: Stream,
     deadline: Instant,
+    max_body: u64,
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// Its status: 200 when all is well.
+    pub status: u16,
+    /// Its body; what is no UTF-8 is replaced.
+    pub body: String,
 }
 
 #[derive(Debug)]
@@ -26,7 +38,10 @@ enum Stream {
 
 impl Connection {
     /// A connection to a socket file.
-    pub(super) fn unix(path: &Path, deadline: Instant) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// When nobody listens there, or it cannot be reached.
+    pub fn unix(path: &Path, deadline: Instant) -> io::Result<Self> {
         let address = SocketAddrUnix::new(path)?;
         // A stopped process accepts nothing: when its queue is full, connecting would wait for ever.
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -37,11 +52,15 @@ impl Connection {
         Ok(Self {
             stream: Stream::Unix(stream),
             deadline,
+            max_body: MAX_BODY,
         })
     }
 
     /// A connection to `host:port`.
-    pub(super) fn tcp(address: &str, deadline: Instant) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// When nobody listens there in time, or the name has no address.
+    pub fn tcp(address: &str, deadline: Instant) -> io::Result<Self> {
         let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
         for address in address.to_socket_addrs()? {
             match TcpStream::connect_timeout(&address, remaining(deadline)?) {
@@ -49,6 +68,7 @@ impl Connection {
                     return Ok(Self {
                         stream: Stream::Tcp(stream),
                         deadline,
+                        max_body: MAX_BODY,
                     });
                 }
                 Err(error) => last = error,
@@ -57,11 +77,36 @@ impl Connection {
         Err(last)
     }
 
-    /// The body of the answer to one request.
-    pub(super) fn get(mut self, path: &str) -> io::Result<String> {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    /// The same, for answers of another length: so many bytes at most.
+    #[must_use]
+    pub fn up_to(self, max_body: u64) -> Self {
+        Self { max_body, ..self }
+    }
+
+    /// The body of the answer to a `GET`.
+    ///
+    /// # Errors
+    /// When there is none in time, it is garbled, or its status is another than 200.
+    pub fn get(self, path: &str) -> io::Result<String> {
+        let response = self.send("GET", path, "")?;
+        match response.status {
+            200 => Ok(response.body),
+            status => Err(garbled(&format!("the answer has status {status}"))),
+        }
+    }
+
+    /// The answer to one request.
+    ///
+    /// # Errors
+    /// When there is none in time, or it is garbled.
+    pub fn send(mut self, method: &str, path: &str, body: &str) -> io::Result<Response> {
+        let length = body.len();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
         self.write_all(request.as_bytes())?;
-        response(BufReader::new(self))
+        let max_body = self.max_body;
+        response(BufReader::new(self), max_body)
     }
 }
 
@@ -98,15 +143,14 @@ impl Write for Connection {
 }
 
 /// Reads an answer of HTTP/1.1 to its end.
-fn response(mut reader: impl BufRead) -> io::Result<String> {
+fn response(mut reader: impl BufRead, max_body: u64) -> io::Result<Response> {
     let status = line(&mut reader)?;
     let mut words = status.split(' ');
     if !words.next().is_some_and(|version| version.starts_with("HTTP/1.")) {
         return Err(garbled("the answer is not HTTP"));
     }
-    if words.next() != Some("200") {
-        return Err(garbled(&format!("the answer is `{status}`")));
-    }
+    let code = words.next().and_then(|word| word.parse().ok());
+    let code = code.ok_or_else(|| garbled(&format!("the answer is `{status}`")))?;
     let (mut length, mut is_chunked) = (None, false);
     loop {
         let header = line(&mut reader)?.to_ascii_lowercase();
@@ -119,16 +163,22 @@ fn response(mut reader: impl BufRead) -> io::Result<String> {
     }
     let mut body = Vec::new();
     match length {
-        _ if is_chunked => chunks(&mut reader, &mut body)?,
-        Some(length) => exactly(&mut reader, length, &mut body)?,
+        _ if is_chunked => chunks(&mut reader, &mut body, max_body)?,
+        Some(length) => exactly(&mut reader, length, &mut body, max_body)?,
         None => {
-            reader.take(MAX_BODY).read_to_end(&mut body)?;
+            let length = reader.take(max_body.saturating_add(1)).read_to_end(&mut body)?;
+            if length as u64 > max_body {
+                return Err(garbled(TOO_LONG));
+            }
         }
     }
-    Ok(String::from_utf8_lossy(&body).into_owned())
+    Ok(Response {
+        status: code,
+        body: String::from_utf8_lossy(&body).into_owned(),
+    })
 }
 
-fn chunks(reader: &mut impl BufRead, body: &mut Vec<u8>) -> io::Result<()> {
+fn chunks(reader: &mut impl BufRead, body: &mut Vec<u8>, max_body: u64) -> io::Result<()> {
     loop {
         let size = line(reader)?;
         let size = size.split(';').next().unwrap_or_default().trim();
@@ -136,14 +186,14 @@ fn chunks(reader: &mut impl BufRead, body: &mut Vec<u8>) -> io::Result<()> {
         if size == 0 {
             return Ok(());
         }
-        exactly(reader, size, body)?;
+        exactly(reader, size, body, max_body)?;
         line(reader)?;
     }
 }
 
-fn exactly(reader: &mut impl BufRead, length: u64, body: &mut Vec<u8>) -> io::Result<()> {
-    if length > MAX_BODY - body.len() as u64 {
-        return Err(garbled("the answer is too long"));
+fn exactly(reader: &mut impl BufRead, length: u64, body: &mut Vec<u8>, max_body: u64) -> io::Result<()> {
+    if length > max_body - body.len() as u64 {
+        return Err(garbled(TOO_LONG));
     }
     if reader.take(length).read_to_end(body)? as u64 != length {
         return Err(ErrorKind::UnexpectedEof.into());
@@ -169,8 +219,8 @@ mod tests {
     use super::*;
 
     fn check(answer: &str, expected: Result<&str, ErrorKind>) {
-        let found = response(answer.as_bytes());
-        let found = found.as_deref().map_err(io::Error::kind);
+        let found = response(answer.as_bytes(), 9);
+        let found = found.as_ref().map(|found| found.body.as_str()).map_err(io::Error::kind);
         assert_eq!(found, expected, "{answer:?}");
     }
 
@@ -200,7 +250,23 @@ mod tests {
             "HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n",
             Err(ErrorKind::InvalidData),
         );
-        check("HTTP/1.1 503 Unavailable\r\n\r\n", Err(ErrorKind::InvalidData));
+        check("HTTP/1.1 no\r\n\r\n", Err(ErrorKind::InvalidData));
         check("SSH-2.0\r\n", Err(ErrorKind::InvalidData));
+    }
+
+    #[test]
+    fn long_answers_are_not_read_to_their_end() {
+        let head = "HTTP/1.1 200 OK\r\n";
+        check(&format!("{head}\r\n123456789"), Ok("123456789"));
+        check(&format!("{head}\r\n1234567890"), Err(ErrorKind::InvalidData));
+        check(
+            &format!("{head}Content-Length: 10\r\n\r\n1234567890"),
+            Err(ErrorKind::InvalidData),
+        );
+        let chunks = "5\r\n12345\r\n".repeat(2);
+        check(
+            &format!("{head}Transfer-Encoding: chunked\r\n\r\n{chunks}"),
+            Err(ErrorKind::InvalidData),
+        );
     }
 }

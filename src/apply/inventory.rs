@@ -32,12 +32,23 @@ pub(super) struct Rejection {
     pub(super) digest: String,
     /// Why, in the words of Envoy.
     pub(super) reason: String,
+    /// Which validator refused them, before they were published; `None` when the proxy's own Envoy did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) by: Option<String>,
+}
+
+impl Rejection {
+    /// Whether these texts are not tried again. What a validator refused is, by another one or without one.
+    pub(super) fn is_of(&self, files: &Files, validator: Option<&str>) -> bool {
+        self.digest == digest(files) && (self.by.is_none() || self.by.as_deref() == validator)
+    }
 }
 
 /// What is known of one proxy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Entry {
-    /// The files that are ours; none for one that left something behind which could not be removed yet.
+    /// The files that are ours; none for one that left something behind which could not be removed yet, or was refused
+    /// before it had any.
     pub(super) files: Owned,
     pub(super) rejection: Option<Rejection>,
 }
@@ -99,7 +110,7 @@ impl Inventory {
         staging.move_to(NAME, dir, NAME, true)
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let entry = |(proxy, entry): (&ProxyKey, &Entry)| WrittenEntry {
             mesh: proxy.mesh.clone(),
             dataplane: proxy.dataplane.clone(),
@@ -156,6 +167,7 @@ mod tests {
         let rejection = Rejection {
             digest: "d".to_owned(),
             reason: "\"quoted\"\nline".to_owned(),
+            by: None,
         };
         let known = |artifact: Artifact| Known::from([None, Some(Digest::of(artifact.path()))]);
         let full = Entry {

@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
+use super::memory::Memory;
 use super::tree::Dir;
 use super::{ApplyError, META, Result, STAGING, Target, open};
 
@@ -16,6 +17,15 @@ const LOCK: &str = "lock";
 #[derive(Debug)]
 pub struct Lock {
     file: File,
+    pub(super) memory: Memory,
+}
+
+impl Lock {
+    /// Whether it still is the lock of what is there: somebody may have removed or replaced the directory.
+    #[must_use]
+    pub fn is_of(&self, target: &Target) -> bool {
+        held(target, self).is_ok()
+    }
 }
 
 impl Drop for Lock {
@@ -46,10 +56,13 @@ pub fn lock(target: &Target) -> Result<Lock> {
     // It only tells others; a disk that is full must not keep files from being removed.
     let told = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
     if let Err(error) = told {
-        tracing::debug!(%error, "cannot say in the lock who holds it");
+        tracing::debug!("cannot say in the lock who holds it: {error}");
     }
     meta.make_child(STAGING, target.directory())?.empty()?;
-    Ok(Lock { file })
+    Ok(Lock {
+        file,
+        memory: Memory::default(),
+    })
 }
 
 /// The process that holds a lock, if it wrote that in full.

@@ -19,16 +19,23 @@
 //!   already, with contents that are on disk; the error says that the names may not be, and the next run syncs them.
 
 mod admin;
+mod child;
 pub mod contributions;
+mod crowd;
 mod error;
 pub mod history;
-mod http;
+pub mod http;
 mod inventory;
 mod lock;
+mod memory;
 mod observe;
 mod publish;
+pub mod reload;
 mod state;
+pub mod survey;
 mod tree;
+mod validate;
+pub mod word;
 
 pub use error::ApplyError;
 pub use lock::{Lock, lock};
@@ -37,21 +44,21 @@ pub use state::{Frozen, State};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, SystemTime};
 
 use self::inventory::{Entry, Inventory, Known, Owned, Rejection, digest};
 use self::lock::held;
+use self::memory::Memory;
 use self::publish::{Job, Published, Room, Staged};
 use self::tree::{Access, Content, Dir};
+use self::validate::Validator;
 use crate::diag::text::with_causes;
 use crate::envoy::artifact::{Files, ProxyKey};
 use crate::envoy::xds;
 use crate::plan::digest::Digest;
 use crate::plan::{self, Action, Change, Plan, Step};
 pub use crate::settings::Admin;
+use crate::settings::Settings;
 
 type Result<T> = std::result::Result<T, ApplyError>;
 
@@ -61,9 +68,6 @@ const META: &str = ".meshtraced";
 const STAGING: &str = "staging";
 /// The last listeners that were taken, of proxies whose new ones are not judged yet.
 const UNDO: &str = "undo";
-
-/// Proxies that are published at the same time; each waits for its own Envoy.
-const AT_ONCE: usize = 8;
 
 /// Where and how files are published.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,11 +84,42 @@ pub struct Target {
     pub admin: Admin,
     /// How long to wait for Envoy's word on one step.
     pub confirm_timeout: Duration,
+    /// How long an Envoy may take to answer at all. It gets little of that at first, and all of it when the others are done;
+    /// who comes back to it anyway needs none for that.
+    pub patience: Duration,
+    /// The Envoy by which files are validated before they are published.
+    pub validate: Option<PathBuf>,
     /// How many generations are kept; 0 keeps none.
     pub history: usize,
 }
 
 impl Target {
+    /// Where and how these settings publish.
+    ///
+    /// # Errors
+    /// When the output directory cannot be made absolute.
+    pub fn of(settings: &Settings) -> Result<Self> {
+        let root = std::path::absolute(&settings.out)
+            .map_err(|error| ApplyError::new("make absolute", &settings.out, error))?;
+        Ok(Self {
+            root,
+            mode: settings.mode,
+            owner: settings.owner,
+            group: settings.group,
+            admin: settings.envoy.admin.clone(),
+            confirm_timeout: settings.envoy.confirm_timeout,
+            patience: settings.envoy.confirm_timeout,
+            validate: settings.envoy.validate.clone(),
+            history: settings.history,
+        })
+    }
+
+    /// What is meshtraced's own, and not for Envoy.
+    #[must_use]
+    pub fn own_directory(&self) -> PathBuf {
+        self.root.join(META)
+    }
+
     fn file(&self) -> Access {
         Access {
             mode: self.mode,
@@ -169,7 +204,7 @@ impl Outcome {
     /// The proxies that could not be brought to what is desired, and why.
     pub fn failures(&self) -> impl Iterator<Item = (&ProxyKey, String)> {
         let of_proxies = self.proxies.iter().filter_map(|(proxy, (_, result))| match result {
-            Ok(Word::Rejected(why)) => Some((proxy, format!("Envoy says {why:?}; it keeps what it had"))),
+            Ok(Word::Rejected(why)) => Some((proxy, format!("Envoy says {why:?}; it keeps what it had, until its files change or `meshtraced heal` tries these again"))),
             Ok(Word::Waiting(why)) => Some((proxy, format!("{why}; the next run goes on with it"))),
             Ok(Word::Confirmed | Word::NotRunning | Word::NotAsked | Word::Unknown) => None,
             Err(error) => Some((proxy, with_causes(error))),
@@ -253,14 +288,29 @@ pub fn apply(plan: &Plan, target: &Target, lock: &Lock, revision: &str) -> Resul
         undo: meta.make_child(UNDO, target.directory())?,
         root,
     };
-    let result = run(plan, &room, &meta, revision, &mut outcome);
+    let result = run(plan, &room, &meta, &lock.memory, revision, &mut outcome);
     let emptied = room.staging.empty();
     result?;
     emptied?;
     Ok(outcome)
 }
 
-fn run(plan: &Plan, room: &Room, meta: &Dir, revision: &str, outcome: &mut Outcome) -> Result<()> {
+/// Forgets what Envoys refused, so that it is tried again; says of how many.
+///
+/// # Errors
+/// When the inventory cannot be understood or replaced.
+pub fn forget_refusals(target: &Target, lock: &Lock) -> Result<usize> {
+    let (_, meta) = held(target, lock)?;
+    let mut inventory = Inventory::read(&meta)?;
+    let entries = inventory.proxies.values_mut();
+    let forgotten = entries.filter_map(|entry| entry.rejection.take()).count();
+    if forgotten > 0 {
+        replace(target, &meta, inventory::NAME, &inventory.text())?;
+    }
+    Ok(forgotten)
+}
+
+fn run(plan: &Plan, room: &Room, meta: &Dir, memory: &Memory, revision: &str, outcome: &mut Outcome) -> Result<()> {
     let target = room.target;
     let on_disk = Inventory::read(meta)?;
     let needed = plan
@@ -271,8 +321,15 @@ fn run(plan: &Plan, room: &Room, meta: &Dir, revision: &str, outcome: &mut Outco
         .sum();
     let no_room = |error: ApplyError| error.of_plan(&target.root, needed);
 
-    let mut jobs = prepare(plan, room, &on_disk, outcome).map_err(no_room)?;
+    let validator = Validator::of(target, plan)?;
+    let identity = validator.as_ref().map(Validator::identity);
+    let mut jobs = prepare(plan, room, &on_disk, identity, outcome).map_err(no_room)?;
     let mut inventory = on_disk.clone();
+    if let Some(validator) = &validator {
+        validator
+            .sift(room, memory, &mut jobs, &mut inventory, outcome)
+            .map_err(no_room)?;
+    }
     if !jobs.is_empty() {
         let mut under_way = on_disk.clone();
         for job in &jobs {
@@ -294,10 +351,11 @@ fn run(plan: &Plan, room: &Room, meta: &Dir, revision: &str, outcome: &mut Outco
             false
         }
     });
-    for (job, published) in jobs.iter().zip(publish_all(room, &jobs)) {
+    for (job, published) in jobs.iter().zip(publish_all(room, &jobs, memory)) {
         record(job, published, &mut inventory, outcome);
     }
     settle(room, &mut inventory);
+    forget_refused(plan, &mut inventory);
     remove_leftovers(room, &mut inventory, outcome);
     mend(room, &inventory, outcome);
     let is_listed = !is_under_way && inventory == on_disk;
@@ -351,13 +409,19 @@ fn mend_top(root: &Dir, meta: &Dir, target: &Target, outcome: &mut Outcome) {
 }
 
 /// Writes aside what the plan puts in place.
-fn prepare<'p>(plan: &'p Plan, room: &Room, inventory: &Inventory, outcome: &mut Outcome) -> Result<Vec<Job<'p>>> {
+fn prepare<'p>(
+    plan: &'p Plan,
+    room: &Room,
+    inventory: &Inventory,
+    validator: Option<&str>,
+    outcome: &mut Outcome,
+) -> Result<Vec<Job<'p>>> {
     let mut jobs = Vec::new();
     for (index, change) in plan.changes.iter().enumerate() {
         let entry = inventory.proxies.get(&change.proxy);
         if let Some(rejection) = entry.and_then(|entry| entry.rejection.as_ref())
             && change.action != Action::Remove
-            && rejection.digest == digest(&change.after)
+            && rejection.is_of(&change.after, validator)
         {
             outcome.set(change, Ok(Word::Rejected(rejection.reason.clone())));
             continue;
@@ -442,34 +506,45 @@ fn stage<'p>(room: &Room, index: usize, change: &'p Change, mut owned: Owned, ad
 }
 
 /// Publishes several proxies at a time, so that a slow Envoy holds up none but its own.
-fn publish_all(room: &Room, jobs: &[Job]) -> Vec<Published> {
-    let next = AtomicUsize::new(0);
-    let results: Mutex<BTreeMap<usize, Published>> = Mutex::default();
-    let work = || {
-        while let Some((index, job)) = (|i| Some((i, jobs.get(i)?)))(next.fetch_add(1, Ordering::Relaxed)) {
-            let published = publish::publish(room, job);
-            results
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(index, published);
-        }
+///
+/// Those that did not answer before come last, and the first question to each gets little time. Who is silent then is
+/// asked once more when all others are done, if the target has the patience.
+fn publish_all(room: &Room, jobs: &[Job], memory: &Memory) -> Vec<Published> {
+    let mut order: Vec<usize> = (0..jobs.len()).collect();
+    order.sort_by_key(|&index| memory.is_silent(&jobs[index].change.proxy));
+    let mut all = BTreeMap::new();
+    let (first, all_of_it) = (admin::first_patience(room.target), room.target.patience);
+    let rounds = if all_of_it > first {
+        vec![first, all_of_it]
+    } else {
+        vec![first]
     };
-    thread::scope(|scope| {
-        for _ in 0..AT_ONCE.min(jobs.len()) {
-            scope.spawn(work);
-        }
-    });
-    let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-    results.into_values().collect()
+    for patience in rounds {
+        let published = crowd::each(&order, crowd::talks(), |&index| {
+            publish::publish(room, &jobs[index], patience)
+        });
+        all.extend(order.iter().copied().zip(published));
+        order.retain(|index| all[index].was_silent);
+    }
+    for (&index, published) in &all {
+        memory.heard(&jobs[index].change.proxy, published.was_silent);
+    }
+    all.into_values().collect()
 }
 
 fn record(job: &Job, published: Published, inventory: &mut Inventory, outcome: &mut Outcome) {
     let proxy = &job.change.proxy;
-    tracing::debug!(mesh = proxy.mesh, dataplane = proxy.dataplane, word = ?published.word, "published");
+    tracing::debug!(
+        mesh = proxy.mesh,
+        dataplane = proxy.dataplane,
+        "{proxy}: {:?}",
+        published.word
+    );
     let rejection = match &published.word {
         Ok(Word::Rejected(reason)) => Some(Rejection {
             digest: digest(&job.change.after),
             reason: reason.clone(),
+            by: None,
         }),
         _ => None,
     };
@@ -478,10 +553,19 @@ fn record(job: &Job, published: Published, inventory: &mut Inventory, outcome: &
     outcome.set(job.change, published.word);
 }
 
+/// Forgets the refusals of proxies that never had files and are not wanted any more.
+fn forget_refused(plan: &Plan, inventory: &mut Inventory) {
+    let is_wanted = |proxy: &ProxyKey| plan.changes.iter().any(|change| change.proxy == *proxy);
+    let without_files = |entry: &Entry| entry.files.is_empty() && entry.rejection.is_some();
+    inventory
+        .proxies
+        .retain(|proxy, entry| !without_files(entry) || is_wanted(proxy));
+}
+
 /// Removes what is left of proxies that have no files any more: sockets and empty directories.
 fn remove_leftovers(room: &Room, inventory: &mut Inventory, outcome: &mut Outcome) {
     inventory.proxies.retain(|proxy, entry| {
-        if !entry.files.is_empty() {
+        if !entry.files.is_empty() || entry.rejection.is_some() {
             return true;
         }
         match publish::remove_directories(room, proxy) {

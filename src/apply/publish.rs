@@ -91,19 +91,24 @@ pub(super) struct Published {
     /// The files that are ours now.
     pub(super) owned: Owned,
     pub(super) word: Result<Word>,
+    /// Nothing was done, since its Envoy did not answer the first question.
+    pub(super) was_silent: bool,
 }
 
-/// Carries out one job.
-pub(super) fn publish(room: &Room, job: &Job) -> Published {
+/// Carries out one job. Its Envoy has so long for its first answer.
+pub(super) fn publish(room: &Room, job: &Job, patience: Duration) -> Published {
     let mut publishing = Publishing {
         room,
         job,
+        patience,
         owned: job.owned.clone(),
+        was_silent: false,
     };
     let word = publishing.run();
     Published {
         owned: publishing.owned,
         word,
+        was_silent: publishing.was_silent,
     }
 }
 
@@ -111,7 +116,9 @@ pub(super) fn publish(room: &Room, job: &Job) -> Published {
 struct Publishing<'r, 'p> {
     room: &'r Room<'r>,
     job: &'r Job<'p>,
+    patience: Duration,
     owned: Owned,
+    was_silent: bool,
 }
 
 impl<'r> Publishing<'r, '_> {
@@ -127,7 +134,8 @@ impl<'r> Publishing<'r, '_> {
             Action::Change if self.job.steps.iter().any(Staged::is_dynamic) => {}
             Action::Change | Action::Remove => return self.carry_out(&dir, None, Duration::ZERO, Word::NotAsked),
         }
-        match Voice::of(self.room.target, &self.job.change.proxy, dir.path()) {
+        let (target, proxy) = (self.room.target, &self.job.change.proxy);
+        match Voice::of(target, proxy, dir.path(), self.patience) {
             Voice::Answers(envoy, stats) => self
                 .carry_out(&dir, Some((envoy, stats)), Duration::ZERO, Word::Confirmed)
                 .and_then(|word| self.look_again(&dir, word)),
@@ -136,7 +144,10 @@ impl<'r> Publishing<'r, '_> {
                 .and_then(|word| self.look_again(&dir, word)),
             Voice::Unknown => self.carry_out(&dir, None, PAUSE, Word::Unknown),
             // It would see several steps at once when it wakes, in no certain order.
-            Voice::Silent(why) => Ok(Word::Waiting(why)),
+            Voice::Silent(why) => {
+                self.was_silent = true;
+                Ok(Word::Waiting(why))
+            }
         }
     }
 
@@ -248,7 +259,8 @@ impl<'r> Publishing<'r, '_> {
         let (Some(version), Word::NotRunning) = (listeners, &word) else {
             return Ok(word);
         };
-        let word = match Voice::of(self.room.target, &self.job.change.proxy, dir.path()) {
+        let (target, proxy) = (self.room.target, &self.job.change.proxy);
+        let word = match Voice::of(target, proxy, dir.path(), target.confirm_timeout) {
             Voice::Absent | Voice::Unknown => word,
             Voice::Answers(_, stats) if version == Some(&stats.of(Artifact::Lds).version) => Word::Confirmed,
             Voice::Answers(envoy, mut stats) => {

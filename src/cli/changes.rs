@@ -20,35 +20,8 @@ pub(super) struct Detail {
     pub(super) color: bool,
 }
 
-/// How many names are shown when not all are asked for.
-const NAMES: usize = 4;
-
 /// Notes stand in a column behind the heads, unless those are wider than this.
 const WIDEST_HEAD: usize = 72;
-
-/// One line that counts: `4 proxies change, 2 are new, 1 goes, 3 stay`.
-pub(super) fn count(plan: &Plan, published: usize) -> String {
-    let of = |action| plan.changes.iter().filter(|change| change.action == action).count();
-    let (change, add, remove) = (of(Action::Change), of(Action::Add), of(Action::Remove));
-    let stay = published - change - remove;
-    let mut parts = Vec::new();
-    let mut say = |n: usize, one: &str, many: &str| {
-        if n > 0 {
-            let verb = if n == 1 { one } else { many };
-            let noun = if parts.is_empty() {
-                plural(n, "proxy")
-            } else {
-                n.to_string()
-            };
-            parts.push(format!("{noun} {verb}"));
-        }
-    };
-    say(change, "changes", "change");
-    say(add, "is new", "are new");
-    say(remove, "goes", "go");
-    say(stay, "stays", "stay");
-    parts.join(", ")
-}
 
 /// The groups as text, each with its lines below it.
 pub(super) fn render(groups: &[Group], plan: &Plan, detail: Detail) -> String {
@@ -74,11 +47,7 @@ pub(super) fn render(groups: &[Group], plan: &Plan, detail: Detail) -> String {
 /// Who changes: `2 proxies of default: web-01, web-02`.
 fn head(group: &Group, detail: Detail) -> String {
     let proxies = plural(group.dataplanes.len(), "proxy");
-    format!(
-        "{proxies} of {}: {}",
-        printable(&group.mesh),
-        names(&group.dataplanes, detail.list)
-    )
+    format!("{proxies} of {}: {}", printable(&group.mesh), group.names(detail.list))
 }
 
 fn one_group(group: &Group, head: &str, detail: Detail) -> String {
@@ -124,19 +93,6 @@ fn one_group(group: &Group, head: &str, detail: Detail) -> String {
     out
 }
 
-fn names(names: &[String], all: bool) -> String {
-    let shown = if all || names.len() <= NAMES + 1 {
-        names.len()
-    } else {
-        NAMES
-    };
-    let mut text = names[..shown].join(", ");
-    if shown < names.len() {
-        let _ = write!(text, " and {} more", names.len() - shown);
-    }
-    printable(&text)
-}
-
 fn files(change: &Change) -> String {
     let mut out = String::new();
     for artifact in Artifact::ALL {
@@ -161,17 +117,4 @@ fn files(change: &Change) -> String {
         );
     }
     out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn many_names_are_cut() {
-        let all: Vec<String> = (1..8).map(|i| format!("web-0{i}")).collect();
-        assert_eq!(names(&all, false), "web-01, web-02, web-03, web-04 and 3 more");
-        assert_eq!(names(&all[..5], false), "web-01, web-02, web-03, web-04, web-05");
-        assert!(names(&all, true).ends_with("web-07"));
-    }
 }

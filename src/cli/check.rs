@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::{Context, Exit, Outcome, compile_once, print, report};
+use super::{Context, Exit, Outcome, policies, print};
+use crate::daemon::turn::Policies;
 use crate::diag::cut::cut;
 use crate::diag::{Code, Diagnostic, Severity, github, json as diag_json, junit, sarif, text};
 
@@ -49,8 +50,12 @@ enum FailOn {
 
 pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let settings = context.settings()?;
-    let (snapshot, compiled) = compile_once(&settings)?;
-    let mut findings = report::all_findings(&compiled);
+    let Policies {
+        snapshot,
+        compiled,
+        mut findings,
+        ..
+    } = policies(&settings)?;
     if arguments.strict {
         findings.iter_mut().for_each(make_strict);
     }

@@ -5,11 +5,12 @@ use std::io::{self, Write};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use super::{Context, Exit, Failure, Outcome, compile_once, no_such, options, print};
+use super::{Context, Exit, Failure, Outcome, no_such, policies, print};
 use crate::compile::Compiled;
 use crate::diag::{Severity, json as diag_json, text};
 use crate::envoy::{self, Dialect, sidecar, tracing};
 use crate::ir::{By, Proxy, Tracer};
+use crate::resource::Contributions;
 use crate::yaml::write;
 
 /// Arguments of `compile`.
@@ -36,8 +37,8 @@ enum Format {
 
 pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let settings = context.settings()?;
-    let (_, mut compiled) = compile_once(&settings)?;
-    let dialect = options(&settings)?.dialect();
+    let mut compiled = policies(&settings)?.compiled;
+    let dialect = settings.options(Contributions::new())?.dialect();
     // What keeps a proxy without files says nothing of its tracing.
     let notes = compiled
         .refusals

@@ -5,10 +5,11 @@ use std::io::{self, Write};
 use clap::Args;
 
 use super::changes::{self, Detail};
-use super::{Context, Exit, Outcome, compile_once, drifted, print, report, target};
-use crate::apply;
-use crate::diag::{Severity, text};
-use crate::plan::{self, Held, summary};
+use super::{Context, Exit, Outcome, policies, print};
+use crate::apply::Target;
+use crate::daemon::turn;
+use crate::diag::{Diagnostic, Severity, text};
+use crate::plan::summary;
 
 /// Arguments of `diff`.
 #[derive(Debug, Args)]
@@ -32,12 +33,9 @@ const EXAMPLES: &str = "Examples:
 
 pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let settings = context.settings()?;
-    let (_, compiled) = compile_once(&settings)?;
-    let findings = report::all_findings(&compiled);
-    let errors: Vec<_> = findings
-        .into_iter()
-        .filter(|finding| finding.severity == Severity::Error)
-        .collect();
+    let policies = policies(&settings)?;
+    let is_error = |finding: &&Diagnostic| finding.severity == Severity::Error;
+    let errors: Vec<_> = policies.findings.iter().filter(is_error).cloned().collect();
     if !errors.is_empty() {
         let shown = text::render(
             &errors,
@@ -49,27 +47,30 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
         writeln!(io::stderr(), "{shown}{count}: there is no answer until they are mended")?;
         return Ok(Exit::Failed);
     }
-    let mut observed = apply::observe(&target(&settings)?)?;
-    let left = drifted::leave(&settings, &mut observed, &compiled.fragments);
-    drifted::complain(&observed.drift, &left)?;
-    let applied = observed.applied;
-    let plan = plan::plan(&applied, &compiled.fragments, &Held::default());
-    let (out, policies) = (settings.out.display(), &settings.sources);
+    let comparison = turn::compare(&settings, &Target::of(&settings)?, &policies)?;
+    for drift in &comparison.left {
+        writeln!(io::stderr(), "warning: {}", drift.told(true))?;
+    }
+    if let Some(refusal) = &comparison.refusal {
+        writeln!(io::stderr(), "warning: {refusal}")?;
+    }
+    let (plan, published) = (&comparison.plan, comparison.published.len());
+    let (out, sources) = (settings.out.display(), &settings.sources);
     if plan.changes.is_empty() {
         print(&format!(
-            "{out} -> {policies}: no change, {}\n",
-            text::plural(applied.len(), "proxy")
+            "{out} -> {sources}: no change, {}\n",
+            text::plural(published, "proxy")
         ))?;
         return Ok(Exit::Done);
     }
-    let groups = summary::summarize(&plan, &compiled.proxies);
+    let groups = summary::summarize(plan, &policies.compiled.proxies);
     let detail = Detail {
         list: arguments.list,
         bytes: arguments.bytes,
         color: context.color_on_stdout,
     };
-    let mut shown = format!("{out} -> {policies}: {}\n\n", changes::count(&plan, applied.len()));
-    shown.push_str(&changes::render(&groups, &plan, detail));
+    let mut shown = format!("{out} -> {sources}: {}\n\n", summary::count(plan, published));
+    shown.push_str(&changes::render(&groups, plan, detail));
     if !arguments.list && !arguments.bytes {
         shown.push_str("\nRun `meshtraced diff --list` for all names, `--bytes` for the files.\n");
     }

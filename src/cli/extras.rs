@@ -1,5 +1,7 @@
 //! `schema`, `completions` and `man`.
 
+use std::path::PathBuf;
+
 use clap::{Args, ValueEnum};
 use clap_complete::Shell;
 
@@ -56,9 +58,16 @@ pub(super) fn completions(arguments: &Completions) -> Outcome {
 pub(super) struct Man {
     /// Page of one command: `run`, `diff` and so on
     command: Option<String>,
+    /// Write all pages into this directory, which must exist
+    #[arg(long, value_name = "DIR", conflicts_with = "command")]
+    all: Option<PathBuf>,
 }
 
 pub(super) fn man(arguments: &Man) -> Outcome {
+    if let Some(directory) = &arguments.all {
+        clap_mangen::generate_to(program(), directory)?;
+        return Ok(Exit::Done);
+    }
     let mut program = program();
     // Gives the commands their full names and the options that all of them have.
     program.build();

@@ -4,30 +4,31 @@ mod changes;
 mod check;
 mod compile;
 mod diff;
-mod drifted;
 mod explain;
 mod extras;
 mod inspect;
 mod progress;
 mod report;
+mod requests;
 mod run;
+mod status;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 
 use crate::apply::{self, Target};
-use crate::compile::{Compiled, Options};
+use crate::daemon::control::Request;
+use crate::daemon::turn::{Clock, Policies};
 use crate::diag::text::{self, plural, with_causes};
 use crate::diag::{Diagnostic, Severity, closest};
-use crate::envoy::Surroundings;
 use crate::explain::World;
-use crate::settings::{Admin, Overrides, Settings};
-use crate::source::{self, Snapshot};
+use crate::settings::{Overrides, Settings};
+use crate::source::{self, Care};
 use crate::telemetry;
 
 /// How a command ends.
@@ -129,6 +130,20 @@ enum Command {
     Explain(explain::Arguments),
     /// Show whom a policy or a backend reaches, and what reaches a dataplane
     Inspect(inspect::Arguments),
+    /// Show how the daemon is
+    Status(status::Arguments),
+    /// Show what was published, for `rollback`
+    History(requests::History),
+    /// Publish a change that the guard keeps back
+    Approve(requests::Approve),
+    /// Publish nothing from now on
+    Freeze(requests::Freeze),
+    /// Follow the policies again, after `freeze` or `rollback`
+    Thaw,
+    /// Go back to what was published before, and stay there
+    Rollback(requests::Rollback),
+    /// Restore published files that somebody changed
+    Heal,
     /// Print a JSON Schema, by which editors complete and underline
     Schema(extras::Schema),
     /// Print a completion script for a shell
@@ -164,6 +179,13 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Compile(arguments) => compile::run(&context, arguments),
         Command::Explain(arguments) => explain::run(&context, arguments),
         Command::Inspect(arguments) => inspect::run(&context, arguments),
+        Command::Status(arguments) => status::run(&context, arguments),
+        Command::History(arguments) => requests::history(&context, arguments),
+        Command::Approve(arguments) => requests::approve(&context, arguments),
+        Command::Freeze(arguments) => requests::freeze(&context, arguments),
+        Command::Thaw => requests::ask(&context, &Request::Thaw),
+        Command::Rollback(arguments) => requests::roll_back(&context, arguments),
+        Command::Heal => requests::ask(&context, &Request::Heal),
         Command::Schema(arguments) => extras::schema(arguments),
         Command::Completions(arguments) => extras::completions(arguments),
         Command::Man(arguments) => extras::man(arguments),
@@ -228,23 +250,19 @@ fn print(text: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Reads and compiles the policies.
-fn compile_now(settings: &Settings) -> Result<(Snapshot, Compiled), Failure> {
-    let snapshot = source::dir::read(&settings.sources, settings.limits.file_bytes)?;
-    let compiled = crate::compile::compile(&snapshot, &options(settings)?);
-    Ok((snapshot, compiled))
-}
-
-/// The same for a command that ends with it: whoever waits at a terminal sees that it goes on.
-fn compile_once(settings: &Settings) -> Result<(Snapshot, Compiled), Failure> {
+/// Reads and compiles the policies as they lie, for a command that ends with it: whoever waits at a terminal sees that
+/// it goes on.
+fn policies(settings: &Settings) -> Result<Policies, Failure> {
     let _progress = progress::Progress::new("compiling");
-    compile_now(settings)
+    let policies = Policies::read(settings, &Target::of(settings)?, Care::AsIs, &mut Clock::default())?;
+    Ok(policies?)
 }
 
 /// Looks at what the policies come to, and says what is wrong with them if something is.
 fn look_at<T>(context: &Context, settings: &Settings, look: impl FnOnce(&World) -> T) -> Result<(T, Exit), Failure> {
-    let snapshot = source::dir::read(&settings.sources, settings.limits.file_bytes)?;
-    let (compiled, looked) = crate::compile::compile_and(&snapshot, &options(settings)?, look);
+    let snapshot = source::read(&settings.sources, settings.limits.file_bytes, Care::AsIs)?;
+    let known = apply::contributions::known(&Target::of(settings)?).unwrap_or_default();
+    let (compiled, looked) = crate::compile::compile_and(&snapshot, &settings.options(known)?, look);
     let is_error = |finding: &&Diagnostic| finding.severity == Severity::Error;
     let errors: Vec<Diagnostic> = compiled.diagnostics.iter().filter(is_error).cloned().collect();
     let shown = text::render(
@@ -288,45 +306,4 @@ fn no_such(noun: &str, name: &str, known: &[String]) -> String {
         None => format!("there are {} here, named MESH/NAME", plural(known.len(), noun)),
     };
     format!("there is no {noun} {name}; {help}")
-}
-
-/// How to compile with these settings.
-fn options(settings: &Settings) -> Result<Options, Failure> {
-    let out = absolute(&settings.out)?;
-    let Some(out) = out.to_str() else {
-        return Err(format!(
-            "the output directory {} is not UTF-8, and Envoy's configuration must be",
-            out.display()
-        )
-        .into());
-    };
-    Ok(Options {
-        kuma: settings.kuma.clone(),
-        services: settings.services.clone(),
-        scope: settings.select.clone(),
-        around: Surroundings {
-            out: out.to_owned(),
-            admin_pipe: settings.envoy.admin == Admin::Pipe,
-        },
-        limits: settings.limits.clone(),
-        // It only adds caution, and looking at policies must not depend on the output directory.
-        known: apply::contributions::known(&target(settings)?).unwrap_or_default(),
-    })
-}
-
-fn absolute(path: &Path) -> Result<PathBuf, Failure> {
-    std::path::absolute(path).map_err(|error| format!("cannot make {} absolute: {error}", path.display()).into())
-}
-
-/// Where and how the files are written.
-fn target(settings: &Settings) -> Result<Target, Failure> {
-    Ok(Target {
-        root: absolute(&settings.out)?,
-        mode: settings.mode,
-        owner: settings.owner,
-        group: settings.group,
-        admin: settings.envoy.admin.clone(),
-        confirm_timeout: settings.envoy.confirm_timeout,
-        history: settings.history,
-    })
 }

@@ -1,32 +1,11 @@
-//! What `run`, `diff` and `check` say alike.
+//! What `run` says of the policies.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::compile::Compiled;
+use crate::daemon::turn::Policies;
 use crate::diag::text::{plural, printable};
-use crate::diag::{Diagnostic, Diagnostics};
-use crate::plan::Held;
-use crate::settings::{OnError, Settings};
-use crate::source::Snapshot;
-
-/// Findings about the policies and about the shape, in their common order.
-pub(super) fn all_findings(compiled: &Compiled) -> Vec<Diagnostic> {
-    let mut all = Diagnostics::default();
-    for finding in compiled.diagnostics.iter().chain(&compiled.refusals) {
-        all.push(finding.clone());
-    }
-    all.into_sorted()
-}
-
-/// What the findings keep from being published.
-pub(super) fn held(settings: &Settings, findings: &[Diagnostic]) -> Held {
-    let held = Held::by(findings);
-    match settings.on_error {
-        OnError::HoldMesh => held,
-        OnError::HoldAll => held.all_or_nothing(),
-    }
-}
+use crate::settings::Settings;
 
 /// What was read, and what it means for every mesh:
 ///
@@ -34,7 +13,13 @@ pub(super) fn held(settings: &Settings, findings: &[Diagnostic]) -> Held {
 /// meshtraced 0.1.0: policies (14 files, 23 resources) -> envoy
 ///   default    6 dataplanes   6 traced   zipkin 4, datadog 2
 /// ```
-pub(super) fn overview(settings: &Settings, snapshot: &Snapshot, compiled: &Compiled, held: &Held) -> String {
+pub(super) fn overview(settings: &Settings, policies: &Policies) -> String {
+    let Policies {
+        snapshot,
+        compiled,
+        held,
+        ..
+    } = policies;
     let (files, resources) = (
         plural(snapshot.files.len(), "file"),
         plural(compiled.resources, "resource"),
@@ -73,15 +58,4 @@ pub(super) fn overview(settings: &Settings, snapshot: &Snapshot, compiled: &Comp
         let _ = writeln!(out, "{}", row.trim_end());
     }
     out
-}
-
-/// The last line about findings: what they keep from being written.
-pub(super) fn consequence(held: &Held) -> String {
-    let meshes: Vec<&str> = held.meshes.iter().map(String::as_str).collect();
-    match (held.all, meshes.as_slice()) {
-        (true, _) => "; nothing was written".to_owned(),
-        (false, []) => String::new(),
-        (false, [mesh]) => format!("; nothing was written for mesh {}", printable(mesh)),
-        (false, meshes) => format!("; nothing was written for the meshes {}", printable(&meshes.join(", "))),
-    }
 }

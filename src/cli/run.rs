@@ -7,18 +7,17 @@ use clap::Args;
 
 use super::changes::{self, Detail};
 use super::progress::Progress;
-use super::{Context, Exit, Failure, Outcome, compile_now, compile_once, drifted, print, report, target};
-use crate::apply::{self, ApplyError, Lock, State, Target, Word};
+use super::{Context, Exit, Failure, Outcome, print, report};
+use crate::apply::reload::Reloader;
+use crate::apply::{self, Lock, Target, Word};
 use crate::compile::Compiled;
-use crate::daemon::{self, Timing};
-use crate::diag::text::{self, plural};
-use crate::diag::{Diagnostic, Severity};
+use crate::daemon;
+use crate::daemon::turn::{self, Healing, Policies, Turn, Wishes};
+use crate::diag::text::{self, plural, with_causes};
 use crate::envoy::artifact::{Artifact, ProxyKey};
-use crate::plan::guard::Refusal;
-use crate::plan::summary::{self, Group};
-use crate::plan::{self, Change, Drift, Held, Plan};
-use crate::settings::Settings;
-use crate::source::Snapshot;
+use crate::plan::summary;
+use crate::settings::{OnDrift, Settings};
+use crate::source;
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]
@@ -37,7 +36,7 @@ const EXAMPLES: &str = "Examples:
   meshtraced run --dry-run
   meshtraced run --policies /srv/mesh-config/policies --out /var/lib/meshtraced/envoy
 
-SIGHUP makes the daemon look at once; SIGTERM and SIGINT end it after what it is doing.";
+SIGHUP reads the settings again and looks at once; SIGTERM and SIGINT end it after what it is doing.";
 
 pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let settings = context.settings()?;
@@ -50,160 +49,112 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     watch(context, settings)
 }
 
-/// What one turn did.
-struct Turn {
-    snapshot: Snapshot,
-    compiled: Compiled,
-    findings: Vec<Diagnostic>,
-    held: Held,
-    plan: Plan,
-    /// How many proxies were published before.
-    published_before: usize,
-    /// Files that were not as they were published, and those of them that stay so.
-    drift: [Vec<Drift>; 2],
-    /// Why the plan was not carried out.
-    refusal: Option<Refusal>,
-    outcome: apply::Outcome,
-}
-
-impl Turn {
-    /// The part of the plan that was carried out.
-    fn done(&self) -> Plan {
-        let is_done = |change: &&Change| match self.outcome.proxies.get(&change.proxy) {
-            Some((_, result)) => result.as_ref().is_ok_and(Word::is_done),
-            None => false,
-        };
-        Plan {
-            changes: self.plan.changes.iter().filter(is_done).cloned().collect(),
-        }
-    }
-}
-
-/// Reads, compiles and publishes.
-fn turn(settings: &Settings, lock: &Lock) -> Result<Turn, Failure> {
-    let target = target(settings)?;
-    let (snapshot, compiled) = compile_now(settings)?;
-    let findings = report::all_findings(&compiled);
-    let held = report::held(settings, &findings);
-    let mut observed = apply::observe(&target)?;
-    let left = drifted::leave(settings, &mut observed, &compiled.fragments);
-    let plan = plan::plan(&observed.applied, &compiled.fragments, &held);
-    let published_before = observed.applied.len();
-    let refusal = guard(&plan, published_before, settings, &target, lock)?;
-    let outcome = match refusal {
-        Some(_) => apply::Outcome::default(),
-        None => apply::apply(&plan, &target, lock, snapshot.revision().as_ref())?,
-    };
-    apply::contributions::remember(&compiled.known, &target, lock)?;
-    Ok(Turn {
-        snapshot,
-        compiled,
-        findings,
-        held,
-        plan,
-        published_before,
-        drift: [observed.drift, left],
-        refusal,
-        outcome,
-    })
-}
-
-/// Whether a plan has to wait for somebody's word; one that was given is used up.
-fn guard(
-    plan: &Plan,
-    published: usize,
-    settings: &Settings,
-    target: &Target,
-    lock: &Lock,
-) -> Result<Option<Refusal>, ApplyError> {
-    let state = State::read(target)?;
-    let Some(refusal) = plan::guard(plan, published, &settings.guard) else {
-        return Ok(None);
-    };
-    if !refusal.is_approved(state.approved.as_deref()) {
-        return Ok(Some(refusal));
-    }
-    let approved = None;
-    State { approved, ..state }.write(target, lock)?;
-    Ok(None)
-}
-
 fn dry_run(context: &Context, settings: &Settings) -> Outcome {
-    let (snapshot, compiled) = compile_once(settings)?;
-    let findings = report::all_findings(&compiled);
-    let held = report::held(settings, &findings);
-    let mut observed = apply::observe(&target(settings)?)?;
-    let left = drifted::leave(settings, &mut observed, &compiled.fragments);
-    let applied = observed.applied;
-    let plan = plan::plan(&applied, &compiled.fragments, &held);
-    let mut out = report::overview(settings, &snapshot, &compiled, &held);
+    let policies = super::policies(settings)?;
+    let comparison = turn::compare(settings, &Target::of(settings)?, &policies)?;
+    let (plan, published) = (&comparison.plan, comparison.published.len());
+    let mut out = report::overview(settings, &policies);
     if plan.changes.is_empty() {
         out.push_str("nothing would change\n");
     } else {
-        let groups = summary::summarize(&plan, &compiled.proxies);
+        let groups = summary::summarize(plan, &policies.compiled.proxies);
         let detail = Detail {
             color: context.color_on_stdout,
             ..Detail::default()
         };
-        out.push_str(&format!("would publish: {}\n", changes::count(&plan, applied.len())));
-        out.push_str(&changes::render(&groups, &plan, detail));
+        out.push_str(&format!("would publish: {}\n", summary::count(plan, published)));
+        out.push_str(&changes::render(&groups, plan, detail));
     }
     print(&out)?;
-    complain(context, settings, &findings, &held)?;
-    drifted::complain(&observed.drift, &left)?;
-    if let Some(refusal) = plan::guard(&plan, applied.len(), &settings.guard) {
-        writeln!(io::stderr(), "warning: {refusal}")?;
+    complain(context, settings, &policies)?;
+    if let Some(refusal) = &comparison.refusal {
+        writeln!(io::stderr(), "error: {refusal}")?;
     }
     Ok(Exit::Done)
 }
 
 fn once(context: &Context, settings: &Settings) -> Outcome {
     let start = Instant::now();
-    let lock = apply::lock(&target(settings)?)?;
+    let target = Target::of(settings)?;
+    let lock = apply::lock(&target)?;
     let turn = {
         let _progress = Progress::new("publishing");
-        turn(settings, &lock)?
+        let healing = match settings.drift {
+            OnDrift::Report => Healing::None,
+            OnDrift::Heal => Healing::All,
+        };
+        let survey = false;
+        turn::turn(settings, &target, &lock, Wishes { healing, survey })?
     };
-    let mut out = report::overview(settings, &turn.snapshot, &turn.compiled, &turn.held);
-    out.push_str(&published_once(settings, &turn, start));
+    let (reloaded, not_reloaded) = reload(settings, &turn, &target, &lock);
+    for failure in &not_reloaded {
+        writeln!(io::stderr(), "error: {}", text::printable(failure))?;
+    }
+    let policies = match &turn.policies {
+        Ok(policies) => policies,
+        Err(error) => return Err(with_causes(error).into()),
+    };
+    let mut out = report::overview(settings, policies);
+    out.push_str(&published_once(settings, &turn, policies, start));
+    if reloaded > 0 {
+        out.push_str(&format!("reloaded {}\n", plural(reloaded, "proxy")));
+    }
     print(&out)?;
-    complain(context, settings, &turn.findings, &turn.held)?;
-    let [drift, left] = &turn.drift;
-    drifted::complain(drift, left)?;
-    for note in &turn.outcome.notes {
-        writeln!(io::stderr(), "warning: {}", text::printable(&text::with_causes(note)))?;
+    complain(context, settings, policies)?;
+    for drift in &turn.drift {
+        writeln!(io::stderr(), "warning: {}", drift.told(turn.left.contains(drift)))?;
     }
     if let Some(refusal) = &turn.refusal {
         writeln!(io::stderr(), "error: {refusal}")?;
-        return Ok(Exit::Found);
     }
-    let mut failed = false;
+    let mut failed = !not_reloaded.is_empty();
     for (proxy, why) in turn.outcome.failures() {
         failed = true;
         writeln!(io::stderr(), "error: {proxy}: {}", text::printable(&why))?;
     }
-    Ok(match (failed, turn.held.is_empty()) {
+    Ok(match (failed, policies.held.is_empty() && turn.refusal.is_none()) {
         (true, _) => Exit::Failed,
         (false, false) => Exit::Found,
         (false, true) => Exit::Done,
     })
 }
 
+/// Makes the reloads that are due: how many proxies were reloaded, and why others were not.
+fn reload(settings: &Settings, turn: &Turn, target: &Target, lock: &Lock) -> (usize, Vec<String>) {
+    let mut reloader = Reloader::default();
+    turn.offer(|offer| reloader.offer(offer, &settings.reload, target, lock));
+    reloader.finish(None);
+    let (mut reloaded, mut failures) = (0, Vec::new());
+    for ended in reloader.drain(target, lock) {
+        match &ended.result {
+            Ok(_) => reloaded += ended.proxies.len(),
+            Err(why) => failures.push(format!("cannot reload {}: {}: {why}", ended.who(), ended.target)),
+        }
+    }
+    (reloaded, failures)
+}
+
 /// The line that says what was published, and what to type next.
-fn published_once(settings: &Settings, turn: &Turn, start: Instant) -> String {
+fn published_once(settings: &Settings, turn: &Turn, policies: &Policies, start: Instant) -> String {
     let elapsed = start.elapsed().as_millis();
     let done = turn.done();
     let files = done.changes.iter().map(|change| change.changed().count()).sum();
     let proxies = done.changes.len();
-    if turn.refusal.is_some() {
+    let stay = plural(turn.published_before, "proxy");
+    if let Some(frozen) = &turn.state.frozen
+        && proxies == 0
+    {
+        let since = &frozen.since;
         return format!(
-            "published nothing: {} as before\n",
-            plural(turn.published_before, "proxy")
+            "published nothing: frozen since {since}, {}; `meshtraced thaw` ends it\n",
+            frozen.why
         );
     }
-    if turn.plan.changes.is_empty() {
-        let stay = plural(turn.published_before, "proxy");
-        return match (turn.held.is_empty(), turn.published_before) {
+    if turn.plan.changes.is_empty() || turn.refusal.is_some() {
+        return match (
+            policies.held.is_empty() && turn.refusal.is_none(),
+            turn.published_before,
+        ) {
             (true, 1) => "nothing to do: 1 proxy is up to date\n".to_owned(),
             (true, _) => format!("nothing to do: {stay} are up to date\n"),
             (false, 0) => "published nothing\n".to_owned(),
@@ -218,7 +169,7 @@ fn published_once(settings: &Settings, turn: &Turn, start: Instant) -> String {
     let confirmed = turn.outcome.count(&Word::Confirmed);
     if confirmed > 0 {
         line.push_str(&format!(" {} confirmed by Envoy.", plural(confirmed, "proxy")));
-    } else if let Some(first) = first_traced(&turn.compiled) {
+    } else if let Some(first) = first_traced(&policies.compiled) {
         let path = settings.out.join(first.directory()).join(Artifact::Bootstrap.path());
         line.push_str(&format!(" Try:  envoy -c {}", path.display()));
     }
@@ -242,15 +193,15 @@ fn first_traced(compiled: &Compiled) -> Option<ProxyKey> {
 }
 
 /// Shows findings and what they keep from being written.
-fn complain(context: &Context, settings: &Settings, findings: &[Diagnostic], held: &Held) -> Result<(), Failure> {
+fn complain(context: &Context, settings: &Settings, policies: &Policies) -> Result<(), Failure> {
     let mut shown = text::render(
-        findings,
+        &policies.findings,
         &settings.sources.prefix(),
         settings.findings_per_file,
         context.color_on_stderr,
     );
-    if let Some(count) = text::count(findings) {
-        shown.push_str(&format!("{count}{}\n", report::consequence(held)));
+    if let Some(count) = text::count(&policies.findings) {
+        shown.push_str(&format!("{count}{}\n", policies.held.consequence()));
     }
     io::stderr().write_all(shown.as_bytes())?;
     Ok(())
@@ -258,151 +209,17 @@ fn complain(context: &Context, settings: &Settings, findings: &[Diagnostic], hel
 
 /// Publishes now and after every change, until told to stop.
 fn watch(context: &Context, settings: Settings) -> Outcome {
-    let lock = apply::lock(&target(&settings)?)?;
-    let timing = Timing {
-        quiet: settings.quiet,
-        ceiling: settings.ceiling,
-        rescan: settings.rescan,
-    };
-    let roots: Vec<_> = settings.sources.roots.iter().map(|root| root.path.clone()).collect();
-    let mut log = Log {
-        root: settings.sources.prefix(),
-        color: context.color_on_stderr,
-        ..Log::default()
-    };
-    tracing::info!(policies = %settings.sources, out = %settings.out.display(), "watching");
-    daemon::run(&roots, timing, move |reason| {
-        let start = Instant::now();
-        tracing::debug!(?reason, "looking");
-        match turn(&settings, &lock) {
-            Ok(turn) => log.turn(&turn, start),
-            Err(failure) => log.failure(failure.as_ref()),
-        }
-    })?;
+    let how = source::describe(&settings.sources);
+    let beginning = format!(
+        "watching {} ({how}), publishing to {}",
+        settings.sources,
+        settings.out.display()
+    );
+    tracing::info!(policies = %settings.sources, out = %settings.out.display(), "{}", text::printable(&beginning));
+    let (config, overrides) = (context.config.clone(), context.overrides.clone());
+    let load = Box::new(move || Settings::load(config.as_deref(), &overrides));
+    daemon::run(settings, load, context.color_on_stderr)?;
     tracing::info!("stopped; what is published stays");
     drop(io::stderr().flush());
     Ok(Exit::Done)
-}
-
-/// What the daemon has said, so that a turn says only what is new.
-#[derive(Default)]
-struct Log {
-    root: String,
-    color: bool,
-    findings: Vec<Diagnostic>,
-    failure: Option<String>,
-    failures: Vec<(ProxyKey, String)>,
-    /// Drift, notes, refusals.
-    remarks: Vec<String>,
-    started: bool,
-}
-
-impl Log {
-    fn turn(&mut self, turn: &Turn, start: Instant) {
-        let revision = turn.snapshot.revision();
-        let elapsed_ms = start.elapsed().as_millis();
-        if self.failure.take().is_some() {
-            tracing::info!(%revision, "the policies can be read and published again");
-        }
-        self.findings(turn);
-        let (confirmed, not_running) = (
-            turn.outcome.count(&Word::Confirmed),
-            turn.outcome.count(&Word::NotRunning),
-        );
-        let done = turn.done();
-        if !done.changes.is_empty() {
-            let changed = changes::count(&done, turn.published_before);
-            tracing::info!(%revision, confirmed, not_running, elapsed_ms, "published: {changed}");
-            for group in summary::summarize(&done, &turn.compiled.proxies) {
-                tracing::info!("  {}", in_one_line(&group));
-            }
-        } else if !self.started {
-            tracing::info!(%revision, elapsed_ms, "{} up to date", plural(turn.published_before, "proxy"));
-        }
-        self.started = true;
-        self.remarks(turn);
-        let failures: Vec<(ProxyKey, String)> = turn
-            .outcome
-            .failures()
-            .map(|(proxy, why)| (proxy.clone(), why))
-            .collect();
-        for (proxy, why) in failures.iter().filter(|failure| !self.failures.contains(failure)) {
-            tracing::error!(
-                mesh = proxy.mesh,
-                dataplane = proxy.dataplane,
-                "{}",
-                text::printable(why)
-            );
-        }
-        self.failures = failures;
-    }
-
-    fn remarks(&mut self, turn: &Turn) {
-        let [drift, left] = &turn.drift;
-        let drift = drift.iter().map(|drift| drifted::sentence(drift, left));
-        let notes = turn.outcome.notes.iter().map(|note| text::with_causes(note));
-        let remarks: Vec<String> = drift
-            .chain(notes)
-            .chain(turn.refusal.iter().map(ToString::to_string))
-            .collect();
-        for remark in remarks.iter().filter(|remark| !self.remarks.contains(remark)) {
-            tracing::warn!("{}", text::printable(remark));
-        }
-        self.remarks = remarks;
-    }
-
-    fn findings(&mut self, turn: &Turn) {
-        if turn.findings == self.findings {
-            return;
-        }
-        for finding in turn.findings.iter().filter(|finding| !self.findings.contains(finding)) {
-            let shown = text::render(std::slice::from_ref(finding), &self.root, 1, self.color);
-            match finding.severity {
-                Severity::Error => tracing::error!("{}", shown.trim_end()),
-                Severity::Warning => tracing::warn!("{}", shown.trim_end()),
-            }
-        }
-        if !turn.held.is_empty() {
-            let count = text::count(&turn.findings).unwrap_or_default();
-            tracing::error!("{count}{}; what is published stays", report::consequence(&turn.held));
-        } else if self.findings.iter().any(|finding| finding.severity == Severity::Error) {
-            tracing::info!("the policies are free of errors again");
-        }
-        self.findings.clone_from(&turn.findings);
-    }
-
-    /// A failure of the machine, said once for as long as it lasts.
-    fn failure(&mut self, failure: &(dyn std::error::Error + 'static)) {
-        let text = text::with_causes(failure);
-        if self.failure.as_deref() != Some(&text) {
-            let held = failure.downcast_ref::<ApplyError>().is_none();
-            tracing::error!(
-                published = "stays",
-                "{}{text}",
-                if held { "cannot compile: " } else { "cannot publish: " }
-            );
-        }
-        self.failure = Some(text);
-    }
-}
-
-/// A group of changes as one line of a log.
-fn in_one_line(group: &Group) -> String {
-    let lines: Vec<String> = (group.lines.iter())
-        .map(|line| {
-            let before = line
-                .before
-                .as_ref()
-                .map_or(String::new(), |before| format!("{before} -> "));
-            let origin = line
-                .origin
-                .as_ref()
-                .map_or(String::new(), |origin| format!(" by {origin}"));
-            format!("{} {before}{}{origin}", line.label, line.after)
-                .trim_start()
-                .to_owned()
-        })
-        .collect();
-    let names = group.dataplanes.join(", ");
-    text::printable(&format!("{}: {names}: {}", group.mesh, lines.join("; ")))
 }

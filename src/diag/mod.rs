@@ -80,6 +80,16 @@ pub enum Holds {
 }
 
 impl Holds {
+    /// Whether that mesh must not be published.
+    #[must_use]
+    pub fn contains(&self, mesh: &str) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Meshes(meshes) => meshes.contains(mesh),
+            Self::All => true,
+        }
+    }
+
     /// One mesh.
     #[must_use]
     pub fn mesh(name: &str) -> Self {
@@ -122,6 +132,16 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
+    /// The message and its place: `sampling is 250, outside 0..=100 (mesh.yaml:9:17)`.
+    #[must_use]
+    pub fn one_line(&self) -> String {
+        match &self.place {
+            Place::In(location) => format!("{} ({location})", self.message),
+            Place::File(path) => format!("{} ({path})", self.message),
+            Place::Nowhere => self.message.clone(),
+        }
+    }
+
     /// An error at a place in a file.
     pub fn error(code: Code, at: &Location, message: impl Into<String>) -> Self {
         Self::new(Severity::Error, code, Place::In(at.clone()), message)

@@ -61,6 +61,22 @@ pub fn is_same_set(one: &str, other: &str) -> bool {
     sorted(one) == sorted(other)
 }
 
+/// The resources of two responses, clusters and listeners, as parts of a bootstrap; `None` when one is no file of ours.
+#[must_use]
+pub fn as_static(cds: &str, lds: &str) -> Option<String> {
+    let without_type = |text: &str| {
+        let mut resources = resources(text)?;
+        for resource in &mut resources {
+            resource.as_object_mut().and_then(|fields| fields.shift_remove("@type"));
+        }
+        Some(resources)
+    };
+    let (clusters, listeners) = (without_type(cds)?, without_type(lds)?);
+    Some(write::write(
+        &json!({"static_resources": {"clusters": clusters, "listeners": listeners}}),
+    ))
+}
+
 fn resources(text: &str) -> Option<Vec<Value>> {
     match yaml_json::read_one(text, &Limits::default())?
         .get_mut("resources")?
@@ -84,6 +100,13 @@ mod tests {
         assert_eq!(version(&file(&["a"])), version(&file(&["a"])));
         assert_ne!(version(&file(&["a"])), version(&file(&["b"])));
         assert!(version(&file(&[])).is_some_and(|version| version.starts_with("r-") && version.len() == 18));
+    }
+
+    #[test]
+    fn resources_can_stand_in_a_bootstrap() {
+        let expected = json!({"static_resources": {"clusters": [{"name": "c"}], "listeners": [{"name": "l"}]}});
+        assert_eq!(as_static(&file(&["c"]), &file(&["l"])), Some(write::write(&expected)));
+        assert_eq!(as_static(&file(&["c"]), "{"), None);
     }
 
     #[test]

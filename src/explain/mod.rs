@@ -4,6 +4,7 @@
 //! round, [`text`] makes both readable, and both can be written as JSON as they are.
 
 pub mod inspect;
+pub mod outcomes;
 pub mod policies;
 pub mod propagation;
 pub mod text;

@@ -36,14 +36,31 @@ pub enum DriftKind {
     Replaced,
 }
 
+impl fmt::Display for DriftKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Edited => "was edited by somebody else",
+            Self::Missing => "was removed by somebody else",
+            Self::Replaced => "is no readable file any more",
+        })
+    }
+}
+
+impl Drift {
+    /// In words, with what becomes of it: `is_left` when it stays as it is.
+    #[must_use]
+    pub fn told(&self, is_left: bool) -> String {
+        if is_left {
+            format!("{self}, and stays so until something else is published there; `meshtraced heal` restores it")
+        } else {
+            format!("{self}; it is published again")
+        }
+    }
+}
+
 impl fmt::Display for Drift {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.kind {
-            DriftKind::Edited => "was edited by somebody else",
-            DriftKind::Missing => "was removed by somebody else",
-            DriftKind::Replaced => "is no readable file any more",
-        };
-        write!(f, "{}: {} {what}", self.proxy, self.artifact.path())
+        write!(f, "{}: {} {}", self.proxy, self.artifact.path(), self.kind)
     }
 }
 

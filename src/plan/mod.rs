@@ -14,6 +14,7 @@ pub use steps::{Step, steps};
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::diag::text::printable;
 use crate::diag::{Diagnostic, Holds};
 use crate::envoy::artifact::{Artifact, Files, Fragments, ProxyKey};
 
@@ -57,6 +58,18 @@ impl Held {
     #[must_use]
     pub fn contains(&self, mesh: &str) -> bool {
         self.all || self.meshes.contains(mesh)
+    }
+
+    /// What follows from it, behind a count of findings: `; nothing was written for mesh payments`.
+    #[must_use]
+    pub fn consequence(&self) -> String {
+        let meshes: Vec<&str> = self.meshes.iter().map(String::as_str).collect();
+        match (self.all, meshes.as_slice()) {
+            (true, _) => "; nothing was written".to_owned(),
+            (false, []) => String::new(),
+            (false, [mesh]) => format!("; nothing was written for mesh {}", printable(mesh)),
+            (false, meshes) => format!("; nothing was written for the meshes {}", printable(&meshes.join(", "))),
+        }
     }
 
     /// Whether nothing is held.

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::{Action, Change, Plan};
+use crate::diag::text::{plural, printable};
 use crate::envoy::artifact::{Artifact, ProxyKey};
 use crate::envoy::effective::{Backend, Effective, ListenerTracing, Policy};
 use crate::ir::Proxy;
@@ -24,6 +25,39 @@ pub struct Group {
     pub impact: Impact,
     /// What changes.
     pub lines: Vec<Line>,
+}
+
+/// How many names are shown when not all are asked for.
+const NAMES: usize = 4;
+
+impl Group {
+    /// The names of its dataplanes, all or the first few.
+    #[must_use]
+    pub fn names(&self, all: bool) -> String {
+        names(&self.dataplanes, all)
+    }
+
+    /// All of it in one line, as a log has it.
+    #[must_use]
+    pub fn one_line(&self) -> String {
+        let lines: Vec<String> = (self.lines.iter())
+            .map(|line| {
+                let before = line
+                    .before
+                    .as_ref()
+                    .map_or(String::new(), |before| format!("{before} -> "));
+                let origin = line
+                    .origin
+                    .as_ref()
+                    .map_or(String::new(), |origin| format!(" by {origin}"));
+                format!("{} {before}{}{origin}", line.label, line.after)
+                    .trim_start()
+                    .to_owned()
+            })
+            .collect();
+        let names = self.names(false);
+        printable(&format!("{}: {names}: {}", self.mesh, lines.join("; ")))
+    }
 }
 
 /// One thing that changes.
@@ -99,6 +133,45 @@ pub fn summarize(plan: &Plan, proxies: &[Proxy]) -> Vec<Group> {
         lines,
     };
     groups.into_iter().map(group).collect()
+}
+
+/// What a plan does to so many published proxies, in numbers: `4 proxies change, 2 are new, 1 goes, 3 stay`.
+#[must_use]
+pub fn count(plan: &Plan, published: usize) -> String {
+    let of = |action| plan.changes.iter().filter(|change| change.action == action).count();
+    let (change, add, remove) = (of(Action::Change), of(Action::Add), of(Action::Remove));
+    let stay = published - change - remove;
+    let mut parts = Vec::new();
+    let mut say = |n: usize, one: &str, many: &str| {
+        if n > 0 {
+            let verb = if n == 1 { one } else { many };
+            let noun = if parts.is_empty() {
+                plural(n, "proxy")
+            } else {
+                n.to_string()
+            };
+            parts.push(format!("{noun} {verb}"));
+        }
+    };
+    say(change, "changes", "change");
+    say(add, "is new", "are new");
+    say(remove, "goes", "go");
+    say(stay, "stays", "stay");
+    parts.join(", ")
+}
+
+fn names(names: &[String], all: bool) -> String {
+    // One more than few are all.
+    let shown = if all || names.len() <= NAMES + 1 {
+        names.len()
+    } else {
+        NAMES
+    };
+    let mut text = names[..shown].join(", ");
+    if shown < names.len() {
+        text.push_str(&format!(" and {} more", names.len() - shown));
+    }
+    printable(&text)
 }
 
 fn impact(change: &Change) -> Impact {
@@ -301,4 +374,17 @@ fn because(old: Option<&Policy>, new: Option<&Policy>, proxy: Option<&Proxy>) ->
         (None, None) => return None,
     };
     Some(line("because", None, text, None))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_names_are_cut() {
+        let all: Vec<String> = (1..8).map(|i| format!("web-0{i}")).collect();
+        assert_eq!(names(&all, false), "web-01, web-02, web-03, web-04 and 3 more");
+        assert_eq!(names(&all[..5], false), "web-01, web-02, web-03, web-04, web-05");
+        assert!(names(&all, true).ends_with("web-07"));
+    }
 }

@@ -27,16 +27,27 @@ pub fn contains(rules: &[Rule], dataplane: &Dataplane) -> bool {
 }
 
 impl Rule {
-    fn fits(&self, dataplane: &Dataplane) -> bool {
-        let fits = |pattern: &Option<String>, text: &str| pattern.as_ref().is_none_or(|pattern| glob(pattern, text));
+    /// Whether it fits the dataplane.
+    #[must_use]
+    pub fn fits(&self, dataplane: &Dataplane) -> bool {
         let tags_fit = |tags: &Tags| {
             self.tags
                 .iter()
                 .all(|(tag, pattern)| tags.get(tag).is_some_and(|value| glob(pattern, value)))
         };
-        fits(&self.mesh, dataplane.header.mesh())
-            && fits(&self.name, dataplane.header.name())
+        self.fits_names(dataplane.header.mesh(), dataplane.header.name())
             && (self.tags.is_empty() || dataplane.tag_sets().any(tags_fit))
+    }
+
+    /// Whether it fits a dataplane of which nothing is known but its names: then it fits none by tags.
+    #[must_use]
+    pub fn fits_unseen(&self, mesh: &str, name: &str) -> bool {
+        self.tags.is_empty() && self.fits_names(mesh, name)
+    }
+
+    fn fits_names(&self, mesh: &str, name: &str) -> bool {
+        let fits = |pattern: &Option<String>, text: &str| pattern.as_ref().is_none_or(|pattern| glob(pattern, text));
+        fits(&self.mesh, mesh) && fits(&self.name, name)
     }
 }
 

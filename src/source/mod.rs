@@ -1,11 +1,18 @@
 //! What people wrote: the files of one moment, and places inside them.
 //!
 //! Start with [`Snapshot`]. This module knows text and positions and nothing of what the text means.
-//! [`dir`] fills a snapshot from a directory and [`watch`] tells when it is time for the next one.
+//! [`read()`] fills a snapshot from directories and commits, and [`watch`] tells when it is time for the next one.
 
-pub mod dir;
+mod dir;
 pub mod filter;
+mod git;
+mod read;
+mod text;
 pub mod watch;
+mod worktree;
+
+pub use git::GitError;
+pub use read::{Care, ReadError, describe, read};
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -21,6 +28,20 @@ pub struct Sources {
     pub roots: Vec<Root>,
     /// Which files of the directories.
     pub filter: filter::Filter,
+    /// How directories are read.
+    pub mode: Mode,
+}
+
+/// How directories are read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// A bare repository by its objects, anything else by its files.
+    #[default]
+    Auto,
+    /// The files; those of a Git work tree when no Git operation is under way.
+    Worktree,
+    /// The objects of the commit that `HEAD` names, never the files.
+    Git,
 }
 
 /// A directory or a file that is read.
@@ -39,6 +60,7 @@ impl Sources {
         Self {
             roots: vec![Root { path, vars: None }],
             filter: filter::Filter::default(),
+            mode: Mode::default(),
         }
     }
 
@@ -76,16 +98,88 @@ pub struct Snapshot {
     pub files: Vec<Arc<SourceFile>>,
     /// Files that are there but could not be read.
     pub unreadable: Vec<Unreadable>,
+    /// How each root was read, in the order in which they were. For people: nothing of it may reach what is compiled.
+    pub origins: Vec<Origin>,
+}
+
+/// How a root was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    way: Way,
+    /// What the root leads to, where that is named after a commit, as git-sync does.
+    link: Option<String>,
+    /// The commit, where there is one and it was asked for.
+    pub commit: Option<Commit>,
+}
+
+/// How a root is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Way {
+    /// By the objects of the commit that `HEAD` names, at a path below the top.
+    Git {
+        repository: git::Repository,
+        below: PathBuf,
+    },
+    /// By the files of a work tree.
+    Worktree { repository: git::Repository },
+    /// By files that Git knows nothing of.
+    Plain,
+}
+
+/// A commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commit {
+    /// Its whole id.
+    pub id: String,
+    /// The branch that it was reached by.
+    pub branch: Option<String>,
+    /// The first line of its message.
+    pub subject: String,
+    /// Whether the files that were read are others than its own.
+    pub is_modified: bool,
+}
+
+impl Commit {
+    /// What people call it: `main@3f2c1ab`, with a `+` where the files differ from it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let short: String = self.id.chars().take(7).collect();
+        let branch = self
+            .branch
+            .as_ref()
+            .map_or(String::new(), |branch| format!("{branch}@"));
+        let modified = if self.is_modified { "+" } else { "" };
+        format!("{branch}{short}{modified}")
+    }
 }
 
 impl Snapshot {
+    /// The commit of the first root that has one.
+    #[must_use]
+    pub fn commit(&self) -> Option<&Commit> {
+        self.origins.iter().find_map(|origin| origin.commit.as_ref())
+    }
+
+    /// What people call this revision: the name of its commit, of what a link leads to, or a hash of the content.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let link = self.origins.iter().find_map(|origin| origin.link.clone());
+        match (self.commit(), link) {
+            // More than one text can stand beside a commit.
+            (Some(commit), _) if commit.is_modified => format!("{}{}", commit.name(), &self.revision()[..6]),
+            (Some(commit), _) => commit.name(),
+            (None, Some(link)) => link,
+            (None, None) => self.revision(),
+        }
+    }
+
     /// A snapshot of texts held in memory, as tests and tools need it.
     #[must_use]
     pub fn from_texts<P: Into<String>, T: Into<String>>(files: impl IntoIterator<Item = (P, T)>) -> Self {
         let files = files.into_iter().map(|(path, text)| SourceFile::new(path, text));
         let mut snapshot = Self {
             files: files.collect(),
-            unreadable: Vec::new(),
+            ..Self::default()
         };
         snapshot.sort();
         snapshot

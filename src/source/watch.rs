@@ -2,114 +2,339 @@
 //!
 //! Events are a hint and nothing more: what they say is not looked at, some never come, and a watch can go deaf
 //! without a word. So whoever waits here also looks by itself from time to time, and calls
-//! [`Watcher::refresh`] then.
+//! [`Watcher::refresh`] before each look: it watches what is there by then, so that nothing that comes later is missed.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use notify::{Config, EventKindMask, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
+use walkdir::WalkDir;
 
-/// Watches a source and wakes somebody.
+use super::{Sources, Way, worktree};
+
+/// What tells, right in the directory of a repository, which commit is meant.
+const REFERENCES: [&str; 3] = ["HEAD", "packed-refs", "config"];
+
+/// File systems that tell nobody what others change on them, by the numbers of statfs(2).
+const SILENT: [(i64, &str); 8] = [
+    (0x6969, "NFS"),
+    (0xff53_4d42, "CIFS"),
+    (0xfe53_4d42, "SMB"),
+    (0x517b, "SMB"),
+    (0x6573_5546, "FUSE"),
+    (0x0102_1997, "9P"),
+    (0x00c3_6400, "Ceph"),
+    (0x4750_4653, "GPFS"),
+];
+
+/// Watches sources and wakes somebody.
 pub struct Watcher {
-    root: PathBuf,
+    sources: Sources,
     wake: Arc<Notify>,
-    /// Set when events were lost, or the watch reported trouble.
-    deaf: Arc<AtomicBool>,
-    /// The watch, and what was behind the path when it was set up.
-    armed: Option<(Option<Identity>, RecommendedWatcher)>,
+    shared: Arc<Shared>,
+    /// The watch, and the directories that it has, each as it was when it was added.
+    armed: Option<(RecommendedWatcher, BTreeMap<PathBuf, Identity>)>,
+    rearmed: u64,
+    deaf: Option<String>,
 }
 
-/// Which directory is behind the path of the source.
-type Identity = (PathBuf, u64, u64);
+/// What the thread that gets the events needs.
+#[derive(Debug, Default)]
+struct Shared {
+    /// Set when events were lost, or the watch reported trouble.
+    is_lost: AtomicBool,
+    overflows: AtomicU64,
+    concerns: Mutex<Concerns>,
+}
 
-/// What a look at the watch found.
-#[derive(Debug)]
-pub enum Refreshed {
-    /// It is as it was.
-    Same,
-    /// It was set up; what changed before that raised no event.
-    Armed,
-    /// It cannot be set up: changes are found only by looking from time to time.
-    Failed(notify::Error),
+/// Which paths matter.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+struct Concerns {
+    /// Everything below these.
+    trees: BTreeSet<PathBuf>,
+    /// These alone: links, and roots that may be replaced.
+    paths: BTreeSet<PathBuf>,
+}
+
+impl Concerns {
+    fn contain(&self, path: &Path) -> bool {
+        self.paths.contains(path) || path.ancestors().any(|above| self.trees.contains(above))
+    }
+}
+
+/// Which directory is behind a path: device and inode.
+type Identity = (u64, u64);
+
+/// How well changes are noticed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Directories that are watched.
+    pub directories: usize,
+    /// How often events were lost.
+    pub overflows: u64,
+    /// How often the watch was set up again.
+    pub rearmed: u64,
+    /// Why there is no watch, or none that can be relied on: changes are then found only by looking from time to time.
+    pub deaf: Option<String>,
 }
 
 impl Watcher {
-    /// A watch on `root` that wakes `wake`; [`Self::refresh`] sets it up.
+    /// A watch on all roots that wakes `wake`; [`Self::refresh`] sets it up.
     #[must_use]
-    pub fn new(root: &Path, wake: Arc<Notify>) -> Self {
+    pub fn new(sources: &Sources, wake: Arc<Notify>) -> Self {
         Self {
-            root: root.to_owned(),
+            sources: sources.clone(),
             wake,
-            deaf: Arc::default(),
+            shared: Arc::default(),
             armed: None,
+            rearmed: 0,
+            deaf: None,
         }
     }
 
-    /// What is watched.
+    /// How well changes are noticed.
     #[must_use]
-    pub fn root(&self) -> &Path {
-        &self.root
-    }
-
-    /// Sets the watch up where there is none, where it went deaf, and where the path leads to another directory
-    /// than before.
-    pub fn refresh(&mut self) -> Refreshed {
-        let identity = identity(&self.root);
-        let is_same = self.armed.as_ref().is_some_and(|(armed, _)| *armed == identity);
-        if !self.deaf.swap(false, Ordering::SeqCst) && is_same {
-            return Refreshed::Same;
-        }
-        self.armed = None;
-        match self.arm() {
-            Ok(watcher) => {
-                self.armed = Some((identity, watcher));
-                Refreshed::Armed
-            }
-            Err(error) => Refreshed::Failed(error),
+    pub fn health(&self) -> Health {
+        Health {
+            directories: self.armed.as_ref().map_or(0, |(_, watched)| watched.len()),
+            overflows: self.shared.overflows.load(Ordering::SeqCst),
+            rearmed: self.rearmed,
+            deaf: self.deaf.clone(),
         }
     }
 
-    fn arm(&self) -> notify::Result<RecommendedWatcher> {
-        let (wake, deaf) = (Arc::clone(&self.wake), Arc::clone(&self.deaf));
-        let resolved = fs::canonicalize(&self.root).ok();
-        let (link, target) = (std::path::absolute(&self.root)?, resolved.clone());
-        // The parents are watched as well, and what else lies in them concerns nobody.
-        let concerns =
-            move |path: &PathBuf| *path == link || target.as_ref().is_some_and(|target| path.starts_with(target));
-        let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            match &event {
-                // Reading the source must not wake the reader.
-                Ok(event) if matches!(event.kind, EventKind::Access(_)) => return,
-                Ok(event) if event.need_rescan() => deaf.store(true, Ordering::SeqCst),
-                Ok(event) if !event.paths.is_empty() && !event.paths.iter().any(&concerns) => return,
-                Ok(_) => {}
-                Err(_) => deaf.store(true, Ordering::SeqCst),
-            }
-            wake.notify_one();
-        })?;
-        if let Some(resolved) = &resolved {
-            watcher.watch(resolved, RecursiveMode::Recursive)?;
+    /// Watches what is there now: sets the watch up where there is none and where it lost events, and adds directories
+    /// that are new or were replaced.
+    pub fn refresh(&mut self) {
+        let wanted = Wanted::of(&self.sources);
+        if self.shared.is_lost.swap(false, Ordering::SeqCst) {
+            self.armed = None;
         }
-        // The directory itself, and a link to it, can be replaced or still be to come: only parents see that.
-        for path in [Some(&self.root), resolved.as_ref()].into_iter().flatten() {
-            let path = std::path::absolute(path)?;
-            let is_watched = |parent: &Path| resolved.as_ref().is_some_and(|resolved| parent.starts_with(resolved));
-            if let Some(parent) = path.parent().filter(|parent| !is_watched(parent)) {
-                watcher.watch(parent, RecursiveMode::NonRecursive)?;
+        let heard = self.watch(&wanted);
+        let deaf = match heard {
+            Ok(()) => wanted.silent,
+            Err(error) => {
+                self.armed = None;
+                Some(format!("cannot watch the policies: {}", plain(&error)))
+            }
+        };
+        self.tell(deaf);
+    }
+
+    /// Says in the log when the watch goes deaf and when it hears again.
+    fn tell(&mut self, deaf: Option<String>) {
+        match (&self.deaf, &deaf) {
+            (None, Some(why)) => tracing::warn!("{why}; changes are found at the next rescan"),
+            (Some(_), None) => tracing::info!("changes of the policies are noticed again"),
+            _ => {}
+        }
+        self.deaf = deaf;
+    }
+
+    fn watch(&mut self, wanted: &Wanted) -> notify::Result<()> {
+        *self.shared.concerns.lock().unwrap_or_else(PoisonError::into_inner) = wanted.concerns.clone();
+        let (watcher, watched) = match self.armed.take() {
+            Some(armed) => self.armed.insert(armed),
+            None => {
+                let watcher = listener(Arc::clone(&self.shared), Arc::clone(&self.wake))?;
+                self.rearmed += 1;
+                self.armed.insert((watcher, BTreeMap::new()))
+            }
+        };
+        let gone: Vec<PathBuf> = (watched.iter())
+            .filter(|(path, identity)| wanted.directories.get(*path) != Some(*identity))
+            .map(|(path, _)| path.clone())
+            .collect();
+        for path in gone {
+            // It may have ended with its directory.
+            let _ = watcher.unwatch(&path);
+            watched.remove(&path);
+        }
+        for (path, identity) in &wanted.directories {
+            if watched.contains_key(path) {
+                continue;
+            }
+            match watcher.watch(path, RecursiveMode::NonRecursive) {
+                Ok(()) => {
+                    watched.insert(path.clone(), *identity);
+                }
+                // What goes away meanwhile has told its parent.
+                Err(error) if matches!(error.kind, notify::ErrorKind::PathNotFound) => {}
+                Err(error) => return Err(error),
             }
         }
-        Ok(watcher)
+        Ok(())
     }
 }
 
-fn identity(root: &Path) -> Option<Identity> {
-    let resolved = fs::canonicalize(root).ok()?;
-    let metadata = fs::metadata(&resolved).ok()?;
-    Some((resolved, metadata.dev(), metadata.ino()))
+/// A watch without directories.
+fn listener(shared: Arc<Shared>, wake: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
+    // That somebody reads the files is no news.
+    let config = Config::default().with_event_kinds(EventKindMask::CORE);
+    let hear = move |event: notify::Result<notify::Event>| {
+        match &event {
+            Ok(event) if event.need_rescan() => {
+                shared.is_lost.store(true, Ordering::SeqCst);
+                shared.overflows.fetch_add(1, Ordering::SeqCst);
+            }
+            Ok(event) if event.paths.is_empty() => {}
+            Ok(event) => {
+                let concerns = shared.concerns.lock().unwrap_or_else(PoisonError::into_inner);
+                if !event.paths.iter().any(|path| concerns.contain(path)) {
+                    return;
+                }
+            }
+            Err(_) => shared.is_lost.store(true, Ordering::SeqCst),
+        }
+        wake.notify_one();
+    };
+    RecommendedWatcher::new(hear, config)
+}
+
+/// An error of the watch without its paths, which are many.
+fn plain(error: &notify::Error) -> String {
+    match &error.kind {
+        notify::ErrorKind::MaxFilesWatch => {
+            "the limit of watches is reached (sysctl fs.inotify.max_user_watches)".to_owned()
+        }
+        notify::ErrorKind::Io(error) if error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) => {
+            "the limit of watchers or open files is reached (sysctl fs.inotify.max_user_instances)".to_owned()
+        }
+        notify::ErrorKind::Io(error) => error.to_string(),
+        _ => error.to_string(),
+    }
+}
+
+/// What should be watched now.
+#[derive(Debug, Default)]
+struct Wanted {
+    directories: BTreeMap<PathBuf, Identity>,
+    concerns: Concerns,
+    /// Why events cannot be relied on.
+    silent: Option<String>,
+}
+
+impl Wanted {
+    fn of(sources: &Sources) -> Self {
+        let mut wanted = Self::default();
+        for root in &sources.roots {
+            wanted.way_to(&root.path, 0);
+            match Way::of(&root.path, sources.mode) {
+                Ok(Way::Git { repository, .. }) => {
+                    // Its index is about files, which are not read.
+                    wanted.repository(&repository.git_dir, REFERENCES);
+                    let common = repository.common_dir();
+                    wanted.repository(&common, REFERENCES);
+                    wanted.tree(&common.join("refs"), |_| true);
+                    wanted.silent(&common);
+                }
+                Ok(Way::Worktree { repository }) => {
+                    wanted.repository(&repository.git_dir, REFERENCES);
+                    wanted.repository(&repository.git_dir, worktree::signs());
+                    wanted.files(&root.path, sources);
+                }
+                Ok(Way::Plain) | Err(_) => wanted.files(&root.path, sources),
+            }
+        }
+        wanted
+    }
+
+    /// The directory of a repository, in which these names matter.
+    fn repository(&mut self, git_dir: &Path, names: impl IntoIterator<Item = &'static str>) {
+        self.directory(git_dir);
+        let reftable = git_dir.join("reftable");
+        if reftable.is_dir() {
+            self.directory(&reftable);
+            self.concerns.trees.insert(reftable);
+        }
+        for name in names {
+            self.concerns.paths.insert(git_dir.join(name));
+        }
+    }
+
+    /// The files of a root.
+    fn files(&mut self, root: &Path, sources: &Sources) {
+        let Ok(resolved) = fs::canonicalize(root) else { return };
+        self.silent(&resolved);
+        if resolved.is_file() {
+            self.concerns.paths.insert(resolved.clone());
+            if let Some(parent) = resolved.parent() {
+                self.directory(parent);
+            }
+            return;
+        }
+        let below = |path: &Path| path.strip_prefix(&resolved).unwrap_or(path).to_owned();
+        self.tree(&resolved, |path| sources.filter.enters(&below(path)));
+    }
+
+    fn tree(&mut self, root: &Path, is_entered: impl Fn(&Path) -> bool) {
+        self.concerns.trees.insert(root.to_owned());
+        // Hidden directories are entered too: links lead into them, as those of a ConfigMap do. Git's own is not.
+        let entries = WalkDir::new(root).into_iter().filter_entry(|entry| {
+            entry.depth() == 0
+                || (entry.file_type().is_dir() && entry.file_name() != ".git" && is_entered(entry.path()))
+        });
+        for entry in entries.flatten() {
+            self.directory(entry.path());
+        }
+    }
+
+    /// All links on the way to a path, and the path itself: each can be replaced, or is still to come. Only directories
+    /// above see that.
+    fn way_to(&mut self, path: &Path, depth: usize) {
+        let Ok(absolute) = std::path::absolute(path) else {
+            return;
+        };
+        let mut above = PathBuf::new();
+        for part in absolute.components() {
+            let parent = above.clone();
+            above.push(part);
+            let Ok(metadata) = fs::symlink_metadata(&above) else {
+                // It is still to come.
+                self.concerns.paths.insert(above);
+                self.directory(&parent);
+                return;
+            };
+            if metadata.is_symlink() && depth < 40 {
+                self.concerns.paths.insert(above.clone());
+                self.directory(&parent);
+                if let Ok(target) = fs::read_link(&above) {
+                    self.way_to(&parent.join(target), depth + 1);
+                }
+            }
+        }
+        if let Some(parent) = absolute.parent() {
+            self.concerns.paths.insert(absolute.clone());
+            self.directory(parent);
+        }
+    }
+
+    fn directory(&mut self, path: &Path) {
+        if let Ok(metadata) = fs::metadata(path)
+            && metadata.is_dir()
+        {
+            let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+            self.directories.insert(path, (metadata.dev(), metadata.ino()));
+        }
+    }
+
+    fn silent(&mut self, path: &Path) {
+        let Ok(stat) = rustix::fs::statfs(path) else { return };
+        // The width of the number differs between machines.
+        #[allow(clippy::unnecessary_cast)]
+        let kind = stat.f_type as i64 & 0xffff_ffff;
+        if let Some((_, name)) = SILENT.iter().find(|(number, _)| *number == kind) {
+            self.silent = Some(format!(
+                "{} lies on {name}, which tells nobody of changes",
+                path.display()
+            ));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -125,44 +350,77 @@ mod tests {
             .expect("an event");
     }
 
+    fn watch(root: &Path) -> (Watcher, Arc<Notify>) {
+        let wake = Arc::new(Notify::new());
+        let mut watcher = Watcher::new(&Sources::one(root), Arc::clone(&wake));
+        watcher.refresh();
+        (watcher, wake)
+    }
+
     #[tokio::test]
     async fn a_write_a_new_directory_and_a_replaced_root_wake() {
         let parent = tempfile::tempdir().expect("a directory");
         let root = parent.path().join("policies");
         fs::create_dir(&root).expect("a directory");
-        let wake = Arc::new(Notify::new());
-        let mut watcher = Watcher::new(&root, Arc::clone(&wake));
-        assert!(matches!(watcher.refresh(), Refreshed::Armed));
-        assert!(matches!(watcher.refresh(), Refreshed::Same));
+        let (mut watcher, wake) = watch(&root);
         fs::write(root.join("a.yaml"), "x").expect("a file");
         woken(&wake).await;
         fs::create_dir(root.join("new")).expect("a directory");
         woken(&wake).await;
+        watcher.refresh();
+        fs::write(root.join("new/a.yaml"), "x").expect("a file");
+        woken(&wake).await;
         fs::rename(&root, parent.path().join("old")).expect("renamed");
         fs::create_dir(&root).expect("a directory");
         woken(&wake).await;
-        assert!(matches!(watcher.refresh(), Refreshed::Armed));
+        watcher.refresh();
         fs::write(root.join("b.yaml"), "x").expect("a file");
         woken(&wake).await;
+        assert_eq!(watcher.health().deaf, None);
     }
 
     #[tokio::test]
     async fn a_missing_root_wakes_when_it_comes() {
         let parent = tempfile::tempdir().expect("a directory");
-        let root = parent.path().join("policies");
-        let wake = Arc::new(Notify::new());
-        let mut watcher = Watcher::new(&root, Arc::clone(&wake));
-        assert!(matches!(watcher.refresh(), Refreshed::Armed));
+        let root = parent.path().join("above/policies");
+        let (mut watcher, wake) = watch(&root);
+        fs::create_dir(parent.path().join("above")).expect("a directory");
+        woken(&wake).await;
+        watcher.refresh();
         fs::create_dir(&root).expect("a directory");
         woken(&wake).await;
-        assert!(matches!(watcher.refresh(), Refreshed::Armed));
+        watcher.refresh();
         fs::write(root.join("a.yaml"), "x").expect("a file");
         woken(&wake).await;
     }
 
+    #[tokio::test]
+    async fn a_link_that_flips_wakes_wherever_it_is_on_the_way() {
+        let parent = tempfile::tempdir().expect("a directory");
+        for name in ["one/policies", "two/policies"] {
+            fs::create_dir_all(parent.path().join(name)).expect("a directory");
+        }
+        let current = parent.path().join("current");
+        std::os::unix::fs::symlink("one", &current).expect("a link");
+        let (mut watcher, wake) = watch(&current.join("policies"));
+        let new = parent.path().join("new");
+        std::os::unix::fs::symlink("two", &new).expect("a link");
+        fs::rename(&new, &current).expect("renamed");
+        woken(&wake).await;
+        watcher.refresh();
+        fs::write(parent.path().join("two/policies/a.yaml"), "x").expect("a file");
+        woken(&wake).await;
+    }
+
     #[test]
-    fn a_root_that_cannot_come_fails() {
-        let mut watcher = Watcher::new(Path::new("/no/such/directory"), Arc::new(Notify::new()));
-        assert!(matches!(watcher.refresh(), Refreshed::Failed(_)));
+    fn what_others_do_beside_the_root_is_no_concern() {
+        let parent = tempfile::tempdir().expect("a directory");
+        let root = parent.path().join("policies");
+        fs::create_dir(&root).expect("a directory");
+        let wanted = Wanted::of(&Sources::one(&root));
+        let root = fs::canonicalize(&root).expect("there");
+        assert!(wanted.concerns.contain(&root.join("a/b.yaml")));
+        assert!(!wanted.concerns.contain(&root.with_file_name("other")));
+        assert_eq!(wanted.directories.len(), 2);
     }
 }

@@ -29,6 +29,8 @@ fn target(mesh: &Mesh) -> Target {
         group: None,
         admin: Admin::Pipe,
         confirm_timeout: std::time::Duration::from_secs(1),
+        patience: std::time::Duration::from_secs(1),
+        validate: None,
         history: 10,
     }
 }
@@ -41,8 +43,8 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).expect("a file")
 }
 
-const EDITED: &str = "warning: default/web-01: xds/lds.yaml was edited by somebody else; it stays so until something else is \
-                      to be published there, or with the setting `drift: heal`\n";
+const EDITED: &str = "warning: default/web-01: xds/lds.yaml was edited by somebody else, and stays so until something \
+                      else is published there; `meshtraced heal` restores it\n";
 
 #[test]
 fn an_edited_file_stays_until_something_else_is_published_there() {
@@ -75,7 +77,7 @@ fn an_edited_file_stays_until_something_else_is_published_there() {
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(
         said,
-        "warning: default/web-01: xds/lds.yaml was edited by somebody else\n"
+        "warning: default/web-01: xds/lds.yaml was edited by somebody else; it is published again\n"
     );
     assert!(read(&lds).contains("second") && read(&lds) != good);
     mesh.publish();
@@ -95,7 +97,7 @@ fn with_healing_an_edited_file_is_published_again() {
     assert_eq!(healed.status.code(), Some(0));
     assert_eq!(
         String::from_utf8_lossy(&healed.stderr),
-        "warning: default/web-01: xds/lds.yaml was edited by somebody else\n"
+        "warning: default/web-01: xds/lds.yaml was edited by somebody else; it is published again\n"
     );
     assert_eq!(read(&lds), good);
     mesh.publish();
@@ -138,9 +140,9 @@ fn check_restored(harm: impl FnOnce(&PathBuf), said: &str) {
 
 #[test]
 fn what_is_no_file_any_more_comes_back() {
-    let gone = "warning: default/web-01: xds/lds.yaml was removed by somebody else\n";
+    let gone = "warning: default/web-01: xds/lds.yaml was removed by somebody else; it is published again\n";
     check_restored(|lds| fs::remove_file(lds).expect("ours"), gone);
-    let replaced = "warning: default/web-01: xds/lds.yaml is no readable file any more\n";
+    let replaced = "warning: default/web-01: xds/lds.yaml is no readable file any more; it is published again\n";
     check_restored(
         |lds| {
             fs::rename(lds, lds.with_extension("mine")).expect("ours");
@@ -283,7 +285,7 @@ fn the_daemon_says_once_that_a_file_was_edited() {
     mesh.write("backend.yaml", &other);
     wait::until("the other proxy is published", || {
         let log = daemon.log();
-        if log.contains("published: 1 proxy changes") {
+        if log.contains("default: backend-01: ") {
             Ok(())
         } else {
             Err(log)

@@ -177,7 +177,10 @@ fn an_edit_reaches_running_envoys_without_restart_or_failed_request() {
         );
     }
     let log = daemon.log();
-    assert!(log.contains("2 proxies change") && log.contains("confirmed=2"), "{log}");
+    assert!(
+        log.contains("default: backend-01, web-01: collector") && log.contains("confirmed by 2 in"),
+        "{log}"
+    );
 }
 
 /// Ends the traffic when the test is over, however it ends.

@@ -131,7 +131,7 @@ fn check(block: &Block) -> Vec<Diagnostic> {
     }
     let snapshot = Snapshot {
         files: vec![SourceFile::with_vars("example.yaml", block.text, vars)],
-        unreadable: Vec::new(),
+        ..Snapshot::default()
     };
     compile_at("/out", &snapshot, kuma)
 }

@@ -113,6 +113,11 @@ impl Mesh {
         Process::spawn(self.meshtraced(&["run", "-v"]), self.dir.path().join("daemon.log"))
     }
 
+    /// Where `policies` and `envoy` are.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// The directory with the published files of a proxy.
     pub(crate) fn published(&self, dataplane: &str) -> PathBuf {
         self.dir.path().join("envoy/default").join(dataplane)

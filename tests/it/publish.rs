@@ -26,6 +26,8 @@ pub(crate) fn target(root: &Path) -> Target {
         group: None,
         admin: Admin::Pipe,
         confirm_timeout: Duration::from_secs(2),
+        patience: Duration::from_secs(2),
+        validate: None,
         history: 3,
     }
 }

@@ -315,6 +315,26 @@ fn what_the_schema_says_of_settings_is_so() {
         ("limits: {depth: 129}", false),
         ("limits: {depth: 128, nodes: 1}", true),
         ("on_error: hold", false),
+        (
+            "reload: [{select: {name: a}, signal: {pidfile: /a, name: SIGUSR1}}]",
+            true,
+        ),
+        (
+            "reload: [{signal: {pidfile: \"{path}/a\"}, files: [xds/lds.yaml]}]",
+            true,
+        ),
+        (
+            "reload: [{systemd: {unit: \"envoy@{dataplane}\", action: restart}}]",
+            true,
+        ),
+        ("reload: [{exec: {argv: [a, \"{mesh}\"], timeout: 1m}}]", true),
+        ("reload: [{exec: {argv: []}}]", false),
+        ("reload: [{exec: {argv: [a]}, systemd: {unit: a}}]", false),
+        ("reload: [{select: {name: a}}]", false),
+        ("reload: [{signal: {pidfile: a}}]", false),
+        ("reload: [{signal: {pidfile: /a, name: KILL}}]", false),
+        ("reload: [{systemd: {unit: a, action: stop}}]", false),
+        ("reload: [{exec: {argv: [a]}, files: [lds.yaml]}]", false),
     ] {
         let settings: Value = serde_yaml::from_str(text).expect(text);
         let refused = settings_refused(&settings);

@@ -55,8 +55,23 @@ fn what_envoy_refuses_is_taken_back_and_not_tried_again() {
         (refused, inode)
     );
 
-    // Another inbound instead, and the port is free.
+    // But when somebody asks for it, which the message says how to do.
+    assert!(said.contains("`meshtraced heal`"), "{said}");
+    let heal = || {
+        let output = mesh.meshtraced(&["heal"]).output().expect("the program starts");
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        (output.status.code(), said)
+    };
+    let (code, said) = heal();
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("1 Envoy refused again"), "{said}");
     drop(taken);
+    let (code, said) = heal();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.starts_with("tried again what 1 Envoy refused\n"), "{said}");
+    assert_eq!(get(format!("http://{}:8181/", mesh.web.ip())).send().status, 200);
+
+    // Another inbound instead.
     mesh.write(
         "web.yaml",
         &good.replace("  inbound:\n", &second.replace("8181", "8282")),

@@ -4,11 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files and folders that may touch the machine: disk, clock, environment, network, log.
-const EDGES: [&str; 8] = [
+const EDGES: [&str; 11] = [
     "source/dir.rs",
+    "source/git.rs",
+    "source/read.rs",
     "source/watch.rs",
+    "source/worktree.rs",
     "settings.rs",
-    "telemetry.rs",
+    "telemetry",
     "apply",
     "daemon",
     "cli",

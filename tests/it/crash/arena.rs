@@ -224,6 +224,8 @@ impl Arena {
             group: None,
             admin: Admin::Pipe,
             confirm_timeout: std::time::Duration::from_secs(1),
+            patience: std::time::Duration::from_secs(1),
+            validate: None,
             history: 1,
         }
     }

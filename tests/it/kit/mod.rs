@@ -4,10 +4,12 @@
 //! is polling or a condition variable with a deadline nobody should meet; no test depends on how long a thing took.
 //! What a test cannot do on this machine is a panic that says what to install, never a skip.
 
+pub(crate) mod admin;
 pub(crate) mod app;
 pub(crate) mod datadog;
 pub(crate) mod envoy;
 pub(crate) mod full_disk;
+pub(crate) mod git;
 pub(crate) mod http;
 pub(crate) mod mounts;
 pub(crate) mod otlp;

@@ -10,6 +10,8 @@ use std::process::{Command, Output};
 
 use tempfile::NamedTempFile;
 
+use super::tools;
+
 /// The calls by which a program changes a directory, and says what has to be on disk.
 pub(crate) const WRITES: [&str; 21] = [
     "openat",
@@ -128,7 +130,7 @@ impl Strace {
     }
 
     fn wrapped(&self, command: &Command, trace: &str, inject: Option<&str>, log: &Path) -> Command {
-        let mut strace = Command::new("strace");
+        let mut strace = tools::strace();
         strace.args(["-f", "-y", "-o"]).arg(log).args(["-e", trace]);
         if let Some(inject) = inject {
             strace.args(["-e", inject]);

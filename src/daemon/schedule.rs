@@ -1,0 +1,183 @@
+//! When the next turn is due: quiet time, ceiling, rescan, retries. Time is given to it.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// When turns happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Timing {
+    /// A turn comes when there was no event for this long ...
+    pub quiet: Duration,
+    /// ... or at the latest this long after the first.
+    pub ceiling: Duration,
+    /// A turn comes after this long without any.
+    pub rescan: Duration,
+}
+
+/// What a turn is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// The daemon starts.
+    Start,
+    /// The source may have changed.
+    Changed,
+    /// It is time to look, events or not.
+    Rescan,
+    /// Something did not come to its end the last time.
+    Retry,
+    /// Somebody asked for it.
+    Asked,
+}
+
+/// The longest time between two attempts at the same thing.
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
+
+/// Knows what happened and when something is due for it.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    timing: Timing,
+    asked: Option<Reason>,
+    /// The first and the last event since the last turn began.
+    events: Option<(Instant, Instant)>,
+    last_turn: Instant,
+    retry: Option<Instant>,
+    attempts: u32,
+}
+
+impl Schedule {
+    /// A schedule on which the first turn is due at once.
+    pub(super) fn new(timing: Timing, now: Instant) -> Self {
+        Self {
+            timing,
+            asked: Some(Reason::Start),
+            events: None,
+            last_turn: now,
+            retry: None,
+            attempts: 0,
+        }
+    }
+
+    pub(super) fn set_timing(&mut self, timing: Timing) {
+        self.timing = timing;
+    }
+
+    /// The source may have changed.
+    pub(super) fn changed(&mut self, now: Instant) {
+        let first = self.events.map_or(now, |(first, _)| first);
+        self.events = Some((first, now));
+    }
+
+    /// Somebody wants a turn at once.
+    pub(super) fn ask(&mut self) {
+        self.asked.get_or_insert(Reason::Asked);
+    }
+
+    /// A turn begins: it answers everything so far.
+    pub(super) fn begin(&mut self, now: Instant) {
+        self.asked = None;
+        self.events = None;
+        self.retry = None;
+        self.last_turn = now;
+    }
+
+    /// A turn ended with something open, to be tried again after `first`, twice that, and so on up to `longest`.
+    pub(super) fn retry(&mut self, first: Duration, longest: Duration, now: Instant) {
+        let factor = 2_u32.saturating_pow(self.attempts);
+        let delay = first.saturating_mul(factor).min(longest).min(LONGEST_RETRY);
+        self.attempts = self.attempts.saturating_add(1);
+        self.retry = Some(now + delay);
+    }
+
+    /// A turn ended with nothing open.
+    pub(super) fn settled(&mut self) {
+        self.attempts = 0;
+    }
+
+    /// When the next turn is due, and what it is for.
+    pub(super) fn next(&self) -> (Instant, Reason) {
+        if let Some(reason) = self.asked {
+            return (self.last_turn, reason);
+        }
+        let changed = self.events.map(|(first, last)| {
+            let at = (last + self.timing.quiet).min(first + self.timing.ceiling);
+            (at, Reason::Changed)
+        });
+        let retry = self.retry.map(|at| (at, Reason::Retry));
+        let rescan = (self.last_turn + self.timing.rescan, Reason::Rescan);
+        [changed, retry]
+            .into_iter()
+            .flatten()
+            .fold(rescan, |first, other| if other.0 < first.0 { other } else { first })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIMING: Timing = Timing {
+        quiet: Duration::from_millis(100),
+        ceiling: Duration::from_secs(2),
+        rescan: Duration::from_secs(60),
+    };
+
+    /// A schedule whose first turn began at the instant that comes with it.
+    fn begun() -> (Schedule, Instant) {
+        let now = Instant::now();
+        let mut schedule = Schedule::new(TIMING, now);
+        assert_eq!(schedule.next(), (now, Reason::Start));
+        schedule.begin(now);
+        (schedule, now)
+    }
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn a_burst_makes_one_turn_after_quiet_time() {
+        let (mut schedule, start) = begun();
+        for i in 1..=5 {
+            schedule.changed(start + ms(50 * i));
+        }
+        assert_eq!(schedule.next(), (start + ms(350), Reason::Changed));
+    }
+
+    #[test]
+    fn a_trickle_cannot_postpone_a_turn_for_ever() {
+        let (mut schedule, start) = begun();
+        for i in 1..=1000 {
+            schedule.changed(start + ms(90 * i));
+        }
+        assert_eq!(schedule.next(), (start + ms(90 + 2000), Reason::Changed));
+    }
+
+    #[test]
+    fn what_happens_during_a_turn_is_due_after_it() {
+        let (mut schedule, start) = begun();
+        schedule.begin(start + ms(10));
+        schedule.changed(start + ms(20));
+        assert_eq!(schedule.next(), (start + ms(120), Reason::Changed));
+        schedule.ask();
+        assert_eq!(schedule.next().1, Reason::Asked);
+        schedule.begin(start + ms(30));
+        assert_eq!(schedule.next(), (start + ms(60_030), Reason::Rescan));
+    }
+
+    #[test]
+    fn attempts_come_less_and_less_often_until_one_settles() {
+        let (mut schedule, start) = begun();
+        let delay = |schedule: &mut Schedule| {
+            schedule.retry(ms(1000), ms(60_000), start);
+            schedule.next().0 - start
+        };
+        let delays: Vec<_> = (0..8).map(|_| delay(&mut schedule)).collect();
+        assert_eq!(delays, [1, 2, 4, 8, 16, 32, 60, 60].map(Duration::from_secs));
+        schedule.settled();
+        assert_eq!(delay(&mut schedule), ms(1000));
+        // What changed is looked at earlier.
+        schedule.changed(start);
+        assert_eq!(schedule.next(), (start + ms(100), Reason::Changed));
+    }
+}

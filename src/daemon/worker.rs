@@ -1,0 +1,418 @@
+//! Makes turns and does what is asked, one after the other, and keeps the status of it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+
+use super::control::{Asked, Reply, Request, Shared};
+use super::ledger::Ledger;
+use super::log::Log;
+use super::metrics::TurnResult;
+use super::schedule::Reason;
+use super::status::{Reload, Status};
+use super::turn::{self, Healing, Turn, TurnError, Wishes};
+use crate::apply::reload::Reloader;
+use crate::apply::{self, ApplyError, Frozen, Lock, State, Target, Word, history, word};
+use crate::diag::text::{plural, with_causes};
+use crate::plan::drift::Fights;
+use crate::plan::summary;
+use crate::settings::{OnDrift, Settings};
+use crate::source::watch::Watcher;
+
+/// When to try again what did not come to its end: first after this, at last after that.
+pub(super) type Retry = (Duration, Duration);
+
+/// After a Git operation was under way.
+const BUSY: Retry = (Duration::from_millis(50), Duration::from_secs(1));
+/// After the machine refused, or an Envoy did not answer.
+const OPEN: Retry = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// How long an Envoy may take to answer at all before it is left for later: what changes meanwhile must not wait for it.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Publishes with certain settings, as the only one.
+pub struct Worker {
+    settings: Settings,
+    target: Target,
+    lock: Lock,
+    log: Log,
+    pub(super) ledger: Ledger,
+    pub(super) shared: Option<Arc<Shared>>,
+    fights: Fights,
+    reloader: Reloader,
+    began: Instant,
+    /// What the last turn left open.
+    open: Option<Retry>,
+    /// Set where somebody is to be woken by changes.
+    pub(super) watcher: Option<Watcher>,
+    /// The status that was left last.
+    word: Option<Status>,
+}
+
+impl Worker {
+    /// Takes the right to publish with these settings.
+    ///
+    /// # Errors
+    /// When another process has it, or the output directory cannot be made.
+    pub fn new(settings: Settings, color: bool) -> Result<Self, ApplyError> {
+        let target = target(&settings)?;
+        let lock = apply::lock(&target)?;
+        let log = Log::new(settings.sources.prefix(), color);
+        let mut ledger = Ledger::default();
+        ledger.status = Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            started: Utc::now(),
+            policies: settings.sources.to_string(),
+            out: settings.out.display().to_string(),
+            ..Status::default()
+        };
+        Ok(Self {
+            settings,
+            target,
+            lock,
+            log,
+            ledger,
+            shared: None,
+            fights: Fights::default(),
+            reloader: Reloader::default(),
+            began: Instant::now(),
+            open: None,
+            watcher: None,
+            word: None,
+        })
+    }
+
+    /// The settings in use.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Goes on with other settings for the same output directory.
+    pub(super) fn set_settings(&mut self, settings: Settings, target: Target) {
+        self.log.root = settings.sources.prefix();
+        self.ledger.status.policies = settings.sources.to_string();
+        if settings.reload != self.settings.reload {
+            self.reloader.forget_entries();
+        }
+        (self.settings, self.target) = (settings, target);
+    }
+
+    /// A turn for a reason and for everything that was asked. `Some` when something is open afterwards.
+    pub(super) fn work(&mut self, reason: Reason, asked: Vec<Asked>) -> Option<Retry> {
+        // Before the turn, so that nothing that changes during it is missed.
+        if let Some(watcher) = &mut self.watcher {
+            watcher.refresh();
+            self.ledger.watch(&watcher.health(), reason, Utc::now());
+        }
+        let is_only_asked = reason == Reason::Asked && !asked.is_empty();
+        if !is_only_asked {
+            self.attempt(reason != Reason::Changed);
+        }
+        for Asked { request, reply } in asked {
+            // Who asked may have gone; it is done all the same.
+            let _ = reply.send(self.perform(request));
+        }
+        self.open
+    }
+
+    fn attempt(&mut self, survey: bool) {
+        let mut fights = std::mem::take(&mut self.fights);
+        let healing = match self.settings.drift {
+            OnDrift::Report => Healing::None,
+            OnDrift::Heal => Healing::Unless(&mut fights, self.began.elapsed()),
+        };
+        // What came of it was told.
+        let _ = self.turn(Wishes { healing, survey });
+        self.fights = fights;
+    }
+
+    /// Leaves the status for those who look when no daemon runs, if there is something new in it.
+    pub(super) fn leave_word(&mut self) {
+        let mut word = self.ledger.status.clone();
+        // Neither is worth a write.
+        word.stages.clear();
+        word.watch.looked = None;
+        if self.word.as_ref() == Some(&word) {
+            return;
+        }
+        let text = serde_json::to_string_pretty(&word).expect("plain data always is JSON");
+        match word::leave(&text, &self.target, &self.lock) {
+            Ok(()) => self.word = Some(word),
+            Err(error) => tracing::debug!("cannot leave the status: {}", with_causes(&error)),
+        }
+    }
+
+    /// One turn, told to the log, the status and the metrics.
+    ///
+    /// # Errors
+    /// When nothing can be published.
+    pub fn turn(&mut self, wishes: Wishes) -> Result<Turn, TurnError> {
+        let start = Instant::now();
+        self.hold_on();
+        let result = turn::turn(&self.settings, &self.target, &self.lock, wishes);
+        let now = Utc::now();
+        self.open = result.as_ref().map_or(Some(OPEN), open);
+        match &result {
+            Ok(turn) => {
+                self.log.turn(turn, start.elapsed());
+                self.ledger.turn(turn, now);
+                let (reloads, target, lock) = (&self.settings.reload, &self.target, &self.lock);
+                turn.offer(|offer| self.reloader.offer(offer, reloads, target, lock));
+                self.take_reloads();
+            }
+            Err(error) => {
+                self.log.broken(error);
+                self.ledger.failed(with_causes(error), now);
+            }
+        }
+        self.tell(&result);
+        result
+    }
+
+    /// Calls `wake` whenever a reload has ended, from any thread.
+    pub(super) fn on_reload(&self, wake: impl Fn() + Send + Sync + 'static) {
+        self.reloader.on_end(Box::new(wake));
+    }
+
+    /// Takes over the reloads that have ended: into the log, the status and the metrics.
+    pub(super) fn collect_reloads(&mut self) {
+        self.take_reloads();
+        if let Some(shared) = &self.shared {
+            shared.show(&self.ledger.status);
+        }
+    }
+
+    /// Waits for the reloads that are due, as long as it takes or no longer than `limit`; why some failed.
+    pub fn finish_reloads(&mut self, limit: Option<Duration>) -> Vec<Reload> {
+        self.reloader.finish(limit);
+        self.collect_reloads();
+        self.ledger.status.reloads.clone()
+    }
+
+    fn take_reloads(&mut self) {
+        for reloaded in self.reloader.drain(&self.target, &self.lock) {
+            self.log.reloaded(&reloaded);
+            if let Some(shared) = &self.shared {
+                shared.metrics.reload(reloaded.result.is_ok());
+            }
+        }
+        self.ledger.reloads(self.reloader.failing());
+    }
+
+    /// Takes the right to publish again where somebody removed or replaced the output directory.
+    fn hold_on(&mut self) {
+        if self.lock.is_of(&self.target) {
+            return;
+        }
+        match apply::lock(&self.target) {
+            Ok(lock) => self.lock = lock,
+            // The turn says what is wrong.
+            Err(error) => tracing::debug!("{}", with_causes(&error)),
+        }
+    }
+
+    fn tell(&self, result: &Result<Turn, TurnError>) {
+        let Some(shared) = &self.shared else { return };
+        // Before an answer goes out: whoever asked looks at it next.
+        shared.show(&self.ledger.status);
+        match result {
+            Ok(turn) => {
+                let done = turn.done().changes.len();
+                let stages: Vec<_> = turn
+                    .stages
+                    .iter()
+                    .map(|(stage, time)| (*stage, time.as_secs_f64()))
+                    .collect();
+                let how = match &turn.policies {
+                    Err(error) if !error.is_busy() => TurnResult::Failed,
+                    _ if done > 0 => TurnResult::Changed,
+                    _ => TurnResult::Unchanged,
+                };
+                let is_rejected = |result: &Result<Word, ApplyError>| matches!(result, Ok(Word::Rejected(_)));
+                let rejected = turn
+                    .outcome
+                    .proxies
+                    .values()
+                    .filter(|(_, result)| is_rejected(result))
+                    .count();
+                shared.metrics.turn(how, &stages);
+                shared.metrics.publication(done, rejected, turn.drift.len());
+            }
+            Err(_) => shared.metrics.turn(TurnResult::Failed, &[]),
+        }
+    }
+
+    /// Does what was asked.
+    pub fn perform(&mut self, request: Request) -> Reply {
+        let result = match request {
+            Request::Approve { id } => self.approve(id.as_deref()),
+            Request::Freeze { why } => self.freeze(why),
+            Request::Thaw => self.thaw(),
+            Request::Rollback { to } => self.roll_back(to),
+            Request::Heal => self.heal(),
+            Request::Look => self.look(),
+        };
+        match result {
+            Ok(said) => Reply { done: true, said },
+            Err(said) => Reply { done: false, said },
+        }
+    }
+
+    /// A turn whose failure is the answer.
+    fn answer(&mut self, healing: Healing, survey: bool) -> Result<Turn, String> {
+        self.turn(Wishes { healing, survey })
+            .map_err(|error| with_causes(&error))
+    }
+
+    fn approve(&mut self, id: Option<&str>) -> Result<String, String> {
+        let waiting = self.answer(Healing::None, false)?;
+        let Some(refusal) = waiting.refusal else {
+            return Err("nothing waits for approval".to_owned());
+        };
+        if let Some(id) = id.filter(|id| *id != refusal.id) {
+            return Err(format!(
+                "{id} does not wait for approval any more; what waits now: {refusal}"
+            ));
+        }
+        let mut state = waiting.state;
+        state.approved = Some(refusal.id.clone());
+        self.remember(&state)?;
+        let turn = self.answer(Healing::None, false)?;
+        match &turn.refusal {
+            None => Ok(format!("approved {}: {}", refusal.id, published(&turn))),
+            Some(other) => Err(format!("the policies changed in between: {other}")),
+        }
+    }
+
+    fn freeze(&mut self, why: Option<String>) -> Result<String, String> {
+        let mut state = self.state()?;
+        let why = why.unwrap_or_else(|| "by `meshtraced freeze`".to_owned());
+        state.frozen = Some(Frozen {
+            why,
+            since: apply::now(),
+            generation: None,
+        });
+        self.remember(&state)?;
+        self.answer(Healing::None, false)?;
+        Ok("frozen: nothing is published until `meshtraced thaw`".to_owned())
+    }
+
+    fn thaw(&mut self) -> Result<String, String> {
+        let mut state = self.state()?;
+        if state.frozen.take().is_none() {
+            return Err("nothing is frozen".to_owned());
+        }
+        self.remember(&state)?;
+        let turn = self.answer(Healing::None, false)?;
+        Ok(format!("the policies are followed again: {}", published(&turn)))
+    }
+
+    fn roll_back(&mut self, to: Option<u64>) -> Result<String, String> {
+        let generations = history::list(&self.target).map_err(|error| with_causes(&error))?;
+        let frozen = self.state()?.frozen.and_then(|frozen| frozen.generation);
+        let current = frozen.or(generations.last().map(|last| last.id));
+        let to = match to {
+            Some(to) => to,
+            None => (generations.iter().rev())
+                .map(|generation| generation.id)
+                .find(|id| Some(*id) < current)
+                .ok_or("there is no generation before the one that is published; see `meshtraced history`")?,
+        };
+        // What cannot be loaded must not become what is wanted.
+        history::load(&self.target, to).map_err(|error| with_causes(&error))?;
+        let mut state = self.state()?;
+        state.frozen = Some(Frozen {
+            why: format!("rolled back to generation {to}"),
+            since: apply::now(),
+            generation: Some(to),
+        });
+        self.remember(&state)?;
+        let turn = self.answer(Healing::None, false)?;
+        Ok(format!(
+            "back to generation {to}: {}; the policies are followed again after `meshtraced thaw`",
+            published(&turn)
+        ))
+    }
+
+    fn heal(&mut self) -> Result<String, String> {
+        let forgotten = apply::forget_refusals(&self.target, &self.lock).map_err(|error| with_causes(&error))?;
+        let turn = self.answer(Healing::All, true)?;
+        let restored = match (turn.drift.len(), turn.remaining_drift().count()) {
+            (0, _) if forgotten > 0 => None,
+            (0, _) => Some("nothing to restore: all files are as they were published".to_owned()),
+            (n, 0) => Some(format!("restored {}", plural(n, "file"))),
+            (_, n) => return Err(format!("{} could not be restored", plural(n, "file"))),
+        };
+        let is_rejected = |result: &Result<Word, ApplyError>| matches!(result, Ok(Word::Rejected(_)));
+        let proxies = turn.outcome.proxies.iter();
+        let again = proxies.filter(|(_, (_, result))| is_rejected(result)).count();
+        if again > 0 {
+            return Err(format!("{} again, see `meshtraced status`", refused_by(again)));
+        }
+        let tried = (forgotten > 0).then(|| format!("tried again what {}", refused_by(forgotten)));
+        Ok(restored.into_iter().chain(tried).collect::<Vec<_>>().join("; "))
+    }
+
+    fn look(&mut self) -> Result<String, String> {
+        let turn = self.answer(Healing::None, true)?;
+        match &turn.policies {
+            Ok(_) => Ok(published(&turn)),
+            Err(error) => Err(with_causes(error)),
+        }
+    }
+
+    fn state(&self) -> Result<State, String> {
+        State::read(&self.target).map_err(|error| with_causes(&error))
+    }
+
+    fn remember(&self, state: &State) -> Result<(), String> {
+        state
+            .write(&self.target, &self.lock)
+            .map_err(|error| with_causes(&error))
+    }
+}
+
+/// `2 Envoys refused`.
+fn refused_by(count: usize) -> String {
+    format!("{} refused", plural(count, "Envoy"))
+}
+
+/// Where and how a daemon publishes, which comes back to those who do not answer.
+pub(super) fn target(settings: &Settings) -> Result<Target, ApplyError> {
+    let target = Target::of(settings)?;
+    Ok(Target {
+        patience: target.patience.min(PATIENCE),
+        ..target
+    })
+}
+
+/// When to go on with a turn that left something open.
+fn open(turn: &Turn) -> Option<Retry> {
+    match &turn.policies {
+        Err(error) if error.is_busy() => Some(BUSY),
+        Err(_) => Some(OPEN),
+        Ok(_) if turn.is_waiting() => Some(OPEN),
+        Ok(_) => None,
+    }
+}
+
+/// What a turn published, for whoever asked for it.
+fn published(turn: &Turn) -> String {
+    let done = turn.done();
+    if done.changes.is_empty() {
+        return format!("{} stay as they are", plural(turn.published.len(), "proxy"));
+    }
+    let confirmed = turn.outcome.count(&Word::Confirmed);
+    let mut said = summary::count(&done, turn.published_before);
+    if confirmed > 0 {
+        said.push_str(&format!("; confirmed by {confirmed}"));
+    }
+    let failed = turn.outcome.failures().count();
+    if failed > 0 {
+        said.push_str(&format!("; {failed} did not come to it, see `meshtraced status`"));
+    }
+    said
+}

@@ -1,0 +1,44 @@
+//! What became of the policies of a whole world, in numbers.
+
+use std::collections::BTreeSet;
+use std::ptr;
+
+use super::World;
+use crate::resource::Header;
+
+/// How many policies came to what.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Outcomes {
+    /// That decide for a dataplane.
+    pub decide: usize,
+    /// That lose, or are merged into a stronger one, wherever they match.
+    pub lose: usize,
+    /// That match no dataplane.
+    pub match_nothing: usize,
+}
+
+/// Counts them.
+#[must_use]
+pub fn outcomes(world: &World) -> Outcomes {
+    // Each policy has a header of its own, whatever its kind.
+    let (mut decide, mut lose) = (BTreeSet::new(), BTreeSet::new());
+    for governed in &world.selection.dataplanes {
+        let traces = &governed.mesh_trace;
+        let strongest = traces.merged.as_ref().map(|merged| &merged.strongest.header);
+        let winner = governed.winner.map(|winner| &winner.policy.header);
+        // A `MeshTrace` displaces what `TrafficTrace` would do.
+        let deciding = strongest.or(winner);
+        decide.extend(deciding.map(ptr::from_ref::<Header>));
+        lose.extend(winner.map(ptr::from_ref));
+        lose.extend(traces.policies.iter().map(|policy| ptr::from_ref(&policy.header)));
+        lose.extend(governed.lost.iter().map(|lost| ptr::from_ref(&lost.policy.header)));
+    }
+    let resources = world.resources;
+    let all = resources.traffic_traces.len() + resources.mesh_traces.len();
+    let lose = lose.difference(&decide).count();
+    Outcomes {
+        decide: decide.len(),
+        lose,
+        match_nothing: all - decide.len() - lose,
+    }
+}

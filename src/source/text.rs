@@ -1,0 +1,72 @@
+//! Bytes of a file as text, or why there is none and how it begins.
+
+use super::UnreadableReason;
+
+/// How much of a file that is no text is looked at, in bytes.
+const BEGINNING: usize = 64 << 10;
+
+/// A text, or why it is not to be had and how it begins.
+pub(super) type Text = Result<String, (UnreadableReason, Option<String>)>;
+
+/// The text of a file of that size, of which these are the first bytes; all of them, if it is within the limit.
+pub(super) fn text(bytes: Vec<u8>, size: u64, limit: u64) -> Text {
+    let beginning = |bytes: &[u8]| Some(String::from_utf8_lossy(&bytes[..bytes.len().min(BEGINNING)]).into_owned());
+    if size > limit {
+        return Err((UnreadableReason::TooLarge { size, limit }, beginning(&bytes)));
+    }
+    if let Some(text) = utf_16(&bytes) {
+        let beginning = text.chars().take(BEGINNING).collect();
+        let why = "it is UTF-16, as some editors and shells of Windows write; save it as UTF-8";
+        return Err((UnreadableReason::Refused(why.to_owned()), Some(beginning)));
+    }
+    if bytes.starts_with(b"version https://git-lfs.github.com/spec/") {
+        let why = "it is a pointer of Git LFS, and what it stands for is not here; keep policies in Git itself";
+        return Err((UnreadableReason::Refused(why.to_owned()), beginning(&bytes)));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let offset = error.utf8_error().valid_up_to();
+        let before = &error.as_bytes()[..offset];
+        let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
+        (UnreadableReason::NotUtf8 { offset, line }, beginning(error.as_bytes()))
+    })
+}
+
+/// The text of bytes that begin with a mark of UTF-16.
+fn utf_16(bytes: &[u8]) -> Option<String> {
+    let (mark, rest) = bytes.split_at_checked(2)?;
+    let unit: fn([u8; 2]) -> u16 = match mark {
+        [0xff, 0xfe] => u16::from_le_bytes,
+        [0xfe, 0xff] => u16::from_be_bytes,
+        _ => return None,
+    };
+    let units: Vec<u16> = rest.chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect();
+    Some(String::from_utf16_lossy(&units))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_of_windows_is_told_by_its_mark() {
+        assert_eq!(utf_16(&[0xff, 0xfe, b't', 0, b'y', 0]).as_deref(), Some("ty"));
+        assert_eq!(utf_16(&[0xfe, 0xff, 0, b't']).as_deref(), Some("t"));
+        assert_eq!(utf_16(b"type: Mesh"), None);
+        assert_eq!(utf_16(&[0xff]), None);
+    }
+
+    #[test]
+    fn what_is_no_text_says_why() {
+        let why = |bytes: &[u8]| text(bytes.to_vec(), bytes.len() as u64, 100).expect_err("no text").0;
+        assert_eq!(why(&[b'x'; 101]), UnreadableReason::TooLarge { size: 101, limit: 100 });
+        assert_eq!(
+            why(b"a: 1\nb: \xe9\n"),
+            UnreadableReason::NotUtf8 { offset: 8, line: 2 }
+        );
+        assert!(
+            why(b"version https://git-lfs.github.com/spec/v1\n")
+                .to_string()
+                .contains("LFS")
+        );
+    }
+}

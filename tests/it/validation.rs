@@ -1,0 +1,331 @@
+//! Files that an Envoy refuses before they are published, and validators that are none.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use meshtraced::apply::{self, ApplyError, Outcome, Target, Word};
+use meshtraced::envoy::artifact::{Artifact, Files, Fragments, ProxyKey};
+use meshtraced::envoy::xds;
+use meshtraced::plan::{self, Held};
+use meshtraced::settings::Admin;
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::kit::admin::Silent;
+use crate::kit::tools;
+use crate::mesh::{Mesh, zipkin_backend};
+
+/// A directory for output and for validators.
+struct Place {
+    dir: TempDir,
+    target: Target,
+}
+
+impl Place {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let target = Target {
+            root: dir.path().join("envoy"),
+            mode: 0o640,
+            owner: None,
+            group: None,
+            admin: Admin::Pipe,
+            confirm_timeout: Duration::from_secs(2),
+            patience: Duration::from_millis(500),
+            validate: None,
+            history: 3,
+        };
+        Self { dir, target }
+    }
+
+    /// Validates by this shell script from now on, with the configuration in `$file` and an Envoy in `$envoy`.
+    fn validate_by(&mut self, script: &str) {
+        let path = self.dir.path().join("validator");
+        let text = format!(
+            "#!/bin/sh\nenvoy='{}'\nfor file; do :; done\necho \"$file\" >> '{}'\n{script}\n",
+            tools::envoy().display(),
+            self.log().display(),
+        );
+        // By another process: this one might hand the open file down to a child that another test starts just now, and
+        // then it could not be executed.
+        let write = "rm -f \"$2\" && printf %s \"$1\" > \"$2\" && chmod 755 \"$2\"";
+        let status = Command::new("sh").args(["-c", write, "sh", &text]).arg(&path).status();
+        assert!(status.expect("there is a shell").success());
+        self.target.validate = Some(path);
+    }
+
+    fn log(&self) -> PathBuf {
+        self.dir.path().join("validator.log")
+    }
+
+    /// How many configurations of proxies were validated since this was asked last.
+    fn asked(&self) -> usize {
+        let log = fs::read_to_string(self.log()).unwrap_or_default();
+        let _ = fs::remove_file(self.log());
+        let own = |line: &&str| {
+            ["good", "bad"]
+                .iter()
+                .any(|name| line.ends_with(&format!("validate-{name}.yaml")))
+        };
+        log.lines().filter(|line| !own(line)).count()
+    }
+
+    fn publish(&self, desired: &Fragments) -> Result<Outcome, ApplyError> {
+        let lock = apply::lock(&self.target).expect("nobody else publishes there");
+        self.publish_with(&lock, desired)
+    }
+
+    fn publish_with(&self, lock: &apply::Lock, desired: &Fragments) -> Result<Outcome, ApplyError> {
+        let applied = apply::observe(&self.target)?.applied;
+        apply::apply(
+            &plan::plan(&applied, desired, &Held::default()),
+            &self.target,
+            lock,
+            "a revision",
+        )
+    }
+
+    fn has(&self, dataplane: &str) -> bool {
+        self.target
+            .root
+            .join(key(dataplane).directory())
+            .join("xds/lds.yaml")
+            .exists()
+    }
+}
+
+const THROUGH: &str = "exec \"$envoy\" \"$@\"";
+
+fn key(dataplane: &str) -> ProxyKey {
+    ProxyKey::new("default", dataplane)
+}
+
+/// The files of a proxy whose listener traces to a cluster of that name, beside the cluster `tracing:z`.
+fn files(collector: &str, port: u16) -> Files {
+    let address = json!({"socket_address": {"address": "127.0.0.1", "port_value": port}});
+    let cluster = json!({
+        "name": "tracing:z",
+        "type": "STATIC",
+        "load_assignment": {"cluster_name": "tracing:z",
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}]},
+    });
+    let manager = json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "in",
+        "route_config": {"name": "in"},
+        "http_filters": [{"name": "envoy.filters.http.router", "typed_config":
+            {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}],
+        "tracing": {"provider": {"name": "envoy.tracers.zipkin", "typed_config": {
+            "@type": "type.googleapis.com/envoy.config.trace.v3.ZipkinConfig",
+            "collector_cluster": collector,
+            "collector_endpoint": "/api/v2/spans",
+            "collector_endpoint_version": "HTTP_JSON",
+        }}},
+    });
+    let listener = json!({
+        "name": "in",
+        "address": address,
+        "filter_chains": [{"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}],
+    });
+    let typed = |kind: &str, message| {
+        let of = format!("type.googleapis.com/envoy.config.{}.v3.{kind}", kind.to_lowercase());
+        xds::response(xds::typed(&of, vec![message]))
+    };
+    BTreeMap::from([
+        (Artifact::Cds, typed("Cluster", cluster)),
+        (Artifact::Lds, typed("Listener", listener)),
+        (Artifact::Bootstrap, "a: 1\n".to_owned()),
+    ])
+}
+
+fn good(port: u16) -> Files {
+    files("tracing:z", port)
+}
+
+fn bad(port: u16) -> Files {
+    files("tracing:nope", port)
+}
+
+#[test]
+fn what_it_refuses_is_not_published_and_not_tried_again_by_the_same_one() {
+    let mut place = Place::new();
+    place.validate_by(THROUGH);
+    let desired = BTreeMap::from([(key("bad"), bad(1)), (key("good"), good(2)), (key("other"), good(3))]);
+    for asked in [3, 0] {
+        let outcome = place.publish(&desired).expect("it validates");
+        let Ok(Word::Rejected(why)) = &outcome.proxies[&key("bad")].1 else {
+            panic!("{outcome:?}");
+        };
+        assert_eq!(why, "envoy.tracers.zipkin: unknown cluster 'tracing:nope'");
+        assert_eq!(
+            (place.has("bad"), place.has("good"), place.has("other")),
+            (false, true, true)
+        );
+        assert_eq!(place.asked(), asked);
+    }
+    // Another validator may think otherwise, and no validator leaves it to the proxy.
+    place.validate_by(&format!("# another one\n{THROUGH}"));
+    place.publish(&desired).expect("it validates");
+    assert_eq!((place.asked(), place.has("bad")), (1, false));
+    // What is there already stays when it cannot be replaced.
+    let next = BTreeMap::from([(key("bad"), good(4)), (key("good"), bad(2)), (key("other"), good(3))]);
+    place.publish(&next).expect("it validates");
+    let lds = |dataplane: &str| {
+        let path = place.target.root.join(key(dataplane).directory()).join("xds/lds.yaml");
+        fs::read_to_string(path).expect("published")
+    };
+    assert_eq!(
+        (lds("bad"), lds("good")),
+        (good(4)[&Artifact::Lds].clone(), good(2)[&Artifact::Lds].clone())
+    );
+    assert_eq!(place.asked(), 2);
+    // Somebody asks for another attempt.
+    let lock = apply::lock(&place.target).expect("nobody else");
+    assert_eq!(apply::forget_refusals(&place.target, &lock).expect("it is ours"), 1);
+    place.publish_with(&lock, &next).expect("it validates");
+    assert_eq!(place.asked(), 1);
+    drop(lock);
+    place.target.validate = None;
+    place.publish(&next).expect("nobody objects");
+    assert_eq!(
+        fs::read_to_string(place.target.root.join("default/good/xds/lds.yaml")).ok(),
+        bad(2).get(&Artifact::Lds).cloned()
+    );
+}
+
+#[test]
+fn what_never_was_published_leaves_nothing_when_it_goes() {
+    let mut place = Place::new();
+    place.validate_by(THROUGH);
+    place
+        .publish(&BTreeMap::from([(key("bad"), bad(1))]))
+        .expect("it validates");
+    let inventory = || fs::read_to_string(place.target.root.join(".meshtraced/inventory.json")).expect("written");
+    assert!(inventory().contains("unknown cluster"));
+    place.publish(&BTreeMap::new()).expect("nothing to do");
+    assert!(!inventory().contains("bad"), "{}", inventory());
+    let staging = fs::read_dir(place.target.root.join(".meshtraced/staging")).expect("a directory");
+    assert_eq!(staging.count(), 0);
+}
+
+#[test]
+fn a_validator_that_is_none_keeps_everything_from_being_published() {
+    let mut place = Place::new();
+    place
+        .publish(&BTreeMap::from([(key("goes"), good(1)), (key("stays"), good(2))]))
+        .expect("published");
+    let next = BTreeMap::from([(key("stays"), good(3)), (key("comes"), good(4))]);
+    let check = |place: &Place, expected: &str| {
+        let error = place.publish(&next).expect_err(expected);
+        let said = error.to_string();
+        assert!(matches!(error, ApplyError::Validator { .. }), "{said}");
+        assert!(
+            said.contains("`envoy.validate`") && said.contains(expected),
+            "{expected}: {said}"
+        );
+        assert_eq!((place.has("comes"), place.has("goes")), (false, true));
+    };
+    for (path, expected) in [
+        ("/nonexistent/envoy", "No such file"),
+        ("/etc/passwd", "ermission denied"),
+        ("/", "ermission denied"),
+        ("/bin/true", "it accepts everything"),
+        ("/bin/false", "exit status: 1"),
+    ] {
+        place.target.validate = Some(Path::new(path).to_owned());
+        check(&place, expected);
+    }
+    for (script, expected) in [
+        (
+            "echo 'libc.so.6: version not found' >&2; exit 127",
+            "libc.so.6: version not found",
+        ),
+        ("kill -9 $$", "signal 9"),
+    ] {
+        place.validate_by(script);
+        check(&place, expected);
+    }
+    place.validate_by(THROUGH);
+    place.publish(&next).expect("it validates");
+    assert_eq!((place.has("comes"), place.has("goes")), (true, false));
+}
+
+#[test]
+fn a_validation_without_a_verdict_is_made_again_and_holds_up_no_other() {
+    let mut place = Place::new();
+    // The machine kills it, once.
+    let marker = place.dir.path().join("killed");
+    place.validate_by(&format!(
+        "if grep -q 4711 \"$file\" && ! [ -e '{0}' ]; then touch '{0}'; kill -9 $$; fi\n{THROUGH}",
+        marker.display()
+    ));
+    let desired = BTreeMap::from([(key("a"), good(4711)), (key("b"), good(2))]);
+    let outcome = place.publish(&desired).expect("it validates");
+    let result = &outcome.proxies[&key("a")].1;
+    assert!(
+        matches!(result, Ok(Word::Waiting(why)) if why.contains("signal 9")),
+        "{outcome:?}"
+    );
+    assert_eq!((place.has("a"), place.has("b")), (false, true));
+    place.publish(&desired).expect("it validates");
+    assert!(place.has("a"));
+}
+
+#[test]
+fn what_waits_for_its_envoy_is_validated_once() {
+    let mut place = Place::new();
+    place
+        .publish(&BTreeMap::from([(key("web"), good(1))]))
+        .expect("published");
+    let _silent = Silent::listen(&place.target.root.join("default/web"));
+    place.validate_by(THROUGH);
+    let next = BTreeMap::from([(key("web"), good(2))]);
+    let lock = apply::lock(&place.target).expect("nobody else");
+    for asked in [1, 0, 0] {
+        let outcome = place.publish_with(&lock, &next).expect("it validates");
+        assert!(
+            matches!(outcome.proxies[&key("web")].1, Ok(Word::Waiting(_))),
+            "{outcome:?}"
+        );
+        assert_eq!(place.asked(), asked);
+    }
+}
+
+#[test]
+fn every_setting_of_it_is_told_and_what_meshtraced_writes_is_accepted() {
+    let mesh = Mesh::new(&zipkin_backend("first", ([127, 0, 0, 1], 9411).into()), "http");
+    let run = |validator: &Path| {
+        let mut command = mesh.meshtraced(&["run", "--once"]);
+        let output = command
+            .env("MESHTRACED_ENVOY_VALIDATE", validator)
+            .output()
+            .expect("the program starts");
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).expect("messages are UTF-8"),
+        )
+    };
+    let (code, said) = run(Path::new("/nonexistent/envoy"));
+    assert_eq!(code, Some(2), "{said}");
+    assert!(
+        said.contains("cannot validate by /nonexistent/envoy (setting `envoy.validate`)"),
+        "{said}"
+    );
+    assert!(!mesh.published("web-01").exists());
+    let (code, said) = run(Path::new("envoy"));
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("no absolute path"), "{said}");
+    for envoy in [tools::envoy(), tools::older_envoy()] {
+        assert_eq!(run(envoy), (Some(0), String::new()));
+        let diff = mesh.meshtraced(&["diff"]).output().expect("the program starts");
+        assert_eq!(diff.status.code(), Some(0));
+        // Something for the next one.
+        let other = mesh
+            .read("web.yaml")
+            .replace("servicePort: 18080", "servicePort: 18081");
+        mesh.write("web.yaml", &other);
+    }
+}
