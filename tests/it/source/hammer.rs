@@ -15,7 +15,7 @@ use crate::kit::git::Git;
 const FILES: usize = 5000;
 
 /// How often another commit is checked out; more with this variable.
-const MOVES: &str = "MESHTRACED_TEST_MOVES";
+const MOVES: &str = "HAMMER_MOVES";
 
 fn write(git: &Git, stamp: u32) {
     for i in 0..FILES {
