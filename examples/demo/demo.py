@@ -182,7 +182,7 @@ class Demo:
         failed = [error for error, _ in load.sent if error]
         updates = {name: self.stat(name, "listener_manager.listener_in_place_updated") for name in PROXIES}
         self.show(trace, [("zipkin-eu", COLLECTOR_EU)])
-        words = [line for line in log.read_bytes()[said:].decode(errors="replace").splitlines() if " published" in line]
+        words = [line for line in log.read_bytes()[said:].decode(errors="replace").splitlines() if "confirmed by" in line]
         same = "the same processes as before" if self.processes.running() == pids else "NOT the same processes"
         print("\nmeshtraced   " + "\n             ".join(words or ["said nothing"]))
         print(f"followed     first spans at zipkin-eu {followed:.2f} s after the change\n"
