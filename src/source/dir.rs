@@ -1,6 +1,6 @@
 //! Reads the files of a directory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -8,43 +8,57 @@ use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
 
-use super::UnreadableReason;
+use super::error::ReadError;
 use super::filter::Filter;
-use super::read::ReadError;
 use super::text::{Text, text};
+use super::{LINKED, UnreadableReason};
 
 /// How often a directory that keeps changing is read before that is an error.
 const ROUNDS: usize = 5;
 
-/// Every file that is read: its path below the root, where it is, and its text.
-pub(super) type Files = Vec<(PathBuf, PathBuf, Text)>;
+/// What a directory holds.
+pub(super) struct Directory {
+    /// Every file that is read: its path below the root, where it is, and its text.
+    pub(super) files: Vec<(PathBuf, PathBuf, Text)>,
+    /// Directories below the root in which another Git repository begins.
+    pub(super) repositories: BTreeSet<PathBuf>,
+}
 
 /// Reads the files of a root until they were the same before and after. `resolved` is where the root really is; it is
 /// named as people name it.
 ///
 /// # Errors
 /// When the root is missing or unreadable, or keeps changing.
-pub(super) fn read(root: &Path, resolved: &Path, filter: &Filter, limit: u64) -> Result<Files, ReadError> {
+pub(super) fn read(root: &Path, resolved: &Path, filter: &Filter, limit: u64) -> Result<Directory, ReadError> {
     for _ in 0..ROUNDS {
-        let looked = list(resolved, filter).and_then(|before| {
+        let looked = list(root, resolved, filter).and_then(|before| {
             let Some(files) = read_all(&before, limit) else {
                 return Ok(None);
             };
-            Ok((before == list(resolved, filter)?).then_some(files))
+            let is_same = before == list(root, resolved, filter)?;
+            Ok(is_same.then_some(Directory {
+                files,
+                repositories: before.repositories,
+            }))
         });
         match looked {
-            Ok(Some(files)) => return Ok(files),
+            Ok(Some(directory)) => return Ok(directory),
             Ok(None) => {}
             // The directory was replaced while it was read.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && resolved.exists() => {}
-            Err(error) => return Err(ReadError::unreadable(root, error)),
+            Err(ReadError::Missing(_)) if resolved.exists() => {}
+            Err(error) => return Err(error),
         }
     }
     Err(ReadError::Changing(root.to_owned()))
 }
 
-/// The files to read: by their path below the root, where they are and what they were like.
-type Listing = BTreeMap<PathBuf, (PathBuf, Result<Fingerprint, String>)>;
+/// What is there.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Listing {
+    /// The files to read: by their path below the root, where they are and what they were like.
+    files: BTreeMap<PathBuf, (PathBuf, Result<Fingerprint, String>)>,
+    repositories: BTreeSet<PathBuf>,
+}
 
 /// What changes when a file does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,31 +82,44 @@ impl Fingerprint {
     }
 }
 
-fn list(root: &Path, filter: &Filter) -> io::Result<Listing> {
-    let mut listing = Listing::new();
-    if root.is_file() {
-        let name = root.file_name().unwrap_or_default();
-        listing.insert(
-            name.into(),
-            (root.to_owned(), Ok(Fingerprint::of(&fs::metadata(root)?))),
-        );
+fn list(root: &Path, resolved: &Path, filter: &Filter) -> Result<Listing, ReadError> {
+    let unreadable = |error| ReadError::unreadable(root, error);
+    let mut listing = Listing::default();
+    if resolved.is_file() {
+        let name = resolved.file_name().unwrap_or_default();
+        let fingerprint = Fingerprint::of(&fs::metadata(resolved).map_err(unreadable)?);
+        listing
+            .files
+            .insert(name.into(), (resolved.to_owned(), Ok(fingerprint)));
         return Ok(listing);
     }
-    fs::read_dir(root)?;
-    let entries = WalkDir::new(root).follow_links(true).sort_by_file_name().into_iter();
-    let beneath = |path: &Path| path.strip_prefix(root).unwrap_or(path).to_owned();
+    fs::read_dir(resolved).map_err(unreadable)?;
+    let entries = WalkDir::new(resolved)
+        .follow_links(true)
+        .sort_by_file_name()
+        .into_iter();
+    let below = |path: &Path| path.strip_prefix(resolved).unwrap_or(path).to_owned();
+    let repositories = &mut listing.repositories;
     let wanted = |entry: &DirEntry| {
-        let is_left_out = entry.file_type().is_dir() && !filter.enters(&beneath(entry.path()));
-        entry.depth() == 0 || (!is_hidden(entry) && !is_left_out && is_inside(entry, root))
+        if entry.file_name() == ".git" && entry.depth() > 1 {
+            repositories.extend(entry.path().parent().map(Path::to_owned));
+        }
+        let is_left_out = entry.file_type().is_dir() && !filter.enters(&below(entry.path()));
+        entry.depth() == 0 || (!is_hidden(entry) && !is_left_out && is_inside(entry, resolved))
     };
+    let mut linked = Linked::default();
     for entry in entries.filter_entry(wanted) {
+        if entry.as_ref().is_ok_and(|entry| linked.count(entry) > LINKED) {
+            return Err(ReadError::Multiplied(root.to_owned()));
+        }
         match entry {
-            Ok(entry) if entry.file_type().is_file() && filter.reads(&beneath(entry.path())) => {
+            Ok(entry) if entry.file_type().is_file() && filter.reads(&below(entry.path())) => {
                 let metadata = entry.metadata().map_err(io::Error::from);
                 let fingerprint = metadata
                     .map(|metadata| Fingerprint::of(&metadata))
                     .map_err(|error| error.to_string());
-                listing.insert(below(root, entry.path()), (entry.path().to_owned(), fingerprint));
+                let path = entry.into_path();
+                listing.files.insert(below(&path), (path, fingerprint));
             }
             Ok(_) => {}
             // A link that leads nowhere or in a circle, or a directory that cannot be entered.
@@ -106,12 +133,33 @@ fn list(root: &Path, filter: &Filter) -> io::Result<Listing> {
                         || error.raw_os_error() == Some(circle)
                 });
                 if error.loop_ancestor().is_none() && !leads_nowhere {
-                    listing.insert(below(root, &path), (path, Err(io::Error::from(error).to_string())));
+                    let why = io::Error::from(error).to_string();
+                    listing.files.insert(below(&path), (path, Err(why)));
                 }
             }
         }
     }
     Ok(listing)
+}
+
+/// Counts what is seen through links.
+#[derive(Default)]
+struct Linked {
+    /// The outermost link that the walk is below.
+    link: Option<PathBuf>,
+    count: usize,
+}
+
+impl Linked {
+    /// How many there were with this one.
+    fn count(&mut self, entry: &DirEntry) -> usize {
+        let is_below = |link: &PathBuf| entry.path().starts_with(link);
+        if !self.link.as_ref().is_some_and(is_below) {
+            self.link = entry.path_is_symlink().then(|| entry.path().to_owned());
+        }
+        self.count += usize::from(self.link.is_some());
+        self.count
+    }
 }
 
 fn is_hidden(entry: &DirEntry) -> bool {
@@ -121,11 +169,6 @@ fn is_hidden(entry: &DirEntry) -> bool {
 /// Whether an entry is no link, or one that leads to something inside the root.
 fn is_inside(entry: &DirEntry, root: &Path) -> bool {
     !entry.path_is_symlink() || fs::canonicalize(entry.path()).is_ok_and(|target| target.starts_with(root))
-}
-
-/// The path below the root.
-fn below(root: &Path, path: &Path) -> PathBuf {
-    path.strip_prefix(root).unwrap_or(path).to_owned()
 }
 
 /// The path as text; bytes that are no UTF-8 are shown as `\xNN`, so that different paths stay different.
@@ -139,7 +182,7 @@ pub(super) fn show(path: &Path) -> String {
 }
 
 /// The texts of all files; `None` when one of them is another by now than the one that was listed.
-fn read_all(listing: &Listing, limit: u64) -> Option<Files> {
+fn read_all(listing: &Listing, limit: u64) -> Option<Vec<(PathBuf, PathBuf, Text)>> {
     let read = |(below, (path, fingerprint)): (&PathBuf, &(PathBuf, Result<Fingerprint, String>))| {
         let text = match fingerprint {
             Ok(fingerprint) => read_one(path, fingerprint, limit)?,
@@ -147,7 +190,7 @@ fn read_all(listing: &Listing, limit: u64) -> Option<Files> {
         };
         Some((below.clone(), path.clone(), text))
     };
-    listing.iter().map(read).collect()
+    listing.files.iter().map(read).collect()
 }
 
 /// The text of a file, or why it is not to be had and how it begins; `None` when it is not the file that was listed.

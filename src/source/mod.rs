@@ -4,15 +4,18 @@
 //! [`read()`] fills a snapshot from directories and commits, and [`watch`] tells when it is time for the next one.
 
 mod dir;
+mod error;
 pub mod filter;
 mod git;
 mod read;
 mod text;
 pub mod watch;
+mod way;
 mod worktree;
 
+pub use error::ReadError;
 pub use git::GitError;
-pub use read::{Care, ReadError, describe, read};
+pub use read::{Care, describe, read};
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -20,6 +23,12 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use way::Way;
+
+/// Files and directories that one root shows through links, each as often as it is seen: more are no policies, but links
+/// that multiply each other.
+const LINKED: usize = 100_000;
 
 /// Everything that is read, as one set of resources.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -112,20 +121,6 @@ pub struct Origin {
     pub commit: Option<Commit>,
 }
 
-/// How a root is read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Way {
-    /// By the objects of the commit that `HEAD` names, at a path below the top.
-    Git {
-        repository: git::Repository,
-        below: PathBuf,
-    },
-    /// By the files of a work tree.
-    Worktree { repository: git::Repository },
-    /// By files that Git knows nothing of.
-    Plain,
-}
-
 /// A commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commit {
@@ -140,10 +135,15 @@ pub struct Commit {
 }
 
 impl Commit {
+    /// The beginning of its id, as people write it.
+    fn short(&self) -> String {
+        self.id.chars().take(7).collect()
+    }
+
     /// What people call it: `main@3f2c1ab`, with a `+` where the files differ from it.
     #[must_use]
     pub fn name(&self) -> String {
-        let short: String = self.id.chars().take(7).collect();
+        let short = self.short();
         let branch = self
             .branch
             .as_ref()

@@ -15,7 +15,8 @@ use notify::{Config, EventKindMask, RecommendedWatcher, RecursiveMode, Watcher a
 use tokio::sync::Notify;
 use walkdir::WalkDir;
 
-use super::{Sources, Way, worktree};
+use super::way::Way;
+use super::{Sources, worktree};
 
 /// What tells, right in the directory of a repository, which commit is meant.
 const REFERENCES: [&str; 3] = ["HEAD", "packed-refs", "config"];

@@ -1,19 +1,22 @@
-//! Whether a Git work tree is at rest.
+//! Whether Git work trees are at rest.
 //!
 //! Git replaces files one by one, and holds the lock of its index from before the first until after the last. So what
 //! was read while there was no lock before and after, and the index is the same, was not changed by Git meanwhile.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::git::Repository;
+use super::error::ReadError;
+use super::git::{self, Repository};
 
-/// What stands in the directory of a repository while something is under way, and what that is.
-const OPERATIONS: [(&str, &str); 9] = [
-    ("index.lock", "a Git command"),
-    ("HEAD.lock", "a Git command"),
+/// What stands in the directory of a repository while a Git command changes files.
+const LOCKS: [&str; 2] = ["index.lock", "HEAD.lock"];
+
+/// What stands there while something is under way, and what that is.
+const OPERATIONS: [(&str, &str); 7] = [
     ("rebase-merge", "a rebase"),
     ("rebase-apply", "a rebase or an applied mailbox"),
     ("MERGE_HEAD", "a merge"),
@@ -25,44 +28,95 @@ const OPERATIONS: [(&str, &str); 9] = [
 
 /// What to watch in the directory of a repository, to see when something begins and ends.
 pub(super) fn signs() -> impl Iterator<Item = &'static str> {
-    OPERATIONS.iter().map(|(name, _)| *name).chain(["index"])
+    (OPERATIONS.iter().map(|(name, _)| *name)).chain(LOCKS).chain(["index"])
 }
 
-/// Something that is under way in a work tree.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct UnderWay {
-    /// What it is.
-    pub(super) what: &'static str,
-    /// The file or directory by which that is known.
-    pub(super) sign: PathBuf,
-}
+/// Work trees that were at rest, each as it was when it was first looked at.
+#[derive(Debug, Default)]
+pub(super) struct Rests(BTreeMap<PathBuf, (Repository, Rest)>);
 
 /// What changes when Git changes files of a work tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Rest {
+struct Rest {
     head: Vec<u8>,
     index: Option<(u64, u64, i64, i64)>,
 }
 
-/// How a work tree is at rest, or what is under way in it.
-///
-/// # Errors
-/// When its repository cannot be looked at.
-pub(super) fn rest(repository: &Repository) -> io::Result<Result<Rest, UnderWay>> {
+impl Rests {
+    /// Looks at a work tree before its files are read; whether it was not looked at before.
+    ///
+    /// # Errors
+    /// When something is under way in it, or its repository cannot be looked at.
+    pub(super) fn look_at(&mut self, repository: &Repository) -> Result<bool, ReadError> {
+        if self.0.contains_key(&repository.git_dir) {
+            return Ok(false);
+        }
+        let rest = rest(repository)?;
+        self.0.insert(repository.git_dir.clone(), (repository.clone(), rest));
+        Ok(true)
+    }
+
+    /// The same for the tops of all that lie below a directory; whether one of them was not looked at before.
+    ///
+    /// # Errors
+    /// When something is under way in one of them, or it cannot be looked at.
+    pub(super) fn look_at_all(&mut self, tops: &BTreeSet<PathBuf>) -> Result<bool, ReadError> {
+        let mut is_new = false;
+        for top in tops {
+            let found = git::find(top).map(|(repository, _)| repository);
+            // What a `.git` leads to need not be there: a submodule that was copied without its repository is only files.
+            let found = found.filter(|found| found.top == *top && found.git_dir.join("HEAD").exists());
+            if let Some(repository) = found {
+                is_new |= self.look_at(&repository)?;
+            }
+        }
+        Ok(is_new)
+    }
+
+    /// Makes sure that Git changed nothing since.
+    ///
+    /// # Errors
+    /// When it did, or is about to.
+    pub(super) fn still_hold(&self) -> Result<(), ReadError> {
+        for (repository, before) in self.0.values() {
+            if rest(repository)? != *before {
+                return Err(ReadError::Changing(repository.top.clone()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How a work tree is at rest.
+fn rest(repository: &Repository) -> Result<Rest, ReadError> {
     let git_dir = &repository.git_dir;
+    let unreadable = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => ReadError::Broken {
+            path: repository.top.clone(),
+            git_dir: git_dir.clone(),
+        },
+        _ => ReadError::unreadable(&repository.top, error),
+    };
+    let path = || repository.top.clone();
+    for lock in LOCKS.map(|name| git_dir.join(name)) {
+        if is_there(&lock).map_err(unreadable)? {
+            return Err(ReadError::Locked { path: path(), lock });
+        }
+    }
     for (name, what) in OPERATIONS {
         let sign = git_dir.join(name);
-        if is_there(&sign)? {
-            return Ok(Err(UnderWay { what, sign }));
+        if is_there(&sign).map_err(unreadable)? {
+            let path = path();
+            return Err(ReadError::Busy { path, what, sign });
         }
     }
     let index = match fs::metadata(git_dir.join("index")) {
         Ok(index) => Some((index.ino(), index.size(), index.mtime(), index.mtime_nsec())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error),
+        Err(error) => return Err(unreadable(error)),
     };
-    let head = fs::read(git_dir.join("HEAD"))?;
-    Ok(Ok(Rest { head, index }))
+    let head = fs::read(git_dir.join("HEAD")).map_err(unreadable)?;
+    Ok(Rest { head, index })
 }
 
 fn is_there(path: &Path) -> io::Result<bool> {

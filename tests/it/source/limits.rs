@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
@@ -225,4 +226,26 @@ fn a_checkout_with_twenty_thousand_events_is_one_compilation() {
         assert!(said >= 1, "{}", daemon.process.log());
     }
     assert_eq!(place.generations().1, vec![]);
+}
+
+#[test]
+fn links_that_multiply_each_other_come_to_an_end() {
+    let place = Place::new();
+    let git = Git::init(&place.path("repository"), &[]);
+    stamp(&git.dir, 17);
+    git.commit("words");
+    // Each directory shows the next one twice.
+    for level in 0..25 {
+        let dir = git.dir.join(format!("d{level}"));
+        fs::create_dir(&dir).expect("a directory");
+        for name in ["a", "b"] {
+            symlink(format!("../d{}", level + 1), dir.join(name)).expect("a link");
+        }
+    }
+    stamp(&git.dir.join("d25"), 18);
+    git.commit("links");
+    for source in ["git", "worktree"] {
+        let said = place.publish(&git.dir, source).expect_err(source);
+        assert!(said.contains("links to directories multiply each other"), "{said}");
+    }
 }

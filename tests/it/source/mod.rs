@@ -6,6 +6,7 @@
 mod directories;
 mod hammer;
 mod limits;
+mod moments;
 mod refused;
 mod repositories;
 mod worktrees;

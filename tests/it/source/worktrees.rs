@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -213,9 +214,13 @@ fn what_a_killed_git_leaves_is_never_published() {
             let is_there = |name: &str| fs::read_to_string(git.dir.join(name)).unwrap_or_default();
             let is_new = |name: &str| is_there(name).contains(&format!("sampling: {stamped}\n"));
             killed_halfway += usize::from(is_new("a.yaml") != is_new("z.yaml"));
-            daemon.until("it waits", |status| status["waiting"].is_object());
-            // What a person does who follows the message.
-            fs::remove_file(&lock).expect("a lock that nobody holds");
+            let status = daemon.until("it waits", |status| status["waiting"].is_object());
+            // What a person does who follows the message: what the files are then is a commit again.
+            let waiting = status["waiting"]["why"].as_str().expect("words");
+            let advice = waiting.split('`').nth(1).expect("a command");
+            let followed = Command::new("sh").args(["-c", advice]).status().expect("a shell");
+            assert!(followed.success(), "{advice}");
+            assert_eq!(git.run(&["status", "--porcelain"]), "", "{advice}");
         }
         git.run(&["reset", "-q", "--hard", commit]);
         daemon.until("the commit", |status| {

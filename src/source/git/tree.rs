@@ -1,0 +1,203 @@
+//! What a tree of Git holds, and where the links in it lead.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use crate::source::LINKED;
+use crate::source::filter::Filter;
+
+/// Links that lead to links: more than this is a circle.
+const LINKS: usize = 40;
+
+/// One entry of a tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) kind: Kind,
+    pub(super) id: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    File,
+    Link,
+    Tree,
+    Submodule,
+}
+
+/// The entries that `ls-tree -z` lists: `100644 blob 83baae…\tpath`, each with a NUL behind it.
+pub(super) fn entries(listed: &[u8]) -> BTreeMap<PathBuf, Entry> {
+    let entry = |line: &[u8]| {
+        let tab = line.iter().position(|byte| *byte == b'\t')?;
+        let head = std::str::from_utf8(&line[..tab]).ok()?;
+        let mut words = head.split(' ');
+        let (mode, kind, id) = (words.next()?, words.next()?, words.next()?);
+        let kind = match (mode, kind) {
+            ("120000", _) => Kind::Link,
+            (_, "blob") => Kind::File,
+            (_, "tree") => Kind::Tree,
+            _ => Kind::Submodule,
+        };
+        let path = PathBuf::from(OsStr::from_bytes(&line[tab + 1..]));
+        Some((
+            path,
+            Entry {
+                kind,
+                id: id.to_owned(),
+            },
+        ))
+    };
+    listed.split(|byte| *byte == 0).filter_map(entry).collect()
+}
+
+fn is_hidden(name: &OsStr) -> bool {
+    name.as_bytes().starts_with(b".")
+}
+
+/// Whether all directories above a path are entered, and nothing on the way is hidden.
+pub(super) fn is_entered(path: &Path, filter: &Filter) -> bool {
+    let above = path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty());
+    path.iter().all(|name| !is_hidden(name)) && above.into_iter().all(|above| filter.enters(above))
+}
+
+pub(super) fn is_wanted(path: &Path, filter: &Filter) -> bool {
+    is_entered(path, filter) && filter.reads(path)
+}
+
+/// What a commit holds, and where its links lead.
+pub(super) struct Links<'a> {
+    all: &'a BTreeMap<PathBuf, Entry>,
+    links: &'a BTreeMap<PathBuf, PathBuf>,
+    /// How many more files may be shown.
+    left: usize,
+}
+
+/// More is behind links than anybody wants.
+#[derive(Debug)]
+pub(super) struct TooMany;
+
+impl<'a> Links<'a> {
+    pub(super) fn new(all: &'a BTreeMap<PathBuf, Entry>, links: &'a BTreeMap<PathBuf, PathBuf>) -> Self {
+        let left = LINKED;
+        Self { all, links, left }
+    }
+
+    /// The files that a link shows, each by the path at which it is seen: the file that it leads to, or all of a directory
+    /// with what the links in it show. `inside` are the directories that one is in by then, wherever those really are.
+    ///
+    /// # Errors
+    /// When that is too much, with all that was asked for before.
+    pub(super) fn behind(
+        &mut self,
+        link: &Path,
+        seen: &Path,
+        inside: &BTreeSet<PathBuf>,
+    ) -> Result<Vec<(PathBuf, &'a Entry)>, TooMany> {
+        let all = self.all;
+        let Some(target) = resolve(link, self.links) else {
+            return Ok(Vec::new());
+        };
+        if let Some(entry) = all.get(&target).filter(|entry| entry.kind == Kind::File) {
+            return Ok(vec![(seen.to_owned(), entry)]);
+        }
+        // A directory that holds its own link has no end.
+        if inside.contains(&target) {
+            return Ok(Vec::new());
+        }
+        let mut shown = Vec::new();
+        for (path, entry) in all
+            .range(target.clone()..)
+            .take_while(|(path, _)| path.starts_with(&target))
+        {
+            self.left = self.left.checked_sub(1).ok_or(TooMany)?;
+            let below = path.strip_prefix(&target).unwrap_or(path);
+            match entry.kind {
+                Kind::File => shown.push((seen.join(below), entry)),
+                Kind::Link => {
+                    let on_the_way = path.ancestors().skip(1).take_while(|above| above.starts_with(&target));
+                    let inside = inside.iter().cloned().chain(on_the_way.map(Path::to_owned)).collect();
+                    shown.extend(self.behind(path, &seen.join(below), &inside)?);
+                }
+                Kind::Tree | Kind::Submodule => {}
+            }
+        }
+        Ok(shown)
+    }
+}
+
+/// Where a path leads when all links on the way are followed; `None` outside the tree, or in a circle.
+fn resolve(path: &Path, links: &BTreeMap<PathBuf, PathBuf>) -> Option<PathBuf> {
+    let mut rest: Vec<OsString> = path.iter().rev().map(OsStr::to_owned).collect();
+    let mut resolved = PathBuf::new();
+    let mut followed = 0;
+    while let Some(part) = rest.pop() {
+        match Path::new(&part).components().next()? {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                if !resolved.pop() {
+                    return None;
+                }
+            }
+            Component::Normal(name) => {
+                resolved.push(name);
+                if let Some(target) = links.get(&resolved) {
+                    followed += 1;
+                    if followed > LINKS || target.is_absolute() {
+                        return None;
+                    }
+                    resolved.pop();
+                    rest.extend(target.iter().rev().map(OsStr::to_owned));
+                }
+            }
+            Component::RootDir | Component::Prefix(_) => return None,
+        }
+    }
+    Some(resolved)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_followed_within_the_tree() {
+        let links: BTreeMap<PathBuf, PathBuf> = [
+            ("a", "b"),
+            ("b", "dir/../dir/file"),
+            ("dir/up", "../../outside"),
+            ("circle", "circle"),
+            ("absolute", "/etc/passwd"),
+            ("current", "./dir"),
+        ]
+        .into_iter()
+        .map(|(from, to)| (from.into(), to.into()))
+        .collect();
+        let check = |path: &str, expected: Option<&str>| {
+            assert_eq!(resolve(Path::new(path), &links), expected.map(PathBuf::from), "{path}");
+        };
+        check("a", Some("dir/file"));
+        check("current/file", Some("dir/file"));
+        check("plain", Some("plain"));
+        for path in ["dir/up", "circle", "absolute"] {
+            check(path, None);
+        }
+    }
+
+    #[test]
+    fn the_listing_of_git_is_understood() {
+        let listed =
+            b"100644 blob aa\tb.yaml\x00120000 blob bb\tlink\x00160000 commit cc\tsub\x00040000 tree dd\td\xff\0";
+        let kinds: Vec<(PathBuf, Kind)> = entries(listed)
+            .into_iter()
+            .map(|(path, entry)| (path, entry.kind))
+            .collect();
+        let expected = [
+            ("b.yaml".into(), Kind::File),
+            (PathBuf::from(OsStr::from_bytes(b"d\xff")), Kind::Tree),
+            ("link".into(), Kind::Link),
+            ("sub".into(), Kind::Submodule),
+        ];
+        assert_eq!(kinds, expected);
+    }
+}

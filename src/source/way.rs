@@ -1,0 +1,109 @@
+//! In which way a root is read.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::error::ReadError;
+use super::git::{self, Repository};
+use super::{Mode, dir};
+
+type Result<T> = std::result::Result<T, ReadError>;
+
+/// How a root is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Way {
+    /// By the objects of the commit that `HEAD` names, at a path below the top.
+    Git { repository: Repository, below: PathBuf },
+    /// By the files of a work tree.
+    Worktree { repository: Repository },
+    /// By files that Git knows nothing of.
+    Plain,
+}
+
+impl Way {
+    /// How a root is read.
+    ///
+    /// # Errors
+    /// When only a commit would do, and there is no repository.
+    pub(super) fn of(root: &Path, mode: Mode) -> Result<Self> {
+        Self::at(root, &resolve(root)?, mode)
+    }
+
+    /// The same for a root whose real place is known.
+    pub(super) fn at(root: &Path, resolved: &Path, mode: Mode) -> Result<Self> {
+        let found = git::find(resolved);
+        Ok(match (mode, found) {
+            (Mode::Git, Some((repository, below))) => Self::Git { repository, below },
+            // Machines keep a dataplane of their own beside the repository.
+            (Mode::Git, None) if resolved.is_file() => Self::Plain,
+            (Mode::Git, None) if resolved.exists() => return Err(ReadError::NoRepository(root.to_owned())),
+            (Mode::Auto, Some((repository, below))) if repository.is_bare => Self::Git { repository, below },
+            (Mode::Worktree, Some((repository, _))) if repository.is_bare => {
+                return Err(ReadError::Bare(root.to_owned()));
+            }
+            (_, Some((repository, _))) if !repository.is_bare => Self::Worktree { repository },
+            (_, None) if !resolved.exists() => return Err(ReadError::Missing(root.to_owned())),
+            _ => Self::Plain,
+        })
+    }
+
+    pub(super) fn describe(&self) -> String {
+        let with_head = |word: &str, repository: &Repository| match repository.head() {
+            Ok(commit) => format!("{word}, {}", commit.name()),
+            Err(_) => word.to_owned(),
+        };
+        match self {
+            Self::Git { repository, .. } => with_head("git", repository),
+            Self::Worktree { repository } => with_head("worktree", repository),
+            Self::Plain => "plain files".to_owned(),
+        }
+    }
+}
+
+/// Where a path really is, as far as it is there: the rest of it may be a path in a bare repository.
+pub(super) fn resolve(root: &Path) -> Result<PathBuf> {
+    let absolute = std::path::absolute(root).map_err(|error| ReadError::unreadable(root, error))?;
+    for there in absolute.ancestors() {
+        match std::fs::canonicalize(there) {
+            Ok(resolved) => {
+                let rest = absolute.strip_prefix(there).unwrap_or(Path::new(""));
+                return Ok(if rest.as_os_str().is_empty() {
+                    resolved
+                } else {
+                    resolved.join(rest)
+                });
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+            Err(error) => return Err(ReadError::unreadable(root, error)),
+        }
+    }
+    Ok(absolute)
+}
+
+/// The name of a directory on the way to a root that is reached through links, where that is the hash of a commit.
+pub(super) fn link(root: &Path, resolved: &Path) -> Option<String> {
+    let written = std::path::absolute(root).ok()?;
+    let name = resolved.iter().rev().find(|name| {
+        let is_hash = |name: &[u8]| name.len() >= 40 && name.iter().all(u8::is_ascii_hexdigit);
+        is_hash(name.as_encoded_bytes()) && !written.iter().any(|other| other == *name)
+    })?;
+    Some(name.to_str()?[..7].to_owned())
+}
+
+/// What stands before the paths of the files of one of several roots.
+pub(super) fn prefix(root: &Path, way: &Way) -> String {
+    let is_file = match way {
+        Way::Git { repository, .. } if repository.is_bare => false,
+        Way::Git { .. } | Way::Worktree { .. } | Way::Plain => root.is_file(),
+    };
+    let directory = if is_file {
+        root.parent().unwrap_or(Path::new(""))
+    } else {
+        root
+    };
+    match dir::show(directory).trim_end_matches('/') {
+        "" if directory.has_root() => "/".to_owned(),
+        "" => String::new(),
+        directory => format!("{directory}/"),
+    }
+}
