@@ -471,7 +471,7 @@ fn mean(written: Written, overrides: &Overrides, origin: &str) -> Result<Setting
             .drift
             .map_or(Ok(OnDrift::Report), |text| mean_drift(&text).map_err(fail))?,
         history: mean_history(written.history.as_ref()).map_err(fail)?,
-        reload: reload::mean(written.reload).map_err(fail)?,
+        reload: mean_reload(written.reload, written.envoy.validate.is_some()).map_err(fail)?,
         limits: mean_limits(&written.limits).map_err(fail)?,
         findings_per_file: limit(
             "findings_per_file",
@@ -713,6 +713,16 @@ fn mean_admin(text: &str) -> Result<Admin, String> {
 }
 
 /// A name alone would be another program with another `PATH`, and nobody would see it.
+fn mean_reload(written: Vec<reload::Written>, is_validated: bool) -> Result<Vec<Reload>, String> {
+    let reloads = reload::mean(written)?;
+    match reloads.iter().position(|reload| reload.base.is_some()) {
+        Some(entry) if !is_validated => Err(format!(
+            "reload[{entry}]: base: nobody looks at it; name the Envoy that validates it by `envoy.validate`"
+        )),
+        _ => Ok(reloads),
+    }
+}
+
 fn mean_validate(path: PathBuf) -> Result<PathBuf, String> {
     if path.is_absolute() {
         return Ok(path);
@@ -767,6 +777,7 @@ mod tests {
             ("group: no-such-group", "there is no group `no-such-group`"),
             ("envoy: {admin: tcp}", "none of `pipe`"),
             ("envoy: {validate: envoy}", "no absolute path"),
+            ("reload: [{exec: {argv: [a]}, base: /b.yaml}]", "`envoy.validate`"),
             ("source: svn", "none of `auto`, `worktree` and `git`"),
             ("control: {listen: 9902}", "no address with a port"),
             ("control: {listen: '0.0.0.0:9902'}", "other machines"),

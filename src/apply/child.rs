@@ -3,6 +3,8 @@
 use std::io::{self, PipeReader, Read, pipe};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -12,25 +14,50 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 /// How much of what it says is kept, in bytes: the end of it.
 const KEPT: usize = 64 << 10;
 
-/// How a program ended.
+/// How often it is looked whether to go on.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// How long a killed process may take to be gone.
+const DYING: Duration = Duration::from_secs(2);
+
+/// What this process has from its service manager, and what is not for others to say.
+const OURS: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"];
+
+/// How a program came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// By itself, or by a signal of somebody else.
+    Exited(ExitStatus),
+    /// It took too long and was killed.
+    TimedOut,
+    /// It was killed because nobody waits for it any more.
+    Abandoned,
+}
+
+/// What came of a program.
 #[derive(Debug)]
 pub(super) struct Ended {
-    /// `None` when it took too long and was killed.
-    pub(super) status: Option<ExitStatus>,
+    /// How it ended.
+    pub(super) end: End,
     /// The end of what it said on either output; what is no UTF-8 is replaced.
     pub(super) said: String,
 }
 
-/// Runs a program in a process group of its own, with nothing to read.
+/// Runs a program in a process group of its own, with nothing to read, until it ends, takes longer than `limit`, or
+/// `is_abandoned` is set.
 ///
-/// When it takes too long its whole group is killed. What it leaves behind when it ends by itself is left alone, and does
-/// not hold this up.
+/// When it is killed, its whole group is. What it leaves behind when it ends by itself is left alone, and does not hold this
+/// up.
 ///
 /// # Errors
-/// When it cannot be started.
-pub(super) fn run(command: &mut Command, limit: Duration) -> io::Result<Ended> {
+/// When it cannot be started or waited for.
+pub(super) fn run(command: &mut Command, limit: Duration, is_abandoned: &AtomicBool) -> io::Result<Ended> {
     let deadline = Instant::now() + limit;
     let (reader, writer) = pipe()?;
+    ioctl_fionbio(&reader, true)?;
+    for name in OURS {
+        command.env_remove(name);
+    }
     command
         .stdin(Stdio::null())
         .stdout(writer.try_clone()?)
@@ -39,79 +66,90 @@ pub(super) fn run(command: &mut Command, limit: Duration) -> io::Result<Ended> {
     let child = command.spawn();
     // Otherwise this process would keep its own end of the pipe open.
     command.stdout(Stdio::null()).stderr(Stdio::null());
-    let mut running = Running {
-        child: child?,
+    let mut child = child?;
+    let mut output = Output {
+        reader: Some(reader),
         said: Vec::new(),
     };
-    let result = running.listen(reader, deadline);
-    if !matches!(result, Ok(true)) {
-        running.kill();
-    }
-    let status = running.child.wait()?;
+    let end = match output.listen(Pid::from_child(&child), deadline, is_abandoned) {
+        Ok(None) => child.wait().map(End::Exited),
+        Ok(Some(end)) => kill(child).map(|()| end),
+        Err(error) => kill(child).and(Err(error)),
+    };
     Ok(Ended {
-        status: result?.then_some(status),
-        said: String::from_utf8_lossy(&running.said).into_owned(),
+        end: end?,
+        said: String::from_utf8_lossy(&output.said).into_owned(),
     })
 }
 
-struct Running {
-    child: Child,
+/// Ends a process and all of its group.
+fn kill(mut child: Child) -> io::Result<()> {
+    // It was not waited for yet, so the number still is its own, and that of its group.
+    let pid = Pid::from_child(&child);
+    kill_process_group(pid, Signal::KILL)?;
+    let process = pidfd_open(pid, PidfdFlags::empty())?;
+    let longest = Timespec::try_from(DYING).map_err(io::Error::other)?;
+    let mut watched = [PollFd::new(&process, PollFlags::IN)];
+    while let Err(Errno::INTR) = poll(&mut watched, Some(&longest)) {}
+    if child.try_wait()?.is_none() {
+        // It hangs in the kernel; whoever waits for it must not be us.
+        thread::Builder::new().spawn(move || child.wait())?;
+    }
+    Ok(())
+}
+
+/// What a program says.
+struct Output {
+    /// `None` when nobody has the other end any more.
+    reader: Option<PipeReader>,
     said: Vec<u8>,
 }
 
-impl Running {
-    fn pid(&self) -> Pid {
-        Pid::from_child(&self.child)
-    }
-
-    /// Its process id is its own until it is waited for, and so is that of its group.
-    fn kill(&self) {
-        // An error only says that nobody of it is left.
-        let _ = kill_process_group(self.pid(), Signal::KILL);
-    }
-
-    /// Takes in what it says until it ends; `false` when it does not in time.
-    fn listen(&mut self, mut reader: PipeReader, deadline: Instant) -> io::Result<bool> {
-        ioctl_fionbio(&reader, true)?;
-        let process = pidfd_open(self.pid(), PidfdFlags::empty())?;
-        let mut is_open = true;
+impl Output {
+    /// Takes it in until the program ends, which is `None`, or until there is a reason to end it.
+    fn listen(&mut self, pid: Pid, deadline: Instant, is_abandoned: &AtomicBool) -> io::Result<Option<End>> {
+        let process = pidfd_open(pid, PidfdFlags::empty())?;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let mut waited_for = vec![PollFd::new(&process, PollFlags::IN)];
-            if is_open {
-                waited_for.push(PollFd::new(&reader, PollFlags::IN));
-            }
-            let timeout = Timespec::try_from(left).ok();
-            match poll(&mut waited_for, timeout.as_ref()) {
-                Ok(0) => return Ok(false),
+            let mut watched = vec![PollFd::new(&process, PollFlags::IN)];
+            watched.extend(self.reader.iter().map(|reader| PollFd::new(reader, PollFlags::IN)));
+            let longest = Timespec::try_from(left.min(LOOK)).map_err(io::Error::other)?;
+            match poll(&mut watched, Some(&longest)) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
-            let has_ended = waited_for[0].revents().contains(PollFlags::IN);
-            is_open = is_open && self.take_in(&mut reader)?;
+            let has_ended = !watched[0].revents().is_empty();
+            drop(watched);
+            self.take_in()?;
             if has_ended {
-                return Ok(true);
+                return Ok(None);
             }
             if left.is_zero() {
-                return Ok(false);
+                return Ok(Some(End::TimedOut));
+            }
+            if is_abandoned.load(Ordering::Relaxed) {
+                return Ok(Some(End::Abandoned));
             }
         }
     }
 
     /// Reads what is there, but no more than fits at once: who writes without end must not keep us here.
-    fn take_in(&mut self, reader: &mut PipeReader) -> io::Result<bool> {
+    fn take_in(&mut self) -> io::Result<()> {
+        let Some(reader) = &mut self.reader else {
+            return Ok(());
+        };
         let mut buffer = vec![0; KEPT];
         match reader.read(&mut buffer) {
-            Ok(0) => Ok(false),
+            Ok(0) => self.reader = None,
             Ok(count) => {
                 self.said.extend_from_slice(&buffer[..count]);
                 let surplus = self.said.len().saturating_sub(KEPT);
                 self.said.drain(..surplus);
-                Ok(true)
             }
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(true),
-            Err(error) => Err(error),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(error) => return Err(error),
         }
+        Ok(())
     }
 }
 
@@ -122,16 +160,15 @@ mod tests {
     const LONG: Duration = Duration::from_secs(60);
 
     fn shell(script: &str, limit: Duration) -> Ended {
-        run(Command::new("/bin/sh").args(["-c", script]), limit).expect("there is a shell")
+        let never = AtomicBool::new(false);
+        run(Command::new("/bin/sh").args(["-c", script]), limit, &never).expect("there is a shell")
     }
 
     #[test]
     fn its_end_and_its_words_are_told() {
         let ended = shell("echo one; echo two >&2; exit 3", LONG);
-        assert_eq!(
-            (ended.status.and_then(|status| status.code()), &*ended.said),
-            (Some(3), "one\ntwo\n")
-        );
+        assert!(matches!(ended.end, End::Exited(status) if status.code() == Some(3)));
+        assert_eq!(ended.said, "one\ntwo\n");
     }
 
     #[test]
@@ -151,7 +188,7 @@ mod tests {
             .ok()
             .and_then(Pid::from_raw)
             .expect("its process id");
-        assert!(ended.status.is_some());
+        assert!(matches!(ended.end, End::Exited(_)));
         rustix::process::kill_process(left, Signal::KILL).expect("it still runs");
     }
 
@@ -161,7 +198,7 @@ mod tests {
         let mut limits = [1, 10, 60].map(Duration::from_secs).into_iter();
         let left = limits.find_map(|limit| {
             let ended = shell("sleep 600 & echo $!; wait", limit);
-            assert!(ended.status.is_none());
+            assert_eq!(ended.end, End::TimedOut);
             ended.said.trim().parse::<i32>().ok()
         });
         let left = left.expect("it says its process id");
@@ -177,8 +214,16 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_waits_for_is_killed() {
+        let given_up = AtomicBool::new(true);
+        let ended = run(Command::new("/bin/sh").args(["-c", "sleep 600"]), LONG, &given_up);
+        assert_eq!(ended.expect("there is a shell").end, End::Abandoned);
+    }
+
+    #[test]
     fn what_is_not_there_cannot_be_started() {
-        let error = run(&mut Command::new("/nonexistent/envoy"), LONG).expect_err("there is none");
+        let error =
+            run(&mut Command::new("/nonexistent/envoy"), LONG, &AtomicBool::new(false)).expect_err("there is none");
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 }

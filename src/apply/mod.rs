@@ -149,6 +149,9 @@ impl Target {
     }
 }
 
+/// Bootstraps of their own, into which the Envoys of these proxies merge their `fragment.yaml`.
+pub type Bases = BTreeMap<ProxyKey, PathBuf>;
+
 /// What came of a plan.
 #[derive(Debug, Default)]
 pub struct Outcome {
@@ -271,14 +274,15 @@ fn undo_name(proxy: &ProxyKey) -> String {
 }
 
 /// Carries out a plan, gives back mode and owner to files that lost them, and records what is published then as a
-/// generation that came of that revision of the policies.
+/// generation that came of that revision of the policies. Where files are validated, a fragment is so with the bootstrap
+/// in `bases` that it is merged into.
 ///
 /// What concerns one proxy only is told in the outcome and keeps no other from being published.
 ///
 /// # Errors
 /// When nothing can be published: no room, no permission, the directory replaced. After such an error every proxy
 /// has a pair of files that starts, and the next run goes on from there.
-pub fn apply(plan: &Plan, target: &Target, lock: &Lock, revision: &str) -> Result<Outcome> {
+pub fn apply(plan: &Plan, target: &Target, lock: &Lock, revision: &str, bases: &Bases) -> Result<Outcome> {
     let (root, meta) = held(target, lock)?;
     let mut outcome = Outcome::default();
     mend_top(&root, &meta, target, &mut outcome);
@@ -288,7 +292,17 @@ pub fn apply(plan: &Plan, target: &Target, lock: &Lock, revision: &str) -> Resul
         undo: meta.make_child(UNDO, target.directory())?,
         root,
     };
-    let result = run(plan, &room, &meta, &lock.memory, revision, &mut outcome);
+    let result = Validator::of(target, plan, bases).and_then(|validator| {
+        run(
+            plan,
+            &room,
+            &meta,
+            &lock.memory,
+            revision,
+            validator.as_ref(),
+            &mut outcome,
+        )
+    });
     let emptied = room.staging.empty();
     result?;
     emptied?;
@@ -310,7 +324,15 @@ pub fn forget_refusals(target: &Target, lock: &Lock) -> Result<usize> {
     Ok(forgotten)
 }
 
-fn run(plan: &Plan, room: &Room, meta: &Dir, memory: &Memory, revision: &str, outcome: &mut Outcome) -> Result<()> {
+fn run(
+    plan: &Plan,
+    room: &Room,
+    meta: &Dir,
+    memory: &Memory,
+    revision: &str,
+    validator: Option<&Validator>,
+    outcome: &mut Outcome,
+) -> Result<()> {
     let target = room.target;
     let on_disk = Inventory::read(meta)?;
     let needed = plan
@@ -321,11 +343,9 @@ fn run(plan: &Plan, room: &Room, meta: &Dir, memory: &Memory, revision: &str, ou
         .sum();
     let no_room = |error: ApplyError| error.of_plan(&target.root, needed);
 
-    let validator = Validator::of(target, plan)?;
-    let identity = validator.as_ref().map(Validator::identity);
-    let mut jobs = prepare(plan, room, &on_disk, identity, outcome).map_err(no_room)?;
+    let mut jobs = prepare(plan, room, &on_disk, validator, outcome).map_err(no_room)?;
     let mut inventory = on_disk.clone();
-    if let Some(validator) = &validator {
+    if let Some(validator) = validator {
         validator
             .sift(room, memory, &mut jobs, &mut inventory, outcome)
             .map_err(no_room)?;
@@ -413,7 +433,7 @@ fn prepare<'p>(
     plan: &'p Plan,
     room: &Room,
     inventory: &Inventory,
-    validator: Option<&str>,
+    validator: Option<&Validator>,
     outcome: &mut Outcome,
 ) -> Result<Vec<Job<'p>>> {
     let mut jobs = Vec::new();
@@ -421,7 +441,10 @@ fn prepare<'p>(
         let entry = inventory.proxies.get(&change.proxy);
         if let Some(rejection) = entry.and_then(|entry| entry.rejection.as_ref())
             && change.action != Action::Remove
-            && rejection.is_of(&change.after, validator)
+            && rejection.is_of(
+                &change.after,
+                validator.map(|validator| validator.identity(&change.proxy)).as_deref(),
+            )
         {
             outcome.set(change, Ok(Word::Rejected(rejection.reason.clone())));
             continue;

@@ -1,7 +1,8 @@
 //! What an Envoy says to files before they are published: `envoy --mode validate`.
 //!
-//! It does not read the xDS files of a bootstrap in that mode, so their resources are shown to it as static ones of a
-//! throw-away file. It opens no port then and finds no collector; it sees what no circumstance makes good.
+//! It does not read the xDS files of a bootstrap in that mode, so a proxy is shown to it as one throw-away file: the
+//! bootstrap with their resources as static ones. A fragment is shown together with the bootstrap that it is merged into,
+//! where that is known. It opens no port then and finds no collector; it sees what no circumstance makes good.
 //!
 //! An Envoy that cannot validate is an error of the whole publication, and nothing is published: whoever set
 //! `envoy.validate` relies on it, and what is published works. A missing program must not be what lets the first bad file
@@ -10,20 +11,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use std::{fs, io};
 
-use super::child::{self, Ended};
+use super::child::{self, End, Ended};
 use super::inventory::{Inventory, Rejection, digest};
 use super::memory::Memory;
 use super::publish::{Job, Room};
 use super::tree::Access;
-use super::{ApplyError, Outcome, Result, Target, Word, crowd};
+use super::{ApplyError, Bases, Outcome, Result, Target, Word, crowd};
 use crate::diag::text::with_causes;
-use crate::envoy::artifact::Artifact;
+use crate::envoy::artifact::{Artifact, ProxyKey};
 use crate::envoy::xds;
 use crate::plan::{Action, Plan};
 
@@ -54,6 +55,16 @@ pub(super) struct Validator<'t> {
     path: &'t Path,
     /// Changes when another program takes its place.
     identity: String,
+    /// The bootstraps into which fragments are merged.
+    bases: BTreeMap<&'t ProxyKey, Base<'t>>,
+}
+
+/// A bootstrap that somebody else wrote.
+#[derive(Debug)]
+struct Base<'t> {
+    path: &'t Path,
+    /// Hash of its text; or why that cannot be read.
+    digest: std::result::Result<String, String>,
 }
 
 /// What it says.
@@ -70,20 +81,28 @@ impl<'t> Validator<'t> {
     ///
     /// # Errors
     /// When it is not there.
-    pub(super) fn of(target: &'t Target, plan: &Plan) -> Result<Option<Self>> {
-        let has_work = plan.changes.iter().any(|change| change.action != Action::Remove);
-        let Some(path) = target.validate.as_deref().filter(|_| has_work) else {
+    pub(super) fn of(target: &'t Target, plan: &Plan, bases: &'t Bases) -> Result<Option<Self>> {
+        let changed: BTreeSet<&ProxyKey> = (plan.changes.iter())
+            .filter(|change| change.action != Action::Remove)
+            .map(|change| &change.proxy)
+            .collect();
+        let Some(path) = target.validate.as_deref().filter(|_| !changed.is_empty()) else {
             return Ok(None);
         };
         let meta = fs::metadata(path).map_err(|error| unable(path, &error))?;
         let parts = [meta.dev(), meta.ino(), meta.size()].map(|part| part.to_string());
         let identity = format!("{}-{}.{}", parts.join("-"), meta.mtime(), meta.mtime_nsec());
-        Ok(Some(Self { path, identity }))
+        let bases = bases.iter().filter(|(proxy, _)| changed.contains(proxy));
+        let bases = bases.map(|(proxy, path)| (proxy, Base::read(path))).collect();
+        Ok(Some(Self { path, identity, bases }))
     }
 
-    /// Which program it is.
-    pub(super) fn identity(&self) -> &str {
-        &self.identity
+    /// Who judges that proxy: the program, and the bootstrap that it judges the fragment with.
+    pub(super) fn identity(&self, proxy: &ProxyKey) -> String {
+        match self.bases.get(proxy).map(|base| &base.digest) {
+            None => self.identity.clone(),
+            Some(Ok(digest) | Err(digest)) => format!("{} {digest}", self.identity),
+        }
     }
 
     /// Takes away the jobs whose files it does not accept, and says so in the outcome and in the inventory.
@@ -98,30 +117,30 @@ impl<'t> Validator<'t> {
         inventory: &mut Inventory,
         outcome: &mut Outcome,
     ) -> Result<()> {
-        let texts: BTreeMap<usize, Text> = jobs
-            .iter()
-            .filter_map(|job| Some((job.index, self.text(job)?)))
+        let asked: Vec<(usize, Shown)> = (jobs.iter())
+            .flat_map(|job| self.shown(job).into_iter().map(|shown| (job.index, shown)))
             .collect();
-        if texts.is_empty() {
+        if asked.is_empty() {
             return Ok(());
         }
         let mut accepted = BTreeSet::from([self.prove(room, memory)?]);
-        let asked: Vec<(&usize, &Text)> = texts.iter().collect();
         let slow = AtomicUsize::new(0);
-        let answers = crowd::each(&asked, crowd::processors(), |(index, text)| {
-            self.answer(room, memory, **index, text, &slow)
+        let numbered: Vec<(usize, &(usize, Shown))> = asked.iter().enumerate().collect();
+        let answers = crowd::each(&numbered, crowd::processors(), |(number, (_, shown))| {
+            self.answer(room, memory, *number, shown, &slow)
         });
         let mut open = BTreeMap::new();
-        for ((index, text), answer) in asked.into_iter().zip(answers) {
+        for ((index, shown), answer) in asked.iter().zip(answers) {
             match answer? {
                 Answer::Accepted => {
-                    accepted.insert(text.digest.clone());
+                    accepted.insert(shown.digest.clone());
                 }
+                // Of two words on a proxy a refusal is the last one.
                 Answer::Refused(why) => {
                     open.insert(*index, Word::Rejected(why));
                 }
                 Answer::Nothing(why) => {
-                    open.insert(*index, Word::Waiting(why));
+                    open.entry(*index).or_insert(Word::Waiting(why));
                 }
             }
         }
@@ -134,7 +153,7 @@ impl<'t> Validator<'t> {
                     entry.rejection = Some(Rejection {
                         digest: digest(&job.change.after),
                         reason: reason.clone(),
-                        by: Some(self.identity.clone()),
+                        by: Some(self.identity(&job.change.proxy)),
                     });
                 }
                 outcome.set(job.change, Ok(word));
@@ -144,50 +163,75 @@ impl<'t> Validator<'t> {
         Ok(())
     }
 
-    /// What is shown to it of a job; `None` when clusters and listeners stay.
-    fn text(&self, job: &Job) -> Option<Text> {
+    /// What is shown to it of a job: nothing when only what no Envoy reads is changed.
+    fn shown(&self, job: &Job) -> Vec<Shown> {
         let change = job.change;
-        let is_of_interest = |artifact| matches!(artifact, Artifact::Cds | Artifact::Lds);
-        if change.action == Action::Remove || !change.changed().any(is_of_interest) {
-            return None;
+        if change.action == Action::Remove {
+            return Vec::new();
         }
+        let is_changed = |artifacts: &[Artifact]| change.changed().any(|artifact| artifacts.contains(&artifact));
         let file = |artifact| change.after.get(&artifact).map_or("", String::as_str);
-        Some(self.marked(xds::as_static(file(Artifact::Cds), file(Artifact::Lds))))
+        let mut shown = Vec::new();
+        if is_changed(&[Artifact::Cds, Artifact::Lds, Artifact::Bootstrap]) {
+            let whole = xds::as_static(file(Artifact::Bootstrap), file(Artifact::Cds), file(Artifact::Lds));
+            shown.push(self.marked(What::Whole(whole)));
+        }
+        if let Some(base) = self.bases.get(&change.proxy)
+            && is_changed(&[Artifact::Fragment])
+        {
+            shown.push(self.marked(What::Merged {
+                base: base.path.to_owned(),
+                read: base.digest.clone(),
+                fragment: file(Artifact::Fragment).to_owned(),
+            }));
+        }
+        shown
     }
 
-    fn marked(&self, text: Option<String>) -> Text {
-        let all = format!("{}\n{}", self.identity, text.as_deref().unwrap_or_default());
-        let digest = blake3::hash(all.as_bytes()).to_hex().to_string();
-        Text { text, digest }
+    fn marked(&self, what: What) -> Shown {
+        let mut hasher = blake3::Hasher::new();
+        let mut part = |text: &str| {
+            hasher.update(&(text.len() as u64).to_le_bytes());
+            hasher.update(text.as_bytes());
+        };
+        part(&self.identity);
+        match &what {
+            What::Whole(text) => part(text.as_deref().unwrap_or_default()),
+            What::Merged {
+                read: Ok(read) | Err(read),
+                fragment,
+                ..
+            } => {
+                part(read);
+                part(fragment);
+            }
+        }
+        let digest = hasher.finalize().to_hex().to_string();
+        Shown { what, digest }
     }
 
     /// Makes sure once that it tells good from bad. What accepts everything, or refuses everything, judges no files.
     fn prove(&self, room: &Room, memory: &Memory) -> Result<String> {
-        let good = self.marked(Some(GOOD.to_owned()));
+        let good = self.marked(What::Whole(Some(GOOD.to_owned())));
         if memory.is_accepted(&good.digest) {
             return Ok(good.digest);
         }
         let wrong = |why: &str| self.unable(&io::Error::other(why.to_owned()));
-        match self.ask(room, "good", GOOD)? {
+        match self.ask_whole(room, "good", GOOD)? {
             Answer::Accepted => {}
             Answer::Refused(why) | Answer::Nothing(why) => {
                 return Err(wrong(&format!("it does not even accept an empty configuration: {why}")));
             }
         }
-        match self.ask(room, "bad", BAD)? {
+        match self.ask_whole(room, "bad", BAD)? {
             Answer::Accepted => Err(wrong("it accepts everything, as no Envoy does")),
             Answer::Nothing(why) => Err(wrong(&why)),
             Answer::Refused(_) => Ok(good.digest),
         }
     }
 
-    fn answer(&self, room: &Room, memory: &Memory, index: usize, text: &Text, slow: &AtomicUsize) -> Result<Answer> {
-        let Some(shown) = &text.text else {
-            return Ok(Answer::Refused(
-                "the files are no lists of clusters and listeners".to_owned(),
-            ));
-        };
-        if memory.is_accepted(&text.digest) {
+    fn answer(&self, room: &Room, memory: &Memory, number: usize, shown: &Shown, slow: &AtomicUsize) -> Result<Answer> {
+        if memory.is_accepted(&shown.digest) {
             return Ok(Answer::Accepted);
         }
         if slow.load(Ordering::Relaxed) >= MANY {
@@ -196,40 +240,61 @@ impl<'t> Validator<'t> {
                 slow.load(Ordering::Relaxed)
             )));
         }
-        let answer = self.ask(room, &index.to_string(), shown)?;
+        let answer = match &shown.what {
+            What::Whole(None) => {
+                return Ok(Answer::Refused(
+                    "the files are no bootstrap with lists of clusters and listeners".to_owned(),
+                ));
+            }
+            What::Whole(Some(text)) => self.ask_whole(room, &number.to_string(), text)?,
+            What::Merged {
+                base, read: Err(why), ..
+            } => {
+                return Ok(Answer::Nothing(format!("cannot read {}: {why}", base.display())));
+            }
+            What::Merged { base, fragment, .. } => {
+                match self.ask(|command| command.arg("-c").arg(base).args(["--config-yaml", fragment]))? {
+                    Answer::Refused(why) => {
+                        Answer::Refused(format!("{why} (fragment.yaml merged into {})", base.display()))
+                    }
+                    answer => answer,
+                }
+            }
+        };
         if matches!(answer, Answer::Nothing(_)) {
             slow.fetch_add(1, Ordering::Relaxed);
         }
         Ok(answer)
     }
 
-    fn ask(&self, room: &Room, name: &str, text: &str) -> Result<Answer> {
+    fn ask_whole(&self, room: &Room, name: &str, text: &str) -> Result<Answer> {
         // The end of the name says how it is read.
         let name = format!("validate-{name}.yaml");
         drop(room.staging.create(&name, text, OURS)?);
-        let mut command = Command::new(self.path);
-        command
-            .args([
-                "--mode",
-                "validate",
-                "--log-level",
-                "critical",
-                "--concurrency",
-                "1",
-                "-c",
-            ])
-            .arg(room.staging.path().join(&name));
-        let ended = child::run(&mut command, LIMIT).map_err(|error| self.unable(&error));
+        let answer = self.ask(|command| command.arg("-c").arg(room.staging.path().join(&name)));
         room.staging.remove(&name)?;
-        Ok(self.judge(&ended?))
+        answer
+    }
+
+    fn ask(&self, show: impl FnOnce(&mut Command) -> &mut Command) -> Result<Answer> {
+        let mut command = Command::new(self.path);
+        command.args(["--mode", "validate", "--log-level", "critical", "--concurrency", "1"]);
+        match child::run(show(&mut command), LIMIT, &AtomicBool::new(false)) {
+            Ok(ended) => Ok(self.judge(&ended)),
+            // Nobody could start an Envoy with it.
+            Err(error) if error.kind() == io::ErrorKind::ArgumentListTooLong => Ok(Answer::Refused(
+                "it is longer than an argument of a program may be".to_owned(),
+            )),
+            Err(error) => Err(self.unable(&error)),
+        }
     }
 
     fn judge(&self, ended: &Ended) -> Answer {
         let path = self.path.display();
-        match ended.status {
-            None => Answer::Nothing(format!("{path} did not end within {LIMIT:?}")),
-            Some(status) if status.success() => Answer::Accepted,
-            Some(status) => match status.signal() {
+        match ended.end {
+            End::TimedOut | End::Abandoned => Answer::Nothing(format!("{path} did not end within {LIMIT:?}")),
+            End::Exited(status) if status.success() => Answer::Accepted,
+            End::Exited(status) => match status.signal() {
                 // The machine may have killed it for want of memory.
                 Some(signal) => Answer::Nothing(format!("{path} was ended by signal {signal}")),
                 None => Answer::Refused(reason(&ended.said).unwrap_or_else(|| format!("{path} ends with {status}"))),
@@ -242,12 +307,33 @@ impl<'t> Validator<'t> {
     }
 }
 
+impl<'t> Base<'t> {
+    fn read(path: &'t Path) -> Self {
+        let digest = match fs::read(path) {
+            Ok(text) => Ok(blake3::hash(&text).to_hex().to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        Self { path, digest }
+    }
+}
+
 /// What is shown to the validator.
-struct Text {
-    /// `None` when it cannot be made of the files.
-    text: Option<String>,
+struct Shown {
+    what: What,
     /// Of it and of who is asked.
     digest: String,
+}
+
+enum What {
+    /// A whole configuration; `None` when it cannot be made of the files.
+    Whole(Option<String>),
+    /// A fragment, and the bootstrap that it is merged into.
+    Merged {
+        base: PathBuf,
+        /// Hash of the text of the bootstrap, or why that cannot be read.
+        read: std::result::Result<String, String>,
+        fragment: String,
+    },
 }
 
 fn unable(path: &Path, error: &io::Error) -> ApplyError {
@@ -261,7 +347,8 @@ fn unable(path: &Path, error: &io::Error) -> ApplyError {
 fn reason(said: &str) -> Option<String> {
     let after = |text: &str, mark: &str| text.rsplit_once(mark).map(|(_, rest)| rest.to_owned());
     let told = match after(said, "error initializing configuration '") {
-        Some(rest) => after(&rest, "yaml': ").unwrap_or(rest),
+        // Which file that is nobody knows.
+        Some(rest) => rest.split_once("': ").map_or(rest.clone(), |(_, why)| why.to_owned()),
         None => said.lines().rfind(|line| !line.trim().is_empty())?.to_owned(),
     };
     // Before this it repeats the whole message that it speaks of.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::status::Stage;
-use crate::apply::reload::{Entries, Offer};
+use crate::apply::reload::{self, Entries, Offer};
 use crate::apply::survey::{Sight, survey};
 use crate::apply::{self, ApplyError, Lock, Observed, Outcome, State, Target, Word, history};
 use crate::compile::{self, Compiled};
@@ -337,8 +337,11 @@ pub fn turn(settings: &Settings, target: &Target, lock: &Lock, wishes: Wishes) -
         (_, Ok(policies)) => policies.snapshot.describe(),
         (_, Err(_)) => String::new(),
     };
+    let entries = policies.as_ref().ok().map(|policies| &policies.reloads);
+    let proxies = comparison.plan.changes.iter().map(|change| &change.proxy);
+    let bases = reload::bases(proxies, entries, &settings.reload, target);
     let outcome = clock.time(Stage::Publish, || {
-        apply::apply(&comparison.plan, target, lock, &revision)
+        apply::apply(&comparison.plan, target, lock, &revision, &bases)
     })?;
     let published_before = comparison.published.len();
     let mut turn = Turn {

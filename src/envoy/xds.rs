@@ -61,9 +61,10 @@ pub fn is_same_set(one: &str, other: &str) -> bool {
     sorted(one) == sorted(other)
 }
 
-/// The resources of two responses, clusters and listeners, as parts of a bootstrap; `None` when one is no file of ours.
+/// A proxy as one static configuration: its bootstrap with the resources of both files in place of the way to them. `None`
+/// when one of the texts is none of ours.
 #[must_use]
-pub fn as_static(cds: &str, lds: &str) -> Option<String> {
+pub fn as_static(bootstrap: &str, cds: &str, lds: &str) -> Option<String> {
     let without_type = |text: &str| {
         let mut resources = resources(text)?;
         for resource in &mut resources {
@@ -71,10 +72,15 @@ pub fn as_static(cds: &str, lds: &str) -> Option<String> {
         }
         Some(resources)
     };
+    let mut whole = yaml_json::read_one(bootstrap, &Limits::default())?;
+    let fields = whole.as_object_mut()?;
+    fields.shift_remove("dynamic_resources")?;
     let (clusters, listeners) = (without_type(cds)?, without_type(lds)?);
-    Some(write::write(
-        &json!({"static_resources": {"clusters": clusters, "listeners": listeners}}),
-    ))
+    fields.insert(
+        "static_resources".to_owned(),
+        json!({"clusters": clusters, "listeners": listeners}),
+    );
+    Some(write::write(&whole))
 }
 
 fn resources(text: &str) -> Option<Vec<Value>> {
@@ -103,10 +109,14 @@ mod tests {
     }
 
     #[test]
-    fn resources_can_stand_in_a_bootstrap() {
-        let expected = json!({"static_resources": {"clusters": [{"name": "c"}], "listeners": [{"name": "l"}]}});
-        assert_eq!(as_static(&file(&["c"]), &file(&["l"])), Some(write::write(&expected)));
-        assert_eq!(as_static(&file(&["c"]), "{"), None);
+    fn a_bootstrap_can_hold_all_resources() {
+        let bootstrap = "node: {id: web}\ndynamic_resources: {cds_config: {}}\n";
+        let resources = json!({"clusters": [{"name": "c"}], "listeners": [{"name": "l"}]});
+        let expected = json!({"node": {"id": "web"}, "static_resources": resources});
+        let whole = |bootstrap, lds: &str| as_static(bootstrap, &file(&["c"]), lds);
+        assert_eq!(whole(bootstrap, &file(&["l"])), Some(write::write(&expected)));
+        assert_eq!(whole(bootstrap, "{"), None);
+        assert_eq!(whole("node: {id: web}\n", &file(&["l"])), None);
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub struct Reload {
     pub means: Means,
     /// The files whose change makes it due.
     pub files: BTreeSet<Artifact>,
+    /// The bootstrap of its own into which its Envoy merges `fragment.yaml`; `None` when it is not known.
+    pub base: Option<Template>,
 }
 
 /// By what a proxy is reloaded.
@@ -186,6 +188,7 @@ pub(super) struct Written {
     systemd: Option<WrittenSystemd>,
     exec: Option<WrittenExec>,
     files: Option<Vec<String>>,
+    base: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -229,25 +232,30 @@ fn mean_entry(written: Written) -> Result<Reload, String> {
         Some(names) if names.is_empty() => return Err("files: the list is empty; nothing would ever be due".to_owned()),
         Some(names) => names.iter().map(|name| file(name)).collect::<Result<_, _>>()?,
     };
+    let base = written.base.map(|base| mean_path("base", &base)).transpose()?;
     Ok(Reload {
         select: written.select.unwrap_or_default(),
         means,
         files,
+        base,
     })
 }
 
 fn mean_signal(written: &WrittenSignal) -> Result<Means, String> {
-    let pidfile = Template::parse(&written.pidfile).map_err(|why| format!("signal.pidfile: {why}"))?;
-    if !written.pidfile.starts_with('/') && !written.pidfile.starts_with("{path}/") {
-        let pidfile = &written.pidfile;
-        return Err(format!("signal.pidfile: `{pidfile}` is no absolute path"));
-    }
+    let pidfile = mean_path("signal.pidfile", &written.pidfile)?;
     let name = written.name.as_deref().unwrap_or("HUP");
     let plain = name.strip_prefix("SIG").unwrap_or(name);
     let signal = Signal::ALL.into_iter().find(|signal| signal.name() == plain);
     let names = Signal::ALL.map(Signal::name).join(", ");
     let signal = signal.ok_or_else(|| format!("signal.name: `{name}` is none of {names}"))?;
     Ok(Means::Signal { pidfile, signal })
+}
+
+fn mean_path(key: &str, path: &str) -> Result<Template, String> {
+    if !path.starts_with('/') && !path.starts_with("{path}/") {
+        return Err(format!("{key}: `{path}` is no absolute path"));
+    }
+    Template::parse(path).map_err(|why| format!("{key}: {why}"))
 }
 
 fn mean_systemd(written: &WrittenSystemd) -> Result<Means, String> {
@@ -319,6 +327,10 @@ mod tests {
             ("[{exec: {argv: []}}]", "no program"),
             ("[{exec: {argv: [a], timeout: 0s}}]", "no time"),
             ("[{exec: {argv: [a], timeout: soon}}]", "no duration"),
+            (
+                "[{exec: {argv: [a]}, base: b.yaml}]",
+                "base: `b.yaml` is no absolute path",
+            ),
             ("[{exec: {argv: [a]}, files: []}]", "the list is empty"),
             ("[{exec: {argv: [a]}, files: [lds.yaml]}]", "none of xds/cds.yaml"),
             ("[{exec: {argv: [a]}}, {exec: {argv: ['{b}']}}]", "reload[1]: "),

@@ -4,7 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 
-use meshtraced::apply::{self, ApplyError, Target, history};
+use meshtraced::apply::{self, ApplyError, Bases, Target, history};
 use meshtraced::envoy::artifact::{Artifact, Fragments};
 use meshtraced::plan::{self, Held};
 
@@ -191,7 +191,7 @@ fn a_generation_holds_what_was_published_and_not_what_was_found() {
         [Artifact::Lds]
     );
     let plan = plan::plan(&observed.applied, &desired, &Held::default());
-    apply::apply(&plan, &target, &lock, "").expect("published");
+    apply::apply(&plan, &target, &lock, "", &Bases::new()).expect("published");
     assert_eq!(fs::read_to_string(&lds).expect("still there"), "mine");
     assert_eq!(history::load(&target, 2).expect("kept"), desired);
 }

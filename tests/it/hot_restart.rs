@@ -58,11 +58,43 @@ impl Example {
         fs::write(self.path("policies/web.yaml"), text).expect("a file");
     }
 
-    /// Publishes the policies with another collector.
-    fn send_to(&self, collector: SocketAddr) {
+    /// The policies with another collector.
+    fn policies(&self, collector: SocketAddr) -> String {
         let text = self.text("policies/web.yaml");
-        self.write_policies(&text.replace("127.0.0.1:9411", &collector.to_string()));
+        text.replace("127.0.0.1:9411", &collector.to_string())
+    }
+
+    fn send_to(&self, collector: SocketAddr) {
+        self.write_policies(&self.policies(collector));
         self.publish();
+    }
+
+    /// Follows the policies: with the settings of the example, and with a validator.
+    fn daemon(&self) -> Process {
+        let settings = self.text("meshtraced.yaml");
+        let dir = self.dir.path().to_str().expect("UTF-8");
+        let settings = settings
+            .replace(
+                "policies: examples/hot-restart/policies",
+                &format!("policies: {dir}/policies"),
+            )
+            .replace("/tmp/hot-restart/envoy", &format!("{dir}/envoy"))
+            .replace(
+                "/tmp/hot-restart/{dataplane}.pid",
+                &format!("{dir}/run/{{dataplane}}.pid"),
+            )
+            .replace(
+                "  # base: /etc/envoy/{dataplane}.yaml",
+                &format!("  base: {dir}/base.yaml"),
+            );
+        assert_eq!(settings.matches(dir).count(), 4, "{settings}");
+        fs::write(self.path("meshtraced.yaml"), settings).expect("a file");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_meshtraced"));
+        command
+            .current_dir(self.dir.path())
+            .args(["-c", "meshtraced.yaml", "run"])
+            .env("MESHTRACED_ENVOY_VALIDATE", tools::envoy());
+        Process::spawn(command, self.path("daemon.log"))
     }
 
     fn publish(&self) {
@@ -99,6 +131,13 @@ impl Example {
         wrapper.says("epoch 0 serves", 1);
         wrapper
     }
+}
+
+/// Without a policy there is no collector in the fragment, and the listener names one.
+fn untraced(policies: &str) -> String {
+    let documents = policies.split("---\n");
+    let rest = documents.filter(|document| !document.contains("TrafficTrace"));
+    rest.collect::<Vec<_>>().join("---\n")
 }
 
 fn directory() -> PathBuf {
@@ -198,22 +237,30 @@ fn a_policy_moves_the_spans_and_every_request_is_answered() {
     let [first, second] = [Zipkin::start(), Zipkin::start()];
     let example = Example::new(first.address());
     let mut wrapper = example.start();
+    let daemon = example.daemon();
     let count = under_requests(&example, || {
         first.wait_for(|spans: &[Span]| (!spans.is_empty()).then_some(()));
-        example.send_to(second.address());
-        // Any number of signals while an epoch starts is one more start.
-        wrapper.signal(Signal::HUP);
+        example.write_policies(&example.policies(second.address()));
         wrapper.says("epoch 1 serves", 1);
         second.wait_for(|spans: &[Span]| (!spans.is_empty()).then_some(()));
         wrapper.settles();
     });
     assert!(count > 10, "{count} requests are too few to tell anything");
     wrapper.is_served();
-    assert!(
-        !wrapper.process.log().contains("exit code 1"),
-        "{}",
-        wrapper.process.log()
-    );
+    // What does not fit is not published, and nobody is told to read it.
+    example.write_policies(&untraced(&example.policies(second.address())));
+    let words = "unknown cluster 'tracing:zipkin' (fragment.yaml merged into ";
+    wait::until(words, || {
+        let log = daemon.log();
+        if log.contains(words) { Ok(()) } else { Err(log) }
+    });
+    let fragment = fs::read_to_string(example.path("envoy/default/web-01/fragment.yaml")).expect("published");
+    assert!(fragment.contains("tracing:zipkin"), "{fragment}");
+    // It was told once, and all that it started came to serve.
+    assert_eq!(daemon.log().matches("reloaded ").count(), 1, "{}", daemon.log());
+    assert_eq!(wrapper.envoys().len(), 2, "{}", wrapper.process.log());
+    let log = wrapper.process.log();
+    assert!(!log.contains("exit code 1") && !log.contains("not started"), "{log}");
 }
 
 #[test]
@@ -242,11 +289,7 @@ fn what_is_no_good_leaves_the_epoch_that_serves() {
     let example = Example::new(([127, 0, 0, 1], 9411).into());
     let mut wrapper = example.start();
     let good = fs::read_to_string(example.path("policies/web.yaml")).expect("ours");
-    // Without a policy there is no collector in the fragment, and the listener names one.
-    let untraced = good
-        .split("---\n")
-        .filter(|document| !document.contains("TrafficTrace"));
-    let untraced = untraced.collect::<Vec<_>>().join("---\n");
+    let untraced = untraced(&good);
     under_requests(&example, || {
         example.write_policies(&untraced);
         example.publish();

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use meshtraced::apply::survey::{Sight, survey};
-use meshtraced::apply::{self, Outcome, Target, Word};
+use meshtraced::apply::{self, Bases, Outcome, Target, Word};
 use meshtraced::envoy::artifact::{Artifact, Files, Fragments, ProxyKey};
 use meshtraced::envoy::xds;
 use meshtraced::plan::{self, Held};
@@ -61,7 +61,7 @@ fn publish(desired: &Fragments, target: &Target) -> Outcome {
     let lock = apply::lock(target).expect("nobody else publishes there");
     let applied = apply::observe(target).expect("a readable directory").applied;
     let plan = plan::plan(&applied, desired, &Held::default());
-    apply::apply(&plan, target, &lock, "a revision").expect("a directory that can be written")
+    apply::apply(&plan, target, &lock, "a revision", &Bases::new()).expect("a directory that can be written")
 }
 
 /// A published fleet, not running yet.

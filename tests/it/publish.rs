@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use meshtraced::apply::{self, ApplyError, Outcome, Target, Word};
+use meshtraced::apply::{self, ApplyError, Bases, Outcome, Target, Word};
 use meshtraced::envoy::artifact::{Artifact, Files, Fragments, ProxyKey};
 use meshtraced::envoy::xds;
 use meshtraced::plan::{self, Held, Step};
@@ -76,7 +76,7 @@ pub(crate) fn publish(desired: &Fragments, target: &Target) -> Outcome {
     let lock = apply::lock(target).expect("nobody else publishes there");
     let applied = apply::observe(target).expect("a readable directory").applied;
     let plan = plan::plan(&applied, desired, &Held::default());
-    apply::apply(&plan, target, &lock, "a revision").expect("a directory that can be written")
+    apply::apply(&plan, target, &lock, "a revision", &Bases::new()).expect("a directory that can be written")
 }
 
 /// All files below a directory, but for the lock and the history.
@@ -361,13 +361,13 @@ fn only_one_publishes_and_the_dead_do_not_count() {
     assert!(target.root.join(".meshtraced/lock").exists());
     let lock = apply::lock(&target).expect("nobody else");
     fs::remove_dir_all(&target.root).expect("ours");
-    let error = apply::apply(&plan::Plan::default(), &target, &lock, "").expect_err("it is gone");
+    let error = apply::apply(&plan::Plan::default(), &target, &lock, "", &Bases::new()).expect_err("it is gone");
     assert!(matches!(error, ApplyError::Replaced { .. }), "{error}");
     // Nor does one go to where a link leads that was put in its place.
     let elsewhere = target.root.with_extension("elsewhere");
     fs::create_dir_all(elsewhere.join(".meshtraced")).expect("ours");
     fs::write(elsewhere.join(".meshtraced/lock"), "").expect("ours");
     symlink(&elsewhere, &target.root).expect("a link");
-    let error = apply::apply(&plan::Plan::default(), &target, &lock, "").expect_err("it is another");
+    let error = apply::apply(&plan::Plan::default(), &target, &lock, "", &Bases::new()).expect_err("it is another");
     assert!(matches!(error, ApplyError::Replaced { .. }), "{error}");
 }

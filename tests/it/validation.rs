@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use meshtraced::apply::{self, ApplyError, Outcome, Target, Word};
+use meshtraced::apply::{self, ApplyError, Bases, Outcome, Target, Word};
 use meshtraced::envoy::artifact::{Artifact, Files, Fragments, ProxyKey};
 use meshtraced::envoy::xds;
 use meshtraced::plan::{self, Held};
@@ -22,6 +22,7 @@ use crate::mesh::{Mesh, zipkin_backend};
 struct Place {
     dir: TempDir,
     target: Target,
+    bases: Bases,
 }
 
 impl Place {
@@ -38,14 +39,15 @@ impl Place {
             validate: None,
             history: 3,
         };
-        Self { dir, target }
+        let bases = Bases::new();
+        Self { dir, target, bases }
     }
 
     /// Validates by this shell script from now on, with the configuration in `$file` and an Envoy in `$envoy`.
     fn validate_by(&mut self, script: &str) {
         let path = self.dir.path().join("validator");
         let text = format!(
-            "#!/bin/sh\nenvoy='{}'\nfor file; do :; done\necho \"$file\" >> '{}'\n{script}\n",
+            "#!/bin/sh\nenvoy='{}'\nfor file; do :; done\nprintf '%s\\n' \"$file\" | head -n 1 >> '{}'\n{script}\n",
             tools::envoy().display(),
             self.log().display(),
         );
@@ -85,6 +87,7 @@ impl Place {
             &self.target,
             lock,
             "a revision",
+            &self.bases,
         )
     }
 
@@ -137,8 +140,22 @@ fn files(collector: &str, port: u16) -> Files {
     BTreeMap::from([
         (Artifact::Cds, typed("Cluster", cluster)),
         (Artifact::Lds, typed("Listener", listener)),
-        (Artifact::Bootstrap, "a: 1\n".to_owned()),
+        (Artifact::Bootstrap, BOOTSTRAP.to_owned()),
     ])
+}
+
+/// A bootstrap that leads to files which are not there yet.
+const BOOTSTRAP: &str = "node: {id: a, cluster: b}\ndynamic_resources:\n  cds_config: {path_config_source: {path: \
+                         /nonexistent/cds.yaml}}\n  lds_config: {path_config_source: {path: /nonexistent/lds.yaml}}\n";
+
+/// The same files with another bootstrap, and with a fragment that has a cluster of that name.
+fn with(files: Files, bootstrap: &str, cluster: &str) -> Files {
+    let fragment = format!("static_resources: {{clusters: [{{name: {cluster}, type: STATIC}}]}}\n");
+    let own = [
+        (Artifact::Bootstrap, bootstrap.to_owned()),
+        (Artifact::Fragment, fragment),
+    ];
+    files.into_iter().chain(own).collect()
 }
 
 fn good(port: u16) -> Files {
@@ -194,6 +211,69 @@ fn what_it_refuses_is_not_published_and_not_tried_again_by_the_same_one() {
         fs::read_to_string(place.target.root.join("default/good/xds/lds.yaml")).ok(),
         bad(2).get(&Artifact::Lds).cloned()
     );
+}
+
+#[test]
+fn a_bootstrap_is_judged_too() {
+    let mut place = Place::new();
+    place.validate_by(THROUGH);
+    let odd = BOOTSTRAP.replace("node: {", "node: {no_such_field: 1, ");
+    for (bootstrap, expected) in [(&*odd, "no_such_field"), ("{}", "no bootstrap")] {
+        let desired = BTreeMap::from([(key("web"), with(good(1), bootstrap, "tracing:z"))]);
+        let outcome = place.publish(&desired).expect("it validates");
+        assert!(
+            matches!(&outcome.proxies[&key("web")].1, Ok(Word::Rejected(why)) if why.contains(expected)),
+            "{outcome:?}"
+        );
+        assert!(!place.has("web"));
+    }
+}
+
+#[test]
+fn a_fragment_is_judged_with_what_it_is_merged_into() {
+    let mut place = Place::new();
+    place.validate_by(THROUGH);
+    let base = place.dir.path().join("base.yaml");
+    place.bases = BTreeMap::from([(key("web"), base.clone())]);
+    let publish = |place: &Place, cluster: &str| {
+        let desired = BTreeMap::from([(key("web"), with(good(1), BOOTSTRAP, cluster))]);
+        let mut outcome = place.publish(&desired).expect("it validates");
+        let (_, result) = outcome.proxies.remove(&key("web")).expect("it is in the plan");
+        result.expect("somebody's word")
+    };
+    // A listener of its own that sends to a cluster of the fragment.
+    let own = |cluster: &str| {
+        let listeners = files(cluster, 2)[&Artifact::Lds].clone();
+        let listeners = listeners.split_once("resources:\n").expect("a list").1.to_owned();
+        let lines = listeners.lines().filter(|line| !line.contains("envoy.config.listener"));
+        let indented: String = lines.map(|line| format!("  {line}\n")).collect();
+        format!(
+            "static_resources:\n  listeners:\n{}",
+            indented.replacen("    name:", "  - name:", 1)
+        )
+    };
+    let refused = |word: &Word, words: &str| matches!(word, Word::Rejected(why) if why.contains(words));
+    let word = publish(&place, "tracing:z");
+    assert!(
+        matches!(&word, Word::Waiting(why) if why.contains("cannot read") && why.contains("base.yaml: No such file")),
+        "{word:?}"
+    );
+    fs::write(&base, own("tracing:z")).expect("a file");
+    assert_eq!(publish(&place, "tracing:z"), Word::NotRunning);
+    place.asked();
+    for asked in [1, 0] {
+        let word = publish(&place, "tracing:other");
+        assert!(
+            refused(&word, "unknown cluster 'tracing:z' (fragment.yaml merged into "),
+            "{word:?}"
+        );
+        assert_eq!(place.asked(), asked);
+    }
+    // Its bootstrap changes to fit.
+    fs::write(&base, own("tracing:other")).expect("a file");
+    assert_eq!(publish(&place, "tracing:other"), Word::NotAsked);
+    let long = "x".repeat(200_000);
+    assert!(refused(&publish(&place, &long), "longer than an argument"));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{command, signal};
 use crate::envoy::artifact::ProxyKey;
-use crate::settings::reload::{Means, Signal, Verb};
+use crate::settings::reload::{Means, Signal, Template, Verb};
 
 /// How long `systemctl` may take; units that take longer to reload go on without it.
 const SYSTEMCTL_TIMEOUT: Duration = Duration::from_secs(60);
@@ -28,7 +28,7 @@ impl Call {
         let path = format!("{root}/{directory}");
         match means {
             Means::Signal { pidfile, signal } => Self::Signal {
-                pidfile: pidfile.fill(mesh, dataplane, &path).into(),
+                pidfile: self::path(pidfile, proxy, root),
                 signal: *signal,
             },
             Means::Systemd { unit, verb } => Self::Systemd {
@@ -69,6 +69,13 @@ impl fmt::Display for Call {
             Self::Exec { argv, .. } => f.write_str(&argv.join(" ")),
         }
     }
+}
+
+/// A path, filled in for a proxy.
+pub(super) fn path(template: &Template, proxy: &ProxyKey, root: &str) -> PathBuf {
+    let directory = proxy.directory();
+    let (mesh, dataplane) = directory.split_once('/').unwrap_or((&directory, ""));
+    template.fill(mesh, dataplane, &format!("{root}/{directory}")).into()
 }
 
 /// A part of the name of a unit, as `systemd-escape` writes it: `a/b-c` becomes `a-b\x2dc`.

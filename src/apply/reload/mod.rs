@@ -17,7 +17,7 @@ use std::time::Duration;
 use self::call::Call;
 use self::memory::{Loaded, Memory};
 use self::queue::{Queue, State, Wanted};
-use super::{Lock, Target};
+use super::{Bases, Lock, Target};
 use crate::diag::text::{plural, with_causes};
 use crate::envoy::artifact::{Files, ProxyKey};
 use crate::plan::digest::Digest;
@@ -27,6 +27,33 @@ use crate::settings::reload::Reload;
 
 /// By which entry of the settings each proxy is reloaded; `None` for one that no entry fits.
 pub type Entries = BTreeMap<ProxyKey, Option<usize>>;
+
+/// The bootstraps of their own that these proxies have, as the entries for them say.
+#[must_use]
+pub fn bases<'p>(
+    proxies: impl Iterator<Item = &'p ProxyKey>,
+    entries: Option<&Entries>,
+    reloads: &[Reload],
+    target: &Target,
+) -> Bases {
+    let root = target.root.to_string_lossy();
+    let base = |proxy: &ProxyKey| {
+        let entry = reloads.get(entry(proxy, entries, reloads)?)?;
+        Some((proxy.clone(), call::path(entry.base.as_ref()?, proxy, &root)))
+    };
+    proxies.filter_map(base).collect()
+}
+
+/// The entry for a proxy: of one that is in no policies by its name alone.
+fn entry(proxy: &ProxyKey, entries: Option<&Entries>, reloads: &[Reload]) -> Option<usize> {
+    let unseen = || {
+        let fits = |reload: &Reload| reload.select.fits_unseen(&proxy.mesh, &proxy.dataplane);
+        reloads.iter().position(fits)
+    };
+    entries
+        .and_then(|entries| entries.get(proxy).copied())
+        .unwrap_or_else(unseen)
+}
 
 /// What is published, and how it came to be.
 #[derive(Debug)]
@@ -246,11 +273,7 @@ impl Reloader {
     /// The entry for a proxy; `None` while it cannot be known.
     fn entry(&self, proxy: &ProxyKey, reloads: &[Reload]) -> Option<Option<usize>> {
         let entries = self.entries.as_ref()?;
-        let unseen = || {
-            let fits = |reload: &Reload| reload.select.fits_unseen(&proxy.mesh, &proxy.dataplane);
-            reloads.iter().position(fits)
-        };
-        Some(entries.get(proxy).copied().unwrap_or_else(unseen))
+        Some(entry(proxy, Some(entries), reloads))
     }
 }
 
