@@ -4,12 +4,14 @@
 //! may look; only root and the daemon's own user may ask for a change, and only through the socket.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
@@ -147,6 +149,33 @@ pub(super) fn listen_on_socket(path: &Path, shared: &Arc<Shared>) -> io::Result<
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
     listener.set_nonblocking(true)?;
     let listener = UnixListener::from_std(listener)?;
+    serve(
+        move |context| listener.poll_accept(context).map_ok(|(stream, _)| stream),
+        peer,
+        shared,
+    );
+    Ok(Socket { path: path.to_owned() })
+}
+
+/// Listens on a TCP port of the loopback interface from now on.
+pub(super) fn listen_on_port(address: SocketAddr, shared: &Arc<Shared>) -> io::Result<()> {
+    let listener = std::net::TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(listener)?;
+    serve(
+        move |context| listener.poll_accept(context).map_ok(|(stream, _)| stream),
+        |_| Peer::Guest,
+        shared,
+    );
+    Ok(())
+}
+
+/// Answers whoever comes from now on, so many at a time.
+fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    mut accept: impl FnMut(&mut Context) -> Poll<io::Result<S>> + Send + 'static,
+    peer: fn(&S) -> Peer,
+    shared: &Arc<Shared>,
+) {
     let shared = Arc::clone(shared);
     tokio::spawn(async move {
         let room = Arc::new(Semaphore::new(AT_ONCE));
@@ -154,8 +183,8 @@ pub(super) fn listen_on_socket(path: &Path, shared: &Arc<Shared>) -> io::Result<
             let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
                 return;
             };
-            match listener.accept().await {
-                Ok((stream, _)) => {
+            match poll_fn(&mut accept).await {
+                Ok(stream) => {
                     let (peer, shared) = (peer(&stream), Arc::clone(&shared));
                     tokio::spawn(async move {
                         converse(stream, peer, shared).await;
@@ -166,34 +195,6 @@ pub(super) fn listen_on_socket(path: &Path, shared: &Arc<Shared>) -> io::Result<
             }
         }
     });
-    Ok(Socket { path: path.to_owned() })
-}
-
-/// Listens on a TCP port of the loopback interface from now on.
-pub(super) fn listen_on_port(address: SocketAddr, shared: &Arc<Shared>) -> io::Result<()> {
-    let listener = std::net::TcpListener::bind(address)?;
-    listener.set_nonblocking(true)?;
-    let listener = TcpListener::from_std(listener)?;
-    let shared = Arc::clone(shared);
-    tokio::spawn(async move {
-        let room = Arc::new(Semaphore::new(AT_ONCE));
-        loop {
-            let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
-                return;
-            };
-            match listener.accept().await {
-                Ok((stream, _)) => {
-                    let shared = Arc::clone(&shared);
-                    tokio::spawn(async move {
-                        converse(stream, Peer::Guest, shared).await;
-                        drop(permit);
-                    });
-                }
-                Err(error) => pause_after(&error).await,
-            }
-        }
-    });
-    Ok(())
 }
 
 /// No file descriptor may be left for a connection: that passes.

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use super::{Running, ask, mesh};
+use super::{ask, mesh, start, start_with};
 use crate::kit::unprivileged::Unprivileged;
 use crate::kit::wait;
 
@@ -29,7 +29,7 @@ fn get(socket: &Path, path: &str) -> String {
 #[test]
 fn metrics_tell_what_the_status_tells() {
     let mesh = mesh();
-    let daemon = Running::start(&mesh);
+    let daemon = start(&mesh);
     let metrics = get(&daemon.socket, "/metrics");
     for line in [
         "application/openmetrics-text",
@@ -57,7 +57,7 @@ fn metrics_tell_what_the_status_tells() {
 fn status_and_metrics_are_on_a_port_where_that_is_wanted_and_requests_are_not() {
     let mesh = mesh();
     let port = crate::kit::ports::socket(9902);
-    let daemon = Running::with(&mesh, |command| {
+    let daemon = start_with(&mesh, |command| {
         command.env("MESHTRACED_CONTROL_LISTEN", port.to_string());
     });
     let url = |path: &str| format!("http://{port}{path}");
@@ -81,7 +81,7 @@ fn status_and_metrics_are_on_a_port_where_that_is_wanted_and_requests_are_not() 
 #[test]
 fn bad_clients_hold_up_nobody() {
     let mesh = mesh();
-    let daemon = Running::start(&mesh);
+    let daemon = start(&mesh);
     let socket = daemon.socket.clone();
     let said = raw(&socket, b"\x00\x01\x02 nonsense\r\n\r\n");
     assert!(said.is_empty() || said.contains("400"), "{said}");
@@ -117,7 +117,7 @@ fn others_may_look_and_not_ask() {
     let mesh = mesh();
     let user = Unprivileged::new(Path::new(env!("CARGO_BIN_EXE_meshtraced")));
     let socket = user.dir().parent().expect("a directory").join("control.sock");
-    let daemon = Running::with(&mesh, |command| {
+    let daemon = start_with(&mesh, |command| {
         command.env("MESHTRACED_CONTROL_SOCKET", &socket);
     });
     let command = |arguments: &[&str]| {
@@ -152,7 +152,7 @@ fn without_a_daemon_the_last_word_is_shown() {
     let mesh = mesh();
     let (code, _, said) = ask(&mesh, &["status"]);
     assert_eq!((code, said.contains("no daemon answers")), (Some(2), true), "{said}");
-    let daemon = Running::start(&mesh);
+    let daemon = start(&mesh);
     let pid = daemon.process.id();
     assert_eq!(daemon.end(), Some(0));
     let (code, text, _) = ask(&mesh, &["status"]);
@@ -167,10 +167,10 @@ fn without_a_daemon_the_last_word_is_shown() {
 #[test]
 fn a_socket_that_a_killed_daemon_left_is_taken_over() {
     let mesh = mesh();
-    let daemon = Running::start(&mesh);
+    let daemon = start(&mesh);
     let socket = daemon.socket.clone();
     drop(daemon);
     assert!(socket.exists(), "it was killed");
-    let daemon = Running::start(&mesh);
+    let daemon = start(&mesh);
     assert_eq!(daemon.end(), Some(0));
 }

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{Running, ask, backend, mesh};
+use super::{ask, backend, mesh, start, start_with};
 use crate::kit::envoy::Envoy;
 
 fn signal(envoy: &Envoy, signal: Signal) {
@@ -28,7 +28,7 @@ fn refusals(envoy: &Envoy) -> u64 {
 #[test]
 fn envoys_that_come_and_go_are_counted() {
     let mesh = mesh();
-    let daemon = Running::with(&mesh, |command| {
+    let daemon = start_with(&mesh, |command| {
         command.env("MESHTRACED_RESCAN", "200ms");
     });
     daemon.until("none runs", |status| status["proxies"]["not_running"] == 2);
@@ -47,7 +47,7 @@ fn envoys_that_come_and_go_are_counted() {
 #[test]
 fn an_envoy_that_hangs_is_told_of_and_gets_everything_when_it_goes_on() {
     let mesh = mesh();
-    let daemon = Running::start(&mesh);
+    let daemon = start(&mesh);
     let [web, back] = mesh.envoys();
     // Its main thread handles what lies there in no certain order when it goes on: each time is a chance to refuse.
     for host in 2..10 {
@@ -72,7 +72,7 @@ fn an_envoy_that_hangs_is_told_of_and_gets_everything_when_it_goes_on() {
 #[test]
 fn a_refusal_is_told_until_the_input_changes() {
     let mesh = mesh();
-    let daemon = Running::start(&mesh);
+    let daemon = start(&mesh);
     let [web, _back] = mesh.envoys();
     let taken = TcpListener::bind((mesh.web.ip(), 8181)).expect("a free port");
     let good = mesh.read("web.yaml");
@@ -103,7 +103,7 @@ fn a_refusal_is_told_until_the_input_changes() {
 #[test]
 fn an_envoy_that_starts_anew_in_the_middle_ends_with_the_new_files() {
     let mesh = mesh();
-    let daemon = Running::with(&mesh, |command| {
+    let daemon = start_with(&mesh, |command| {
         command.env("MESHTRACED_RESCAN", "500ms");
     });
     let [mut web, _back] = mesh.envoys();

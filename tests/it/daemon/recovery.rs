@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Stdio;
 
-use super::{Running, backend, clusters, mesh};
+use super::{backend, clusters, mesh, start};
 use crate::kit::wait;
 use crate::mesh::Mesh;
 
@@ -15,7 +15,7 @@ fn sends_to(mesh: &Mesh, host: u8) -> bool {
 #[test]
 fn good_bad_bad_and_the_same_good_ends_published() {
     let mesh = mesh();
-    let daemon = Running::start(&mesh);
+    let daemon = start(&mesh);
     let good = mesh.read("mesh.yaml");
     for bad in [
         "type: Mesh\nname: default\ntracing: {backends: 5}\n",
@@ -41,7 +41,7 @@ fn good_bad_bad_and_the_same_good_ends_published() {
 #[test]
 fn an_empty_directory_takes_nothing_away() {
     let mesh = mesh();
-    let daemon = Running::start(&mesh);
+    let daemon = start(&mesh);
     let (policies, elsewhere) = (mesh.dir().join("policies"), mesh.dir().join("elsewhere"));
     fs::rename(&policies, &elsewhere).expect("renamed");
     fs::create_dir(&policies).expect("a directory");
@@ -58,7 +58,7 @@ fn an_empty_directory_takes_nothing_away() {
 #[test]
 fn an_output_directory_that_goes_is_made_again() {
     let mesh = mesh();
-    let daemon = Running::start(&mesh);
+    let daemon = start(&mesh);
     fs::rename(mesh.dir().join("envoy"), mesh.dir().join("gone")).expect("renamed");
     mesh.send_to(&backend(9));
     wait::until("it is published", || {
@@ -73,7 +73,7 @@ fn an_output_directory_that_goes_is_made_again() {
 #[test]
 fn a_published_file_that_goes_while_its_mesh_is_held_comes_back() {
     let mesh = mesh();
-    let daemon = Running::start(&mesh);
+    let daemon = start(&mesh);
     mesh.trace_all("nobody");
     daemon.until("it is held", |status| status["findings"]["errors"] == 1);
     let file = mesh.published("web-01").join("xds/lds.yaml");

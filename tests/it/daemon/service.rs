@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::{Running, ask, backend, clusters, listeners, mesh};
+use super::{ask, backend, begin, clusters, listeners, mesh, start, start_with};
 use crate::kit::wait;
 
 /// The end of the line to the service manager.
@@ -55,7 +55,7 @@ impl Manager {
 fn readiness_reloads_and_the_end_are_told_to_the_service_manager() {
     let mesh = mesh();
     let manager = Manager::new();
-    let daemon = Running::with(&mesh, |command| {
+    let daemon = start_with(&mesh, |command| {
         command
             .env("NOTIFY_SOCKET", &manager.path)
             .env("WATCHDOG_USEC", "300000");
@@ -90,7 +90,7 @@ fn wrong_settings_are_not_taken_and_right_ones_are() {
     let mesh = mesh();
     let settings = mesh.dir().join("settings.yaml");
     fs::write(&settings, "kuma: {zone: one}\n").expect("a file");
-    let daemon = Running::with(&mesh, |command| {
+    let daemon = start_with(&mesh, |command| {
         command.args(["-c", "settings.yaml"]);
     });
     for (text, expected) in [
@@ -126,7 +126,7 @@ fn a_storm_of_signals_ends_with_the_last_settings() {
     let mesh = mesh();
     let settings = mesh.dir().join("settings.yaml");
     fs::write(&settings, "{}\n").expect("a file");
-    let daemon = Running::with(&mesh, |command| {
+    let daemon = start_with(&mesh, |command| {
         command.args(["-c", "settings.yaml"]);
     });
     for i in 0..200 {
@@ -149,7 +149,7 @@ fn it_ends_cleanly_whatever_it_is_doing() {
     let mesh = mesh();
     // During the first turn, which may be at any point.
     for delay in [0, 1, 2, 5, 10, 20, 50] {
-        let mut daemon = Running::begin(&mesh, |_| ());
+        let mut daemon = begin(&mesh, |_| ());
         std::thread::sleep(Duration::from_millis(delay));
         daemon.signal(Signal::TERM);
         let process = &mut daemon.process;
@@ -163,13 +163,13 @@ fn it_ends_cleanly_whatever_it_is_doing() {
         assert_no_strays(&mesh.dir().join("envoy/.meshtraced/staging"));
     }
     // While the policies are gone, held, or just changing.
-    let daemon = Running::start(&mesh);
+    let daemon = start(&mesh);
     fs::rename(mesh.dir().join("policies"), mesh.dir().join("elsewhere")).expect("renamed");
     daemon.until("a failure", |status| status["failure"].is_object());
     assert!(listeners(&mesh).contains("inbound"), "what is published stays");
     assert_eq!(daemon.end(), Some(0));
     fs::rename(mesh.dir().join("elsewhere"), mesh.dir().join("policies")).expect("renamed");
-    let daemon = Running::start(&mesh);
+    let daemon = start(&mesh);
     mesh.send_to(&backend(7));
     assert_eq!(daemon.end(), Some(0));
     let (code, said) = mesh.run_once();
@@ -188,7 +188,7 @@ fn policies_that_come_later_are_waited_for() {
     let mesh = mesh();
     mesh.publish();
     fs::rename(mesh.dir().join("policies"), mesh.dir().join("elsewhere")).expect("renamed");
-    let daemon = Running::begin(&mesh, |_| ());
+    let daemon = begin(&mesh, |_| ());
     let status = daemon.until("it says so", |status| status["failure"].is_object());
     assert_eq!(status["proxies"]["published"], 2, "{status}");
     assert!(listeners(&mesh).contains("inbound"));

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{Running, ask, backend, clusters, mesh};
+use super::{ask, backend, clusters, mesh, start};
 use crate::mesh::Mesh;
 
 /// Whether the collector of `web` is 127.0.0.`host`.
@@ -13,7 +13,7 @@ fn sends_to(mesh: &Mesh, host: u8) -> bool {
 #[test]
 fn while_frozen_nothing_is_published_and_thawing_catches_up() {
     let mesh = mesh();
-    let daemon = Running::start(&mesh);
+    let daemon = start(&mesh);
     let (code, said, _) = ask(&mesh, &["freeze", "--why", "release day"]);
     assert_eq!((code, said.contains("frozen")), (Some(0), true), "{said}");
     mesh.send_to(&backend(9));
@@ -40,11 +40,11 @@ fn while_frozen_nothing_is_published_and_thawing_catches_up() {
 #[test]
 fn a_freeze_outlives_the_daemon() {
     let mesh = mesh();
-    let daemon = Running::start(&mesh);
+    let daemon = start(&mesh);
     assert_eq!(ask(&mesh, &["freeze"]).0, Some(0));
     assert_eq!(daemon.end(), Some(0));
     mesh.send_to(&backend(9));
-    let daemon = Running::start(&mesh);
+    let daemon = start(&mesh);
     daemon.until("it still is frozen", |status| status["frozen"]["would_change"] == 2);
     assert!(sends_to(&mesh, 1));
     let (code, said) = {
@@ -61,7 +61,7 @@ fn a_freeze_outlives_the_daemon() {
 #[test]
 fn what_was_published_before_comes_back_and_stays() {
     let mesh = mesh();
-    let daemon = Running::start(&mesh);
+    let daemon = start(&mesh);
     for host in [2, 3] {
         mesh.send_to(&backend(host));
         daemon.until("it is published", |_| sends_to(&mesh, host));
@@ -95,7 +95,7 @@ fn what_was_published_before_comes_back_and_stays() {
     let status = daemon.until("the change is seen", |status| status["frozen"]["would_change"] == 2);
     assert_eq!(status["frozen"]["generation"], 2);
     assert_eq!(daemon.end(), Some(0));
-    let daemon = Running::start(&mesh);
+    let daemon = start(&mesh);
     assert!(sends_to(&mesh, 2));
     let (code, _, said) = ask(&mesh, &["rollback", "77"]);
     assert_eq!((code, said.contains("77")), (Some(2), true), "{said}");
@@ -108,7 +108,7 @@ fn what_was_published_before_comes_back_and_stays() {
 #[test]
 fn a_change_that_would_remove_too_much_waits_for_approval() {
     let mesh = mesh();
-    let daemon = Running::start(&mesh);
+    let daemon = start(&mesh);
     let [web, back] = ["web.yaml", "backend.yaml"].map(|name| mesh.read(name));
     for name in ["web.yaml", "backend.yaml"] {
         mesh.write(name, "# gone\n");
@@ -128,7 +128,7 @@ fn a_change_that_would_remove_too_much_waits_for_approval() {
     assert!(mesh.published("web-01").exists());
 
     // It waits until it is taken back ...
-    let daemon = Running::start(&mesh);
+    let daemon = start(&mesh);
     mesh.write("web.yaml", &web);
     mesh.write("backend.yaml", &back);
     daemon.until("it does not wait any more", |status| status["guarded"].is_null());
@@ -147,7 +147,7 @@ fn a_change_that_would_remove_too_much_waits_for_approval() {
 #[test]
 fn an_edited_file_is_told_of_and_restored_on_request() {
     let mesh = mesh();
-    let daemon = Running::start(&mesh);
+    let daemon = start(&mesh);
     let file = mesh.published("web-01").join("xds/lds.yaml");
     let published = fs::read_to_string(&file).expect("published");
     fs::write(&file, published.replace("value: 100", "value: 50")).expect("an edit");

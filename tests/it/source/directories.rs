@@ -65,12 +65,12 @@ fn whatever_program_saves_a_file_it_is_published() {
     let root = place.path("policies");
     stamp(&root, 17);
     let daemon = place.daemon(&root, "auto");
-    daemon.until_published(&place, 17);
+    place.until_published(&daemon, 17);
     for (stamped, (program, save)) in (20..).zip(SAVES) {
         for mesh in MESHES {
             save(&root.join(mesh).with_extension("yaml"), &policies(mesh, stamped));
         }
-        daemon.until_published(&place, stamped);
+        place.until_published(&daemon, stamped);
         let status = daemon.status().expect("a status");
         assert_eq!(
             (&status["findings"]["errors"], &status["failure"]),
@@ -86,7 +86,7 @@ fn a_file_that_is_half_written_holds_its_mesh_until_it_is_whole() {
     let root = place.path("policies");
     stamp(&root, 17);
     let daemon = place.daemon(&root, "auto");
-    daemon.until_published(&place, 17);
+    place.until_published(&daemon, 17);
     let text = policies("one", 18);
     let half = text.find("first\n    type").expect("there") + "first\n    type: 'zip".len() - 1;
     let mut file = File::create(root.join("one.yaml")).expect("a file");
@@ -100,7 +100,7 @@ fn a_file_that_is_half_written_holds_its_mesh_until_it_is_whole() {
     fs::write(root.join("two.yaml"), policies("two", 18)).expect("a file");
     drop(file);
     fs::write(root.join("one.yaml"), text).expect("a file");
-    daemon.until_published(&place, 18);
+    place.until_published(&daemon, 18);
     daemon.until("nothing is held", |status| {
         status["held"].as_array().is_some_and(Vec::is_empty)
     });
@@ -139,12 +139,12 @@ fn storm(place: &Place, root: &Path, flips: u32, mut flip: impl FnMut(u32)) {
     // As often as it can: it never is quiet for longer.
     command.env("MESHTRACED_QUIET", "1ms").env("MESHTRACED_CEILING", "1ms");
     let daemon = place.daemon_by(command);
-    daemon.until_published(place, 17);
+    place.until_published(&daemon, 17);
     for turn in 1..=flips {
         flip(turn);
         thread::sleep(pause(turn));
     }
-    daemon.until_published(place, 17 + flips % 2);
+    place.until_published(&daemon, 17 + flips % 2);
     let (generations, mixed) = place.generations();
     assert!(generations.len() > 10, "hardly anything was published: {generations:?}");
     assert!(mixed.is_empty(), "{mixed:?} of {}", generations.len());
@@ -250,7 +250,7 @@ fn what_is_no_regular_file_is_passed_over() {
     });
     fs::remove_file(root.join("one.yaml")).expect("the pipe");
     stamp(&root, 18);
-    daemon.until_published(&place, 18);
+    place.until_published(&daemon, 18);
 }
 
 #[test]
@@ -259,7 +259,7 @@ fn a_root_that_goes_and_comes_again_is_followed() {
     let root = place.path("policies");
     stamp(&root, 17);
     let daemon = place.daemon(&root, "auto");
-    daemon.until_published(&place, 17);
+    place.until_published(&daemon, 17);
     fs::remove_dir_all(&root).expect("our own directory");
     let gone = |status: &serde_json::Value| {
         status["failure"]["why"]
@@ -271,18 +271,18 @@ fn a_root_that_goes_and_comes_again_is_followed() {
     // Written beside and renamed, so that no empty root is seen.
     stamp(&place.path("new"), 18);
     fs::rename(place.path("new"), &root).expect("renamed");
-    daemon.until_published(&place, 18);
+    place.until_published(&daemon, 18);
     // A file in its place, and a directory again.
     fs::rename(&root, place.path("old")).expect("renamed");
     let both: String = MESHES.map(|mesh| policies(mesh, 19)).join("---\n");
     fs::write(place.path("new"), both).expect("a file");
     fs::rename(place.path("new"), &root).expect("renamed");
-    daemon.until_published(&place, 19);
+    place.until_published(&daemon, 19);
     fs::remove_file(&root).expect("our own file");
     fs::rename(place.path("old"), &root).expect("renamed");
-    daemon.until_published(&place, 18);
+    place.until_published(&daemon, 18);
     stamp(&root, 20);
-    daemon.until_published(&place, 20);
+    place.until_published(&daemon, 20);
 }
 
 #[test]
@@ -291,12 +291,12 @@ fn a_file_becomes_a_directory_and_a_file_again() {
     let root = place.path("policies");
     stamp(&root, 17);
     let daemon = place.daemon(&root, "auto");
-    daemon.until_published(&place, 17);
+    place.until_published(&daemon, 17);
     fs::rename(&root, place.path("old")).expect("renamed");
     let new = place.path("new");
     stamp(&new.join("one.yaml"), 18);
     fs::rename(&new, &root).expect("renamed");
-    daemon.until_published(&place, 18);
+    place.until_published(&daemon, 18);
     stamp(&root.join("one.yaml"), 19);
-    daemon.until_published(&place, 19);
+    place.until_published(&daemon, 19);
 }

@@ -53,7 +53,7 @@ fn without_watches_it_says_so_and_looks_by_itself() {
         daemon.until_said("changes are found at the next rescan");
         for stamped in [17, 18, 19] {
             stamp(&root, stamped);
-            daemon.until_published(&place, stamped);
+            place.until_published(&daemon, stamped);
         }
         assert_eq!(
             daemon
@@ -83,7 +83,7 @@ fn watches_that_are_to_be_had_again_are_taken() {
     assert!(status["watch"]["directories"].as_u64() >= Some(2), "{status:#}");
     daemon.until_said("changes of the policies are noticed again");
     stamp(&root, 18);
-    daemon.until_published(&place, 18);
+    place.until_published(&daemon, 18);
 }
 
 /// How many events wait for a process at most.
@@ -101,7 +101,7 @@ fn events_that_were_lost_are_made_up_for() {
     // Only events, and what follows from their loss, may lead to the change.
     command.env("MESHTRACED_RESCAN", "1h");
     let daemon = place.daemon_by(command);
-    daemon.until_published(&place, 17);
+    place.until_published(&daemon, 17);
     daemon.signal(Signal::STOP);
     // Each is two events.
     let names = [root.join("x.yaml"), root.join("y.yaml")];
@@ -116,13 +116,13 @@ fn events_that_were_lost_are_made_up_for() {
     }
     stamp(&root.join("new"), 18);
     daemon.signal(Signal::CONT);
-    daemon.until_published(&place, 18);
+    place.until_published(&daemon, 18);
     daemon.until("the loss is counted", |status| {
         status["watch"]["overflows"].as_u64() >= Some(1) && status["watch"]["rearmed"].as_u64() >= Some(2)
     });
     // The new watch hears what happens in the new directory.
     stamp(&root.join("new"), 19);
-    daemon.until_published(&place, 19);
+    place.until_published(&daemon, 19);
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn reading_many_files_wakes_nobody() {
     // Whatever its own reading would lead to comes before the answer to a change that is made after it.
     for stamped in [18, 19] {
         stamp(&root, stamped);
-        daemon.until_published(&place, stamped);
+        place.until_published(&daemon, stamped);
     }
     let before = settled(&turns);
     let files = walkdir::WalkDir::new(&root)
@@ -153,7 +153,7 @@ fn reading_many_files_wakes_nobody() {
     let read: usize = files.map(|entry| fs::read(entry.path()).expect("a file").len()).sum();
     assert!(read > 200_000);
     stamp(&root, 20);
-    daemon.until_published(&place, 20);
+    place.until_published(&daemon, 20);
     let after = settled(&turns);
     // The change, which is of two files; perhaps one turn for each.
     assert!(
@@ -197,7 +197,7 @@ fn a_checkout_with_twenty_thousand_events_is_one_compilation() {
                 && !status["revisions"]["published"]["name"].to_string().contains('+')
         };
         daemon.until("the first commit", |status| at(status, &commits[0]));
-        daemon.until_published(&place, 17);
+        place.until_published(&daemon, 17);
         let turns = || ["changed", "unchanged", "failed"].map(|result| daemon.turns(result));
         let before = settled(&turns);
         git.run(&["reset", "-q", "--hard", &commits[1]]);

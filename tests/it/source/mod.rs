@@ -19,11 +19,9 @@ use std::process::Command;
 use meshtraced::apply::{Target, history};
 use meshtraced::envoy::artifact::{Artifact, Files};
 use meshtraced::settings::{Overrides, Settings};
-use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::kit::http::get;
+use crate::kit::daemon::Daemon;
 use crate::kit::process::Process;
 use crate::kit::wait;
 
@@ -156,6 +154,19 @@ impl Place {
         (all, mixed)
     }
 
+    /// Waits until both meshes are published with a stamp.
+    #[track_caller]
+    fn until_published(&self, daemon: &Daemon, stamp: u32) {
+        wait::until(&format!("stamp {stamp} is published"), || {
+            let now = self.stamps();
+            if now == stamps_are(stamp) {
+                Ok(())
+            } else {
+                Err(format!("{now:?}\n{}", daemon.process.log()))
+            }
+        });
+    }
+
     /// Starts the daemon; it may be anywhere in its first turn.
     fn daemon(&self, policies: &Path, source: &str) -> Daemon {
         self.daemon_by(self.meshtraced(policies, source, &["run", "-v"]))
@@ -166,65 +177,5 @@ impl Place {
             process: Process::spawn(command, self.path("daemon.log")),
             socket: self.path("envoy/.meshtraced/control.sock"),
         }
-    }
-}
-
-/// A daemon; killed when dropped.
-struct Daemon {
-    process: Process,
-    socket: PathBuf,
-}
-
-impl Daemon {
-    fn status(&self) -> Result<Value, String> {
-        let answer = get("http://daemon/status").try_send_through(&self.socket)?;
-        serde_json::from_str(&answer.body).map_err(|error| error.to_string())
-    }
-
-    /// Waits until the status is so.
-    #[track_caller]
-    fn until(&self, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
-        wait::until(what, || match self.status() {
-            Ok(status) if is_so(&status) => Ok(status),
-            Ok(status) => Err(format!("{status:#}\n{}", self.process.log())),
-            Err(said) => Err(format!("{said}\n{}", self.process.log())),
-        })
-    }
-
-    /// Waits until both meshes are published with a stamp.
-    #[track_caller]
-    fn until_published(&self, place: &Place, stamp: u32) {
-        wait::until(&format!("stamp {stamp} is published"), || {
-            let now = place.stamps();
-            if now == stamps_are(stamp) {
-                Ok(())
-            } else {
-                Err(format!("{now:?}\n{}", self.process.log()))
-            }
-        });
-    }
-
-    /// Waits until that is in the log.
-    #[track_caller]
-    fn until_said(&self, words: &str) {
-        wait::until(&format!("the log says {words:?}"), || {
-            let log = self.process.log();
-            if log.contains(words) { Ok(()) } else { Err(log) }
-        });
-    }
-
-    /// How many turns it made, by how they ended: `changed`, `unchanged`, `failed`.
-    #[track_caller]
-    fn turns(&self, result: &str) -> u64 {
-        let answer = get("http://daemon/metrics").try_send_through(&self.socket);
-        let metrics = answer.expect("metrics").body;
-        let name = format!("meshtraced_turns_total{{result=\"{result}\"}} ");
-        let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
-        line.map_or(0, |count| count.parse().expect("a count"))
-    }
-
-    fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw);
-        kill_process(pid.expect("a process id"), signal).expect("our own child");
     }
 }

@@ -54,11 +54,11 @@ fn interrupted(place: &Place, above: &Path, source: &str, word: &str, script: &s
 #[track_caller]
 fn check(place: &Place, command: Command, git: &Git, dir: &Path) {
     let daemon = place.daemon_by(command);
-    daemon.until_published(place, 17);
+    place.until_published(&daemon, 17);
     fs::write(place.path("pending"), "").expect("a file");
     fs::write(dir.join("new.yaml"), "# nothing\n").expect("a file");
     git.run(&["branch", "new"]);
-    daemon.until_published(place, 18);
+    place.until_published(&daemon, 18);
     assert!(!place.path("pending").exists(), "{}", daemon.process.log());
     let (_, mixed) = place.generations();
     assert!(mixed.is_empty(), "{mixed:?}");

@@ -56,7 +56,7 @@ fn a_lock_holds_everything_up_and_says_so_until_it_goes() {
             "{said}"
         );
         fs::remove_file(&lock).expect("our own lock");
-        daemon.until_published(&place, 18);
+        place.until_published(&daemon, 18);
         daemon.until("it waits no more", |status| status["waiting"].is_null());
         daemon.until_said("nobody is changing the policies any more");
         assert_eq!(
@@ -64,7 +64,7 @@ fn a_lock_holds_everything_up_and_says_so_until_it_goes() {
             1
         );
         stamp(&root, 17);
-        daemon.until_published(&place, 17);
+        place.until_published(&daemon, 17);
     }
 }
 
@@ -200,7 +200,7 @@ fn what_a_killed_git_leaves_is_never_published() {
         commits.push((git.commit("words"), stamped));
     }
     let daemon = place.daemon(&git.dir, "auto");
-    daemon.until_published(&place, 18);
+    place.until_published(&daemon, 18);
     let mut killed_halfway = 0;
     for round in 0..12_u64 {
         let (commit, stamped) = &commits[usize::from(round % 2 == 1)];
