@@ -268,6 +268,44 @@ class Test:
         expect(machine.pid(DAEMON) == pid, "the daemon was restarted")
         self.spans_at("zipkin-eu")
 
+    def it_reloads_what_belongs_to_others(self):
+        """With a polkit rule the daemon reloads a unit, with a drop-in it signals a process of another user; once each."""
+        machine = self.machine
+        examples = "/usr/share/doc/meshtraced/examples"
+        units = machine.root / "etc/systemd/system"
+        (units / "envoy@.service").write_text("""[Service]
+ExecStart=sleep infinity
+ExecReload=sh -c "echo %I >>/run/test-reloads"
+""")
+        (units / "test-wrapper.service").write_text("""[Service]
+User=daemon
+RuntimeDirectory=test-wrapper
+ExecStart=sh -c "trap 'echo signalled >>/run/test-wrapper/reloads' HUP; echo $$$$ >/run/test-wrapper/pid; \\
+    while :; do sleep 0.1; done"
+""")
+        machine.shell(f"install -m 0644 {examples}/units.rules /etc/polkit-1/rules.d/50-meshtraced.rules; "
+                      r"systemctl daemon-reload; systemctl start test-wrapper.service 'envoy@backend\x2d01.service'")
+        self.settings("reload:", "- select: {name: backend-01}", "  systemd: {unit: 'envoy@{dataplane}.service'}",
+                      "  files: [xds/cds.yaml]", "- signal: {pidfile: /run/test-wrapper/pid}", "  files: [xds/cds.yaml]")
+        machine.run("systemctl", "restart", DAEMON)
+        wait_for("the daemon is ready", lambda: machine.is_active(DAEMON))
+        self.follows("zipkin")
+        reloads = "cat /run/test-reloads /run/test-wrapper/reloads 2>/dev/null || true"
+        wait_for("the unit is reloaded", lambda: machine.shell(reloads) == "backend-01\n")
+        wait_for("the signal is not allowed, and that is said",
+                 lambda: "this user may not signal process" in json.dumps(self.status()["reloads"]))
+        machine.shell(f"install -D -m 0644 {examples}/signals.conf /etc/systemd/system/{DAEMON}.d/signals.conf; "
+                      f"systemctl daemon-reload; systemctl restart {DAEMON}")
+        wait_for("the process is signalled", lambda: machine.shell(reloads) == "backend-01\nsignalled\n")
+        wait_for("nothing is open", lambda: not self.status()["reloads"])
+        self.follows("zipkin-eu")
+        wait_for("both once more", lambda: len(machine.shell(reloads).split()) == 4)
+        self.settings()
+        machine.shell(rf"systemctl stop test-wrapper 'envoy@backend\x2d01'; rm /etc/systemd/system/envoy@.service "
+                      "/etc/systemd/system/test-wrapper.service /etc/polkit-1/rules.d/50-meshtraced.rules /run/test-reloads")
+        self.no_drop_ins(DAEMON)
+        machine.run("systemctl", "restart", DAEMON)
+
     def a_killed_git_leaves_nothing_behind(self):
         """Stale locks, half-written files and a copy that lost its objects keep no commit from arriving."""
         machine = self.machine
@@ -365,6 +403,7 @@ class Test:
         it_survives_its_death,
         the_watchdog_ends_a_stall,
         wrong_settings_are_not_taken,
+        it_reloads_what_belongs_to_others,
         a_killed_git_leaves_nothing_behind,
         it_boots_without_its_repository,
         a_daemon_that_cannot_start_holds_up_no_envoy,

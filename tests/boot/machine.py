@@ -8,11 +8,13 @@ import shutil
 import signal
 import subprocess
 import time
+import zlib
 from pathlib import Path
 
 RELEASE = "bookworm"
-# git: the daemon and the pull service ask it. python3: the applications and collectors of the test.
-PACKAGES = "systemd,systemd-sysv,git,python3,ca-certificates"
+# git: the daemon and the pull service ask it. python3: the applications and collectors of the test. polkitd: lets the daemon
+# reload units; libpam-systemd: it does not come without.
+PACKAGES = "systemd,systemd-sysv,libpam-systemd,dbus,polkitd,git,python3,ca-certificates"
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/root", "PAGER": "cat"}
 
 
@@ -44,7 +46,7 @@ def mirror():
 
 def base(directory):
     """The base system, which later runs find ready."""
-    whole = directory / f"base-{RELEASE}"
+    whole = directory / f"base-{RELEASE}-{zlib.crc32(PACKAGES.encode()):08x}"
     if not whole.exists():
         part = whole.with_name(whole.name + ".part")
         shutil.rmtree(part, ignore_errors=True)
