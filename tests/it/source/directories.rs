@@ -12,6 +12,7 @@ use rustix::fs::{CWD, FileType, RenameFlags, mknodat, renameat_with};
 
 use super::{MESHES, Place, policies, stamp, stamps_are};
 use crate::kit::git::Git;
+use crate::kit::mounts;
 
 /// Writes a file of the tree in the manner of some program.
 type Save = fn(&Path, &str);
@@ -225,6 +226,25 @@ fn a_root_that_changes_places_with_another_is_noticed() {
     storm(&place, &root, 101, |_| {
         renameat_with(CWD, &root, CWD, &other, RenameFlags::EXCHANGE).expect("exchanged");
     });
+}
+
+#[test]
+fn what_is_mounted_over_a_root_is_found_without_an_event() {
+    let place = Place::new();
+    let (root, other, go) = (place.path("policies"), place.path("other"), place.path("go"));
+    stamp(&root, 17);
+    stamp(&other, 18);
+    let script = "policies=$1 other=$2 go=$3; shift 3\n\
+                  (until [ -e \"$go\" ]; do sleep 0.05; done; mount --bind \"$other\" \"$policies\") &\nexec \"$@\"";
+    let mut command = place.meshtraced(&root, "auto", &["run", "-v"]);
+    command.env("MESHTRACED_RESCAN", "1s");
+    let arguments = [&root, &other, &go].map(|path| path.as_os_str());
+    let daemon = place.daemon_by(mounts::inside(script, &arguments, &command));
+    place.until_published(&daemon, 17);
+    fs::write(&go, "").expect("a file");
+    place.until_published(&daemon, 18);
+    stamp(&other, 19);
+    place.until_published(&daemon, 19);
 }
 
 #[test]

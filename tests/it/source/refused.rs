@@ -20,11 +20,11 @@ const REFUSED: [(&str, Make, &[&str]); 10] = [
         &["has no commit yet"],
     ),
     (
-        "reftable",
+        "references as no Git keeps them, as those of reftable are to an older one",
         |place| {
             let git = repository(place, &[]);
             git.run(&["config", "core.repositoryformatversion", "1"]);
-            git.run(&["config", "extensions.refstorage", "reftable"]);
+            git.run(&["config", "extensions.refstorage", "of-the-future"]);
             fs::write(git.dir.join(".git/HEAD"), "ref: refs/heads/.invalid\n").expect("a file");
             git.dir
         },

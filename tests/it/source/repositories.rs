@@ -37,7 +37,7 @@ fn clone(place: &Place, options: &[&str], name: &str) -> Git {
 pub(super) type Make = fn(&Place) -> PathBuf;
 
 /// Those with files, which can be edited without a commit.
-const WITH_FILES: [(&str, Make); 15] = [
+const WITH_FILES: [(&str, Make); 16] = [
     ("work tree", |place| repository(place, &[]).dir),
     ("directory in it", |place| repository(place, &[]).dir.join("policies")),
     ("linked work tree", |place| {
@@ -83,6 +83,11 @@ const WITH_FILES: [(&str, Make); 15] = [
         let git = repository(place, &[]);
         git.run(&["checkout", "-q", "--detach"]);
         git.dir
+    }),
+    ("reftable, where this Git knows it", |place| {
+        let (is_known, _) = Git::at(place.dir.path()).try_run(&["init", "-q", "--ref-format=reftable", "probe"]);
+        let options: &[&str] = if is_known { &["--ref-format=reftable"] } else { &[] };
+        repository(place, options).dir
     }),
     ("SHA-256", |place| {
         let git = repository(place, &["--object-format=sha256"]);
