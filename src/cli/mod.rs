@@ -144,6 +144,8 @@ enum Command {
     Rollback(requests::Rollback),
     /// Restore published files that somebody changed
     Heal,
+    /// Make the daemon read its settings and the policies again, and wait until they are in use
+    Reload,
     /// Print a JSON Schema, by which editors complete and underline
     Schema(extras::Schema),
     /// Print a completion script for a shell
@@ -186,6 +188,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Thaw => requests::ask(&context, &Request::Thaw),
         Command::Rollback(arguments) => requests::roll_back(&context, arguments),
         Command::Heal => requests::ask(&context, &Request::Heal),
+        Command::Reload => requests::reload(&context),
         Command::Schema(arguments) => extras::schema(arguments),
         Command::Completions(arguments) => extras::completions(arguments),
         Command::Man(arguments) => extras::man(arguments),

@@ -1,4 +1,5 @@
-//! `approve`, `freeze`, `thaw`, `rollback` and `heal`: asked of the daemon, or done here when none runs. And `history`.
+//! `approve`, `freeze`, `thaw`, `rollback` and `heal`: asked of the daemon, or done here when none runs. `reload` of the
+//! daemon alone. And `history`.
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -7,7 +8,7 @@ use super::{Context, Exit, Outcome, print};
 use crate::apply::Target;
 use crate::apply::history::{self, Counts};
 use crate::daemon::client;
-use crate::daemon::control::Request;
+use crate::daemon::control::{Reply, Request};
 use crate::daemon::worker::Worker;
 use crate::diag::text::{plural, printable};
 
@@ -87,6 +88,19 @@ pub(super) fn ask(context: &Context, request: &Request) -> Outcome {
             reply
         }
     };
+    tell(reply)
+}
+
+/// Makes the daemon read everything again.
+pub(super) fn reload(context: &Context) -> Outcome {
+    let settings = context.settings()?;
+    match client::ask(&settings, &Request::Reload)? {
+        Some(reply) => tell(reply),
+        None => Err(format!("no daemon listens on {}", client::socket(&settings)?.display()).into()),
+    }
+}
+
+fn tell(reply: Reply) -> Outcome {
     if reply.done {
         print(&format!("{}\n", printable(&reply.said)))?;
         return Ok(Exit::Done);

@@ -61,8 +61,8 @@ pub enum Request {
     },
     /// Restore published files that somebody changed.
     Heal,
-    /// Look at the policies now.
-    Look,
+    /// Read the settings and the policies again.
+    Reload,
 }
 
 /// What the daemon answers.

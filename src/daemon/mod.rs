@@ -27,7 +27,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use self::control::{Asked, Shared, Socket};
+use self::control::{Asked, Request, Shared, Socket};
 use self::schedule::{Schedule, Timing};
 use self::worker::{Retry, Worker};
 use crate::apply::ApplyError;
@@ -191,6 +191,7 @@ impl Daemon {
                     std::process::exit(0);
                 }
                 Event::Asked(asked) => {
+                    self.is_reload_due |= asked.request == Request::Reload;
                     self.asked.push(asked);
                     self.schedule.ask();
                 }

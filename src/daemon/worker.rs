@@ -253,7 +253,7 @@ impl Worker {
             Request::Thaw => self.thaw(),
             Request::Rollback { to } => self.roll_back(to),
             Request::Heal => self.heal(),
-            Request::Look => self.look(),
+            Request::Reload => self.reload(),
         };
         match result {
             Ok(said) => Reply { done: true, said },
@@ -356,12 +356,17 @@ impl Worker {
         Ok(restored.into_iter().chain(tried).collect::<Vec<_>>().join("; "))
     }
 
-    fn look(&mut self) -> Result<String, String> {
-        let turn = self.answer(Healing::None, true)?;
-        match &turn.policies {
-            Ok(_) => Ok(published(&turn)),
-            Err(error) => Err(with_causes(error)),
+    /// What came of the settings, which were read again just before, and of the policies with them.
+    fn reload(&mut self) -> Result<String, String> {
+        if let Some(refused) = &self.ledger.status.settings_refused {
+            return Err(format!("{}; the settings from before are in use", refused.why));
         }
+        let turn = self.answer(Healing::None, true)?;
+        let said = match &turn.policies {
+            Ok(_) => published(&turn),
+            Err(error) => with_causes(error),
+        };
+        Ok(format!("the settings are in use; {said}"))
     }
 
     fn state(&self) -> Result<State, String> {

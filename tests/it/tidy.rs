@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 /// The files and folders that may touch the machine: disk, clock, environment, network, log.
 const EDGES: [&str; 11] = [
     "source/dir.rs",
-    "source/git.rs",
-    "source/read.rs",
+    "source/git",
     "source/watch.rs",
+    "source/way.rs",
     "source/worktree.rs",
     "settings.rs",
     "telemetry",

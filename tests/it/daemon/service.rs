@@ -122,6 +122,49 @@ fn wrong_settings_are_not_taken_and_right_ones_are() {
 }
 
 #[test]
+fn a_reload_that_is_asked_for_ends_when_the_settings_are_in_use() {
+    let mesh = mesh();
+    let settings = mesh.dir().join("settings.yaml");
+    let reload = || ask(&mesh, &["-c", "settings.yaml", "reload"]);
+    fs::write(&settings, "{}\n").expect("a file");
+    let (code, _, said) = reload();
+    assert_eq!(
+        (code, said.contains("no daemon listens on ")),
+        (Some(2), true),
+        "{said}"
+    );
+    let daemon = start_with(&mesh, |command| {
+        command.args(["-c", "settings.yaml"]);
+    });
+    for round in 0..5 {
+        let rules = ["[{name: web-01}]", "[{name: '*'}]"];
+        let text = format!("select: {}\nguard: {{max_removed: 100%}}\n", rules[round % 2]);
+        fs::write(&settings, text).expect("a file");
+        let (code, text, said) = reload();
+        assert_eq!(code, Some(0), "{said}");
+        assert!(text.starts_with("the settings are in use; "), "{text}");
+        assert_eq!(mesh.published("backend-01").exists(), round % 2 == 1, "{text}");
+    }
+    // Wrong ones the command sees itself; what a running daemon cannot take, it says.
+    for (text, expected) in [
+        ("quiet: soon\n", "no duration"),
+        (
+            "control: {listen: '127.0.0.1:1'}\n",
+            "`control` cannot change while the daemon runs",
+        ),
+    ] {
+        fs::write(&settings, text).expect("a file");
+        let (code, _, said) = reload();
+        assert_eq!((code, said.contains(expected)), (Some(2), true), "{said}");
+    }
+    fs::write(&settings, "select: [{name: web-01}]\nguard: {max_removed: 100%}\n").expect("a file");
+    fs::rename(mesh.dir().join("policies"), mesh.dir().join("elsewhere")).expect("renamed");
+    let (code, text, _) = reload();
+    assert_eq!((code, text.contains("there is no ")), (Some(0), true), "{text}");
+    assert_eq!(daemon.end(), Some(0));
+}
+
+#[test]
 fn a_storm_of_signals_ends_with_the_last_settings() {
     let mesh = mesh();
     let settings = mesh.dir().join("settings.yaml");

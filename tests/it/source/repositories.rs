@@ -223,6 +223,31 @@ fn what_a_hook_has_in_its_environment_does_not_matter() {
 }
 
 #[test]
+fn objects_may_be_packed_and_pruned_while_they_are_read() {
+    let place = Place::new();
+    let git = Git::init(&place.path("repository"), &[]);
+    stamp(&git.dir, 10);
+    git.commit("first");
+    let mut command = place.meshtraced(&git.dir, "git", &["run", "-v"]);
+    command.env("MESHTRACED_QUIET", "1ms");
+    let daemon = place.daemon_by(command);
+    place.until_published(&daemon, 10);
+    for stamped in 11..31 {
+        stamp(&git.dir, stamped);
+        // The commit before is nobody's any more, whoever reads it just now.
+        git.run(&["commit", "-q", "-a", "--amend", "-m", "again"]);
+        git.run(&["pack-refs", "--all", "--prune"]);
+        git.run(&["reflog", "expire", "--expire=now", "--all"]);
+        git.run(&["gc", "-q", "--prune=now"]);
+        git.run(&["repack", "-q", "-a", "-d"]);
+    }
+    place.until_published(&daemon, 30);
+    daemon.until("nothing is wrong", |status| status["failure"].is_null());
+    let (generations, mixed) = place.generations();
+    assert!(mixed.is_empty() && generations.len() > 1, "{generations:?}");
+}
+
+#[test]
 fn a_submodule_that_is_left_out_is_no_trouble() {
     let place = Place::new();
     let git = repository(&place, &[]);
