@@ -36,29 +36,47 @@ pub fn read(sources: &Sources, max_file_bytes: u64, care: Care) -> Result<Snapsh
     for _ in 0..ATTEMPTS {
         let places = places(sources)?;
         let snapshot = read_at(sources, &places, max_file_bytes, care);
-        // What a link led to may be gone by now, so that an error says nothing.
-        let moved = self::places(sources)?
-            .iter()
-            .zip(&places)
-            .position(|(now, then)| now != then);
-        changing = match (moved, &snapshot) {
-            (Some(root), _) => sources.roots[root].path.clone(),
-            (None, Ok(read)) => match moved_between(read) {
+        changing = match &snapshot {
+            Ok(read) => match moved_between(read) {
                 Some(repository) => repository.to_owned(),
                 None => return snapshot,
             },
-            (None, Err(_)) => return snapshot,
+            // What a link led to may be gone by now.
+            Err(_) => match moved(sources, &places)? {
+                Some(root) => root.to_owned(),
+                None => return snapshot,
+            },
         };
     }
     Err(ReadError::Changing(changing))
 }
 
-/// How often sources are read that are elsewhere, or at another commit, by the time the last of them was read.
+/// How often sources are looked at that are elsewhere, or at another commit, by the time the last of them was.
 const ATTEMPTS: usize = 5;
 
-/// Where the roots really are.
+/// Where the roots really are, all of them at one moment.
 fn places(sources: &Sources) -> Result<Vec<PathBuf>> {
-    sources.roots.iter().map(|root| way::resolve(&root.path)).collect()
+    let mut changing = None;
+    for _ in 0..ATTEMPTS {
+        let places: Vec<PathBuf> = (sources.roots.iter())
+            .map(|root| way::resolve(&root.path))
+            .collect::<Result<_>>()?;
+        changing = moved(sources, &places)?;
+        if changing.is_none() {
+            return Ok(places);
+        }
+    }
+    Err(ReadError::Changing(changing.unwrap_or(Path::new("")).to_owned()))
+}
+
+/// The first root that is elsewhere by now.
+fn moved<'s>(sources: &'s Sources, places: &[PathBuf]) -> Result<Option<&'s Path>> {
+    for (root, place) in sources.roots.iter().zip(places) {
+        if way::resolve(&root.path)? != *place {
+            return Ok(Some(&root.path));
+        }
+    }
+    Ok(None)
 }
 
 /// The repository that moved from one commit to another between two roots in it.

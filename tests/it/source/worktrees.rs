@@ -218,8 +218,8 @@ fn what_a_killed_git_leaves_is_never_published() {
             // What a person does who follows the message: what the files are then is a commit again.
             let waiting = status["waiting"]["why"].as_str().expect("words");
             let advice = waiting.split('`').nth(1).expect("a command");
-            let followed = Command::new("sh").args(["-c", advice]).status().expect("a shell");
-            assert!(followed.success(), "{advice}");
+            let followed = Command::new("sh").args(["-c", advice]).output().expect("a shell");
+            assert!(followed.status.success(), "{advice}: {followed:?}");
             assert_eq!(git.run(&["status", "--porcelain"]), "", "{advice}");
         }
         git.run(&["reset", "-q", "--hard", commit]);
