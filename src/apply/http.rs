@@ -216,6 +216,9 @@ fn garbled(message: &str) -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::{Index, select};
+
     use super::*;
 
     fn check(answer: &str, expected: Result<&str, ErrorKind>) {
@@ -268,5 +271,37 @@ mod tests {
             &format!("{head}Transfer-Encoding: chunked\r\n\r\n{chunks}"),
             Err(ErrorKind::InvalidData),
         );
+    }
+
+    /// What a chain of programs between us and an Envoy could make of an answer.
+    fn damaged() -> impl Strategy<Value = Vec<u8>> {
+        let good = [
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabcde",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
+            "HTTP/1.1 503 No\r\n\r\nabcde",
+        ];
+        let bytes = || prop::collection::vec(any::<u8>(), 0..9);
+        let edits = prop::collection::vec((any::<Index>(), 0..9_usize, bytes()), 0..4);
+        (select(good.to_vec()), edits).prop_map(|(good, edits)| {
+            let mut answer = good.as_bytes().to_vec();
+            for (at, removed, added) in edits {
+                let at = at.index(answer.len() + 1);
+                let end = (at + removed).min(answer.len());
+                answer.splice(at..end, added);
+            }
+            answer
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 5_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn of_whatever_comes_no_more_is_taken_than_was_asked_for(answer in damaged()) {
+            if let Ok(found) = response(&*answer, 9) {
+                // A byte that is no UTF-8 becomes a sign of three.
+                prop_assert!(found.body.len() <= 27);
+            }
+        }
     }
 }
