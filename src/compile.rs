@@ -15,7 +15,7 @@ use crate::select::{
     self,
     scope::{self, Rule},
 };
-use crate::source::Snapshot;
+use crate::source::{Snapshot, UnreadableReason};
 use crate::yaml::Limits;
 
 /// How to compile.
@@ -97,7 +97,8 @@ pub fn compile_and<T>(snapshot: &Snapshot, options: &Options, look: impl FnOnce(
     };
     check::run(&world, &mut diagnostics);
     // Whoever wrote something that cannot be read hears of that.
-    if resources.seen == 0 && snapshot.unreadable.is_empty() && !diagnostics.has_errors() {
+    let is_readable = (snapshot.unreadable.iter()).all(|file| file.reason == UnreadableReason::Empty);
+    if resources.seen == 0 && is_readable && !diagnostics.has_errors() {
         diagnostics.push(no_resources(snapshot));
     }
     let in_scope = selection
@@ -175,7 +176,7 @@ networking:
   - {port: 8080, servicePort: 18080, tags: {kuma.io/service: web, kuma.io/protocol: http}}";
 
 fn no_resources(snapshot: &Snapshot) -> Diagnostic {
-    let message = match snapshot.files.len() {
+    let message = match snapshot.len() {
         0 => "no .yaml, .yml or .json file here; hidden files and directories are passed over".to_owned(),
         1 => "nothing that concerns tracing in the one file here".to_owned(),
         n => format!("nothing that concerns tracing in the {n} files here"),

@@ -99,7 +99,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
                     let resources = text::plural(compiled.resources, "resource");
                     format!(
                         "{resources} in {}, nothing to complain about\n",
-                        text::plural(snapshot.files.len(), "file")
+                        text::plural(snapshot.len(), "file")
                     )
                 }
             });

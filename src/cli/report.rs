@@ -20,10 +20,7 @@ pub(super) fn overview(settings: &Settings, policies: &Policies) -> String {
         held,
         ..
     } = policies;
-    let (files, resources) = (
-        plural(snapshot.files.len(), "file"),
-        plural(compiled.resources, "resource"),
-    );
+    let (files, resources) = (plural(snapshot.len(), "file"), plural(compiled.resources, "resource"));
     let mut out = format!(
         "meshtraced {}: {} ({files}, {resources}) -> {}\n",
         env!("CARGO_PKG_VERSION"),

@@ -114,7 +114,7 @@ impl Ledger {
             lose: outcomes.lose,
             match_nothing: outcomes.match_nothing,
         };
-        status.watch.files = policies.snapshot.files.len();
+        status.watch.files = policies.snapshot.len();
         if turn.goal == Goal::Policies && turn.refusal.is_none() {
             let name = policies.snapshot.describe();
             let meshes = policies.compiled.meshes.iter();

@@ -107,6 +107,11 @@ impl Parser<'_, '_> {
     }
 
     fn unreadable(&mut self, unreadable: &Unreadable) {
+        let was_about = self.known.get(&unreadable.path);
+        if unreadable.reason == UnreadableReason::Empty && was_about.is_none_or(BTreeSet::is_empty) {
+            // It never held anything, and lacks nothing.
+            return;
+        }
         let place = Place::File(unreadable.path.clone());
         let message = format!("the file {}", unreadable.reason);
         let diagnostic = Diagnostic::new(Severity::Error, Code::UnreadableFile, place, message);
@@ -114,6 +119,7 @@ impl Parser<'_, '_> {
             UnreadableReason::TooLarge { .. } => {
                 "split the file, move it out of the policies, or raise `limits.file_bytes` in the settings"
             }
+            UnreadableReason::Empty => "it was not before; if what stood in it is to go, remove the file",
             UnreadableReason::Refused(_) | UnreadableReason::NotUtf8 { .. } => {
                 "mend the file, or move it out of the policies"
             }

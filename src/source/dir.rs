@@ -196,6 +196,7 @@ fn read_all(listing: &Listing, limit: u64) -> Option<Vec<(PathBuf, PathBuf, Text
 /// The text of a file, or why it is not to be had and how it begins; `None` when it is not the file that was listed.
 fn read_one(path: &Path, listed: &Fingerprint, limit: u64) -> Option<Text> {
     match read_bytes(path, listed, limit) {
+        Ok(Some(bytes)) if bytes.is_empty() => Some(Err((UnreadableReason::Empty, Some(String::new())))),
         Ok(Some(bytes)) => {
             let size = listed.size.max(bytes.len() as u64);
             Some(text(bytes, size, limit))

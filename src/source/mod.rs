@@ -173,6 +173,18 @@ impl Snapshot {
         }
     }
 
+    /// How many files there are, whether they could be read or not.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.files.len() + self.unreadable.len()
+    }
+
+    /// Whether there is no file.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// A snapshot of texts held in memory, as tests and tools need it.
     #[must_use]
     pub fn from_texts<P: Into<String>, T: Into<String>>(files: impl IntoIterator<Item = (P, T)>) -> Self {
@@ -269,6 +281,8 @@ pub enum UnreadableReason {
         /// Largest size that is read.
         limit: u64,
     },
+    /// Without a byte: as an editor, a full disk or a power cut leaves it, and as nobody writes it.
+    Empty,
     /// Not UTF-8; the offset in bytes of the first byte that does not fit.
     NotUtf8 {
         /// Offset of the first bad byte.
@@ -285,6 +299,7 @@ impl fmt::Display for UnreadableReason {
             Self::TooLarge { size, limit } => {
                 write!(f, "is {size} bytes long, more than the limit of {limit}")
             }
+            Self::Empty => f.write_str("is empty"),
             Self::NotUtf8 { offset, line } => {
                 write!(f, "is not UTF-8: line {line}, byte {offset} of the file")
             }

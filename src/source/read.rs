@@ -11,7 +11,7 @@ use super::git::{Repository, Tree};
 use super::text::Text;
 use super::way::{self, Way};
 use super::worktree::Rests;
-use super::{Commit, Origin, Root, Snapshot, SourceFile, Sources, Unreadable};
+use super::{Commit, Origin, Root, Snapshot, SourceFile, Sources, Unreadable, UnreadableReason};
 
 /// How careful a look is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -274,7 +274,10 @@ impl Reading<'_> {
             .files
             .iter()
             .map(|file| (file.path.clone(), Some(plain(&file.text))));
-        let unreadable = self.unreadable.iter().map(|file| (file.path.clone(), None));
+        let unreadable = self.unreadable.iter().map(|file| {
+            let is_empty = file.reason == UnreadableReason::Empty;
+            (file.path.clone(), is_empty.then(String::new))
+        });
         committed != files.chain(unreadable).collect::<Texts>()
     }
 }
@@ -285,7 +288,6 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
-    use crate::source::UnreadableReason;
 
     fn files(root: &Path) -> Result<Snapshot> {
         read(&Sources::one(root), 100, Care::AsIs)

@@ -319,6 +319,34 @@ fn a_closed_pipe_ends_quietly() {
 }
 
 #[test]
+fn a_file_that_becomes_empty_holds_what_it_was_about_until_it_goes() {
+    let mesh = mesh();
+    mesh.publish();
+    let before = tree(&mesh.published("web-01"));
+    // One that never was anything else is nobody's business.
+    mesh.write("other.yaml", "");
+    mesh.write("web.yaml", "");
+    for _ in 0..2 {
+        let (code, message) = mesh.run_once();
+        assert_eq!(code, Some(1), "{message}");
+        for words in [
+            "web.yaml",
+            "the file is empty",
+            "remove the file",
+            "nothing was written for mesh default",
+        ] {
+            assert!(message.contains(words), "{message}");
+        }
+        assert!(!message.contains("other.yaml"), "{message}");
+        assert_eq!(tree(&mesh.published("web-01")), before);
+    }
+    fs::remove_file(mesh.dir().join("policies/web.yaml")).expect("ours");
+    let (code, message) = mesh.run_once();
+    assert_eq!(code, Some(0), "{message}");
+    assert!(!mesh.published("web-01").exists(), "the dataplane is gone");
+}
+
+#[test]
 fn a_file_that_turns_into_garbage_holds_what_it_was_about() {
     let mesh = mesh();
     mesh.publish();

@@ -162,6 +162,7 @@ fn changed_files_have_a_name_of_their_own() {
         "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n",
     )
     .expect("a file");
+    fs::write(root.join("empty.yaml"), "").expect("a file");
     stamp(&root, 19);
     let head = format!("main@{}", &git.commit("second words")[..7]);
     for mesh in ["one", "two"] {
