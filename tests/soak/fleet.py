@@ -92,11 +92,11 @@ async def stand_in(directory):
 
 
 class Daemon:
-    def __init__(self, binary, work, source, quiet):
+    def __init__(self, binary, work, source, quiet, more=""):
         self.out = work / "envoy"
         settings = work / "meshtraced.yaml"
         settings.write_text(
-            f"policies: {work}/repository/policies\nout: {self.out}\nsource: {source}\nquiet: {quiet}\n"
+            f"policies: {work}/repository/policies\nout: {self.out}\nsource: {source}\nquiet: {quiet}\n{more}"
         )
         self.path = work / "daemon.log"
         self.log = open(work / "daemon.log", "w")
@@ -113,6 +113,11 @@ class Daemon:
             except OSError:
                 pass
             time.sleep(0.05)
+
+    def stop(self):
+        """Tells it to end; how it did."""
+        self.process.terminate()
+        return self.process.wait(timeout=60)
 
     def status(self):
         connection = socket.socket(socket.AF_UNIX)

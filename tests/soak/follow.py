@@ -84,8 +84,7 @@ async def follow(arguments):
     finally:
         for process in envoys:
             process.kill()
-        daemon.process.send_signal(signal.SIGTERM)
-        daemon.process.wait(timeout=60)
+        daemon.stop()
         shutil.rmtree(work, ignore_errors=True)
 
 

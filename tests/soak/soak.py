@@ -4,8 +4,8 @@
     python3 tests/soak/soak.py [--minutes 30] [--proxies 200] [--envoys 4] [--binary target/release/meshtraced]
 
 The proxies are stand-ins for the admin interface of Envoy, which take what lies on disk, and a few real Envoys. Prints a
-line of figures every minute, and ends with 1 when memory, file descriptors, watches or files on disk grew, when an
-update was refused, or when the last commit is not the one that every proxy has.
+line of figures every minute, and ends with 1 when memory, file descriptors, watches or files on disk grew, when there were
+more reloads than changes, or when the last commit is not the one that every proxy has. Every third commit changes nothing.
 """
 
 import argparse
@@ -13,7 +13,6 @@ import asyncio
 import json
 import pathlib
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -30,32 +29,37 @@ async def soak(arguments):
     write_policies(policies, arguments.proxies, 1)
     git(repository, "add", "-A")
     git(repository, "commit", "-qm", "1")
-    daemon = Daemon(arguments.binary, work, "git", "20ms")
+    reload = f'reload: [{{exec: {{argv: [sh, -c, "echo >>{work}/reloads"]}}, files: [xds/lds.yaml]}}]\n'
+    daemon = Daemon(arguments.binary, work, "git", "20ms", reload)
     envoys = []
     try:
         await asyncio.to_thread(daemon.wait_for_start)
         names = [f"dp-{index:03}" for index in range(arguments.proxies)]
         envoys = await start_envoys(names[: arguments.envoys], daemon, work)
         fakes = [await stand_in(daemon.out / "default" / name) for name in names[arguments.envoys :]]
-        samples = await commits(arguments, daemon, repository, policies)
-        return await judge(arguments, daemon, repository, samples, fakes, names, work)
+        samples, changes = await commits(arguments, daemon, repository, policies)
+        return await judge(arguments, daemon, repository, samples, changes, work)
     finally:
         for process in envoys:
             process.kill()
-        daemon.process.send_signal(signal.SIGTERM)
-        ended = daemon.process.wait(timeout=60)
-        print(f"the daemon ended with {ended}")
+        print(f"the daemon ended with {daemon.stop()}")
         shutil.rmtree(work, ignore_errors=True)
 
 
 async def commits(arguments, daemon, repository, policies):
     samples = []
     end = time.monotonic() + arguments.minutes * 60
-    count, next_sample = 1, time.monotonic()
+    count, changes, next_sample = 1, 0, time.monotonic()
     while time.monotonic() < end:
         began = time.monotonic()
         count += 1
-        write_policies(policies, arguments.proxies, count % 100 + 1)
+        if count % 3 == 0:
+            # A commit that changes nothing.
+            with open(policies / "mesh.yaml", "a") as mesh:
+                mesh.write("# another comment\n")
+        else:
+            write_policies(policies, arguments.proxies, count % 100 + 1)
+            changes += 1
         git(repository, "commit", "-qam", str(count))
         if began >= next_sample:
             samples.append(daemon.figures())
@@ -63,10 +67,10 @@ async def commits(arguments, daemon, repository, policies):
             next_sample = began + 60
         await asyncio.sleep(max(0.0, 1 - (time.monotonic() - began)))
     samples.append(daemon.figures())
-    return samples
+    return samples, changes
 
 
-async def judge(arguments, daemon, repository, samples, fakes, names, work):
+async def judge(arguments, daemon, repository, samples, changes, work):
     last = git(repository, "rev-parse", "HEAD")
     deadline = time.monotonic() + 60
     while True:
@@ -91,6 +95,11 @@ async def judge(arguments, daemon, repository, samples, fakes, names, work):
         print(f"{key:10} {before:10} -> {after:10}")
         if after > before * slack + 2:
             wrong.append(f"{key} grew from {before} to {after}")
+    await asyncio.to_thread(daemon.stop)
+    reloads = (work / "reloads").read_text().count("\n")
+    print(f"reloads    {reloads:10} for {changes} changes of all proxies")
+    if not 0 < reloads <= changes:
+        wrong.append("a reload too many, or none")
     for line in wrong:
         print(line)
     return 1 if wrong else 0
