@@ -29,8 +29,10 @@ mod inventory;
 mod lock;
 mod memory;
 mod observe;
+mod prepare;
 mod publish;
 pub mod reload;
+mod settle;
 mod state;
 pub mod survey;
 mod tree;
@@ -42,21 +44,19 @@ pub use lock::{Lock, lock};
 pub use observe::{Observed, observe};
 pub use state::{Frozen, State};
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use self::inventory::{Entry, Inventory, Known, Owned, Rejection, digest};
+use self::inventory::{Entry, Inventory, Rejection, digest};
 use self::lock::held;
 use self::memory::Memory;
-use self::publish::{Job, Published, Room, Staged};
-use self::tree::{Access, Content, Dir};
+use self::publish::{Job, Published, Room};
+use self::tree::{Access, Dir};
 use self::validate::Validator;
 use crate::diag::text::with_causes;
-use crate::envoy::artifact::{Files, ProxyKey};
-use crate::envoy::xds;
-use crate::plan::digest::Digest;
-use crate::plan::{self, Action, Change, Plan, Step};
+use crate::envoy::artifact::ProxyKey;
+use crate::plan::{Action, Change, Plan};
 pub use crate::settings::Admin;
 use crate::settings::Settings;
 
@@ -285,7 +285,7 @@ fn undo_name(proxy: &ProxyKey) -> String {
 pub fn apply(plan: &Plan, target: &Target, lock: &Lock, revision: &str, bases: &Bases) -> Result<Outcome> {
     let (root, meta) = held(target, lock)?;
     let mut outcome = Outcome::default();
-    mend_top(&root, &meta, target, &mut outcome);
+    settle::mend_top(&root, &meta, target, &mut outcome);
     let room = Room {
         target,
         staging: meta.make_child(STAGING, target.directory())?,
@@ -343,7 +343,7 @@ fn run(
         .sum();
     let no_room = |error: ApplyError| error.of_plan(&target.root, needed);
 
-    let mut jobs = prepare(plan, room, &on_disk, validator, outcome).map_err(no_room)?;
+    let mut jobs = prepare::prepare(plan, room, &on_disk, validator, outcome).map_err(no_room)?;
     let mut inventory = on_disk.clone();
     if let Some(validator) = validator {
         validator
@@ -374,10 +374,10 @@ fn run(
     for (job, published) in jobs.iter().zip(publish_all(room, &jobs, memory)) {
         record(job, published, &mut inventory, outcome);
     }
-    settle(room, &mut inventory);
-    forget_refused(plan, &mut inventory);
-    remove_leftovers(room, &mut inventory, outcome);
-    mend(room, &inventory, outcome);
+    settle::files_left_open(room, &mut inventory);
+    settle::forget_refused(plan, &mut inventory);
+    settle::remove_leftovers(room, &mut inventory, outcome);
+    settle::mend(room, &inventory, outcome);
     let is_listed = !is_under_way && inventory == on_disk;
     finish(room, meta, &inventory, is_listed, revision, outcome)
 }
@@ -412,120 +412,6 @@ fn finish(
     let pruned = history::prune(room.target, meta);
     outcome.note(pruned);
     Ok(())
-}
-
-/// Gives back mode and owner to the directories above the proxies.
-fn mend_top(root: &Dir, meta: &Dir, target: &Target, outcome: &mut Outcome) {
-    let directory = target.directory();
-    // Whoever took the right to write from the owner of the output directory may want just that.
-    let readable = Access {
-        mode: directory.mode & 0o077,
-        ..directory
-    };
-    for (dir, access) in [(root, readable), (meta, directory)] {
-        let mended = dir.mend(access);
-        outcome.mended += usize::from(outcome.note(mended).unwrap_or(false));
-    }
-}
-
-/// Writes aside what the plan puts in place.
-fn prepare<'p>(
-    plan: &'p Plan,
-    room: &Room,
-    inventory: &Inventory,
-    validator: Option<&Validator>,
-    outcome: &mut Outcome,
-) -> Result<Vec<Job<'p>>> {
-    let mut jobs = Vec::new();
-    for (index, change) in plan.changes.iter().enumerate() {
-        let entry = inventory.proxies.get(&change.proxy);
-        if let Some(rejection) = entry.and_then(|entry| entry.rejection.as_ref())
-            && change.action != Action::Remove
-            && rejection.is_of(
-                &change.after,
-                validator.map(|validator| validator.identity(&change.proxy)).as_deref(),
-            )
-        {
-            outcome.set(change, Ok(Word::Rejected(rejection.reason.clone())));
-            continue;
-        }
-        let owned = entry.map(|entry| entry.files.clone()).unwrap_or_default();
-        match adopt(room, change, &owned) {
-            Ok(adopted) => jobs.push(stage(room, index, change, owned, &adopted)?),
-            Err(error @ (ApplyError::Foreign { .. } | ApplyError::Link { .. })) => {
-                outcome.set(change, Err(error));
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(jobs)
-}
-
-/// The files that are not ours yet and are as we would write them.
-fn adopt(room: &Room, change: &Change, owned: &Owned) -> Result<Files> {
-    let mut adopted = Files::new();
-    let Some(dir) = room.root.below(&change.proxy.directory())? else {
-        return Ok(adopted);
-    };
-    for (&artifact, text) in change
-        .after
-        .iter()
-        .filter(|(artifact, _)| !owned.contains_key(artifact))
-    {
-        match publish::read(&dir, artifact) {
-            Ok(Content::Missing) => {}
-            Ok(Content::Text(found)) if found == *text => {
-                adopted.insert(artifact, found);
-            }
-            Err(error) if !matches!(error, ApplyError::Denied { .. }) => return Err(error),
-            Ok(Content::Text(_) | Content::Binary | Content::Other) | Err(_) => {
-                return Err(ApplyError::Foreign {
-                    path: dir.path().join(artifact.path()),
-                });
-            }
-        }
-    }
-    Ok(adopted)
-}
-
-fn stage<'p>(room: &Room, index: usize, change: &'p Change, mut owned: Owned, adopted: &Files) -> Result<Job<'p>> {
-    owned.extend(
-        adopted
-            .iter()
-            .map(|(artifact, text)| (*artifact, Known::from([Some(Digest::of(text))]))),
-    );
-    let mut found = change.before.clone();
-    found.extend(adopted.clone());
-    for artifact in owned.keys().filter(|artifact| !change.after.contains_key(artifact)) {
-        // Ours and not desired, and no text that was read: it goes in the same order as if there were one.
-        found.entry(*artifact).or_default();
-    }
-    let steps = plan::steps(&Change {
-        before: found,
-        ..change.clone()
-    });
-    let mut staged = Vec::new();
-    for (number, step) in steps.into_iter().enumerate() {
-        staged.push(match step {
-            Step::Remove(artifact) => Staged::Remove(artifact),
-            Step::Write(artifact, text) => {
-                let name = format!("{index}-{number}");
-                room.staging.create(&name, &text, room.target.file())?;
-                Staged::Put {
-                    artifact,
-                    name,
-                    digest: Digest::of(&text),
-                    version: xds::version(&text),
-                }
-            }
-        });
-    }
-    Ok(Job {
-        change,
-        index,
-        steps: staged,
-        owned,
-    })
 }
 
 /// Publishes several proxies at a time, so that a slow Envoy holds up none but its own.
@@ -574,70 +460,4 @@ fn record(job: &Job, published: Published, inventory: &mut Inventory, outcome: &
     let files = published.owned;
     inventory.proxies.insert(proxy.clone(), Entry { files, rejection });
     outcome.set(job.change, published.word);
-}
-
-/// Forgets the refusals of proxies that never had files and are not wanted any more.
-fn forget_refused(plan: &Plan, inventory: &mut Inventory) {
-    let is_wanted = |proxy: &ProxyKey| plan.changes.iter().any(|change| change.proxy == *proxy);
-    let without_files = |entry: &Entry| entry.files.is_empty() && entry.rejection.is_some();
-    inventory
-        .proxies
-        .retain(|proxy, entry| !without_files(entry) || is_wanted(proxy));
-}
-
-/// Removes what is left of proxies that have no files any more: sockets and empty directories.
-fn remove_leftovers(room: &Room, inventory: &mut Inventory, outcome: &mut Outcome) {
-    inventory.proxies.retain(|proxy, entry| {
-        if !entry.files.is_empty() || entry.rejection.is_some() {
-            return true;
-        }
-        match publish::remove_directories(room, proxy) {
-            Ok(is_gone) => !is_gone,
-            Err(error) => {
-                outcome.troubles.push((proxy.clone(), error));
-                true
-            }
-        }
-    });
-}
-
-/// Lists one digest for files of which a run before this one left it open.
-fn settle(room: &Room, inventory: &mut Inventory) {
-    for (proxy, entry) in &mut inventory.proxies {
-        if entry.files.values().all(|known| known.len() == 1) {
-            continue;
-        }
-        let Ok(dir) = room.root.below(&proxy.directory()) else {
-            continue;
-        };
-        entry.files.retain(|artifact, known| {
-            let content = dir
-                .as_ref()
-                .map_or(Ok(Content::Missing), |dir| publish::read(dir, *artifact));
-            let found = match content {
-                Ok(Content::Text(text)) => Some(Digest::of(&text)),
-                Ok(Content::Missing) => None,
-                // Neither of it, and for people to look at.
-                Ok(Content::Binary | Content::Other) | Err(_) => return true,
-            };
-            if known.len() > 1 && known.contains(&found) {
-                *known = Known::from([found]);
-            }
-            *known != Known::from([None])
-        });
-    }
-}
-
-/// Gives back mode and owner to what is ours.
-fn mend(room: &Room, inventory: &Inventory, outcome: &mut Outcome) {
-    let mut mended_meshes = BTreeSet::new();
-    for (proxy, entry) in inventory.proxies.iter().filter(|(_, entry)| !entry.files.is_empty()) {
-        let with_mesh = mended_meshes.insert(&proxy.mesh);
-        match publish::mend(room, proxy, &entry.files, with_mesh) {
-            Ok(count) => outcome.mended += count,
-            // Publishing has said that already, or will when there is something to publish.
-            Err(ApplyError::Link { .. }) => {}
-            Err(error) => outcome.troubles.push((proxy.clone(), error)),
-        }
-    }
 }
