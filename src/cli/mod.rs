@@ -144,7 +144,7 @@ enum Command {
     Rollback(requests::Rollback),
     /// Restore published files that somebody changed
     Heal,
-    /// Make the daemon read its settings and the policies again, and wait until they are in use
+    /// Make the daemon read settings and policies again, and wait
     Reload,
     /// Print a JSON Schema, by which editors complete and underline
     Schema(extras::Schema),
