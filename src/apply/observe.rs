@@ -68,25 +68,36 @@ enum Place {
 
 impl Place {
     fn of(root: &Dir, proxy: &ProxyKey) -> Result<Self> {
-        match root.below(&proxy.directory()) {
-            Ok(Some(dir)) => Ok(Self::There(dir)),
-            Ok(None) => Ok(Self::Missing),
-            Err(error) if error.is_shortage() => Err(error),
-            Err(_) => Ok(Self::Other),
-        }
+        Ok(match look(|| root.below(&proxy.directory()))? {
+            Some(Some(dir)) => Self::There(dir),
+            Some(None) => Self::Missing,
+            None => Self::Other,
+        })
     }
 
-    /// What stands at the place of a file. What cannot be read is something else than we wrote, unless this process
-    /// cannot read anything.
+    /// What stands at the place of a file. What cannot be read is something else than we wrote.
     fn read(&self, artifact: Artifact) -> Result<Content> {
         match self {
-            Self::There(dir) => publish::read(dir, artifact).or_else(|error| match error {
-                error if error.is_shortage() => Err(error),
-                _ => Ok(Content::Other),
-            }),
+            Self::There(dir) => Ok(look(|| publish::read(dir, artifact))?.unwrap_or(Content::Other)),
             Self::Missing => Ok(Content::Missing),
             Self::Other => Ok(Content::Other),
         }
+    }
+}
+
+/// What a look finds; `None` if it fails whenever it is made, for another reason than that this process lacks something.
+///
+/// One failure may be a moment's, and then an Envoy reads what we take for gone: its listeners would lose clusters that
+/// the plan knows nothing of. After a second one an Envoy that starts there finds as little as we do.
+fn look<T>(made: impl Fn() -> Result<T>) -> Result<Option<T>> {
+    let found = match made() {
+        Err(error) if !error.is_shortage() => made(),
+        found => found,
+    };
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.is_shortage() => Err(error),
+        Err(_) => Ok(None),
     }
 }
 

@@ -313,8 +313,7 @@ impl<'r> Publishing<'r, '_> {
     }
 
     fn remove(&mut self, dir: &Dir, artifact: Artifact) -> Result<()> {
-        if has_place(dir, artifact)? {
-            let (dir, name) = place(dir, artifact)?;
+        if let Some((dir, name)) = find(dir, artifact)? {
             self.owned.entry(artifact).or_default().insert(None);
             dir.remove(name)?;
         }
@@ -378,16 +377,16 @@ impl<'r> Publishing<'r, '_> {
     }
 }
 
-/// The directory and the name of a file.
+/// The directory and the name of a file; the directory is there.
 fn place(dir: &Dir, artifact: Artifact) -> Result<(Dir, &'static str)> {
-    let (parent, name) = split(artifact);
-    let parent = dir.below(parent)?;
     let missing = || ApplyError::new("open", &dir.path().join(artifact.path()), rustix::io::Errno::NOENT);
-    Ok((parent.ok_or_else(missing)?, name))
+    find(dir, artifact)?.ok_or_else(missing)
 }
 
-fn has_place(dir: &Dir, artifact: Artifact) -> Result<bool> {
-    Ok(dir.below(split(artifact).0)?.is_some())
+/// The directory and the name of a file, if the directory is there.
+fn find(dir: &Dir, artifact: Artifact) -> Result<Option<(Dir, &'static str)>> {
+    let (parent, name) = split(artifact);
+    Ok(dir.below(parent)?.map(|parent| (parent, name)))
 }
 
 fn split(artifact: Artifact) -> (&'static str, &'static str) {
@@ -396,11 +395,10 @@ fn split(artifact: Artifact) -> (&'static str, &'static str) {
 
 /// What stands at the place of a file.
 pub(super) fn read(dir: &Dir, artifact: Artifact) -> Result<Content> {
-    if !has_place(dir, artifact)? {
-        return Ok(Content::Missing);
+    match find(dir, artifact)? {
+        Some((dir, name)) => dir.read(name),
+        None => Ok(Content::Missing),
     }
-    let (dir, name) = place(dir, artifact)?;
-    dir.read(name)
 }
 
 /// Gives a file a second name in another directory.
@@ -484,8 +482,7 @@ pub(super) fn mend(room: &Room, proxy: &ProxyKey, files: &Owned, with_mesh: bool
         mended += usize::from(xds.mend(room.target.directory())?);
     }
     for &artifact in files.keys() {
-        if has_place(dir, artifact)? {
-            let (dir, name) = place(dir, artifact)?;
+        if let Some((dir, name)) = find(dir, artifact)? {
             mended += usize::from(dir.mend_file(name, room.target.file())?);
         }
     }

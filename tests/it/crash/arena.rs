@@ -138,10 +138,19 @@ impl Arena {
     /// Lets something happen to a run at a call of a group, and checks what it leaves and what the next run makes of it.
     #[track_caller]
     pub(crate) fn hurt(&self, group: usize, call: &str, how: &str, number: usize) -> Hurt {
+        self.hurt_by(&self.groups[group].strace, call, how, number)
+    }
+
+    /// The same, of the calls that have to do with one directory of the published.
+    #[track_caller]
+    pub(crate) fn hurt_in(&self, directory: &str, call: &str, how: &str, number: usize) -> Hurt {
+        self.hurt_by(&Strace::of([self.out().join(directory)]), call, how, number)
+    }
+
+    #[track_caller]
+    fn hurt_by(&self, strace: &Strace, call: &str, how: &str, number: usize) -> Hurt {
         self.reset();
-        let run = self.groups[group]
-            .strace
-            .inject(&self.command("after"), call, how, number);
+        let run = strace.inject(&self.command("after"), call, how, number);
         let at = format!("{call} {how} {number}");
         self.check_readers(&at);
         let is_finished = read(&self.out()) == self.states[1];

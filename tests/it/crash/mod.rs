@@ -145,6 +145,20 @@ fn failing_at_every_call() {
 }
 
 #[test]
+fn what_cannot_be_read_for_a_moment_is_not_gone() {
+    let arena = Arena::new();
+    // The clusters are read first, and an Envoy that starts while the listeners change needs the old ones too.
+    for how in ["error=EIO", "error=EACCES"] {
+        let run = arena.hurt_in("default/web/xds", "openat", how, 1).run;
+        assert!(run.was_hit, "{how}");
+        assert_eq!(ended(&run.output), (Some(0), String::new()), "{how}");
+        let written = run.calls.iter().filter(|call| call.name == "renameat");
+        let written: Vec<_> = written.filter_map(|call| call.arguments.split('"').nth(3)).collect();
+        assert_eq!(written, ["cds.yaml", "lds.yaml", "cds.yaml"], "{how}");
+    }
+}
+
+#[test]
 fn what_is_seen_is_on_disk_before() {
     let arena = Arena::new();
     let out = arena.out().display().to_string();

@@ -3,7 +3,7 @@
 //! Only calls that have to do with one directory count, so that neither the dynamic loader nor anything else of the
 //! machine is hit. Calls are counted by thread.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -52,6 +52,8 @@ pub(crate) struct Run {
     pub(crate) output: Output,
     /// Whether there was such a call.
     pub(crate) was_hit: bool,
+    /// The calls that it made, in their order.
+    pub(crate) calls: Vec<Call>,
 }
 
 /// A directory whose calls count.
@@ -75,23 +77,8 @@ impl Strace {
     /// Runs a command and gives the calls that it made, in their order.
     #[track_caller]
     pub(crate) fn record(&self, command: &Command) -> (Output, Vec<Call>) {
-        let (output, log) = self.run(command, &format!("trace={}", WRITES.join(",")), None);
-        let mut counts = std::collections::BTreeMap::new();
-        let calls = log.lines().filter_map(|line| {
-            let (thread, call) = line.split_once(' ')?;
-            let (name, arguments) = call.trim_start().split_once('(')?;
-            if !WRITES.contains(&name) {
-                return None;
-            }
-            let number = counts.entry((thread.to_owned(), name.to_owned())).or_insert(0);
-            *number += 1;
-            Some(Call {
-                name: name.to_owned(),
-                arguments: arguments.to_owned(),
-                number: *number,
-            })
-        });
-        let calls = calls.collect();
+        let (output, log) = self.run(command, &trace(), None);
+        let calls = calls(&log);
         (output, calls)
     }
 
@@ -100,10 +87,11 @@ impl Strace {
     #[track_caller]
     pub(crate) fn inject(&self, command: &Command, call: &str, how: &str, number: usize) -> Run {
         let inject = format!("inject={call}:{how}:when={number}");
-        let (output, log) = self.run(command, &format!("trace={call}"), Some(&inject));
+        let (output, log) = self.run(command, &trace(), Some(&inject));
         Run {
             output,
             was_hit: log.contains("(INJECTED") || log.contains("killed by SIGKILL"),
+            calls: calls(&log),
         }
     }
 
@@ -149,6 +137,30 @@ impl Strace {
         }
         strace
     }
+}
+
+fn trace() -> String {
+    format!("trace={}", WRITES.join(","))
+}
+
+/// The calls that a log tells of.
+fn calls(log: &str) -> Vec<Call> {
+    let mut counts = BTreeMap::new();
+    let calls = log.lines().filter_map(|line| {
+        let (thread, call) = line.split_once(' ')?;
+        let (name, arguments) = call.trim_start().split_once('(')?;
+        if !WRITES.contains(&name) {
+            return None;
+        }
+        let number = counts.entry((thread.to_owned(), name.to_owned())).or_insert(0);
+        *number += 1;
+        Some(Call {
+            name: name.to_owned(),
+            arguments: arguments.to_owned(),
+            number: *number,
+        })
+    });
+    calls.collect()
 }
 
 /// The names of everything that calls named, below `dir`.
