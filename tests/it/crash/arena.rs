@@ -61,7 +61,11 @@ fn dataplane(name: &str, host: u8) -> String {
 
 impl Arena {
     pub(crate) fn new() -> Self {
-        let dir = tempfile::tempdir().expect("a temporary directory");
+        Self::in_directory(&std::env::temp_dir())
+    }
+
+    pub(crate) fn in_directory(directory: &Path) -> Self {
+        let dir = tempfile::tempdir_in(directory).expect("a temporary directory");
         for (state, backend, second) in [("before", "one", "goes"), ("after", "two", "comes")] {
             let directory = dir.path().join(state);
             fs::create_dir(&directory).expect("a directory");
@@ -126,7 +130,7 @@ impl Arena {
     }
 
     /// Back to the first state.
-    fn reset(&self) {
+    pub(crate) fn reset(&self) {
         let _ = fs::remove_dir_all(self.out());
         let status = Command::new("cp")
             .args(["-a", "saved", "out"])
@@ -151,13 +155,27 @@ impl Arena {
     fn hurt_by(&self, strace: &Strace, call: &str, how: &str, number: usize) -> Hurt {
         self.reset();
         let run = strace.inject(&self.command("after"), call, how, number);
-        let at = format!("{call} {how} {number}");
-        self.check_readers(&at);
+        let is_finished = self.check(&format!("{call} {how} {number}"));
+        Hurt { run, is_finished }
+    }
+
+    /// Lets something happen to a run at a call of a group, and nothing more.
+    #[track_caller]
+    pub(crate) fn injure(&self, group: usize, call: &str, how: &str, number: usize) -> Run {
+        self.groups[group]
+            .strace
+            .inject(&self.command("after"), call, how, number)
+    }
+
+    /// Checks what an accident left and what the next run makes of it. Whether all was published before that.
+    #[track_caller]
+    pub(crate) fn check(&self, at: &str) -> bool {
+        self.check_readers(at);
         let is_finished = read(&self.out()) == self.states[1];
         let (code, said) = ended(&self.command("after").output().expect("the program starts"));
         assert_eq!((code, said.as_str()), (Some(0), ""), "{at}: the next run");
-        self.check_end(&at);
-        Hurt { run, is_finished }
+        self.check_end(at);
+        is_finished
     }
 
     /// What an Envoy that starts now would find.

@@ -4,6 +4,7 @@
 //! ends where one that nothing happened to ends, and says nothing about it.
 
 mod arena;
+mod power;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -8,6 +8,7 @@ pub(crate) mod admin;
 pub(crate) mod app;
 pub(crate) mod daemon;
 pub(crate) mod datadog;
+pub(crate) mod disk;
 pub(crate) mod envoy;
 pub(crate) mod full_disk;
 pub(crate) mod git;
