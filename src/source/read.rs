@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::dir::{self, Directory};
 use super::error::ReadError;
 use super::filter::Filter;
-use super::git::{Repository, Tree};
+use super::git::{GitError, Repository, Tree};
 use super::text::Text;
 use super::way::{self, Way};
 use super::worktree::Rests;
@@ -237,29 +237,26 @@ impl Reading<'_> {
         Ok(commit)
     }
 
-    /// The commit of a work tree whose files were read. Only for people: that it is not known keeps nothing from being
-    /// compiled.
+    /// The commit of a work tree whose files were read; none where it holds nothing at their place, as of a directory that
+    /// Git ignores. Only for people: that it is not known keeps nothing from being compiled.
     fn head(&self, repository: &Repository) -> Option<Commit> {
         let commit = repository.head().ok()?;
-        Some(Commit {
-            is_modified: self.differs(repository),
-            ..commit
-        })
+        let below = self.resolved.strip_prefix(&repository.top).unwrap_or(Path::new(""));
+        let is_modified = match repository.read(below, self.filter, self.limit) {
+            Ok(tree) => self.differs(&tree, &repository.top.join(below)),
+            Err(GitError::Missing { .. }) => return None,
+            Err(_) => true,
+        };
+        Some(Commit { is_modified, ..commit })
     }
 
     /// Whether the files are others than those of the commit, as those of submodules always are. How lines end is for Git
     /// to change.
-    fn differs(&self, repository: &Repository) -> bool {
-        let below = self.resolved.strip_prefix(&repository.top).unwrap_or(Path::new(""));
-        let Ok(tree) = repository.read(below, self.filter, self.limit) else {
-            return true;
-        };
+    fn differs(&self, tree: &Tree, top: &Path) -> bool {
         let plain = |text: &str| text.replace("\r\n", "\n");
-        let top = repository.top.join(below);
         let is_own = |path: &Path| {
-            !self
-                .seen
-                .contains(&if tree.is_file { top.clone() } else { top.join(path) })
+            let really = if tree.is_file { top.to_owned() } else { top.join(path) };
+            !self.seen.contains(&really)
         };
         let committed: Texts = (tree.files.iter())
             .filter(|(path, _)| is_own(path))

@@ -179,6 +179,20 @@ fn changed_files_have_a_name_of_their_own() {
     assert_eq!((place.revision(), place.stamps()), (head, stamps_are(19)));
 }
 
+#[test]
+fn a_commit_does_not_name_what_it_does_not_hold() {
+    let place = Place::new();
+    let git = repository(&place);
+    fs::write(git.dir.join(".gitignore"), "/scratch\n").expect("a file");
+    git.commit("second words");
+    let scratch = git.dir.join("scratch");
+    fs::create_dir(&scratch).expect("a directory");
+    stamp(&scratch, 21);
+    place.publish(&scratch, "auto").expect("published");
+    assert!(!place.revision().contains('@'), "{}", place.revision());
+    assert_eq!(place.stamps(), stamps_are(21));
+}
+
 /// So many files that a checkout takes a while, with policies first and last in the order of Git.
 fn large(dir: &Path, stamped: u32) {
     for at in 0..1500 {
