@@ -205,7 +205,7 @@ fn revisions(status: &Status, clock: &impl Fn(DateTime<Utc>) -> String) -> Strin
             );
         }
         None => {
-            let _ = write!(line, ", nothing {word} yet");
+            let _ = write!(line, ", nothing {word} {}", status.nothing_since());
         }
     };
     add("published", &revisions.published);

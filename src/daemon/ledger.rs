@@ -180,7 +180,10 @@ impl Ledger {
             self.proxies.insert(proxy.clone(), state);
         }
         let outcome = &turn.outcome.proxies;
-        (self.proxies).retain(|proxy, _| turn.published.contains_key(proxy) || outcome.contains_key(proxy));
+        let is_open = |proxy: &ProxyKey| {
+            (outcome.get(proxy)).is_some_and(|(_, result)| !result.as_ref().is_ok_and(Word::is_done))
+        };
+        (self.proxies).retain(|proxy, _| turn.published.contains_key(proxy) || is_open(proxy));
         // A refusal ends with the wish for what was refused.
         let still = |proxy: &ProxyKey| outcome.contains_key(proxy) || turn.goal == Goal::Stay;
         for (_, state) in self.proxies.iter_mut().filter(|(proxy, _)| !still(proxy)) {

@@ -134,11 +134,14 @@ impl Log {
         let done = turn.done();
         if !done.changes.is_empty() {
             changes(&head, &name, &done, turn, policies, elapsed);
-        } else if is_first && policies.held.is_empty() {
+        } else if policies.held.is_empty() && (is_first || is_new) {
             let stay = plural(turn.published_before, "proxy");
-            tracing::info!(revision = name, "{name}: {stay} published before, nothing to change");
-        } else if is_new && policies.held.is_empty() {
-            tracing::info!(revision = name, "{}   no proxy changes", printable(&head));
+            let line = match unpublished(turn) {
+                Some(why) => format!("{}   {why}", printable(&head)),
+                None if is_first => format!("{name}: {stay} published before, nothing to change"),
+                None => format!("{}   no proxy changes", printable(&head)),
+            };
+            tracing::info!(revision = name, "{line}");
         }
     }
 
@@ -195,6 +198,21 @@ impl Log {
             tracing::error!(mesh = proxy.mesh, dataplane = proxy.dataplane, "{line}");
         }
         self.failures = failures;
+    }
+}
+
+/// Why nothing is published of policies that would change something.
+fn unpublished(turn: &Turn) -> Option<String> {
+    match turn.goal {
+        Goal::Policies if turn.refusal.is_some() => Some("not published: it waits for approval".to_owned()),
+        Goal::Policies => match turn.plan.changes.len() {
+            0 => None,
+            n => Some(format!("published for none of {}", plural(n, "proxy"))),
+        },
+        Goal::Generation(_) | Goal::Stay => match turn.would_change {
+            0 => None,
+            n => Some(format!("not published: frozen; it would change {}", plural(n, "proxy"))),
+        },
     }
 }
 

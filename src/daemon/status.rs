@@ -291,13 +291,13 @@ impl Status {
     /// In one line, as the service manager shows it.
     #[must_use]
     pub fn line(&self) -> String {
-        let name =
-            |revision: &Option<Revision>| revision.as_ref().map_or("nothing yet", |r| r.name.as_str()).to_owned();
+        let published = match &self.revisions.published {
+            Some(revision) => revision.name.clone(),
+            None => format!("nothing {}", self.nothing_since()),
+        };
         let mut line = format!(
-            "published {}, {} of {} proxies active",
-            name(&self.revisions.published),
-            self.proxies.active,
-            self.proxies.published
+            "published {published}, {} of {} proxies active",
+            self.proxies.active, self.proxies.published
         );
         let mut add = |is_so: bool, what: String| {
             if is_so {
@@ -334,6 +334,17 @@ impl Status {
             add(true, refused.why.clone());
         }
         line
+    }
+
+    /// How long a stage has been without a revision, in words: of what was published by an earlier daemon no revision is
+    /// told.
+    #[must_use]
+    pub fn nothing_since(&self) -> &'static str {
+        if self.proxies.published > 0 {
+            "since it started"
+        } else {
+            "yet"
+        }
     }
 
     /// Whether everything is as the policies want it.

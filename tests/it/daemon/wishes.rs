@@ -22,6 +22,7 @@ fn while_frozen_nothing_is_published_and_thawing_catches_up() {
     });
     assert_eq!(status["frozen"]["why"], "release day");
     assert!(sends_to(&mesh, 1));
+    daemon.until_said("not published: frozen; it would change 2 proxies");
     let (code, text, _) = ask(&mesh, &["status"]);
     assert_eq!(code, Some(1), "somebody has to know: {text}");
     assert!(
@@ -47,6 +48,9 @@ fn a_freeze_outlives_the_daemon() {
     let daemon = start(&mesh);
     daemon.until("it still is frozen", |status| status["frozen"]["would_change"] == 2);
     assert!(sends_to(&mesh, 1));
+    let (_, text, _) = ask(&mesh, &["status"]);
+    assert!(text.contains("nothing published since it started"), "{text}");
+    daemon.until_said("not published: frozen; it would change 2 proxies");
     let (code, said) = {
         daemon.end();
         mesh.run_once()
@@ -114,6 +118,7 @@ fn a_change_that_would_remove_too_much_waits_for_approval() {
         mesh.write(name, "# gone\n");
     }
     let status = daemon.until("it waits", |status| status["guarded"].is_object());
+    daemon.until_said("not published: it waits for approval");
     let id = status["guarded"]["id"].as_str().expect("an id").to_owned();
     assert!(mesh.published("web-01").join("xds/lds.yaml").exists());
     let (code, text, _) = ask(&mesh, &["status"]);
@@ -141,7 +146,10 @@ fn a_change_that_would_remove_too_much_waits_for_approval() {
     let (code, said, error) = ask(&mesh, &["approve"]);
     assert_eq!((code, said.contains("2 proxies go")), (Some(0), true), "{said}{error}");
     assert!(!mesh.published("web-01").exists());
-    daemon.until("it is done", |status| status["guarded"].is_null());
+    let status = daemon.until("it is done", |status| status["guarded"].is_null());
+    // Who is gone does not count any more.
+    let counts = status["proxies"].as_object().expect("counts");
+    assert!(counts.values().all(|count| *count == 0), "{counts:?}");
 }
 
 #[test]
