@@ -227,6 +227,8 @@ impl Wanted {
             wanted.way_to(&root.path, 0);
             match Way::of(&root.path, sources.mode) {
                 Ok(Way::Git { repository, .. }) => {
+                    // A whole checkout may be replaced, of which the root is a part.
+                    wanted.way_to(&repository.top, 0);
                     // Its index is about files, which are not read.
                     wanted.repository(&repository.git_dir, REFERENCES);
                     let common = repository.common_dir();
@@ -235,6 +237,7 @@ impl Wanted {
                     wanted.silent(&common);
                 }
                 Ok(Way::Worktree { repository }) => {
+                    wanted.way_to(&repository.top, 0);
                     wanted.repository(&repository.git_dir, REFERENCES);
                     wanted.repository(&repository.git_dir, worktree::signs());
                     wanted.files(&root.path, sources);
@@ -297,21 +300,26 @@ impl Wanted {
             above.push(part);
             let Ok(metadata) = fs::symlink_metadata(&above) else {
                 // It is still to come.
-                self.concerns.paths.insert(above);
-                self.directory(&parent);
+                self.entry(&parent, &above);
                 return;
             };
             if metadata.is_symlink() && depth < 40 {
-                self.concerns.paths.insert(above.clone());
-                self.directory(&parent);
+                self.entry(&parent, &above);
                 if let Ok(target) = fs::read_link(&above) {
                     self.way_to(&parent.join(target), depth + 1);
                 }
             }
         }
         if let Some(parent) = absolute.parent() {
-            self.concerns.paths.insert(absolute.clone());
-            self.directory(parent);
+            self.entry(parent, &absolute);
+        }
+    }
+
+    /// What stands at a path of a directory, as events name it.
+    fn entry(&mut self, parent: &Path, path: &Path) {
+        if let (Ok(parent), Some(name)) = (fs::canonicalize(parent), path.file_name()) {
+            self.concerns.paths.insert(parent.join(name));
+            self.directory(&parent);
         }
     }
 
