@@ -10,6 +10,8 @@
 //! The modules below stand in that order, each in a group of its own so that no tool sorts them, and a
 //! module uses only those above it; `tests/it/tidy.rs` checks it.
 
+pub mod words;
+
 pub mod source;
 
 pub mod diag;

@@ -16,7 +16,6 @@ use serde_yaml::{Mapping, Value};
 
 use self::reload::Reload;
 use crate::compile::Options;
-use crate::diag::closest;
 use crate::envoy::Surroundings;
 use crate::plan::guard::{Guard, Share};
 use crate::resource::protocol::Protocol;
@@ -24,6 +23,7 @@ use crate::resource::{Contributions, Fidelity, Kuma, Ties, Version};
 use crate::select::scope::Rule;
 use crate::source::filter::Filter;
 use crate::source::{Mode, Root, Sources, Vars};
+use crate::words::closest;
 use crate::yaml::Limits;
 
 /// Every setting, checked.

@@ -2,7 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use meshtraced::diag::{Diagnostics, Place, text};
+use meshtraced::diag::render::text;
+use meshtraced::diag::{Diagnostics, Place};
 use meshtraced::source::SourceFile;
 use meshtraced::yaml::{Limits, Node, Value, read};
 

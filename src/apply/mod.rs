@@ -54,11 +54,11 @@ use self::memory::Memory;
 use self::publish::{Job, Published, Room};
 use self::tree::{Access, Dir};
 use self::validate::Validator;
-use crate::diag::text::with_causes;
 use crate::envoy::artifact::ProxyKey;
 use crate::plan::{Action, Change, Plan};
 pub use crate::settings::Admin;
 use crate::settings::Settings;
+use crate::words::with_causes;
 
 type Result<T> = std::result::Result<T, ApplyError>;
 

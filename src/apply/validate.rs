@@ -23,10 +23,10 @@ use super::memory::Memory;
 use super::publish::{Job, Room};
 use super::tree::Access;
 use super::{ApplyError, Bases, Outcome, Result, Target, Word, crowd};
-use crate::diag::text::with_causes;
 use crate::envoy::artifact::{Artifact, ProxyKey};
 use crate::envoy::xds;
 use crate::plan::{Action, Plan};
+use crate::words::with_causes;
 
 /// How long one validation may take; a large proxy needs a second.
 const LIMIT: Duration = Duration::from_secs(20);

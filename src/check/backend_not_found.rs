@@ -1,13 +1,13 @@
 //! `backend-not-found`: a policy sends spans to a backend that its mesh does not have.
 
 use super::{Subject, about};
-use crate::diag::closest;
 use crate::diag::{Code, Diagnostic, Diagnostics, Place, Severity};
 use crate::resource::Fidelity;
 use crate::resource::mesh::Mesh;
 use crate::resource::mesh_trace::{Backend, OpenTelemetryBackend};
 use crate::resource::traffic_trace::TrafficTrace;
 use crate::select::{backend_name, otel};
+use crate::words::closest;
 
 /// An error where the documentation is followed; Kuma itself logs it and traces nothing.
 pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {

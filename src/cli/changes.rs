@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use similar::TextDiff;
 
-use crate::diag::text::{plural, printable};
 use crate::envoy::artifact::Artifact;
 use crate::plan::summary::{Group, Impact, Line};
 use crate::plan::{Action, Change, Plan};
+use crate::words::{plural, printable};
 
 /// How much is shown.
 #[derive(Debug, Clone, Copy, Default)]

@@ -7,8 +7,10 @@ use serde_json::json;
 
 use super::{Context, Exit, Outcome, policies, print};
 use crate::daemon::turn::Policies;
-use crate::diag::cut::cut;
-use crate::diag::{Code, Diagnostic, Severity, github, json as diag_json, junit, sarif, text};
+use crate::diag::render::limit::limit_per_file;
+use crate::diag::render::{github, json as diag_json, junit, sarif, text};
+use crate::diag::{Code, Diagnostic, Severity};
+use crate::words::plural;
 
 /// Arguments of `check`.
 #[derive(Debug, Args)]
@@ -64,7 +66,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
         FailOn::Warning => Severity::Warning,
     };
     let root = settings.sources.prefix();
-    let files = cut(&findings, settings.findings_per_file);
+    let files = limit_per_file(&findings, settings.findings_per_file);
     match arguments.output {
         Format::Json => {
             let shown = files.iter().flat_map(|of_file| &of_file.shown);
@@ -96,10 +98,10 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
             out.push_str(&match text::count(&findings) {
                 Some(count) => format!("{count}\n"),
                 None => {
-                    let resources = text::plural(compiled.resources, "resource");
+                    let resources = plural(compiled.resources, "resource");
                     format!(
                         "{resources} in {}, nothing to complain about\n",
-                        text::plural(snapshot.len(), "file")
+                        plural(snapshot.len(), "file")
                     )
                 }
             });

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::{Context, Exit, Failure, Outcome, no_such, policies, print};
 use crate::compile::Compiled;
-use crate::diag::{Severity, json as diag_json, text};
+use crate::diag::Severity;
+use crate::diag::render::{json as diag_json, text};
 use crate::envoy::{self, Dialect, sidecar, tracing};
 use crate::ir::{By, Proxy, Tracer};
 use crate::resource::Contributions;

@@ -8,8 +8,10 @@ use super::changes::{self, Detail};
 use super::{Context, Exit, Outcome, policies, print};
 use crate::apply::Target;
 use crate::daemon::turn;
-use crate::diag::{Diagnostic, Severity, text};
+use crate::diag::render::text;
+use crate::diag::{Diagnostic, Severity};
 use crate::plan::summary;
+use crate::words::plural;
 
 /// Arguments of `diff`.
 #[derive(Debug, Args)]
@@ -59,7 +61,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     if plan.changes.is_empty() {
         print(&format!(
             "{out} -> {sources}: no change, {}\n",
-            text::plural(published, "proxy")
+            plural(published, "proxy")
         ))?;
         return Ok(Exit::Done);
     }

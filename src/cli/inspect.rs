@@ -3,8 +3,8 @@
 use clap::Args;
 
 use super::{Context, LookFormat, Outcome, look_at, no_such, print_found};
-use crate::diag::closest;
 use crate::explain::inspect::{self, Kind};
+use crate::words::closest;
 
 /// Arguments of `inspect`.
 #[derive(Debug, Args)]

@@ -24,12 +24,14 @@ use serde::Serialize;
 use crate::apply::{self, Target};
 use crate::daemon::control::Request;
 use crate::daemon::turn::{Clock, Policies};
-use crate::diag::text::{self, plural, with_causes};
-use crate::diag::{Diagnostic, Severity, closest};
+use crate::diag::render::text;
+use crate::diag::{Diagnostic, Severity};
 use crate::explain::World;
 use crate::settings::{Overrides, Settings};
 use crate::source::{self, Care};
 use crate::telemetry;
+use crate::words::closest;
+use crate::words::{plural, with_causes};
 
 /// How a command ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

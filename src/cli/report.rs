@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::daemon::turn::Policies;
-use crate::diag::text::{plural, printable};
 use crate::settings::Settings;
+use crate::words::{plural, printable};
 
 /// What was read, and what it means for every mesh:
 ///

@@ -10,7 +10,7 @@ use crate::apply::history::{self, Counts};
 use crate::daemon::client;
 use crate::daemon::control::{Reply, Request};
 use crate::daemon::worker::Worker;
-use crate::diag::text::{plural, printable};
+use crate::words::{plural, printable};
 
 /// Arguments of `approve`.
 #[derive(Debug, Args)]

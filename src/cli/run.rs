@@ -13,11 +13,12 @@ use crate::apply::{self, Lock, Target, Word};
 use crate::compile::Compiled;
 use crate::daemon;
 use crate::daemon::turn::{self, Healing, Policies, Turn, Wishes};
-use crate::diag::text::{self, plural, with_causes};
+use crate::diag::render::text;
 use crate::envoy::artifact::{Artifact, ProxyKey};
 use crate::plan::summary;
 use crate::settings::{OnDrift, Settings};
 use crate::source;
+use crate::words::{plural, printable, with_causes};
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]
@@ -88,7 +89,7 @@ fn once(context: &Context, settings: &Settings) -> Outcome {
     };
     let (reloaded, not_reloaded) = reload(settings, &turn, &target, &lock);
     for failure in &not_reloaded {
-        writeln!(io::stderr(), "error: {}", text::printable(failure))?;
+        writeln!(io::stderr(), "error: {}", printable(failure))?;
     }
     let policies = match &turn.policies {
         Ok(policies) => policies,
@@ -110,7 +111,7 @@ fn once(context: &Context, settings: &Settings) -> Outcome {
     let mut failed = !not_reloaded.is_empty();
     for (proxy, why) in turn.outcome.failures() {
         failed = true;
-        writeln!(io::stderr(), "error: {proxy}: {}", text::printable(&why))?;
+        writeln!(io::stderr(), "error: {proxy}: {}", printable(&why))?;
     }
     Ok(match (failed, policies.held.is_empty() && turn.refusal.is_none()) {
         (true, _) => Exit::Failed,
@@ -215,7 +216,7 @@ fn watch(context: &Context, settings: Settings) -> Outcome {
         settings.sources,
         settings.out.display()
     );
-    tracing::info!(policies = %settings.sources, out = %settings.out.display(), "{}", text::printable(&beginning));
+    tracing::info!(policies = %settings.sources, out = %settings.out.display(), "{}", printable(&beginning));
     let (config, overrides) = (context.config.clone(), context.overrides.clone());
     let load = Box::new(move || Settings::load(config.as_deref(), &overrides));
     daemon::run(settings, load, context.color_on_stderr)?;

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use super::{Context, Exit, Outcome, print};
 use crate::daemon::client::{self, Seen};
 use crate::daemon::status::{Proxies, Revision, Status, TroubleState};
-use crate::diag::text::{plural, printable};
+use crate::words::{plural, printable};
 
 /// Arguments of `status`.
 #[derive(Debug, Args)]

@@ -13,10 +13,10 @@ use crate::apply::Word;
 use crate::apply::reload::Failing;
 use crate::apply::survey::Sight;
 use crate::diag::Severity;
-use crate::diag::text::with_causes;
 use crate::envoy::artifact::ProxyKey;
 use crate::plan::drift::Drift;
 use crate::source::watch::Health;
+use crate::words::with_causes;
 
 /// How a proxy is.
 #[derive(Debug, Clone, PartialEq, Eq)]

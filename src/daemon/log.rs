@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use crate::apply::Word;
 use crate::apply::reload::Reloaded;
-use crate::diag::text::{self, plural, printable, with_causes};
+use crate::diag::render::text;
 use crate::diag::{Diagnostic, Severity};
 use crate::envoy::artifact::ProxyKey;
 use crate::plan::drift::Drift;
 use crate::plan::{Plan, summary};
+use crate::words::{plural, printable, with_causes};
 
 use super::turn::{Goal, Policies, Turn, TurnError};
 

@@ -31,10 +31,10 @@ use self::control::{Asked, Request, Shared, Socket};
 use self::schedule::{Schedule, Timing};
 use self::worker::{Retry, Worker};
 use crate::apply::ApplyError;
-use crate::diag::text::with_causes;
 use crate::settings::{Settings, SettingsError};
 use crate::source::watch::Watcher;
 use crate::telemetry::systemd;
+use crate::words::with_causes;
 
 /// A turn that takes longer than this hangs, and the watchdog may have the process. Every step of a turn has a limit of
 /// its own that is far below.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::diag::text::plural;
+use crate::words::plural;
 
 /// How the daemon is, and everything that a person would want to know of it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -14,11 +14,11 @@ use super::status::{Reload, Status};
 use super::turn::{self, Healing, Turn, TurnError, Wishes};
 use crate::apply::reload::Reloader;
 use crate::apply::{self, ApplyError, Frozen, Lock, State, Target, Word, history, word};
-use crate::diag::text::{plural, with_causes};
 use crate::plan::drift::Fights;
 use crate::plan::summary;
 use crate::settings::{OnDrift, Settings};
 use crate::source::watch::Watcher;
+use crate::words::{plural, with_causes};
 
 /// When to try again what did not come to its end: first after this, at last after that.
 pub(super) type Retry = (Duration, Duration);

@@ -7,10 +7,10 @@ use serde::Serialize;
 use super::World;
 use super::policies::{Outcome, candidates};
 use super::text::table;
-use crate::diag::text::{plural, printable};
 use crate::ir::{By, Proxy};
 use crate::resource::mesh_trace::{Backend, OpenTelemetryBackend};
 use crate::select::backend_name;
+use crate::words::{plural, printable};
 
 /// What is asked about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

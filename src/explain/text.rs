@@ -133,7 +133,7 @@ pub(super) fn table(rows: Vec<Vec<String>>, indent: &str) -> String {
     for row in &rows {
         let mut line = indent.to_owned();
         for (cell, &width) in row.iter().zip(&widths).filter(|(_, width)| **width > 0) {
-            let cell = crate::diag::text::printable(cell);
+            let cell = crate::words::printable(cell);
             let _ = write!(line, "{cell:width$}   ");
         }
         out.push_str(line.trim_end());

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Action, Plan};
-use crate::diag::text::plural;
+use crate::words::plural;
 
 /// A share of all published proxies, in whole percent, `0..=100`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,9 +14,9 @@ pub use steps::{Step, steps};
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::diag::text::printable;
 use crate::diag::{Diagnostic, Holds};
 use crate::envoy::artifact::{Artifact, Files, Fragments, ProxyKey};
+use crate::words::printable;
 
 /// What is on disk and ours.
 pub type Applied = BTreeMap<ProxyKey, Files>;

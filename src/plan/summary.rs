@@ -5,12 +5,12 @@
 use std::collections::BTreeMap;
 
 use super::{Action, Change, Plan};
-use crate::diag::text::{plural, printable};
 use crate::envoy::artifact::{Artifact, ProxyKey};
 use crate::envoy::effective::{Backend, Effective, ListenerTracing, Policy};
 use crate::ir::Proxy;
 use crate::resource::Source;
 use crate::source::Location;
+use crate::words::{plural, printable};
 
 /// Proxies of one mesh for which the same changes.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::decoder::Decoder;
-use crate::diag::{Code, Diagnostic, ResourceId, closest};
+use crate::diag::{Code, Diagnostic, ResourceId};
 use crate::source::Location;
+use crate::words::closest;
 use crate::yaml::scalar::{Plain, versions_differ};
 use crate::yaml::{Entry, Map, Node, Scalar, Value};
 

@@ -1,7 +1,8 @@
 //! Which documents are Kuma's, and which of those are compiled.
 
 use super::Version;
-use crate::diag::{Code, Diagnostic, closest};
+use crate::diag::{Code, Diagnostic};
+use crate::words::closest;
 use crate::yaml::{Entry, Map, Value};
 
 /// A kind that is compiled.

@@ -6,7 +6,8 @@ use super::header::Body;
 use super::percent::Percent;
 use super::url::{self, CollectorUrl};
 use super::{Context, Header, Version};
-use crate::diag::{Code, Diagnostic, closest};
+use crate::diag::{Code, Diagnostic};
+use crate::words::closest;
 
 /// A mesh and its tracing backends.
 #[derive(Debug, Clone, PartialEq)]

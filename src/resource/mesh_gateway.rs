@@ -5,8 +5,9 @@ use super::decoder::Decoder;
 use super::header::Body;
 use super::tags::{self, PROTOCOL, SERVICE, Selector, Service, Tags, ZONE};
 use super::{Header, dataplane};
-use crate::diag::{Code, Diagnostic, closest};
+use crate::diag::{Code, Diagnostic};
 use crate::source::Location;
+use crate::words::closest;
 use crate::yaml::Node;
 
 /// The listeners of the built-in gateways that it selects.

@@ -9,7 +9,8 @@ use super::header::Body;
 use super::protocol::Protocol;
 use super::{Context, Header, Version};
 use super::{dataplane, tags::Tags};
-use crate::diag::{Code, Diagnostic, closest};
+use crate::diag::{Code, Diagnostic};
+use crate::words::closest;
 
 /// A destination that `backendRef` names.
 #[derive(Debug, Clone, PartialEq)]

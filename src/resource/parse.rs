@@ -9,8 +9,9 @@ use super::tags::ZONE;
 use super::{Context, Contributions, Fidelity, Kuma, Resources, Version, generated};
 use super::{dataplane, external_service, header, list, mesh, mesh_gateway, mesh_open_telemetry_backend, mesh_route};
 use super::{mesh_service, mesh_trace, traffic_route, traffic_trace};
-use crate::diag::{Code, Diagnostic, Diagnostics, Holds, Place, ResourceId, Severity, closest};
+use crate::diag::{Code, Diagnostic, Diagnostics, Holds, Place, ResourceId, Severity};
 use crate::source::{Location, Snapshot, SourceFile, Unreadable, UnreadableReason};
+use crate::words::closest;
 use crate::yaml::{self, Limits, Node, Scalar, Value, template};
 
 /// Decodes all documents of a snapshot.

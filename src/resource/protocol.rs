@@ -4,7 +4,8 @@ use std::fmt;
 
 use super::decode::{Located, Origin};
 use super::decoder::Decoder;
-use crate::diag::{Code, Diagnostic, closest};
+use crate::diag::{Code, Diagnostic};
+use crate::words::closest;
 
 /// What a service speaks, as the tag `kuma.io/protocol` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

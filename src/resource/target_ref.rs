@@ -5,8 +5,9 @@ use super::decoder::Decoder;
 use super::header::is_mesh_name;
 use super::tags::{self, Selector};
 use super::{Context, Version};
-use crate::diag::{Code, closest};
+use crate::diag::Code;
 use crate::source::Location;
+use crate::words::closest;
 
 /// Whom a policy is for.
 #[derive(Debug, Clone, PartialEq)]

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use granit_parser::{ErrorKind, Options, ScanError, Scanner, StrInput, TokenType};
 
-use crate::diag::text::plural;
 use crate::diag::{Code, Diagnostic};
 use crate::source::{Location, SourceFile};
+use crate::words::plural;
 
 /// What the parser stopped at, as a diagnostic.
 pub(super) fn explain(file: &Arc<SourceFile>, error: &ScanError, options: &Options) -> Diagnostic {

@@ -114,7 +114,7 @@ fn value(file: &Arc<SourceFile>, vars: &Vars, range: Range<usize>) -> Result<Str
     }
     let finding = Diagnostic::error(Code::MissingVariable, &at, format!("there is no variable `{name}`"));
     let known: Vec<&str> = vars.keys().map(String::as_str).collect();
-    let help = match crate::diag::closest(name, known.iter().copied()) {
+    let help = match crate::words::closest(name, known.iter().copied()) {
         Some(meant) => format!("did you mean `{meant}`?"),
         None if known.is_empty() => "`vars` of this source in the settings is empty".to_owned(),
         None => format!("`vars` of this source in the settings has: {}", known.join(", ")),

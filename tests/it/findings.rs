@@ -7,7 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use meshtraced::compile::{Options, compile};
-use meshtraced::diag::{Code, Diagnostic, text};
+use meshtraced::diag::render::text;
+use meshtraced::diag::{Code, Diagnostic};
 use meshtraced::envoy::Surroundings;
 use meshtraced::resource::{Kuma, Version};
 use meshtraced::source::{Snapshot, SourceFile};

@@ -63,7 +63,7 @@ impl Memory {
             Ok(Some(Content::Text(text))) => text,
             Ok(None | Some(Content::Missing)) => return Ok(Self::default()),
             Ok(Some(Content::Binary | Content::Other)) => return Err("it is no readable text file".to_owned()),
-            Err(error) => return Err(crate::diag::text::with_causes(&error)),
+            Err(error) => return Err(crate::words::with_causes(&error)),
         };
         let proxies = parse(&text)?;
         Ok(Self {

@@ -18,12 +18,12 @@ use self::call::Call;
 use self::memory::{Loaded, Memory};
 use self::queue::{Queue, State, Wanted};
 use super::{Bases, Lock, Target};
-use crate::diag::text::{plural, with_causes};
 use crate::envoy::artifact::{Files, ProxyKey};
 use crate::plan::digest::Digest;
 use crate::plan::drift::Drift;
 use crate::plan::{Applied, Change};
 use crate::settings::reload::Reload;
+use crate::words::{plural, with_causes};
 
 /// By which entry of the settings each proxy is reloaded; `None` for one that no entry fits.
 pub type Entries = BTreeMap<ProxyKey, Option<usize>>;

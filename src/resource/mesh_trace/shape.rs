@@ -4,7 +4,8 @@ use super::super::decode::{Located, Object, Origin, int_or_text, wrong_type_help
 use super::super::decoder::Decoder;
 use super::super::mesh::ZipkinApiVersion;
 use super::super::{Context, Version};
-use crate::diag::{Code, closest};
+use crate::diag::Code;
+use crate::words::closest;
 use crate::yaml::{Node, Value};
 
 const TYPES: [&str; 3] = ["Zipkin", "Datadog", "OpenTelemetry"];

@@ -1,7 +1,8 @@
 //! Whatever people write, compiling ends with an answer, and every finding has a place in a file.
 
 use meshtraced::compile::{Options, compile};
-use meshtraced::diag::{Code, Place, json, text};
+use meshtraced::diag::render::{json, text};
+use meshtraced::diag::{Code, Place};
 use meshtraced::envoy::Surroundings;
 use meshtraced::resource::{Fidelity, Kuma, Version};
 use meshtraced::source::{self, Care, Snapshot, Sources};

@@ -1,16 +1,16 @@
 //! Findings for people: message, excerpt of the source, help.
 
 use std::collections::BTreeSet;
-use std::error::Error;
 use std::fmt::Write as _;
 use std::ops::Range;
 
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
-use super::cut::cut;
-use super::{Diagnostic, Place, Severity};
+use super::limit::limit_per_file;
+use crate::diag::{Diagnostic, Place, Severity};
 use crate::source::Location;
+use crate::words::{plural, printable};
 
 /// The findings as text, each with its excerpt, in the order given: of every file at most `per_file`, and the rest
 /// counted.
@@ -20,7 +20,7 @@ use crate::source::Location;
 #[must_use]
 pub fn render(diagnostics: &[Diagnostic], root: &str, per_file: usize, color: bool) -> String {
     let mut out = String::new();
-    for of_file in cut(diagnostics, per_file) {
+    for of_file in limit_per_file(diagnostics, per_file) {
         for diagnostic in of_file.shown {
             out.push_str(&one(diagnostic, root, color));
             out.push('\n');
@@ -50,42 +50,6 @@ pub fn count(diagnostics: &[Diagnostic]) -> Option<String> {
         (false, 0) => Some(parts.join(", ")),
         (false, n) => Some(format!("{} in {}", parts.join(", "), plural(n, "file"))),
     }
-}
-
-/// `1 file`, `2 files`, `3 proxies`.
-#[must_use]
-pub fn plural(n: usize, word: &str) -> String {
-    match (n, word.strip_suffix('y')) {
-        (1, _) => format!("1 {word}"),
-        (_, Some(stem)) => format!("{n} {stem}ies"),
-        _ => format!("{n} {word}s"),
-    }
-}
-
-/// An error and what caused it, in one line.
-#[must_use]
-pub fn with_causes(error: &dyn Error) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {}", with_causes(cause)),
-        None => error.to_string(),
-    }
-}
-
-/// The text with control characters escaped, so that no name in a file can steer a terminal.
-#[must_use]
-pub fn printable(text: &str) -> String {
-    let steers = |c: char| {
-        c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars()
-        .map(|c| {
-            if steers(c) {
-                c.escape_default().to_string()
-            } else {
-                c.to_string()
-            }
-        })
-        .collect()
 }
 
 /// As [`printable`], but line ends stay.
@@ -191,17 +155,5 @@ mod tests {
             shown.contains("a.yaml:1:1\n") && shown.contains("1 | a: [1,\n  | ^^^^^^"),
             "{shown}"
         );
-    }
-
-    #[test]
-    fn control_characters_are_shown_and_not_sent() {
-        assert_eq!(printable("a\u{1b}[31mb\u{202e}"), "a\\u{1b}[31mb\\u{202e}");
-    }
-
-    #[test]
-    fn words_are_counted_in_english() {
-        assert_eq!(plural(1, "proxy"), "1 proxy");
-        assert_eq!(plural(2, "proxy"), "2 proxies");
-        assert_eq!(plural(0, "file"), "0 files");
     }
 }

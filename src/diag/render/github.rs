@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use super::cut::OfFile;
-use super::{Diagnostic, Place};
+use super::limit::FileFindings;
+use crate::diag::{Diagnostic, Place};
 
 /// One line per finding. `root` is put before every path: annotations want paths from the top of the repository.
 #[must_use]
-pub fn render(files: &[OfFile], root: &str) -> String {
+pub fn render(files: &[FileFindings], root: &str) -> String {
     let mut out = String::new();
     for of_file in files {
         for finding in &of_file.shown {

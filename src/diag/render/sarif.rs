@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::cut::OfFile;
-use super::{Code, Diagnostic, Place, Severity};
+use super::limit::FileFindings;
+use crate::diag::{Code, Diagnostic, Place, Severity};
 use crate::source::Location;
 
 /// The log of one run. `root` is put before every path, so that a host finds the file.
 #[must_use]
-pub fn render(files: &[OfFile], root: &str) -> Value {
+pub fn render(files: &[FileFindings], root: &str) -> Value {
     let shown = || files.iter().flat_map(|of_file| of_file.shown.iter().copied());
     let codes: BTreeSet<Code> = shown().map(|finding| finding.code).collect();
     let codes: Vec<Code> = codes.into_iter().collect();

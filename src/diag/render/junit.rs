@@ -2,13 +2,14 @@
 
 use std::fmt::Write as _;
 
-use super::cut::OfFile;
-use super::{Diagnostic, Place, Severity, text};
+use super::limit::FileFindings;
+use super::text;
+use crate::diag::{Diagnostic, Place, Severity};
 
 /// The XML. Findings from `least` on are failures; what is less is said in a case that passes, and a file of `clean`
 /// is a case that passes.
 #[must_use]
-pub fn render(files: &[OfFile], clean: &[&str], root: &str, least: Severity) -> String {
+pub fn render(files: &[FileFindings], clean: &[&str], root: &str, least: Severity) -> String {
     let fails = |finding: &Diagnostic| finding.severity >= least;
     let suites: Vec<String> = files
         .iter()

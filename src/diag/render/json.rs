@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Diagnostic, Place};
+use crate::diag::{Diagnostic, Place};
 
 /// One finding as an object of `check -o json` and of `diagnostics` in `compile -o json`.
 ///

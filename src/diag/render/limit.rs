@@ -1,10 +1,10 @@
 //! At most so many findings per file, so that one broken file does not bury the others.
 
-use super::{Diagnostic, Severity};
+use crate::diag::{Diagnostic, Severity};
 
 /// The findings of one file that are shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OfFile<'a> {
+pub struct FileFindings<'a> {
     /// Path of the file; `None` for findings about no file.
     pub file: Option<&'a str>,
     /// The findings, in their order.
@@ -17,7 +17,7 @@ pub struct OfFile<'a> {
 ///
 /// `diagnostics` are sorted by file already.
 #[must_use]
-pub fn cut(diagnostics: &[Diagnostic], per_file: usize) -> Vec<OfFile<'_>> {
+pub fn limit_per_file(diagnostics: &[Diagnostic], per_file: usize) -> Vec<FileFindings<'_>> {
     let of_file = |all: &'_ [Diagnostic]| -> Vec<usize> {
         let of = |severity| (0..all.len()).filter(move |&i| all[i].severity == severity);
         let mut kept: Vec<usize> = of(Severity::Error)
@@ -31,7 +31,7 @@ pub fn cut(diagnostics: &[Diagnostic], per_file: usize) -> Vec<OfFile<'_>> {
     chunks
         .map(|all| {
             let shown: Vec<&Diagnostic> = of_file(all).into_iter().map(|i| &all[i]).collect();
-            OfFile {
+            FileFindings {
                 file: all[0].file(),
                 left_out: all.len() - shown.len(),
                 shown,
@@ -42,8 +42,8 @@ pub fn cut(diagnostics: &[Diagnostic], per_file: usize) -> Vec<OfFile<'_>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Code, Place};
     use super::*;
+    use crate::diag::{Code, Place};
 
     #[test]
     fn errors_are_kept_and_the_rest_is_counted() {
@@ -56,7 +56,7 @@ mod tests {
             finding("a", Severity::Error, "3"),
             finding("b", Severity::Warning, "4"),
         ];
-        let cut = cut(&all, 2);
+        let cut = limit_per_file(&all, 2);
         let messages = |i: usize| cut[i].shown.iter().map(|d| d.message.as_str()).collect::<Vec<_>>();
         assert_eq!((messages(0), cut[0].left_out), (vec!["1", "3"], 1));
         assert_eq!((messages(1), cut[1].left_out), (vec!["4"], 0));

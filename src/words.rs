@@ -1,0 +1,73 @@
+//! Text for people: plurals, chains of causes, names that cannot steer a terminal, and "did you mean".
+
+use std::error::Error;
+
+/// `1 file`, `2 files`, `3 proxies`.
+#[must_use]
+pub fn plural(n: usize, word: &str) -> String {
+    match (n, word.strip_suffix('y')) {
+        (1, _) => format!("1 {word}"),
+        (_, Some(stem)) => format!("{n} {stem}ies"),
+        _ => format!("{n} {word}s"),
+    }
+}
+
+/// An error and what caused it, in one line.
+#[must_use]
+pub fn with_causes(error: &dyn Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {}", with_causes(cause)),
+        None => error.to_string(),
+    }
+}
+
+/// The text with control characters escaped, so that no name in a file can steer a terminal.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    let steers = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars()
+        .map(|c| {
+            if steers(c) {
+                c.escape_default().to_string()
+            } else {
+                c.to_string()
+            }
+        })
+        .collect()
+}
+
+/// The word of `candidates` that a person may have meant by `word`.
+#[must_use]
+pub fn closest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    let folded = word.to_lowercase();
+    let near = |candidate: &&'c str| strsim::damerau_levenshtein(&folded, &candidate.to_lowercase());
+    let best = candidates.into_iter().min_by_key(near)?;
+    (near(&best) <= 1 + word.chars().count() / 4).then_some(best)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_words_are_found_and_far_ones_are_not() {
+        let known = ["defaultBackend", "backends"];
+        assert_eq!(closest("defaultBackends", known), Some("defaultBackend"));
+        assert_eq!(closest("Backends", known), Some("backends"));
+        assert_eq!(closest("sampling", known), None);
+    }
+
+    #[test]
+    fn control_characters_are_shown_and_not_sent() {
+        assert_eq!(printable("a\u{1b}[31mb\u{202e}"), "a\\u{1b}[31mb\\u{202e}");
+    }
+
+    #[test]
+    fn words_are_counted_in_english() {
+        assert_eq!(plural(1, "proxy"), "1 proxy");
+        assert_eq!(plural(2, "proxy"), "2 proxies");
+        assert_eq!(plural(0, "file"), "0 files");
+    }
+}
