@@ -42,6 +42,8 @@ pub mod telemetry;
 
 pub mod apply;
 
+pub mod reconcile;
+
 pub mod daemon;
 
 pub mod cli;

@@ -6,10 +6,10 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::{Context, Exit, Outcome, policies, print};
-use crate::daemon::turn::Policies;
 use crate::diag::render::limit::limit_per_file;
 use crate::diag::render::{github, json as diag_json, junit, sarif, text};
 use crate::diag::{Code, Diagnostic, Severity};
+use crate::reconcile::Policies;
 use crate::words::plural;
 
 /// Arguments of `check`.

@@ -7,10 +7,10 @@ use clap::Args;
 use super::changes::{self, Detail};
 use super::{Context, Exit, Outcome, policies, print};
 use crate::apply::Target;
-use crate::daemon::turn;
 use crate::diag::render::text;
 use crate::diag::{Diagnostic, Severity};
 use crate::plan::summary;
+use crate::reconcile;
 use crate::words::plural;
 
 /// Arguments of `diff`.
@@ -49,7 +49,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
         writeln!(io::stderr(), "{shown}{count}: there is no answer until they are mended")?;
         return Ok(Exit::Failed);
     }
-    let comparison = turn::compare(&settings, &Target::of(&settings)?, &policies)?;
+    let comparison = reconcile::compare(&settings, &Target::of(&settings)?, &policies)?;
     for drift in &comparison.left {
         writeln!(io::stderr(), "warning: {}", drift.told(true))?;
     }

@@ -23,10 +23,10 @@ use serde::Serialize;
 
 use crate::apply::{self, Target};
 use crate::daemon::control::Request;
-use crate::daemon::turn::{Clock, Policies};
 use crate::diag::render::text;
 use crate::diag::{Diagnostic, Severity};
 use crate::explain::World;
+use crate::reconcile::{Clock, Policies};
 use crate::settings::{Overrides, Settings};
 use crate::source::{self, Care};
 use crate::telemetry;

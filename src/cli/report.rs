@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::daemon::turn::Policies;
+use crate::reconcile::Policies;
 use crate::settings::Settings;
 use crate::words::{plural, printable};
 

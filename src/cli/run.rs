@@ -12,10 +12,10 @@ use crate::apply::reload::Reloader;
 use crate::apply::{self, Lock, Target, Word};
 use crate::compile::Compiled;
 use crate::daemon;
-use crate::daemon::turn::{self, Healing, Policies, Turn, Wishes};
 use crate::diag::render::text;
 use crate::envoy::artifact::{Artifact, ProxyKey};
 use crate::plan::summary;
+use crate::reconcile::{self, Healing, Policies, Turn, Wishes};
 use crate::settings::{OnDrift, Settings};
 use crate::source;
 use crate::words::{plural, printable, with_causes};
@@ -52,7 +52,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
 
 fn dry_run(context: &Context, settings: &Settings) -> Outcome {
     let policies = super::policies(settings)?;
-    let comparison = turn::compare(settings, &Target::of(settings)?, &policies)?;
+    let comparison = reconcile::compare(settings, &Target::of(settings)?, &policies)?;
     let (plan, published) = (&comparison.plan, comparison.published.len());
     let mut out = report::overview(settings, &policies);
     if plan.changes.is_empty() {
@@ -85,7 +85,7 @@ fn once(context: &Context, settings: &Settings) -> Outcome {
             OnDrift::Heal => Healing::All,
         };
         let survey = false;
-        turn::turn(settings, &target, &lock, Wishes { healing, survey })?
+        reconcile::turn(settings, &target, &lock, Wishes { healing, survey })?
     };
     let (reloaded, not_reloaded) = reload(settings, &turn, &target, &lock);
     for failure in &not_reloaded {

@@ -8,13 +8,13 @@ use super::schedule::Reason;
 use super::status::{
     Drifted, Findings, Frozen, Guarded, Held, Outcomes, Reload, Revision, Since, Status, Trouble, TroubleState,
 };
-use super::turn::{Goal, Policies, Turn};
 use crate::apply::Word;
 use crate::apply::reload::Failing;
 use crate::apply::survey::Sight;
 use crate::diag::Severity;
 use crate::envoy::artifact::ProxyKey;
 use crate::plan::drift::Drift;
+use crate::reconcile::{Goal, Policies, Turn};
 use crate::source::watch::Health;
 use crate::words::with_causes;
 

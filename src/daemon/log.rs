@@ -10,9 +10,8 @@ use crate::diag::{Diagnostic, Severity};
 use crate::envoy::artifact::ProxyKey;
 use crate::plan::drift::Drift;
 use crate::plan::{Plan, summary};
+use crate::reconcile::{Goal, Policies, Turn, TurnError};
 use crate::words::{plural, printable, with_causes};
-
-use super::turn::{Goal, Policies, Turn, TurnError};
 
 /// A change of the policies that takes longer than this is told: perhaps it was killed.
 const LONG: Duration = Duration::from_secs(5);

@@ -10,7 +10,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::status::{Revision, Stage, Status};
+use super::status::{Revision, Status};
+use crate::reconcile::Stage;
 
 /// The type of what [`Metrics::text`] gives.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -1,6 +1,6 @@
 //! The daemon: turns when they are due, until it is told to stop.
 //!
-//! One thread waits for events, signals and requests; another makes the turns ([`worker`], [`turn`]), so that waiting never
+//! One thread waits for events, signals and requests; another makes the turns ([`worker`], [`reconcile`](crate::reconcile)), so that waiting never
 //! stops. What happened is kept in the [`status`], and the [`control`] socket shows it and takes requests.
 
 pub mod client;
@@ -10,7 +10,6 @@ mod log;
 mod metrics;
 mod schedule;
 pub mod status;
-pub mod turn;
 pub mod worker;
 
 use std::future::pending;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::reconcile::Stage;
 use crate::words::plural;
 
 /// How the daemon is, and everything that a person would want to know of it.
@@ -51,36 +52,6 @@ pub struct Status {
     pub watch: Watch,
     /// How long the stages of the last turn took, in seconds, in their order.
     pub stages: BTreeMap<Stage, f64>,
-}
-
-/// A stage of a turn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Stage {
-    /// Reading the policies.
-    Read,
-    /// Compiling them.
-    Compile,
-    /// Comparing them with what is published.
-    Plan,
-    /// Publishing, with Envoy's word.
-    Publish,
-}
-
-impl Stage {
-    /// All of them, in their order.
-    pub const ALL: [Self; 4] = [Self::Read, Self::Compile, Self::Plan, Self::Publish];
-
-    /// In one word.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Compile => "compile",
-            Self::Plan => "plan",
-            Self::Publish => "publish",
-        }
-    }
 }
 
 /// How far each revision of the policies came; `None` when none came so far yet.

@@ -11,11 +11,11 @@ use super::log::Log;
 use super::metrics::TurnResult;
 use super::schedule::Reason;
 use super::status::{Reload, Status};
-use super::turn::{self, Healing, Turn, TurnError, Wishes};
 use crate::apply::reload::Reloader;
 use crate::apply::{self, ApplyError, Frozen, Lock, State, Target, Word, history, word};
 use crate::plan::drift::Fights;
 use crate::plan::summary;
+use crate::reconcile::{self, Healing, Turn, TurnError, Wishes};
 use crate::settings::{OnDrift, Settings};
 use crate::source::watch::Watcher;
 use crate::words::{plural, with_causes};
@@ -152,7 +152,7 @@ impl Worker {
     pub fn turn(&mut self, wishes: Wishes) -> Result<Turn, TurnError> {
         let start = Instant::now();
         self.hold_on();
-        let result = turn::turn(&self.settings, &self.target, &self.lock, wishes);
+        let result = reconcile::turn(&self.settings, &self.target, &self.lock, wishes);
         let now = Utc::now();
         self.open = result.as_ref().map_or(Some(OPEN), open);
         match &result {

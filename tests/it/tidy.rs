@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files and folders that may touch the machine: disk, clock, environment, network, log.
-const EDGES: [&str; 11] = [
+const EDGES: [&str; 12] = [
     "source/dir.rs",
     "source/git",
     "source/watch.rs",
@@ -13,6 +13,7 @@ const EDGES: [&str; 11] = [
     "settings.rs",
     "telemetry",
     "apply",
+    "reconcile",
     "daemon",
     "cli",
     "main.rs",

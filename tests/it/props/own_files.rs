@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use meshtraced::apply::{self, State, Target, history};
 use meshtraced::daemon::client;
-use meshtraced::daemon::turn::{Wishes, turn};
+use meshtraced::reconcile::{Wishes, turn};
 use meshtraced::settings::{Overrides, Settings};
 use proptest::prelude::*;
 use proptest::sample::Index;
