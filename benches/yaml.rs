@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use meshtraced::diag::Diagnostics;
 use meshtraced::source::SourceFile;
-use meshtraced::yaml::read::{Limits, read};
+use meshtraced::yaml::Limits;
+use meshtraced::yaml::read::read;
 use meshtraced::yaml::write::write;
 use serde_json::{Value, json};
 

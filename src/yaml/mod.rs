@@ -3,11 +3,20 @@
 //! [`read`] makes a tree of [`Node`]s that know where they stand; [`mod@write`] makes text. What a key means is
 //! not known here.
 
-pub mod json;
-pub mod read;
 pub mod scalar;
-mod syntax;
+
+mod tree;
+
 pub(crate) mod template;
+
+mod syntax;
+
+mod entries;
+
+pub mod read;
+
+pub mod json;
+
 pub mod write;
 
-pub use read::{Document, Entry, Limits, Map, Node, Scalar, Value};
+pub use tree::{Document, Entry, Limits, Map, Node, Scalar, Stream, Value};

@@ -9,122 +9,12 @@ use std::sync::Arc;
 
 use granit_parser::{Event, Options, Parser, ScalarStyle, Span, Tag};
 
-use super::scalar::{self, Plain};
+use super::entries::{Entries, KeyOrigin};
+use super::scalar::Plain;
+use super::tree::{Document, Entry, Limits, Map, Node, Scalar, Stream, Value};
 use super::{syntax, template};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::source::{Location, SourceFile};
-
-/// How much of a file is read before it is refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of one file.
-    pub file_bytes: u64,
-    /// Documents of one file.
-    pub documents: usize,
-    /// Lists and mappings inside each other.
-    pub depth: usize,
-    /// Nodes of one file, as written.
-    pub nodes: usize,
-    /// Nodes that the aliases of one file may expand to.
-    pub alias_nodes: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            file_bytes: 32 << 20,
-            documents: 100_000,
-            depth: 64,
-            nodes: 2_000_000,
-            alias_nodes: 100_000,
-        }
-    }
-}
-
-/// One document that holds something.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Document {
-    /// Index from 0 among the documents of its file that are not null; a broken one counts.
-    pub index: usize,
-    /// Its content.
-    pub root: Node,
-}
-
-/// All that could be read of a file.
-#[derive(Debug, Default)]
-pub struct Stream {
-    /// The documents that could be read.
-    pub documents: Vec<Document>,
-    /// Whether there is text that could not.
-    pub broken: bool,
-}
-
-/// A value and where it stands.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Node {
-    /// Where; of an alias, where the value was defined.
-    pub at: Location,
-    /// What.
-    pub value: Value,
-}
-
-/// The three kinds of YAML nodes.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Value {
-    /// A scalar.
-    Scalar(Scalar),
-    /// A list.
-    List(Vec<Node>),
-    /// A mapping.
-    Map(Map),
-}
-
-/// A scalar as it was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Scalar {
-    /// The text, without quotes and with escapes undone.
-    pub text: String,
-    /// Whether it has a meaning beyond its text: written plain, or tagged as something else than a string.
-    pub plain: bool,
-}
-
-impl Scalar {
-    /// What it is to a reader of YAML 1.1, which Kuma is.
-    #[must_use]
-    pub fn plain_value(&self) -> Plain {
-        if self.plain {
-            scalar::resolve_1_1(&self.text)
-        } else {
-            Plain::String
-        }
-    }
-}
-
-/// A mapping whose keys are distinct, in the order they were written.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Map {
-    /// The entries.
-    pub entries: Vec<Entry>,
-}
-
-impl Map {
-    /// The entry with that key.
-    #[must_use]
-    pub fn get(&self, key: &str) -> Option<&Entry> {
-        self.entries.iter().find(|entry| entry.key.text == key)
-    }
-}
-
-/// A key and its value.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Entry {
-    /// The key.
-    pub key: Scalar,
-    /// Where the key stands.
-    pub key_at: Location,
-    /// The value.
-    pub value: Node,
-}
 
 /// Reads all documents of a file; what is wrong with them goes to `diagnostics`.
 ///
@@ -166,7 +56,7 @@ pub fn read(file: &Arc<SourceFile>, limits: &Limits, diagnostics: &mut Diagnosti
 }
 
 /// Why a document, or everything after it, is not read.
-enum Stop {
+enum Broken {
     /// This document cannot be read; the next one may be.
     Document(Box<Diagnostic>),
     /// A limit of the file is reached.
@@ -175,7 +65,7 @@ enum Stop {
     End,
 }
 
-impl Stop {
+impl Broken {
     fn document(diagnostic: Diagnostic) -> Self {
         Self::Document(Box::new(diagnostic))
     }
@@ -233,9 +123,9 @@ impl<'a> Reader<'a, '_> {
                     let index = self.started;
                     self.started += 1;
                     let (diagnostic, go_on) = match stop {
-                        Stop::Document(diagnostic) => (Some(diagnostic), true),
-                        Stop::File(diagnostic) => (Some(diagnostic), false),
-                        Stop::End => (None, false),
+                        Broken::Document(diagnostic) => (Some(diagnostic), true),
+                        Broken::File(diagnostic) => (Some(diagnostic), false),
+                        Broken::End => (None, false),
                     };
                     if let Some(mut diagnostic) = diagnostic {
                         diagnostic.document = Some(index);
@@ -250,7 +140,7 @@ impl<'a> Reader<'a, '_> {
     }
 
     /// The next document; `None` at the end of the stream.
-    fn document(&mut self) -> Result<Option<Node>, Stop> {
+    fn document(&mut self) -> Result<Option<Node>, Broken> {
         self.anchors.clear();
         self.held = 0;
         loop {
@@ -259,36 +149,36 @@ impl<'a> Reader<'a, '_> {
                 Some((Event::DocumentStart(..), span)) => {
                     if self.started >= self.limits.documents {
                         let message = format!("more than {} documents in one file", self.limits.documents);
-                        return Err(Stop::file(self.limit(span, "documents", message)));
+                        return Err(Broken::file(self.limit(span, "documents", message)));
                     }
                     let root = self.node(0)?;
                     return match self.next()? {
                         Some((Event::DocumentEnd, _)) => Ok(Some(root)),
-                        _ => Err(Stop::End),
+                        _ => Err(Broken::End),
                     };
                 }
                 Some((Event::StreamEnd, _)) | None => return Ok(None),
-                Some(_) => return Err(Stop::End),
+                Some(_) => return Err(Broken::End),
             }
         }
     }
 
-    fn next(&mut self) -> Result<Option<(Event<'a>, Span)>, Stop> {
+    fn next(&mut self) -> Result<Option<(Event<'a>, Span)>, Broken> {
         match self.parser.next_event() {
             None => Ok(None),
             Some(Ok(event)) => Ok(Some(event)),
-            Some(Err(error)) => Err(Stop::document(syntax::explain(self.file, &error, &self.options))),
+            Some(Err(error)) => Err(Broken::document(syntax::explain(self.file, &error, &self.options))),
         }
     }
 
-    fn node(&mut self, depth: usize) -> Result<Node, Stop> {
+    fn node(&mut self, depth: usize) -> Result<Node, Broken> {
         match self.next()? {
             Some((event, span)) => self.node_of(event, span, depth),
-            None => Err(Stop::End),
+            None => Err(Broken::End),
         }
     }
 
-    fn node_of(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Node, Stop> {
+    fn node_of(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Node, Broken> {
         if let Event::Alias(anchor) = event {
             return self.alias(anchor, span);
         }
@@ -296,10 +186,10 @@ impl<'a> Reader<'a, '_> {
         self.nodes += 1;
         if self.nodes > self.limits.nodes {
             let message = format!("more than {} values in one file", self.limits.nodes);
-            return Err(Stop::file(self.limit(span, "nodes", message)));
+            return Err(Broken::file(self.limit(span, "nodes", message)));
         }
         if depth > self.limits.depth {
-            return Err(Stop::document(syntax::too_deep(self.file, self.at(span).bytes.start)));
+            return Err(Broken::document(syntax::too_deep(self.file, self.at(span).bytes.start)));
         }
         let (anchor, at, value) = match event {
             Event::Scalar(text, style, anchor, tag) => {
@@ -329,7 +219,7 @@ impl<'a> Reader<'a, '_> {
                 let (map, last, end) = self.map(depth)?;
                 (anchor, self.around(span, end, last.as_ref()), Value::Map(map))
             }
-            _ => return Err(Stop::End),
+            _ => return Err(Broken::End),
         };
         let node = Node { at, value };
         if anchor != 0 {
@@ -349,23 +239,23 @@ impl<'a> Reader<'a, '_> {
         self.anchors.insert(anchor, Anchored { node, size });
     }
 
-    fn list(&mut self, depth: usize) -> Result<(Vec<Node>, Span), Stop> {
+    fn list(&mut self, depth: usize) -> Result<(Vec<Node>, Span), Broken> {
         let mut items = Vec::new();
         loop {
             match self.next()? {
                 Some((Event::SequenceEnd, end)) => return Ok((items, end)),
                 Some((event, span)) => items.push(self.node_of(event, span, depth + 1)?),
-                None => return Err(Stop::End),
+                None => return Err(Broken::End),
             }
         }
     }
 
     /// The value an alias stands for; its nodes are counted again.
-    fn alias(&mut self, anchor: usize, span: Span) -> Result<Node, Stop> {
+    fn alias(&mut self, anchor: usize, span: Span) -> Result<Node, Broken> {
         let Some(Anchored { node, size }) = self.anchors.get(&anchor) else {
             let at = self.at(span);
             let message = format!("`{}` stands inside the value that it names", at.text());
-            return Err(Stop::document(
+            return Err(Broken::document(
                 Diagnostic::error(Code::SyntaxError, &at, message).help("write the value out, or name another one"),
             ));
         };
@@ -381,7 +271,7 @@ impl<'a> Reader<'a, '_> {
                     "the aliases of this file stand for more than {} values",
                     self.limits.alias_nodes
                 );
-                Err(Stop::file(self.limit(span, "alias_nodes", message)))
+                Err(Broken::file(self.limit(span, "alias_nodes", message)))
             }
         }
     }
@@ -391,7 +281,7 @@ impl<'a> Reader<'a, '_> {
     /// As go-yaml does, and Kuma with it, entries count in the order they stand in, those of merge keys included:
     /// the last one with a key wins. Other readers let a written key win over a merge key behind it, so there is
     /// a warning.
-    fn map(&mut self, depth: usize) -> Result<(Map, Option<Location>, Span), Stop> {
+    fn map(&mut self, depth: usize) -> Result<(Map, Option<Location>, Span), Broken> {
         let mut entries = Entries::default();
         let mut last = None;
         loop {
@@ -404,26 +294,26 @@ impl<'a> Reader<'a, '_> {
                     let key = self.node_of(event, span, depth + 1)?;
                     let key_at = self.at(span);
                     let Value::Scalar(scalar) = key.value else {
-                        return Err(Stop::document(self.key_is_no_word(&key.at)));
+                        return Err(Broken::document(self.key_is_no_word(&key.at)));
                     };
                     ((!is_merge).then_some(scalar), key_at)
                 }
-                None => return Err(Stop::End),
+                None => return Err(Broken::End),
             };
-            let (event, span) = self.next()?.ok_or(Stop::End)?;
+            let (event, span) = self.next()?.ok_or(Broken::End)?;
             let is_alias = matches!(event, Event::Alias(_));
             let value = self.node_of(event, span, depth + 1)?;
             last = Some(if is_alias { self.at(span) } else { value.at.clone() });
             match key {
                 Some(key) => {
                     let entry = Entry { key, key_at: at, value };
-                    if let Some((i, Origin::Written)) = entries.set(entry, Origin::Written) {
+                    if let Some((i, KeyOrigin::Written)) = entries.set(entry, KeyOrigin::Written) {
                         self.duplicate_key(&entries.list[i]);
                     }
                 }
                 None => {
                     for entry in self.merge(value)? {
-                        if let Some((i, _)) = entries.set(entry, Origin::Merged) {
+                        if let Some((i, _)) = entries.set(entry, KeyOrigin::Merged) {
                             self.merged_over(&at, &entries.list[i].key.text);
                         }
                     }
@@ -440,10 +330,10 @@ impl<'a> Reader<'a, '_> {
     }
 
     /// The entries that a merge key (`<<`) brings: of a mapping, or of a list of mappings, the first one first.
-    fn merge(&self, value: Node) -> Result<Vec<Entry>, Stop> {
+    fn merge(&self, value: Node) -> Result<Vec<Entry>, Broken> {
         let refuse = |at: &Location| {
             let message = "a merge key (`<<`) takes a mapping or a list of mappings";
-            Stop::document(Diagnostic::error(Code::SyntaxError, at, message))
+            Broken::document(Diagnostic::error(Code::SyntaxError, at, message))
         };
         let mappings = match value.value {
             Value::Map(map) => return Ok(map.entries),
@@ -457,7 +347,7 @@ impl<'a> Reader<'a, '_> {
             };
             for entry in map.entries {
                 if entries.find(&entry.key.text).is_none() {
-                    entries.set(entry, Origin::Merged);
+                    entries.set(entry, KeyOrigin::Merged);
                 }
             }
         }
@@ -516,50 +406,6 @@ impl<'a> Reader<'a, '_> {
             _ => end.end.max(start.end),
         };
         Location::new(self.file, start.start..end)
-    }
-}
-
-/// Where an entry of a mapping comes from.
-#[derive(Clone, Copy)]
-enum Origin {
-    Written,
-    Merged,
-}
-
-/// Entries of a mapping as they gather; a later one takes the place of an earlier one with its key.
-#[derive(Default)]
-struct Entries {
-    list: Vec<Entry>,
-    origins: Vec<Origin>,
-    /// Indices by key, once there are too many to look at one after the other.
-    index: HashMap<String, usize>,
-}
-
-impl Entries {
-    const LOOKED_AT: usize = 16;
-
-    /// Sets an entry; its index and where the one it replaces came from, if it replaces one.
-    fn set(&mut self, entry: Entry, origin: Origin) -> Option<(usize, Origin)> {
-        match self.find(&entry.key.text) {
-            Some(i) => {
-                self.list[i] = entry;
-                Some((i, std::mem::replace(&mut self.origins[i], origin)))
-            }
-            None => {
-                if self.list.len() >= Self::LOOKED_AT {
-                    self.index.insert(entry.key.text.clone(), self.list.len());
-                }
-                self.list.push(entry);
-                self.origins.push(origin);
-                None
-            }
-        }
-    }
-
-    fn find(&self, key: &str) -> Option<usize> {
-        (self.list.iter().take(Self::LOOKED_AT))
-            .position(|entry| entry.key.text == key)
-            .or_else(|| self.index.get(key).copied())
     }
 }
 

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use meshtraced::diag::{Diagnostics, Place};
 use meshtraced::source::{Location, SourceFile};
-use meshtraced::yaml::read::{Limits, Stream, read};
+use meshtraced::yaml::read::read;
 use meshtraced::yaml::write::write;
+use meshtraced::yaml::{Limits, Stream};
 use meshtraced::yaml::{Node, Scalar, Value};
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use meshtraced::diag::Diagnostics;
 use meshtraced::source::SourceFile;
-use meshtraced::yaml::read::{Limits, read};
+use meshtraced::yaml::Limits;
+use meshtraced::yaml::read::read;
 use meshtraced::yaml::scalar::Plain;
 use meshtraced::yaml::write::{comment, write};
 use meshtraced::yaml::{self, Node};

@@ -1,0 +1,79 @@
+//! The place where the parser stopped, and the text around it.
+
+use std::ops::{Bound, Range, RangeBounds};
+use std::sync::Arc;
+
+use super::text::{content_of, line_at, lines_before, without_comment};
+use crate::diag::{Code, Diagnostic};
+use crate::source::{Location, SourceFile};
+
+/// The place where the parser stopped.
+pub(super) struct Stop<'a> {
+    pub(super) file: &'a Arc<SourceFile>,
+    pub(super) text: &'a str,
+    pub(super) offset: usize,
+}
+
+impl<'a> Stop<'a> {
+    pub(super) fn error(&self, bytes: Range<usize>, message: impl Into<String>) -> Diagnostic {
+        Diagnostic::error(Code::SyntaxError, &Location::new(self.file, bytes), message.into())
+    }
+
+    /// The line it stopped in, without its end.
+    pub(super) fn line(&self) -> Range<usize> {
+        line_at(self.text, self.offset)
+    }
+
+    /// The last line before it that is neither empty nor a comment.
+    pub(super) fn line_before(&self) -> Option<Range<usize>> {
+        lines_before(self.text, self.offset).next()
+    }
+
+    /// From where it stopped to the end of what is written in the line; at least one character if there is one.
+    pub(super) fn rest(&self) -> Range<usize> {
+        let end = self.line().end;
+        let rest = without_comment(self.part(self.offset..end));
+        let one = self.part(self.offset..).chars().next();
+        let len = match (rest.len(), one) {
+            (0, Some(c)) => c.len_utf8(),
+            (len, _) => len,
+        };
+        self.offset..self.offset + len
+    }
+
+    /// The text in a range, as far as there is such a thing: no explanation is worth a panic.
+    pub(super) fn part(&self, range: impl RangeBounds<usize>) -> &'a str {
+        let start = match range.start_bound() {
+            Bound::Included(&start) => start,
+            Bound::Excluded(&start) => start + 1,
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(&end) => end + 1,
+            Bound::Excluded(&end) => end,
+            Bound::Unbounded => self.text.len(),
+        };
+        self.text.get(start..end).unwrap_or_default()
+    }
+
+    /// From `start` to the end of what is written in the line where it stopped.
+    pub(super) fn rest_from(&self, start: usize) -> Range<usize> {
+        start..content_of(self.text, self.line()).end.max(start)
+    }
+
+    /// The word that starts where it stopped.
+    pub(super) fn word(&self) -> Range<usize> {
+        let rest = self.rest();
+        let word = self.part(rest.clone());
+        let len = word
+            .find(|c: char| c.is_whitespace() || ",[]{}".contains(c))
+            .filter(|&i| i > 0)
+            .unwrap_or(word.len());
+        rest.start..rest.start + len
+    }
+
+    /// Whether nothing but blanks stands before it in its line.
+    pub(super) fn starts_line(&self) -> bool {
+        self.part(self.line().start..self.offset).trim().is_empty()
+    }
+}
