@@ -22,7 +22,7 @@ pub struct State {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frozen: Option<Frozen>,
     /// The plan that may be carried out though it changes very much: the id of a
-    /// [`Refusal`](crate::plan::guard::Refusal).
+    /// [`GuardViolation`](crate::plan::guard::GuardViolation).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approved: Option<String>,
 }

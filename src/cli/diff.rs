@@ -50,10 +50,10 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
         return Ok(Exit::Failed);
     }
     let comparison = reconcile::compare(&settings, &Target::of(&settings)?, &policies)?;
-    for drift in &comparison.left {
-        writeln!(io::stderr(), "warning: {}", drift.told(true))?;
+    for drift in &comparison.drift_left {
+        writeln!(io::stderr(), "warning: {}", drift.describe(true))?;
     }
-    if let Some(refusal) = &comparison.refusal {
+    if let Some(refusal) = &comparison.violation {
         writeln!(io::stderr(), "warning: {refusal}")?;
     }
     let (plan, published) = (&comparison.plan, comparison.published.len());

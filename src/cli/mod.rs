@@ -26,7 +26,7 @@ use crate::daemon::control::Request;
 use crate::diag::render::text;
 use crate::diag::{Diagnostic, Severity};
 use crate::explain::World;
-use crate::reconcile::{Clock, Policies};
+use crate::reconcile::{Policies, Stopwatch};
 use crate::settings::{Overrides, Settings};
 use crate::source::{self, Care};
 use crate::telemetry;
@@ -259,7 +259,7 @@ fn print(text: &str) -> Result<(), Failure> {
 /// it goes on.
 fn policies(settings: &Settings) -> Result<Policies, Failure> {
     let _progress = progress::Progress::new("compiling");
-    let policies = Policies::read(settings, &Target::of(settings)?, Care::AsIs, &mut Clock::default())?;
+    let policies = Policies::read(settings, &Target::of(settings)?, Care::AsIs, &mut Stopwatch::default())?;
     Ok(policies?)
 }
 

@@ -15,7 +15,7 @@ use crate::daemon;
 use crate::diag::render::text;
 use crate::envoy::artifact::{Artifact, ProxyKey};
 use crate::plan::summary;
-use crate::reconcile::{self, Healing, Policies, Turn, Wishes};
+use crate::reconcile::{self, DriftRepair, Policies, ReconcileOptions, Reconciliation};
 use crate::settings::{OnDrift, Settings};
 use crate::source;
 use crate::words::{plural, printable, with_causes};
@@ -68,7 +68,7 @@ fn dry_run(context: &Context, settings: &Settings) -> Outcome {
     }
     print(&out)?;
     complain(context, settings, &policies)?;
-    if let Some(refusal) = &comparison.refusal {
+    if let Some(refusal) = &comparison.violation {
         writeln!(io::stderr(), "error: {refusal}")?;
     }
     Ok(Exit::Done)
@@ -80,12 +80,20 @@ fn once(context: &Context, settings: &Settings) -> Outcome {
     let lock = apply::lock(&target)?;
     let turn = {
         let _progress = Progress::new("publishing");
-        let healing = match settings.drift {
-            OnDrift::Report => Healing::None,
-            OnDrift::Heal => Healing::All,
+        let drift_repair = match settings.drift {
+            OnDrift::Report => DriftRepair::Off,
+            OnDrift::Heal => DriftRepair::All,
         };
-        let survey = false;
-        reconcile::turn(settings, &target, &lock, Wishes { healing, survey })?
+        let probe_all = false;
+        reconcile::reconcile(
+            settings,
+            &target,
+            &lock,
+            ReconcileOptions {
+                drift_repair,
+                probe_all,
+            },
+        )?
     };
     let (reloaded, not_reloaded) = reload(settings, &turn, &target, &lock);
     for failure in &not_reloaded {
@@ -103,9 +111,13 @@ fn once(context: &Context, settings: &Settings) -> Outcome {
     print(&out)?;
     complain(context, settings, policies)?;
     for drift in &turn.drift {
-        writeln!(io::stderr(), "warning: {}", drift.told(turn.left.contains(drift)))?;
+        writeln!(
+            io::stderr(),
+            "warning: {}",
+            drift.describe(turn.drift_left.contains(drift))
+        )?;
     }
-    if let Some(refusal) = &turn.refusal {
+    if let Some(refusal) = &turn.violation {
         writeln!(io::stderr(), "error: {refusal}")?;
     }
     let mut failed = !not_reloaded.is_empty();
@@ -113,7 +125,7 @@ fn once(context: &Context, settings: &Settings) -> Outcome {
         failed = true;
         writeln!(io::stderr(), "error: {proxy}: {}", printable(&why))?;
     }
-    Ok(match (failed, policies.held.is_empty() && turn.refusal.is_none()) {
+    Ok(match (failed, policies.held.is_empty() && turn.violation.is_none()) {
         (true, _) => Exit::Failed,
         (false, false) => Exit::Found,
         (false, true) => Exit::Done,
@@ -121,7 +133,7 @@ fn once(context: &Context, settings: &Settings) -> Outcome {
 }
 
 /// Makes the reloads that are due: how many proxies were reloaded, and why others were not.
-fn reload(settings: &Settings, turn: &Turn, target: &Target, lock: &Lock) -> (usize, Vec<String>) {
+fn reload(settings: &Settings, turn: &Reconciliation, target: &Target, lock: &Lock) -> (usize, Vec<String>) {
     let mut reloader = Reloader::default();
     turn.offer(|offer| reloader.offer(offer, &settings.reload, target, lock));
     reloader.finish(None);
@@ -136,9 +148,9 @@ fn reload(settings: &Settings, turn: &Turn, target: &Target, lock: &Lock) -> (us
 }
 
 /// The line that says what was published, and what to type next.
-fn published_once(settings: &Settings, turn: &Turn, policies: &Policies, start: Instant) -> String {
+fn published_once(settings: &Settings, turn: &Reconciliation, policies: &Policies, start: Instant) -> String {
     let elapsed = start.elapsed().as_millis();
-    let done = turn.done();
+    let done = turn.carried_out();
     let files = done.changes.iter().map(|change| change.changed().count()).sum();
     let proxies = done.changes.len();
     let stay = plural(turn.published_before, "proxy");
@@ -151,9 +163,9 @@ fn published_once(settings: &Settings, turn: &Turn, policies: &Policies, start: 
             frozen.why
         );
     }
-    if turn.plan.changes.is_empty() || turn.refusal.is_some() {
+    if turn.plan.changes.is_empty() || turn.violation.is_some() {
         return match (
-            policies.held.is_empty() && turn.refusal.is_none(),
+            policies.held.is_empty() && turn.violation.is_none(),
             turn.published_before,
         ) {
             (true, 1) => "nothing to do: 1 proxy is up to date\n".to_owned(),

@@ -14,7 +14,7 @@ use crate::apply::survey::Sight;
 use crate::diag::Severity;
 use crate::envoy::artifact::ProxyKey;
 use crate::plan::drift::Drift;
-use crate::reconcile::{Goal, Policies, Turn};
+use crate::reconcile::{DesiredState, Policies, Reconciliation};
 use crate::source::watch::Health;
 use crate::words::with_causes;
 
@@ -38,7 +38,7 @@ pub(super) struct Ledger {
 
 impl Ledger {
     /// Takes over what a turn did.
-    pub(super) fn turn(&mut self, turn: &Turn, now: DateTime<Utc>) {
+    pub(super) fn turn(&mut self, turn: &Reconciliation, now: DateTime<Utc>) {
         let waiting = self.status.waiting.take();
         match &turn.policies {
             Ok(policies) => self.policies(turn, policies, now),
@@ -94,7 +94,7 @@ impl Ledger {
         }
     }
 
-    fn policies(&mut self, turn: &Turn, policies: &Policies, now: DateTime<Utc>) {
+    fn policies(&mut self, turn: &Reconciliation, policies: &Policies, now: DateTime<Utc>) {
         let status = &mut self.status;
         status.failure = None;
         let count = |severity| {
@@ -115,7 +115,7 @@ impl Ledger {
             match_nothing: outcomes.match_nothing,
         };
         status.watch.files = policies.snapshot.len();
-        if turn.goal == Goal::Policies && turn.refusal.is_none() {
+        if turn.desired == DesiredState::Policies && turn.violation.is_none() {
             let name = policies.snapshot.describe();
             let meshes = policies.compiled.meshes.iter();
             self.kept.extend(
@@ -133,7 +133,7 @@ impl Ledger {
             .collect();
     }
 
-    fn wishes(&mut self, turn: &Turn, now: DateTime<Utc>) {
+    fn wishes(&mut self, turn: &Reconciliation, now: DateTime<Utc>) {
         self.status.frozen = turn.state.frozen.as_ref().map(|frozen| Frozen {
             why: frozen.why.clone(),
             since: frozen.since.parse().unwrap_or(now),
@@ -141,7 +141,7 @@ impl Ledger {
             would_change: turn.would_change,
         });
         let before = self.status.guarded.take();
-        self.status.guarded = turn.refusal.as_ref().map(|refusal| Guarded {
+        self.status.guarded = turn.violation.as_ref().map(|refusal| Guarded {
             id: refusal.id.clone(),
             why: refusal.to_string(),
             since: before
@@ -150,8 +150,8 @@ impl Ledger {
         });
     }
 
-    fn proxies(&mut self, turn: &Turn, now: DateTime<Utc>) {
-        for (proxy, sight) in &turn.sights {
+    fn proxies(&mut self, turn: &Reconciliation, now: DateTime<Utc>) {
+        for (proxy, sight) in &turn.health {
             let was_rejected = matches!(self.proxies.get(proxy), Some(State::Trouble(TroubleState::Rejected, _)));
             let state = match sight {
                 Sight::Active if was_rejected => continue,
@@ -185,7 +185,7 @@ impl Ledger {
         };
         (self.proxies).retain(|proxy, _| turn.published.contains_key(proxy) || is_open(proxy));
         // A refusal ends with the wish for what was refused.
-        let still = |proxy: &ProxyKey| outcome.contains_key(proxy) || turn.goal == Goal::Stay;
+        let still = |proxy: &ProxyKey| outcome.contains_key(proxy) || turn.desired == DesiredState::Unchanged;
         for (_, state) in self.proxies.iter_mut().filter(|(proxy, _)| !still(proxy)) {
             *state = match state {
                 // It answered when it refused, and runs with what is published.
@@ -207,7 +207,7 @@ impl Ledger {
         self.count(turn, now);
     }
 
-    fn count(&mut self, turn: &Turn, now: DateTime<Utc>) {
+    fn count(&mut self, turn: &Reconciliation, now: DateTime<Utc>) {
         let before = std::mem::take(&mut self.status.troubles);
         let counts = &mut self.status.proxies;
         *counts = super::status::Proxies {
@@ -237,7 +237,7 @@ impl Ledger {
         }
     }
 
-    fn drift(&mut self, turn: &Turn, now: DateTime<Utc>) {
+    fn drift(&mut self, turn: &Reconciliation, now: DateTime<Utc>) {
         let before = std::mem::take(&mut self.status.drift);
         let drifted = |drift: &Drift| {
             let path = format!("{}/{}", drift.proxy.directory(), drift.artifact.path());
@@ -251,7 +251,7 @@ impl Ledger {
         self.status.drift = turn.remaining_drift().map(drifted).collect();
     }
 
-    fn revisions(&mut self, turn: &Turn, now: DateTime<Utc>) {
+    fn revisions(&mut self, turn: &Reconciliation, now: DateTime<Utc>) {
         let Ok(policies) = &turn.policies else { return };
         let commit = policies.snapshot.commit();
         let seen = Revision {
@@ -272,8 +272,9 @@ impl Ledger {
             return;
         }
         come(&mut revisions.compiled);
-        let is_published =
-            turn.goal == Goal::Policies && turn.refusal.is_none() && turn.outcome.failures().next().is_none();
+        let is_published = turn.desired == DesiredState::Policies
+            && turn.violation.is_none()
+            && turn.outcome.failures().next().is_none();
         if !is_published {
             return;
         }

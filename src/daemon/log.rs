@@ -10,7 +10,7 @@ use crate::diag::{Diagnostic, Severity};
 use crate::envoy::artifact::ProxyKey;
 use crate::plan::drift::Drift;
 use crate::plan::{Plan, summary};
-use crate::reconcile::{Goal, Policies, Turn, TurnError};
+use crate::reconcile::{DesiredState, Policies, ReconcileError, Reconciliation};
 use crate::words::{plural, printable, with_causes};
 
 /// A change of the policies that takes longer than this is told: perhaps it was killed.
@@ -48,7 +48,7 @@ impl Log {
     }
 
     /// Says what is new in a turn.
-    pub(super) fn turn(&mut self, turn: &Turn, elapsed: Duration) {
+    pub(super) fn turn(&mut self, turn: &Reconciliation, elapsed: Duration) {
         let is_first = self.revision.is_none();
         match &turn.policies {
             Err(error) if error.is_busy() => self.waiting(&with_causes(error)),
@@ -65,7 +65,7 @@ impl Log {
     }
 
     /// Says that a turn came to no end.
-    pub(super) fn broken(&mut self, error: &TurnError) {
+    pub(super) fn broken(&mut self, error: &ReconcileError) {
         self.failure(&format!("cannot publish: {}", with_causes(error)));
     }
 
@@ -115,7 +115,7 @@ impl Log {
         self.failure = Some(text.to_owned());
     }
 
-    fn policies(&mut self, turn: &Turn, policies: &Policies, elapsed: Duration, is_first: bool) {
+    fn policies(&mut self, turn: &Reconciliation, policies: &Policies, elapsed: Duration, is_first: bool) {
         if self.failure.take().is_some() {
             tracing::info!("the policies can be read and published again");
         }
@@ -131,7 +131,7 @@ impl Log {
             let line = printable(&format!("{head}   {}", held(turn, policies)));
             tracing::error!(revision = name, "{line}");
         }
-        let done = turn.done();
+        let done = turn.carried_out();
         if !done.changes.is_empty() {
             changes(&head, &name, &done, turn, policies, elapsed);
         } else if policies.held.is_empty() && (is_first || is_new) {
@@ -166,8 +166,8 @@ impl Log {
         true
     }
 
-    fn refusal(&mut self, turn: &Turn) {
-        let refusal = turn.refusal.as_ref().map(ToString::to_string);
+    fn refusal(&mut self, turn: &Reconciliation) {
+        let refusal = turn.violation.as_ref().map(ToString::to_string);
         if let Some(refusal) = refusal
             .as_ref()
             .filter(|refusal| self.refusal.as_ref() != Some(refusal))
@@ -177,19 +177,19 @@ impl Log {
         self.refusal = refusal;
     }
 
-    fn drift(&mut self, turn: &Turn) {
+    fn drift(&mut self, turn: &Reconciliation) {
         for drifted in turn.drift.iter().filter(|drifted| !self.drift.contains(drifted)) {
             tracing::warn!(
                 mesh = drifted.proxy.mesh,
                 dataplane = drifted.proxy.dataplane,
                 "{}",
-                drifted.told(turn.left.contains(drifted))
+                drifted.describe(turn.drift_left.contains(drifted))
             );
         }
-        self.drift = turn.left.clone();
+        self.drift = turn.drift_left.clone();
     }
 
-    fn failures(&mut self, turn: &Turn) {
+    fn failures(&mut self, turn: &Reconciliation) {
         let failures: Vec<(ProxyKey, String)> = (turn.outcome.failures())
             .map(|(proxy, why)| (proxy.clone(), why))
             .collect();
@@ -202,14 +202,14 @@ impl Log {
 }
 
 /// Why nothing is published of policies that would change something.
-fn unpublished(turn: &Turn) -> Option<String> {
-    match turn.goal {
-        Goal::Policies if turn.refusal.is_some() => Some("not published: it waits for approval".to_owned()),
-        Goal::Policies => match turn.plan.changes.len() {
+fn unpublished(turn: &Reconciliation) -> Option<String> {
+    match turn.desired {
+        DesiredState::Policies if turn.violation.is_some() => Some("not published: it waits for approval".to_owned()),
+        DesiredState::Policies => match turn.plan.changes.len() {
             0 => None,
             n => Some(format!("published for none of {}", plural(n, "proxy"))),
         },
-        Goal::Generation(_) | Goal::Stay => match turn.would_change {
+        DesiredState::Generation(_) | DesiredState::Unchanged => match turn.would_change {
             0 => None,
             n => Some(format!("not published: frozen; it would change {}", plural(n, "proxy"))),
         },
@@ -217,7 +217,7 @@ fn unpublished(turn: &Turn) -> Option<String> {
 }
 
 /// The line about what was published.
-fn changes(head: &str, revision: &str, done: &Plan, turn: &Turn, policies: &Policies, elapsed: Duration) {
+fn changes(head: &str, revision: &str, done: &Plan, turn: &Reconciliation, policies: &Policies, elapsed: Duration) {
     let elapsed_ms = elapsed.as_millis();
     let (confirmed, not_running) = (
         turn.outcome.count(&Word::Confirmed),
@@ -236,7 +236,7 @@ fn changes(head: &str, revision: &str, done: &Plan, turn: &Turn, policies: &Poli
 }
 
 /// What errors keep as it is: `held: mesh payments, 1 error; its 3 proxies stay as they are`.
-fn held(turn: &Turn, policies: &Policies) -> String {
+fn held(turn: &Reconciliation, policies: &Policies) -> String {
     let held = &policies.held;
     let is_error = |finding: &&Diagnostic| finding.severity == Severity::Error;
     let errors = plural(policies.findings.iter().filter(is_error).count(), "error");
@@ -258,8 +258,8 @@ fn subject(policies: &Policies) -> String {
 }
 
 /// What a turn did, in few words: `4 proxies changed: sampling 100 % -> 10 %`.
-fn what(done: &Plan, turn: &Turn, policies: &Policies) -> String {
-    if let Goal::Generation(id) = turn.goal {
+fn what(done: &Plan, turn: &Reconciliation, policies: &Policies) -> String {
+    if let DesiredState::Generation(id) = turn.desired {
         return format!(
             "back to generation {id}: {}",
             summary::count(done, turn.published_before)

@@ -13,9 +13,9 @@ use super::schedule::Reason;
 use super::status::{Reload, Status};
 use crate::apply::reload::Reloader;
 use crate::apply::{self, ApplyError, Frozen, Lock, State, Target, Word, history, word};
-use crate::plan::drift::Fights;
+use crate::plan::drift::RepairBackoff;
 use crate::plan::summary;
-use crate::reconcile::{self, Healing, Turn, TurnError, Wishes};
+use crate::reconcile::{self, DriftRepair, ReconcileError, ReconcileOptions, Reconciliation};
 use crate::settings::{OnDrift, Settings};
 use crate::source::watch::Watcher;
 use crate::words::{plural, with_causes};
@@ -39,7 +39,7 @@ pub struct Worker {
     log: Log,
     pub(super) ledger: Ledger,
     pub(super) shared: Option<Arc<Shared>>,
-    fights: Fights,
+    backoff: RepairBackoff,
     reloader: Reloader,
     began: Instant,
     /// What the last turn left open.
@@ -75,7 +75,7 @@ impl Worker {
             log,
             ledger,
             shared: None,
-            fights: Fights::default(),
+            backoff: RepairBackoff::default(),
             reloader: Reloader::default(),
             began: Instant::now(),
             open: None,
@@ -118,15 +118,18 @@ impl Worker {
         self.open
     }
 
-    fn attempt(&mut self, survey: bool) {
-        let mut fights = std::mem::take(&mut self.fights);
-        let healing = match self.settings.drift {
-            OnDrift::Report => Healing::None,
-            OnDrift::Heal => Healing::Unless(&mut fights, self.began.elapsed()),
+    fn attempt(&mut self, probe_all: bool) {
+        let mut backoff = std::mem::take(&mut self.backoff);
+        let drift_repair = match self.settings.drift {
+            OnDrift::Report => DriftRepair::Off,
+            OnDrift::Heal => DriftRepair::RateLimited(&mut backoff, self.began.elapsed()),
         };
         // What came of it was told.
-        let _ = self.turn(Wishes { healing, survey });
-        self.fights = fights;
+        let _ = self.turn(ReconcileOptions {
+            drift_repair,
+            probe_all,
+        });
+        self.backoff = backoff;
     }
 
     /// Leaves the status for those who look when no daemon runs, if there is something new in it.
@@ -149,10 +152,10 @@ impl Worker {
     ///
     /// # Errors
     /// When nothing can be published.
-    pub fn turn(&mut self, wishes: Wishes) -> Result<Turn, TurnError> {
+    pub fn turn(&mut self, wishes: ReconcileOptions) -> Result<Reconciliation, ReconcileError> {
         let start = Instant::now();
         self.hold_on();
-        let result = reconcile::turn(&self.settings, &self.target, &self.lock, wishes);
+        let result = reconcile::reconcile(&self.settings, &self.target, &self.lock, wishes);
         let now = Utc::now();
         self.open = result.as_ref().map_or(Some(OPEN), open);
         match &result {
@@ -214,13 +217,13 @@ impl Worker {
         }
     }
 
-    fn tell(&self, result: &Result<Turn, TurnError>) {
+    fn tell(&self, result: &Result<Reconciliation, ReconcileError>) {
         let Some(shared) = &self.shared else { return };
         // Before an answer goes out: whoever asked looks at it next.
         shared.show(&self.ledger.status);
         match result {
             Ok(turn) => {
-                let done = turn.done().changes.len();
+                let done = turn.carried_out().changes.len();
                 let stages: Vec<_> = turn
                     .stages
                     .iter()
@@ -262,14 +265,17 @@ impl Worker {
     }
 
     /// A turn whose failure is the answer.
-    fn answer(&mut self, healing: Healing, survey: bool) -> Result<Turn, String> {
-        self.turn(Wishes { healing, survey })
-            .map_err(|error| with_causes(&error))
+    fn answer(&mut self, drift_repair: DriftRepair, probe_all: bool) -> Result<Reconciliation, String> {
+        self.turn(ReconcileOptions {
+            drift_repair,
+            probe_all,
+        })
+        .map_err(|error| with_causes(&error))
     }
 
     fn approve(&mut self, id: Option<&str>) -> Result<String, String> {
-        let waiting = self.answer(Healing::None, false)?;
-        let Some(refusal) = waiting.refusal else {
+        let waiting = self.answer(DriftRepair::Off, false)?;
+        let Some(refusal) = waiting.violation else {
             return Err("nothing waits for approval".to_owned());
         };
         if let Some(id) = id.filter(|id| *id != refusal.id) {
@@ -280,8 +286,8 @@ impl Worker {
         let mut state = waiting.state;
         state.approved = Some(refusal.id.clone());
         self.remember(&state)?;
-        let turn = self.answer(Healing::None, false)?;
-        match &turn.refusal {
+        let turn = self.answer(DriftRepair::Off, false)?;
+        match &turn.violation {
             None => Ok(format!("approved {}: {}", refusal.id, published(&turn))),
             Some(other) => Err(format!("the policies changed in between: {other}")),
         }
@@ -296,7 +302,7 @@ impl Worker {
             generation: None,
         });
         self.remember(&state)?;
-        self.answer(Healing::None, false)?;
+        self.answer(DriftRepair::Off, false)?;
         Ok("frozen: nothing is published until `meshtraced thaw`".to_owned())
     }
 
@@ -306,7 +312,7 @@ impl Worker {
             return Err("nothing is frozen".to_owned());
         }
         self.remember(&state)?;
-        let turn = self.answer(Healing::None, false)?;
+        let turn = self.answer(DriftRepair::Off, false)?;
         Ok(format!("the policies are followed again: {}", published(&turn)))
     }
 
@@ -330,7 +336,7 @@ impl Worker {
             generation: Some(to),
         });
         self.remember(&state)?;
-        let turn = self.answer(Healing::None, false)?;
+        let turn = self.answer(DriftRepair::Off, false)?;
         Ok(format!(
             "back to generation {to}: {}; the policies are followed again after `meshtraced thaw`",
             published(&turn)
@@ -339,7 +345,7 @@ impl Worker {
 
     fn heal(&mut self) -> Result<String, String> {
         let forgotten = apply::forget_refusals(&self.target, &self.lock).map_err(|error| with_causes(&error))?;
-        let turn = self.answer(Healing::All, true)?;
+        let turn = self.answer(DriftRepair::All, true)?;
         let restored = match (turn.drift.len(), turn.remaining_drift().count()) {
             (0, _) if forgotten > 0 => None,
             (0, _) => Some("nothing to restore: all files are as they were published".to_owned()),
@@ -361,7 +367,7 @@ impl Worker {
         if let Some(refused) = &self.ledger.status.settings_refused {
             return Err(format!("{}; the settings from before are in use", refused.why));
         }
-        let turn = self.answer(Healing::None, true)?;
+        let turn = self.answer(DriftRepair::Off, true)?;
         let said = match &turn.policies {
             Ok(_) => published(&turn),
             Err(error) => with_causes(error),
@@ -395,18 +401,18 @@ pub(super) fn target(settings: &Settings) -> Result<Target, ApplyError> {
 }
 
 /// When to go on with a turn that left something open.
-fn open(turn: &Turn) -> Option<Retry> {
+fn open(turn: &Reconciliation) -> Option<Retry> {
     match &turn.policies {
         Err(error) if error.is_busy() => Some(BUSY),
         Err(_) => Some(OPEN),
-        Ok(_) if turn.is_waiting() => Some(OPEN),
+        Ok(_) if turn.needs_retry() => Some(OPEN),
         Ok(_) => None,
     }
 }
 
 /// What a turn published, for whoever asked for it.
-fn published(turn: &Turn) -> String {
-    let done = turn.done();
+fn published(turn: &Reconciliation) -> String {
+    let done = turn.carried_out();
     if done.changes.is_empty() {
         return format!("{} stay as they are", plural(turn.published.len(), "proxy"));
     }

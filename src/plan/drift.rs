@@ -2,7 +2,7 @@
 //!
 //! A file that is gone comes back. A file that somebody edited may be an emergency measure: it stays as it is, and is
 //! told of, until other bytes are desired in its place or healing is asked for. Who heals a file again and again is in a
-//! fight with somebody else's program: [`Fights`] makes the pauses longer each time.
+//! fight with somebody else's program: [`RepairBackoff`] makes the pauses longer each time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -49,7 +49,7 @@ impl fmt::Display for DriftKind {
 impl Drift {
     /// In words, with what becomes of it: `is_left` when it stays as it is.
     #[must_use]
-    pub fn told(&self, is_left: bool) -> String {
+    pub fn describe(&self, is_left: bool) -> String {
         if is_left {
             format!("{self}, and stays so until something else is published there; `meshtraced heal` restores it")
         } else {
@@ -128,60 +128,61 @@ fn partners(artifact: Artifact) -> &'static [Artifact] {
     }
 }
 
-/// Files that were healed lately; who keeps it between turns does not fight with another writer.
+/// Files that were repaired lately; who keeps it between turns does not fight with another writer.
 ///
-/// The first drift of a file is healed at once, the next one of the same file a minute after that at the earliest, then
-/// two, and so on up to an hour. A file that stayed healed for twice its pause starts from the beginning.
+/// The first drift of a file is repaired at once, the next one of the same file a minute after that at the earliest, then
+/// two, and so on up to an hour. A file that stayed repaired for twice its pause starts from the beginning.
 #[derive(Debug, Clone, Default)]
-pub struct Fights {
-    healed: BTreeMap<(ProxyKey, Artifact), Healed>,
+pub struct RepairBackoff {
+    repaired: BTreeMap<(ProxyKey, Artifact), Repaired>,
 }
 
 #[derive(Debug, Clone)]
-struct Healed {
+struct Repaired {
     times: u32,
     last: Duration,
 }
 
-impl Healed {
+impl Repaired {
     fn pause(&self) -> Duration {
         let minutes = 1_u64 << self.times.saturating_sub(1).min(6);
         Duration::from_secs(60 * minutes.min(60))
     }
 }
 
-/// What [`Fights::judge`] says.
+/// What [`RepairBackoff::admit`] says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Judged {
-    /// To be healed now.
-    pub heal: Vec<Drift>,
-    /// To be left for now, how often each was healed already, and when it may be healed again.
-    pub wait: Vec<(Drift, u32, Duration)>,
+pub struct Admitted {
+    /// To be repaired now.
+    pub repair: Vec<Drift>,
+    /// To be left for now, how often each was repaired already, and when it may be repaired again.
+    pub postponed: Vec<(Drift, u32, Duration)>,
 }
 
-impl Fights {
-    /// Which drifts are to be healed now. It counts as done: the caller heals what it is told to.
+impl RepairBackoff {
+    /// Which drifts are to be repaired now. It counts as done: the caller repairs what it is told to.
     ///
     /// `now` is the time since some fixed moment, by a clock that never goes back.
-    pub fn judge(&mut self, drift: &[Drift], now: Duration) -> Judged {
-        self.healed.retain(|_, healed| now < healed.last + 2 * healed.pause());
-        let mut judged = Judged::default();
+    pub fn admit(&mut self, drift: &[Drift], now: Duration) -> Admitted {
+        self.repaired
+            .retain(|_, repaired| now < repaired.last + 2 * repaired.pause());
+        let mut admitted = Admitted::default();
         for drift in drift {
             let key = (drift.proxy.clone(), drift.artifact);
-            match self.healed.get(&key) {
-                Some(healed) if now < healed.last + healed.pause() => {
-                    judged
-                        .wait
-                        .push((drift.clone(), healed.times, healed.last + healed.pause()));
+            match self.repaired.get(&key) {
+                Some(repaired) if now < repaired.last + repaired.pause() => {
+                    admitted
+                        .postponed
+                        .push((drift.clone(), repaired.times, repaired.last + repaired.pause()));
                 }
-                healed => {
-                    let times = healed.map_or(0, |healed| healed.times) + 1;
-                    self.healed.insert(key, Healed { times, last: now });
-                    judged.heal.push(drift.clone());
+                repaired => {
+                    let times = repaired.map_or(0, |repaired| repaired.times) + 1;
+                    self.repaired.insert(key, Repaired { times, last: now });
+                    admitted.repair.push(drift.clone());
                 }
             }
         }
-        judged
+        admitted
     }
 }
 
@@ -262,22 +263,22 @@ mod tests {
     #[test]
     fn a_fight_gets_slower_and_is_forgotten_when_it_is_over() {
         let drifts = [drift(Artifact::Lds, DriftKind::Edited, "l")];
-        let mut fights = Fights::default();
+        let mut backoff = RepairBackoff::default();
         let seconds = Duration::from_secs;
-        let mut healed = Vec::new();
+        let mut repaired = Vec::new();
         // Somebody edits it every ten seconds, for ten hours.
         for now in (0..36_000).step_by(10).map(seconds) {
-            let judged = fights.judge(&drifts, now);
-            assert_eq!(judged.heal.len() + judged.wait.len(), 1);
-            if !judged.heal.is_empty() {
-                healed.push(now.as_secs() / 60);
+            let admitted = backoff.admit(&drifts, now);
+            assert_eq!(admitted.repair.len() + admitted.postponed.len(), 1);
+            if !admitted.repair.is_empty() {
+                repaired.push(now.as_secs() / 60);
             }
         }
-        assert_eq!(healed[..8], [0, 1, 3, 7, 15, 31, 63, 123]);
-        assert_eq!(healed.len(), 6 + 9);
+        assert_eq!(repaired[..8], [0, 1, 3, 7, 15, 31, 63, 123]);
+        assert_eq!(repaired.len(), 6 + 9);
         let later = seconds(36_000 + 3 * 3600);
-        assert_eq!(fights.judge(&[], later), Judged::default());
-        assert_eq!(fights.judge(&drifts, later).heal, drifts);
-        assert_eq!(fights.judge(&drifts, later + seconds(60)).heal, drifts);
+        assert_eq!(backoff.admit(&[], later), Admitted::default());
+        assert_eq!(backoff.admit(&drifts, later).repair, drifts);
+        assert_eq!(backoff.admit(&drifts, later + seconds(60)).repair, drifts);
     }
 }

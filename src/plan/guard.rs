@@ -47,7 +47,7 @@ impl Default for Guard {
 
 /// Why a plan waits for somebody's word.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct GuardViolation {
     /// Names exactly this plan: its proxies, what happens to each, and the bytes they get.
     pub id: String,
     /// How many proxies go.
@@ -60,7 +60,7 @@ pub struct Refusal {
     why: String,
 }
 
-impl Refusal {
+impl GuardViolation {
     /// Whether `approved`, the id that somebody approved, is that of this plan.
     #[must_use]
     pub fn is_approved(&self, approved: Option<&str>) -> bool {
@@ -68,7 +68,7 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for GuardViolation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (of, why, id) = (self.published, &self.why, &self.id);
         let what = match (self.removed, self.changed) {
@@ -88,7 +88,7 @@ impl fmt::Display for Refusal {
 ///
 /// Removing all of them always has to, if there are two at least. A single proxy may always go or change.
 #[must_use]
-pub fn guard(plan: &Plan, published: usize, guard: &Guard) -> Option<Refusal> {
+pub fn guard(plan: &Plan, published: usize, guard: &Guard) -> Option<GuardViolation> {
     let count = |action| plan.changes.iter().filter(|change| change.action == action).count();
     let (removed, changed) = (count(Action::Remove), count(Action::Change));
     let exceeds = |n: usize, most: Share| n > 1 && most.is_exceeded(n, published);
@@ -101,7 +101,7 @@ pub fn guard(plan: &Plan, published: usize, guard: &Guard) -> Option<Refusal> {
     } else {
         return None;
     };
-    Some(Refusal {
+    Some(GuardViolation {
         id: id(plan),
         removed,
         changed,
@@ -167,8 +167,8 @@ mod tests {
     #[track_caller]
     fn check(before: usize, kept: usize, text: &str, limits: Guard, expected: Option<&str>) {
         let plan = of(&proxies(0..before, "old"), &proxies(0..kept, text));
-        let refusal = guard(&plan, before, &limits);
-        let said = refusal.as_ref().map(ToString::to_string);
+        let violation = guard(&plan, before, &limits);
+        let said = violation.as_ref().map(ToString::to_string);
         match (expected, said) {
             (None, said) => assert_eq!(said, None),
             (Some(expected), said) => assert!(said.as_ref().is_some_and(|said| said.contains(expected)), "{said:?}"),
@@ -207,14 +207,14 @@ mod tests {
     #[test]
     fn it_says_what_to_type() {
         let plan = of(&proxies(0..4, "old"), &Fragments::new());
-        let refusal = guard(&plan, 4, &Guard::default()).expect("all of them go");
-        let said = refusal.to_string();
+        let violation = guard(&plan, 4, &Guard::default()).expect("all of them go");
+        let said = violation.to_string();
         assert!(
-            said.ends_with(&format!("run `meshtraced approve {}`", refusal.id)),
+            said.ends_with(&format!("run `meshtraced approve {}`", violation.id)),
             "{said}"
         );
-        assert!(refusal.is_approved(Some(&refusal.id)));
-        assert!(!refusal.is_approved(Some("")) && !refusal.is_approved(None));
+        assert!(violation.is_approved(Some(&violation.id)));
+        assert!(!violation.is_approved(Some("")) && !violation.is_approved(None));
     }
 
     proptest! {
@@ -229,12 +229,12 @@ mod tests {
             let goes = (0..before).filter(|n| gone[*n]).count();
             let changes = (0..before).filter(|n| !gone[*n] && new[*n]).count();
             let plan = of(&applied, &desired);
-            let refusal = guard(&plan, before, &limits(removed, changed));
+            let violation = guard(&plan, before, &limits(removed, changed));
             let too_many = |n: usize, percent: u8| n > 1 && n * 100 > before * usize::from(percent);
             let expected = too_many(goes, removed) || too_many(changes, changed) || (goes > 1 && goes == before);
-            prop_assert_eq!(refusal.is_some(), expected);
-            if let Some(refusal) = refusal {
-                prop_assert_eq!((refusal.removed, refusal.changed, refusal.published), (goes, changes, before));
+            prop_assert_eq!(violation.is_some(), expected);
+            if let Some(violation) = violation {
+                prop_assert_eq!((violation.removed, violation.changed, violation.published), (goes, changes, before));
             }
         }
 

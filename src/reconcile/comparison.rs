@@ -2,28 +2,28 @@
 
 use std::collections::BTreeMap;
 
-use super::error::TurnError;
-use super::options::Healing;
+use super::error::ReconcileError;
+use super::options::DriftRepair;
 use super::policies::Policies;
 use crate::apply::survey::Sight;
 use crate::apply::{self, ApplyError, Observed, State, Target, history};
 use crate::envoy::artifact::{Artifact, Fragments, ProxyKey};
 use crate::plan::digest::Digest;
 use crate::plan::drift::{Drift, DriftKind, leave_edited};
-use crate::plan::guard::{Refusal, guard};
+use crate::plan::guard::{GuardViolation, guard};
 use crate::plan::{self, Applied, Change, Held, Plan};
 use crate::settings::Settings;
 use crate::source::ReadError;
 
 /// What is to be published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Goal {
+pub enum DesiredState {
     /// What the policies say.
     Policies,
     /// What was published before.
     Generation(u64),
     /// Nothing: everything stays as it is.
-    Stay,
+    Unchanged,
 }
 
 /// What is published against what is desired.
@@ -36,9 +36,9 @@ pub struct Comparison {
     /// What somebody did to published files.
     pub drift: Vec<Drift>,
     /// Which of that stays as it is.
-    pub left: Vec<Drift>,
+    pub drift_left: Vec<Drift>,
     /// Why the plan is not carried out.
-    pub refusal: Option<Refusal>,
+    pub violation: Option<GuardViolation>,
     /// Whether it is only because somebody approved it.
     pub is_approved: bool,
 }
@@ -47,10 +47,10 @@ pub struct Comparison {
 ///
 /// # Errors
 /// When it cannot be told what is published.
-pub fn compare(settings: &Settings, target: &Target, policies: &Policies) -> Result<Comparison, TurnError> {
+pub fn compare(settings: &Settings, target: &Target, policies: &Policies) -> Result<Comparison, ReconcileError> {
     let state = State::read(target)?;
     let desired = Desired::Policies(policies);
-    Ok(comparison(settings, target, &desired, &state, Healing::None)?)
+    Ok(comparison(settings, target, &desired, &state, DriftRepair::Off)?)
 }
 
 /// What is desired.
@@ -64,7 +64,7 @@ fn comparison(
     target: &Target,
     desired: &Desired,
     state: &State,
-    healing: Healing,
+    drift_repair: DriftRepair,
 ) -> Result<Comparison, ApplyError> {
     let Observed { mut applied, mut drift } = apply::observe(target)?;
     let nothing = Held::default();
@@ -74,56 +74,58 @@ fn comparison(
     };
     plan::forget_equal(&mut drift, &applied, fragments);
     let published = applied.clone();
-    let alone = match healing {
-        Healing::None => drift.clone(),
-        Healing::All => Vec::new(),
-        Healing::Unless(fights, now) => fights
-            .judge(&drift, now)
-            .wait
+    let alone = match drift_repair {
+        DriftRepair::Off => drift.clone(),
+        DriftRepair::All => Vec::new(),
+        DriftRepair::RateLimited(backoff, now) => backoff
+            .admit(&drift, now)
+            .postponed
             .into_iter()
             .map(|(drift, ..)| drift)
             .collect(),
     };
-    let left = leave_edited(&mut applied, fragments, &alone);
+    let drift_left = leave_edited(&mut applied, fragments, &alone);
     let mut plan = plan::plan(&applied, fragments, held);
-    bring_back(&mut plan, &published, &drift, target);
-    let refusal = match desired {
+    restore_missing(&mut plan, &published, &drift, target);
+    let violation = match desired {
         Desired::Policies(_) => guard(&plan, published.len(), &settings.guard),
         // Somebody has asked for exactly this.
         Desired::Generation(_) => None,
     };
-    let is_approved = (refusal.as_ref()).is_some_and(|refusal| refusal.is_approved(state.approved.as_deref()));
+    let is_approved = (violation.as_ref()).is_some_and(|violation| violation.is_approved(state.approved.as_deref()));
     Ok(Comparison {
         published,
         plan,
         drift,
-        left,
-        refusal: refusal.filter(|_| !is_approved),
+        drift_left,
+        violation: violation.filter(|_| !is_approved),
         is_approved,
     })
 }
 
 pub(super) fn compare_for(
-    goal: Goal,
+    goal: DesiredState,
     settings: &Settings,
     target: &Target,
     policies: &Result<Policies, ReadError>,
     state: &State,
-    healing: Healing,
+    drift_repair: DriftRepair,
 ) -> Result<Comparison, ApplyError> {
     match (goal, policies) {
-        (Goal::Policies, Ok(policies)) => comparison(settings, target, &Desired::Policies(policies), state, healing),
-        (Goal::Generation(id), _) => {
-            let desired = Desired::Generation(history::load(target, id)?);
-            comparison(settings, target, &desired, state, healing)
+        (DesiredState::Policies, Ok(policies)) => {
+            comparison(settings, target, &Desired::Policies(policies), state, drift_repair)
         }
-        (Goal::Stay | Goal::Policies, _) => {
+        (DesiredState::Generation(id), _) => {
+            let desired = Desired::Generation(history::load(target, id)?);
+            comparison(settings, target, &desired, state, drift_repair)
+        }
+        (DesiredState::Unchanged | DesiredState::Policies, _) => {
             let Observed { applied, drift } = apply::observe(target)?;
             let mut plan = Plan::default();
-            bring_back(&mut plan, &applied, &drift, target);
+            restore_missing(&mut plan, &applied, &drift, target);
             let is_back = |drift: &&Drift| plan.changes.iter().any(|change| change.proxy == drift.proxy);
             Ok(Comparison {
-                left: drift.iter().filter(|drift| !is_back(drift)).cloned().collect(),
+                drift_left: drift.iter().filter(|drift| !is_back(drift)).cloned().collect(),
                 published: applied,
                 plan,
                 drift,
@@ -134,7 +136,7 @@ pub(super) fn compare_for(
 }
 
 /// Plans to bring back files that are gone from proxies that stay as they are: what was published last is known.
-pub(super) fn bring_back(plan: &mut Plan, published: &Applied, drift: &[Drift], target: &Target) {
+pub(super) fn restore_missing(plan: &mut Plan, published: &Applied, drift: &[Drift], target: &Target) {
     let is_planned = |proxy: &ProxyKey| plan.changes.iter().any(|change| change.proxy == *proxy);
     let gone: Vec<&Drift> = (drift.iter())
         .filter(|drift| drift.kind != DriftKind::Edited && !is_planned(&drift.proxy))
@@ -168,7 +170,7 @@ pub(super) fn bring_back(plan: &mut Plan, published: &Applied, drift: &[Drift], 
 }
 
 /// Plans to put the files of an Envoy in place once more that runs and has not taken them: it may have lost its watch.
-pub(super) fn show_again(comparison: &mut Comparison, sights: &BTreeMap<ProxyKey, Sight>) {
+pub(super) fn redeliver(comparison: &mut Comparison, sights: &BTreeMap<ProxyKey, Sight>) {
     let planned: Vec<ProxyKey> = comparison
         .plan
         .changes

@@ -5,7 +5,7 @@ use crate::settings::SettingsError;
 
 /// Why a turn came to no end.
 #[derive(Debug, thiserror::Error)]
-pub enum TurnError {
+pub enum ReconcileError {
     /// The disk.
     #[error(transparent)]
     Apply(#[from] ApplyError),

@@ -15,16 +15,16 @@ mod comparison;
 
 mod reconciliation;
 
-pub use comparison::{Comparison, Goal, compare};
-pub use error::TurnError;
-pub use options::{Healing, Wishes};
+pub use comparison::{Comparison, DesiredState, compare};
+pub use error::ReconcileError;
+pub use options::{DriftRepair, ReconcileOptions};
 pub use policies::Policies;
-pub use reconciliation::Turn;
-pub use stages::{Clock, Stage};
+pub use reconciliation::Reconciliation;
+pub use stages::{Stage, Stopwatch};
 
 use std::collections::BTreeMap;
 
-use comparison::{bring_back, compare_for, show_again};
+use comparison::{compare_for, redeliver, restore_missing};
 
 use crate::apply::reload;
 use crate::apply::survey::survey;
@@ -38,67 +38,74 @@ use crate::source::Care;
 /// # Errors
 /// When nothing can be published, or it is not known what is. Policies that cannot be read are no error here: a
 /// generation that was rolled back to is published without them.
-pub fn turn(settings: &Settings, target: &Target, lock: &Lock, wishes: Wishes) -> Result<Turn, TurnError> {
-    let mut clock = Clock::default();
-    let policies = Policies::read(settings, target, Care::Settled, &mut clock)?;
+pub fn reconcile(
+    settings: &Settings,
+    target: &Target,
+    lock: &Lock,
+    options: ReconcileOptions,
+) -> Result<Reconciliation, ReconcileError> {
+    let mut stopwatch = Stopwatch::default();
+    let policies = Policies::read(settings, target, Care::Settled, &mut stopwatch)?;
     let state = State::read(target)?;
-    let goal = match (&state.frozen, &policies) {
-        (Some(frozen), _) => frozen.generation.map_or(Goal::Stay, Goal::Generation),
-        (None, Ok(_)) => Goal::Policies,
-        (None, Err(_)) => Goal::Stay,
+    let desired = match (&state.frozen, &policies) {
+        (Some(frozen), _) => frozen
+            .generation
+            .map_or(DesiredState::Unchanged, DesiredState::Generation),
+        (None, Ok(_)) => DesiredState::Policies,
+        (None, Err(_)) => DesiredState::Unchanged,
     };
-    let mut comparison = clock.time(Stage::Plan, || {
-        compare_for(goal, settings, target, &policies, &state, wishes.healing)
+    let mut comparison = stopwatch.time(Stage::Plan, || {
+        compare_for(desired, settings, target, &policies, &state, options.drift_repair)
     })?;
-    let sights = if wishes.survey {
+    let health = if options.probe_all {
         survey(&comparison.published, target, lock)
     } else {
         BTreeMap::new()
     };
-    let would_change = match goal {
-        Goal::Policies => 0,
-        Goal::Generation(_) | Goal::Stay => policies.as_ref().map_or(0, |policies| {
+    let would_change = match desired {
+        DesiredState::Policies => 0,
+        DesiredState::Generation(_) | DesiredState::Unchanged => policies.as_ref().map_or(0, |policies| {
             plan::plan(&comparison.published, &policies.compiled.fragments, &policies.held)
                 .changes
                 .len()
         }),
     };
-    if goal != Goal::Stay {
-        show_again(&mut comparison, &sights);
+    if desired != DesiredState::Unchanged {
+        redeliver(&mut comparison, &health);
     }
-    if comparison.refusal.is_some() {
+    if comparison.violation.is_some() {
         // What is gone comes back all the same.
         comparison.plan = Plan::default();
-        bring_back(&mut comparison.plan, &comparison.published, &comparison.drift, target);
+        restore_missing(&mut comparison.plan, &comparison.published, &comparison.drift, target);
     }
-    let revision = match (goal, &policies) {
-        (Goal::Generation(id), _) => format!("generation {id} again"),
+    let revision = match (desired, &policies) {
+        (DesiredState::Generation(id), _) => format!("generation {id} again"),
         (_, Ok(policies)) => policies.snapshot.describe(),
         (_, Err(_)) => String::new(),
     };
     let entries = policies.as_ref().ok().map(|policies| &policies.reloads);
     let proxies = comparison.plan.changes.iter().map(|change| &change.proxy);
     let bases = reload::bases(proxies, entries, &settings.reload, target);
-    let outcome = clock.time(Stage::Publish, || {
+    let outcome = stopwatch.time(Stage::Publish, || {
         apply::apply(&comparison.plan, target, lock, &revision, &bases)
     })?;
     let published_before = comparison.published.len();
-    let mut turn = Turn {
+    let mut turn = Reconciliation {
         policies,
         state,
-        goal,
+        desired,
         published_before,
         plan: comparison.plan,
-        refusal: comparison.refusal,
+        violation: comparison.violation,
         drift: comparison.drift,
-        left: comparison.left,
+        drift_left: comparison.drift_left,
         would_change,
         outcome,
         published: comparison.published,
-        sights,
-        stages: clock.stages,
+        health,
+        stages: stopwatch.stages,
     };
-    turn.settle(target, lock)?;
+    turn.record_published(target, lock)?;
     if comparison.is_approved && turn.outcome.failures().next().is_none() {
         // An approval is for one time.
         turn.state.approved = None;

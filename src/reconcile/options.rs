@@ -2,25 +2,25 @@
 
 use std::time::Duration;
 
-use crate::plan::drift::Fights;
+use crate::plan::drift::RepairBackoff;
 
 /// What a turn is to do beside what it always does.
 #[derive(Debug, Default)]
-pub struct Wishes<'f> {
+pub struct ReconcileOptions<'f> {
     /// Which published files that somebody edited are restored.
-    pub healing: Healing<'f>,
+    pub drift_repair: DriftRepair<'f>,
     /// Look at every Envoy, also at those whose files do not change.
-    pub survey: bool,
+    pub probe_all: bool,
 }
 
 /// Which published files that somebody edited are restored.
 #[derive(Debug, Default)]
-pub enum Healing<'f> {
+pub enum DriftRepair<'f> {
     /// None: they stay until something else is desired in their place.
     #[default]
-    None,
+    Off,
     /// All.
     All,
     /// All but those that were healed too often lately; with the time that has gone by since some fixed moment.
-    Unless(&'f mut Fights, Duration),
+    RateLimited(&'f mut RepairBackoff, Duration),
 }

@@ -1,6 +1,6 @@
 //! The policies, read and compiled.
 
-use super::stages::{Clock, Stage};
+use super::stages::{Stage, Stopwatch};
 use crate::apply::reload::Entries;
 use crate::apply::{self, Target};
 use crate::compile::{self, Compiled};
@@ -35,16 +35,16 @@ impl Policies {
         settings: &Settings,
         target: &Target,
         care: Care,
-        clock: &mut Clock,
+        stopwatch: &mut Stopwatch,
     ) -> Result<Result<Self, ReadError>, SettingsError> {
         let limit = settings.limits.file_bytes;
-        let snapshot = match clock.time(Stage::Read, || source::read(&settings.sources, limit, care)) {
+        let snapshot = match stopwatch.time(Stage::Read, || source::read(&settings.sources, limit, care)) {
             Ok(snapshot) => snapshot,
             Err(error) => return Ok(Err(error)),
         };
         // It only adds caution, and looking at policies must not depend on the output directory.
         let options = settings.options(apply::contributions::known(target).unwrap_or_default())?;
-        let (compiled, reloads) = clock.time(Stage::Compile, || {
+        let (compiled, reloads) = stopwatch.time(Stage::Compile, || {
             compile::compile_and(&snapshot, &options, |world| entries(world, settings))
         });
         let findings = compiled.findings();

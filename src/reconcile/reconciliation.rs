@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::comparison::Goal;
+use super::comparison::DesiredState;
 use super::policies::Policies;
 use super::stages::Stage;
 use crate::apply::reload::Offer;
@@ -11,29 +11,29 @@ use crate::apply::survey::Sight;
 use crate::apply::{self, ApplyError, Lock, Outcome, State, Target, Word};
 use crate::envoy::artifact::ProxyKey;
 use crate::plan::drift::Drift;
-use crate::plan::guard::Refusal;
+use crate::plan::guard::GuardViolation;
 use crate::plan::{Applied, Change, Plan};
 use crate::source::ReadError;
 
 /// What one turn did.
 #[derive(Debug)]
-pub struct Turn {
+pub struct Reconciliation {
     /// The policies, or why they could not be read.
     pub policies: Result<Policies, ReadError>,
     /// Freezes and approvals.
     pub state: State,
     /// What was to be published.
-    pub goal: Goal,
+    pub desired: DesiredState,
     /// How many proxies were published before.
     pub published_before: usize,
     /// What was to change.
     pub plan: Plan,
     /// Why that is not what the policies want.
-    pub refusal: Option<Refusal>,
+    pub violation: Option<GuardViolation>,
     /// What somebody did to published files.
     pub drift: Vec<Drift>,
     /// Which of that stays as it is.
-    pub left: Vec<Drift>,
+    pub drift_left: Vec<Drift>,
     /// How many proxies the policies would change if nothing were frozen.
     pub would_change: usize,
     /// What came of the plan.
@@ -41,15 +41,15 @@ pub struct Turn {
     /// What is published now.
     pub published: Applied,
     /// What the Envoys do, where the turn looked.
-    pub sights: BTreeMap<ProxyKey, Sight>,
+    pub health: BTreeMap<ProxyKey, Sight>,
     /// How long its stages took.
     pub stages: Vec<(Stage, Duration)>,
 }
 
-impl Turn {
+impl Reconciliation {
     /// The part of the plan that was carried out.
     #[must_use]
-    pub fn done(&self) -> Plan {
+    pub fn carried_out(&self) -> Plan {
         let is_done = |change: &&Change| match self.outcome.proxies.get(&change.proxy) {
             Some((_, result)) => result.as_ref().is_ok_and(Word::is_done),
             None => false,
@@ -61,9 +61,9 @@ impl Turn {
 
     /// What somebody did to published files, and is still so.
     pub fn remaining_drift(&self) -> impl Iterator<Item = &Drift> {
-        let done = self.done();
+        let done = self.carried_out();
         self.drift.iter().filter(move |drift| {
-            self.left.contains(drift) || !done.changes.iter().any(|change| change.proxy == drift.proxy)
+            self.drift_left.contains(drift) || !done.changes.iter().any(|change| change.proxy == drift.proxy)
         })
     }
 
@@ -72,7 +72,7 @@ impl Turn {
         let drift: Vec<Drift> = self.remaining_drift().cloned().collect();
         tell(&Offer {
             published: &self.published,
-            changes: &self.done().changes,
+            changes: &self.carried_out().changes,
             drift: &drift,
             entries: self.policies.as_ref().ok().map(|policies| &policies.reloads),
         });
@@ -80,14 +80,14 @@ impl Turn {
 
     /// Whether an Envoy or the disk did not come to an end, so that another attempt may help.
     #[must_use]
-    pub fn is_waiting(&self) -> bool {
+    pub fn needs_retry(&self) -> bool {
         let is_open = |result: &Result<Word, ApplyError>| !matches!(result, Ok(word) if word.is_done() || matches!(word, Word::Rejected(_)));
         self.outcome.proxies.values().any(|(_, result)| is_open(result)) || !self.outcome.troubles.is_empty()
     }
 
     /// Remembers what was published.
-    pub(super) fn settle(&mut self, target: &Target, lock: &Lock) -> Result<(), ApplyError> {
-        for change in self.done().changes {
+    pub(super) fn record_published(&mut self, target: &Target, lock: &Lock) -> Result<(), ApplyError> {
+        for change in self.carried_out().changes {
             if change.after.is_empty() {
                 self.published.remove(&change.proxy);
             } else {

@@ -36,11 +36,11 @@ impl Stage {
 
 /// Measures stages.
 #[derive(Debug, Default)]
-pub struct Clock {
+pub struct Stopwatch {
     pub(super) stages: Vec<(Stage, Duration)>,
 }
 
-impl Clock {
+impl Stopwatch {
     pub(super) fn time<T>(&mut self, stage: Stage, work: impl FnOnce() -> T) -> T {
         let start = Instant::now();
         let result = work();

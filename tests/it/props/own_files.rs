@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use meshtraced::apply::{self, State, Target, history};
 use meshtraced::daemon::client;
-use meshtraced::reconcile::{Wishes, turn};
+use meshtraced::reconcile::{ReconcileOptions, reconcile};
 use meshtraced::settings::{Overrides, Settings};
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -47,7 +47,7 @@ impl Place {
         };
         for sampling in ["10", "20"] {
             fs::write(&policies, POLICIES.replace("SAMPLING", sampling)).expect("a file");
-            place.turn().expect("published");
+            place.reconcile().expect("published");
             assert_eq!(place.published().len(), 5);
             place.texts.extend(place.published());
         }
@@ -60,9 +60,9 @@ impl Place {
         place
     }
 
-    fn turn(&self) -> Result<(), String> {
+    fn reconcile(&self) -> Result<(), String> {
         let lock = apply::lock(&self.target).map_err(|error| error.to_string())?;
-        match turn(&self.settings, &self.target, &lock, Wishes::default()) {
+        match reconcile(&self.settings, &self.target, &lock, ReconcileOptions::default()) {
             Ok(_) => Ok(()),
             Err(error) => Err(error.to_string()),
         }
@@ -136,7 +136,7 @@ proptest! {
             fs::remove_file(path).expect("our own file");
             fs::write(path, &bytes).expect("our own file");
 
-            let first = place.turn();
+            let first = place.reconcile();
             // Looking must not fail in another way than by words.
             let _ = client::status(&place.settings);
             for generation in history::list(&place.target).unwrap_or_default() {
