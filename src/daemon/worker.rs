@@ -13,7 +13,7 @@ use super::schedule::Reason;
 use super::status::{Reload, Status};
 use crate::apply::reload::Reloader;
 use crate::apply::{self, ApplyError, Frozen, Lock, State, Target, Word, history, word};
-use crate::plan::drift::RepairBackoff;
+use crate::plan::repair::RepairBackoff;
 use crate::plan::summary;
 use crate::reconcile::{self, DriftRepair, ReconcileError, ReconcileOptions, Reconciliation};
 use crate::settings::{OnDrift, Settings};

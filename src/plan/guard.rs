@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Action, Plan};
+use super::change::{Action, Plan};
 use crate::words::plural;
 
 /// A share of all published proxies, in whole percent, `0..=100`.

@@ -4,7 +4,7 @@
 //! that names a cluster it does not have. So clusters come before the listeners that need them, go after the
 //! listeners that needed them, and whatever lies on disk between two steps is a pair that starts.
 
-use super::Change;
+use super::change::Change;
 use crate::envoy::artifact::{Artifact, Files};
 use crate::envoy::xds;
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Action, Change, Plan};
+use super::change::{Action, Change, Plan};
 use crate::envoy::artifact::{Artifact, ProxyKey};
 use crate::envoy::effective::{Backend, Effective, ListenerTracing, Policy};
 use crate::ir::Proxy;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::plan::drift::RepairBackoff;
+use crate::plan::repair::RepairBackoff;
 
 /// What a turn is to do beside what it always does.
 #[derive(Debug, Default)]

@@ -1,0 +1,64 @@
+//! The meshes that keep what is applied, because of errors in their policies.
+
+use std::collections::BTreeSet;
+
+use crate::diag::{Diagnostic, Holds};
+use crate::words::printable;
+
+/// Meshes that must keep what is applied.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Held {
+    /// All of them.
+    pub all: bool,
+    /// Those by name.
+    pub meshes: BTreeSet<String>,
+}
+
+impl Held {
+    /// What these findings hold.
+    #[must_use]
+    pub fn by<'d>(findings: impl IntoIterator<Item = &'d Diagnostic>) -> Self {
+        let mut held = Self::default();
+        for finding in findings {
+            match &finding.holds {
+                Holds::Nothing => {}
+                Holds::Meshes(meshes) => held.meshes.extend(meshes.iter().cloned()),
+                Holds::All => held.all = true,
+            }
+        }
+        held
+    }
+
+    /// The same, or everything if anything at all is held.
+    #[must_use]
+    pub fn all_or_nothing(self) -> Self {
+        Self {
+            all: !self.is_empty(),
+            meshes: self.meshes,
+        }
+    }
+
+    /// Whether a mesh must keep what is applied.
+    #[must_use]
+    pub fn contains(&self, mesh: &str) -> bool {
+        self.all || self.meshes.contains(mesh)
+    }
+
+    /// What follows from it, behind a count of findings: `; nothing was written for mesh payments`.
+    #[must_use]
+    pub fn consequence(&self) -> String {
+        let meshes: Vec<&str> = self.meshes.iter().map(String::as_str).collect();
+        match (self.all, meshes.as_slice()) {
+            (true, _) => "; nothing was written".to_owned(),
+            (false, []) => String::new(),
+            (false, [mesh]) => format!("; nothing was written for mesh {}", printable(mesh)),
+            (false, meshes) => format!("; nothing was written for the meshes {}", printable(&meshes.join(", "))),
+        }
+    }
+
+    /// Whether nothing is held.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.all && self.meshes.is_empty()
+    }
+}
