@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The modules below stand in that order, each in a group of its own so that no tool sorts them, and a
-//! module uses only those above it; `tests/it/tidy.rs` checks it.
+//! module uses only those above it; `tests/it/tidy/order.rs` checks it, here and inside every folder.
 
 pub mod words;
 

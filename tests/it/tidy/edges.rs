@@ -1,4 +1,4 @@
-//! The rules about the tree itself: which module may use which, and where input and output happen.
+//! Input and output happen at the edges.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -42,52 +42,9 @@ const MACHINE: [&str; 18] = [
 ];
 
 #[test]
-fn a_module_uses_only_those_above_it() {
-    let root = fs::read_to_string(source().join("lib.rs")).expect("src/lib.rs");
-    let modules: Vec<&str> = root
-        .lines()
-        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'))
-        .collect();
-    assert!(
-        modules.len() > 10,
-        "the list of modules was not found in lib.rs: {modules:?}"
-    );
-    let mut wrong = Vec::new();
-    for file in files() {
-        let own = module_of(&file);
-        let Some(position) = modules.iter().position(|module| *module == own) else {
-            continue;
-        };
-        let code = code_of(&file);
-        for later in &modules[position + 1..] {
-            let mentions = [
-                format!("crate::{later}::"),
-                format!("crate::{later};"),
-                format!("crate::{{{later}"),
-            ];
-            if mentions.iter().any(|mention| code.contains(mention)) {
-                wrong.push(format!(
-                    "{}: `{own}` uses `{later}`, which comes after it",
-                    file.display()
-                ));
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-#[test]
-fn every_module_is_in_the_list() {
-    let root = fs::read_to_string(source().join("lib.rs")).expect("src/lib.rs");
-    for file in files() {
-        let module = module_of(&file);
-        let listed = root.contains(&format!("pub mod {module};"));
-        assert!(
-            listed || ["lib", "main"].contains(&module.as_str()),
-            "{} is not in lib.rs",
-            file.display()
-        );
-    }
+fn every_edge_is_there() {
+    let gone = EDGES.iter().filter(|edge| !source().join(edge).exists());
+    super::none(&gone.map(|edge| format!("src/{edge} is gone")).collect::<Vec<_>>());
 }
 
 #[test]
@@ -130,11 +87,6 @@ fn files() -> Vec<PathBuf> {
     files
         .map(|path| path.strip_prefix(source()).expect("below src").to_owned())
         .collect()
-}
-
-fn module_of(file: &Path) -> String {
-    let first = file.components().next().expect("a path").as_os_str().to_string_lossy();
-    first.trim_end_matches(".rs").to_owned()
 }
 
 /// The text without comments and without the tests below it.

@@ -1,0 +1,45 @@
+//! The rules about the tree itself, each a test that names the file, the line and the rule.
+//!
+//! The sources are parsed by `syn`, so that a rule sees what the compiler sees: no comment, no string and no test below
+//! the code is taken for code.
+
+mod comments;
+mod edges;
+mod lexicon;
+mod order;
+mod size;
+mod source;
+
+/// Modules with breaches that are known; whoever ends the last one of a module takes it from this list.
+const UNFINISHED: [&str; 16] = [
+    "apply",
+    "check",
+    "cli",
+    "compile.rs",
+    "daemon",
+    "envoy",
+    "explain",
+    "ir",
+    "plan",
+    "reconcile",
+    "resource",
+    "select",
+    "settings",
+    "settings.rs",
+    "source",
+    "telemetry",
+];
+
+/// Fails with one line for each breach, those of unfinished modules left out.
+fn none(breaches: &[String]) {
+    let is_known = |breach: &str| {
+        let file = breach.strip_prefix("src/").unwrap_or_default();
+        UNFINISHED
+            .iter()
+            .any(|module| file.split(['/', ':']).next() == Some(*module))
+    };
+    let new: Vec<&str> = (breaches.iter().map(String::as_str))
+        .filter(|breach| !is_known(breach))
+        .collect();
+    assert!(new.is_empty(), "\n{}\n", new.join("\n"));
+}
