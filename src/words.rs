@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-/// `1 file`, `2 files`, `3 proxies`.
+/// A count with its noun: `1 file`, `2 files`, `3 proxies`.
 #[must_use]
 pub fn plural(n: usize, word: &str) -> String {
     match (n, word.strip_suffix('y')) {
@@ -12,7 +12,7 @@ pub fn plural(n: usize, word: &str) -> String {
     }
 }
 
-/// An error and what caused it, in one line.
+/// An error and its causes on one line, separated by colons.
 #[must_use]
 pub fn with_causes(error: &dyn Error) -> String {
     match error.source() {
@@ -21,7 +21,7 @@ pub fn with_causes(error: &dyn Error) -> String {
     }
 }
 
-/// The text with control characters escaped, so that no name in a file can steer a terminal.
+/// The text with control characters and marks of text direction escaped, so that no name in a file can steer a terminal.
 #[must_use]
 pub fn printable(text: &str) -> String {
     let steers = |c: char| {
@@ -38,7 +38,7 @@ pub fn printable(text: &str) -> String {
         .collect()
 }
 
-/// The word of `candidates` that a person may have meant by `word`.
+/// The candidate that a person may have meant by `word`; `None` if all of them differ in more than a few letters.
 #[must_use]
 pub fn closest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let folded = word.to_lowercase();

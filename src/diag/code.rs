@@ -4,29 +4,29 @@ use std::fmt;
 
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal, $kind:literal;)+) => {
-        /// Which rule a finding comes from; its text form is stable.
+        /// The rule that a finding comes from; the text form of a code is stable.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Code {
             $($(#[doc = $doc])+ $variant,)+
         }
 
         impl Code {
-            /// Every code there is.
+            /// All codes, in the order of `docs/findings.md`.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            /// The kebab-case name.
+            /// The name in kebab case, such as `sampling-out-of-range`.
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $name,)+ }
             }
 
-            /// What it is about, in a sentence.
+            /// The rule in one sentence.
             #[must_use]
             pub fn summary(self) -> &'static str {
                 match self { $(Self::$variant => concat!($($doc),+).trim_ascii(),)+ }
             }
 
-            /// The kind of violation that Kuma would speak of, or the nearest one.
+            /// The kind of violation that Kuma reports for the same mistake, or the nearest one.
             #[must_use]
             pub fn kind(self) -> &'static str {
                 match self { $(Self::$variant => $kind,)+ }
@@ -38,37 +38,37 @@ macro_rules! codes {
 codes! {
     /// The text is not YAML.
     SyntaxError = "syntax-error", "malformed";
-    /// A template of another program that was not rendered.
+    /// A template of another tool that was not rendered.
     UnrenderedTemplate = "unrendered-template", "malformed";
     /// A variable that the settings have no value for.
     MissingVariable = "missing-variable", "required";
     /// A document, file or alias goes beyond a limit of the reader.
     LimitExceeded = "limit-exceeded", "malformed";
-    /// A file is there but its text could not be read.
+    /// A file exists but cannot be read as text.
     UnreadableFile = "unreadable-file", "malformed";
-    /// No resource was found at all.
+    /// No resource was found.
     NoResources = "no-resources", "required";
-    /// A key stands twice in one mapping; the last one counts.
+    /// A key that appears twice in one mapping; the last one counts.
     DuplicateKey = "duplicate-key", "duplicate";
     /// A field that Kuma does not know and ignores.
     UnknownField = "unknown-field", "unknown-value";
     /// A plain scalar that YAML 1.1 (Kuma) and YAML 1.2 read differently.
     AmbiguousScalar = "ambiguous-scalar", "malformed";
-    /// A value of another type than the field takes.
+    /// A value whose type the field does not accept.
     WrongType = "wrong-type", "malformed";
-    /// A field that must be there is not.
+    /// A required field is missing.
     MissingField = "missing-field", "required";
     /// A field that must have a value is empty.
     EmptyField = "empty-field", "empty";
-    /// A field that is not allowed here, or not with its neighbours.
+    /// A field that is not allowed here, or not together with another field.
     NotAllowed = "not-allowed", "not-allowed";
-    /// Characters, lengths or forms that the field does not take.
+    /// A value with characters or a form that the field does not accept.
     InvalidValue = "invalid-value", "malformed";
-    /// A text that is longer than the field takes.
+    /// A text that is longer than the field allows.
     TooLong = "too-long", "out-of-range";
-    /// A text that is shorter than the field takes.
+    /// A text that is shorter than the field allows.
     TooShort = "too-short", "out-of-range";
-    /// A word that is not one of those the field takes.
+    /// A value that is not among those the field accepts.
     UnknownValue = "unknown-value", "unknown-value";
     /// A resource type that Kuma does not have.
     UnknownType = "unknown-type", "unsupported-kind";
@@ -80,7 +80,7 @@ codes! {
     PortOutOfRange = "port-out-of-range", "out-of-range";
     /// A collector URL that cannot be used.
     InvalidUrl = "invalid-url", "malformed";
-    /// A collector address that cannot be one.
+    /// A collector address that is not valid.
     InvalidAddress = "invalid-address", "malformed";
     /// Two resources with the same type, mesh and name.
     DuplicateResource = "duplicate-resource", "duplicate";
@@ -88,17 +88,17 @@ codes! {
     DuplicateBackend = "duplicate-backend", "duplicate";
     /// A resource in a mesh that does not exist.
     UnknownMesh = "unknown-mesh", "unresolved-reference";
-    /// `defaultBackend` names a backend that the mesh does not have.
+    /// A `defaultBackend` that the mesh does not have.
     UnknownDefaultBackend = "unknown-default-backend", "unresolved-reference";
-    /// A policy names a backend that its mesh does not have.
+    /// A policy that names a backend its mesh does not have.
     BackendNotFound = "backend-not-found", "backend-not-found";
-    /// Two policies tie for a dataplane; the smaller name wins.
+    /// Policies that tie for a dataplane; the smallest name wins.
     AmbiguousPolicies = "ambiguous-policies", "duplicate";
     /// A policy that selects no dataplane.
     SelectsNothing = "selects-nothing", "unresolved-reference";
-    /// A dataplane for which there are policies of both kinds.
+    /// A dataplane that both a `TrafficTrace` and a `MeshTrace` select.
     BothPolicies = "both-policies", "duplicate";
-    /// A proxy calls another one whose tracer does not read the headers that its own writes.
+    /// A proxy that calls another one whose tracer does not read the headers that the caller's tracer writes.
     MixedPropagation = "mixed-propagation", "not-allowed";
     /// A selected dataplane without any HTTP listener.
     NoHttpListener = "no-http-listener", "not-allowed";
@@ -106,7 +106,7 @@ codes! {
     UnknownDestination = "unknown-destination", "unresolved-reference";
     /// Outbounds that only a control plane can know.
     TransparentProxyOutbounds = "transparent-proxy-outbounds", "not-allowed";
-    /// The listeners of a zone proxy, which only a control plane makes.
+    /// Listeners of a zone proxy, which only a control plane can generate.
     ZoneProxy = "zone-proxy", "not-allowed";
     /// A built-in gateway, whose routes only a control plane compiles.
     BuiltinGateway = "builtin-gateway", "not-allowed";
@@ -114,9 +114,9 @@ codes! {
     ForwardsToItself = "forwards-to-itself", "not-allowed";
     /// Two listeners of one proxy at the same address and port.
     ListenerConflict = "listener-conflict", "duplicate";
-    /// A listener would name a cluster that is not there, or take the name of another one.
+    /// A listener that refers to a cluster that does not exist, or two clusters that share a name.
     DanglingReference = "dangling-reference", "unresolved-reference";
-    /// The socket path of Envoy's admin interface is too long for the operating system.
+    /// A path of Envoy's admin socket that is too long for the operating system.
     AdminPathTooLong = "admin-path-too-long", "out-of-range";
 }
 

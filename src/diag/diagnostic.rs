@@ -6,12 +6,12 @@ use std::fmt;
 use super::Code;
 use crate::source::Location;
 
-/// How much a finding matters.
+/// The weight of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
-    /// Works, and probably not as meant.
+    /// Compiles, but probably does something other than intended.
     Warning,
-    /// Cannot be compiled; the mesh it belongs to keeps what is published.
+    /// Cannot be compiled; the mesh of the resource keeps what is published.
     Error,
 }
 
@@ -32,14 +32,14 @@ impl fmt::Display for Severity {
     }
 }
 
-/// The resource a finding is about.
+/// The resource that a finding is about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ResourceId {
     /// Kuma's type, such as `TrafficTrace`.
     pub kind: String,
-    /// The mesh it belongs to; of a `Mesh`, its own name.
+    /// The mesh of the resource; for a `Mesh`, its own name.
     pub mesh: String,
-    /// Its name.
+    /// The name of the resource, unique within its kind and mesh.
     pub name: String,
 }
 
@@ -53,20 +53,20 @@ impl fmt::Display for ResourceId {
     }
 }
 
-/// Which meshes must not be published because of an error.
+/// The meshes that an error keeps from being published.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Holds {
-    /// None; every warning has this.
+    /// No mesh; so every warning.
     #[default]
     Nothing,
-    /// Those that are named.
+    /// The named meshes.
     Meshes(BTreeSet<String>),
-    /// All: the mesh of the mistake cannot be known.
+    /// All meshes: the mesh of the mistake cannot be known.
     All,
 }
 
 impl Holds {
-    /// Whether that mesh must not be published.
+    /// Whether the mesh is held.
     #[must_use]
     pub fn contains(&self, mesh: &str) -> bool {
         match self {
@@ -76,44 +76,44 @@ impl Holds {
         }
     }
 
-    /// One mesh.
+    /// A hold on one mesh.
     #[must_use]
     pub fn mesh(name: &str) -> Self {
         Self::Meshes(BTreeSet::from([name.to_owned()]))
     }
 }
 
-/// Where a finding is, as far as that is known.
+/// The place of a finding, as precise as it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// In the text of a file.
+    /// A range in the text of a file.
     In(Location),
-    /// A file as a whole; its path below the source root.
+    /// A whole file, by its path below the source root.
     File(String),
-    /// No file: settings, or the source as a whole.
+    /// No file: the settings, or the source as a whole.
     Nowhere,
 }
 
 /// One finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// How much it matters.
+    /// The weight of the finding: whether it holds a mesh.
     pub severity: Severity,
-    /// Which rule found it.
+    /// The rule that the finding comes from.
     pub code: Code,
-    /// Where it is.
+    /// The place to look at.
     pub place: Place,
     /// Index from 0 of the document among the non-empty ones of its file.
     pub document: Option<usize>,
-    /// The resource it is about.
+    /// The resource that the finding is about; `None` if it is about a file or the settings.
     pub resource: Option<ResourceId>,
     /// Path of the field, such as `tracing.backends[0].sampling`; empty for a whole document.
     pub path: String,
-    /// What was found and what was expected, in the words of the file.
+    /// The message: what was found and what was expected, in the words of the file.
     pub message: String,
-    /// What to type.
+    /// Advice on what to type.
     pub help: Option<String>,
-    /// What it keeps from being published.
+    /// The meshes that the finding keeps from being published.
     pub holds: Holds,
 }
 
@@ -128,17 +128,17 @@ impl Diagnostic {
         }
     }
 
-    /// An error at a place in a file.
+    /// An error at a location.
     pub fn error(code: Code, at: &Location, message: impl Into<String>) -> Self {
         Self::new(Severity::Error, code, Place::In(at.clone()), message)
     }
 
-    /// A warning at a place in a file.
+    /// A warning at a location.
     pub fn warning(code: Code, at: &Location, message: impl Into<String>) -> Self {
         Self::new(Severity::Warning, code, Place::In(at.clone()), message)
     }
 
-    /// A finding at any place.
+    /// A finding of any severity at any place.
     pub fn new(severity: Severity, code: Code, place: Place, message: impl Into<String>) -> Self {
         Self {
             severity,
@@ -153,21 +153,21 @@ impl Diagnostic {
         }
     }
 
-    /// Says what to type.
+    /// Adds advice on what to type.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
-    /// Says which field it is about.
+    /// Adds the path of the field.
     #[must_use]
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.path = path.into();
         self
     }
 
-    /// Says which resource it is about; an error then holds the mesh of that resource.
+    /// Adds the resource and the index of its document; an error then holds the mesh of that resource.
     #[must_use]
     pub fn resource(mut self, document: usize, resource: ResourceId) -> Self {
         if self.severity == Severity::Error {
@@ -178,14 +178,14 @@ impl Diagnostic {
         self
     }
 
-    /// Says what it keeps from being published.
+    /// Sets the meshes that the finding keeps from being published.
     #[must_use]
     pub fn holds(mut self, holds: Holds) -> Self {
         self.holds = holds;
         self
     }
 
-    /// The path of the file it is in, below the source root.
+    /// The path of the file, below the source root.
     #[must_use]
     pub fn file(&self) -> Option<&str> {
         match &self.place {
@@ -195,7 +195,7 @@ impl Diagnostic {
         }
     }
 
-    /// Findings are shown by file, then by place, then errors first.
+    /// The order in which findings are shown: by file, then by place, then errors first.
     fn order(&self) -> impl Ord + '_ {
         let offset = match &self.place {
             Place::In(at) => at.bytes.start,
@@ -206,14 +206,14 @@ impl Diagnostic {
     }
 }
 
-/// All findings of a run.
+/// The findings of one run, in the order in which they were found.
 #[derive(Debug, Clone, Default)]
 pub struct Diagnostics {
     found: Vec<Diagnostic>,
 }
 
 impl Diagnostics {
-    /// Adds a finding.
+    /// Adds one finding.
     pub fn push(&mut self, diagnostic: Diagnostic) {
         self.found.push(diagnostic);
     }
@@ -224,7 +224,7 @@ impl Diagnostics {
         self.found.iter().any(|finding| finding.severity == Severity::Error)
     }
 
-    /// The findings, sorted by file and place and each said once.
+    /// The findings, sorted by file and place, without duplicates.
     #[must_use]
     pub fn into_sorted(mut self) -> Vec<Diagnostic> {
         self.found.sort_by(|a, b| a.order().cmp(&b.order()));

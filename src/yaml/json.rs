@@ -1,10 +1,10 @@
-//! From the tree of a document to a JSON value.
+//! JSON values from the tree of a document.
 use super::scalar::Plain;
 use super::{Limits, Node, Scalar, Value};
 use crate::diag::Diagnostics;
 use crate::source::SourceFile;
 
-/// The one document of a text that meshtraced wrote; `None` for anything else.
+/// The value of a text with exactly one document, such as meshtraced writes; `None` for any other text.
 #[must_use]
 pub fn read_one(text: &str, limits: &Limits) -> Option<serde_json::Value> {
     let mut diagnostics = Diagnostics::default();

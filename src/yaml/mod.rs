@@ -1,7 +1,7 @@
-//! YAML as people write it, with places, and YAML as every reader agrees on it.
+//! YAML in and out: a tree of located nodes from the text that people write, and text that every reader agrees on.
 //!
-//! [`read`] makes a tree of [`Node`]s that know where they stand; [`mod@write`] makes text. What a key means is
-//! not known here.
+//! [`read`] makes [`Node`]s that know their location; [`mod@write`] makes text. The meaning of keys is left to
+//! [`resource`](crate::resource).
 
 pub mod scalar;
 

@@ -1,8 +1,8 @@
-//! Reads YAML into a tree that knows its places, within limits.
+//! The reader of YAML: text to a tree with locations, within limits.
 //!
-//! The text may be hostile, so the parser is a safe one and everything it yields is counted: depth,
-//! documents and nodes, those of expanded aliases included. A syntax error ends its document; the next
-//! document is read as if nothing had happened, so that one run shows the mistakes of all.
+//! The text may be hostile, so the parser has no unsafe code and everything it yields is counted: depth, documents and
+//! nodes, those of expanded aliases included. A syntax error ends its document only; the next document is read as usual,
+//! so that one run shows the mistakes of all documents.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,9 +16,9 @@ use super::{syntax, template};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::source::{Location, SourceFile};
 
-/// Reads all documents of a file; what is wrong with them goes to `diagnostics`.
+/// Reads all documents of a file and adds the mistakes to `diagnostics`.
 ///
-/// Errors found here hold nothing yet: which meshes a broken file belongs to is for others to say.
+/// Errors found here hold no mesh: which meshes a broken file belongs to is decided by [`resource`](crate::resource).
 pub fn read(file: &Arc<SourceFile>, limits: &Limits, diagnostics: &mut Diagnostics) -> Stream {
     let covered = match file.vars.as_ref().map(|vars| template::cover(file, vars)).transpose() {
         Ok(covered) => covered,
@@ -31,10 +31,10 @@ pub fn read(file: &Arc<SourceFile>, limits: &Limits, diagnostics: &mut Diagnosti
         }
     };
     let mut options = Options::default();
-    // One more than ours, so that our message is the one people see.
+    // One more than our limit, so that people see our message and not the parser's.
     options.flow_nesting_limit = limits.depth + 1;
     options.block_nesting_limit = limits.depth + 1;
-    // As go-yaml: a block scalar that the file ends in has the line feed only if it is there.
+    // As in go-yaml: a block scalar at the end of the file ends with a line feed only if the file does.
     options.block_scalar_eof_without_line_feed = true;
     let mut reader = Reader {
         file,
@@ -55,13 +55,13 @@ pub fn read(file: &Arc<SourceFile>, limits: &Limits, diagnostics: &mut Diagnosti
     reader.stream()
 }
 
-/// Why a document, or everything after it, is not read.
+/// The reason why a document, or the rest of its file, is not read.
 enum Broken {
     /// This document cannot be read; the next one may be.
     Document(Box<Diagnostic>),
     /// A limit of the file is reached.
     File(Box<Diagnostic>),
-    /// The stream ended inside a document, which the parser has said already.
+    /// The stream ended inside a document; the parser has reported it.
     End,
 }
 
@@ -75,11 +75,11 @@ impl Broken {
     }
 }
 
-/// What an alias stands for.
+/// An anchored node, which aliases repeat.
 struct Anchored {
-    /// `None` if it was too much to keep.
+    /// `None` if the node was too large to keep.
     node: Option<Node>,
-    /// How many nodes it is made of.
+    /// The number of nodes in it, itself included.
     size: usize,
 }
 
@@ -88,18 +88,18 @@ struct Reader<'a, 'd> {
     limits: &'a Limits,
     diagnostics: &'d mut Diagnostics,
     options: Options,
-    /// What the parser reads in place of the file, where that has variables.
+    /// The text that the parser reads in place of a file with variables.
     covered: Option<&'a template::Covered>,
     parser: Parser<'a, granit_parser::StrInput<'a>>,
     /// Finished anchored nodes of the current document.
     anchors: HashMap<usize, Anchored>,
-    /// Nodes that `anchors` holds.
+    /// Number of nodes in `anchors`.
     held: usize,
-    /// Nodes so far, over all documents, those of aliases left out.
+    /// Number of nodes so far in all documents, without those of aliases.
     nodes: usize,
-    /// Nodes that came from aliases.
+    /// Number of nodes so far that came from aliases.
     alias_nodes: usize,
-    /// Documents so far that are not null, broken ones included.
+    /// Number of documents so far that are not null, broken ones included.
     started: usize,
 }
 
@@ -201,7 +201,7 @@ impl<'a> Reader<'a, '_> {
                     ScalarStyle::Literal | ScalarStyle::Folded => self.at_block(span),
                     _ => self.at(span),
                 };
-                // The parser writes `~` where nothing is written.
+                // For an empty value the parser yields `~`.
                 let nothing = style == ScalarStyle::Plain && at.bytes.is_empty();
                 let text = if nothing { String::new() } else { text.into_owned() };
                 let text = match self.covered {
@@ -229,10 +229,10 @@ impl<'a> Reader<'a, '_> {
         Ok(node)
     }
 
-    /// Remembers an anchored node for its aliases.
+    /// Keeps an anchored node for its aliases.
     ///
-    /// Anchors inside each other would be copied once for each level, so the copies have a limit too: what is
-    /// beyond it no alias could stand for, or nobody would write.
+    /// Nested anchors are copied once for each level, so the copies have the limit of the aliases: a node beyond it could
+    /// not be repeated anyway.
     fn keep(&mut self, anchor: usize, node: &Node, size: usize) {
         self.held = self.held.saturating_add(size);
         let node = (self.held <= self.limits.alias_nodes).then(|| node.clone());
@@ -250,11 +250,11 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
-    /// The value an alias stands for; its nodes are counted again.
+    /// A copy of the node that an alias repeats; its nodes are counted again.
     fn alias(&mut self, anchor: usize, span: Span) -> Result<Node, Broken> {
         let Some(Anchored { node, size }) = self.anchors.get(&anchor) else {
             let at = self.at(span);
-            let message = format!("`{}` stands inside the value that it names", at.text());
+            let message = format!("`{}` is used inside the value that it names", at.text());
             return Err(Broken::document(
                 Diagnostic::error(Code::SyntaxError, &at, message).help("write the value out, or name another one"),
             ));
@@ -268,7 +268,7 @@ impl<'a> Reader<'a, '_> {
             }
             _ => {
                 let message = format!(
-                    "the aliases of this file stand for more than {} values",
+                    "the aliases of this file expand to more than {} values",
                     self.limits.alias_nodes
                 );
                 Err(Broken::file(self.limit(span, "alias_nodes", message)))
@@ -276,11 +276,10 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
-    /// The entries of a mapping, where its last value stands in the text, and its end.
+    /// The entries of a mapping, the location of its last value, and the span of its end.
     ///
-    /// As go-yaml does, and Kuma with it, entries count in the order they stand in, those of merge keys included:
-    /// the last one with a key wins. Other readers let a written key win over a merge key behind it, so there is
-    /// a warning.
+    /// As in go-yaml, and so in Kuma, the last entry with a key wins, entries of merge keys included. Other readers prefer
+    /// a written key to a merge key after it, so that case is a warning.
     fn map(&mut self, depth: usize) -> Result<(Map, Option<Location>, Span), Broken> {
         let mut entries = Entries::default();
         let mut last = None;
@@ -294,7 +293,7 @@ impl<'a> Reader<'a, '_> {
                     let key = self.node_of(event, span, depth + 1)?;
                     let key_at = self.at(span);
                     let Value::Scalar(scalar) = key.value else {
-                        return Err(Broken::document(self.key_is_no_word(&key.at)));
+                        return Err(Broken::document(self.key_is_no_scalar(&key.at)));
                     };
                     ((!is_merge).then_some(scalar), key_at)
                 }
@@ -322,14 +321,14 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
-    fn key_is_no_word(&self, at: &Location) -> Diagnostic {
+    fn key_is_no_scalar(&self, at: &Location) -> Diagnostic {
         syntax::template(self.file, at.bytes.start).unwrap_or_else(|| {
-            Diagnostic::error(Code::SyntaxError, at, "a key must be a word, not a list or mapping")
+            Diagnostic::error(Code::SyntaxError, at, "a key must be a scalar, not a list or mapping")
                 .help("quote the key if it is text")
         })
     }
 
-    /// The entries that a merge key (`<<`) brings: of a mapping, or of a list of mappings, the first one first.
+    /// The entries that a merge key (`<<`) brings in: those of one mapping, or of a list of mappings in which earlier ones win.
     fn merge(&self, value: Node) -> Result<Vec<Entry>, Broken> {
         let refuse = |at: &Location| {
             let message = "a merge key (`<<`) takes a mapping or a list of mappings";
@@ -355,14 +354,17 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn merged_over(&mut self, at: &Location, key: &str) {
-        let message = format!("this merge key replaces `{key}`, which stands before it");
+        let message = format!("this merge key replaces `{key}`, which is written before it");
         let diagnostic = Diagnostic::warning(Code::DuplicateKey, at, message)
-            .help("put `<<` before the keys that shall win: not every reader of YAML does as Kuma");
+            .help("put `<<` before the keys that should win: not every reader of YAML agrees with Kuma here");
         self.diagnostics.push(diagnostic);
     }
 
     fn duplicate_key(&mut self, entry: &Entry) {
-        let message = format!("`{}` stands twice in this mapping; the last one counts", entry.key.text);
+        let message = format!(
+            "`{}` appears twice in this mapping; the last one counts",
+            entry.key.text
+        );
         let diagnostic = Diagnostic::warning(Code::DuplicateKey, &entry.key_at, message);
         self.diagnostics.push(diagnostic.help("remove one of them"));
     }
@@ -377,7 +379,7 @@ impl<'a> Reader<'a, '_> {
         Location::new(self.file, range)
     }
 
-    /// From the `|` or `>` of a block scalar to the end of its last line that is not empty.
+    /// The range from the `|` or `>` of a block scalar to the end of its last line that is not empty.
     fn at_block(&self, span: Span) -> Location {
         let content = self.at(span).bytes;
         let text = &self.file.text;
@@ -396,7 +398,7 @@ impl<'a> Reader<'a, '_> {
         Location::new(self.file, start..end)
     }
 
-    /// From where a list or mapping starts to where its last value, or its closing bracket, ends.
+    /// The range from the start of a list or mapping to the end of its last value or closing bracket.
     fn around(&self, start: Span, end: Span, last: Option<&Location>) -> Location {
         let start = start.byte_range().unwrap_or(0..0);
         let end = end.byte_range().unwrap_or(0..0);
@@ -409,7 +411,7 @@ impl<'a> Reader<'a, '_> {
     }
 }
 
-/// Whether it is the key `<<`, which brings in the entries of another mapping. Between quotes it is text.
+/// Whether the event is the key `<<`, which brings in the entries of another mapping. A quoted `<<` is text.
 fn is_merge_key(event: &Event) -> bool {
     match event {
         Event::Scalar(text, style, _, None) => *style == ScalarStyle::Plain && text == "<<",
@@ -418,7 +420,7 @@ fn is_merge_key(event: &Event) -> bool {
     }
 }
 
-/// Whether a scalar of that tag is more than its text; of a tag it does not know, go-yaml takes the text.
+/// Whether a scalar with the tag is more than its text; for an unknown tag go-yaml takes the text.
 fn has_meaning(tag: &Tag) -> bool {
     ["bool", "int", "float", "null", "timestamp"]
         .iter()
@@ -601,7 +603,7 @@ mod tests {
 
     #[test]
     fn the_last_of_equal_keys_counts() {
-        let twice = "`a` stands twice in this mapping; the last one counts";
+        let twice = "`a` appears twice in this mapping; the last one counts";
         check("a: 1\nb: 2\na: 3\n", &["{a: 3, b: 2}"], &[twice]);
         check("a: 1\n\"a\": 3\n", &["{\"a\": 3}"], &[twice]);
         let (_, found) = read_text("a: 1\nb: 2\na: 3\n");
@@ -626,7 +628,7 @@ mod tests {
             let documents = format!("{{x: {{a: 1, b: 1}}, y: {{b: 2, c: 2}}, z: {expected}}}");
             check(&format!("{bases}z:\n{entry}"), &[&documents], messages);
         };
-        let replaces = "this merge key replaces `b`, which stands before it";
+        let replaces = "this merge key replaces `b`, which is written before it";
         merged("  <<: *x\n  b: 3\n", "{a: 1, b: 3}", &[]);
         merged("  <<: [*x, *y]\n", "{a: 1, b: 1, c: 2}", &[]);
         merged("  b: 3\n  <<: *x\n", "{b: 1, a: 1}", &[replaces]);
@@ -644,20 +646,20 @@ mod tests {
     fn aliases() {
         check("a: &x [1, 2]\nb: *x\n", &["{a: [1, 2], b: [1, 2]}"], &[]);
         check("a: &x 1\nb: &x 2\nc: *x\n", &["{a: 1, b: 2, c: 2}"], &[]);
-        let unknown = "`*x` stands for a value named `&x`, and there is none before it";
+        let unknown = "`*x` refers to a value named `&x`, and there is none before it";
         check("a: &x 1\n---\nb: *x\n", &["{a: 1}"], &[unknown]);
     }
 
     #[test]
-    fn keys_are_words() {
+    fn keys_are_scalars() {
         for text in ["? [a]\n: b\n", "{a: b}: c\n", "x: &x [a]\n*x : b\n"] {
-            check(text, &[], &["a key must be a word, not a list or mapping"]);
+            check(text, &[], &["a key must be a scalar, not a list or mapping"]);
         }
     }
 
     #[test]
     fn hostile_depth() {
-        let deep = "lists and mappings stand too deep inside each other";
+        let deep = "lists and mappings are nested too deeply";
         check_hostile("[".repeat(60_000), deep);
         check_hostile("{".repeat(60_000), deep);
         check_hostile("{a: ".repeat(60_000), deep);
@@ -673,7 +675,7 @@ mod tests {
 
     #[test]
     fn hostile_aliases() {
-        let too_many = "the aliases of this file stand for more than 100000 values";
+        let too_many = "the aliases of this file expand to more than 100000 values";
         let mut laughs = "a0: &a0 [lol, lol]\n".to_owned();
         for i in 1..40 {
             laughs += &format!("a{i}: &a{i} [*a{0}, *a{0}, *a{0}, *a{0}, *a{0}]\n", i - 1);

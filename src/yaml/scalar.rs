@@ -1,30 +1,29 @@
-//! What a plain scalar means.
+//! The meaning of plain scalars.
 //!
-//! Kuma reads YAML 1.1 (through go-yaml), most editors and tools read YAML 1.2; where the two differ a
-//! person should know.
+//! Kuma reads YAML 1.1 (through go-yaml), most editors and tools read YAML 1.2; people are warned where the two differ.
 
-/// What a plain scalar is.
+/// The value of a plain scalar.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Plain {
-    /// Nothing: empty, `~` or `null`.
+    /// Null: empty, `~` or `null`.
     Null,
-    /// A truth value.
+    /// A boolean: `true`, `on`, `yes` and their like.
     Bool(bool),
-    /// A whole number.
+    /// An integer.
     Int(i128),
-    /// Another number.
+    /// A number with a fraction or exponent, an infinity or not a number.
     Float(f64),
-    /// Text.
+    /// None of these: the scalar is text.
     String,
 }
 
 impl Plain {
-    /// What to call it in a message: `a number`.
+    /// The noun for a message: `a number`.
     #[must_use]
     pub fn noun(self) -> &'static str {
         match self {
             Self::Null => "nothing (null)",
-            Self::Bool(_) => "a truth value",
+            Self::Bool(_) => "a boolean",
             Self::Int(_) | Self::Float(_) => "a number",
             Self::String => "text",
         }
@@ -50,7 +49,7 @@ pub fn resolve_1_1(text: &str) -> Plain {
         }
         _ => None,
     };
-    // Go refuses a number that is too large for it, and go-yaml then takes it for text.
+    // Go fails to parse a number that is too large for a float, and go-yaml then takes it for text.
     number
         .filter(|n| !matches!(n, Plain::Float(n) if n.is_infinite()))
         .unwrap_or(Plain::String)
@@ -67,7 +66,7 @@ pub fn resolve_1_2(text: &str) -> Plain {
     named(text).or_else(number).unwrap_or(Plain::String)
 }
 
-/// Whether the two versions of YAML read the plain scalar differently: as another kind of value or another number.
+/// Whether YAML 1.1 and 1.2 read the plain scalar differently: as another kind of value or another number.
 #[must_use]
 pub fn versions_differ(text: &str) -> bool {
     match (resolve_1_1(text), resolve_1_2(text)) {
@@ -77,7 +76,7 @@ pub fn versions_differ(text: &str) -> bool {
     }
 }
 
-/// What both versions agree on by name.
+/// The named values that both versions agree on.
 fn named(text: &str) -> Option<Plain> {
     Some(match text {
         "" | "~" | "null" | "Null" | "NULL" => Plain::Null,
@@ -90,7 +89,7 @@ fn named(text: &str) -> Option<Plain> {
     })
 }
 
-/// A whole number in the notations of Go: decimal, `0x`, `0o`, `0b`, and a leading zero for octal.
+/// An integer in the notations of Go: decimal, `0x`, `0o`, `0b`, and a leading zero for octal.
 fn go_int(text: &str) -> Option<i128> {
     let (sign, digits) = match text.strip_prefix(['+', '-']) {
         Some(digits) => (&text[..1], digits),
@@ -99,7 +98,7 @@ fn go_int(text: &str) -> Option<i128> {
     let (radix, digits) = match digits.as_bytes() {
         [b'0', b'x' | b'X', ..] => (16, &digits[2..]),
         [b'0', b'o' | b'O', ..] => (8, &digits[2..]),
-        // The one notation go-yaml reads itself, and with a second sign behind the first two letters.
+        // The one notation that go-yaml reads by itself; it allows a second sign after the first two letters.
         [b'0', b'b', b'+' | b'-', ..] if sign.is_empty() => return go_int_of("", &digits[2..], 2),
         [b'0', b'b' | b'B', ..] => (2, &digits[2..]),
         [b'0', _, ..] => (8, &digits[1..]),
@@ -118,7 +117,7 @@ fn go_int_of(sign: &str, digits: &str, radix: u32) -> Option<i128> {
         .then_some(value)
 }
 
-/// A whole number of any size; beyond 128 bits as near as a float comes.
+/// An integer of any size; beyond 128 bits it is the nearest float.
 fn int(text: &str, radix: u32) -> Option<Plain> {
     let digits = match text.strip_prefix(['+', '-']) {
         Some(digits) if radix == 10 => digits,
@@ -137,7 +136,7 @@ fn int(text: &str, radix: u32) -> Option<Plain> {
     })
 }
 
-/// Digits with a point, an exponent or neither.
+/// Decimal digits with a point, an exponent or neither.
 fn float(text: &str) -> Option<Plain> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
@@ -171,7 +170,7 @@ fn underscores_part_digits(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// As sigs.k8s.io/yaml 1.4.0, which Kuma reads with, was seen to do.
+    /// The values that sigs.k8s.io/yaml 1.4.0, with which Kuma reads, was measured to give.
     #[test]
     fn go_yaml_reads() {
         for (text, expected) in [

@@ -1,9 +1,8 @@
-//! Templates in YAML: the variables that are filled in here, and those of others that are not.
+//! Templates in YAML: Mustache variables, which are filled in, and the templates of other tools, which are not.
 //!
-//! Variables are Mustache's, as Kuma's own tools take them. They are filled in after parsing, not before: each
-//! `{{ name }}` is covered with text of the same length that means nothing to YAML, and what the parser makes of it
-//! is replaced by the value. So a place in the tree is a place in the file, and a value stays the scalar, or the
-//! part of one, that it was written as, whatever is in it.
+//! Variables are filled in after parsing, not before: each `{{ name }}` is covered with text of the same length that has
+//! no meaning in YAML, and the value replaces the cover in the parsed scalar. So every location in the tree is one of the
+//! file, and a value stays the scalar, or the part of a scalar, in whose place it was written, whatever it contains.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,20 +10,20 @@ use std::sync::Arc;
 use crate::diag::{Code, Diagnostic};
 use crate::source::{Location, SourceFile, Vars};
 
-/// A text whose variables are covered.
+/// The text of a file in which every variable is covered.
 pub(super) struct Covered {
-    /// As long as the file, with a cover in place of every variable.
+    /// The text, of the same length as the file.
     pub(super) text: String,
-    /// What every cover begins with; nothing else in the file does.
+    /// The first character of every cover, which is nowhere else in the file.
     mark: char,
-    /// Where the covers are, in their order, and what is under them.
+    /// The range of each cover, in their order, with the value that replaces it.
     covers: Vec<(Range<usize>, String)>,
 }
 
 /// Covers the variables of a file that has values for them.
 ///
 /// # Errors
-/// One finding for every expression that is no variable, or one without a value.
+/// One finding for every expression that is not a variable, or a variable without a value.
 pub(super) fn cover(file: &Arc<SourceFile>, vars: &Vars) -> Result<Covered, Vec<Diagnostic>> {
     let mut findings = Vec::new();
     let mut covers = Vec::new();
@@ -45,7 +44,7 @@ pub(super) fn cover(file: &Arc<SourceFile>, vars: &Vars) -> Result<Covered, Vec<
     for (range, _) in &covers {
         text.push_str(&file.text[done..range.start]);
         text.push(mark);
-        // Letters, since blanks and signs may mean something.
+        // Letters, since spaces and punctuation have a meaning in YAML.
         text.extend(std::iter::repeat_n('x', range.len() - mark.len_utf8()));
         done = range.end;
     }
@@ -54,7 +53,7 @@ pub(super) fn cover(file: &Arc<SourceFile>, vars: &Vars) -> Result<Covered, Vec<
 }
 
 impl Covered {
-    /// The text of a scalar that stands at `bytes`, with values in place of covers.
+    /// The text of the scalar at `bytes`, with values in place of covers.
     pub(super) fn fill(&self, text: String, bytes: &Range<usize>) -> String {
         if !text.contains(self.mark) {
             return text;
@@ -74,7 +73,7 @@ impl Covered {
     }
 }
 
-/// The next `{{ ... }}` from `from` on, with a third brace where it has one; to the end of the text when it is open.
+/// The range of the next `{{ ... }}` or `{{{ ... }}}` after `from`; to the end of the text if it is not closed.
 fn expression(text: &str, from: usize) -> Option<Range<usize>> {
     let start = from + text[from..].find("{{")?;
     let close = if text[start..].starts_with("{{{") { "}}}" } else { "}}" };
@@ -84,7 +83,7 @@ fn expression(text: &str, from: usize) -> Option<Range<usize>> {
     Some(start..end)
 }
 
-/// The value of the variable in an expression; nothing for a comment.
+/// The value of the variable in an expression; empty for a comment.
 fn value(file: &Arc<SourceFile>, vars: &Vars, range: Range<usize>) -> Result<String, Box<Diagnostic>> {
     let at = Location::new(file, range.clone());
     let written = &file.text[range];
@@ -103,7 +102,7 @@ fn value(file: &Arc<SourceFile>, vars: &Vars, range: Range<usize>) -> Result<Str
     let name = inside.strip_prefix('&').unwrap_or(inside).trim();
     let is_name = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "._-".contains(c));
     if !is_name || name.starts_with('.') || name.starts_with('-') {
-        let message = format!("`{written}` is no variable, and only variables are filled in here");
+        let message = format!("`{written}` is not a variable; only variables are filled in");
         let finding = Diagnostic::error(Code::UnrenderedTemplate, &at, message);
         return Err(Box::new(
             finding.help("render the file first, and leave out its `vars`"),
@@ -112,7 +111,7 @@ fn value(file: &Arc<SourceFile>, vars: &Vars, range: Range<usize>) -> Result<Str
     if let Some(value) = vars.get(name) {
         return Ok(value.clone());
     }
-    let finding = Diagnostic::error(Code::MissingVariable, &at, format!("there is no variable `{name}`"));
+    let finding = Diagnostic::error(Code::MissingVariable, &at, format!("the variable `{name}` has no value"));
     let known: Vec<&str> = vars.keys().map(String::as_str).collect();
     let help = match crate::words::closest(name, known.iter().copied()) {
         Some(meant) => format!("did you mean `{meant}`?"),
@@ -122,7 +121,7 @@ fn value(file: &Arc<SourceFile>, vars: &Vars, range: Range<usize>) -> Result<Str
     Err(Box::new(finding.help(help)))
 }
 
-/// What `{{ name }}` looks like.
+/// The dialect of `{{ name }}`.
 const MUSTACHE: &str = "a Mustache or Jinja template";
 
 /// Whether a dialect is one whose variables may have been filled in here.
@@ -130,7 +129,7 @@ pub(crate) fn is_mustache(dialect: &str) -> bool {
     dialect == MUSTACHE
 }
 
-/// The first expression of a template in a text, and whose it looks like.
+/// The first template expression in a text, and its dialect.
 pub(crate) fn find(text: &str) -> Option<(Range<usize>, &'static str)> {
     let braces = text.find("{{").map(|start| {
         let end = text[start..].find("}}").map_or(text.len(), |i| start + i + 2);
@@ -171,7 +170,7 @@ pub(crate) fn find(text: &str) -> Option<(Range<usize>, &'static str)> {
         .min_by_key(|(range, _)| range.start)
 }
 
-/// `${NAME}`, or `${path.to.name}`; `$NAME` as a whole.
+/// The range of `${NAME}` or `${path.to.name}`, or of `$NAME` if it is the whole text.
 fn dollar(text: &str) -> Option<Range<usize>> {
     let is_bare = |name: &str| {
         name.starts_with(|c: char| c.is_ascii_uppercase())
@@ -198,7 +197,7 @@ fn dollar(text: &str) -> Option<Range<usize>> {
     None
 }
 
-/// The finding for an expression that nobody filled in.
+/// The finding for a template expression that nobody has rendered.
 pub(crate) fn unrendered(at: &Location, dialect: &str) -> Diagnostic {
     let message = format!("`{}` is {dialect}, and not rendered yet", at.text().trim_end());
     let finding = Diagnostic::error(Code::UnrenderedTemplate, at, message);
@@ -296,10 +295,10 @@ mod tests {
             let found = filled(text, &[("name", "a")]).expect_err(text);
             assert!(found.contains(expected), "{text}: {found}");
         };
-        check("a: {{ nmae }}\n", "missing-variable: there is no variable `nmae`");
+        check("a: {{ nmae }}\n", "missing-variable: the variable `nmae` has no value");
         check(
             "a: {{#name}}x{{/name}}\n",
-            "unrendered-template: `{{#name}}` is no variable",
+            "unrendered-template: `{{#name}}` is not a variable",
         );
         check("a: {{ .Values.name }}\n", "unrendered-template");
         check("a: {{ name\n", "`{{` without `}}`");

@@ -1,20 +1,20 @@
-//! The tree of a document, in which every value knows its place.
+//! The tree of a document, in which every value has a location.
 
 use super::scalar::{self, Plain};
 use crate::source::Location;
 
-/// How much of a file is read before it is refused.
+/// Limits on what is read of one file; a file beyond them is an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of one file.
+    /// Size of a file, in bytes.
     pub file_bytes: u64,
-    /// Documents of one file.
+    /// Number of documents in a file.
     pub documents: usize,
-    /// Lists and mappings inside each other.
+    /// Depth of nested lists and mappings.
     pub depth: usize,
-    /// Nodes of one file, as written.
+    /// Number of nodes in a file as it is written.
     pub nodes: usize,
-    /// Nodes that the aliases of one file may expand to.
+    /// Number of nodes that all aliases of a file expand to.
     pub alias_nodes: usize,
 }
 
@@ -30,55 +30,55 @@ impl Default for Limits {
     }
 }
 
-/// One document that holds something.
+/// A document that is not null.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {
-    /// Index from 0 among the documents of its file that are not null; a broken one counts.
+    /// Index from 0 among the documents of the file that are not null; broken ones count.
     pub index: usize,
-    /// Its content.
+    /// The content of the document.
     pub root: Node,
 }
 
-/// All that could be read of a file.
+/// The readable part of a file.
 #[derive(Debug, Default)]
 pub struct Stream {
-    /// The documents that could be read.
+    /// The readable documents, in the order of the file.
     pub documents: Vec<Document>,
-    /// Whether there is text that could not.
+    /// Whether some of the file could not be read.
     pub broken: bool,
 }
 
-/// A value and where it stands.
+/// A value with its location.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
-    /// Where; of an alias, where the value was defined.
+    /// The location; for an alias, that of the anchored value.
     pub at: Location,
-    /// What.
+    /// The scalar, list or mapping.
     pub value: Value,
 }
 
 /// The three kinds of YAML nodes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
-    /// A scalar.
+    /// A string, number, boolean or null.
     Scalar(Scalar),
-    /// A list.
+    /// A sequence of nodes.
     List(Vec<Node>),
-    /// A mapping.
+    /// Nodes by their keys.
     Map(Map),
 }
 
 /// A scalar as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scalar {
-    /// The text, without quotes and with escapes undone.
+    /// The text, without quotes and with escapes resolved.
     pub text: String,
-    /// Whether it has a meaning beyond its text: written plain, or tagged as something else than a string.
+    /// Whether the scalar may be more than its text: written plain, or tagged as something other than a string.
     pub plain: bool,
 }
 
 impl Scalar {
-    /// What it is to a reader of YAML 1.1, which Kuma is.
+    /// The value for a reader of YAML 1.1, as Kuma is one.
     #[must_use]
     pub fn plain_value(&self) -> Plain {
         if self.plain {
@@ -89,10 +89,10 @@ impl Scalar {
     }
 }
 
-/// A mapping whose keys are distinct, in the order they were written.
+/// A mapping with distinct keys, in the order of the file.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Map {
-    /// The entries.
+    /// Keys with their values, in the order of the file.
     pub entries: Vec<Entry>,
 }
 
@@ -104,13 +104,13 @@ impl Map {
     }
 }
 
-/// A key and its value.
+/// One entry of a mapping.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
-    /// The key.
+    /// The scalar before the colon.
     pub key: Scalar,
-    /// Where the key stands.
+    /// The location of the key.
     pub key_at: Location,
-    /// The value.
+    /// The node after the colon.
     pub value: Node,
 }

@@ -1,37 +1,37 @@
-//! Text that YAML 1.1, YAML 1.2 and Envoy read as the same value.
+//! The writer of YAML: text that YAML 1.1, YAML 1.2 and Envoy read as the same value.
 //!
-//! [`write()`] is for the files that Envoy loads. The readers it has in mind disagree on what looks harmless: to
-//! Envoy and YAML 1.1 `on` is a truth value, `007` a number, to others both are text; Envoy takes `null` in a
-//! string field for an empty one without a word. So the promise rests on three rules:
+//! [`write()`] is for the files that Envoy loads. Readers disagree on what looks harmless: for Envoy and YAML 1.1 `on` is
+//! a boolean and `007` a number, for others both are text; Envoy silently takes `null` in a string field for an empty
+//! string. So the promise rests on three rules:
 //!
-//! - **Strings** stand plain only if they start with an ASCII letter or `_`, go on with ASCII letters, digits and
-//!   `_.:/-`, do not end with `:`, and are no word that some reader has a use for (`RESERVED`). All others stand
-//!   between double quotes on one line, with the escapes that JSON and YAML share. What a reader might fold, drop
-//!   or refuse is escaped, and what a terminal would obey: control characters, line and paragraph separators, byte
-//!   order marks, marks that turn the direction of text, and what is no character. Keys follow the same rules.
+//! - **Strings** are plain only if they start with an ASCII letter or `_`, go on with ASCII letters, digits and
+//!   `_.:/-`, do not end with `:`, and are not a word that has a meaning for some reader (`RESERVED`). All others are
+//!   double-quoted on one line, with the escapes that JSON and YAML share. Characters that a reader might fold, drop or
+//!   reject, or that a terminal would obey, are escaped: control characters, line and paragraph separators, byte order
+//!   marks, marks of text direction, and code points that are not characters. Keys follow the same rules.
 //! - **Integers** are decimal, without sign `+` or leading zeros.
-//! - **Floats** have a point, and a sign in their exponent if they have one: without them YAML 1.1 reads `1e3` as
-//!   text. JSON knows no `NaN` and no infinity, so there is nothing to write for them.
+//! - **Floats** have a point, and their exponent has a sign: without these YAML 1.1 reads `1e3` as text. `NaN` and
+//!   infinities do not occur, since JSON has none.
 //!
-//! Envoy has one limit that no way of writing lifts: where a field has no type (a `Struct`, such as
-//! `node.metadata`), it keeps fractions and integers beyond 32 bits as text. Typed fields take both as numbers.
+//! Envoy has one limit that no spelling lifts: in an untyped field (a `Struct`, such as `node.metadata`) fractions and
+//! integers beyond 32 bits are kept as text. Typed fields read both as numbers.
 //!
 //! The layout is a function of the value: keys in their order, two spaces a level, lists at the column of their
-//! key, `{}` and `[]` for what is empty, `\n` at the end of every line, no line folded.
+//! key, `{}` and `[]` for empty ones, `\n` at the end of every line, no folded lines.
 
 use std::fmt::Write as _;
 
 use serde_json::{Map, Number, Value};
 
-/// Words that a YAML version or Envoy reads as something else than text, in any case.
+/// Words that some version of YAML, or Envoy, reads as something other than text, in upper or lower case.
 ///
-/// `nan`, `inf` and `infinity` are numbers only with a point before them, or only in JSON for Envoy; a reader with
-/// a loose parser of numbers takes them as they are.
+/// `nan`, `inf` and `infinity` are numbers only with a point before them, or for Envoy only in JSON; lenient readers take
+/// them for numbers as they are.
 const RESERVED: &[&str] = &[
     "true", "false", "yes", "no", "on", "off", "y", "n", "null", "nan", "inf", "infinity",
 ];
 
-/// Longest key, in bytes as written, that stands before its `:` without a `?`: readers look no further than 1,024.
+/// Longest key, in bytes as written, that is not marked by `?`: readers search at most 1,024 characters for the colon.
 const IMPLICIT_KEY_BYTES: usize = 1_000;
 
 /// Writes the value as a YAML document in block style.
@@ -42,10 +42,10 @@ pub fn write(value: &Value) -> String {
     out
 }
 
-/// Writes text as comment lines, each with its line end; nothing in the text ends the comment.
+/// Writes text as comment lines; nothing in the text can end the comment.
 ///
-/// Every kind of line break starts a new comment line; what readers refuse even in comments is escaped as in a
-/// string.
+/// Every kind of line break starts a new comment line; characters that readers reject even in comments are escaped as in
+/// a string.
 #[must_use]
 pub fn comment(text: &str) -> String {
     let mut out = String::new();
@@ -112,7 +112,7 @@ fn map(out: &mut String, fields: &Map<String, Value>, indent: usize) {
     }
 }
 
-/// Writes what stands on one line: a scalar, an empty list or an empty mapping.
+/// Writes a node that fits on one line: a scalar, an empty list or an empty mapping.
 fn scalar(out: &mut String, value: &Value) {
     match value {
         Value::Null => out.push_str("null"),
@@ -155,7 +155,7 @@ fn string(out: &mut String, text: &str) {
     }
 }
 
-/// Whether every reader takes the text as itself without quotes.
+/// Whether every reader takes the text as a string without quotes.
 fn is_plain(text: &str) -> bool {
     let (Some(first), Some(last)) = (text.bytes().next(), text.bytes().last()) else {
         return false;
@@ -179,7 +179,7 @@ fn escape(out: &mut String, text: &str, special: impl Fn(char) -> bool) {
             Some('\t') => out.push_str("\\t"),
             Some('\n') => out.push_str("\\n"),
             Some('\r') => out.push_str("\\r"),
-            // No surrogate pairs: YAML has none, though JSON knows nothing else.
+            // Not as surrogate pairs, which JSON needs and YAML does not have.
             Some(c) if u32::from(c) > 0xffff => drop(write!(out, "\\U{:08x}", u32::from(c))),
             Some(c) => drop(write!(out, "\\u{:04x}", u32::from(c))),
             None => {}
@@ -189,7 +189,7 @@ fn escape(out: &mut String, text: &str, special: impl Fn(char) -> bool) {
     out.push_str(rest);
 }
 
-/// Whether some reader folds, drops or refuses the character where it stands raw, or a terminal obeys it.
+/// Whether some reader folds, drops or rejects the unescaped character, or a terminal obeys it.
 fn needs_escape(c: char) -> bool {
     let turns_direction = matches!(
         c,
@@ -200,7 +200,7 @@ fn needs_escape(c: char) -> bool {
     !c.is_ascii() && (is_break(c) || c == '\u{feff}' || turns_direction || no_character) || c.is_control()
 }
 
-/// Whether a reader of YAML 1.1 or 1.2 sees a line end in the character.
+/// Whether the character is a line break in YAML 1.1 or 1.2.
 fn is_break(c: char) -> bool {
     matches!(c, '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }

@@ -1,11 +1,11 @@
-//! Findings as commands that GitHub's runner turns into annotations of a pull request.
+//! Findings as workflow commands, which GitHub's runner turns into annotations of a pull request.
 
 use std::fmt::Write as _;
 
 use super::limit::FileFindings;
 use crate::diag::{Diagnostic, Place};
 
-/// One line per finding. `root` is put before every path: annotations want paths from the top of the repository.
+/// One workflow command per finding. `root` is put before every path: annotations need paths from the top of the repository.
 #[must_use]
 pub fn render(files: &[FileFindings], root: &str) -> String {
     let mut out = String::new();
@@ -29,7 +29,7 @@ fn one(finding: &Diagnostic, root: &str) -> String {
     if let Place::In(at) = &finding.place {
         let end = at.end();
         properties.push(format!("line={},endLine={}", at.line(), end.line()));
-        // Columns mean something within one line only.
+        // GitHub ignores columns of a range over several lines.
         if at.line() == end.line() {
             properties.push(format!("col={},endColumn={}", at.column(), end.column()));
         }

@@ -1,4 +1,4 @@
-//! Findings for programs.
+//! Findings as JSON, for programs.
 
 use serde::Serialize;
 
@@ -32,7 +32,7 @@ pub struct Entry<'a> {
     help: Option<&'a str>,
 }
 
-/// The object of one finding.
+/// The JSON object of one finding.
 #[must_use]
 pub fn entry(diagnostic: &Diagnostic) -> Entry<'_> {
     let at = match &diagnostic.place {

@@ -1,4 +1,4 @@
-//! At most so many findings per file, so that one broken file does not bury the others.
+//! A limit on the findings of one file, so that one broken file does not bury the others.
 
 use crate::diag::{Diagnostic, Severity};
 
@@ -7,15 +7,15 @@ use crate::diag::{Diagnostic, Severity};
 pub struct FileFindings<'a> {
     /// Path of the file; `None` for findings about no file.
     pub file: Option<&'a str>,
-    /// The findings, in their order.
+    /// The findings within the limit, in the order of the file.
     pub shown: Vec<&'a Diagnostic>,
-    /// How many more there are.
+    /// The number of findings beyond the limit.
     pub left_out: usize,
 }
 
-/// The findings by file, at most `per_file` of each; errors are kept before warnings.
+/// The findings of each file, at most `per_file` of them, errors before warnings.
 ///
-/// `diagnostics` are sorted by file already.
+/// `diagnostics` must be sorted by file.
 #[must_use]
 pub fn limit_per_file(diagnostics: &[Diagnostic], per_file: usize) -> Vec<FileFindings<'_>> {
     let of_file = |all: &'_ [Diagnostic]| -> Vec<usize> {

@@ -1,4 +1,4 @@
-//! The formats of `check`: one file for each, over findings that [`limit`] has counted.
+//! The formats of `check`, one file for each. All but JSON and text take findings that [`limit`] has cut to a number.
 
 pub mod limit;
 

@@ -8,7 +8,7 @@ use super::limit::FileFindings;
 use crate::diag::{Code, Diagnostic, Place, Severity};
 use crate::source::Location;
 
-/// The log of one run. `root` is put before every path, so that a host finds the file.
+/// The log of one run. `root` is put before every path, so that a code host finds the file.
 #[must_use]
 pub fn render(files: &[FileFindings], root: &str) -> Value {
     let shown = || files.iter().flat_map(|of_file| of_file.shown.iter().copied());
@@ -61,7 +61,8 @@ fn result(finding: &Diagnostic, root: &str, codes: &[Code], seen: &mut BTreeMap<
     result
 }
 
-/// The same for a finding whose lines moved: what it says of which field. Of equal ones each has a number.
+/// A fingerprint that stays the same when the lines of a finding move: code, file, field and message, with a number where
+/// several findings agree in all of them.
 fn fingerprint(finding: &Diagnostic, seen: &mut BTreeMap<String, usize>) -> String {
     let resource = finding.resource.as_ref().map(ToString::to_string).unwrap_or_default();
     let parts = [
@@ -105,7 +106,7 @@ fn region(at: &Location) -> Value {
     })
 }
 
-/// A path as a reference: absolute paths become `file:` URIs, others stay relative.
+/// A path as a URI reference: absolute paths become `file:` URIs, others stay relative.
 fn uri(path: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~/".contains(&b);
     let encode = |b: u8| {

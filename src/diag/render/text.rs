@@ -1,4 +1,4 @@
-//! Findings for people: message, excerpt of the source, help.
+//! Findings as text, for people: message, excerpt of the file, help.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -12,11 +12,11 @@ use crate::diag::{Diagnostic, Place, Severity};
 use crate::source::Location;
 use crate::words::{plural, printable};
 
-/// The findings as text, each with its excerpt, in the order given: of every file at most `per_file`, and the rest
-/// counted.
+/// The findings as text, each with an excerpt, in the order given. At most `per_file` findings of a file are shown, the
+/// others are counted.
 ///
 /// `root` is put before every path, so that a terminal can open it. With `color` the text carries ANSI
-/// colours; it says the same without them.
+/// colours and is otherwise the same.
 #[must_use]
 pub fn render(diagnostics: &[Diagnostic], root: &str, per_file: usize, color: bool) -> String {
     let mut out = String::new();
@@ -32,7 +32,7 @@ pub fn render(diagnostics: &[Diagnostic], root: &str, per_file: usize, color: bo
     out
 }
 
-/// One line that counts: `3 errors, 1 warning in 2 files`; `None` when there is nothing to count.
+/// A line that counts the findings: `3 errors, 1 warning in 2 files`; `None` if there are none.
 #[must_use]
 pub fn count(diagnostics: &[Diagnostic]) -> Option<String> {
     let of = |severity| diagnostics.iter().filter(|d| d.severity == severity).count();
@@ -52,7 +52,7 @@ pub fn count(diagnostics: &[Diagnostic]) -> Option<String> {
     }
 }
 
-/// As [`printable`], but line ends stay.
+/// The text as [`printable`] makes it, with its line ends kept.
 fn printable_lines(text: &str) -> String {
     text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
 }
@@ -89,7 +89,7 @@ fn one(diagnostic: &Diagnostic, root: &str, color: bool) -> String {
     renderer.decor_style(DecorStyle::Ascii).render(&[group])
 }
 
-/// The first line of a location, and what to mark in it.
+/// The first line of a location, and the range to underline in it.
 struct Line<'a> {
     text: &'a str,
     number: usize,

@@ -6,7 +6,7 @@ use super::stop::Stop;
 use super::text::document_start;
 use crate::diag::Diagnostic;
 
-/// A bracket of an earlier line that is open where the parser stopped.
+/// A bracket of an earlier line that is still open where the parser stopped.
 pub(super) fn open_bracket(stop: &Stop, options: &Options) -> Option<Diagnostic> {
     let start = document_start(stop.text, stop.offset);
     let mut open: Vec<(usize, char, char)> = Vec::new();

@@ -9,7 +9,7 @@ use super::text::{content_of, indent_of, lines_before};
 use crate::diag::Diagnostic;
 use crate::words::plural;
 
-/// A line among `key: value` lines that has no colon, or none with a space behind it.
+/// A line among `key: value` lines without a colon, or without a space after it.
 pub(super) fn no_colon(stop: &Stop, here: Range<usize>) -> Diagnostic {
     let found = stop.part(here.clone());
     if let Some(error) = long_key(stop, here.clone()) {
@@ -20,18 +20,18 @@ pub(super) fn no_colon(stop: &Stop, here: Range<usize>) -> Diagnostic {
     match found.split_once(':') {
         Some((key, value)) if one_word(key) && value.starts_with(|c: char| !c.is_ascii() && c.is_whitespace()) => error
             .help(format!(
-                "the blank behind the colon is no space; type one: `{key}: {}`",
+                "the character after the colon is not a plain space; type one: `{key}: {}`",
                 value.trim()
             )),
         Some((key, value)) if one_word(key) && one_word(value) => {
-            error.help(format!("put a space behind the colon: `{key}: {value}`"))
+            error.help(format!("put a space after the colon: `{key}: {value}`"))
         }
-        None if one_word(found) => error.help(format!("write a colon behind the key: `{found}:`")),
+        None if one_word(found) => error.help(format!("write a colon after the key: `{found}:`")),
         _ => error.help("write a colon and a space between key and value"),
     }
 }
 
-/// Longer than what a parser looks ahead for a colon.
+/// A key that is longer than what a parser searches for the colon.
 pub(super) fn long_key(stop: &Stop, key: Range<usize>) -> Option<Diagnostic> {
     if stop.part(key.clone()).chars().count() <= 1024 {
         return None;
@@ -40,7 +40,7 @@ pub(super) fn long_key(stop: &Stop, key: Range<usize>) -> Option<Diagnostic> {
     Some(start.help("shorten it, or put `? ` before it and `: ` before its value on the next line"))
 }
 
-/// A `: ` that makes a key of something that cannot be one.
+/// A `: ` after something that cannot be a key.
 pub(super) fn colon_not_allowed(stop: &Stop) -> Diagnostic {
     let line = stop.line();
     let before = stop.part(line.start..stop.offset);
@@ -50,7 +50,7 @@ pub(super) fn colon_not_allowed(stop: &Stop) -> Diagnostic {
     if let Some(rest) = before.strip_prefix("--- ") {
         let start = stop.offset - rest.len();
         return stop
-            .error(stop.rest_from(start), "a mapping in the line of `---`")
+            .error(stop.rest_from(start), "a mapping on the line of `---`")
             .help("start it on the next line");
     }
     if let Some(i) = before.find(": ") {
@@ -67,7 +67,7 @@ pub(super) fn colon_not_allowed(stop: &Stop) -> Diagnostic {
         };
     }
     let Some(previous) = stop.line_before() else {
-        return stop.error(stop.rest(), "a `:` where no key can stand");
+        return stop.error(stop.rest(), "a `:` where no key is possible");
     };
     let above = content_of(stop.text, previous.clone());
     let written = stop.part(above.clone());
@@ -77,7 +77,7 @@ pub(super) fn colon_not_allowed(stop: &Stop) -> Diagnostic {
     let beside_item = column == above.end - item.len() - previous.start;
     if column > indent_of(stop.part(previous)) && !beside_item {
         let message = format!(
-            "`{}` stands below `{item}`, which is a value already",
+            "`{}` is nested below `{item}`, which already has a value",
             stop.part(key.clone())
         );
         return stop
@@ -88,7 +88,7 @@ pub(super) fn colon_not_allowed(stop: &Stop) -> Diagnostic {
     no_colon(stop, start..above.end)
 }
 
-/// A line whose indentation fits nothing above it, or a thing of another kind than its neighbours.
+/// A line whose indentation matches no line above it, or an entry of another kind than its neighbours.
 pub(super) fn out_of_place(stop: &Stop, kind: &ErrorKind) -> Diagnostic {
     let line = stop.line();
     let content = content_of(stop.text, line.clone());
@@ -104,11 +104,11 @@ pub(super) fn out_of_place(stop: &Stop, kind: &ErrorKind) -> Diagnostic {
     let here = stop.rest();
     if !stop.starts_line() {
         return stop
-            .error(here, "text behind a value that has ended")
+            .error(here, "text after the end of a value")
             .help("remove it, or quote the whole value if it is text");
     }
     let column = stop.offset - line.start;
-    // The indentations that are open here: those of the lines above, each less than all below it.
+    // The indentations that are open here: those of lines above that are smaller than all between.
     let mut open: Vec<usize> = Vec::new();
     for above in lines_before(stop.text, stop.offset) {
         let written = stop.part(above);
@@ -128,15 +128,15 @@ pub(super) fn out_of_place(stop: &Stop, kind: &ErrorKind) -> Diagnostic {
             stop.error(here, "expected a list item, which starts with `- `")
                 .help("put `- ` before it, or indent it as the item it belongs to")
         } else {
-            stop.error(here, "expected `key: value`, found something else")
-                .help("a list stands below a key of its own, as in `items:`")
+            stop.error(here, "expected `key: value`, found a list item")
+                .help("put the list below a key of its own, such as `items:`")
         };
     }
     let less = open.iter().copied().filter(|&i| i < column).max();
     let more = open.iter().copied().filter(|&i| i > column).min();
     let error = stop.error(
         here,
-        format!("{} before this fit no line above it", plural(column, "space")),
+        format!("an indentation of {} matches no line above", plural(column, "space")),
     );
     match (less, more) {
         (Some(less), Some(more)) => error.help(format!("indent it by {less} or {more} spaces")),

@@ -1,4 +1,4 @@
-//! The parser's own kinds of errors, each as one mistake that people make.
+//! The parser's kinds of errors, each told as the mistake that people make.
 
 use granit_parser::{ErrorKind, ScanError};
 
@@ -18,7 +18,7 @@ pub(super) fn by_kind(stop: &Stop, error: &ScanError) -> Diagnostic {
         ErrorKind::MappingValueNotAllowed => colon_not_allowed(stop),
         ErrorKind::ExpectedBlockMappingKey | ErrorKind::ExpectedBlockSequenceEntry => out_of_place(stop, error.kind()),
         ErrorKind::BlockSequenceEntryNotAllowed => stop
-            .error(here, "a list cannot start in the line of its key")
+            .error(here, "a list cannot start on the line of its key")
             .help("start the list on the next line, or quote the value if it is text"),
         ErrorKind::UnclosedQuotedScalar
         | ErrorKind::DocumentIndicatorInQuotedScalar
@@ -71,7 +71,7 @@ pub(super) fn by_kind(stop: &Stop, error: &ScanError) -> Diagnostic {
             .error(here.clone(), "a value cannot start with `? `")
             .help(quote_it(word)),
         ErrorKind::InvalidBlockScalarHeader => stop
-            .error(here, format!("text in the line of `{}`", first(word)))
+            .error(here, format!("text on the line of `{}`", first(word)))
             .help("start the text on the next line, or quote the value"),
         ErrorKind::ExpectedNodeContent
         | ErrorKind::UnexpectedEofImplicitFlowMapping
@@ -80,11 +80,11 @@ pub(super) fn by_kind(stop: &Stop, error: &ScanError) -> Diagnostic {
         | ErrorKind::UnexpectedEof
             if word.starts_with(',') =>
         {
-            stop.error(here.clone(), "a `,` where a value should stand")
+            stop.error(here.clone(), "a `,` where a value is expected")
                 .help("remove it, or quote the value if it is text")
         }
         ErrorKind::InvalidDocumentEnd => stop
-            .error(here, "text behind `...`, which ends a document")
+            .error(here, "text after `...`, which ends a document")
             .help("start the next document with `---` on a line of its own"),
         ErrorKind::ExpectedDocumentStart => no_document_start(stop),
         ErrorKind::BomInsideDocument => stop
@@ -94,7 +94,7 @@ pub(super) fn by_kind(stop: &Stop, error: &ScanError) -> Diagnostic {
             )
             .help("remove the invisible character"),
         ErrorKind::UnsupportedYamlMajorVersion => stop
-            .error(here, "a version of YAML that does not exist")
+            .error(here, "this version of YAML does not exist")
             .help("remove the line"),
         _ => stop.error(here, format!("not YAML: {}", error.info())),
     }

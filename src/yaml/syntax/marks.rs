@@ -1,4 +1,4 @@
-//! Marks of other programs and of documents: conflicts, tabs, templates, directives, aliases.
+//! Marks of other tools and of documents: conflict markers, tabs, templates, directives, aliases.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::text::{line_at, lines_before};
 use crate::diag::Diagnostic;
 use crate::source::{Location, SourceFile};
 
-/// Lines that version control leaves in a file when a merge needs a person.
+/// Lines that version control leaves in a file when a merge has conflicts.
 pub(super) fn conflict_marker(stop: &Stop) -> Option<Diagnostic> {
     let is_marker = |line: &Range<usize>| {
         let line = stop.part(line.clone());
@@ -23,11 +23,11 @@ pub(super) fn conflict_marker(stop: &Stop) -> Option<Diagnostic> {
         .find(is_marker)?;
     Some(
         stop.error(line, "a conflict marker of version control")
-            .help("settle the conflict and remove the lines with `<<<<<<<`, `=======` and `>>>>>>>`"),
+            .help("resolve the conflict and remove the lines with `<<<<<<<`, `=======` and `>>>>>>>`"),
     )
 }
 
-/// Tabs where the indentation should be.
+/// Tabs in the indentation.
 pub(super) fn tab(stop: &Stop, kind: &ErrorKind) -> Option<Diagnostic> {
     let tabs = |line: Range<usize>| {
         let written = stop.part(line.clone());
@@ -44,7 +44,7 @@ pub(super) fn tab(stop: &Stop, kind: &ErrorKind) -> Option<Diagnostic> {
             | ErrorKind::TabInPlainScalar
             | ErrorKind::TabAtBlockScalarStart
     );
-    // Of a value that seems to go on in the next line, the parser names the end of the line before.
+    // For a value that seems to go on in the next line, the parser names the end of the line before.
     let next = || {
         let next = stop.line().end + 1;
         let lines = stop.text.get(next..).filter(|_| about_tabs)?;
@@ -57,13 +57,13 @@ pub(super) fn tab(stop: &Stop, kind: &ErrorKind) -> Option<Diagnostic> {
     })?;
     Some(
         stop.error(at, "a tab in the indentation")
-            .help("indent with spaces: YAML takes no tabs there"),
+            .help("indent with spaces: YAML does not allow tabs there"),
     )
 }
 
-/// A template's mark on the line of `offset`, if there is one.
+/// A template expression on the line of `offset`, if there is one.
 ///
-/// Not all of them are syntax errors: `{{ name }}` is YAML, a mapping inside a mapping.
+/// Some expressions are valid YAML: `{{ name }}` is a mapping inside a mapping.
 pub(crate) fn template(file: &Arc<SourceFile>, offset: usize) -> Option<Diagnostic> {
     let line = line_at(&file.text, offset);
     let (found, dialect) = crate::yaml::template::find(file.text.get(line.clone())?)?;
@@ -71,19 +71,19 @@ pub(crate) fn template(file: &Arc<SourceFile>, offset: usize) -> Option<Diagnost
     Some(crate::yaml::template::unrendered(&at, dialect))
 }
 
-/// An alias whose anchor is not there.
+/// An alias without an anchor.
 pub(super) fn unknown_anchor(stop: &Stop) -> Diagnostic {
     let at = stop.word();
     let word = stop.part(at.clone());
     let name = word.trim_start_matches('*');
     stop.error(
         at,
-        format!("`{word}` stands for a value named `&{name}`, and there is none before it"),
+        format!("`{word}` refers to a value named `&{name}`, and there is none before it"),
     )
     .help(format!("put `&{name}` before that value, or {}", quote_it(word)))
 }
 
-/// Something behind the end of a document, or a directive without the document it is for.
+/// Text after the end of a document, or a directive without its document.
 pub(super) fn no_document_start(stop: &Stop) -> Diagnostic {
     let directive = lines_before(stop.text, stop.offset)
         .next()
@@ -92,11 +92,11 @@ pub(super) fn no_document_start(stop: &Stop) -> Diagnostic {
         Some(line) => stop
             .error(
                 line,
-                "a directive, as a line that starts with `%` is, without a document behind it",
+                "a directive (a line that starts with `%`) without a document after it",
             )
             .help("put `---` on the next line, or remove this one"),
         None => stop
-            .error(stop.rest(), "text behind the end of a document")
+            .error(stop.rest(), "text after the end of a document")
             .help("start a new document with `---` on a line of its own"),
     }
 }

@@ -1,7 +1,7 @@
-//! Says what is wrong with a text that is not YAML, where a person would look for it.
+//! Explanations of text that is not YAML, at the place of the mistake.
 //!
-//! The parser stops where it cannot go on, which is often behind the mistake, and speaks of its grammar. Each
-//! function here takes one kind of mistake that people make, finds its place and says what to type.
+//! The parser stops where it cannot go on, which is often after the mistake, and speaks of its grammar. Each function here
+//! covers one kind of mistake that people make: it finds the place and says what to type.
 
 mod text;
 
@@ -29,7 +29,7 @@ use self::stop::Stop;
 use crate::diag::{Code, Diagnostic};
 use crate::source::{Location, SourceFile};
 
-/// What the parser stopped at, as a diagnostic.
+/// A diagnostic for the mistake at which, or after which, the parser stopped.
 pub(super) fn explain(file: &Arc<SourceFile>, error: &ScanError, options: &Options) -> Diagnostic {
     let end = file.text.len();
     let offset = error.marker().byte_offset().unwrap_or(end);
@@ -49,15 +49,11 @@ pub(super) fn explain(file: &Arc<SourceFile>, error: &ScanError, options: &Optio
         .unwrap_or_else(|| by_kind(&stop, error))
 }
 
-/// More lists and mappings inside each other than the reader takes.
+/// The error for lists and mappings that are nested deeper than the limit.
 pub(super) fn too_deep(file: &Arc<SourceFile>, offset: usize) -> Diagnostic {
     let at = Location::new(file, offset..offset + 1);
-    Diagnostic::error(
-        Code::LimitExceeded,
-        &at,
-        "lists and mappings stand too deep inside each other",
-    )
-    .help("move the file out of the policies, or raise `limits.depth` in the settings")
+    Diagnostic::error(Code::LimitExceeded, &at, "lists and mappings are nested too deeply")
+        .help("move the file out of the policies, or raise `limits.depth` in the settings")
 }
 
 #[cfg(test)]
@@ -67,7 +63,7 @@ mod tests {
     use crate::yaml::Limits;
     use crate::yaml::read::read;
 
-    /// The one error in `text`: what it marks, its message and the start of its help.
+    /// Compares the one error in `text`: the marked text, the message and the start of the help.
     fn check(text: &str, marked: &str, message: &str, help: &str) {
         let mut found = Diagnostics::default();
         let file = SourceFile::new("a.yaml", text);
@@ -108,24 +104,24 @@ mod tests {
             "write a colon and a space",
         );
         check("a 1\nb: 2\n", "a 1", &says("a 1"), "write a colon and a space");
-        check("a: 1\nb\n", "b", &says("b"), "write a colon behind the key: `b:`");
+        check("a: 1\nb\n", "b", &says("b"), "write a colon after the key: `b:`");
         check(
             "a:1\nb: 2\n",
             "a:1",
             &says("a:1"),
-            "put a space behind the colon: `a: 1`",
+            "put a space after the colon: `a: 1`",
         );
         check(
             "a: 1\nb:2\n",
             "b:2",
             &says("b:2"),
-            "put a space behind the colon: `b: 2`",
+            "put a space after the colon: `b: 2`",
         );
         check(
             "x: 1\nb:\u{a0}2\n",
             "b:\u{a0}2",
             &says("b:\u{a0}2"),
-            "the blank behind the colon is no space; type one: `b: 2`",
+            "the character after the colon is not a plain space; type one: `b: 2`",
         );
         check("- a:1\n  b: 2\n", "a:1", &says("a:1"), "put a space");
         let inside = "a `: ` inside a value";
@@ -144,7 +140,7 @@ mod tests {
         check(
             "--- a: 1\n",
             "a: 1",
-            "a mapping in the line of `---`",
+            "a mapping on the line of `---`",
             "start it on the next line",
         );
         let key = "k".repeat(1100);
@@ -161,38 +157,38 @@ mod tests {
         check(
             "a: 1\n  b: 2\n",
             "b",
-            "`b` stands below `a: 1`, which is a value already",
+            "`b` is nested below `a: 1`, which already has a value",
             "give both lines the same",
         );
         check(
             "- a\n- b\n c: 1\n",
             "c",
-            "`c` stands below `b`, which is a value already",
+            "`c` is nested below `b`, which already has a value",
             "give both lines the same",
         );
         check(
             "a:\n  b: 1\n c: 2\n",
             "c: 2",
-            "1 space before this fit no line above it",
+            "an indentation of 1 space matches no line above",
             "indent it by 0 or 2 spaces",
         );
         check(
             "a:\n  - b\n - c\n",
             "- c",
-            "1 space before this fit no line above it",
+            "an indentation of 1 space matches no line above",
             "indent it by 0 or 2 spaces",
         );
         check(
             "a:\n    b:\n      c: 1\n  d: 2 # x\n",
             "d: 2",
-            "2 spaces before this fit no line above it",
+            "an indentation of 2 spaces matches no line above",
             "indent it by 0 or 4 spaces",
         );
         check(
             "a: 1\n- b\n",
             "- b",
-            "expected `key: value`, found something else",
-            "a list stands below a key",
+            "expected `key: value`, found a list item",
+            "put the list below a key",
         );
         check(
             "- a\nb: 1\n",
@@ -203,7 +199,7 @@ mod tests {
         check(
             "a: - b\n",
             "- b",
-            "a list cannot start in the line of its key",
+            "a list cannot start on the line of its key",
             "start the list on the next line",
         );
     }
@@ -221,31 +217,31 @@ mod tests {
         check(
             "a: 'it's'\n",
             "s'",
-            "text behind the closing quote",
+            "text after the closing quote",
             "inside such quotes write `''`",
         );
         check(
             "a: \"b\"c # d\n",
             "c",
-            "text behind the closing quote",
+            "text after the closing quote",
             "inside such quotes write `\\\"`",
         );
         check(
             "a: \"C:\\x64\\q\"\n",
             "\\q",
-            "`\\q` is no escape of YAML",
+            "`\\q` is not an escape in YAML",
             "write `\\\\` for a backslash",
         );
         check(
             "a: \"\\u12g\"\n",
             "\\u12",
-            "`\\u12` is no escape of YAML",
+            "`\\u12` is not an escape in YAML",
             "write `\\\\` for a backslash",
         );
         check(
             "a: \"\\ud800\"\n",
             "\\ud800",
-            "`\\ud800` is no escape of YAML",
+            "`\\ud800` is not an escape in YAML",
             "write `\\\\` for a backslash",
         );
     }
@@ -277,15 +273,10 @@ mod tests {
         check(
             "a: [a, , b]\n",
             ", b]",
-            "a `,` where a value should stand",
+            "a `,` where a value is expected",
             "remove it, or quote",
         );
-        check(
-            "a: [b]c\n",
-            "c",
-            "text behind a value that has ended",
-            "remove it, or quote",
-        );
+        check("a: [b]c\n", "c", "text after the end of a value", "remove it, or quote");
     }
 
     #[test]
@@ -304,7 +295,7 @@ mod tests {
         check(
             "a: | text\n",
             "| text",
-            "text in the line of `|`",
+            "text on the line of `|`",
             "start the text on the next line",
         );
         check(
@@ -327,13 +318,13 @@ mod tests {
         check(
             "a: *b c\n",
             "*b",
-            "`*b` stands for a value named `&b`, and there is none before it",
+            "`*b` refers to a value named `&b`, and there is none before it",
             "put `&b` before that value, or quote it: \"*b\"",
         );
         check(
             "a: &x\n  b: *x\n",
             "*x",
-            "`*x` stands inside the value that it names",
+            "`*x` is used inside the value that it names",
             "write the value out",
         );
     }
@@ -343,19 +334,19 @@ mod tests {
         check(
             "[x]\na = 1\n",
             "a = 1",
-            "text behind the end of a document",
+            "text after the end of a document",
             "start a new document",
         );
         check(
             "a: 1\n... b\n",
             "b",
-            "text behind `...`, which ends a document",
+            "text after `...`, which ends a document",
             "start the next document",
         );
         check(
             "%YAML 1.2\na: 1\n",
             "%YAML 1.2",
-            "a directive, as a line that starts with `%` is, without a document behind it",
+            "a directive (a line that starts with `%`) without a document after it",
             "put `---` on the next line",
         );
     }
@@ -387,7 +378,7 @@ mod tests {
                 text,
                 "<<<<<<< HEAD",
                 "a conflict marker of version control",
-                "settle the conflict",
+                "resolve the conflict",
             );
         }
     }

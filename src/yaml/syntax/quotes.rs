@@ -1,4 +1,4 @@
-//! Quotes that are not closed, text behind them, escapes that YAML does not know.
+//! Quotes that are not closed, text after them, escapes that YAML does not have.
 
 use granit_parser::{Scanner, StrInput};
 
@@ -6,7 +6,7 @@ use super::stop::Stop;
 use super::text::{document_start, first};
 use crate::diag::Diagnostic;
 
-/// What to type to make text of it.
+/// Advice to quote the text.
 pub(super) fn quote_it(text: &str) -> String {
     if text.len() > 60 {
         "put the value between double quotes".to_owned()
@@ -15,16 +15,16 @@ pub(super) fn quote_it(text: &str) -> String {
     }
 }
 
-/// A quote without its partner.
+/// A quote that is not closed.
 pub(super) fn unclosed_quote(stop: &Stop) -> Diagnostic {
-    // Of text that goes on with too little indentation the parser names that line; look for the quote above.
+    // For text that goes on with too little indentation the parser names that line; the quote is above.
     let is_quote = |c: char| c == '"' || c == '\'';
     let at = if stop.part(stop.offset..).starts_with(is_quote) {
         stop.offset
     } else {
         let start = document_start(stop.text, stop.offset);
         let quoted = Scanner::new(StrInput::new(stop.part(start..stop.offset)));
-        // The scanner stops at the quote, the last thing it has not understood.
+        // The scanner stops at the quote, whose scalar it could not finish.
         let read = quoted
             .map_while(Result::ok)
             .map(|token| token.into_parts().0)
@@ -42,23 +42,23 @@ pub(super) fn unclosed_quote(stop: &Stop) -> Diagnostic {
 pub(super) fn quote_not_closed(stop: &Stop, at: usize) -> Diagnostic {
     let quote = first(stop.part(at..));
     stop.error(at..at + quote.len(), "this quote is not closed")
-        .help(format!("close it with `{quote}` in the same line"))
+        .help(format!("close it with `{quote}` on the same line"))
 }
 
-/// Text that follows what closes a quoted scalar.
+/// Text after the closing quote of a scalar.
 pub(super) fn behind_quote(stop: &Stop, quote: char, escaped: &str) -> Diagnostic {
-    // The quote that closed a scalar of several lines was meant to open one.
+    // The quote that closed a scalar of several lines was probably meant to open one.
     let line = stop.line().start;
     if stop.part(line..stop.offset).matches(quote).count() == 1
         && let Some(at) = stop.part(..line).rfind(quote)
     {
         return quote_not_closed(stop, at);
     }
-    stop.error(stop.rest(), "text behind the closing quote")
+    stop.error(stop.rest(), "text after the closing quote")
         .help(format!("inside such quotes write `{escaped}` for `{quote}`"))
 }
 
-/// An escape in a double-quoted scalar that starts where the parser stopped.
+/// An invalid escape in the double-quoted scalar at which the parser stopped.
 pub(super) fn bad_escape(stop: &Stop) -> Diagnostic {
     let text = stop.part(stop.offset..);
     let mut from = 0;
@@ -84,13 +84,13 @@ pub(super) fn bad_escape(stop: &Stop) -> Diagnostic {
         let known = "0abt\tnvfre \"/\\N_LPxuU\n\r".contains(c);
         if !known || !scalar {
             let at = stop.offset + i..stop.offset + i + 1 + c.len_utf8() + hex;
-            let message = format!("`{}` is no escape of YAML", stop.part(at.clone()));
+            let message = format!("`{}` is not an escape in YAML", stop.part(at.clone()));
             return stop
                 .error(at, message)
                 .help("write `\\\\` for a backslash, or use single quotes");
         }
         from = i + 1 + c.len_utf8();
     }
-    stop.error(stop.rest(), "an escape that YAML does not know")
+    stop.error(stop.rest(), "an escape that YAML does not have")
         .help("write `\\\\` for a backslash, or use single quotes")
 }

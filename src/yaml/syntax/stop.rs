@@ -7,7 +7,7 @@ use super::text::{content_of, line_at, lines_before, without_comment};
 use crate::diag::{Code, Diagnostic};
 use crate::source::{Location, SourceFile};
 
-/// The place where the parser stopped.
+/// A place in the text, with what explanations ask about it.
 pub(super) struct Stop<'a> {
     pub(super) file: &'a Arc<SourceFile>,
     pub(super) text: &'a str,
@@ -19,17 +19,17 @@ impl<'a> Stop<'a> {
         Diagnostic::error(Code::SyntaxError, &Location::new(self.file, bytes), message.into())
     }
 
-    /// The line it stopped in, without its end.
+    /// The line of that place, without its line break.
     pub(super) fn line(&self) -> Range<usize> {
         line_at(self.text, self.offset)
     }
 
-    /// The last line before it that is neither empty nor a comment.
+    /// The last line before that is neither empty nor a comment.
     pub(super) fn line_before(&self) -> Option<Range<usize>> {
         lines_before(self.text, self.offset).next()
     }
 
-    /// From where it stopped to the end of what is written in the line; at least one character if there is one.
+    /// The range from the place to the end of the line's content; at least one character if there is one.
     pub(super) fn rest(&self) -> Range<usize> {
         let end = self.line().end;
         let rest = without_comment(self.part(self.offset..end));
@@ -41,7 +41,7 @@ impl<'a> Stop<'a> {
         self.offset..self.offset + len
     }
 
-    /// The text in a range, as far as there is such a thing: no explanation is worth a panic.
+    /// The text in a range; empty if the range is not one of the text, since no explanation is worth a panic.
     pub(super) fn part(&self, range: impl RangeBounds<usize>) -> &'a str {
         let start = match range.start_bound() {
             Bound::Included(&start) => start,
@@ -56,12 +56,12 @@ impl<'a> Stop<'a> {
         self.text.get(start..end).unwrap_or_default()
     }
 
-    /// From `start` to the end of what is written in the line where it stopped.
+    /// The range from `start` to the end of the content of the line.
     pub(super) fn rest_from(&self, start: usize) -> Range<usize> {
         start..content_of(self.text, self.line()).end.max(start)
     }
 
-    /// The word that starts where it stopped.
+    /// The word that starts at the place.
     pub(super) fn word(&self) -> Range<usize> {
         let rest = self.rest();
         let word = self.part(rest.clone());
@@ -72,7 +72,7 @@ impl<'a> Stop<'a> {
         rest.start..rest.start + len
     }
 
-    /// Whether nothing but blanks stands before it in its line.
+    /// Whether only white space comes before the place in its line.
     pub(super) fn starts_line(&self) -> bool {
         self.part(self.line().start..self.offset).trim().is_empty()
     }

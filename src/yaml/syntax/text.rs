@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// The line that holds `offset`, without its end and without a byte order mark before it.
+/// The line that contains `offset`, without its line break and without a byte order mark before it.
 pub(super) fn line_at(text: &str, offset: usize) -> Range<usize> {
     let start = line_start(text, offset);
     let mark = text[start..offset].len() - text[start..offset].trim_start_matches('\u{feff}').len();
@@ -18,7 +18,7 @@ pub(super) fn is_break(c: char) -> bool {
     c == '\n' || c == '\r'
 }
 
-/// The lines before that of `offset`, nearest first, those without content left out.
+/// The lines before that of `offset` that have content, nearest first.
 pub(super) fn lines_before(text: &str, offset: usize) -> impl Iterator<Item = Range<usize>> {
     let mut start = line_start(text, offset);
     std::iter::from_fn(move || {
@@ -34,7 +34,7 @@ pub(super) fn lines_before(text: &str, offset: usize) -> impl Iterator<Item = Ra
     })
 }
 
-/// What stands in a line, without a comment behind it and blanks at its end.
+/// The content of a line, without a comment and white space at its end.
 pub(super) fn without_comment(line: &str) -> &str {
     let mut before = ' ';
     let mut open = None;
@@ -57,14 +57,14 @@ pub(super) fn indent_of(line: &str) -> usize {
     line.len() - line.trim_start_matches(' ').len()
 }
 
-/// The part of `line` that is content.
+/// The range of the content of `line`.
 pub(super) fn content_of(text: &str, line: Range<usize>) -> Range<usize> {
     let content = without_comment(&text[line.clone()]);
     let start = line.start + content.len() - content.trim_start().len();
     start..line.start + content.len()
 }
 
-/// Where the document that holds `offset` starts, by its `---`.
+/// The start of the document that contains `offset`, by its `---`.
 pub(super) fn document_start(text: &str, offset: usize) -> usize {
     text[..offset].rfind("\n---").map_or(0, |i| i + 1)
 }

@@ -67,13 +67,23 @@ fn words_in(name: &str) -> impl Iterator<Item = String> {
         was_lower = !c.is_uppercase();
         words.last_mut().expect("a word").extend(c.to_lowercase());
     }
-    words
-        .into_iter()
-        .filter(|word| !word.is_empty())
-        .map(|word| match word.strip_suffix('s') {
-            Some(one) if one.len() > 3 && !one.ends_with(['s', 'u']) => one.to_owned(),
-            _ => word,
-        })
+    words.into_iter().filter(|word| !word.is_empty()).map(singular)
+}
+
+fn singular(word: String) -> String {
+    if let Some(stem) = word.strip_suffix("ies") {
+        return format!("{stem}y");
+    }
+    if let Some(stem) = word
+        .strip_suffix("es")
+        .filter(|stem| stem.ends_with("sh") || stem.ends_with("ch"))
+    {
+        return stem.to_owned();
+    }
+    match word.strip_suffix('s') {
+        Some(stem) if stem.len() > 2 && !stem.ends_with(['s', 'u']) => stem.to_owned(),
+        _ => word,
+    }
 }
 
 /// The names that the code defines, each with its line.
@@ -144,5 +154,6 @@ fn names_are_taken_apart_in_both_spellings() {
     assert_eq!(words("ProxyVerdicts"), ["proxy", "verdict"]);
     assert_eq!(words("MAX_QUIET"), ["max", "quiet"]);
     assert_eq!(words("forget_refusals"), ["forget", "refusal"]);
-    assert_eq!(words("status"), ["status"]);
+    assert_eq!(words("status_of_wishes"), ["status", "of", "wish"]);
+    assert_eq!(words("Entries"), ["entry"]);
 }

@@ -7,11 +7,12 @@ mod comments;
 mod edges;
 mod lexicon;
 mod order;
+mod prose;
 mod size;
 mod source;
 
 /// Modules with breaches that are known; whoever ends the last one of a module takes it from this list.
-const UNFINISHED: [&str; 16] = [
+const UNFINISHED: [&str; 17] = [
     "apply",
     "check",
     "cli",
@@ -23,6 +24,7 @@ const UNFINISHED: [&str; 16] = [
     "plan",
     "reconcile",
     "resource",
+    "schema",
     "select",
     "settings",
     "settings.rs",
