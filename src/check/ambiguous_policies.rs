@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use super::{Subject, about, and_others};
+use super::subject::{Subject, about, and_others};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::select::mesh_trace;
 

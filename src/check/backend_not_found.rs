@@ -1,6 +1,6 @@
 //! `backend-not-found`: a policy sends spans to a backend that its mesh does not have.
 
-use super::{Subject, about};
+use super::subject::{Subject, about};
 use crate::diag::{Code, Diagnostic, Diagnostics, Place, Severity};
 use crate::resource::Fidelity;
 use crate::resource::mesh::Mesh;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Subject, about, and_others};
+use super::subject::{Subject, about, and_others};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 
 /// One finding per pair of policies, not per dataplane.

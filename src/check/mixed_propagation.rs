@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::{Subject, about};
+use super::subject::{Subject, about};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::explain::propagation::{calls, continues, of_provider, provider};
 
 /// One finding per pair of providers and mesh, with the first example.
 pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
     let traced: Vec<_> = (subject.selection.dataplanes.iter())
-        .zip(subject.world.proxies)
+        .zip(subject.compilation.proxies)
         .filter_map(|(governed, proxy)| Some((governed, proxy, provider(proxy)?)))
         .collect();
     let providers: BTreeSet<&str> = traced.iter().map(|(.., provider)| *provider).collect();

@@ -1,6 +1,6 @@
 //! `no-http-listener`: a dataplane is selected and has nothing that could be traced.
 
-use super::{Subject, about};
+use super::subject::{Subject, about};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::resource::Version;
 use crate::resource::protocol::Protocol;
@@ -49,7 +49,7 @@ pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
         );
         let diagnostic = Diagnostic::warning(Code::NoHttpListener, at, message);
         let path = protocol.map_or("networking.inbound", |protocol| protocol.origin.path.as_str());
-        let help = match (&dataplane.gateway, subject.world.kuma.version) {
+        let help = match (&dataplane.gateway, subject.compilation.kuma.version) {
             (Some(_), _) => "a gateway is traced where its outbounds lead to services that speak http, http2 or grpc",
             (None, Version::V3_0) => {
                 "write `protocol: http`, `http2` or `grpc` in the inbound if it speaks one of them"

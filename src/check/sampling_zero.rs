@@ -1,6 +1,6 @@
 //! `sampling-zero`: sampling 0 does not mean off.
 
-use super::{Subject, about};
+use super::subject::{Subject, about};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 
 /// One finding per backend, and per share of a `MeshTrace` that leaves nothing to sample.

@@ -1,6 +1,6 @@
 //! `selects-nothing`: a policy that matches no dataplane.
 
-use super::{Subject, about};
+use super::subject::{Subject, about};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::resource::mesh_trace::MeshTrace;
 use crate::resource::tags::Selector;
@@ -88,7 +88,7 @@ fn traffic_traces(subject: &Subject, diagnostics: &mut Diagnostics) {
     }
 }
 
-/// What keeps the selector and the dataplane apart that have most tags in common.
+/// The dataplane that comes nearest to the selector, and the tags in which it differs, as advice.
 fn nearest(policy: &TrafficTrace, subject: &Subject) -> Option<String> {
     let mut best: Option<(usize, String)> = None;
     for dataplane in subject

@@ -173,7 +173,7 @@ fn name(kind: Kind) -> Value {
     }
 }
 
-/// What stands in a file of this folder.
+/// The object of a JSON file of this folder.
 fn parse(text: &str) -> Map<String, Value> {
     serde_json::from_str(text).expect("the tests read it")
 }

@@ -111,7 +111,11 @@ fn value(file: &Arc<SourceFile>, vars: &Vars, range: Range<usize>) -> Result<Str
     if let Some(value) = vars.get(name) {
         return Ok(value.clone());
     }
-    let finding = Diagnostic::error(Code::MissingVariable, &at, format!("the variable `{name}` has no value"));
+    let finding = Diagnostic::error(
+        Code::MissingVariable,
+        &at,
+        format!("the variable `{name}` has no value"),
+    );
     let known: Vec<&str> = vars.keys().map(String::as_str).collect();
     let help = match crate::words::closest(name, known.iter().copied()) {
         Some(meant) => format!("did you mean `{meant}`?"),

@@ -12,9 +12,8 @@ mod size;
 mod source;
 
 /// Modules with breaches that are known; whoever ends the last one of a module takes it from this list.
-const UNFINISHED: [&str; 17] = [
+const UNFINISHED: [&str; 14] = [
     "apply",
-    "check",
     "cli",
     "compile.rs",
     "daemon",
@@ -24,12 +23,10 @@ const UNFINISHED: [&str; 17] = [
     "plan",
     "reconcile",
     "resource",
-    "schema",
     "select",
     "settings",
     "settings.rs",
     "source",
-    "telemetry",
 ];
 
 /// Fails with one line for each breach, those of unfinished modules left out.
