@@ -1,8 +1,7 @@
 //! The URL of a Zipkin collector, read as Kuma reads it.
 //!
 //! Kuma parses with Go's `net/url.ParseRequestURI`, which is neither RFC 3986 nor the WHATWG rules: a `#` is
-//! part of the path, a default port that is written out counts, the host keeps its case. See section 1.1 of
-//! Kuma's behaviour in `ARCHITECTURE.md`.
+//! part of the path, a default port that is written out counts, the host keeps its case.
 
 use std::net::{IpAddr, Ipv6Addr};
 

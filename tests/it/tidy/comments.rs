@@ -8,81 +8,66 @@ use super::none;
 /// The endings of files that a comment may name by a path of ours.
 const ENDINGS: [&str; 4] = [".rs", ".md", ".py", ".svg"];
 
-/// Files of a user or of another project that comments speak of.
-const OF_OTHERS: [&str; 0] = [];
-
 #[test]
 fn a_file_that_a_comment_names_is_there() {
     let files = files();
-    let mut wrong = Vec::new();
-    for file in files.iter().filter(|file| file.ends_with(".rs")) {
-        let text = std::fs::read_to_string(root().join(file)).expect("a readable file");
-        for (number, comment) in comments(&text) {
-            for name in named_files(comment).filter(|name| !OF_OTHERS.contains(name)) {
-                let is_there = files
-                    .iter()
-                    .any(|file| file == name || file.strip_suffix(name).is_some_and(|before| before.ends_with('/')));
-                if !is_there {
-                    wrong.push(format!("{file}:{number}: there is no `{name}`"));
-                }
-            }
-        }
-    }
-    none(&wrong);
+    let is_there = |name: &str| {
+        let is_it = |file: &String| {
+            file.strip_suffix(name)
+                .is_some_and(|before| before.is_empty() || before.ends_with('/'))
+        };
+        files.iter().any(is_it)
+    };
+    none_in_comments(|comment| {
+        let gone = named_files(comment).filter(|name| !is_there(name));
+        gone.map(|name| format!("there is no `{name}`")).collect()
+    });
 }
 
 #[test]
 fn a_section_that_a_comment_names_is_there() {
-    let mut wrong = Vec::new();
-    for file in files().iter().filter(|file| file.ends_with(".rs")) {
-        let text = std::fs::read_to_string(root().join(file)).expect("a readable file");
-        for (number, comment) in comments(&text) {
-            let Some((_, named)) = comment.split_once("section \"") else {
-                continue;
-            };
-            let Some((section, rest)) = named.split_once('"') else {
-                continue;
-            };
-            let page = named_files(rest).next();
-            let is_there = page.is_some_and(|page| {
-                let page = std::fs::read_to_string(root().join(page)).unwrap_or_default();
-                page.lines()
-                    .any(|line| line.starts_with('#') && line.trim_start_matches('#').trim() == section)
-            });
-            if !is_there {
-                wrong.push(format!(
-                    "{file}:{number}: there is no section \"{section}\" of {}",
-                    page.unwrap_or("a page")
-                ));
-            }
-        }
-    }
-    none(&wrong);
+    none_in_comments(|comment| {
+        let named = comment
+            .split_once("section \"")
+            .and_then(|(_, named)| named.split_once('"'));
+        let Some((section, rest)) = named else {
+            return Vec::new();
+        };
+        let page = named_files(rest).next();
+        let is_there = page.is_some_and(|page| {
+            let page = std::fs::read_to_string(root().join(page)).unwrap_or_default();
+            page.lines()
+                .any(|line| line.starts_with('#') && line.trim_start_matches('#').trim() == section)
+        });
+        let breach = || format!("there is no section \"{section}\" of {}", page.unwrap_or("a page"));
+        (!is_there).then(breach).into_iter().collect()
+    });
 }
 
 #[test]
 fn a_section_has_a_title_and_a_page() {
+    none_in_comments(|comment| {
+        let is_numbered = comment
+            .match_indices("ection ")
+            .any(|(at, word)| comment[at + word.len()..].starts_with(|c: char| c.is_ascii_digit()));
+        let breach = || "a section by number; write section \"Title\" of `page.md`".to_owned();
+        is_numbered.then(breach).into_iter().collect()
+    });
+}
+
+/// Fails with the breaches that `breaches_of` finds in the comments of all Rust files.
+fn none_in_comments(breaches_of: impl Fn(&str) -> Vec<String>) {
     let mut wrong = Vec::new();
-    for file in files().iter().filter(|file| file.starts_with("src/")) {
+    for file in files().iter().filter(|file| file.ends_with(".rs")) {
         let text = std::fs::read_to_string(root().join(file)).expect("a readable file");
-        for (number, comment) in comments(&text) {
-            let numbered = comment
-                .match_indices("ection ")
-                .any(|(at, word)| comment[at + word.len()..].starts_with(|c: char| c.is_ascii_digit()));
-            if numbered {
-                wrong.push(format!(
-                    "{file}:{number}: a section by number; write section \"Title\" of `page.md`"
-                ));
+        for (i, line) in text.lines().enumerate() {
+            if let Some(comment) = line.trim_start().strip_prefix("//") {
+                let found = breaches_of(comment).into_iter();
+                wrong.extend(found.map(|breach| format!("{file}:{}: {breach}", i + 1)));
             }
         }
     }
     none(&wrong);
-}
-
-/// The comments of a text, each with the number of its line.
-fn comments(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let lines = text.lines().enumerate();
-    lines.filter_map(|(i, line)| Some((i + 1, line.trim_start().strip_prefix("//")?)))
 }
 
 /// What looks like the path of a file of ours.

@@ -1,7 +1,9 @@
 //! Input and output happen at the edges.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use super::none;
+use super::source::Sources;
 
 /// The files and folders that may touch the machine: disk, clock, environment, network, log.
 const EDGES: [&str; 12] = [
@@ -43,27 +45,29 @@ const MACHINE: [&str; 18] = [
 
 #[test]
 fn every_edge_is_there() {
-    let gone = EDGES.iter().filter(|edge| !source().join(edge).exists());
-    super::none(&gone.map(|edge| format!("src/{edge} is gone")).collect::<Vec<_>>());
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let gone = EDGES.iter().filter(|edge| !source.join(edge).exists());
+    none(&gone.map(|edge| format!("src/{edge} is gone")).collect::<Vec<_>>());
 }
 
 #[test]
 fn only_the_edges_touch_the_machine() {
     let mut wrong = Vec::new();
-    for file in files()
-        .into_iter()
-        .filter(|file| !EDGES.iter().any(|edge| file.starts_with(edge)))
+    let sources = Sources::read();
+    for module in sources
+        .iter()
+        .filter(|module| !EDGES.iter().any(|edge| module.file.starts_with(edge)))
     {
-        let code = code_of(&file);
+        let code = without_comments(module.without_tests());
         // `envoy::tracing` is our own; the log crate is `tracing::` at the start of a path.
         for word in MACHINE
             .iter()
             .filter(|word| code.match_indices(**word).any(|(i, _)| starts_a_path(&code, i)))
         {
-            wrong.push(format!("{} mentions `{word}`", file.display()));
+            wrong.push(format!("src/{} mentions `{word}`", module.file.display()));
         }
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    none(&wrong);
 }
 
 fn starts_a_path(code: &str, at: usize) -> bool {
@@ -71,28 +75,7 @@ fn starts_a_path(code: &str, at: usize) -> bool {
     !before.is_some_and(|c| c == ':' || c == '_' || c.is_alphanumeric())
 }
 
-fn source() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
-}
-
-/// All files below `src`, relative to it.
-fn files() -> Vec<PathBuf> {
-    let entries = walkdir::WalkDir::new(source())
-        .sort_by_file_name()
-        .into_iter()
-        .map(|entry| entry.expect("a readable tree"));
-    let files = entries
-        .filter(|entry| entry.file_type().is_file())
-        .map(|entry| entry.path().to_owned());
-    files
-        .map(|path| path.strip_prefix(source()).expect("below src").to_owned())
-        .collect()
-}
-
-/// The text without comments and without the tests below it.
-fn code_of(file: &Path) -> String {
-    let text = fs::read_to_string(source().join(file)).expect("a readable file");
-    let text = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default().to_owned();
+fn without_comments(text: &str) -> String {
     text.lines()
         .filter(|line| !line.trim_start().starts_with("//"))
         .collect::<Vec<_>>()

@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use proc_macro2::Ident;
-use syn::visit::Visit;
-
-use super::none;
+use super::definitions::Definition;
+use super::none_but_known;
 use super::source::Sources;
 
 #[test]
@@ -18,9 +16,7 @@ fn names_are_words_of_the_lexicon() {
     );
     let mut wrong = Vec::new();
     for module in Sources::read().iter() {
-        let mut names = Names::default();
-        module.items.iter().for_each(|item| names.visit_item(item));
-        for (name, line) in names.found {
+        for Definition { name, line, .. } in module.definitions() {
             for (word, say) in words_in(&name).filter_map(|word| avoided.get_key_value(&word)) {
                 wrong.push(format!(
                     "src/{}:{line}: `{name}` says \"{word}\"; the word is {say}",
@@ -29,7 +25,7 @@ fn names_are_words_of_the_lexicon() {
             }
         }
     }
-    none(&wrong);
+    none_but_known(&wrong);
 }
 
 /// The words that are not said, and what is said for each.
@@ -83,68 +79,6 @@ fn singular(word: String) -> String {
     match word.strip_suffix('s') {
         Some(stem) if stem.len() > 2 && !stem.ends_with(['s', 'u']) => stem.to_owned(),
         _ => word,
-    }
-}
-
-/// The names that the code defines, each with its line.
-#[derive(Default)]
-struct Names {
-    found: Vec<(String, usize)>,
-}
-
-impl Names {
-    fn add(&mut self, ident: &Ident) {
-        self.found.push((ident.to_string(), ident.span().start().line));
-    }
-}
-
-impl<'ast> Visit<'ast> for Names {
-    fn visit_item_struct(&mut self, item: &'ast syn::ItemStruct) {
-        self.add(&item.ident);
-        syn::visit::visit_item_struct(self, item);
-    }
-
-    fn visit_item_enum(&mut self, item: &'ast syn::ItemEnum) {
-        self.add(&item.ident);
-        syn::visit::visit_item_enum(self, item);
-    }
-
-    fn visit_item_trait(&mut self, item: &'ast syn::ItemTrait) {
-        self.add(&item.ident);
-        syn::visit::visit_item_trait(self, item);
-    }
-
-    fn visit_item_type(&mut self, item: &'ast syn::ItemType) {
-        self.add(&item.ident);
-    }
-
-    fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
-        self.add(&item.ident);
-    }
-
-    fn visit_item_const(&mut self, item: &'ast syn::ItemConst) {
-        self.add(&item.ident);
-    }
-
-    fn visit_variant(&mut self, variant: &'ast syn::Variant) {
-        self.add(&variant.ident);
-        syn::visit::visit_variant(self, variant);
-    }
-
-    fn visit_field(&mut self, field: &'ast syn::Field) {
-        if let Some(ident) = &field.ident {
-            self.add(ident);
-        }
-    }
-
-    fn visit_item_fn(&mut self, item: &'ast syn::ItemFn) {
-        self.add(&item.sig.ident);
-        syn::visit::visit_item_fn(self, item);
-    }
-
-    fn visit_impl_item_fn(&mut self, item: &'ast syn::ImplItemFn) {
-        self.add(&item.sig.ident);
-        syn::visit::visit_impl_item_fn(self, item);
     }
 }
 

@@ -4,6 +4,7 @@
 //! the code is taken for code.
 
 mod comments;
+mod definitions;
 mod edges;
 mod lexicon;
 mod order;
@@ -29,16 +30,24 @@ const UNFINISHED: [&str; 14] = [
     "source",
 ];
 
-/// Fails with one line for each breach, those of unfinished modules left out.
+/// Fails with one line for each breach.
 fn none(breaches: &[String]) {
-    let is_known = |breach: &str| {
+    assert!(breaches.is_empty(), "\n{}\n", breaches.join("\n"));
+}
+
+/// Fails with one line for each breach, those of unfinished modules left out.
+fn none_but_known(breaches: &[String]) {
+    let is_known = |breach: &&String| {
         let file = breach.strip_prefix("src/").unwrap_or_default();
         UNFINISHED
             .iter()
             .any(|module| file.split(['/', ':']).next() == Some(*module))
     };
-    let new: Vec<&str> = (breaches.iter().map(String::as_str))
-        .filter(|breach| !is_known(breach))
-        .collect();
-    assert!(new.is_empty(), "\n{}\n", new.join("\n"));
+    none(
+        &breaches
+            .iter()
+            .filter(|breach| !is_known(breach))
+            .cloned()
+            .collect::<Vec<_>>(),
+    );
 }

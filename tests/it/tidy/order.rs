@@ -1,22 +1,56 @@
 //! The order of the modules is the order in which they may use each other, at the root and inside every folder.
 
-use super::none;
 use super::source::{Module, Sources};
+use super::{none, none_but_known};
 
 #[test]
-fn a_module_uses_only_those_that_stand_before_it() {
-    none(&breaches(&Sources::read()));
+fn a_module_uses_only_those_above_it() {
+    none(&breaches(&Sources::read(), Level::Modules));
 }
 
-/// What breaks the order, one line for each mention.
+#[test]
+fn a_file_uses_only_those_that_stand_before_it() {
+    none_but_known(&breaches(&Sources::read(), Level::Files));
+}
+
+#[test]
+fn every_file_is_declared() {
+    let sources = Sources::read();
+    let undeclared = sources.iter().filter(|module| {
+        module
+            .path
+            .split_last()
+            .is_some_and(|(name, parent)| !sources.get(parent).is_some_and(|parent| parent.children.contains(name)))
+    });
+    none(
+        &undeclared
+            .map(|module| format!("src/{}: no `mod` line names it", module.file.display()))
+            .collect::<Vec<_>>(),
+    );
+}
+
+/// The two levels at which order is asked for.
+#[derive(Clone, Copy, PartialEq)]
+enum Level {
+    /// Between the modules of `lib.rs`.
+    Modules,
+    /// Between files inside one of these modules.
+    Files,
+}
+
+/// What breaks the order at one level, one line for each mention.
 ///
 /// Among the `mod` lines of a file, a module may use those before it and all that is inside of them. A file may use its
 /// own children, and no child may use what is written in the file that declares it: so no circle of files is possible.
-fn breaches(sources: &Sources) -> Vec<String> {
+fn breaches(sources: &Sources, level: Level) -> Vec<String> {
     let mut found = Vec::new();
     for module in sources.iter() {
         for (path, line) in module.mentions() {
             let used = sources.definition(&path);
+            let is_inside = !module.path.is_empty() && module.path.first() == used.path.first();
+            if is_inside != (level == Level::Files) {
+                continue;
+            }
             if let Some(why) = breach(sources, module, used) {
                 let at = format!("src/{}:{line}", module.file.display());
                 found.push(format!("{at}: {} uses `{}`: {why}", module.name(), path.join("::")));
@@ -69,7 +103,11 @@ fn check(file: &str, body: &str, expected: &[&str]) {
         .expect("a file of the tree");
     let whole = format!("{} {body}", place.1);
     place.1 = &whole;
-    let found = breaches(&Sources::of(&files));
+    let sources = Sources::of(&files);
+    let found: Vec<String> = [Level::Modules, Level::Files]
+        .into_iter()
+        .flat_map(|level| breaches(&sources, level))
+        .collect();
     assert_eq!(found.len(), expected.len(), "{found:#?}");
     for (found, expected) in found.iter().zip(expected) {
         assert!(found.contains(expected), "{found}");

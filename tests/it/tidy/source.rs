@@ -8,6 +8,8 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::{Attribute, Item, UseTree, Visibility};
 
+use super::definitions::{Definition, definitions};
+
 /// One file of `src/`.
 pub(super) struct Module {
     /// The names of the modules from the crate's root to this one; empty for `lib.rs`.
@@ -15,9 +17,9 @@ pub(super) struct Module {
     /// The path of the file below `src/`.
     pub(super) file: PathBuf,
     /// The whole text.
-    pub(super) text: String,
+    text: String,
     /// The items without tests.
-    pub(super) items: Vec<Item>,
+    items: Vec<Item>,
     /// The modules that the file declares, in the order of its `mod` lines.
     pub(super) children: Vec<String>,
     /// Where a name that the file imports comes from.
@@ -54,6 +56,16 @@ impl Module {
             items,
             imports,
         }
+    }
+
+    /// The text up to the tests below the code.
+    pub(super) fn without_tests(&self) -> &str {
+        self.text.split("#[cfg(test)]\nmod ").next().unwrap_or_default()
+    }
+
+    /// The names that the code defines.
+    pub(super) fn definitions(&self) -> Vec<Definition> {
+        definitions(&self.items)
     }
 
     /// The paths that the code mentions, from the crate's root on, with the line of each.
@@ -100,7 +112,6 @@ impl Sources {
     }
 
     /// Sources that a test makes up, by file.
-    #[cfg(test)]
     pub(super) fn of(files: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let modules = files.iter().map(|(file, text)| {
