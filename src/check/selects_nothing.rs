@@ -88,7 +88,7 @@ fn traffic_traces(subject: &Subject, diagnostics: &mut Diagnostics) {
     }
 }
 
-/// The dataplane that comes nearest to the selector, and the tags in which it differs, as advice.
+/// Advice that names the dataplane with most tags in common with a selector, and a tag in which the two differ.
 fn nearest(policy: &TrafficTrace, subject: &Subject) -> Option<String> {
     let mut best: Option<(usize, String)> = None;
     for dataplane in subject
