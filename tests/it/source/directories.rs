@@ -228,6 +228,26 @@ fn a_root_that_changes_places_with_another_is_noticed() {
     });
 }
 
+/// The root is deep in a checkout that is reached through a link, so that no watch of the root's own parent is told.
+#[test]
+fn a_checkout_that_changes_places_with_another_is_noticed() {
+    for source in ["git", "worktree"] {
+        let place = Place::new();
+        fs::create_dir(place.path("real")).expect("a directory");
+        symlink("real", place.path("link")).expect("a link");
+        let [one, other] = [(17, "one"), (18, "other")].map(|(stamped, name)| {
+            let git = Git::init(&place.path("real").join(name), &[]);
+            stamp(&git.dir.join("deep/policies"), stamped);
+            git.commit("policies");
+            git.dir
+        });
+        let daemon = place.daemon(&place.path("link/one/deep/policies"), source);
+        place.until_published(&daemon, 17);
+        renameat_with(CWD, &one, CWD, &other, RenameFlags::EXCHANGE).expect("exchanged");
+        place.until_published(&daemon, 18);
+    }
+}
+
 #[test]
 fn what_is_mounted_over_a_root_is_found_without_an_event() {
     let place = Place::new();
