@@ -7,7 +7,6 @@ use std::os::unix::fs::MetadataExt;
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
-use super::memory::Memory;
 use super::tree::Dir;
 use super::{ApplyError, META, Result, STAGING, Target, open};
 
@@ -17,11 +16,10 @@ const LOCK: &str = "lock";
 #[derive(Debug)]
 pub struct Lock {
     file: File,
-    pub(super) memory: Memory,
 }
 
 impl Lock {
-    /// Whether it still is the lock of what is there: somebody may have removed or replaced the directory.
+    /// Whether the directory is still the one that was locked: somebody may have removed or replaced it.
     #[must_use]
     pub fn is_of(&self, target: &Target) -> bool {
         held(target, self).is_ok()
@@ -40,7 +38,7 @@ impl Drop for Lock {
 ///
 /// # Errors
 /// When another process has it, or the directory cannot be made.
-pub fn lock(target: &Target) -> Result<Lock> {
+pub(super) fn lock(target: &Target) -> Result<Lock> {
     let meta = Dir::make(&target.root, target.directory())?.make_child(META, target.directory())?;
     let mut file = meta.open_or_create(LOCK, target.file())?;
     let failed = |error: Errno| ApplyError::new("lock", &meta.path().join(LOCK), error);
@@ -59,10 +57,7 @@ pub fn lock(target: &Target) -> Result<Lock> {
         tracing::debug!("cannot say in the lock who holds it: {error}");
     }
     meta.make_child(STAGING, target.directory())?.empty()?;
-    Ok(Lock {
-        file,
-        memory: Memory::default(),
-    })
+    Ok(Lock { file })
 }
 
 /// The process that holds a lock, if it wrote that in full.
@@ -72,7 +67,7 @@ fn holder(file: &mut File) -> Option<u32> {
     text.strip_suffix('\n')?.parse().ok()
 }
 
-/// The directories of a target that is locked, which must be those that were locked.
+/// The directories of a locked target, which must still be those that were locked.
 pub(super) fn held(target: &Target, lock: &Lock) -> Result<(Dir, Dir)> {
     let replaced = || ApplyError::Replaced {
         directory: target.root.clone(),

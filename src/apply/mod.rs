@@ -27,11 +27,11 @@ pub mod history;
 pub mod http;
 mod inventory;
 mod lock;
-mod memory;
 mod observe;
 mod prepare;
 mod publish;
 pub mod reload;
+mod session;
 mod settle;
 mod state;
 pub mod survey;
@@ -40,8 +40,9 @@ mod validate;
 pub mod word;
 
 pub use error::ApplyError;
-pub use lock::{Lock, lock};
-pub use observe::{Observed, observe};
+pub use lock::Lock;
+pub use observe::observe;
+pub use session::Session;
 pub use state::{Frozen, State};
 
 use std::collections::BTreeMap;
@@ -50,8 +51,8 @@ use std::time::{Duration, SystemTime};
 
 use self::inventory::{Entry, Inventory, Rejection, digest};
 use self::lock::held;
-use self::memory::Memory;
 use self::publish::{Job, Published, Room};
+use self::session::Cache;
 use self::tree::{Access, Dir};
 use self::validate::Validator;
 use crate::envoy::artifact::ProxyKey;
@@ -282,8 +283,8 @@ fn undo_name(proxy: &ProxyKey) -> String {
 /// # Errors
 /// When nothing can be published: no room, no permission, the directory replaced. After such an error every proxy
 /// has a pair of files that starts, and the next run goes on from there.
-pub fn apply(plan: &Plan, target: &Target, lock: &Lock, revision: &str, bases: &Bases) -> Result<Outcome> {
-    let (root, meta) = held(target, lock)?;
+pub fn apply(plan: &Plan, target: &Target, session: &Session, revision: &str, bases: &Bases) -> Result<Outcome> {
+    let (root, meta) = held(target, session.lock())?;
     let mut outcome = Outcome::default();
     settle::mend_top(&root, &meta, target, &mut outcome);
     let room = Room {
@@ -297,7 +298,7 @@ pub fn apply(plan: &Plan, target: &Target, lock: &Lock, revision: &str, bases: &
             plan,
             &room,
             &meta,
-            &lock.memory,
+            &session.cache,
             revision,
             validator.as_ref(),
             &mut outcome,
@@ -328,7 +329,7 @@ fn run(
     plan: &Plan,
     room: &Room,
     meta: &Dir,
-    memory: &Memory,
+    cache: &Cache,
     revision: &str,
     validator: Option<&Validator>,
     outcome: &mut Outcome,
@@ -347,7 +348,7 @@ fn run(
     let mut inventory = on_disk.clone();
     if let Some(validator) = validator {
         validator
-            .sift(room, memory, &mut jobs, &mut inventory, outcome)
+            .sift(room, cache, &mut jobs, &mut inventory, outcome)
             .map_err(no_room)?;
     }
     if !jobs.is_empty() {
@@ -371,7 +372,7 @@ fn run(
             false
         }
     });
-    for (job, published) in jobs.iter().zip(publish_all(room, &jobs, memory)) {
+    for (job, published) in jobs.iter().zip(publish_all(room, &jobs, cache)) {
         record(job, published, &mut inventory, outcome);
     }
     settle::files_left_open(room, &mut inventory);
@@ -418,9 +419,9 @@ fn finish(
 ///
 /// Those that did not answer before come last, and the first question to each gets little time. Who is silent then is
 /// asked once more when all others are done, if the target has the patience.
-fn publish_all(room: &Room, jobs: &[Job], memory: &Memory) -> Vec<Published> {
+fn publish_all(room: &Room, jobs: &[Job], cache: &Cache) -> Vec<Published> {
     let mut order: Vec<usize> = (0..jobs.len()).collect();
-    order.sort_by_key(|&index| memory.is_silent(&jobs[index].change.proxy));
+    order.sort_by_key(|&index| cache.is_silent(&jobs[index].change.proxy));
     let mut all = BTreeMap::new();
     let (first, all_of_it) = (admin::first_patience(room.target), room.target.patience);
     let rounds = if all_of_it > first {
@@ -436,7 +437,7 @@ fn publish_all(room: &Room, jobs: &[Job], memory: &Memory) -> Vec<Published> {
         order.retain(|index| all[index].was_silent);
     }
     for (&index, published) in &all {
-        memory.heard(&jobs[index].change.proxy, published.was_silent);
+        cache.set_silent(&jobs[index].change.proxy, published.was_silent);
     }
     all.into_values().collect()
 }

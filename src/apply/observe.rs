@@ -4,21 +4,11 @@ use super::inventory::{Inventory, Known};
 use super::tree::{Content, Dir};
 use super::{ApplyError, Result, Target, UNDO, open, publish, undo_name};
 use crate::envoy::artifact::{Artifact, ProxyKey};
-use crate::plan::Applied;
+use crate::plan::Observed;
 use crate::plan::digest::Digest;
 use crate::plan::drift::{Drift, DriftKind};
 
-/// What is on disk and ours.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Observed {
-    /// The texts as they are, also of files that somebody edited. What is missing, or is no text, is left out, so that a
-    /// plan writes it again; so are listeners that Envoy has not judged yet.
-    pub applied: Applied,
-    /// The files that are not as they were published, by proxy and file.
-    pub drift: Vec<Drift>,
-}
-
-/// Looks at what is published.
+/// Reads back what is published, and how it differs from what was.
 ///
 /// # Errors
 /// When the inventory cannot be understood, or directories and files cannot be opened for want of something.

@@ -5,7 +5,7 @@ use super::publish::{self, Job, Room, Staged};
 use super::tree::Content;
 use super::validate::Validator;
 use super::{ApplyError, Outcome, Result, Word};
-use crate::envoy::artifact::Files;
+use crate::envoy::artifact::{Artifact, Files};
 use crate::envoy::xds;
 use crate::plan::digest::Digest;
 use crate::plan::{self, Action, Change, Plan, Step};
@@ -78,14 +78,12 @@ fn stage<'p>(room: &Room, index: usize, change: &'p Change, mut owned: Owned, ad
     );
     let mut found = change.before.clone();
     found.extend(adopted.clone());
-    for artifact in owned.keys().filter(|artifact| !change.after.contains_key(artifact)) {
+    let stays = |artifact: &Artifact| change.after.contains_key(artifact) || change.left.contains(artifact);
+    for artifact in owned.keys().filter(|artifact| !stays(artifact)) {
         // Ours and not desired, and no text that was read: it goes in the same order as if there were one.
         found.entry(*artifact).or_default();
     }
-    let steps = plan::steps(&Change {
-        before: found,
-        ..change.clone()
-    });
+    let steps = plan::steps(&found, &change.after);
     let mut staged = Vec::new();
     for (number, step) in steps.into_iter().enumerate() {
         staged.push(match step {

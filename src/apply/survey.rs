@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::admin::{Voice, first_patience};
-use super::{Lock, Target, crowd};
+use super::{Session, Target, crowd};
 use crate::envoy::artifact::{Artifact, Files, ProxyKey};
 use crate::envoy::xds;
 use crate::plan::Applied;
@@ -28,12 +28,12 @@ pub enum Sight {
 
 /// Looks at the Envoys of all published proxies, last at those that did not answer before.
 #[must_use]
-pub fn survey(published: &Applied, target: &Target, lock: &Lock) -> BTreeMap<ProxyKey, Sight> {
+pub fn survey(published: &Applied, target: &Target, session: &Session) -> BTreeMap<ProxyKey, Sight> {
     let mut proxies: Vec<(&ProxyKey, &Files)> = published.iter().collect();
-    proxies.sort_by_key(|(proxy, _)| lock.memory.is_silent(proxy));
+    proxies.sort_by_key(|(proxy, _)| session.cache.is_silent(proxy));
     let sights = crowd::each(&proxies, crowd::talks(), |(proxy, files)| {
         let sight = look(proxy, files, target);
-        lock.memory.heard(proxy, matches!(sight, Sight::Silent(_)));
+        session.cache.set_silent(proxy, matches!(sight, Sight::Silent(_)));
         sight
     });
     let names = proxies.into_iter().map(|(proxy, _)| proxy.clone());

@@ -19,8 +19,8 @@ use std::{fs, io};
 
 use super::child::{self, End, Ended};
 use super::inventory::{Inventory, Rejection, digest};
-use super::memory::Memory;
 use super::publish::{Job, Room};
+use super::session::Cache;
 use super::tree::Access;
 use super::{ApplyError, Bases, Outcome, Result, Target, Word, crowd};
 use crate::envoy::artifact::{Artifact, ProxyKey};
@@ -112,7 +112,7 @@ impl<'t> Validator<'t> {
     pub(super) fn sift(
         &self,
         room: &Room,
-        memory: &Memory,
+        cache: &Cache,
         jobs: &mut Vec<Job>,
         inventory: &mut Inventory,
         outcome: &mut Outcome,
@@ -123,11 +123,11 @@ impl<'t> Validator<'t> {
         if asked.is_empty() {
             return Ok(());
         }
-        let mut accepted = BTreeSet::from([self.prove(room, memory)?]);
+        let mut accepted = BTreeSet::from([self.prove(room, cache)?]);
         let slow = AtomicUsize::new(0);
         let numbered: Vec<(usize, &(usize, Shown))> = asked.iter().enumerate().collect();
         let answers = crowd::each(&numbered, crowd::processors(), |(number, (_, shown))| {
-            self.answer(room, memory, *number, shown, &slow)
+            self.answer(room, cache, *number, shown, &slow)
         });
         let mut open = BTreeMap::new();
         for ((index, shown), answer) in asked.iter().zip(answers) {
@@ -144,7 +144,7 @@ impl<'t> Validator<'t> {
                 }
             }
         }
-        memory.accept(accepted);
+        cache.set_accepted(accepted);
         jobs.retain(|job| match open.remove(&job.index) {
             None => true,
             Some(word) => {
@@ -211,9 +211,9 @@ impl<'t> Validator<'t> {
     }
 
     /// Makes sure once that it tells good from bad. What accepts everything, or refuses everything, judges no files.
-    fn prove(&self, room: &Room, memory: &Memory) -> Result<String> {
+    fn prove(&self, room: &Room, cache: &Cache) -> Result<String> {
         let good = self.marked(What::Whole(Some(GOOD.to_owned())));
-        if memory.is_accepted(&good.digest) {
+        if cache.is_accepted(&good.digest) {
             return Ok(good.digest);
         }
         let wrong = |why: &str| self.unable(&io::Error::other(why.to_owned()));
@@ -230,8 +230,8 @@ impl<'t> Validator<'t> {
         }
     }
 
-    fn answer(&self, room: &Room, memory: &Memory, number: usize, shown: &Shown, slow: &AtomicUsize) -> Result<Answer> {
-        if memory.is_accepted(&shown.digest) {
+    fn answer(&self, room: &Room, cache: &Cache, number: usize, shown: &Shown, slow: &AtomicUsize) -> Result<Answer> {
+        if cache.is_accepted(&shown.digest) {
             return Ok(Answer::Accepted);
         }
         if slow.load(Ordering::Relaxed) >= MANY {

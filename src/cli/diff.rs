@@ -50,13 +50,13 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
         return Ok(Exit::Failed);
     }
     let comparison = reconcile::compare(&settings, &Target::of(&settings)?, &policies)?;
-    for drift in &comparison.drift_left {
+    for drift in &comparison.planned.drift_left {
         writeln!(io::stderr(), "warning: {}", drift.describe(true))?;
     }
-    if let Some(refusal) = &comparison.violation {
+    if let Some(refusal) = &comparison.planned.violation {
         writeln!(io::stderr(), "warning: {refusal}")?;
     }
-    let (plan, published) = (&comparison.plan, comparison.published.len());
+    let (plan, published) = (&comparison.planned.plan, comparison.observed.applied.len());
     let (out, sources) = (settings.out.display(), &settings.sources);
     if plan.changes.is_empty() {
         print(&format!(

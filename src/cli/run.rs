@@ -9,13 +9,13 @@ use super::changes::{self, Detail};
 use super::progress::Progress;
 use super::{Context, Exit, Failure, Outcome, print, report};
 use crate::apply::reload::Reloader;
-use crate::apply::{self, Lock, Target, Word};
+use crate::apply::{Lock, Session, Target, Word};
 use crate::compile::Compiled;
 use crate::daemon;
 use crate::diag::render::text;
 use crate::envoy::artifact::{Artifact, ProxyKey};
-use crate::plan::summary;
-use crate::reconcile::{self, DriftRepair, Policies, ReconcileOptions, Reconciliation};
+use crate::plan::{DriftRepair, summary};
+use crate::reconcile::{self, Policies, ReconcileOptions, Reconciliation};
 use crate::settings::{OnDrift, Settings};
 use crate::source;
 use crate::words::{plural, printable, with_causes};
@@ -53,7 +53,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
 fn dry_run(context: &Context, settings: &Settings) -> Outcome {
     let policies = super::policies(settings)?;
     let comparison = reconcile::compare(settings, &Target::of(settings)?, &policies)?;
-    let (plan, published) = (&comparison.plan, comparison.published.len());
+    let (plan, published) = (&comparison.planned.plan, comparison.observed.applied.len());
     let mut out = report::overview(settings, &policies);
     if plan.changes.is_empty() {
         out.push_str("nothing would change\n");
@@ -68,7 +68,7 @@ fn dry_run(context: &Context, settings: &Settings) -> Outcome {
     }
     print(&out)?;
     complain(context, settings, &policies)?;
-    if let Some(refusal) = &comparison.violation {
+    if let Some(refusal) = &comparison.planned.violation {
         writeln!(io::stderr(), "error: {refusal}")?;
     }
     Ok(Exit::Done)
@@ -77,7 +77,7 @@ fn dry_run(context: &Context, settings: &Settings) -> Outcome {
 fn once(context: &Context, settings: &Settings) -> Outcome {
     let start = Instant::now();
     let target = Target::of(settings)?;
-    let lock = apply::lock(&target)?;
+    let session = Session::open(&target)?;
     let turn = {
         let _progress = Progress::new("publishing");
         let drift_repair = match settings.drift {
@@ -88,14 +88,14 @@ fn once(context: &Context, settings: &Settings) -> Outcome {
         reconcile::reconcile(
             settings,
             &target,
-            &lock,
-            ReconcileOptions {
+            &session,
+            &ReconcileOptions {
                 drift_repair,
                 probe_all,
             },
         )?
     };
-    let (reloaded, not_reloaded) = reload(settings, &turn, &target, &lock);
+    let (reloaded, not_reloaded) = reload(settings, &turn, &target, session.lock());
     for failure in &not_reloaded {
         writeln!(io::stderr(), "error: {}", printable(failure))?;
     }
@@ -110,14 +110,10 @@ fn once(context: &Context, settings: &Settings) -> Outcome {
     }
     print(&out)?;
     complain(context, settings, policies)?;
-    for drift in &turn.drift {
-        writeln!(
-            io::stderr(),
-            "warning: {}",
-            drift.describe(turn.drift_left.contains(drift))
-        )?;
+    for drift in &turn.planned.drift {
+        writeln!(io::stderr(), "warning: {}", drift.describe(turn.planned.leaves(drift)))?;
     }
-    if let Some(refusal) = &turn.violation {
+    if let Some(refusal) = &turn.planned.violation {
         writeln!(io::stderr(), "error: {refusal}")?;
     }
     let mut failed = !not_reloaded.is_empty();
@@ -125,11 +121,13 @@ fn once(context: &Context, settings: &Settings) -> Outcome {
         failed = true;
         writeln!(io::stderr(), "error: {proxy}: {}", printable(&why))?;
     }
-    Ok(match (failed, policies.held.is_empty() && turn.violation.is_none()) {
-        (true, _) => Exit::Failed,
-        (false, false) => Exit::Found,
-        (false, true) => Exit::Done,
-    })
+    Ok(
+        match (failed, policies.held.is_empty() && turn.planned.violation.is_none()) {
+            (true, _) => Exit::Failed,
+            (false, false) => Exit::Found,
+            (false, true) => Exit::Done,
+        },
+    )
 }
 
 /// Makes the reloads that are due: how many proxies were reloaded, and why others were not.
@@ -163,9 +161,9 @@ fn published_once(settings: &Settings, turn: &Reconciliation, policies: &Policie
             frozen.why
         );
     }
-    if turn.plan.changes.is_empty() || turn.violation.is_some() {
+    if turn.planned.plan.changes.is_empty() || turn.planned.violation.is_some() {
         return match (
-            policies.held.is_empty() && turn.violation.is_none(),
+            policies.held.is_empty() && turn.planned.violation.is_none(),
             turn.published_before,
         ) {
             (true, 1) => "nothing to do: 1 proxy is up to date\n".to_owned(),

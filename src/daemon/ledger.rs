@@ -115,7 +115,7 @@ impl Ledger {
             match_nothing: outcomes.match_nothing,
         };
         status.watch.files = policies.snapshot.len();
-        if turn.desired == DesiredState::Policies && turn.violation.is_none() {
+        if turn.desired == DesiredState::Policies && turn.planned.violation.is_none() {
             let name = policies.snapshot.describe();
             let meshes = policies.compiled.meshes.iter();
             self.kept.extend(
@@ -138,10 +138,10 @@ impl Ledger {
             why: frozen.why.clone(),
             since: frozen.since.parse().unwrap_or(now),
             generation: frozen.generation,
-            would_change: turn.would_change,
+            would_change: turn.would_change(),
         });
         let before = self.status.guarded.take();
-        self.status.guarded = turn.violation.as_ref().map(|refusal| Guarded {
+        self.status.guarded = turn.planned.violation.as_ref().map(|refusal| Guarded {
             id: refusal.id.clone(),
             why: refusal.to_string(),
             since: before
@@ -273,7 +273,7 @@ impl Ledger {
         }
         come(&mut revisions.compiled);
         let is_published = turn.desired == DesiredState::Policies
-            && turn.violation.is_none()
+            && turn.planned.violation.is_none()
             && turn.outcome.failures().next().is_none();
         if !is_published {
             return;

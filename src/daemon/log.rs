@@ -167,7 +167,7 @@ impl Log {
     }
 
     fn refusal(&mut self, turn: &Reconciliation) {
-        let refusal = turn.violation.as_ref().map(ToString::to_string);
+        let refusal = turn.planned.violation.as_ref().map(ToString::to_string);
         if let Some(refusal) = refusal
             .as_ref()
             .filter(|refusal| self.refusal.as_ref() != Some(refusal))
@@ -178,15 +178,20 @@ impl Log {
     }
 
     fn drift(&mut self, turn: &Reconciliation) {
-        for drifted in turn.drift.iter().filter(|drifted| !self.drift.contains(drifted)) {
+        for drifted in turn
+            .planned
+            .drift
+            .iter()
+            .filter(|drifted| !self.drift.contains(drifted))
+        {
             tracing::warn!(
                 mesh = drifted.proxy.mesh,
                 dataplane = drifted.proxy.dataplane,
                 "{}",
-                drifted.describe(turn.drift_left.contains(drifted))
+                drifted.describe(turn.planned.leaves(drifted))
             );
         }
-        self.drift = turn.drift_left.clone();
+        self.drift = turn.planned.drift_left.clone();
     }
 
     fn failures(&mut self, turn: &Reconciliation) {
@@ -204,12 +209,14 @@ impl Log {
 /// Why nothing is published of policies that would change something.
 fn unpublished(turn: &Reconciliation) -> Option<String> {
     match turn.desired {
-        DesiredState::Policies if turn.violation.is_some() => Some("not published: it waits for approval".to_owned()),
-        DesiredState::Policies => match turn.plan.changes.len() {
+        DesiredState::Policies if turn.planned.violation.is_some() => {
+            Some("not published: it waits for approval".to_owned())
+        }
+        DesiredState::Policies => match turn.planned.plan.changes.len() {
             0 => None,
             n => Some(format!("published for none of {}", plural(n, "proxy"))),
         },
-        DesiredState::Generation(_) | DesiredState::Unchanged => match turn.would_change {
+        DesiredState::Generation(_) | DesiredState::Unchanged => match turn.would_change() {
             0 => None,
             n => Some(format!("not published: frozen; it would change {}", plural(n, "proxy"))),
         },

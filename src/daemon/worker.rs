@@ -12,10 +12,10 @@ use super::metrics::TurnResult;
 use super::schedule::Reason;
 use super::status::{Reload, Status};
 use crate::apply::reload::Reloader;
-use crate::apply::{self, ApplyError, Frozen, Lock, State, Target, Word, history, word};
+use crate::apply::{self, ApplyError, Frozen, Session, State, Target, Word, history, word};
 use crate::plan::repair::RepairBackoff;
-use crate::plan::summary;
-use crate::reconcile::{self, DriftRepair, ReconcileError, ReconcileOptions, Reconciliation};
+use crate::plan::{DriftRepair, summary};
+use crate::reconcile::{self, ReconcileError, ReconcileOptions, Reconciliation};
 use crate::settings::{OnDrift, Settings};
 use crate::source::watch::Watcher;
 use crate::words::{plural, with_causes};
@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 pub struct Worker {
     settings: Settings,
     target: Target,
-    lock: Lock,
+    session: Session,
     log: Log,
     pub(super) ledger: Ledger,
     pub(super) shared: Option<Arc<Shared>>,
@@ -57,7 +57,7 @@ impl Worker {
     /// When another process has it, or the output directory cannot be made.
     pub fn new(settings: Settings, color: bool) -> Result<Self, ApplyError> {
         let target = target(&settings)?;
-        let lock = apply::lock(&target)?;
+        let session = Session::open(&target)?;
         let log = Log::new(settings.sources.prefix(), color);
         let mut ledger = Ledger::default();
         ledger.status = Status {
@@ -71,7 +71,7 @@ impl Worker {
         Ok(Self {
             settings,
             target,
-            lock,
+            session,
             log,
             ledger,
             shared: None,
@@ -119,17 +119,19 @@ impl Worker {
     }
 
     fn attempt(&mut self, probe_all: bool) {
-        let mut backoff = std::mem::take(&mut self.backoff);
+        let now = self.began.elapsed();
         let drift_repair = match self.settings.drift {
             OnDrift::Report => DriftRepair::Off,
-            OnDrift::Heal => DriftRepair::RateLimited(&mut backoff, self.began.elapsed()),
+            OnDrift::Heal => DriftRepair::AllExcept(self.backoff.paused(now)),
         };
         // What came of it was told.
-        let _ = self.turn(ReconcileOptions {
+        let result = self.turn(ReconcileOptions {
             drift_repair,
             probe_all,
         });
-        self.backoff = backoff;
+        if let (OnDrift::Heal, Ok(turn)) = (self.settings.drift, result) {
+            self.backoff.record(turn.repaired_drift(), now);
+        }
     }
 
     /// Leaves the status for those who look when no daemon runs, if there is something new in it.
@@ -142,7 +144,7 @@ impl Worker {
             return;
         }
         let text = serde_json::to_string_pretty(&word).expect("plain data always is JSON");
-        match word::leave(&text, &self.target, &self.lock) {
+        match word::leave(&text, &self.target, self.session.lock()) {
             Ok(()) => self.word = Some(word),
             Err(error) => tracing::debug!("cannot leave the status: {}", with_causes(&error)),
         }
@@ -155,14 +157,14 @@ impl Worker {
     pub fn turn(&mut self, wishes: ReconcileOptions) -> Result<Reconciliation, ReconcileError> {
         let start = Instant::now();
         self.hold_on();
-        let result = reconcile::reconcile(&self.settings, &self.target, &self.lock, wishes);
+        let result = reconcile::reconcile(&self.settings, &self.target, &self.session, &wishes);
         let now = Utc::now();
         self.open = result.as_ref().map_or(Some(OPEN), open);
         match &result {
             Ok(turn) => {
                 self.log.turn(turn, start.elapsed());
                 self.ledger.turn(turn, now);
-                let (reloads, target, lock) = (&self.settings.reload, &self.target, &self.lock);
+                let (reloads, target, lock) = (&self.settings.reload, &self.target, self.session.lock());
                 turn.offer(|offer| self.reloader.offer(offer, reloads, target, lock));
                 self.take_reloads();
             }
@@ -196,7 +198,7 @@ impl Worker {
     }
 
     fn take_reloads(&mut self) {
-        for reloaded in self.reloader.drain(&self.target, &self.lock) {
+        for reloaded in self.reloader.drain(&self.target, self.session.lock()) {
             self.log.reloaded(&reloaded);
             if let Some(shared) = &self.shared {
                 shared.metrics.reload(reloaded.result.is_ok());
@@ -207,11 +209,11 @@ impl Worker {
 
     /// Takes the right to publish again where somebody removed or replaced the output directory.
     fn hold_on(&mut self) {
-        if self.lock.is_of(&self.target) {
+        if self.session.lock().is_of(&self.target) {
             return;
         }
-        match apply::lock(&self.target) {
-            Ok(lock) => self.lock = lock,
+        match Session::open(&self.target) {
+            Ok(session) => self.session = session,
             // The turn says what is wrong.
             Err(error) => tracing::debug!("{}", with_causes(&error)),
         }
@@ -242,7 +244,7 @@ impl Worker {
                     .filter(|(_, result)| is_rejected(result))
                     .count();
                 shared.metrics.turn(how, &stages);
-                shared.metrics.publication(done, rejected, turn.drift.len());
+                shared.metrics.publication(done, rejected, turn.planned.drift.len());
             }
             Err(_) => shared.metrics.turn(TurnResult::Failed, &[]),
         }
@@ -275,7 +277,7 @@ impl Worker {
 
     fn approve(&mut self, id: Option<&str>) -> Result<String, String> {
         let waiting = self.answer(DriftRepair::Off, false)?;
-        let Some(refusal) = waiting.violation else {
+        let Some(refusal) = waiting.planned.violation else {
             return Err("nothing waits for approval".to_owned());
         };
         if let Some(id) = id.filter(|id| *id != refusal.id) {
@@ -287,7 +289,7 @@ impl Worker {
         state.approved = Some(refusal.id.clone());
         self.remember(&state)?;
         let turn = self.answer(DriftRepair::Off, false)?;
-        match &turn.violation {
+        match &turn.planned.violation {
             None => Ok(format!("approved {}: {}", refusal.id, published(&turn))),
             Some(other) => Err(format!("the policies changed in between: {other}")),
         }
@@ -344,9 +346,10 @@ impl Worker {
     }
 
     fn heal(&mut self) -> Result<String, String> {
-        let forgotten = apply::forget_refusals(&self.target, &self.lock).map_err(|error| with_causes(&error))?;
+        let forgotten =
+            apply::forget_refusals(&self.target, self.session.lock()).map_err(|error| with_causes(&error))?;
         let turn = self.answer(DriftRepair::All, true)?;
-        let restored = match (turn.drift.len(), turn.remaining_drift().count()) {
+        let restored = match (turn.planned.drift.len(), turn.remaining_drift().count()) {
             (0, _) if forgotten > 0 => None,
             (0, _) => Some("nothing to restore: all files are as they were published".to_owned()),
             (n, 0) => Some(format!("restored {}", plural(n, "file"))),
@@ -381,7 +384,7 @@ impl Worker {
 
     fn remember(&self, state: &State) -> Result<(), String> {
         state
-            .write(&self.target, &self.lock)
+            .write(&self.target, self.session.lock())
             .map_err(|error| with_causes(&error))
     }
 }

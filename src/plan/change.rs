@@ -1,42 +1,65 @@
 //! A [`Plan`]: the changes that are to be carried out.
 
+use std::collections::BTreeSet;
+
 use crate::envoy::artifact::{Artifact, Files, ProxyKey};
 
-/// What to change, sorted by proxy.
+/// The changes that are to be carried out, at most one for each proxy, sorted by proxy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// One entry per proxy that changes.
+    /// One entry for each proxy that changes.
     pub changes: Vec<Change>,
 }
 
-/// What to change for one proxy.
+impl Plan {
+    /// The part of the plan for which `holds` is true.
+    #[must_use]
+    pub fn only(&self, holds: impl Fn(&Change) -> bool) -> Self {
+        Self {
+            changes: self.changes.iter().filter(|change| holds(change)).cloned().collect(),
+        }
+    }
+
+    /// The change of a proxy; `None` if the proxy stays as it is.
+    #[must_use]
+    pub fn change(&self, proxy: &ProxyKey) -> Option<&Change> {
+        let index = self.changes.binary_search_by(|change| change.proxy.cmp(proxy));
+        self.changes.get(index.ok()?)
+    }
+}
+
+/// The change of one proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// The proxy.
+    /// The proxy that changes.
     pub proxy: ProxyKey,
-    /// In one word.
+    /// The kind of change, for people.
     pub action: Action,
-    /// Its files as they are.
+    /// The texts of the files before the change. A published file that is gone and not desired either has an empty text,
+    /// so that the change removes it from what is published.
     pub before: Files,
-    /// Its files as they shall be.
+    /// The texts of the files after the change.
     pub after: Files,
+    /// The published files that the change does not touch although they are not as they were published: somebody edited
+    /// them, or they cannot be restored.
+    pub left: BTreeSet<Artifact>,
 }
 
 impl Change {
-    /// The files that get another text, or come or go.
+    /// The files that get another text, or are added or removed.
     pub fn changed(&self) -> impl Iterator<Item = Artifact> {
         let differs = |artifact: &Artifact| self.before.get(artifact) != self.after.get(artifact);
         Artifact::ALL.into_iter().filter(differs)
     }
 }
 
-/// What happens to a proxy.
+/// The kind of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Action {
-    /// It is new.
+    /// The proxy had no files.
     Add,
-    /// Some of its files change.
+    /// The proxy keeps some of its files, and others change.
     Change,
-    /// It goes.
+    /// The proxy loses its files.
     Remove,
 }

@@ -1,4 +1,4 @@
-//! Names of texts that follow from what they hold.
+//! Names of texts that are computed from their content.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub struct Digest(String);
 
 impl Digest {
-    /// How many hexadecimal digits there are.
+    /// The number of hexadecimal digits.
     const LENGTH: usize = 32;
 
     /// The digest of a text.
@@ -20,7 +20,7 @@ impl Digest {
         Self(blake3::hash(text.as_bytes()).to_hex()[..Self::LENGTH].to_owned())
     }
 
-    /// Its digits.
+    /// The hexadecimal digits.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

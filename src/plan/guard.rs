@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::change::{Action, Plan};
+use crate::envoy::artifact::Artifact;
 use crate::words::plural;
 
 /// A share of all published proxies, in whole percent, `0..=100`.
@@ -10,7 +11,7 @@ use crate::words::plural;
 pub struct Share(u8);
 
 impl Share {
-    /// `None` beyond 100.
+    /// A share of `percent`; `None` beyond 100.
     #[must_use]
     pub const fn new(percent: u8) -> Option<Self> {
         if percent <= 100 { Some(Self(percent)) } else { None }
@@ -27,12 +28,12 @@ impl fmt::Display for Share {
     }
 }
 
-/// How much of what is published one plan may change without being asked back.
+/// The share of the published proxies that one plan may remove or change without an approval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Guard {
-    /// How many of the published proxies may go.
+    /// The share that may be removed.
     pub max_removed: Share,
-    /// How many of the published proxies may change.
+    /// The share that may change.
     pub max_changed: Share,
 }
 
@@ -45,23 +46,23 @@ impl Default for Guard {
     }
 }
 
-/// Why a plan waits for somebody's word.
+/// The reason why a plan waits for an approval.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuardViolation {
-    /// Names exactly this plan: its proxies, what happens to each, and the bytes they get.
+    /// The id of exactly this plan: its proxies, what happens to each, and the bytes that they get.
     pub id: String,
-    /// How many proxies go.
+    /// The number of proxies that would be removed.
     pub removed: usize,
-    /// How many proxies change.
+    /// The number of proxies that would change.
     pub changed: usize,
-    /// How many proxies are published.
+    /// The number of published proxies.
     pub published: usize,
-    /// The limit that it exceeds, in words.
+    /// The limit that the plan exceeds, in words.
     why: String,
 }
 
 impl GuardViolation {
-    /// Whether `approved`, the id that somebody approved, is that of this plan.
+    /// Whether the id that somebody approved is the id of this plan.
     #[must_use]
     pub fn is_approved(&self, approved: Option<&str>) -> bool {
         approved == Some(&self.id)
@@ -84,9 +85,9 @@ impl fmt::Display for GuardViolation {
     }
 }
 
-/// Says whether a plan has to wait, when `published` proxies are published.
+/// Finds the limit that a plan exceeds, where `published` proxies are published.
 ///
-/// Removing all of them always has to, if there are two at least. A single proxy may always go or change.
+/// The removal of all proxies exceeds every limit if there are two or more. A single proxy may always be removed or changed.
 #[must_use]
 pub fn guard(plan: &Plan, published: usize, guard: &Guard) -> Option<GuardViolation> {
     let count = |action| plan.changes.iter().filter(|change| change.action == action).count();
@@ -124,10 +125,13 @@ fn id(plan: &Plan) -> String {
             Action::Change => "change",
             Action::Remove => "remove",
         });
-        add(&change.after.len().to_string());
-        for (artifact, text) in &change.after {
+        let changed: Vec<Artifact> = change.changed().collect();
+        add(&changed.len().to_string());
+        for artifact in changed {
             add(artifact.path());
-            add(text);
+            let text = change.after.get(&artifact);
+            add(if text.is_some() { "text" } else { "none" });
+            add(text.map_or("", String::as_str));
         }
     }
     hasher.finalize().to_hex()[..12].to_owned()
@@ -141,9 +145,9 @@ mod tests {
 
     use super::*;
     use crate::envoy::artifact::{Artifact, Files, Fragments, ProxyKey};
-    use crate::plan::{Held, plan};
+    use crate::plan::{Constraints, Desired, Observed, plan};
 
-    /// So many proxies, each with a file that holds `text`.
+    /// Proxies with these numbers, each with a file that holds `text`.
     fn proxies(names: impl IntoIterator<Item = usize>, text: &str) -> Fragments {
         let files = || Files::from([(Artifact::Lds, text.to_owned())]);
         names
@@ -153,7 +157,12 @@ mod tests {
     }
 
     fn of(before: &Fragments, after: &Fragments) -> Plan {
-        plan(before, after, &Held::default())
+        plan(
+            &Observed::from(before.clone()),
+            Desired::Files(after),
+            &Constraints::default(),
+        )
+        .plan
     }
 
     fn limits(removed: u8, changed: u8) -> Guard {

@@ -5,17 +5,23 @@ use std::collections::BTreeSet;
 use crate::diag::{Diagnostic, Holds};
 use crate::words::printable;
 
-/// Meshes that must keep what is applied.
+/// The meshes that keep their published files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Held {
-    /// All of them.
+    /// Whether every mesh is held.
     pub all: bool,
-    /// Those by name.
+    /// The names of the held meshes.
     pub meshes: BTreeSet<String>,
 }
 
 impl Held {
-    /// What these findings hold.
+    /// No mesh.
+    pub const NOTHING: Self = Self {
+        all: false,
+        meshes: BTreeSet::new(),
+    };
+
+    /// The meshes that findings hold.
     #[must_use]
     pub fn by<'d>(findings: impl IntoIterator<Item = &'d Diagnostic>) -> Self {
         let mut held = Self::default();
@@ -29,7 +35,7 @@ impl Held {
         held
     }
 
-    /// The same, or everything if anything at all is held.
+    /// Every mesh if any is held, for `on_error: hold-all`.
     #[must_use]
     pub fn all_or_nothing(self) -> Self {
         Self {
@@ -38,13 +44,13 @@ impl Held {
         }
     }
 
-    /// Whether a mesh must keep what is applied.
+    /// Whether a mesh is held.
     #[must_use]
     pub fn contains(&self, mesh: &str) -> bool {
         self.all || self.meshes.contains(mesh)
     }
 
-    /// What follows from it, behind a count of findings: `; nothing was written for mesh payments`.
+    /// The consequence, as it follows a count of findings: `; nothing was written for mesh payments`.
     #[must_use]
     pub fn consequence(&self) -> String {
         let meshes: Vec<&str> = self.meshes.iter().map(String::as_str).collect();

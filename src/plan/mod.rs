@@ -10,22 +10,24 @@ pub mod steps;
 
 pub mod held;
 
-pub mod observed;
-
 pub mod drift;
+
+pub mod observed;
 
 pub mod repair;
 
 pub mod guard;
+
+mod proxy;
 
 pub mod planner;
 
 pub mod summary;
 
 pub use change::{Action, Change, Plan};
-pub use drift::{Drift, forget_equal, leave_edited};
-pub use guard::guard;
+pub use drift::Drift;
 pub use held::Held;
-pub use observed::Applied;
-pub use planner::plan;
+pub use observed::{Applied, Observed};
+pub use planner::{Constraints, Desired, Planned, plan};
+pub use repair::DriftRepair;
 pub use steps::{Step, steps};

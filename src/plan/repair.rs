@@ -1,15 +1,41 @@
-//! How often a file is repaired that others edit again and again.
+//! The choice of the edited files that are repaired, and the pauses between repairs of a file with a second writer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::drift::Drift;
 use crate::envoy::artifact::{Artifact, ProxyKey};
 
-/// Files that were repaired lately; who keeps it between turns does not fight with another writer.
+/// The edited files that are overwritten although the same is desired of them as was published.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum DriftRepair {
+    /// None: an edit stays until something else is desired in its place.
+    #[default]
+    Off,
+    /// All edited files.
+    All,
+    /// All edited files except those whose repair is [paused](RepairBackoff::paused).
+    AllExcept(BTreeSet<(ProxyKey, Artifact)>),
+}
+
+impl DriftRepair {
+    /// Whether an edited file is repaired.
+    #[must_use]
+    pub fn admits(&self, drift: &Drift) -> bool {
+        match self {
+            Self::Off => false,
+            Self::All => true,
+            Self::AllExcept(paused) => !paused.contains(&(drift.proxy.clone(), drift.artifact)),
+        }
+    }
+}
+
+/// The files that were repaired lately, and the pause that each of them is in.
 ///
 /// The first drift of a file is repaired at once, the next one of the same file a minute after that at the earliest, then
-/// two, and so on up to an hour. A file that stayed repaired for twice its pause starts from the beginning.
+/// two, and so on up to an hour. A file that stayed as repaired for twice its pause starts from the beginning.
+///
+/// Times are measured from some fixed moment, by a clock that never goes back.
 #[derive(Debug, Clone, Default)]
 pub struct RepairBackoff {
     repaired: BTreeMap<(ProxyKey, Artifact), Repaired>,
@@ -26,41 +52,33 @@ impl Repaired {
         let minutes = 1_u64 << self.times.saturating_sub(1).min(6);
         Duration::from_secs(60 * minutes.min(60))
     }
-}
 
-/// What [`RepairBackoff::admit`] says.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Admitted {
-    /// To be repaired now.
-    pub repair: Vec<Drift>,
-    /// To be left for now, how often each was repaired already, and when it may be repaired again.
-    pub postponed: Vec<(Drift, u32, Duration)>,
+    fn is_paused(&self, now: Duration) -> bool {
+        now < self.last + self.pause()
+    }
 }
 
 impl RepairBackoff {
-    /// Which drifts are to be repaired now. It counts as done: the caller repairs what it is told to.
-    ///
-    /// `now` is the time since some fixed moment, by a clock that never goes back.
-    pub fn admit(&mut self, drift: &[Drift], now: Duration) -> Admitted {
+    /// The files whose repair is paused.
+    #[must_use]
+    pub fn paused(&self, now: Duration) -> BTreeSet<(ProxyKey, Artifact)> {
+        let paused = self.repaired.iter().filter(|(_, repaired)| repaired.is_paused(now));
+        paused.map(|(file, _)| file.clone()).collect()
+    }
+
+    /// Takes note of files that were repaired now, and starts the pause of each. A paused file keeps its pause.
+    pub fn record<'d>(&mut self, drift: impl IntoIterator<Item = &'d Drift>, now: Duration) {
         self.repaired
             .retain(|_, repaired| now < repaired.last + 2 * repaired.pause());
-        let mut admitted = Admitted::default();
         for drift in drift {
-            let key = (drift.proxy.clone(), drift.artifact);
-            match self.repaired.get(&key) {
-                Some(repaired) if now < repaired.last + repaired.pause() => {
-                    admitted
-                        .postponed
-                        .push((drift.clone(), repaired.times, repaired.last + repaired.pause()));
-                }
-                repaired => {
-                    let times = repaired.map_or(0, |repaired| repaired.times) + 1;
-                    self.repaired.insert(key, Repaired { times, last: now });
-                    admitted.repair.push(drift.clone());
-                }
+            let file = (drift.proxy.clone(), drift.artifact);
+            let before = self.repaired.get(&file);
+            if before.is_some_and(|repaired| repaired.is_paused(now)) {
+                continue;
             }
+            let times = before.map_or(0, |repaired| repaired.times) + 1;
+            self.repaired.insert(file, Repaired { times, last: now });
         }
-        admitted
     }
 }
 
@@ -81,6 +99,10 @@ mod tests {
         }
     }
 
+    fn is_due(backoff: &RepairBackoff, now: Duration) -> bool {
+        DriftRepair::AllExcept(backoff.paused(now)).admits(&edited())
+    }
+
     #[test]
     fn a_fight_gets_slower_and_is_forgotten_when_it_is_over() {
         let drifts = [edited()];
@@ -89,17 +111,18 @@ mod tests {
         let mut repaired = Vec::new();
         // Somebody edits it every ten seconds, for ten hours.
         for now in (0..36_000).step_by(10).map(seconds) {
-            let admitted = backoff.admit(&drifts, now);
-            assert_eq!(admitted.repair.len() + admitted.postponed.len(), 1);
-            if !admitted.repair.is_empty() {
+            if is_due(&backoff, now) {
+                backoff.record(&drifts, now);
                 repaired.push(now.as_secs() / 60);
             }
         }
         assert_eq!(repaired[..8], [0, 1, 3, 7, 15, 31, 63, 123]);
         assert_eq!(repaired.len(), 6 + 9);
         let later = seconds(36_000 + 3 * 3600);
-        assert_eq!(backoff.admit(&[], later), Admitted::default());
-        assert_eq!(backoff.admit(&drifts, later).repair, drifts);
-        assert_eq!(backoff.admit(&drifts, later + seconds(60)).repair, drifts);
+        for later in [later, later + seconds(60)] {
+            assert!(is_due(&backoff, later));
+            backoff.record(&drifts, later);
+            assert!(!is_due(&backoff, later + seconds(59)));
+        }
     }
 }

@@ -1,24 +1,23 @@
 //! The order in which the files of one proxy change.
 //!
-//! A running Envoy reads clusters and listeners when it gets to it, each on its own, and refuses a listener
-//! that names a cluster it does not have. So clusters come before the listeners that need them, go after the
-//! listeners that needed them, and whatever lies on disk between two steps is a pair that starts.
+//! A running Envoy reads clusters and listeners at a time of its own, each separately, and rejects a listener
+//! that names a cluster it does not have. So clusters are written before the listeners that need them and removed after the
+//! listeners that needed them. An Envoy can start from the pair that is on disk between any two steps.
 
-use super::change::Change;
 use crate::envoy::artifact::{Artifact, Files};
 use crate::envoy::xds;
 
 /// One change to one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// The file gets this text.
+    /// Gives the file this text.
     Write(Artifact, String),
-    /// The file goes.
+    /// Removes the file.
     Remove(Artifact),
 }
 
 impl Step {
-    /// The file it is about.
+    /// The file that the step writes or removes.
     #[must_use]
     pub fn artifact(&self) -> Artifact {
         match self {
@@ -27,10 +26,9 @@ impl Step {
     }
 }
 
-/// The steps of a change, the fewest that leave a pair that starts after each of them.
+/// The fewest steps from some files of a proxy to others after each of which an Envoy can start.
 #[must_use]
-pub fn steps(change: &Change) -> Vec<Step> {
-    let (before, after) = (&change.before, &change.after);
+pub fn steps(before: &Files, after: &Files) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut write = |artifact: Artifact| {
         if let Some(text) = differs(before, after, artifact) {
@@ -66,13 +64,13 @@ pub fn steps(change: &Change) -> Vec<Step> {
     steps
 }
 
-/// Which clusters a proxy needs while its listeners change.
+/// The clusters that a proxy needs while its listeners change.
 enum First {
-    /// The new ones; no old one goes away.
+    /// The new ones: no old cluster is removed.
     New,
-    /// The old ones; no new one comes.
+    /// The old ones: no new cluster is added.
     Old,
-    /// These.
+    /// The union of both.
     Both(String),
 }
 
@@ -89,7 +87,7 @@ fn first_clusters(before: &Files, after: &Files) -> First {
     }
 }
 
-/// The text that a file gets, where it is another than it has.
+/// The new text of a file, if it differs from the old one.
 fn differs<'f>(before: &Files, after: &'f Files, artifact: Artifact) -> Option<&'f String> {
     after.get(&artifact).filter(|text| before.get(&artifact) != Some(*text))
 }
@@ -101,8 +99,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::envoy::artifact::ProxyKey;
-    use crate::plan::Action;
 
     fn cds(names: &[&str]) -> String {
         xds::response(names.iter().map(|name| json!({"name": name})).collect())
@@ -117,13 +113,7 @@ mod tests {
     }
 
     fn check(before: Files, after: Files, expected: &[Step]) {
-        let change = Change {
-            proxy: ProxyKey::new("default", "web"),
-            action: Action::Change,
-            before,
-            after,
-        };
-        assert_eq!(steps(&change), expected);
+        assert_eq!(steps(&before, &after), expected);
     }
 
     fn write(artifact: Artifact, text: impl Into<String>) -> Step {

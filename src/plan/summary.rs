@@ -1,6 +1,6 @@
-//! A plan in the words of tracing: what changes for whom, and because of what.
+//! A plan in the words of tracing: what changes for which proxies, and because of which policy.
 //!
-//! Proxies for which the same changes are told together, so that one edit of a policy reads as one change.
+//! Proxies that get the same changes form a group, so that one edit of a policy reads as one change.
 
 use std::collections::BTreeMap;
 
@@ -12,32 +12,32 @@ use crate::resource::Source;
 use crate::source::Location;
 use crate::words::{plural, printable};
 
-/// Proxies of one mesh for which the same changes.
+/// The proxies of one mesh that get the same changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
-    /// Whether they are new, change, or go.
+    /// The kind of change.
     pub action: Action,
-    /// Their mesh.
+    /// The mesh of the proxies.
     pub mesh: String,
-    /// Their names, sorted.
+    /// The names of their dataplanes, sorted.
     pub dataplanes: Vec<String>,
-    /// What it does to running proxies.
+    /// The effect on running proxies.
     pub impact: Impact,
-    /// What changes.
+    /// The differences in tracing.
     pub lines: Vec<Line>,
 }
 
-/// How many names are shown when not all are asked for.
+/// The number of names that are shown unless all are asked for.
 const NAMES: usize = 4;
 
 impl Group {
-    /// The names of its dataplanes, all or the first few.
+    /// The names of the dataplanes, all or the first few.
     #[must_use]
     pub fn names(&self, all: bool) -> String {
         names(&self.dataplanes, all)
     }
 
-    /// All of it in one line, as a log has it.
+    /// The group in one line, for a log.
     #[must_use]
     pub fn one_line(&self) -> String {
         let lines: Vec<String> = (self.lines.iter())
@@ -60,34 +60,34 @@ impl Group {
     }
 }
 
-/// One thing that changes.
+/// One difference in tracing.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Line {
-    /// What: `sampling`.
+    /// The name of the property, such as `sampling`.
     pub label: String,
-    /// What it was; `None` where only the new value says something.
+    /// The old value; `None` where only the new value says something.
     pub before: Option<String>,
-    /// What it becomes.
+    /// The new value.
     pub after: String,
-    /// Where the new value is written: `Mesh payments (mesh.yaml:9)`.
+    /// The resource and the place of the new value: `Mesh payments (mesh.yaml:9)`.
     pub origin: Option<String>,
 }
 
-/// What a change does to the connections of a running proxy.
+/// The effect of a change on the connections of a running proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Impact {
-    /// Envoy reads nothing of what changes.
+    /// None: Envoy does not read the files that change.
     None,
-    /// Only clusters change; connections stay.
+    /// Only clusters change: connections stay.
     Clusters,
-    /// Listeners change; connections that are open drain.
+    /// Listeners change: open connections drain.
     Drain,
-    /// The bootstrap changes, which a running Envoy does not read again.
+    /// The bootstrap changes, which Envoy reads only when it starts.
     Restart,
 }
 
 impl Impact {
-    /// In words.
+    /// The effect in words.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -99,7 +99,7 @@ impl Impact {
     }
 }
 
-/// The changes of a plan, grouped: changes first, then new ones, then those that go.
+/// The changes of a plan in groups: proxies that change first, then new ones, then removed ones.
 #[must_use]
 pub fn summarize(plan: &Plan, proxies: &[Proxy]) -> Vec<Group> {
     let proxies: BTreeMap<ProxyKey, &Proxy> = proxies
@@ -135,7 +135,7 @@ pub fn summarize(plan: &Plan, proxies: &[Proxy]) -> Vec<Group> {
     groups.into_iter().map(group).collect()
 }
 
-/// What a plan does to so many published proxies, in numbers: `4 proxies change, 2 are new, 1 goes, 3 stay`.
+/// The numbers of a plan, where `published` proxies are published: `4 proxies change, 2 are new, 1 goes, 3 stay`.
 #[must_use]
 pub fn count(plan: &Plan, published: usize) -> String {
     let of = |action| plan.changes.iter().filter(|change| change.action == action).count();
@@ -341,7 +341,7 @@ fn lines_of_listeners(old: &[ListenerTracing], new: &[ListenerTracing], lines: &
     }
 }
 
-/// Why another policy governs now.
+/// The reason why another policy governs now.
 fn because(old: Option<&Policy>, new: Option<&Policy>, proxy: Option<&Proxy>) -> Option<Line> {
     let tags = |n: usize| {
         if n == 1 {

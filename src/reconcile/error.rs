@@ -1,15 +1,15 @@
-//! Why a turn came to no end.
+//! The errors that end a reconciliation.
 
 use crate::apply::ApplyError;
 use crate::settings::SettingsError;
 
-/// Why a turn came to no end.
+/// The reason why a reconciliation could not be finished.
 #[derive(Debug, thiserror::Error)]
 pub enum ReconcileError {
-    /// The disk.
+    /// The output directory.
     #[error(transparent)]
     Apply(#[from] ApplyError),
-    /// The settings.
+    /// Settings that contradict each other.
     #[error(transparent)]
     Settings(#[from] SettingsError),
 }

@@ -1,26 +1,12 @@
-//! What a turn is to do beside what it always does.
+//! The options of one reconciliation.
 
-use std::time::Duration;
+use crate::plan::DriftRepair;
 
-use crate::plan::repair::RepairBackoff;
-
-/// What a turn is to do beside what it always does.
-#[derive(Debug, Default)]
-pub struct ReconcileOptions<'f> {
-    /// Which published files that somebody edited are restored.
-    pub drift_repair: DriftRepair<'f>,
-    /// Look at every Envoy, also at those whose files do not change.
+/// The options of one reconciliation.
+#[derive(Debug, Clone, Default)]
+pub struct ReconcileOptions {
+    /// The edited files that are repaired.
+    pub drift_repair: DriftRepair,
+    /// Whether every Envoy is asked what it has, rather than only those whose files change.
     pub probe_all: bool,
-}
-
-/// Which published files that somebody edited are restored.
-#[derive(Debug, Default)]
-pub enum DriftRepair<'f> {
-    /// None: they stay until something else is desired in their place.
-    #[default]
-    Off,
-    /// All.
-    All,
-    /// All but those that were healed too often lately; with the time that has gone by since some fixed moment.
-    RateLimited(&'f mut RepairBackoff, Duration),
 }

@@ -2,35 +2,36 @@
 
 use super::stages::{Stage, Stopwatch};
 use crate::apply::reload::Entries;
-use crate::apply::{self, Target};
+use crate::apply::{self, State, Target};
 use crate::compile::{self, Compiled};
 use crate::diag::Diagnostic;
 use crate::envoy::artifact::ProxyKey;
 use crate::explain::World;
-use crate::plan::Held;
+use crate::plan::guard::Guard;
+use crate::plan::{self, Applied, Constraints, Desired, DriftRepair, Held, Observed};
 use crate::settings::{OnError, Settings, SettingsError};
 use crate::source::{self, Care, ReadError, Snapshot};
 
-/// What the policies came to.
+/// The policies of one snapshot, compiled.
 #[derive(Debug)]
 pub struct Policies {
-    /// What was read.
+    /// The files that were read.
     pub snapshot: Snapshot,
-    /// What it compiles to.
+    /// The result of their compilation.
     pub compiled: Compiled,
-    /// What is wrong with it.
+    /// All findings about the policies, sorted.
     pub findings: Vec<Diagnostic>,
-    /// What that keeps from being published.
+    /// The meshes that the findings hold.
     pub held: Held,
-    /// By which entry of the settings each proxy is reloaded.
+    /// The entry of `reload` in the settings that each proxy is reloaded by.
     pub reloads: Entries,
 }
 
 impl Policies {
-    /// Reads and compiles. The inner error says why there is nothing to compile.
+    /// Reads and compiles the policies. The inner error says why they cannot be read.
     ///
     /// # Errors
-    /// When the settings do not allow it.
+    /// When the settings contradict each other.
     pub fn read(
         settings: &Settings,
         target: &Target,
@@ -42,7 +43,7 @@ impl Policies {
             Ok(snapshot) => snapshot,
             Err(error) => return Ok(Err(error)),
         };
-        // It only adds caution, and looking at policies must not depend on the output directory.
+        // The meshes that files were about last only add caution, and a look at policies must not depend on the output directory.
         let options = settings.options(apply::contributions::known(target).unwrap_or_default())?;
         let (compiled, reloads) = stopwatch.time(Stage::Compile, || {
             compile::compile_and(&snapshot, &options, |world| entries(world, settings))
@@ -61,9 +62,35 @@ impl Policies {
             reloads,
         }))
     }
+
+    /// The limits of a plan that publishes the policies.
+    pub(super) fn constraints<'c>(
+        &'c self,
+        guard: &'c Guard,
+        state: &'c State,
+        drift_repair: &'c DriftRepair,
+    ) -> Constraints<'c> {
+        Constraints {
+            held: &self.held,
+            drift_repair,
+            guard: Some(guard),
+            approved: state.approved.as_deref(),
+        }
+    }
+
+    /// The number of published proxies that the policies would change.
+    pub(super) fn would_change(&self, applied: &Applied) -> usize {
+        let observed = Observed::from(applied.clone());
+        let constraints = Constraints {
+            held: &self.held,
+            ..Constraints::default()
+        };
+        let planned = plan::plan(&observed, Desired::Files(&self.compiled.fragments), &constraints);
+        planned.plan.changes.len()
+    }
 }
 
-/// The first entry of `reload` that fits each dataplane.
+/// The first entry of `reload` in the settings that fits each dataplane.
 fn entries(world: &World, settings: &Settings) -> Entries {
     if settings.reload.is_empty() {
         return Entries::new();

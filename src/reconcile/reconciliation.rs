@@ -1,9 +1,9 @@
-//! What one turn did.
+//! The result of one reconciliation.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::comparison::DesiredState;
+use super::desired::DesiredState;
 use super::policies::Policies;
 use super::stages::Stage;
 use crate::apply::reload::Offer;
@@ -11,63 +11,61 @@ use crate::apply::survey::Sight;
 use crate::apply::{self, ApplyError, Lock, Outcome, State, Target, Word};
 use crate::envoy::artifact::ProxyKey;
 use crate::plan::drift::Drift;
-use crate::plan::guard::GuardViolation;
-use crate::plan::{Applied, Change, Plan};
+use crate::plan::{Applied, Change, Plan, Planned};
 use crate::source::ReadError;
 
-/// What one turn did.
+/// The result of one reconciliation.
 #[derive(Debug)]
 pub struct Reconciliation {
     /// The policies, or why they could not be read.
     pub policies: Result<Policies, ReadError>,
-    /// Freezes and approvals.
+    /// The freeze and the approval that were in force.
     pub state: State,
-    /// What was to be published.
+    /// The origin of the desired state.
     pub desired: DesiredState,
-    /// How many proxies were published before.
+    /// The number of proxies that were published before.
     pub published_before: usize,
-    /// What was to change.
-    pub plan: Plan,
-    /// Why that is not what the policies want.
-    pub violation: Option<GuardViolation>,
-    /// What somebody did to published files.
-    pub drift: Vec<Drift>,
-    /// Which of that stays as it is.
-    pub drift_left: Vec<Drift>,
-    /// How many proxies the policies would change if nothing were frozen.
-    pub would_change: usize,
-    /// What came of the plan.
+    /// The plan, and what it left undone.
+    pub planned: Planned,
+    /// The result of the plan.
     pub outcome: Outcome,
-    /// What is published now.
+    /// The files that are published now.
     pub published: Applied,
-    /// What the Envoys do, where the turn looked.
+    /// The health of the Envoys; empty unless all were probed.
     pub health: BTreeMap<ProxyKey, Sight>,
-    /// How long its stages took.
-    pub stages: Vec<(Stage, Duration)>,
+    /// The time that each stage took.
+    pub stages: BTreeMap<Stage, Duration>,
 }
 
 impl Reconciliation {
     /// The part of the plan that was carried out.
     #[must_use]
     pub fn carried_out(&self) -> Plan {
-        let is_done = |change: &&Change| match self.outcome.proxies.get(&change.proxy) {
+        let is_done = |change: &Change| match self.outcome.proxies.get(&change.proxy) {
             Some((_, result)) => result.as_ref().is_ok_and(Word::is_done),
             None => false,
         };
-        Plan {
-            changes: self.plan.changes.iter().filter(is_done).cloned().collect(),
-        }
+        self.planned.plan.only(is_done)
     }
 
-    /// What somebody did to published files, and is still so.
+    /// The drift that is there after the reconciliation: what the plan left, and what could not be carried out.
     pub fn remaining_drift(&self) -> impl Iterator<Item = &Drift> {
-        let done = self.carried_out();
-        self.drift.iter().filter(move |drift| {
-            self.drift_left.contains(drift) || !done.changes.iter().any(|change| change.proxy == drift.proxy)
-        })
+        let is_repaired = self.is_repaired();
+        self.planned.drift.iter().filter(move |drift| !is_repaired(drift))
     }
 
-    /// What it means for reloads, told to `tell`.
+    /// The drift that the reconciliation ended: its files were written or removed.
+    pub fn repaired_drift(&self) -> impl Iterator<Item = &Drift> {
+        let is_repaired = self.is_repaired();
+        self.planned.drift.iter().filter(move |drift| is_repaired(drift))
+    }
+
+    fn is_repaired(&self) -> impl Fn(&Drift) -> bool {
+        let done = self.carried_out();
+        move |drift| !self.planned.leaves(drift) && done.change(&drift.proxy).is_some()
+    }
+
+    /// Tells `tell` what the reconciliation means for reloads.
     pub fn offer(&self, tell: impl FnOnce(&Offer)) {
         let drift: Vec<Drift> = self.remaining_drift().cloned().collect();
         tell(&Offer {
@@ -78,15 +76,24 @@ impl Reconciliation {
         });
     }
 
-    /// Whether an Envoy or the disk did not come to an end, so that another attempt may help.
+    /// Whether an Envoy did not answer in time or the disk failed, so that another attempt may help.
     #[must_use]
     pub fn needs_retry(&self) -> bool {
         let is_open = |result: &Result<Word, ApplyError>| !matches!(result, Ok(word) if word.is_done() || matches!(word, Word::Rejected(_)));
         self.outcome.proxies.values().any(|(_, result)| is_open(result)) || !self.outcome.troubles.is_empty()
     }
 
-    /// Remembers what was published.
-    pub(super) fn record_published(&mut self, target: &Target, lock: &Lock) -> Result<(), ApplyError> {
+    /// The number of published proxies that the policies would change if nothing were frozen.
+    #[must_use]
+    pub fn would_change(&self) -> usize {
+        match (self.desired, &self.policies) {
+            (DesiredState::Policies, _) | (_, Err(_)) => 0,
+            (_, Ok(policies)) => policies.would_change(&self.published),
+        }
+    }
+
+    /// Takes note of what was published, remembers the meshes of each policy file, and uses up an approval.
+    pub(super) fn record(&mut self, target: &Target, lock: &Lock) -> Result<(), ApplyError> {
         for change in self.carried_out().changes {
             if change.after.is_empty() {
                 self.published.remove(&change.proxy);
@@ -94,7 +101,14 @@ impl Reconciliation {
                 self.published.insert(change.proxy, change.after);
             }
         }
-        let Ok(policies) = &self.policies else { return Ok(()) };
-        apply::contributions::remember(&policies.compiled.known, target, lock)
+        if let Ok(policies) = &self.policies {
+            apply::contributions::remember(&policies.compiled.known, target, lock)?;
+        }
+        if self.planned.is_approved && self.outcome.failures().next().is_none() {
+            // An approval is good for one publication.
+            self.state.approved = None;
+            self.state.write(target, lock)?;
+        }
+        Ok(())
     }
 }

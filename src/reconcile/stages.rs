@@ -1,28 +1,29 @@
-//! The stages of a turn, and how long they take.
+//! The stages of a reconciliation, and how long they take.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-/// A stage of a turn.
+/// A stage of a reconciliation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
-    /// Reading the policies.
+    /// The reading of the policies.
     Read,
-    /// Compiling them.
+    /// The compilation of the policies.
     Compile,
-    /// Comparing them with what is published.
+    /// Comparison with what is published.
     Plan,
-    /// Publishing, with Envoy's word.
+    /// Publication, with the answers of the Envoys.
     Publish,
 }
 
 impl Stage {
-    /// All of them, in their order.
+    /// All stages, in their order.
     pub const ALL: [Self; 4] = [Self::Read, Self::Compile, Self::Plan, Self::Publish];
 
-    /// In one word.
+    /// The name of the stage in metrics and in the status.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -34,17 +35,17 @@ impl Stage {
     }
 }
 
-/// Measures stages.
+/// The times that the stages of one reconciliation took.
 #[derive(Debug, Default)]
 pub struct Stopwatch {
-    pub(super) stages: Vec<(Stage, Duration)>,
+    pub(super) stages: BTreeMap<Stage, Duration>,
 }
 
 impl Stopwatch {
     pub(super) fn time<T>(&mut self, stage: Stage, work: impl FnOnce() -> T) -> T {
         let start = Instant::now();
         let result = work();
-        self.stages.push((stage, start.elapsed()));
+        *self.stages.entry(stage).or_default() += start.elapsed();
         result
     }
 }

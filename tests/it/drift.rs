@@ -4,7 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use meshtraced::apply::{self, Frozen, State, Target};
+use meshtraced::apply::{self, Frozen, Session, State, Target};
 use meshtraced::settings::Admin;
 
 use crate::kit::wait;
@@ -208,10 +208,10 @@ fn a_plan_that_removes_very_much_waits_for_a_word() {
         .trim_end_matches('`')
         .to_owned();
     let approve = |approved: &str| {
-        let lock = apply::lock(&target(&mesh)).expect("nobody publishes");
+        let session = Session::open(&target(&mesh)).expect("nobody publishes");
         let approved = Some(approved.to_owned());
         let state = State { approved, frozen: None };
-        state.write(&target(&mesh), &lock).expect("written");
+        state.write(&target(&mesh), session.lock()).expect("written");
     };
     approve("another");
     assert_eq!(refused(), refusal);
@@ -258,8 +258,8 @@ fn a_state_that_cannot_be_read_stops_publishing_until_it_is_written_anew() {
         },
         State::default(),
     ] {
-        let lock = apply::lock(&target(&mesh)).expect("nobody publishes");
-        state.write(&target(&mesh), &lock).expect("written");
+        let session = Session::open(&target(&mesh)).expect("nobody publishes");
+        state.write(&target(&mesh), session.lock()).expect("written");
         assert_eq!(State::read(&target(&mesh)).expect("readable"), state);
     }
     mesh.publish();

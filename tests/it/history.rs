@@ -4,9 +4,9 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 
-use meshtraced::apply::{self, ApplyError, Bases, Target, history};
+use meshtraced::apply::{self, ApplyError, Bases, Session, Target, history};
 use meshtraced::envoy::artifact::{Artifact, Fragments};
-use meshtraced::plan::{self, Held};
+use meshtraced::plan::{self, Constraints, Desired};
 
 use crate::publish::{files, key, out, publish, states};
 
@@ -181,17 +181,14 @@ fn a_generation_holds_what_was_published_and_not_what_was_found() {
     let lds = target.root.join("default/web/xds/lds.yaml");
     fs::remove_file(&lds).expect("ours");
     fs::write(&lds, "mine").expect("ours");
-    let lock = apply::lock(&target).expect("nobody else");
-    let mut observed = apply::observe(&target).expect("readable");
+    let session = Session::open(&target).expect("nobody else");
+    let observed = apply::observe(&target).expect("readable");
     let mut desired = numbered(1);
     desired.insert(key("other"), files(&["a"], "7"));
-    let left = plan::leave_edited(&mut observed.applied, &desired, &observed.drift);
-    assert_eq!(
-        left.iter().map(|drift| drift.artifact).collect::<Vec<_>>(),
-        [Artifact::Lds]
-    );
-    let plan = plan::plan(&observed.applied, &desired, &Held::default());
-    apply::apply(&plan, &target, &lock, "", &Bases::new()).expect("published");
+    let planned = plan::plan(&observed, Desired::Files(&desired), &Constraints::default());
+    let left: Vec<Artifact> = planned.drift_left.iter().map(|drift| drift.artifact).collect();
+    assert_eq!(left, [Artifact::Lds]);
+    apply::apply(&planned.plan, &target, &session, "", &Bases::new()).expect("published");
     assert_eq!(fs::read_to_string(&lds).expect("still there"), "mine");
     assert_eq!(history::load(&target, 2).expect("kept"), desired);
 }

@@ -7,15 +7,15 @@ use std::thread;
 use std::time::Duration;
 
 use meshtraced::apply::survey::{Sight, survey};
-use meshtraced::apply::{self, Bases, Outcome, Target, Word};
+use meshtraced::apply::{self, Bases, Outcome, Session, Target, Word};
 use meshtraced::envoy::artifact::{Artifact, Files, Fragments, ProxyKey};
 use meshtraced::envoy::xds;
-use meshtraced::plan::{self, Held};
 use meshtraced::settings::Admin;
 use serde_json::json;
 use tempfile::TempDir;
 
 use crate::kit::admin::{self, Silent};
+use crate::kit::plan::plan;
 use crate::kit::wait;
 
 /// Longer than any test: whoever waits for that holds up the others.
@@ -58,10 +58,10 @@ fn fleet(count: usize, listener: &str) -> Fragments {
 }
 
 fn publish(desired: &Fragments, target: &Target) -> Outcome {
-    let lock = apply::lock(target).expect("nobody else publishes there");
-    let applied = apply::observe(target).expect("a readable directory").applied;
-    let plan = plan::plan(&applied, desired, &Held::default());
-    apply::apply(&plan, target, &lock, "a revision", &Bases::new()).expect("a directory that can be written")
+    let session = Session::open(target).expect("nobody else publishes there");
+    let observed = apply::observe(target).expect("a readable directory");
+    let plan = plan(&observed, desired);
+    apply::apply(&plan, target, &session, "a revision", &Bases::new()).expect("a directory that can be written")
 }
 
 /// A published fleet, not running yet.
@@ -134,9 +134,9 @@ fn a_look_at_all_of_them_ends_too() {
     let directory = |number: usize| target.root.join(key(number).directory());
     let _silent: Vec<Silent> = (0..50).map(|number| Silent::listen(&directory(number))).collect();
     (50..75).for_each(|number| admin::willing(&directory(number), 0));
-    let lock = apply::lock(&target).expect("nobody else");
+    let session = Session::open(&target).expect("nobody else");
     wait::until("all others are seen", || {
-        let sights = survey(&fleet(100, "1"), &target, &lock);
+        let sights = survey(&fleet(100, "1"), &target, &session);
         let count = |is_so: fn(&Sight) -> bool| sights.values().filter(|sight| is_so(sight)).count();
         let counts = [
             count(|sight| matches!(sight, Sight::Silent(_))),

@@ -10,13 +10,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use meshtraced::apply::{self, ApplyError, Bases, Outcome, Target, Word};
+use meshtraced::apply::{self, ApplyError, Bases, Outcome, Session, Target, Word};
 use meshtraced::envoy::artifact::{Artifact, Files, Fragments, ProxyKey};
 use meshtraced::envoy::xds;
-use meshtraced::plan::{self, Held, Step};
+use meshtraced::plan::{Change, Plan, Step, steps};
 use meshtraced::settings::Admin;
 use serde_json::json;
 use tempfile::TempDir;
+
+use crate::kit::plan::plan;
 
 pub(crate) fn target(root: &Path) -> Target {
     Target {
@@ -73,14 +75,14 @@ pub(crate) fn states() -> [Fragments; 2] {
 
 #[track_caller]
 pub(crate) fn publish(desired: &Fragments, target: &Target) -> Outcome {
-    let lock = apply::lock(target).expect("nobody else publishes there");
-    let applied = apply::observe(target).expect("a readable directory").applied;
-    let plan = plan::plan(&applied, desired, &Held::default());
-    apply::apply(&plan, target, &lock, "a revision", &Bases::new()).expect("a directory that can be written")
+    let session = Session::open(target).expect("nobody else publishes there");
+    let observed = apply::observe(target).expect("a readable directory");
+    let plan = plan(&observed, desired);
+    apply::apply(&plan, target, &session, "a revision", &Bases::new()).expect("a directory that can be written")
 }
 
 /// All files below a directory, but for the lock and the history.
-fn tree(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+pub(crate) fn tree(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let entries = walkdir::WalkDir::new(root)
         .into_iter()
         .map(|entry| entry.expect("a readable tree"));
@@ -99,13 +101,14 @@ fn whatever_a_kill_leaves_the_next_run_finishes() {
     let (_dir, clean) = out();
     publish(&second, &clean);
     let expected = tree(&clean.root);
-    let plan = plan::plan(&first, &second, &Held::default());
-    let steps = || {
+    let plan = plan(&first.clone().into(), &second);
+    let all_steps = || {
+        let of = |change: &'_ Change| steps(&change.before, &change.after);
         plan.changes
             .iter()
-            .flat_map(|change| plan::steps(change).into_iter().map(|step| (&change.proxy, step)))
+            .flat_map(move |change| of(change).into_iter().map(|step| (&change.proxy, step)))
     };
-    for count in 0..=steps().count() {
+    for count in 0..=all_steps().count() {
         // The inventory already lists what is to come when the first file is put in place.
         let (_dir, target) = out();
         let all = first.clone().into_iter().chain(second.clone()).collect();
@@ -114,7 +117,7 @@ fn whatever_a_kill_leaves_the_next_run_finishes() {
         publish(&first, &target);
         fs::write(target.root.join(".meshtraced/inventory.json"), inventory).expect("written");
         fs::write(target.root.join(".meshtraced/staging/0-0"), "half").expect("written");
-        for (proxy, step) in steps().take(count) {
+        for (proxy, step) in all_steps().take(count) {
             let path = target.root.join(proxy.directory()).join(step.artifact().path());
             fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
             match step {
@@ -352,22 +355,22 @@ fn a_socket_goes_with_its_proxy_unless_somebody_listens() {
 #[test]
 fn only_one_publishes_and_the_dead_do_not_count() {
     let (_dir, target) = out();
-    let lock = apply::lock(&target).expect("nobody else");
-    let error = apply::lock(&target).expect_err("it is taken").to_string();
+    let session = Session::open(&target).expect("nobody else");
+    let error = Session::open(&target).expect_err("it is taken").to_string();
     assert!(error.contains(&target.root.display().to_string()), "{error}");
     assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
-    drop(lock);
+    drop(session);
     // The file stays, the right does not.
     assert!(target.root.join(".meshtraced/lock").exists());
-    let lock = apply::lock(&target).expect("nobody else");
+    let session = Session::open(&target).expect("nobody else");
     fs::remove_dir_all(&target.root).expect("ours");
-    let error = apply::apply(&plan::Plan::default(), &target, &lock, "", &Bases::new()).expect_err("it is gone");
+    let error = apply::apply(&Plan::default(), &target, &session, "", &Bases::new()).expect_err("it is gone");
     assert!(matches!(error, ApplyError::Replaced { .. }), "{error}");
     // Nor does one go to where a link leads that was put in its place.
     let elsewhere = target.root.with_extension("elsewhere");
     fs::create_dir_all(elsewhere.join(".meshtraced")).expect("ours");
     fs::write(elsewhere.join(".meshtraced/lock"), "").expect("ours");
     symlink(&elsewhere, &target.root).expect("a link");
-    let error = apply::apply(&plan::Plan::default(), &target, &lock, "", &Bases::new()).expect_err("it is another");
+    let error = apply::apply(&Plan::default(), &target, &session, "", &Bases::new()).expect_err("it is another");
     assert!(matches!(error, ApplyError::Replaced { .. }), "{error}");
 }

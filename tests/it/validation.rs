@@ -6,17 +6,18 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use meshtraced::apply::{self, ApplyError, Bases, Outcome, Target, Word};
+use meshtraced::apply::{self, ApplyError, Bases, Outcome, Session, Target, Word};
 use meshtraced::envoy::artifact::{Artifact, Files, Fragments, ProxyKey};
 use meshtraced::envoy::xds;
-use meshtraced::plan::{self, Held};
 use meshtraced::settings::Admin;
 use serde_json::json;
 use tempfile::TempDir;
 
 use crate::kit::admin::Silent;
+use crate::kit::plan::plan;
 use crate::kit::tools;
 use crate::mesh::{Mesh, zipkin_backend};
+use crate::publish::tree;
 
 /// A directory for output and for validators.
 struct Place {
@@ -76,16 +77,16 @@ impl Place {
     }
 
     fn publish(&self, desired: &Fragments) -> Result<Outcome, ApplyError> {
-        let lock = apply::lock(&self.target).expect("nobody else publishes there");
-        self.publish_with(&lock, desired)
+        let session = Session::open(&self.target).expect("nobody else publishes there");
+        self.publish_with(&session, desired)
     }
 
-    fn publish_with(&self, lock: &apply::Lock, desired: &Fragments) -> Result<Outcome, ApplyError> {
-        let applied = apply::observe(&self.target)?.applied;
+    fn publish_with(&self, session: &Session, desired: &Fragments) -> Result<Outcome, ApplyError> {
+        let observed = apply::observe(&self.target)?;
         apply::apply(
-            &plan::plan(&applied, desired, &Held::default()),
+            &plan(&observed, desired),
             &self.target,
-            lock,
+            session,
             "a revision",
             &self.bases,
         )
@@ -200,11 +201,14 @@ fn what_it_refuses_is_not_published_and_not_tried_again_by_the_same_one() {
     );
     assert_eq!(place.asked(), 2);
     // Somebody asks for another attempt.
-    let lock = apply::lock(&place.target).expect("nobody else");
-    assert_eq!(apply::forget_refusals(&place.target, &lock).expect("it is ours"), 1);
-    place.publish_with(&lock, &next).expect("it validates");
+    let session = Session::open(&place.target).expect("nobody else");
+    assert_eq!(
+        apply::forget_refusals(&place.target, session.lock()).expect("it is ours"),
+        1
+    );
+    place.publish_with(&session, &next).expect("it validates");
     assert_eq!(place.asked(), 1);
-    drop(lock);
+    drop(session);
     place.target.validate = None;
     place.publish(&next).expect("nobody objects");
     assert_eq!(
@@ -363,15 +367,47 @@ fn what_waits_for_its_envoy_is_validated_once() {
     let _silent = Silent::listen(&place.target.root.join("default/web"));
     place.validate_by(THROUGH);
     let next = BTreeMap::from([(key("web"), good(2))]);
-    let lock = apply::lock(&place.target).expect("nobody else");
+    let session = Session::open(&place.target).expect("nobody else");
     for asked in [1, 0, 0] {
-        let outcome = place.publish_with(&lock, &next).expect("it validates");
+        let outcome = place.publish_with(&session, &next).expect("it validates");
         assert!(
             matches!(outcome.proxies[&key("web")].1, Ok(Word::Waiting(_))),
             "{outcome:?}"
         );
         assert_eq!(place.asked(), asked);
     }
+}
+
+#[test]
+fn with_an_empty_cache_the_same_is_published() {
+    let runs = [false, true].map(|forgets| {
+        let mut place = Place::new();
+        let first = [("silent", good(1)), ("web", good(2))].map(|(name, files)| (key(name), files));
+        place.publish(&BTreeMap::from(first)).expect("published");
+        let _silent = Silent::listen(&place.target.root.join("default/silent"));
+        place.validate_by(THROUGH);
+        let next = [("silent", good(3)), ("web", bad(4)), ("new", good(5))].map(|(name, files)| (key(name), files));
+        let last = [("silent", good(3)), ("web", good(6))].map(|(name, files)| (key(name), files));
+        let mut session = Session::open(&place.target).expect("nobody else");
+        let desired = [BTreeMap::from(next.clone()), BTreeMap::from(next), BTreeMap::from(last)];
+        let outcomes = desired.map(|desired| {
+            if forgets {
+                session.forget();
+            }
+            let outcome = place.publish_with(&session, &desired).expect("it validates");
+            format!("{:?}", outcome.proxies).replace(&place.dir.path().display().to_string(), "DIR")
+        });
+        let mut files = tree(&place.target.root);
+        files.retain(|path, _| !path.starts_with(".meshtraced"));
+        (outcomes, files, place.asked())
+    });
+    let [(outcomes, files, asked), emptied] = runs;
+    assert_eq!((outcomes, files), (emptied.0, emptied.1));
+    assert!(
+        asked < emptied.2,
+        "the cache saves nothing: {asked} and {} validations",
+        emptied.2
+    );
 }
 
 #[test]

@@ -17,6 +17,7 @@ pub(crate) mod inbox;
 pub(crate) mod mounts;
 pub(crate) mod otlp;
 pub(crate) mod parallel;
+pub(crate) mod plan;
 pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod strace;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use meshtraced::apply::{self, State, Target, history};
+use meshtraced::apply::{Session, State, Target, history};
 use meshtraced::daemon::client;
 use meshtraced::reconcile::{ReconcileOptions, reconcile};
 use meshtraced::settings::{Overrides, Settings};
@@ -55,14 +55,14 @@ impl Place {
             approved: Some("an-id".to_owned()),
             ..State::default()
         };
-        let lock = apply::lock(&place.target).expect("nobody else");
-        state.write(&place.target, &lock).expect("written");
+        let session = Session::open(&place.target).expect("nobody else");
+        state.write(&place.target, session.lock()).expect("written");
         place
     }
 
     fn reconcile(&self) -> Result<(), String> {
-        let lock = apply::lock(&self.target).map_err(|error| error.to_string())?;
-        match reconcile(&self.settings, &self.target, &lock, ReconcileOptions::default()) {
+        let session = Session::open(&self.target).map_err(|error| error.to_string())?;
+        match reconcile(&self.settings, &self.target, &session, &ReconcileOptions::default()) {
             Ok(_) => Ok(()),
             Err(error) => Err(error.to_string()),
         }

@@ -70,6 +70,21 @@ fn only_the_edges_touch_the_machine() {
     none(&wrong);
 }
 
+/// What is overwritten is decided in one place, so nothing else makes a change or edits a plan.
+#[test]
+fn changes_are_made_by_the_planner_alone() {
+    let sources = Sources::read();
+    let others = sources.iter().filter(|module| !module.file.starts_with("plan"));
+    let makes = |text: &str| {
+        let code = without_comments(text);
+        let literal = code.match_indices("Change {").any(|(i, _)| starts_a_path(&code, i));
+        literal || code.contains(".changes.push") || code.contains(".changes.extend")
+    };
+    let wrong = others.filter(|module| makes(module.without_tests()));
+    let wrong = wrong.map(|module| format!("src/{} makes a change of a plan", module.file.display()));
+    none(&wrong.collect::<Vec<_>>());
+}
+
 fn starts_a_path(code: &str, at: usize) -> bool {
     let before = code[..at].chars().next_back();
     !before.is_some_and(|c| c == ':' || c == '_' || c.is_alphanumeric())

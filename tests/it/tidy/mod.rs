@@ -13,7 +13,7 @@ mod size;
 mod source;
 
 /// Modules with breaches that are known; whoever ends the last one of a module takes it from this list.
-const UNFINISHED: [&str; 14] = [
+const UNFINISHED: [&str; 12] = [
     "apply",
     "cli",
     "compile.rs",
@@ -21,8 +21,6 @@ const UNFINISHED: [&str; 14] = [
     "envoy",
     "explain",
     "ir",
-    "plan",
-    "reconcile",
     "resource",
     "select",
     "settings",
