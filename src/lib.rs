@@ -12,6 +12,8 @@
 
 pub mod words;
 
+pub mod system;
+
 pub mod source;
 
 pub mod diag;

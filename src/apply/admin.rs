@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::http::Connection;
 use super::{Admin, Target};
 use crate::envoy::ADMIN_SOCKET;
 use crate::envoy::artifact::{Artifact, ProxyKey};
+use crate::system::http_client::Connection;
 
 const STATS: &str = "/stats?filter=(lds%7Ccds)%5C.(version_text%7Cupdate_)";
 const LISTENERS: &str = "/config_dump?resource=dynamic_listeners";

@@ -19,12 +19,9 @@
 //!   already, with contents that are on disk; the error says that the names may not be, and the next run syncs them.
 
 mod admin;
-mod child;
 pub mod contributions;
-mod crowd;
 mod error;
 pub mod history;
-pub mod http;
 mod inventory;
 mod lock;
 mod observe;
@@ -59,6 +56,7 @@ use crate::envoy::artifact::ProxyKey;
 use crate::plan::{Action, Change, Plan};
 pub use crate::settings::Admin;
 use crate::settings::Settings;
+use crate::system::parallel;
 use crate::words::with_causes;
 
 type Result<T> = std::result::Result<T, ApplyError>;
@@ -430,7 +428,7 @@ fn publish_all(room: &Room, jobs: &[Job], cache: &Cache) -> Vec<Published> {
         vec![first]
     };
     for patience in rounds {
-        let published = crowd::each(&order, crowd::talks(), |&index| {
+        let published = parallel::map(&order, parallel::max_envoy_connections(), |&index| {
             publish::publish(room, &jobs[index], patience)
         });
         all.extend(order.iter().copied().zip(published));

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use super::admin::{Envoy, Stats, Verdict, Voice};
-use super::http::Connection;
 use super::inventory::{Known, Owned};
 use super::tree::{Access, Content, Dir};
 use super::{ApplyError, Result, Target, Word, undo_name};
@@ -12,6 +11,7 @@ use crate::envoy::artifact::{Artifact, ProxyKey};
 use crate::envoy::xds;
 use crate::plan::digest::Digest;
 use crate::plan::{Action, Change};
+use crate::system::http_client::Connection;
 
 /// Between the steps for an Envoy that cannot be asked; it needs milliseconds.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 
 use super::admin::{Voice, first_patience};
-use super::{Session, Target, crowd};
+use super::{Session, Target};
 use crate::envoy::artifact::{Artifact, Files, ProxyKey};
 use crate::envoy::xds;
 use crate::plan::Applied;
+use crate::system::parallel;
 
 /// How it is with an Envoy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub enum Sight {
 pub fn survey(published: &Applied, target: &Target, session: &Session) -> BTreeMap<ProxyKey, Sight> {
     let mut proxies: Vec<(&ProxyKey, &Files)> = published.iter().collect();
     proxies.sort_by_key(|(proxy, _)| session.cache.is_silent(proxy));
-    let sights = crowd::each(&proxies, crowd::talks(), |(proxy, files)| {
+    let sights = parallel::map(&proxies, parallel::max_envoy_connections(), |(proxy, files)| {
         let sight = look(proxy, files, target);
         session.cache.set_silent(proxy, matches!(sight, Sight::Silent(_)));
         sight

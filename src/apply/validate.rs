@@ -17,15 +17,16 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use std::{fs, io};
 
-use super::child::{self, End, Ended};
 use super::inventory::{Inventory, Rejection, digest};
 use super::publish::{Job, Room};
 use super::session::Cache;
 use super::tree::Access;
-use super::{ApplyError, Bases, Outcome, Result, Target, Word, crowd};
+use super::{ApplyError, Bases, Outcome, Result, Target, Word};
 use crate::envoy::artifact::{Artifact, ProxyKey};
 use crate::envoy::xds;
 use crate::plan::{Action, Plan};
+use crate::system::parallel;
+use crate::system::process::{self, End, Ended};
 use crate::words::with_causes;
 
 /// How long one validation may take; a large proxy needs a second.
@@ -126,7 +127,7 @@ impl<'t> Validator<'t> {
         let mut accepted = BTreeSet::from([self.prove(room, cache)?]);
         let slow = AtomicUsize::new(0);
         let numbered: Vec<(usize, &(usize, Shown))> = asked.iter().enumerate().collect();
-        let answers = crowd::each(&numbered, crowd::processors(), |(number, (_, shown))| {
+        let answers = parallel::map(&numbered, parallel::cpu_count(), |(number, (_, shown))| {
             self.answer(room, cache, *number, shown, &slow)
         });
         let mut open = BTreeMap::new();
@@ -279,7 +280,7 @@ impl<'t> Validator<'t> {
     fn ask(&self, show: impl FnOnce(&mut Command) -> &mut Command) -> Result<Answer> {
         let mut command = Command::new(self.path);
         command.args(["--mode", "validate", "--log-level", "critical", "--concurrency", "1"]);
-        match child::run(show(&mut command), LIMIT, &AtomicBool::new(false)) {
+        match process::run(show(&mut command), LIMIT, &AtomicBool::new(false)) {
             Ok(ended) => Ok(self.judge(&ended)),
             // Nobody could start an Envoy with it.
             Err(error) if error.kind() == io::ErrorKind::ArgumentListTooLong => Ok(Answer::Refused(

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::control::{Reply, Request, SOCKET};
 use super::status::Status;
-use crate::apply::http::{Connection, Response};
 use crate::apply::{ApplyError, Target, word};
 use crate::settings::Settings;
+use crate::system::http_client::{Connection, Response};
 
 /// How long an answer to a look may take.
 const LOOK: Duration = Duration::from_secs(10);

@@ -7,7 +7,7 @@ use std::process::{Command, ExitStatus};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use crate::apply::child::{self, End};
+use crate::system::process::{self, End};
 
 /// How many of its last lines are told, and of how many bytes.
 const LINES: usize = 5;
@@ -19,7 +19,7 @@ const BYTES: usize = 4 << 10;
 /// In words: it is not there, fails, is killed, takes longer than `timeout`, or `is_abandoned` gets set.
 pub(super) fn run(argv: &[String], timeout: Duration, is_abandoned: &AtomicBool) -> Result<(), String> {
     let (program, arguments) = argv.split_first().ok_or("there is no command")?;
-    let ended = child::run(Command::new(program).args(arguments), timeout, is_abandoned)
+    let ended = process::run(Command::new(program).args(arguments), timeout, is_abandoned)
         .map_err(|error| cannot_start(program, &error))?;
     match ended.end {
         End::Exited(status) if status.success() => Ok(()),

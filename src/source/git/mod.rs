@@ -17,14 +17,14 @@ use std::path::{Path, PathBuf};
 use super::filter::Filter;
 use super::text::{Text, text};
 use super::{Commit, LINKED};
-use program::PATIENCE;
+use program::TIMEOUT;
 use tree::{Entry, Kind, Links, TooMany, entries, is_entered, is_wanted};
 
 /// Why a commit cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum GitError {
-    /// There is no `git`, or it does not start.
-    #[error("cannot start `git`, which reads {}; install it, or set `source: worktree`", .repository.display())]
+    /// There is no `git`, or it cannot be run.
+    #[error("cannot run `git`, which reads {}; install it, or set `source: worktree`", .repository.display())]
     Start {
         /// The repository.
         repository: PathBuf,
@@ -39,16 +39,16 @@ pub enum GitError {
         /// The reason.
         source: io::Error,
     },
-    /// Git says no.
-    #[error("Git cannot read {}: {said}", .repository.display())]
-    Refused {
+    /// Git ends with an error.
+    #[error("Git cannot read {}: {message}", .repository.display())]
+    Failed {
         /// The repository.
         repository: PathBuf,
-        /// Its own words.
-        said: String,
+        /// The message of Git, in its own words.
+        message: String,
     },
     /// Git does not come to an end.
-    #[error("Git does not finish reading {} within {PATIENCE:?}", .repository.display())]
+    #[error("Git does not finish reading {} within {TIMEOUT:?}", .repository.display())]
     Hangs {
         /// The repository.
         repository: PathBuf,
@@ -184,8 +184,8 @@ impl Repository {
         // Not peeled: a commit that is lost is another trouble than a branch without one.
         let id = match self.ask(["rev-parse", "--verify", "--quiet", reference]) {
             Ok(id) => String::from_utf8_lossy(&id).trim().to_owned(),
-            // Without a word: there is none.
-            Err(GitError::Refused { said, repository }) if said.is_empty() => {
+            // Without a message: there is no commit.
+            Err(GitError::Failed { message, repository }) if message.is_empty() => {
                 return Err(GitError::Unborn { repository });
             }
             Err(error) => return Err(error),
@@ -339,8 +339,8 @@ impl Repository {
             commit: commit.short(),
         };
         match asked {
-            // Whom it would have to be fetched from, which it may not.
-            Err(GitError::Refused { said, .. }) if said.contains("promisor") => return Err(partial()),
+            // The repository names where missing objects could be fetched from, which is not allowed.
+            Err(GitError::Failed { message, .. }) if message.contains("promisor") => return Err(partial()),
             asked => asked?,
         }
         let texts: Option<Vec<Text>> = texts.into_iter().collect();

@@ -1,20 +1,16 @@
 //! Git's own program, and what it answers.
 
 use std::ffi::OsStr;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::thread;
+use std::process::Command;
 use std::time::Duration;
 
-use rustix::process::{WaitId, WaitIdOptions, waitid};
-
 use super::{GitError, Repository, Result};
+use crate::system::process::{self, Exchanged};
 
-/// A Git that takes longer than this hangs.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+/// The time that one run of Git may take; a Git that takes longer hangs.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Repository {
     /// Objects in the order of their ids: their first bytes and their size; `None` for one that is not there.
@@ -47,25 +43,22 @@ impl Repository {
         input: &[u8],
         take: impl FnOnce(&mut dyn Read) -> io::Result<T>,
     ) -> Result<T> {
-        let mut child = self.command(arguments).spawn().map_err(|source| GitError::Start {
-            repository: self.top.clone(),
-            source,
-        })?;
-        let ended = converse(&mut child, input, PATIENCE, take);
-        let refused = |said: String| GitError::Refused {
-            repository: self.top.clone(),
-            said,
-        };
-        match ended {
-            Ok((Ok(result), status, _)) if status.success() => Ok(result),
-            Ok((result, _, said)) => Err(refused(match (result, said.trim()) {
-                (Err(error), "") => error.to_string(),
-                (_, said) => said.replace('\n', " ").trim_start_matches("fatal: ").to_owned(),
-            })),
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(GitError::Hangs {
-                repository: self.top.clone(),
+        let repository = self.top.clone();
+        match process::exchange(&mut self.command(arguments), input, TIMEOUT, take) {
+            Ok(Exchanged {
+                result: Ok(result),
+                status,
+                ..
+            }) if status.success() => Ok(result),
+            Ok(ended) => Err(GitError::Failed {
+                repository,
+                message: match (ended.result, ended.errors.trim()) {
+                    (Err(error), "") => error.to_string(),
+                    (_, errors) => errors.replace('\n', " ").trim_start_matches("fatal: ").to_owned(),
+                },
             }),
-            Err(error) => Err(refused(error.to_string())),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(GitError::Hangs { repository }),
+            Err(source) => Err(GitError::Start { repository, source }),
         }
     }
 
@@ -96,11 +89,7 @@ impl Repository {
             .arg(&self.git_dir)
             // Git takes the directory that it is started in for a place in the work tree.
             .current_dir("/")
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0);
+            .args(arguments);
         command
     }
 }
@@ -129,91 +118,9 @@ fn object(stdout: &mut impl BufRead, limit: u64) -> io::Result<Option<(Vec<u8>, 
     Ok(Some((bytes, size)))
 }
 
-type Ended<T> = (io::Result<T>, std::process::ExitStatus, String);
-
-/// Gives a child its input while its output is taken, and ends it when it takes too long.
-fn converse<T>(
-    child: &mut Child,
-    input: &[u8],
-    patience: Duration,
-    take: impl FnOnce(&mut dyn Read) -> io::Result<T>,
-) -> io::Result<Ended<T>> {
-    let pid = rustix::process::Pid::from_child(child);
-    let piped = |what: &str| io::Error::other(format!("no {what} was piped"));
-    let mut stdin = child.stdin.take().ok_or_else(|| piped("input"))?;
-    let mut stdout = child.stdout.take().ok_or_else(|| piped("output"))?;
-    let mut stderr = child.stderr.take().ok_or_else(|| piped("error output"))?;
-    let (done, waiting) = mpsc::channel::<()>();
-    let (result, said, is_late) = thread::scope(|scope| {
-        // A child that has said enough does not read to the end.
-        scope.spawn(move || drop(stdin.write_all(input)));
-        let said = scope.spawn(move || {
-            let mut said = Vec::new();
-            // Its last words are for a message.
-            let _ = (&mut stderr).take(4096).read_to_end(&mut said);
-            let _ = io::copy(&mut stderr, &mut io::sink());
-            String::from_utf8_lossy(&said).into_owned()
-        });
-        let killer = scope.spawn(move || {
-            let is_late = waiting.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Timeout);
-            if is_late {
-                // It was not reaped yet, so that the number still is its own. With all that it started: those hold its
-                // pipes open.
-                let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
-            }
-            is_late
-        });
-        let result = take(&mut stdout);
-        let _ = io::copy(&mut stdout, &mut io::sink());
-        let said = said.join().unwrap_or_default();
-        // One that closes its outputs and stays is late too.
-        let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-        let _ = waitid(WaitId::Pid(pid), ended);
-        drop(done);
-        let is_late = killer.join().unwrap_or(false);
-        (result, said, is_late)
-    });
-    let status = child.wait()?;
-    if is_late {
-        return Err(io::ErrorKind::TimedOut.into());
-    }
-    Ok((result, status, said))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// A shell that is given little time.
-    fn shell(script: &str) -> io::Result<Ended<Vec<u8>>> {
-        let mut command = Command::new("sh");
-        let command = command.args(["-c", script]).process_group(0);
-        let piped = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = piped.spawn().expect("a shell");
-        converse(
-            &mut child,
-            b"input that nobody reads",
-            Duration::from_millis(200),
-            |stdout| {
-                let mut bytes = Vec::new();
-                stdout.read_to_end(&mut bytes)?;
-                Ok(bytes)
-            },
-        )
-    }
-
-    #[test]
-    fn what_hangs_is_ended_with_all_that_it_started() {
-        for script in ["sleep 1000", "sleep 1000 & sleep 1000", "exec >&- 2>&-; sleep 1000"] {
-            let ended = shell(&format!("trap '' TERM INT; {script}; true"));
-            assert_eq!(ended.expect_err(script).kind(), io::ErrorKind::TimedOut, "{script}");
-        }
-        let (said, status, _) = shell("echo x").expect("it ends");
-        assert_eq!((said.expect("readable"), status.success()), (b"x\n".to_vec(), true));
-    }
 
     #[test]
     fn objects_are_read_to_their_ends() {

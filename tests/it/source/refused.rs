@@ -172,7 +172,7 @@ fn without_git_it_says_what_to_install() {
     );
     let said = said.expect_err("no git");
     assert!(
-        said.contains("cannot start `git`") && said.contains("install it"),
+        said.contains("cannot run `git`") && said.contains("install it"),
         "{said}"
     );
     // Files need no Git; only which commit it is stays unknown.

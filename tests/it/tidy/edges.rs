@@ -6,7 +6,8 @@ use super::none;
 use super::source::Sources;
 
 /// The files and folders that may touch the machine: disk, clock, environment, network, log.
-const EDGES: [&str; 12] = [
+const EDGES: [&str; 13] = [
+    "system",
     "source/dir.rs",
     "source/git",
     "source/watch.rs",

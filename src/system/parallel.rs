@@ -1,4 +1,4 @@
-//! The same work for many, several at a time.
+//! The same work for many items, several at a time.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,27 +7,30 @@ use std::thread::{self, Builder};
 
 use rustix::process::{Resource, getrlimit};
 
-/// Envoys that are talked to at the same time. Nearly all of the time of a talk is waiting, so this has nothing to do with
-/// the number of cores: it is how many silent ones it takes to hold up those behind them.
-const TALKS: usize = 64;
+/// The most Envoys that are asked at the same time. An answer is mostly waited for, so the number of cores does not matter:
+/// this many silent Envoys hold up those behind them.
+const MAX_CONNECTIONS: usize = 64;
 
-/// Files and sockets that one of them has open, generously.
+/// The files and sockets that one connection needs open, with room to spare.
 const DESCRIPTORS: u64 = 16;
 
-/// How many Envoys may be talked to at the same time by a process of which so few files may be open.
-pub(super) fn talks() -> usize {
+/// The number of Envoys that may be asked at the same time, within the limit on open files of this process.
+#[must_use]
+pub fn max_envoy_connections() -> usize {
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let affordable = usize::try_from(limit / DESCRIPTORS).unwrap_or(TALKS);
-    affordable.clamp(1, TALKS)
+    let affordable = usize::try_from(limit / DESCRIPTORS).unwrap_or(MAX_CONNECTIONS);
+    affordable.clamp(1, MAX_CONNECTIONS)
 }
 
-/// As many as there are processors.
-pub(super) fn processors() -> usize {
+/// The number of processors.
+#[must_use]
+pub fn cpu_count() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Does the work for each item, begun in their order, at most `most` at the same time; the results are in that order too.
-pub(super) fn each<T: Sync, R: Send>(items: &[T], most: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+/// The results of `work` for each item, in the order of the items, in which the work is begun too. At most `limit` items are
+/// worked on at the same time.
+pub fn map<T: Sync, R: Send>(items: &[T], limit: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let results: Mutex<BTreeMap<usize, R>> = Mutex::default();
     let run = || {
@@ -40,8 +43,8 @@ pub(super) fn each<T: Sync, R: Send>(items: &[T], most: usize, work: impl Fn(&T)
         }
     };
     thread::scope(|scope| {
-        for begun in 0..most.min(items.len()) {
-            // Where the system gives no more threads, those there are do the work.
+        for begun in 0..limit.min(items.len()) {
+            // Where the system gives no more threads, the threads that run do the work.
             if Builder::new().spawn_scoped(scope, run).is_err() {
                 if begun == 0 {
                     run();
@@ -64,16 +67,16 @@ mod tests {
     fn results_are_in_the_order_of_the_items() {
         let items: Vec<usize> = (0..1000).collect();
         assert_eq!(
-            each(&items, 7, |item| item * 2),
+            map(&items, 7, |item| item * 2),
             items.iter().map(|i| i * 2).collect::<Vec<_>>()
         );
-        assert_eq!(each(&[], 7, |item: &usize| *item), Vec::<usize>::new());
+        assert_eq!(map(&[], 7, |item: &usize| *item), Vec::<usize>::new());
     }
 
     #[test]
     fn as_many_as_allowed_are_at_work_at_once() {
         // It ends only when all of them are under way together.
         let together = Barrier::new(64);
-        each(&[(); 64], 64, |()| together.wait());
+        map(&[(); 64], 64, |()| together.wait());
     }
 }

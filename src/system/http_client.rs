@@ -1,4 +1,4 @@
-//! One request over a socket, with a deadline: all that the admin interface of Envoy and the control socket need.
+//! An HTTP client for one request over a socket with a deadline, as the admin interface of Envoy and the control socket need it.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
-/// Longest answer that is read, in bytes, unless somebody expects a longer one.
+/// The longest answer that is read, in bytes, unless the caller expects a longer one.
 const MAX_BODY: u64 = 16 << 20;
 
 const TOO_LONG: &str = "the answer is too long";
 
-/// A connection, and when to give it up.
+/// A connection with a deadline.
 #[derive(Debug)]
 pub struct Connection {
     stream: Stream,
@@ -24,9 +24,9 @@ pub struct Connection {
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
-    /// Its status: 200 when all is well.
+    /// The status code: 200 for success.
     pub status: u16,
-    /// Its body; what is no UTF-8 is replaced.
+    /// The body; bytes that are not UTF-8 are replaced.
     pub body: String,
 }
 
@@ -77,7 +77,7 @@ impl Connection {
         Err(last)
     }
 
-    /// The same, for answers of another length: so many bytes at most.
+    /// The connection with another limit on the answer, in bytes.
     #[must_use]
     pub fn up_to(self, max_body: u64) -> Self {
         Self { max_body, ..self }
