@@ -1,17 +1,20 @@
-//! What can go wrong on disk, in words that name the thing and what to do.
+//! The errors of the output directory, in words that name the path and what to do.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-/// Why nothing, or not everything, can be published.
+/// The result of an operation on the output directory.
+pub(in crate::apply) type Result<T> = std::result::Result<T, ApplyError>;
+
+/// The reason why nothing, or not everything, can be published.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// Another process publishes there.
+    /// Another process publishes to the directory.
     #[error("{} publishes to {} already; end it first, or choose another directory by `--out`", process(*.holder), .directory.display())]
     Locked {
         /// The output directory.
         directory: PathBuf,
-        /// Its process id, as far as it told.
+        /// The id of that process, if it is known.
         holder: Option<u32>,
     },
     /// The output directory is not the one that was locked.
@@ -20,100 +23,100 @@ pub enum ApplyError {
         /// The output directory.
         directory: PathBuf,
     },
-    /// The disk, or the quota, is full.
+    /// The disk is full, or the quota is used up.
     #[error("there is no room in {}: {needed} bytes are needed, and nothing was published", .directory.display())]
     NoSpace {
         /// The output directory.
         directory: PathBuf,
-        /// Bytes of all files that were to be written.
+        /// The number of bytes of all files that were to be written.
         needed: u64,
         /// The reason.
         source: io::Error,
     },
-    /// A permission is missing.
+    /// This process lacks a permission.
     #[error("{user} may not {action} {}", .path.display())]
     Denied {
-        /// Whose permission.
+        /// The user that lacks it.
         user: String,
-        /// What was to be done.
+        /// The operation, as a verb.
         action: &'static str,
-        /// With what.
+        /// The path that it was for.
         path: PathBuf,
         /// The reason.
         source: io::Error,
     },
-    /// Anything else that the system refuses.
+    /// Any other error of a system call.
     #[error("cannot {action} {}", .path.display())]
     Failed {
-        /// What was to be done.
+        /// The operation, as a verb.
         action: &'static str,
-        /// With what.
+        /// The path that it was for.
         path: PathBuf,
         /// The reason.
         source: io::Error,
     },
-    /// A directory below the output directory is a link, and what lies behind it is not ours.
+    /// A directory below the output directory is a link, behind which nothing is ours.
     #[error("{} is a symbolic link, and nothing is written or deleted through one; replace it by a directory", .path.display())]
     Link {
         /// The link.
         path: PathBuf,
     },
-    /// A file that is not ours stands where ours would go.
+    /// Somebody else's file is in the place of one of ours.
     #[error("{} is not meshtraced's file, and stays as it is; move it away, or choose another directory by `--out`", .path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
     },
-    /// A single file is mounted where ours would go, or over ours.
+    /// A single file is mounted in the place of one of ours.
     #[error("{} is mounted there by itself, and a file that is mounted cannot be replaced; mount its directory instead", .path.display())]
     Mounted {
         /// The file.
         path: PathBuf,
     },
-    /// What people told cannot be understood.
+    /// The file with the freeze and the approval cannot be understood.
     #[error("{} does not say whether publishing is frozen: {message}; `meshtraced thaw` or `meshtraced freeze` says it anew, and nothing is published until then", .path.display())]
-    State {
-        /// The state.
+    Intent {
+        /// The path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason why it cannot be used.
         message: String,
     },
-    /// Files cannot be validated.
+    /// The validator cannot validate.
     #[error("cannot validate by {} (setting `envoy.validate`), and nothing is published without: {message}", .path.display())]
     Validator {
-        /// The program.
+        /// The path of the program.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason why it cannot be used.
         message: String,
     },
-    /// That generation is not kept.
+    /// The history does not have a generation.
     #[error("there is no generation {id}: {}", kept_generations(.kept))]
     NoGeneration {
-        /// The one that was asked for.
+        /// The number of the generation.
         id: u64,
-        /// Those that are there, the oldest first.
+        /// The numbers of the generations that it has, the oldest first.
         kept: Vec<u64>,
     },
-    /// A part of the history is not what was published then.
+    /// A part of the history is not as it was published.
     #[error("{} is damaged: {message}", .path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason why it cannot be used.
         message: String,
     },
-    /// The list of our files cannot be understood.
+    /// The inventory cannot be understood.
     #[error("{} does not say which files are meshtraced's own: {message}; remove it, and files that are as meshtraced would write them are taken over, others have to be moved away", .path.display())]
     Inventory {
-        /// The list.
+        /// The path of the inventory.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason why it cannot be used.
         message: String,
     },
 }
 
 impl ApplyError {
-    /// What happened when `action` was tried with `path`.
+    /// The error of a system call that was to do `action` with `path`.
     pub(super) fn new(action: &'static str, path: &Path, source: impl Into<io::Error>) -> Self {
         let (path, source) = (path.to_owned(), source.into());
         if source.kind() == io::ErrorKind::PermissionDenied {
@@ -129,7 +132,7 @@ impl ApplyError {
         }
     }
 
-    /// The same, told as what it means for a whole plan if it is a full disk.
+    /// The error as it concerns a whole plan: a full disk says how much the plan needs.
     pub(super) fn of_plan(self, directory: &Path, needed: u64) -> Self {
         match self {
             Self::Failed { source, .. }

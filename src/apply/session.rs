@@ -1,11 +1,13 @@
 //! The right to publish, with what a process remembers from one publication to the next.
 
-use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeMap;
 
-use super::lock::{Lock, lock};
-use super::{Result, Target};
+use super::envoy::{self, Cache, ProxyHealth};
+use super::error::Result;
+use super::store::lock::{Lock, lock};
+use super::target::Target;
 use crate::envoy::artifact::ProxyKey;
+use crate::plan::Applied;
 
 /// The right to publish to a directory together with a cache.
 ///
@@ -13,7 +15,7 @@ use crate::envoy::artifact::ProxyKey;
 #[derive(Debug)]
 pub struct Session {
     lock: Lock,
-    pub(super) cache: Cache,
+    cache: Cache,
 }
 
 impl Session {
@@ -22,7 +24,7 @@ impl Session {
     /// # Errors
     /// When another process publishes to the directory, or it cannot be made.
     pub fn open(target: &Target) -> Result<Self> {
-        let lock = lock(target)?;
+        let lock = lock(&target.out)?;
         let cache = Cache::default();
         Ok(Self { lock, cache })
     }
@@ -33,48 +35,18 @@ impl Session {
         &self.lock
     }
 
+    pub(super) fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
     /// Empties the cache.
     pub fn forget(&mut self) {
         self.cache = Cache::default();
     }
 }
 
-/// The answers of programs that need not be asked again.
-#[derive(Debug, Default)]
-pub(super) struct Cache {
-    /// The proxies whose Envoy did not answer when it was asked last. They are asked after all others.
-    silent: Mutex<BTreeSet<ProxyKey>>,
-    /// The digests of the files that the validator accepted last; it is not asked again while they wait for their Envoy.
-    accepted: Mutex<BTreeSet<String>>,
-}
-
-impl Cache {
-    /// Whether the Envoy of a proxy did not answer when it was asked last.
-    pub(super) fn is_silent(&self, proxy: &ProxyKey) -> bool {
-        locked(&self.silent).contains(proxy)
-    }
-
-    /// Remembers whether the Envoy of a proxy answered.
-    pub(super) fn set_silent(&self, proxy: &ProxyKey, is_silent: bool) {
-        let mut silent = locked(&self.silent);
-        if is_silent {
-            silent.insert(proxy.clone());
-        } else {
-            silent.remove(proxy);
-        }
-    }
-
-    /// Whether the validator accepted the files with a digest.
-    pub(super) fn is_accepted(&self, digest: &str) -> bool {
-        locked(&self.accepted).contains(digest)
-    }
-
-    /// Remembers the digests of the files that the validator accepted, in place of those remembered before.
-    pub(super) fn set_accepted(&self, digests: BTreeSet<String>) {
-        *locked(&self.accepted) = digests;
-    }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// Asks the Envoys of all published proxies whether they have their files.
+#[must_use]
+pub fn probe_all(published: &Applied, target: &Target, session: &Session) -> BTreeMap<ProxyKey, ProxyHealth> {
+    envoy::probe_all(published, &target.out.root, &target.envoy, session.cache())
 }

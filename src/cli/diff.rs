@@ -49,7 +49,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
         writeln!(io::stderr(), "{shown}{count}: there is no answer until they are mended")?;
         return Ok(Exit::Failed);
     }
-    let comparison = reconcile::compare(&settings, &Target::of(&settings)?, &policies)?;
+    let comparison = reconcile::compare(&settings, &Target::from_settings(&settings)?, &policies)?;
     for drift in &comparison.planned.drift_left {
         writeln!(io::stderr(), "warning: {}", drift.describe(true))?;
     }

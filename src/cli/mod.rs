@@ -259,14 +259,19 @@ fn print(text: &str) -> Result<(), Failure> {
 /// it goes on.
 fn policies(settings: &Settings) -> Result<Policies, Failure> {
     let _progress = progress::Progress::new("compiling");
-    let policies = Policies::read(settings, &Target::of(settings)?, Care::AsIs, &mut Stopwatch::default())?;
+    let policies = Policies::read(
+        settings,
+        &Target::from_settings(settings)?,
+        Care::AsIs,
+        &mut Stopwatch::default(),
+    )?;
     Ok(policies?)
 }
 
 /// Looks at what the policies come to, and says what is wrong with them if something is.
 fn look_at<T>(context: &Context, settings: &Settings, look: impl FnOnce(&World) -> T) -> Result<(T, Exit), Failure> {
     let snapshot = source::read(&settings.sources, settings.limits.file_bytes, Care::AsIs)?;
-    let known = apply::contributions::known(&Target::of(settings)?).unwrap_or_default();
+    let known = apply::file_meshes::load(&Target::from_settings(settings)?.out).unwrap_or_default();
     let (compiled, looked) = crate::compile::compile_and(&snapshot, &settings.options(known)?, look);
     let is_error = |finding: &&Diagnostic| finding.severity == Severity::Error;
     let errors: Vec<Diagnostic> = compiled.diagnostics.iter().filter(is_error).cloned().collect();

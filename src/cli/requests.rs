@@ -110,7 +110,7 @@ fn tell(reply: Reply) -> Outcome {
 
 pub(super) fn history(context: &Context, arguments: &History) -> Outcome {
     let settings = context.settings()?;
-    let generations = history::list(&Target::of(&settings)?)?;
+    let generations = history::list(&Target::from_settings(&settings)?.out)?;
     match arguments.output {
         Format::Json => {
             let entries: Vec<_> = (generations.iter())

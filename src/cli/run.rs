@@ -9,7 +9,7 @@ use super::changes::{self, Detail};
 use super::progress::Progress;
 use super::{Context, Exit, Failure, Outcome, print, report};
 use crate::apply::reload::Reloader;
-use crate::apply::{Lock, Session, Target, Word};
+use crate::apply::{Delivery, Lock, Session, Target};
 use crate::compile::Compiled;
 use crate::daemon;
 use crate::diag::render::text;
@@ -52,7 +52,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
 
 fn dry_run(context: &Context, settings: &Settings) -> Outcome {
     let policies = super::policies(settings)?;
-    let comparison = reconcile::compare(settings, &Target::of(settings)?, &policies)?;
+    let comparison = reconcile::compare(settings, &Target::from_settings(settings)?, &policies)?;
     let (plan, published) = (&comparison.planned.plan, comparison.observed.applied.len());
     let mut out = report::overview(settings, &policies);
     if plan.changes.is_empty() {
@@ -76,7 +76,7 @@ fn dry_run(context: &Context, settings: &Settings) -> Outcome {
 
 fn once(context: &Context, settings: &Settings) -> Outcome {
     let start = Instant::now();
-    let target = Target::of(settings)?;
+    let target = Target::from_settings(settings)?;
     let session = Session::open(&target)?;
     let turn = {
         let _progress = Progress::new("publishing");
@@ -117,7 +117,7 @@ fn once(context: &Context, settings: &Settings) -> Outcome {
         writeln!(io::stderr(), "error: {refusal}")?;
     }
     let mut failed = !not_reloaded.is_empty();
-    for (proxy, why) in turn.outcome.failures() {
+    for (proxy, why) in turn.publication.failures() {
         failed = true;
         writeln!(io::stderr(), "error: {proxy}: {}", printable(&why))?;
     }
@@ -133,10 +133,10 @@ fn once(context: &Context, settings: &Settings) -> Outcome {
 /// Makes the reloads that are due: how many proxies were reloaded, and why others were not.
 fn reload(settings: &Settings, turn: &Reconciliation, target: &Target, lock: &Lock) -> (usize, Vec<String>) {
     let mut reloader = Reloader::default();
-    turn.offer(|offer| reloader.offer(offer, &settings.reload, target, lock));
+    turn.offer(|offer| reloader.offer(offer, &settings.reload, &target.out, lock));
     reloader.finish(None);
     let (mut reloaded, mut failures) = (0, Vec::new());
-    for ended in reloader.drain(target, lock) {
+    for ended in reloader.drain(&target.out, lock) {
         match &ended.result {
             Ok(_) => reloaded += ended.proxies.len(),
             Err(why) => failures.push(format!("cannot reload {}: {}: {why}", ended.who(), ended.target)),
@@ -152,7 +152,7 @@ fn published_once(settings: &Settings, turn: &Reconciliation, policies: &Policie
     let files = done.changes.iter().map(|change| change.changed().count()).sum();
     let proxies = done.changes.len();
     let stay = plural(turn.published_before, "proxy");
-    if let Some(frozen) = &turn.state.frozen
+    if let Some(frozen) = &turn.intent.frozen
         && proxies == 0
     {
         let since = &frozen.since;
@@ -177,7 +177,7 @@ fn published_once(settings: &Settings, turn: &Reconciliation, policies: &Policie
         plural(proxies, "proxy"),
         plural(files, "file")
     );
-    let confirmed = turn.outcome.count(&Word::Confirmed);
+    let confirmed = turn.publication.count(&Delivery::Acked);
     if confirmed > 0 {
         line.push_str(&format!(" {} confirmed by Envoy.", plural(confirmed, "proxy")));
     } else if let Some(first) = first_traced(&policies.compiled) {

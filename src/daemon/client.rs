@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::control::{Reply, Request, SOCKET};
 use super::status::Status;
-use crate::apply::{ApplyError, Target, word};
+use crate::apply::{ApplyError, Target, last_status};
 use crate::settings::Settings;
 use crate::system::http_client::{Connection, Response};
 
@@ -58,7 +58,7 @@ pub enum ClientError {
 pub fn socket(settings: &Settings) -> Result<PathBuf, ApplyError> {
     match &settings.control.socket {
         Some(path) => Ok(path.clone()),
-        None => Ok(Target::of(settings)?.own_directory().join(SOCKET)),
+        None => Ok(Target::from_settings(settings)?.out.own_directory().join(SOCKET)),
     }
 }
 
@@ -71,7 +71,7 @@ pub fn status(settings: &Settings) -> Result<Seen, ClientError> {
     match send(&path, "GET", "/status", "", LOOK) {
         Ok(response) => Ok(Seen::Running(Box::new(understood(&path, &response)?))),
         Err(error) if is_absent(&error) => {
-            let left = word::left(&Target::of(settings)?)?;
+            let left = last_status::load(&Target::from_settings(settings)?.out)?;
             let status = left.and_then(|text| serde_json::from_str(&text).ok());
             Ok(status.map_or(Seen::Never, |status| Seen::Ended(Box::new(status))))
         }

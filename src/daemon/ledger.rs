@@ -8,9 +8,9 @@ use super::schedule::Reason;
 use super::status::{
     Drifted, Findings, Frozen, Guarded, Held, Outcomes, Reload, Revision, Since, Status, Trouble, TroubleState,
 };
-use crate::apply::Word;
+use crate::apply::Delivery;
+use crate::apply::ProxyHealth;
 use crate::apply::reload::Failing;
-use crate::apply::survey::Sight;
 use crate::diag::Severity;
 use crate::envoy::artifact::ProxyKey;
 use crate::plan::drift::Drift;
@@ -134,7 +134,7 @@ impl Ledger {
     }
 
     fn wishes(&mut self, turn: &Reconciliation, now: DateTime<Utc>) {
-        self.status.frozen = turn.state.frozen.as_ref().map(|frozen| Frozen {
+        self.status.frozen = turn.intent.frozen.as_ref().map(|frozen| Frozen {
             why: frozen.why.clone(),
             since: frozen.since.parse().unwrap_or(now),
             generation: frozen.generation,
@@ -154,38 +154,36 @@ impl Ledger {
         for (proxy, sight) in &turn.health {
             let was_rejected = matches!(self.proxies.get(proxy), Some(State::Trouble(TroubleState::Rejected, _)));
             let state = match sight {
-                Sight::Active if was_rejected => continue,
-                Sight::Active => State::Active,
-                Sight::Behind => State::Trouble(
+                ProxyHealth::InSync if was_rejected => continue,
+                ProxyHealth::InSync => State::Active,
+                ProxyHealth::OutOfSync => State::Trouble(
                     TroubleState::Unreachable,
                     "Envoy has not taken the files on disk".to_owned(),
                 ),
-                Sight::NotRunning => State::NotRunning,
-                Sight::Silent(why) => State::Trouble(TroubleState::Unreachable, why.clone()),
-                Sight::Unknown => State::Unknown,
+                ProxyHealth::NotRunning => State::NotRunning,
+                ProxyHealth::TimedOut(why) => State::Trouble(TroubleState::Unreachable, why.clone()),
+                ProxyHealth::Unverifiable => State::Unknown,
             };
             self.proxies.insert(proxy.clone(), state);
         }
-        for (proxy, (_, result)) in &turn.outcome.proxies {
-            let state = match result {
-                Ok(Word::Confirmed) => State::Active,
-                Ok(Word::NotRunning) => State::NotRunning,
-                Ok(Word::Unknown) => State::Unknown,
+        for (proxy, result) in &turn.publication.proxies {
+            let state = match &result.delivery {
+                Ok(Delivery::Acked) => State::Active,
+                Ok(Delivery::NotRunning) => State::NotRunning,
+                Ok(Delivery::Unverifiable) => State::Unknown,
                 // Nothing that it reads has changed.
-                Ok(Word::NotAsked) => self.proxies.get(proxy).cloned().unwrap_or(State::Unknown),
-                Ok(Word::Waiting(why)) => State::Trouble(TroubleState::Unreachable, why.clone()),
-                Ok(Word::Rejected(why)) => State::Trouble(TroubleState::Rejected, format!("Envoy says {why:?}")),
+                Ok(Delivery::NotApplicable) => self.proxies.get(proxy).cloned().unwrap_or(State::Unknown),
+                Ok(Delivery::Pending(why)) => State::Trouble(TroubleState::Unreachable, why.clone()),
+                Ok(Delivery::Nacked(why)) => State::Trouble(TroubleState::Rejected, format!("Envoy says {why:?}")),
                 Err(error) => State::Trouble(TroubleState::Failed, with_causes(error)),
             };
             self.proxies.insert(proxy.clone(), state);
         }
-        let outcome = &turn.outcome.proxies;
-        let is_open = |proxy: &ProxyKey| {
-            (outcome.get(proxy)).is_some_and(|(_, result)| !result.as_ref().is_ok_and(Word::is_done))
-        };
+        let results = &turn.publication.proxies;
+        let is_open = |proxy: &ProxyKey| results.get(proxy).is_some_and(|result| !result.is_done());
         (self.proxies).retain(|proxy, _| turn.published.contains_key(proxy) || is_open(proxy));
         // A refusal ends with the wish for what was refused.
-        let still = |proxy: &ProxyKey| outcome.contains_key(proxy) || turn.desired == DesiredState::Unchanged;
+        let still = |proxy: &ProxyKey| results.contains_key(proxy) || turn.desired == DesiredState::Unchanged;
         for (_, state) in self.proxies.iter_mut().filter(|(proxy, _)| !still(proxy)) {
             *state = match state {
                 // It answered when it refused, and runs with what is published.
@@ -274,7 +272,7 @@ impl Ledger {
         come(&mut revisions.compiled);
         let is_published = turn.desired == DesiredState::Policies
             && turn.planned.violation.is_none()
-            && turn.outcome.failures().next().is_none();
+            && turn.publication.failures().next().is_none();
         if !is_published {
             return;
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::apply::Word;
+use crate::apply::Delivery;
 use crate::apply::reload::Reloaded;
 use crate::diag::render::text;
 use crate::diag::{Diagnostic, Severity};
@@ -195,7 +195,7 @@ impl Log {
     }
 
     fn failures(&mut self, turn: &Reconciliation) {
-        let failures: Vec<(ProxyKey, String)> = (turn.outcome.failures())
+        let failures: Vec<(ProxyKey, String)> = (turn.publication.failures())
             .map(|(proxy, why)| (proxy.clone(), why))
             .collect();
         for (proxy, why) in failures.iter().filter(|failure| !self.failures.contains(failure)) {
@@ -227,8 +227,8 @@ fn unpublished(turn: &Reconciliation) -> Option<String> {
 fn changes(head: &str, revision: &str, done: &Plan, turn: &Reconciliation, policies: &Policies, elapsed: Duration) {
     let elapsed_ms = elapsed.as_millis();
     let (confirmed, not_running) = (
-        turn.outcome.count(&Word::Confirmed),
-        turn.outcome.count(&Word::NotRunning),
+        turn.publication.count(&Delivery::Acked),
+        turn.publication.count(&Delivery::NotRunning),
     );
     let mut end = match confirmed {
         0 => format!("in {elapsed_ms} ms"),

@@ -12,7 +12,7 @@ use super::metrics::TurnResult;
 use super::schedule::Reason;
 use super::status::{Reload, Status};
 use crate::apply::reload::Reloader;
-use crate::apply::{self, ApplyError, Frozen, Session, State, Target, Word, history, word};
+use crate::apply::{self, ApplyError, Delivery, Frozen, Intent, Session, Target, history, last_status};
 use crate::plan::repair::RepairBackoff;
 use crate::plan::{DriftRepair, summary};
 use crate::reconcile::{self, ReconcileError, ReconcileOptions, Reconciliation};
@@ -29,7 +29,7 @@ const BUSY: Retry = (Duration::from_millis(50), Duration::from_secs(1));
 const OPEN: Retry = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// How long an Envoy may take to answer at all before it is left for later: what changes meanwhile must not wait for it.
-const PATIENCE: Duration = Duration::from_millis(500);
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Publishes with certain settings, as the only one.
 pub struct Worker {
@@ -144,7 +144,7 @@ impl Worker {
             return;
         }
         let text = serde_json::to_string_pretty(&word).expect("plain data always is JSON");
-        match word::leave(&text, &self.target, self.session.lock()) {
+        match last_status::save(&text, &self.target.out, self.session.lock()) {
             Ok(()) => self.word = Some(word),
             Err(error) => tracing::debug!("cannot leave the status: {}", with_causes(&error)),
         }
@@ -164,7 +164,7 @@ impl Worker {
             Ok(turn) => {
                 self.log.turn(turn, start.elapsed());
                 self.ledger.turn(turn, now);
-                let (reloads, target, lock) = (&self.settings.reload, &self.target, self.session.lock());
+                let (reloads, target, lock) = (&self.settings.reload, &self.target.out, self.session.lock());
                 turn.offer(|offer| self.reloader.offer(offer, reloads, target, lock));
                 self.take_reloads();
             }
@@ -198,7 +198,7 @@ impl Worker {
     }
 
     fn take_reloads(&mut self) {
-        for reloaded in self.reloader.drain(&self.target, self.session.lock()) {
+        for reloaded in self.reloader.drain(&self.target.out, self.session.lock()) {
             self.log.reloaded(&reloaded);
             if let Some(shared) = &self.shared {
                 shared.metrics.reload(reloaded.result.is_ok());
@@ -209,7 +209,7 @@ impl Worker {
 
     /// Takes the right to publish again where somebody removed or replaced the output directory.
     fn hold_on(&mut self) {
-        if self.session.lock().is_of(&self.target) {
+        if self.session.lock().is_of(&self.target.out) {
             return;
         }
         match Session::open(&self.target) {
@@ -236,15 +236,10 @@ impl Worker {
                     _ if done > 0 => TurnResult::Changed,
                     _ => TurnResult::Unchanged,
                 };
-                let is_rejected = |result: &Result<Word, ApplyError>| matches!(result, Ok(Word::Rejected(_)));
-                let rejected = turn
-                    .outcome
-                    .proxies
-                    .values()
-                    .filter(|(_, result)| is_rejected(result))
-                    .count();
+                let results = turn.publication.proxies.values();
+                let nacked = results.filter(|result| result.is_nacked()).count();
                 shared.metrics.turn(how, &stages);
-                shared.metrics.publication(done, rejected, turn.planned.drift.len());
+                shared.metrics.publication(done, nacked, turn.planned.drift.len());
             }
             Err(_) => shared.metrics.turn(TurnResult::Failed, &[]),
         }
@@ -285,9 +280,9 @@ impl Worker {
                 "{id} does not wait for approval any more; what waits now: {refusal}"
             ));
         }
-        let mut state = waiting.state;
-        state.approved = Some(refusal.id.clone());
-        self.remember(&state)?;
+        let mut intent = waiting.intent;
+        intent.approved = Some(refusal.id.clone());
+        self.remember(&intent)?;
         let turn = self.answer(DriftRepair::Off, false)?;
         match &turn.planned.violation {
             None => Ok(format!("approved {}: {}", refusal.id, published(&turn))),
@@ -296,31 +291,31 @@ impl Worker {
     }
 
     fn freeze(&mut self, why: Option<String>) -> Result<String, String> {
-        let mut state = self.state()?;
+        let mut intent = self.intent()?;
         let why = why.unwrap_or_else(|| "by `meshtraced freeze`".to_owned());
-        state.frozen = Some(Frozen {
+        intent.frozen = Some(Frozen {
             why,
             since: apply::now(),
             generation: None,
         });
-        self.remember(&state)?;
+        self.remember(&intent)?;
         self.answer(DriftRepair::Off, false)?;
         Ok("frozen: nothing is published until `meshtraced thaw`".to_owned())
     }
 
     fn thaw(&mut self) -> Result<String, String> {
-        let mut state = self.state()?;
-        if state.frozen.take().is_none() {
+        let mut intent = self.intent()?;
+        if intent.frozen.take().is_none() {
             return Err("nothing is frozen".to_owned());
         }
-        self.remember(&state)?;
+        self.remember(&intent)?;
         let turn = self.answer(DriftRepair::Off, false)?;
         Ok(format!("the policies are followed again: {}", published(&turn)))
     }
 
     fn roll_back(&mut self, to: Option<u64>) -> Result<String, String> {
-        let generations = history::list(&self.target).map_err(|error| with_causes(&error))?;
-        let frozen = self.state()?.frozen.and_then(|frozen| frozen.generation);
+        let generations = history::list(&self.target.out).map_err(|error| with_causes(&error))?;
+        let frozen = self.intent()?.frozen.and_then(|frozen| frozen.generation);
         let current = frozen.or(generations.last().map(|last| last.id));
         let to = match to {
             Some(to) => to,
@@ -330,14 +325,14 @@ impl Worker {
                 .ok_or("there is no generation before the one that is published; see `meshtraced history`")?,
         };
         // What cannot be loaded must not become what is wanted.
-        history::load(&self.target, to).map_err(|error| with_causes(&error))?;
-        let mut state = self.state()?;
-        state.frozen = Some(Frozen {
+        history::load(&self.target.out, to).map_err(|error| with_causes(&error))?;
+        let mut intent = self.intent()?;
+        intent.frozen = Some(Frozen {
             why: format!("rolled back to generation {to}"),
             since: apply::now(),
             generation: Some(to),
         });
-        self.remember(&state)?;
+        self.remember(&intent)?;
         let turn = self.answer(DriftRepair::Off, false)?;
         Ok(format!(
             "back to generation {to}: {}; the policies are followed again after `meshtraced thaw`",
@@ -347,7 +342,7 @@ impl Worker {
 
     fn heal(&mut self) -> Result<String, String> {
         let forgotten =
-            apply::forget_refusals(&self.target, self.session.lock()).map_err(|error| with_causes(&error))?;
+            apply::forget_nacks(&self.target.out, self.session.lock()).map_err(|error| with_causes(&error))?;
         let turn = self.answer(DriftRepair::All, true)?;
         let restored = match (turn.planned.drift.len(), turn.remaining_drift().count()) {
             (0, _) if forgotten > 0 => None,
@@ -355,9 +350,8 @@ impl Worker {
             (n, 0) => Some(format!("restored {}", plural(n, "file"))),
             (_, n) => return Err(format!("{} could not be restored", plural(n, "file"))),
         };
-        let is_rejected = |result: &Result<Word, ApplyError>| matches!(result, Ok(Word::Rejected(_)));
-        let proxies = turn.outcome.proxies.iter();
-        let again = proxies.filter(|(_, (_, result))| is_rejected(result)).count();
+        let results = turn.publication.proxies.values();
+        let again = results.filter(|result| result.is_nacked()).count();
         if again > 0 {
             return Err(format!("{} again, see `meshtraced status`", refused_by(again)));
         }
@@ -378,13 +372,13 @@ impl Worker {
         Ok(format!("the settings are in use; {said}"))
     }
 
-    fn state(&self) -> Result<State, String> {
-        State::read(&self.target).map_err(|error| with_causes(&error))
+    fn intent(&self) -> Result<Intent, String> {
+        Intent::read(&self.target.out).map_err(|error| with_causes(&error))
     }
 
-    fn remember(&self, state: &State) -> Result<(), String> {
-        state
-            .write(&self.target, self.session.lock())
+    fn remember(&self, intent: &Intent) -> Result<(), String> {
+        intent
+            .write(&self.target.out, self.session.lock())
             .map_err(|error| with_causes(&error))
     }
 }
@@ -396,11 +390,9 @@ fn refused_by(count: usize) -> String {
 
 /// Where and how a daemon publishes, which comes back to those who do not answer.
 pub(super) fn target(settings: &Settings) -> Result<Target, ApplyError> {
-    let target = Target::of(settings)?;
-    Ok(Target {
-        patience: target.patience.min(PATIENCE),
-        ..target
-    })
+    let mut target = Target::from_settings(settings)?;
+    target.envoy.answer_timeout = target.envoy.answer_timeout.min(ANSWER_TIMEOUT);
+    Ok(target)
 }
 
 /// When to go on with a turn that left something open.
@@ -419,12 +411,12 @@ fn published(turn: &Reconciliation) -> String {
     if done.changes.is_empty() {
         return format!("{} stay as they are", plural(turn.published.len(), "proxy"));
     }
-    let confirmed = turn.outcome.count(&Word::Confirmed);
+    let confirmed = turn.publication.count(&Delivery::Acked);
     let mut said = summary::count(&done, turn.published_before);
     if confirmed > 0 {
         said.push_str(&format!("; confirmed by {confirmed}"));
     }
-    let failed = turn.outcome.failures().count();
+    let failed = turn.publication.failures().count();
     if failed > 0 {
         said.push_str(&format!("; {failed} did not come to it, see `meshtraced status`"));
     }

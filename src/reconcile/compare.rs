@@ -3,7 +3,7 @@
 use super::error::ReconcileError;
 use super::observe::observe;
 use super::policies::Policies;
-use crate::apply::{State, Target};
+use crate::apply::{Intent, Target};
 use crate::plan::{Desired, DriftRepair, Observed, Planned, plan};
 use crate::settings::Settings;
 
@@ -21,10 +21,10 @@ pub struct Comparison {
 /// # Errors
 /// When it cannot be told what is published.
 pub fn compare(settings: &Settings, target: &Target, policies: &Policies) -> Result<Comparison, ReconcileError> {
-    let state = State::read(target)?;
+    let intent = Intent::read(&target.out)?;
     let observed = observe(target)?;
     let desired = Desired::Files(&policies.compiled.fragments);
-    let constraints = policies.constraints(&settings.guard, &state, &DriftRepair::Off);
+    let constraints = policies.constraints(&settings.guard, &intent, &DriftRepair::Off);
     let planned = plan(&observed, desired, &constraints);
     Ok(Comparison { observed, planned })
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::policies::Policies;
-use crate::apply::{ApplyError, State, Target, history};
+use crate::apply::{ApplyError, Intent, Target, history};
 use crate::envoy::artifact::Fragments;
 use crate::plan::guard::Guard;
 use crate::plan::{Constraints, DriftRepair};
@@ -22,8 +22,8 @@ pub enum DesiredState {
 
 impl DesiredState {
     /// The origin that counts: a freeze comes before the policies, and without either nothing changes.
-    pub(super) fn choose(state: &State, policies: &Result<Policies, ReadError>) -> Self {
-        match (&state.frozen, policies) {
+    pub(super) fn choose(intent: &Intent, policies: &Result<Policies, ReadError>) -> Self {
+        match (&intent.frozen, policies) {
             (Some(frozen), _) => frozen.generation.map_or(Self::Unchanged, Self::Generation),
             (None, Ok(_)) => Self::Policies,
             (None, Err(_)) => Self::Unchanged,
@@ -38,7 +38,7 @@ impl DesiredState {
     ) -> Result<Option<Cow<'p, Fragments>>, ApplyError> {
         match (self, policies) {
             (Self::Policies, Ok(policies)) => Ok(Some(Cow::Borrowed(&policies.compiled.fragments))),
-            (Self::Generation(id), _) => history::load(target, id).map(|files| Some(Cow::Owned(files))),
+            (Self::Generation(id), _) => history::load(&target.out, id).map(|files| Some(Cow::Owned(files))),
             (Self::Policies, Err(_)) | (Self::Unchanged, _) => Ok(None),
         }
     }
@@ -48,11 +48,11 @@ impl DesiredState {
         self,
         policies: &'c Result<Policies, ReadError>,
         guard: &'c Guard,
-        state: &'c State,
+        intent: &'c Intent,
         drift_repair: &'c DriftRepair,
     ) -> Constraints<'c> {
         match (self, policies) {
-            (Self::Policies, Ok(policies)) => policies.constraints(guard, state, drift_repair),
+            (Self::Policies, Ok(policies)) => policies.constraints(guard, intent, drift_repair),
             _ => Constraints {
                 drift_repair,
                 ..Constraints::default()

@@ -30,7 +30,7 @@ pub use stages::{Stage, Stopwatch};
 
 use observe::{observe, probe};
 
-use crate::apply::{self, Session, State, Target, reload};
+use crate::apply::{self, Intent, Request, Session, Target, reload};
 use crate::plan::plan;
 use crate::settings::Settings;
 use crate::source::Care;
@@ -48,34 +48,39 @@ pub fn reconcile(
 ) -> Result<Reconciliation, ReconcileError> {
     let mut stopwatch = Stopwatch::default();
     let policies = Policies::read(settings, target, Care::Settled, &mut stopwatch)?;
-    let state = State::read(target)?;
-    let desired = DesiredState::choose(&state, &policies);
+    let intent = Intent::read(&target.out)?;
+    let desired = DesiredState::choose(&intent, &policies);
 
     let mut observed = stopwatch.time(Stage::Plan, || observe(target))?;
     let health = (options.probe_all).then(|| probe(&mut observed, target, session));
 
     let planned = stopwatch.time(Stage::Plan, || {
         let files = desired.files(target, &policies)?;
-        let constraints = desired.constraints(&policies, &settings.guard, &state, &options.drift_repair);
+        let constraints = desired.constraints(&policies, &settings.guard, &intent, &options.drift_repair);
         Ok::<_, ReconcileError>(plan(&observed, files.as_deref().into(), &constraints))
     })?;
 
     let entries = policies.as_ref().ok().map(|policies| &policies.reloads);
     let proxies = planned.plan.changes.iter().map(|change| &change.proxy);
-    let bases = reload::bases(proxies, entries, &settings.reload, target);
+    let bases = reload::bases(proxies, entries, &settings.reload, &target.out);
     let revision = desired.revision(&policies);
-    let outcome = stopwatch.time(Stage::Publish, || {
-        apply::apply(&planned.plan, target, session, &revision, &bases)
+    let publication = stopwatch.time(Stage::Publish, || {
+        let request = Request {
+            plan: &planned.plan,
+            revision: &revision,
+            bases: &bases,
+        };
+        apply::apply(&request, target, session)
     })?;
 
     let mut reconciliation = Reconciliation {
         policies,
-        state,
+        intent,
         desired,
         published_before: observed.applied.len(),
         published: observed.applied,
         planned,
-        outcome,
+        publication,
         health: health.unwrap_or_default(),
         stages: stopwatch.stages,
     };

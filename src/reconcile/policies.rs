@@ -2,7 +2,7 @@
 
 use super::stages::{Stage, Stopwatch};
 use crate::apply::reload::Entries;
-use crate::apply::{self, State, Target};
+use crate::apply::{self, Intent, Target};
 use crate::compile::{self, Compiled};
 use crate::diag::Diagnostic;
 use crate::envoy::artifact::ProxyKey;
@@ -44,7 +44,7 @@ impl Policies {
             Err(error) => return Ok(Err(error)),
         };
         // The meshes that files were about last only add caution, and a look at policies must not depend on the output directory.
-        let options = settings.options(apply::contributions::known(target).unwrap_or_default())?;
+        let options = settings.options(apply::file_meshes::load(&target.out).unwrap_or_default())?;
         let (compiled, reloads) = stopwatch.time(Stage::Compile, || {
             compile::compile_and(&snapshot, &options, |world| entries(world, settings))
         });
@@ -67,14 +67,14 @@ impl Policies {
     pub(super) fn constraints<'c>(
         &'c self,
         guard: &'c Guard,
-        state: &'c State,
+        intent: &'c Intent,
         drift_repair: &'c DriftRepair,
     ) -> Constraints<'c> {
         Constraints {
             held: &self.held,
             drift_repair,
             guard: Some(guard),
-            approved: state.approved.as_deref(),
+            approved: intent.approved.as_deref(),
         }
     }
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::desired::DesiredState;
 use super::policies::Policies;
 use super::stages::Stage;
+use crate::apply::ProxyHealth;
 use crate::apply::reload::Offer;
-use crate::apply::survey::Sight;
-use crate::apply::{self, ApplyError, Lock, Outcome, State, Target, Word};
+use crate::apply::{self, ApplyError, Intent, Lock, ProxyResult, Publication, Target};
 use crate::envoy::artifact::ProxyKey;
 use crate::plan::drift::Drift;
 use crate::plan::{Applied, Change, Plan, Planned};
@@ -20,7 +20,7 @@ pub struct Reconciliation {
     /// The policies, or why they could not be read.
     pub policies: Result<Policies, ReadError>,
     /// The freeze and the approval that were in force.
-    pub state: State,
+    pub intent: Intent,
     /// The origin of the desired state.
     pub desired: DesiredState,
     /// The number of proxies that were published before.
@@ -28,11 +28,11 @@ pub struct Reconciliation {
     /// The plan, and what it left undone.
     pub planned: Planned,
     /// The result of the plan.
-    pub outcome: Outcome,
+    pub publication: Publication,
     /// The files that are published now.
     pub published: Applied,
     /// The health of the Envoys; empty unless all were probed.
-    pub health: BTreeMap<ProxyKey, Sight>,
+    pub health: BTreeMap<ProxyKey, ProxyHealth>,
     /// The time that each stage took.
     pub stages: BTreeMap<Stage, Duration>,
 }
@@ -41,10 +41,8 @@ impl Reconciliation {
     /// The part of the plan that was carried out.
     #[must_use]
     pub fn carried_out(&self) -> Plan {
-        let is_done = |change: &Change| match self.outcome.proxies.get(&change.proxy) {
-            Some((_, result)) => result.as_ref().is_ok_and(Word::is_done),
-            None => false,
-        };
+        let results = &self.publication.proxies;
+        let is_done = |change: &Change| results.get(&change.proxy).is_some_and(ProxyResult::is_done);
         self.planned.plan.only(is_done)
     }
 
@@ -79,8 +77,8 @@ impl Reconciliation {
     /// Whether an Envoy did not answer in time or the disk failed, so that another attempt may help.
     #[must_use]
     pub fn needs_retry(&self) -> bool {
-        let is_open = |result: &Result<Word, ApplyError>| !matches!(result, Ok(word) if word.is_done() || matches!(word, Word::Rejected(_)));
-        self.outcome.proxies.values().any(|(_, result)| is_open(result)) || !self.outcome.troubles.is_empty()
+        let is_open = |result: &ProxyResult| !result.is_done() && !result.is_nacked();
+        self.publication.proxies.values().any(is_open) || !self.publication.cleanup_failures.is_empty()
     }
 
     /// The number of published proxies that the policies would change if nothing were frozen.
@@ -102,12 +100,12 @@ impl Reconciliation {
             }
         }
         if let Ok(policies) = &self.policies {
-            apply::contributions::remember(&policies.compiled.known, target, lock)?;
+            apply::file_meshes::save(&policies.compiled.known, &target.out, lock)?;
         }
-        if self.planned.is_approved && self.outcome.failures().next().is_none() {
+        if self.planned.is_approved && self.publication.failures().next().is_none() {
             // An approval is good for one publication.
-            self.state.approved = None;
-            self.state.write(target, lock)?;
+            self.intent.approved = None;
+            self.intent.write(&target.out, lock)?;
         }
         Ok(())
     }

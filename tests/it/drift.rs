@@ -4,9 +4,9 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use meshtraced::apply::{self, Frozen, Session, State, Target};
-use meshtraced::settings::Admin;
+use meshtraced::apply::{self, Frozen, Intent, Session, Target};
 
+use crate::kit::publish;
 use crate::kit::wait;
 use crate::mesh::{Mesh, zipkin_backend};
 
@@ -22,17 +22,7 @@ fn backend(host: u8) -> String {
 }
 
 fn target(mesh: &Mesh) -> Target {
-    Target {
-        root: mesh.published("web-01").join("../.."),
-        mode: 0o640,
-        owner: None,
-        group: None,
-        admin: Admin::Pipe,
-        confirm_timeout: std::time::Duration::from_secs(1),
-        patience: std::time::Duration::from_secs(1),
-        validate: None,
-        history: 10,
-    }
+    publish::target(&mesh.published("web-01").join("../.."))
 }
 
 fn write(path: &Path, text: &str) {
@@ -210,8 +200,8 @@ fn a_plan_that_removes_very_much_waits_for_a_word() {
     let approve = |approved: &str| {
         let session = Session::open(&target(&mesh)).expect("nobody publishes");
         let approved = Some(approved.to_owned());
-        let state = State { approved, frozen: None };
-        state.write(&target(&mesh), session.lock()).expect("written");
+        let state = Intent { approved, frozen: None };
+        state.write(&target(&mesh).out, session.lock()).expect("written");
     };
     approve("another");
     assert_eq!(refused(), refusal);
@@ -220,8 +210,8 @@ fn a_plan_that_removes_very_much_waits_for_a_word() {
     assert_eq!(code, Some(0), "{said}");
     assert!(!mesh.published("web-01").exists());
     assert_eq!(
-        State::read(&target(&mesh)).expect("readable"),
-        State::default(),
+        Intent::read(&target(&mesh).out).expect("readable"),
+        Intent::default(),
         "a word is for once"
     );
     // The same again needs another word.
@@ -236,13 +226,13 @@ fn a_plan_that_removes_very_much_waits_for_a_word() {
 #[test]
 fn a_state_that_cannot_be_read_stops_publishing_until_it_is_written_anew() {
     let mesh = mesh();
-    let file = target(&mesh).root.join(".meshtraced/state.json");
+    let file = target(&mesh).out.root.join(".meshtraced/intent.json");
     write(&file, "{\"format\": 1, \"frozen\"");
     mesh.send_to(&backend(9));
     let (code, said) = mesh.run_once();
     assert_eq!(code, Some(2), "{said}");
     assert!(
-        said.contains("state.json") && said.contains("meshtraced thaw"),
+        said.contains("intent.json") && said.contains("meshtraced thaw"),
         "{said}"
     );
     assert!(!read(&mesh.published("web-01").join("xds/cds.yaml")).contains("127.0.0.9"));
@@ -252,15 +242,15 @@ fn a_state_that_cannot_be_read_stops_publishing_until_it_is_written_anew() {
         generation: Some(3),
     };
     for state in [
-        State {
+        Intent {
             frozen: Some(frozen),
             approved: Some("a".to_owned()),
         },
-        State::default(),
+        Intent::default(),
     ] {
         let session = Session::open(&target(&mesh)).expect("nobody publishes");
-        state.write(&target(&mesh), session.lock()).expect("written");
-        assert_eq!(State::read(&target(&mesh)).expect("readable"), state);
+        state.write(&target(&mesh).out, session.lock()).expect("written");
+        assert_eq!(Intent::read(&target(&mesh).out).expect("readable"), state);
     }
     mesh.publish();
 }

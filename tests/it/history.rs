@@ -8,7 +8,8 @@ use meshtraced::apply::{self, ApplyError, Bases, Session, Target, history};
 use meshtraced::envoy::artifact::{Artifact, Fragments};
 use meshtraced::plan::{self, Constraints, Desired};
 
-use crate::publish::{files, key, out, publish, states};
+use crate::kit::publish::{apply, publish};
+use crate::publish::{files, key, out, states};
 
 /// Fragments of one proxy, another for each number.
 fn numbered(number: usize) -> Fragments {
@@ -16,7 +17,7 @@ fn numbered(number: usize) -> Fragments {
 }
 
 fn ids(target: &Target) -> Vec<u64> {
-    history::list(target)
+    history::list(&target.out)
         .expect("a history")
         .iter()
         .map(|generation| generation.id)
@@ -25,7 +26,7 @@ fn ids(target: &Target) -> Vec<u64> {
 
 /// How many texts are kept.
 fn objects(target: &Target) -> usize {
-    fs::read_dir(target.root.join(".meshtraced/history/objects"))
+    fs::read_dir(target.out.root.join(".meshtraced/history/objects"))
         .expect("a directory")
         .count()
 }
@@ -34,11 +35,11 @@ fn objects(target: &Target) -> usize {
 fn every_publication_that_changes_something_is_a_generation() {
     let [first, second] = states();
     let (_dir, target) = out();
-    assert_eq!(history::list(&target).expect("none yet"), []);
+    assert_eq!(history::list(&target.out).expect("none yet"), []);
     assert_eq!(publish(&first, &target).generation, Some(1));
     assert_eq!(publish(&first, &target).generation, None);
     assert_eq!(publish(&second, &target).generation, Some(2));
-    let generations = history::list(&target).expect("a history");
+    let generations = history::list(&target.out).expect("a history");
     let counts: Vec<_> = generations
         .iter()
         .map(|generation| {
@@ -52,10 +53,10 @@ fn every_publication_that_changes_something_is_a_generation() {
     assert_eq!(counts, [(2, 0, 0), (1, 1, 1)]);
     assert_eq!(generations[1].revision, "a revision");
     assert!(generations[0].time.ends_with('Z') && generations[0].time <= generations[1].time);
-    assert_eq!(history::load(&target, 1).expect("kept"), first);
-    assert_eq!(history::load(&target, 2).expect("kept"), second);
+    assert_eq!(history::load(&target.out, 1).expect("kept"), first);
+    assert_eq!(history::load(&target.out, 2).expect("kept"), second);
     // A text takes no room twice.
-    let published = target.root.join("default/stays/xds/lds.yaml");
+    let published = target.out.root.join("default/stays/xds/lds.yaml");
     assert_eq!(fs::metadata(published).expect("published").nlink(), 2);
 }
 
@@ -68,7 +69,7 @@ fn only_so_many_are_kept_and_nothing_else() {
     assert_eq!(ids(&target), [3, 4, 5]);
     // Three listeners; clusters and the other three files, which are equal, are the same in all.
     assert_eq!(objects(&target), 3 + 2);
-    let error = history::load(&target, 2).expect_err("it is gone");
+    let error = history::load(&target.out, 2).expect_err("it is gone");
     assert_eq!(
         error.to_string(),
         "there is no generation 2: 3 to 5 are kept (setting `history`)"
@@ -76,12 +77,12 @@ fn only_so_many_are_kept_and_nothing_else() {
     target.history = 1;
     publish(&numbered(5), &target);
     assert_eq!(ids(&target), [5]);
-    assert_eq!(history::load(&target, 5).expect("kept"), numbered(5));
+    assert_eq!(history::load(&target.out, 5).expect("kept"), numbered(5));
     target.history = 0;
     assert_eq!(publish(&numbered(6), &target).generation, None);
     assert_eq!((ids(&target), objects(&target)), (Vec::new(), 0));
     assert_eq!(
-        history::load(&target, 6).expect_err("none").to_string(),
+        history::load(&target.out, 6).expect_err("none").to_string(),
         "there is no generation 6: none is kept"
     );
 }
@@ -93,9 +94,9 @@ fn what_was_brought_back_can_be_brought_back_from() {
     all.iter().for_each(|desired| drop(publish(desired, &target)));
     // Back to the first, and back from that.
     for (generation, expected) in [(1, &all[0]), (2, &all[1]), (3, &all[0])] {
-        let outcome = publish(&history::load(&target, generation).expect("kept"), &target);
+        let outcome = publish(&history::load(&target.out, generation).expect("kept"), &target);
         assert_eq!(outcome.generation, Some(generation + 2));
-        assert_eq!(&apply::observe(&target).expect("readable").applied, expected);
+        assert_eq!(&apply::observe(&target.out).expect("readable").applied, expected);
     }
     assert_eq!(ids(&target), [3, 4, 5]);
 }
@@ -105,7 +106,7 @@ fn a_text_that_somebody_changed_is_not_brought_back() {
     let (_dir, target) = out();
     publish(&numbered(1), &target);
     publish(&numbered(2), &target);
-    let lds = target.root.join("default/web/xds/lds.yaml");
+    let lds = target.out.root.join("default/web/xds/lds.yaml");
     // In place, as some editors do, so that the kept text changes with it.
     OpenOptions::new()
         .append(true)
@@ -113,16 +114,16 @@ fn a_text_that_somebody_changed_is_not_brought_back() {
         .expect("ours")
         .write_all(b"# mine\n")
         .expect("written");
-    let error = history::load(&target, 2).expect_err("it is another text");
+    let error = history::load(&target.out, 2).expect_err("it is another text");
     assert!(matches!(error, ApplyError::Damaged { .. }), "{error}");
     assert!(
         error.to_string().contains("history/objects/") && error.to_string().contains("somebody changed it"),
         "{error}"
     );
-    assert_eq!(history::load(&target, 1).expect("it has another text"), numbered(1));
+    assert_eq!(history::load(&target.out, 1).expect("it has another text"), numbered(1));
     // What is published again is kept again.
     publish(&numbered(2), &target);
-    assert_eq!(history::load(&target, 2).expect("whole again"), numbered(2));
+    assert_eq!(history::load(&target.out, 2).expect("whole again"), numbered(2));
     assert_eq!(ids(&target), [1, 2]);
 }
 
@@ -130,17 +131,17 @@ fn a_text_that_somebody_changed_is_not_brought_back() {
 fn a_damaged_generation_is_left_out_and_removed() {
     let (_dir, target) = out();
     (1..=2).for_each(|number| drop(publish(&numbered(number), &target)));
-    let directory = target.root.join(".meshtraced/history/generations");
+    let directory = target.out.root.join(".meshtraced/history/generations");
     for (id, text) in [(1, ""), (2, "{\"format\": 9}")] {
         fs::write(directory.join(format!("{id}.json")), text).expect("ours");
-        let error = history::load(&target, id).expect_err("damaged").to_string();
+        let error = history::load(&target.out, id).expect_err("damaged").to_string();
         assert!(error.contains(&format!("generations/{id}.json is damaged")), "{error}");
     }
     assert!(ids(&target).is_empty());
     publish(&numbered(3), &target);
     assert_eq!(ids(&target), [3]);
     assert_eq!(fs::read_dir(directory).expect("ours").count(), 1);
-    assert_eq!(history::load(&target, 3).expect("kept"), numbered(3));
+    assert_eq!(history::load(&target.out, 3).expect("kept"), numbered(3));
 }
 
 #[test]
@@ -149,27 +150,27 @@ fn what_was_published_before_a_kill_becomes_a_generation_later() {
     publish(&numbered(1), &target);
     publish(&numbered(2), &target);
     // As if the program had ended just before it was recorded.
-    fs::remove_file(target.root.join(".meshtraced/history/generations/2.json")).expect("ours");
+    fs::remove_file(target.out.root.join(".meshtraced/history/generations/2.json")).expect("ours");
     assert_eq!(publish(&numbered(2), &target).generation, Some(2));
-    assert_eq!(history::load(&target, 2).expect("kept"), numbered(2));
+    assert_eq!(history::load(&target.out, 2).expect("kept"), numbered(2));
 }
 
 #[test]
 fn a_history_that_cannot_be_written_keeps_nothing_from_being_published() {
     let (_dir, target) = out();
     publish(&numbered(1), &target);
-    let history = target.root.join(".meshtraced/history");
+    let history = target.out.root.join(".meshtraced/history");
     fs::remove_dir_all(&history).expect("ours");
     fs::write(&history, "in the way").expect("ours");
     let outcome = publish(&numbered(2), &target);
     assert_eq!((outcome.generation, outcome.failures().count()), (None, 0));
     assert!(
-        outcome.notes.iter().any(|note| note.to_string().contains("history")),
+        outcome.warnings.iter().any(|note| note.to_string().contains("history")),
         "{:?}",
-        outcome.notes
+        outcome.warnings
     );
-    assert_eq!(apply::observe(&target).expect("readable").applied, numbered(2));
-    let staging = fs::read_dir(target.root.join(".meshtraced/staging")).expect("ours");
+    assert_eq!(apply::observe(&target.out).expect("readable").applied, numbered(2));
+    let staging = fs::read_dir(target.out.root.join(".meshtraced/staging")).expect("ours");
     assert_eq!(staging.count(), 0);
 }
 
@@ -178,17 +179,17 @@ fn a_generation_holds_what_was_published_and_not_what_was_found() {
     let (_dir, target) = out();
     publish(&numbered(1), &target);
     // By another file of that name, as most editors do.
-    let lds = target.root.join("default/web/xds/lds.yaml");
+    let lds = target.out.root.join("default/web/xds/lds.yaml");
     fs::remove_file(&lds).expect("ours");
     fs::write(&lds, "mine").expect("ours");
     let session = Session::open(&target).expect("nobody else");
-    let observed = apply::observe(&target).expect("readable");
+    let observed = apply::observe(&target.out).expect("readable");
     let mut desired = numbered(1);
     desired.insert(key("other"), files(&["a"], "7"));
     let planned = plan::plan(&observed, Desired::Files(&desired), &Constraints::default());
     let left: Vec<Artifact> = planned.drift_left.iter().map(|drift| drift.artifact).collect();
     assert_eq!(left, [Artifact::Lds]);
-    apply::apply(&planned.plan, &target, &session, "", &Bases::new()).expect("published");
+    apply(&planned.plan, &Bases::new(), &target, &session).expect("published");
     assert_eq!(fs::read_to_string(&lds).expect("still there"), "mine");
-    assert_eq!(history::load(&target, 2).expect("kept"), desired);
+    assert_eq!(history::load(&target.out, 2).expect("kept"), desired);
 }

@@ -6,16 +6,15 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use meshtraced::apply::survey::{Sight, survey};
-use meshtraced::apply::{self, Bases, Outcome, Session, Target, Word};
+use meshtraced::apply::{Delivery, ProxyResult, Session, Target};
+use meshtraced::apply::{ProxyHealth, probe_all};
 use meshtraced::envoy::artifact::{Artifact, Files, Fragments, ProxyKey};
 use meshtraced::envoy::xds;
-use meshtraced::settings::Admin;
 use serde_json::json;
 use tempfile::TempDir;
 
 use crate::kit::admin::{self, Silent};
-use crate::kit::plan::plan;
+use crate::kit::publish::{self, publish};
 use crate::kit::wait;
 
 /// Longer than any test: whoever waits for that holds up the others.
@@ -23,18 +22,12 @@ const FOR_EVER: Duration = Duration::from_secs(3600);
 /// As the daemon waits.
 const SOON: Duration = Duration::from_millis(500);
 
-fn target(root: &Path, patience: Duration) -> Target {
-    Target {
-        root: root.to_owned(),
-        mode: 0o640,
-        owner: None,
-        group: None,
-        admin: Admin::Pipe,
-        confirm_timeout: FOR_EVER,
-        patience,
-        validate: None,
-        history: 0,
-    }
+fn target(root: &Path, answer_timeout: Duration) -> Target {
+    let mut target = publish::target(root);
+    target.envoy.confirm_timeout = FOR_EVER;
+    target.envoy.answer_timeout = answer_timeout;
+    target.history = 0;
+    target
 }
 
 fn files(listener: &str) -> Files {
@@ -57,13 +50,6 @@ fn fleet(count: usize, listener: &str) -> Fragments {
     (0..count).map(|number| (key(number), files(listener))).collect()
 }
 
-fn publish(desired: &Fragments, target: &Target) -> Outcome {
-    let session = Session::open(target).expect("nobody else publishes there");
-    let observed = apply::observe(target).expect("a readable directory");
-    let plan = plan(&observed, desired);
-    apply::apply(&plan, target, &session, "a revision", &Bases::new()).expect("a directory that can be written")
-}
-
 /// A published fleet, not running yet.
 fn published(count: usize, patience: Duration) -> (TempDir, Target) {
     let dir = tempfile::tempdir().expect("a temporary directory");
@@ -73,14 +59,14 @@ fn published(count: usize, patience: Duration) -> (TempDir, Target) {
 }
 
 fn has(target: &Target, proxy: &ProxyKey, text: &str) -> bool {
-    let lds = target.root.join(proxy.directory()).join("xds/lds.yaml");
+    let lds = target.out.root.join(proxy.directory()).join("xds/lds.yaml");
     fs::read_to_string(lds).expect("published") == text
 }
 
 #[test]
 fn envoys_that_do_not_answer_hold_up_no_other_and_get_theirs_when_they_do() {
     let (_dir, target) = published(200, FOR_EVER);
-    let directory = |number: usize| target.root.join(key(number).directory());
+    let directory = |number: usize| target.out.root.join(key(number).directory());
     // The first ones, so that they are asked before all others.
     let silent: Vec<Silent> = (0..40).map(|number| Silent::listen(&directory(number))).collect();
     (40..200).for_each(|number| admin::willing(&directory(number), 0));
@@ -102,9 +88,9 @@ fn envoys_that_do_not_answer_hold_up_no_other_and_get_theirs_when_they_do() {
         publishing.join().expect("it ends")
     });
     // One whose connection broke off is asked again in the next run; nothing was put in place that it has not taken.
-    let confirmed = outcome.count(&Word::Confirmed);
+    let confirmed = outcome.count(&Delivery::Acked);
     assert!(confirmed >= 160, "{:?}", outcome.failures().collect::<Vec<_>>());
-    assert_eq!(publish(&next, &target).count(&Word::Confirmed), 200 - confirmed);
+    assert_eq!(publish(&next, &target).count(&Delivery::Acked), 200 - confirmed);
 }
 
 #[test]
@@ -112,16 +98,16 @@ fn a_daemon_does_not_wait_for_envoys_that_do_not_answer() {
     let (_dir, target) = published(100, SOON);
     // More than can be talked to at the same time, and all before the others.
     let silent: Vec<Silent> = (0..80)
-        .map(|number| Silent::listen(&target.root.join(key(number).directory())))
+        .map(|number| Silent::listen(&target.out.root.join(key(number).directory())))
         .collect();
-    (80..100).for_each(|number| admin::willing(&target.root.join(key(number).directory()), 0));
+    (80..100).for_each(|number| admin::willing(&target.out.root.join(key(number).directory()), 0));
     let next = fleet(100, "2");
-    let waits = |word: &Word| matches!(word, Word::Waiting(why) if why.contains("within 500ms"));
+    let waits = |word: &Delivery| matches!(word, Delivery::Pending(why) if why.contains("within 500ms"));
     // On a slow machine one of the others may need a second attempt, as the daemon makes it.
     wait::until("only the silent ones are left", || {
         let outcome = publish(&next, &target);
         let left = outcome.proxies.keys().eq((0..80).map(key).collect::<Vec<_>>().iter());
-        let is_waiting = |(_, result): &(_, Result<Word, _>)| result.as_ref().is_ok_and(waits);
+        let is_waiting = |result: &ProxyResult| result.delivery.as_ref().is_ok_and(waits);
         let is_so = left && outcome.proxies.values().all(is_waiting);
         is_so.then_some(()).ok_or_else(|| format!("{outcome:?}"))
     });
@@ -131,17 +117,17 @@ fn a_daemon_does_not_wait_for_envoys_that_do_not_answer() {
 #[test]
 fn a_look_at_all_of_them_ends_too() {
     let (_dir, target) = published(100, FOR_EVER);
-    let directory = |number: usize| target.root.join(key(number).directory());
+    let directory = |number: usize| target.out.root.join(key(number).directory());
     let _silent: Vec<Silent> = (0..50).map(|number| Silent::listen(&directory(number))).collect();
     (50..75).for_each(|number| admin::willing(&directory(number), 0));
     let session = Session::open(&target).expect("nobody else");
     wait::until("all others are seen", || {
-        let sights = survey(&fleet(100, "1"), &target, &session);
-        let count = |is_so: fn(&Sight) -> bool| sights.values().filter(|sight| is_so(sight)).count();
+        let sights = probe_all(&fleet(100, "1"), &target, &session);
+        let count = |is_so: fn(&ProxyHealth) -> bool| sights.values().filter(|sight| is_so(sight)).count();
         let counts = [
-            count(|sight| matches!(sight, Sight::Silent(_))),
-            count(|sight| *sight == Sight::Active),
-            count(|sight| *sight == Sight::NotRunning),
+            count(|sight| matches!(sight, ProxyHealth::TimedOut(_))),
+            count(|sight| *sight == ProxyHealth::InSync),
+            count(|sight| *sight == ProxyHealth::NotRunning),
         ];
         (counts == [50, 25, 25]).then_some(()).ok_or(format!("{counts:?}"))
     });
@@ -192,7 +178,7 @@ fn what_is_no_answer_is_bounded_in_time_and_size() {
         ),
     ];
     let (_dir, target) = published(cases.len() + 1, SOON);
-    let directory = |number: usize| target.root.join(key(number).directory());
+    let directory = |number: usize| target.out.root.join(key(number).directory());
     for (number, (_, begin)) in cases.iter().enumerate() {
         begin(&directory(number));
     }
@@ -203,7 +189,7 @@ fn what_is_no_answer_is_bounded_in_time_and_size() {
         let outcome = publish(&next, &target);
         for (number, (expected, _)) in cases.iter().enumerate() {
             let proxy = key(number);
-            let Ok(Word::Waiting(why)) = &outcome.proxies[&proxy].1 else {
+            let Ok(Delivery::Pending(why)) = &outcome.proxies[&proxy].delivery else {
                 panic!("{expected}: {:?}", outcome.proxies[&proxy]);
             };
             assert!(!has(&target, &proxy, &next[&proxy][&Artifact::Lds]));
@@ -220,6 +206,6 @@ fn what_is_no_answer_is_bounded_in_time_and_size() {
 #[test]
 fn an_envoy_that_takes_its_time_is_waited_for() {
     let (_dir, target) = published(1, SOON);
-    admin::willing(&target.root.join(key(0).directory()), 20);
-    assert_eq!(publish(&fleet(1, "2"), &target).count(&Word::Confirmed), 1);
+    admin::willing(&target.out.root.join(key(0).directory()), 20);
+    assert_eq!(publish(&fleet(1, "2"), &target).count(&Delivery::Acked), 1);
 }

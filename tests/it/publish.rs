@@ -8,31 +8,15 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
 
-use meshtraced::apply::{self, ApplyError, Bases, Outcome, Session, Target, Word};
+use meshtraced::apply::{self, ApplyError, Bases, Delivery, Session, Target};
 use meshtraced::envoy::artifact::{Artifact, Files, Fragments, ProxyKey};
 use meshtraced::envoy::xds;
 use meshtraced::plan::{Change, Plan, Step, steps};
-use meshtraced::settings::Admin;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::kit::plan::plan;
-
-pub(crate) fn target(root: &Path) -> Target {
-    Target {
-        root: root.to_owned(),
-        mode: 0o640,
-        owner: None,
-        group: None,
-        admin: Admin::Pipe,
-        confirm_timeout: Duration::from_secs(2),
-        patience: Duration::from_secs(2),
-        validate: None,
-        history: 3,
-    }
-}
+use crate::kit::publish::{apply, plan, publish, target};
 
 /// A directory for output that is not there yet.
 pub(crate) fn out() -> (TempDir, Target) {
@@ -73,14 +57,6 @@ pub(crate) fn states() -> [Fragments; 2] {
     [BTreeMap::from(first), BTreeMap::from(second)]
 }
 
-#[track_caller]
-pub(crate) fn publish(desired: &Fragments, target: &Target) -> Outcome {
-    let session = Session::open(target).expect("nobody else publishes there");
-    let observed = apply::observe(target).expect("a readable directory");
-    let plan = plan(&observed, desired);
-    apply::apply(&plan, target, &session, "a revision", &Bases::new()).expect("a directory that can be written")
-}
-
 /// All files below a directory, but for the lock and the history.
 pub(crate) fn tree(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let entries = walkdir::WalkDir::new(root)
@@ -100,7 +76,7 @@ fn whatever_a_kill_leaves_the_next_run_finishes() {
     let [first, second] = states();
     let (_dir, clean) = out();
     publish(&second, &clean);
-    let expected = tree(&clean.root);
+    let expected = tree(&clean.out.root);
     let plan = plan(&first.clone().into(), &second);
     let all_steps = || {
         let of = |change: &'_ Change| steps(&change.before, &change.after);
@@ -113,12 +89,12 @@ fn whatever_a_kill_leaves_the_next_run_finishes() {
         let (_dir, target) = out();
         let all = first.clone().into_iter().chain(second.clone()).collect();
         publish(&all, &target);
-        let inventory = fs::read(target.root.join(".meshtraced/inventory.json")).expect("an inventory");
+        let inventory = fs::read(target.out.root.join(".meshtraced/inventory.json")).expect("an inventory");
         publish(&first, &target);
-        fs::write(target.root.join(".meshtraced/inventory.json"), inventory).expect("written");
-        fs::write(target.root.join(".meshtraced/staging/0-0"), "half").expect("written");
+        fs::write(target.out.root.join(".meshtraced/inventory.json"), inventory).expect("written");
+        fs::write(target.out.root.join(".meshtraced/staging/0-0"), "half").expect("written");
         for (proxy, step) in all_steps().take(count) {
-            let path = target.root.join(proxy.directory()).join(step.artifact().path());
+            let path = target.out.root.join(proxy.directory()).join(step.artifact().path());
             fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
             match step {
                 Step::Write(_, text) => fs::write(&path, text).expect("written"),
@@ -127,9 +103,9 @@ fn whatever_a_kill_leaves_the_next_run_finishes() {
         }
         publish(&second, &target);
         assert!(
-            tree(&target.root) == expected,
+            tree(&target.out.root) == expected,
             "after {count} steps: {:#?}",
-            tree(&target.root).keys()
+            tree(&target.out.root).keys()
         );
         let again = publish(&second, &target);
         assert!(again.proxies.is_empty(), "after {count} steps: {again:?}");
@@ -151,7 +127,7 @@ fn known(states: &[&Fragments], dataplane: &str, artifact: Artifact) -> Vec<Stri
 
 /// Reads a file as Envoy does; only that of a proxy that comes or goes may be missing.
 fn read_one(target: &Target, dataplane: &str, artifact: Artifact, known: &[String]) {
-    let path = target.root.join(key(dataplane).directory()).join(artifact.path());
+    let path = target.out.root.join(key(dataplane).directory()).join(artifact.path());
     let mut file = match fs::File::open(&path) {
         Err(error) if dataplane != "stays" && error.kind() == std::io::ErrorKind::NotFound => return,
         file => file.unwrap_or_else(|error| panic!("{}: {error}", path.display())),
@@ -193,14 +169,14 @@ fn what_is_as_it_should_be_is_not_touched_and_what_is_not_is_mended() {
     let [first, _] = states();
     let (_dir, target) = out();
     publish(&first, &target);
-    let directory = target.root.join(key("stays").directory());
+    let directory = target.out.root.join(key("stays").directory());
     let (lds, cds) = (directory.join("xds/lds.yaml"), directory.join("xds/cds.yaml"));
     let inode = |path: &Path| fs::symlink_metadata(path).expect("there").ino();
     let before = inode(&lds);
     fs::set_permissions(&lds, Permissions::from_mode(0o600)).expect("ours");
     fs::write(&cds, b"\xff").expect("ours");
     let outcome = publish(&first, &target);
-    assert_eq!(outcome.mended, 1);
+    assert_eq!(outcome.permissions_restored, 1);
     assert_eq!(inode(&lds), before);
     assert_eq!(fs::metadata(&lds).expect("there").mode() & 0o7777, 0o640);
     assert_eq!(
@@ -216,20 +192,20 @@ fn the_directories_above_the_proxies_are_mended_too() {
     let (_dir, target) = out();
     publish(&first, &target);
     let directories = [
-        target.root.clone(),
-        target.root.join(".meshtraced"),
-        target.root.join("default"),
+        target.out.root.clone(),
+        target.out.root.join(".meshtraced"),
+        target.out.root.join("default"),
     ];
     let mode = |path: &PathBuf| fs::metadata(path).expect("there").mode() & 0o7777;
     for directory in &directories {
         fs::set_permissions(directory, Permissions::from_mode(0o700)).expect("ours");
     }
-    assert_eq!(publish(&first, &target).mended, 3);
+    assert_eq!(publish(&first, &target).permissions_restored, 3);
     assert_eq!(directories.each_ref().map(mode), [0o750; 3]);
     // What others may do beyond that is somebody's wish.
-    fs::set_permissions(&target.root, Permissions::from_mode(0o755)).expect("ours");
-    assert_eq!(publish(&first, &target).mended, 0);
-    assert_eq!(mode(&target.root), 0o755);
+    fs::set_permissions(&target.out.root, Permissions::from_mode(0o755)).expect("ours");
+    assert_eq!(publish(&first, &target).permissions_restored, 0);
+    assert_eq!(mode(&target.out.root), 0o755);
 }
 
 #[test]
@@ -237,7 +213,7 @@ fn what_became_of_our_files_does_not_keep_them_from_going() {
     let [first, _] = states();
     let (_dir, target) = out();
     publish(&first, &target);
-    let directory = target.root.join(key("goes").directory());
+    let directory = target.out.root.join(key("goes").directory());
     fs::write(directory.join("fragment.yaml"), b"\xff").expect("ours");
     fs::remove_file(directory.join("xds/lds.yaml")).expect("ours");
     let rest = BTreeMap::from([(key("stays"), first[&key("stays")].clone())]);
@@ -251,14 +227,14 @@ fn what_cannot_be_removed_stays_listed_and_is_tried_again() {
     let [first, _] = states();
     let (_dir, target) = out();
     publish(&first, &target);
-    let directory = target.root.join(key("goes").directory());
+    let directory = target.out.root.join(key("goes").directory());
     let lds = directory.join("xds/lds.yaml");
     fs::remove_file(&lds).expect("ours");
     fs::create_dir(&lds).expect("in the way");
     let rest = BTreeMap::from([(key("stays"), first[&key("stays")].clone())]);
     for _ in 0..2 {
         let outcome = publish(&rest, &target);
-        let (_, result) = &outcome.proxies[&key("goes")];
+        let result = &outcome.proxies[&key("goes")].delivery;
         assert!(
             result
                 .as_ref()
@@ -281,12 +257,12 @@ fn nothing_is_written_or_deleted_through_a_link() {
     let elsewhere = dir.path().join("elsewhere");
     for dataplane in ["stays", "goes"] {
         publish(&first, &target);
-        let directory = target.root.join(key(dataplane).directory());
+        let directory = target.out.root.join(key(dataplane).directory());
         fs::rename(&directory, &elsewhere).expect("ours");
         symlink(&elsewhere, &directory).expect("a link");
         let before = tree(&elsewhere);
         let outcome = publish(&second, &target);
-        let (_, result) = &outcome.proxies[&key(dataplane)];
+        let result = &outcome.proxies[&key(dataplane)].delivery;
         assert!(
             matches!(result, Err(ApplyError::Link { path }) if *path == directory),
             "{outcome:?}"
@@ -297,7 +273,7 @@ fn nothing_is_written_or_deleted_through_a_link() {
     }
     // A link in place of a file is replaced, and what it leads to stays.
     let (lds, victim) = (
-        target.root.join("default/stays/xds/lds.yaml"),
+        target.out.root.join("default/stays/xds/lds.yaml"),
         dir.path().join("victim"),
     );
     fs::write(&victim, "precious").expect("written");
@@ -313,19 +289,19 @@ fn equal_files_without_an_inventory_are_taken_over() {
     let [first, second] = states();
     let (_dir, target) = out();
     publish(&first, &target);
-    let before = tree(&target.root.join("default"));
-    let inventory = target.root.join(".meshtraced/inventory.json");
+    let before = tree(&target.out.root.join("default"));
+    let inventory = target.out.root.join(".meshtraced/inventory.json");
     fs::write(&inventory, "{").expect("ours");
-    let error = apply::observe(&target).expect_err("it is garbled").to_string();
+    let error = apply::observe(&target.out).expect_err("it is garbled").to_string();
     assert!(
         error.contains("inventory.json") && error.contains("remove it"),
         "{error}"
     );
     fs::remove_file(&inventory).expect("ours");
     publish(&first, &target);
-    assert!(tree(&target.root.join("default")) == before);
+    assert!(tree(&target.out.root.join("default")) == before);
     publish(&second, &target);
-    assert!(!target.root.join("default/goes").exists());
+    assert!(!target.out.root.join("default/goes").exists());
 }
 
 #[test]
@@ -333,23 +309,23 @@ fn a_socket_goes_with_its_proxy_unless_somebody_listens() {
     let [first, second] = states();
     let (_dir, target) = out();
     publish(&first, &target);
-    let socket = target.root.join("default/goes/admin.sock");
+    let socket = target.out.root.join("default/goes/admin.sock");
     let listener = UnixListener::bind(&socket).expect("a socket");
     let outcome = publish(&second, &target);
     assert!(
-        matches!(outcome.proxies[&key("goes")].1, Ok(Word::NotAsked)),
+        matches!(outcome.proxies[&key("goes")].delivery, Ok(Delivery::NotApplicable)),
         "{outcome:?}"
     );
     assert!(socket.exists());
     assert!(
-        !apply::observe(&target)
+        !apply::observe(&target.out)
             .expect("readable")
             .applied
             .contains_key(&key("goes"))
     );
     drop(listener);
     publish(&second, &target);
-    assert!(!target.root.join("default/goes").exists());
+    assert!(!target.out.root.join("default/goes").exists());
 }
 
 #[test]
@@ -357,20 +333,20 @@ fn only_one_publishes_and_the_dead_do_not_count() {
     let (_dir, target) = out();
     let session = Session::open(&target).expect("nobody else");
     let error = Session::open(&target).expect_err("it is taken").to_string();
-    assert!(error.contains(&target.root.display().to_string()), "{error}");
+    assert!(error.contains(&target.out.root.display().to_string()), "{error}");
     assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
     drop(session);
     // The file stays, the right does not.
-    assert!(target.root.join(".meshtraced/lock").exists());
+    assert!(target.out.root.join(".meshtraced/lock").exists());
     let session = Session::open(&target).expect("nobody else");
-    fs::remove_dir_all(&target.root).expect("ours");
-    let error = apply::apply(&Plan::default(), &target, &session, "", &Bases::new()).expect_err("it is gone");
+    fs::remove_dir_all(&target.out.root).expect("ours");
+    let error = apply(&Plan::default(), &Bases::new(), &target, &session).expect_err("it is gone");
     assert!(matches!(error, ApplyError::Replaced { .. }), "{error}");
     // Nor does one go to where a link leads that was put in its place.
-    let elsewhere = target.root.with_extension("elsewhere");
+    let elsewhere = target.out.root.with_extension("elsewhere");
     fs::create_dir_all(elsewhere.join(".meshtraced")).expect("ours");
     fs::write(elsewhere.join(".meshtraced/lock"), "").expect("ours");
-    symlink(&elsewhere, &target.root).expect("a link");
-    let error = apply::apply(&Plan::default(), &target, &session, "", &Bases::new()).expect_err("it is another");
+    symlink(&elsewhere, &target.out.root).expect("a link");
+    let error = apply(&Plan::default(), &Bases::new(), &target, &session).expect_err("it is another");
     assert!(matches!(error, ApplyError::Replaced { .. }), "{error}");
 }

@@ -6,15 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use meshtraced::apply::{self, ApplyError, Bases, Outcome, Session, Target, Word};
+use meshtraced::apply::{self, ApplyError, Bases, Delivery, Publication, Session, Target};
 use meshtraced::envoy::artifact::{Artifact, Files, Fragments, ProxyKey};
 use meshtraced::envoy::xds;
-use meshtraced::settings::Admin;
 use serde_json::json;
 use tempfile::TempDir;
 
 use crate::kit::admin::Silent;
-use crate::kit::plan::plan;
+use crate::kit::publish::{self, plan};
 use crate::kit::tools;
 use crate::mesh::{Mesh, zipkin_backend};
 use crate::publish::tree;
@@ -29,17 +28,8 @@ struct Place {
 impl Place {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let target = Target {
-            root: dir.path().join("envoy"),
-            mode: 0o640,
-            owner: None,
-            group: None,
-            admin: Admin::Pipe,
-            confirm_timeout: Duration::from_secs(2),
-            patience: Duration::from_millis(500),
-            validate: None,
-            history: 3,
-        };
+        let mut target = publish::target(&dir.path().join("envoy"));
+        target.envoy.answer_timeout = Duration::from_millis(500);
         let bases = Bases::new();
         Self { dir, target, bases }
     }
@@ -57,7 +47,7 @@ impl Place {
         let write = "rm -f \"$2\" && printf %s \"$1\" > \"$2\" && chmod 755 \"$2\"";
         let status = Command::new("sh").args(["-c", write, "sh", &text]).arg(&path).status();
         assert!(status.expect("there is a shell").success());
-        self.target.validate = Some(path);
+        self.target.validator = Some(path);
     }
 
     fn log(&self) -> PathBuf {
@@ -76,24 +66,19 @@ impl Place {
         log.lines().filter(|line| !own(line)).count()
     }
 
-    fn publish(&self, desired: &Fragments) -> Result<Outcome, ApplyError> {
+    fn publish(&self, desired: &Fragments) -> Result<Publication, ApplyError> {
         let session = Session::open(&self.target).expect("nobody else publishes there");
         self.publish_with(&session, desired)
     }
 
-    fn publish_with(&self, session: &Session, desired: &Fragments) -> Result<Outcome, ApplyError> {
-        let observed = apply::observe(&self.target)?;
-        apply::apply(
-            &plan(&observed, desired),
-            &self.target,
-            session,
-            "a revision",
-            &self.bases,
-        )
+    fn publish_with(&self, session: &Session, desired: &Fragments) -> Result<Publication, ApplyError> {
+        let observed = apply::observe(&self.target.out)?;
+        publish::apply(&plan(&observed, desired), &self.bases, &self.target, session)
     }
 
     fn has(&self, dataplane: &str) -> bool {
         self.target
+            .out
             .root
             .join(key(dataplane).directory())
             .join("xds/lds.yaml")
@@ -174,7 +159,7 @@ fn what_it_refuses_is_not_published_and_not_tried_again_by_the_same_one() {
     let desired = BTreeMap::from([(key("bad"), bad(1)), (key("good"), good(2)), (key("other"), good(3))]);
     for asked in [3, 0] {
         let outcome = place.publish(&desired).expect("it validates");
-        let Ok(Word::Rejected(why)) = &outcome.proxies[&key("bad")].1 else {
+        let Ok(Delivery::Nacked(why)) = &outcome.proxies[&key("bad")].delivery else {
             panic!("{outcome:?}");
         };
         assert_eq!(why, "envoy.tracers.zipkin: unknown cluster 'tracing:nope'");
@@ -192,7 +177,12 @@ fn what_it_refuses_is_not_published_and_not_tried_again_by_the_same_one() {
     let next = BTreeMap::from([(key("bad"), good(4)), (key("good"), bad(2)), (key("other"), good(3))]);
     place.publish(&next).expect("it validates");
     let lds = |dataplane: &str| {
-        let path = place.target.root.join(key(dataplane).directory()).join("xds/lds.yaml");
+        let path = place
+            .target
+            .out
+            .root
+            .join(key(dataplane).directory())
+            .join("xds/lds.yaml");
         fs::read_to_string(path).expect("published")
     };
     assert_eq!(
@@ -203,16 +193,16 @@ fn what_it_refuses_is_not_published_and_not_tried_again_by_the_same_one() {
     // Somebody asks for another attempt.
     let session = Session::open(&place.target).expect("nobody else");
     assert_eq!(
-        apply::forget_refusals(&place.target, session.lock()).expect("it is ours"),
+        apply::forget_nacks(&place.target.out, session.lock()).expect("it is ours"),
         1
     );
     place.publish_with(&session, &next).expect("it validates");
     assert_eq!(place.asked(), 1);
     drop(session);
-    place.target.validate = None;
+    place.target.validator = None;
     place.publish(&next).expect("nobody objects");
     assert_eq!(
-        fs::read_to_string(place.target.root.join("default/good/xds/lds.yaml")).ok(),
+        fs::read_to_string(place.target.out.root.join("default/good/xds/lds.yaml")).ok(),
         bad(2).get(&Artifact::Lds).cloned()
     );
 }
@@ -226,7 +216,7 @@ fn a_bootstrap_is_judged_too() {
         let desired = BTreeMap::from([(key("web"), with(good(1), bootstrap, "tracing:z"))]);
         let outcome = place.publish(&desired).expect("it validates");
         assert!(
-            matches!(&outcome.proxies[&key("web")].1, Ok(Word::Rejected(why)) if why.contains(expected)),
+            matches!(&outcome.proxies[&key("web")].delivery, Ok(Delivery::Nacked(why)) if why.contains(expected)),
             "{outcome:?}"
         );
         assert!(!place.has("web"));
@@ -242,7 +232,7 @@ fn a_fragment_is_judged_with_what_it_is_merged_into() {
     let publish = |place: &Place, cluster: &str| {
         let desired = BTreeMap::from([(key("web"), with(good(1), BOOTSTRAP, cluster))]);
         let mut outcome = place.publish(&desired).expect("it validates");
-        let (_, result) = outcome.proxies.remove(&key("web")).expect("it is in the plan");
+        let result = outcome.proxies.remove(&key("web")).expect("it is in the plan").delivery;
         result.expect("somebody's word")
     };
     // A listener of its own that sends to a cluster of the fragment.
@@ -256,14 +246,14 @@ fn a_fragment_is_judged_with_what_it_is_merged_into() {
             indented.replacen("    name:", "  - name:", 1)
         )
     };
-    let refused = |word: &Word, words: &str| matches!(word, Word::Rejected(why) if why.contains(words));
+    let refused = |word: &Delivery, words: &str| matches!(word, Delivery::Nacked(why) if why.contains(words));
     let word = publish(&place, "tracing:z");
     assert!(
-        matches!(&word, Word::Waiting(why) if why.contains("cannot read") && why.contains("base.yaml: No such file")),
+        matches!(&word, Delivery::Pending(why) if why.contains("cannot read") && why.contains("base.yaml: No such file")),
         "{word:?}"
     );
     fs::write(&base, own("tracing:z")).expect("a file");
-    assert_eq!(publish(&place, "tracing:z"), Word::NotRunning);
+    assert_eq!(publish(&place, "tracing:z"), Delivery::NotRunning);
     place.asked();
     for asked in [1, 0] {
         let word = publish(&place, "tracing:other");
@@ -275,7 +265,7 @@ fn a_fragment_is_judged_with_what_it_is_merged_into() {
     }
     // Its bootstrap changes to fit.
     fs::write(&base, own("tracing:other")).expect("a file");
-    assert_eq!(publish(&place, "tracing:other"), Word::NotAsked);
+    assert_eq!(publish(&place, "tracing:other"), Delivery::NotApplicable);
     let long = "x".repeat(200_000);
     assert!(refused(&publish(&place, &long), "longer than an argument"));
 }
@@ -287,11 +277,11 @@ fn what_never_was_published_leaves_nothing_when_it_goes() {
     place
         .publish(&BTreeMap::from([(key("bad"), bad(1))]))
         .expect("it validates");
-    let inventory = || fs::read_to_string(place.target.root.join(".meshtraced/inventory.json")).expect("written");
+    let inventory = || fs::read_to_string(place.target.out.root.join(".meshtraced/inventory.json")).expect("written");
     assert!(inventory().contains("unknown cluster"));
     place.publish(&BTreeMap::new()).expect("nothing to do");
     assert!(!inventory().contains("bad"), "{}", inventory());
-    let staging = fs::read_dir(place.target.root.join(".meshtraced/staging")).expect("a directory");
+    let staging = fs::read_dir(place.target.out.root.join(".meshtraced/staging")).expect("a directory");
     assert_eq!(staging.count(), 0);
 }
 
@@ -319,7 +309,7 @@ fn a_validator_that_is_none_keeps_everything_from_being_published() {
         ("/bin/true", "it accepts everything"),
         ("/bin/false", "exit status: 1"),
     ] {
-        place.target.validate = Some(Path::new(path).to_owned());
+        place.target.validator = Some(Path::new(path).to_owned());
         check(&place, expected);
     }
     for (script, expected) in [
@@ -348,9 +338,9 @@ fn a_validation_without_a_verdict_is_made_again_and_holds_up_no_other() {
     ));
     let desired = BTreeMap::from([(key("a"), good(4711)), (key("b"), good(2))]);
     let outcome = place.publish(&desired).expect("it validates");
-    let result = &outcome.proxies[&key("a")].1;
+    let result = &outcome.proxies[&key("a")].delivery;
     assert!(
-        matches!(result, Ok(Word::Waiting(why)) if why.contains("signal 9")),
+        matches!(result, Ok(Delivery::Pending(why)) if why.contains("signal 9")),
         "{outcome:?}"
     );
     assert_eq!((place.has("a"), place.has("b")), (false, true));
@@ -364,14 +354,14 @@ fn what_waits_for_its_envoy_is_validated_once() {
     place
         .publish(&BTreeMap::from([(key("web"), good(1))]))
         .expect("published");
-    let _silent = Silent::listen(&place.target.root.join("default/web"));
+    let _silent = Silent::listen(&place.target.out.root.join("default/web"));
     place.validate_by(THROUGH);
     let next = BTreeMap::from([(key("web"), good(2))]);
     let session = Session::open(&place.target).expect("nobody else");
     for asked in [1, 0, 0] {
         let outcome = place.publish_with(&session, &next).expect("it validates");
         assert!(
-            matches!(outcome.proxies[&key("web")].1, Ok(Word::Waiting(_))),
+            matches!(outcome.proxies[&key("web")].delivery, Ok(Delivery::Pending(_))),
             "{outcome:?}"
         );
         assert_eq!(place.asked(), asked);
@@ -384,7 +374,7 @@ fn with_an_empty_cache_the_same_is_published() {
         let mut place = Place::new();
         let first = [("silent", good(1)), ("web", good(2))].map(|(name, files)| (key(name), files));
         place.publish(&BTreeMap::from(first)).expect("published");
-        let _silent = Silent::listen(&place.target.root.join("default/silent"));
+        let _silent = Silent::listen(&place.target.out.root.join("default/silent"));
         place.validate_by(THROUGH);
         let next = [("silent", good(3)), ("web", bad(4)), ("new", good(5))].map(|(name, files)| (key(name), files));
         let last = [("silent", good(3)), ("web", good(6))].map(|(name, files)| (key(name), files));
@@ -397,7 +387,7 @@ fn with_an_empty_cache_the_same_is_published() {
             let outcome = place.publish_with(&session, &desired).expect("it validates");
             format!("{:?}", outcome.proxies).replace(&place.dir.path().display().to_string(), "DIR")
         });
-        let mut files = tree(&place.target.root);
+        let mut files = tree(&place.target.out.root);
         files.retain(|path, _| !path.starts_with(".meshtraced"));
         (outcomes, files, place.asked())
     });

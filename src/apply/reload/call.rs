@@ -1,4 +1,4 @@
-//! What is done to reload: an entry of the settings, filled in for a proxy.
+//! The call of a reload: an entry of the settings, filled in for a proxy.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,10 +9,10 @@ use super::{command, signal};
 use crate::envoy::artifact::ProxyKey;
 use crate::settings::reload::{Means, Signal, Template, Verb};
 
-/// How long `systemctl` may take; units that take longer to reload go on without it.
+/// The time that `systemctl` may take. A unit that takes longer to reload goes on without it.
 const SYSTEMCTL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Something that is done once for all proxies that ask for the same.
+/// A signal, a unit or a command, made once for all proxies that ask for the same.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Call {
     Signal { pidfile: PathBuf, signal: Signal },
@@ -21,7 +21,7 @@ pub(super) enum Call {
 }
 
 impl Call {
-    /// The names of a proxy are filled in as its directories are called, so that none leads anywhere else.
+    /// The call of a proxy. Its names are filled in as those of its directories, so that none leads anywhere else.
     pub(super) fn of(means: &Means, proxy: &ProxyKey, root: &str) -> Self {
         let directory = proxy.directory();
         let (mesh, dataplane) = directory.split_once('/').unwrap_or((&directory, ""));
@@ -45,10 +45,10 @@ impl Call {
         }
     }
 
-    /// Does it; ends early when `is_abandoned` is set.
+    /// Makes the call; ends early when `is_abandoned` is set.
     ///
     /// # Errors
-    /// In words, when it cannot be done, fails or takes too long.
+    /// In words, when the call cannot be made, fails or takes too long.
     pub(super) fn carry_out(&self, is_abandoned: &AtomicBool) -> Result<(), String> {
         match self {
             Self::Signal { pidfile, signal } => signal::send(pidfile, *signal),

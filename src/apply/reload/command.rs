@@ -1,4 +1,4 @@
-//! A command that is run to reload.
+//! A reload by a command.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use crate::system::process::{self, End};
 
-/// How many of its last lines are told, and of how many bytes.
+/// The most lines at the end of its output that are kept, and the most bytes of them.
 const LINES: usize = 5;
 const BYTES: usize = 4 << 10;
 
-/// Runs a program until it ends. What it starts and leaves behind is its own affair, also when it keeps the output open.
+/// Runs a program until it ends. Processes that it starts and leaves behind are its own affair, also when they keep the output open.
 ///
 /// # Errors
-/// In words: it is not there, fails, is killed, takes longer than `timeout`, or `is_abandoned` gets set.
+/// In words, when the program is not there, fails, is killed, takes longer than `timeout`, or `is_abandoned` is set.
 pub(super) fn run(argv: &[String], timeout: Duration, is_abandoned: &AtomicBool) -> Result<(), String> {
     let (program, arguments) = argv.split_first().ok_or("there is no command")?;
     let ended = process::run(Command::new(program).args(arguments), timeout, is_abandoned)
@@ -48,7 +48,7 @@ fn cannot_start(program: &str, error: &io::Error) -> String {
     format!("cannot start {program}: {error}")
 }
 
-/// What happened, and the last words before it.
+/// The failure, with the last lines of output before it.
 fn after(what: &str, said: &str) -> String {
     let start = (said.len().saturating_sub(BYTES)..said.len()).find(|&at| said.is_char_boundary(at));
     let lines = said[start.unwrap_or_default()..].lines();

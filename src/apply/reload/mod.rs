@@ -1,23 +1,28 @@
-//! Brings Envoys to read what they read only when they start: by a signal, a unit of systemd, or a command.
+//! Reloads of Envoys that read their files only when they start, by a signal, a unit of systemd, or a command.
 //!
-//! What is due follows from what is published and what each Envoy was told to read last, which is remembered on disk; so a
-//! reload is made once for a change, also when a crash comes between. Threads make the reloads, and hold up nobody.
-//! Start with [`Reloader`]; when something is published is not known here.
+//! A reload is due when the published files differ from those that an Envoy was told to read last. These are remembered on disk, so a
+//! reload is made once for a change, also when a crash comes between. Threads make the reloads, and delay nothing else.
+//! Start with [`Reloader`].
+
+mod command;
+
+mod signal;
 
 mod call;
-mod command;
-mod memory;
+
+mod state;
+
 mod queue;
-mod signal;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use self::call::Call;
-use self::memory::{Loaded, Memory};
 use self::queue::{Queue, State, Wanted};
-use super::{Bases, Lock, Target};
+use self::state::{Loaded, ReloadState};
+use super::publish::Bases;
+use super::store::{Lock, OutputDir};
 use crate::envoy::artifact::{Files, ProxyKey};
 use crate::plan::digest::Digest;
 use crate::plan::drift::Drift;
@@ -25,18 +30,18 @@ use crate::plan::{Applied, Change};
 use crate::settings::reload::Reload;
 use crate::words::{plural, with_causes};
 
-/// By which entry of the settings each proxy is reloaded; `None` for one that no entry fits.
+/// The index of the entry of the settings that each proxy is reloaded by; `None` for a proxy that no entry fits.
 pub type Entries = BTreeMap<ProxyKey, Option<usize>>;
 
-/// The bootstraps of their own that these proxies have, as the entries for them say.
+/// The users' own bootstraps of these proxies, as their entries say.
 #[must_use]
 pub fn bases<'p>(
     proxies: impl Iterator<Item = &'p ProxyKey>,
     entries: Option<&Entries>,
     reloads: &[Reload],
-    target: &Target,
+    out: &OutputDir,
 ) -> Bases {
-    let root = target.root.to_string_lossy();
+    let root = out.root.to_string_lossy();
     let base = |proxy: &ProxyKey| {
         let entry = reloads.get(entry(proxy, entries, reloads)?)?;
         Some((proxy.clone(), call::path(entry.base.as_ref()?, proxy, &root)))
@@ -44,7 +49,7 @@ pub fn bases<'p>(
     proxies.filter_map(base).collect()
 }
 
-/// The entry for a proxy: of one that is in no policies by its name alone.
+/// The index of the entry for a proxy. A proxy that is not in the policies is matched by its name alone.
 fn entry(proxy: &ProxyKey, entries: Option<&Entries>, reloads: &[Reload]) -> Option<usize> {
     let unseen = || {
         let fits = |reload: &Reload| reload.select.fits_unseen(&proxy.mesh, &proxy.dataplane);
@@ -55,14 +60,14 @@ fn entry(proxy: &ProxyKey, entries: Option<&Entries>, reloads: &[Reload]) -> Opt
         .unwrap_or_else(unseen)
 }
 
-/// What is published, and how it came to be.
+/// The state of published files after a publication.
 #[derive(Debug)]
 pub struct Offer<'a> {
-    /// What is published now.
+    /// The files that are published now.
     pub published: &'a Applied,
-    /// What was changed just now.
+    /// The changes that were carried out just now.
     pub changes: &'a [Change],
-    /// Published files that somebody changed, and that are so still: nobody is made to read them.
+    /// The published files that are not as they were published. No Envoy is made to read them.
     pub drift: &'a [Drift],
     /// The entries for the proxies; `None` when the policies cannot be read.
     pub entries: Option<&'a Entries>,
@@ -71,18 +76,18 @@ pub struct Offer<'a> {
 /// A reload that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reloaded {
-    /// The proxies that it was for.
+    /// The proxies that were reloaded.
     pub proxies: Vec<ProxyKey>,
-    /// What was signalled, started or called.
+    /// The process, unit or command.
     pub target: String,
-    /// How long it took, or why it failed.
+    /// The time that it took, or the reason why it failed.
     pub result: Result<Duration, String>,
-    /// How often it was tried, this time included.
+    /// The number of attempts, this one included.
     pub attempts: u32,
 }
 
 impl Reloaded {
-    /// The proxies in few words.
+    /// The name of the proxy, or the number of proxies.
     #[must_use]
     pub fn who(&self) -> String {
         match self.proxies.as_slice() {
@@ -95,13 +100,13 @@ impl Reloaded {
 /// A reload that failed and is tried again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failing {
-    /// The proxy that it is for.
+    /// The proxy that is to be reloaded.
     pub proxy: ProxyKey,
-    /// What is signalled, started or called.
+    /// The process, unit or command that is tried.
     pub target: String,
-    /// Why it failed last.
+    /// The reason why the last attempt failed.
     pub why: String,
-    /// How often it was tried.
+    /// The number of attempts.
     pub attempts: u32,
 }
 
@@ -109,12 +114,12 @@ pub struct Failing {
 #[derive(Debug, Default)]
 pub struct Reloader {
     queue: Arc<Queue>,
-    /// Read when it is needed first.
-    memory: Option<Memory>,
-    /// The entries as they were known last.
+    /// The files that Envoys were told to read, read from disk when they are needed first.
+    known: Option<ReloadState>,
+    /// The entries of the last policies that could be read.
     entries: Option<Entries>,
     ended: Vec<Reloaded>,
-    /// What was said last of the memory.
+    /// The last warning about the file with what is known.
     complaint: Option<String>,
 }
 
@@ -124,45 +129,45 @@ impl Reloader {
         self.queue.on_end(wake);
     }
 
-    /// Forgets which entry is for which proxy: there are other ones.
+    /// Forgets the entries of all proxies, because the settings have others now.
     pub fn forget_entries(&mut self) {
         self.entries = None;
     }
 
-    /// Begins what is due now, without waiting for it.
-    pub fn offer(&mut self, offer: &Offer, reloads: &[Reload], target: &Target, lock: &Lock) {
-        let mut memory = match self.memory.take() {
-            Some(memory) => memory,
-            // Without reloads it is there only to be emptied.
-            None if reloads.is_empty() => Memory::read(target).unwrap_or_default(),
-            None => self.read(target),
+    /// Begins the reloads that are due now, without waiting for them.
+    pub fn offer(&mut self, offer: &Offer, reloads: &[Reload], out: &OutputDir, lock: &Lock) {
+        let mut known = match self.known.take() {
+            Some(known) => known,
+            // Without reloads in the settings it is read only to be emptied.
+            None if reloads.is_empty() => ReloadState::read(out).unwrap_or_default(),
+            None => self.read(out),
         };
         let queue = Arc::clone(&self.queue);
         let mut state = queue.lock();
-        self.absorb(&mut state, &mut memory);
-        if !reloads.is_empty() || !memory.proxies.is_empty() || !state.is_empty() {
+        self.absorb(&mut state, &mut known);
+        if !reloads.is_empty() || !known.proxies.is_empty() || !state.is_empty() {
             self.learn(offer);
-            let due = self.due(offer, reloads, target, &mut memory);
+            let due = self.due(offer, reloads, out, &mut known);
             state.set(due);
-            // Before a thread begins: whatever happens then, it is known to be open.
-            self.write(&mut memory, target, lock);
+            // Before a thread begins: whatever happens then, the reload is known to be open.
+            self.write(&mut known, out, lock);
             queue.serve(&mut state);
         }
-        self.memory = Some(memory);
+        self.known = Some(known);
     }
 
-    /// What has ended since the last time.
-    pub fn drain(&mut self, target: &Target, lock: &Lock) -> Vec<Reloaded> {
-        if let Some(mut memory) = self.memory.take() {
+    /// The reloads that have ended since the last call.
+    pub fn drain(&mut self, out: &OutputDir, lock: &Lock) -> Vec<Reloaded> {
+        if let Some(mut known) = self.known.take() {
             let queue = Arc::clone(&self.queue);
-            self.absorb(&mut queue.lock(), &mut memory);
-            self.write(&mut memory, target, lock);
-            self.memory = Some(memory);
+            self.absorb(&mut queue.lock(), &mut known);
+            self.write(&mut known, out, lock);
+            self.known = Some(known);
         }
         std::mem::take(&mut self.ended)
     }
 
-    /// What failed and is tried again.
+    /// The reloads that failed and are tried again.
     #[must_use]
     pub fn failing(&self) -> Vec<Failing> {
         let state = self.queue.lock();
@@ -177,24 +182,24 @@ impl Reloader {
         each.collect()
     }
 
-    /// Waits until everything that is due was tried once, as long as it takes or no longer than `limit`. What is not done
-    /// then is made by the next process.
+    /// Waits until every reload that is due was tried once, at most for `limit` if there is one. Reloads that are not done
+    /// then are made by the next process.
     pub fn finish(&self, limit: Option<Duration>) {
         self.queue.finish(limit);
     }
 
-    fn read(&mut self, target: &Target) -> Memory {
-        Memory::read(target).unwrap_or_else(|why| {
+    fn read(&mut self, out: &OutputDir) -> ReloadState {
+        ReloadState::read(out).unwrap_or_else(|why| {
             self.complain(format!(
                 "what was reloaded last cannot be read: {why}; proxies that were to be reloaded since are not, until \
                  their files change"
             ));
-            Memory::default()
+            ReloadState::default()
         })
     }
 
-    fn write(&mut self, memory: &mut Memory, target: &Target, lock: &Lock) {
-        match memory.write(target, lock) {
+    fn write(&mut self, known: &mut ReloadState, out: &OutputDir, lock: &Lock) {
+        match known.write(out, lock) {
             Ok(()) => self.complaint = None,
             Err(error) => self.complain(format!("cannot remember what was reloaded: {}", with_causes(&error))),
         }
@@ -207,12 +212,12 @@ impl Reloader {
         self.complaint = Some(complaint);
     }
 
-    /// Takes over what has ended.
-    fn absorb(&mut self, state: &mut State, memory: &mut Memory) {
+    /// Takes over the reloads that have ended.
+    fn absorb(&mut self, state: &mut State, known: &mut ReloadState) {
         for ended in state.take_ended() {
             if ended.result.is_ok() {
                 for (proxy, files) in &ended.wanted {
-                    memory.loaded(proxy, files, state.is_open(proxy));
+                    known.loaded(proxy, files, state.is_open(proxy));
                 }
             }
             self.ended.push(Reloaded {
@@ -224,8 +229,8 @@ impl Reloader {
         }
     }
 
-    /// Takes over which entry is for which proxy. Of a dataplane that is gone from the policies, and still published, what
-    /// was known holds.
+    /// Takes over the entries of the proxies. For a dataplane that is gone from the policies, and still published, the entry
+    /// that was known holds.
     fn learn(&mut self, offer: &Offer) {
         let Some(entries) = offer.entries else { return };
         let mut entries = entries.clone();
@@ -237,9 +242,15 @@ impl Reloader {
         self.entries = Some(entries);
     }
 
-    /// What has to be reloaded, by what is to be done for it.
-    fn due(&self, offer: &Offer, reloads: &[Reload], target: &Target, memory: &mut Memory) -> BTreeMap<Call, Wanted> {
-        let root = target.root.to_string_lossy();
+    /// The proxies that have to be reloaded, by the call that does so.
+    fn due(
+        &self,
+        offer: &Offer,
+        reloads: &[Reload],
+        out: &OutputDir,
+        known: &mut ReloadState,
+    ) -> BTreeMap<Call, Wanted> {
+        let root = out.root.to_string_lossy();
         let mut due: BTreeMap<Call, Wanted> = BTreeMap::new();
         let mut kept = BTreeSet::new();
         let changes: BTreeMap<_, _> = offer.changes.iter().map(|change| (&change.proxy, change)).collect();
@@ -247,7 +258,7 @@ impl Reloader {
             let reload = match self.entry(proxy, reloads) {
                 Some(Some(index)) => reloads.get(index),
                 Some(None) => None,
-                // Who knows; it stays as it is until the policies can be read.
+                // Unknown; the proxy stays as it is until the policies can be read.
                 None => {
                     kept.insert(proxy);
                     continue;
@@ -255,18 +266,18 @@ impl Reloader {
             };
             let Some(reload) = reload else { continue };
             kept.insert(proxy);
-            let known = memory.proxies.get(proxy).map(|entry| &entry.files);
-            let wanted = wanted(proxy, files, reload, offer.drift, known);
+            let last = known.proxies.get(proxy).map(|entry| &entry.files);
+            let wanted = wanted(proxy, files, reload, offer.drift, last);
             let before = match changes.get(proxy) {
                 Some(change) if !change.before.is_empty() => loaded(&change.before, &wanted),
                 _ => Loaded::new(),
             };
-            if memory.is_due(proxy, &wanted, &before) {
+            if known.is_due(proxy, &wanted, &before) {
                 let call = Call::of(&reload.means, proxy, &root);
                 due.entry(call).or_default().insert(proxy.clone(), wanted);
             }
         }
-        memory.retain(&kept);
+        known.retain(&kept);
         due
     }
 
@@ -277,7 +288,7 @@ impl Reloader {
     }
 }
 
-/// The files with which the proxy is to run. One that somebody changed counts as it was when it was read last.
+/// The files with which a proxy is to run. A file that somebody changed counts as it was when Envoy read it last.
 fn wanted(proxy: &ProxyKey, files: &Files, reload: &Reload, drift: &[Drift], known: Option<&Loaded>) -> Loaded {
     let is_drifted = |artifact| drift.iter().any(|d| d.proxy == *proxy && d.artifact == artifact);
     let mut wanted = Loaded::new();

@@ -10,13 +10,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::call::Call;
-use super::memory::Loaded;
+use super::state::Loaded;
 use crate::envoy::artifact::ProxyKey;
 
-/// Reloads that are made at the same time.
+/// The number of reloads that are made at the same time.
 const AT_ONCE: usize = 8;
 
-/// After a failure it is tried again: first after this, at last after that.
+/// The pauses after the first failure and after many.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_secs(60);
 
@@ -32,14 +32,14 @@ pub(super) struct Queue {
     wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
-/// What waits, runs, and has ended.
+/// The reloads that wait, run, and have ended.
 #[derive(Default)]
 pub(super) struct State {
     waiting: BTreeMap<Call, Waiting>,
     running: BTreeMap<Call, Running>,
     ended: Vec<Ended>,
     threads: usize,
-    /// What failed is not tried again.
+    /// Whether failed reloads are not tried again.
     is_ending: bool,
 }
 
@@ -52,11 +52,11 @@ struct Waiting {
 struct Running {
     wanted: Wanted,
     failures: Failures,
-    /// Whether it still is to be tried again when it fails.
+    /// Whether the reload is tried again when it fails.
     is_wanted: bool,
 }
 
-/// What went wrong since it went well last.
+/// The failures since the last success.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Failures {
     pub(super) count: u32,
@@ -68,7 +68,7 @@ pub(super) struct Ended {
     pub(super) call: Call,
     pub(super) wanted: Wanted,
     pub(super) result: Result<Duration, String>,
-    /// How often it was tried, this time included.
+    /// The number of attempts, this one included.
     pub(super) attempts: u32,
 }
 
@@ -79,11 +79,11 @@ impl Queue {
 
     /// Calls `wake` whenever a reload has ended, from now on.
     pub(super) fn on_end(&self, wake: Box<dyn Fn() + Send + Sync>) {
-        // A second one has nobody to tell more than the first.
+        // A second function would wake the same process.
         let _ = self.wake.set(wake);
     }
 
-    /// Sees to it that there are threads for what waits.
+    /// Starts threads for the reloads that wait.
     pub(super) fn serve(self: &Arc<Self>, state: &mut State) {
         let needed = AT_ONCE.min(state.waiting.len() + state.running.len());
         while state.threads < needed {
@@ -93,7 +93,7 @@ impl Queue {
                 .spawn(move || queue.work());
             match spawned {
                 Ok(_) => state.threads += 1,
-                // Those that are there do it, or the next turn tries again.
+                // The threads that run make them, or the next reconciliation tries again.
                 Err(error) => {
                     tracing::warn!("cannot start a thread for reloads: {error}");
                     break;
@@ -103,7 +103,7 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// Makes reloads as long as there are any.
+    /// Makes reloads until none waits.
     fn work(&self) {
         let mut state = self.lock();
         loop {
@@ -131,13 +131,13 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// Waits until everything was tried that is due. What takes longer than `limit` is killed.
+    /// Waits until every reload that is due was tried. Reloads that take longer than `limit` are killed.
     pub(super) fn finish(self: &Arc<Self>, limit: Option<Duration>) {
         let deadline = limit.map(|limit| Instant::now() + limit);
         let mut state = self.lock();
         state.is_ending = true;
         self.serve(&mut state);
-        // Without threads nothing ends.
+        // Without threads no reload ends.
         while state.threads > 0 {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) && !self.is_abandoned.swap(true, Ordering::Relaxed) {
@@ -156,7 +156,7 @@ impl fmt::Debug for Queue {
     }
 }
 
-/// What a thread does next.
+/// The next action of a thread.
 enum Next {
     Run(Call),
     Wait(Duration),
@@ -164,7 +164,7 @@ enum Next {
 }
 
 impl State {
-    /// Takes over what is due now, all of it.
+    /// Replaces the reloads that are due.
     pub(super) fn set(&mut self, due: BTreeMap<Call, Wanted>) {
         let now = Instant::now();
         for (call, running) in &mut self.running {
@@ -187,7 +187,7 @@ impl State {
             };
             let waiting = match before.remove(&call) {
                 Some(waiting) if waiting.wanted == wanted => waiting,
-                // Something new may be what helps.
+                // New files may be what helps.
                 Some(waiting) => Waiting {
                     failures: waiting.failures,
                     ..new()
@@ -198,31 +198,31 @@ impl State {
         }
     }
 
-    /// Whether nothing waits and nothing runs.
+    /// Whether no reload waits or runs.
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.running.is_empty() && self.ended.is_empty()
     }
 
-    /// Whether a reload of that proxy waits or runs.
+    /// Whether a reload of a proxy waits or runs.
     pub(super) fn is_open(&self, proxy: &ProxyKey) -> bool {
         let mut all = (self.waiting.values().map(|waiting| &waiting.wanted))
             .chain(self.running.values().map(|running| &running.wanted));
         all.any(|wanted| wanted.contains_key(proxy))
     }
 
-    /// What has ended since the last time.
+    /// The reloads that have ended since the last call.
     pub(super) fn take_ended(&mut self) -> Vec<Ended> {
         std::mem::take(&mut self.ended)
     }
 
-    /// What failed and is tried again.
+    /// The reloads that failed and are tried again.
     pub(super) fn failing(&self) -> impl Iterator<Item = (&Call, &Wanted, &Failures)> {
         let waiting = self.waiting.iter().map(|(call, w)| (call, &w.wanted, &w.failures));
         let running = self.running.iter().map(|(call, r)| (call, &r.wanted, &r.failures));
         waiting.chain(running).filter(|(_, _, failures)| failures.count > 0)
     }
 
-    /// What to do next; what is to be run is taken out.
+    /// The next action; a call that is to be made is taken out.
     fn next(&mut self) -> Next {
         let now = Instant::now();
         let free = (self.waiting.iter()).filter(|(call, _)| !self.running.contains_key(call));
@@ -282,7 +282,7 @@ impl State {
 
     fn again(&mut self, call: &Call, wanted: Wanted, failures: Failures) {
         match self.waiting.get_mut(call) {
-            // It comes at once, and is for all.
+            // The wake-up comes at once, and is for all.
             Some(waiting) => {
                 for (proxy, files) in wanted {
                     waiting.wanted.entry(proxy).or_insert(files);
@@ -298,7 +298,7 @@ impl State {
     }
 }
 
-/// How long to wait after so many failures.
+/// The pause after a number of failures.
 fn backoff(failures: u32) -> Duration {
     let doubled = 1 << failures.saturating_sub(1).min(6);
     (FIRST_RETRY * doubled).min(LAST_RETRY)

@@ -14,18 +14,18 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::settings::reload::Signal;
 
-/// Longer than a process id and the blanks around it.
+/// The most bytes of the file that are read: more than a process id and the blanks around it have.
 const LONGEST: u64 = 64;
 
-/// How often a file that just changes is read again.
+/// The number of times that a file is read again while it changes.
 const TRIES: usize = 5;
 
-/// How much younger than its file a process may be: clocks are adjusted, and time stamps are coarse.
+/// The time by which a process may be younger than its file: clocks are adjusted, and time stamps are coarse.
 const SLACK: Duration = Duration::from_secs(10);
 
-/// Sends the signal to the process whose id stands in `pidfile`.
+/// Sends a signal to the process whose id is in `pidfile`.
 ///
-/// The process is held by a descriptor before the file is read a second time, so that no other can get the signal
+/// The process is held by a descriptor before the file is read a second time, so that no other process can get the signal
 /// that takes over its number.
 ///
 /// # Errors
@@ -56,10 +56,10 @@ pub(super) fn send(pidfile: &Path, signal: Signal) -> Result<(), String> {
     Err(format!("{shown} changes all the time"))
 }
 
-/// The process, and when the file was written.
+/// The id of the process, and the time at which the file was written.
 fn read(pidfile: &Path) -> Result<(Pid, SystemTime), String> {
     let shown = pidfile.display();
-    // A pipe without a writer must not hold us up.
+    // A pipe without a writer must not make this wait.
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => format!("there is no {shown}; the process does not run, or writes another file"),
@@ -82,7 +82,7 @@ fn read(pidfile: &Path) -> Result<(Pid, SystemTime), String> {
     Ok((pid, metadata.modified().map_err(failed)?))
 }
 
-/// Whether it can be the process that is meant. What `/proc` does not tell speaks against nothing.
+/// Whether a process can be the one that is meant. Facts that `/proc` does not tell speak against nothing.
 fn check(pid: Pid, written: SystemTime) -> Result<(), String> {
     let number = pid.as_raw_nonzero();
     if pid == rustix::process::getpid() {
@@ -110,9 +110,9 @@ fn check(pid: Pid, written: SystemTime) -> Result<(), String> {
     Ok(())
 }
 
-/// The name of a process, and when it began, in the time since boot.
+/// The name of a process, and its start as time since boot.
 fn parse(stat: &str) -> Option<(&str, Duration)> {
-    // A name may hold anything, brackets too.
+    // A name may contain anything, parentheses too.
     let (head, fields) = stat.rsplit_once(')')?;
     let (_, comm) = head.split_once('(')?;
     let ticks: u64 = fields.split_whitespace().nth(19)?.parse().ok()?;

@@ -9,9 +9,9 @@ use std::process::{Command, Output};
 use meshtraced::apply::{Target, history};
 use meshtraced::envoy::artifact::{Artifact, Files, Fragments, ProxyKey};
 use meshtraced::envoy::xds;
-use meshtraced::settings::Admin;
 use tempfile::TempDir;
 
+use crate::kit::publish;
 use crate::kit::strace::{self, Call, Run, Strace};
 
 /// A directory with policies and two states of them: one dataplane changes its collector, one goes, and one comes.
@@ -224,11 +224,11 @@ impl Arena {
         for (path, bytes) in &found {
             assert!(self.expected[path] == *bytes, "{at}: {} is another", path.display());
         }
-        let generations = history::list(&self.target()).expect("a history");
+        let generations = history::list(&self.target().out).expect("a history");
         let last = generations.last().expect("a generation").id;
         assert_eq!(generations.len(), 1, "{at}");
         assert_eq!(
-            history::load(&self.target(), last).expect("all of it"),
+            history::load(&self.target().out, last).expect("all of it"),
             self.states[1],
             "{at}"
         );
@@ -244,17 +244,9 @@ impl Arena {
     }
 
     fn target(&self) -> Target {
-        Target {
-            root: self.out(),
-            mode: 0o640,
-            owner: None,
-            group: None,
-            admin: Admin::Pipe,
-            confirm_timeout: std::time::Duration::from_secs(1),
-            patience: std::time::Duration::from_secs(1),
-            validate: None,
-            history: 1,
-        }
+        let mut target = publish::target(&self.out());
+        target.history = 1;
+        target
     }
 }
 

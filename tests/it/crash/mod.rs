@@ -204,7 +204,7 @@ fn what_is_seen_is_on_disk_before() {
     let of_files = file_syncs.iter().filter(|path| **path != format!("{out}/.meshtraced"));
     assert_eq!(
         of_files.collect::<Vec<_>>(),
-        [&format!("{out}/.meshtraced/staging/contributions.json")]
+        [&format!("{out}/.meshtraced/staging/file-meshes.json")]
     );
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use meshtraced::apply::{Session, State, Target, history};
+use meshtraced::apply::{Intent, Session, Target, history};
 use meshtraced::daemon::client;
 use meshtraced::reconcile::{ReconcileOptions, reconcile};
 use meshtraced::settings::{Overrides, Settings};
@@ -38,7 +38,7 @@ impl Place {
             out: Some(dir.path().join("envoy")),
         };
         let settings = Settings::load(None, &overrides).expect("settings");
-        let target = Target::of(&settings).expect("a target");
+        let target = Target::from_settings(&settings).expect("a target");
         let mut place = Self {
             dir,
             settings,
@@ -51,12 +51,12 @@ impl Place {
             assert_eq!(place.published().len(), 5);
             place.texts.extend(place.published());
         }
-        let state = State {
+        let state = Intent {
             approved: Some("an-id".to_owned()),
-            ..State::default()
+            ..Intent::default()
         };
         let session = Session::open(&place.target).expect("nobody else");
-        state.write(&place.target, session.lock()).expect("written");
+        state.write(&place.target.out, session.lock()).expect("written");
         place
     }
 
@@ -70,7 +70,7 @@ impl Place {
 
     /// The texts of the files that Envoy reads.
     fn published(&self) -> Vec<String> {
-        let files = files(&self.target.root.join("default"));
+        let files = files(&self.target.out.root.join("default"));
         files
             .iter()
             .map(|path| fs::read_to_string(path).expect("a text"))
@@ -114,10 +114,10 @@ proptest! {
         byte in any::<Option<(Index, u8)>>(),
     ) {
         PLACE.with(|place| {
-            let own = place.target.own_directory();
+            let own = place.target.out.own_directory();
             let whole = place.dir.path().join("whole");
             if !whole.exists() {
-                copy(&place.target.root, &whole);
+                copy(&place.target.out.root, &whole);
             }
             let all: Vec<PathBuf> = files(&own).into_iter().filter(|path| !path.ends_with("lock")).collect();
             prop_assert!(all.len() > 5, "{all:?}");
@@ -139,14 +139,14 @@ proptest! {
             let first = place.reconcile();
             // Looking must not fail in another way than by words.
             let _ = client::status(&place.settings);
-            for generation in history::list(&place.target).unwrap_or_default() {
-                let _ = history::load(&place.target, generation.id);
+            for generation in history::list(&place.target.out).unwrap_or_default() {
+                let _ = history::load(&place.target.out, generation.id);
             }
             let published = place.published();
             let is_whole = published.len() == 5 && published.iter().all(|text| place.texts.contains(text));
 
-            fs::remove_dir_all(&place.target.root).expect("ours");
-            copy(&whole, &place.target.root);
+            fs::remove_dir_all(&place.target.out.root).expect("ours");
+            copy(&whole, &place.target.out.root);
             prop_assert!(is_whole, "{} -> {first:?}: {published:#?}", path.display());
             Ok(())
         })?;

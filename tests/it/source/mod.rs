@@ -136,16 +136,16 @@ impl Place {
             out: Some(self.path("envoy")),
         };
         let settings = Settings::load(None, &overrides).expect("settings");
-        let target = Target::of(&settings).expect("a target");
+        let target = Target::from_settings(&settings).expect("a target");
         let stamps = |id: u64| -> Stamps {
-            let fragments = history::load(&target, id).expect("a whole generation");
+            let fragments = history::load(&target.out, id).expect("a whole generation");
             let stamp = |files: &Files| stamp_in(&files[&Artifact::Effective]);
             fragments
                 .iter()
                 .map(|(proxy, files)| (proxy.mesh.clone(), stamp(files)))
                 .collect()
         };
-        let generations = history::list(&target).expect("a history");
+        let generations = history::list(&target.out).expect("a history");
         let all: Vec<_> = (generations.iter())
             .map(|generation| (generation.revision.clone(), stamps(generation.id)))
             .collect();

@@ -86,6 +86,26 @@ fn changes_are_made_by_the_planner_alone() {
     none(&wrong.collect::<Vec<_>>());
 }
 
+/// What an Envoy says and what is on our disk meet in `apply/publish` alone.
+#[test]
+fn the_store_knows_no_envoy_and_the_envoys_no_store() {
+    let sources = Sources::read();
+    let mut wrong = Vec::new();
+    for (room, other) in [("apply/store", ["apply", "envoy"]), ("apply/envoy", ["apply", "store"])] {
+        for module in sources.iter().filter(|module| module.file.starts_with(room)) {
+            let uses = |(path, _): &(Vec<String>, usize)| path.starts_with(&other.map(str::to_owned));
+            for (path, line) in module.mentions().into_iter().filter(uses) {
+                wrong.push(format!(
+                    "src/{}:{line} uses `{}`",
+                    module.file.display(),
+                    path.join("::")
+                ));
+            }
+        }
+    }
+    none(&wrong);
+}
+
 fn starts_a_path(code: &str, at: usize) -> bool {
     let before = code[..at].chars().next_back();
     !before.is_some_and(|c| c == ':' || c == '_' || c.is_alphanumeric())

@@ -13,8 +13,7 @@ mod size;
 mod source;
 
 /// Modules with breaches that are known; whoever ends the last one of a module takes it from this list.
-const UNFINISHED: [&str; 12] = [
-    "apply",
+const UNFINISHED: [&str; 11] = [
     "cli",
     "compile.rs",
     "daemon",

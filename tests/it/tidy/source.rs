@@ -225,6 +225,8 @@ fn find_paths(tokens: TokenStream, out: &mut Vec<(Vec<String>, usize)>) {
     let mut i = 0;
     while i < tokens.len() {
         match &tokens[i] {
+            // `pub(in crate::apply)` says who may use an item, and uses nothing.
+            TokenTree::Group(group) if group.stream().to_string().starts_with("in crate ::") => {}
             TokenTree::Group(group) => find_paths(group.stream(), out),
             TokenTree::Ident(ident)
                 if ["crate", "super", "self"].iter().any(|start| ident == start)
@@ -285,7 +287,8 @@ fn is_separator(tokens: &[TokenTree], i: usize) -> bool {
 
 #[test]
 fn paths_are_found_wherever_they_stand() {
-    let code = "use super::{a, b::{self, C}}; fn f() { println!(\"{}\", crate::x::y::<u8>()); self::z(); self.w(); }";
+    let code = "use super::{a, b::{self, C}}; fn f() { println!(\"{}\", crate::x::y::<u8>()); self::z(); self.w(); } \
+                pub(in crate::m) fn g() {}";
     let mut found = Vec::new();
     find_paths(code.parse().expect("tokens"), &mut found);
     let module = ["m".to_owned(), "n".to_owned()];

@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Counts, Generation, Manifest, Store, file_name};
-use crate::apply::inventory::{Inventory, Known};
-use crate::apply::publish::{self, Room};
-use crate::apply::tree::{Content, Dir};
-use crate::apply::{ApplyError, Result, Target, now, undo_name};
+use super::archive::Archive;
+use super::generation::{Counts, Generation, Manifest, file_name};
+use crate::apply::clock::now;
+use crate::apply::error::{ApplyError, Result};
+use crate::apply::store::dir::Content;
+use crate::apply::store::files;
+use crate::apply::store::inventory::{Inventory, Known};
+use crate::apply::store::output::{OpenOutput, OutputDir, undo_name};
 use crate::envoy::artifact::{Artifact, ProxyKey};
 use crate::plan::digest::Digest;
 
@@ -19,7 +22,7 @@ const UNDER_WAY: &str = "under-way";
 
 /// A generation whose texts are kept, and which counts when [`Recording::finish`] has put it in place.
 pub(in crate::apply) struct Recording {
-    store: Store,
+    archive: Archive,
     id: u64,
 }
 
@@ -28,28 +31,28 @@ pub(in crate::apply) struct Recording {
 /// `touched` says which proxies were published just now, and whether they came to the end. Of those that did not, the last
 /// generation has the say: what they have is on its way.
 pub(in crate::apply) fn record(
-    room: &Room,
-    meta: &Dir,
+    output: &OpenOutput,
     inventory: &Inventory,
     touched: &BTreeMap<&ProxyKey, bool>,
     revision: &str,
+    limit: usize,
 ) -> Result<Option<Recording>> {
-    if room.target.history == 0 {
+    if limit == 0 {
         return Ok(None);
     }
-    let last = match Store::open(meta)? {
-        Some(store) => store.ids()?.last().map(|&id| (id, store.read(id).ok())),
+    let last = match Archive::open(&output.meta)? {
+        Some(archive) => archive.ids()?.last().map(|&id| (id, archive.read(id).ok())),
         None => None,
     };
     let before = last.as_ref().and_then(|(_, last)| Some(&last.as_ref()?.manifest));
-    let manifest = manifest(room, inventory, before, touched);
+    let manifest = manifest(output, inventory, before, touched);
     let is_new = before != Some(&manifest) && (last.is_some() || !manifest.is_empty());
     if !is_new && !touched.values().any(|is_done| *is_done) {
         return Ok(None);
     }
-    let store = Store::make(meta, room.target)?;
+    let archive = Archive::make(&output.meta, output.out)?;
     if is_new {
-        mark(&store, room.target)?;
+        mark(&archive, output.out)?;
     }
     let empty = Manifest::new();
     let before = before.unwrap_or(&empty);
@@ -58,7 +61,7 @@ pub(in crate::apply) fn record(
         // What was published again may be in place of a text that somebody edited, here as there.
         let is_touched = touched.get(proxy) == Some(&true);
         for (artifact, digest) in files.iter().filter(|(_, digest)| is_touched || !kept.contains(digest)) {
-            keep(room, &store, proxy, *artifact, digest)?;
+            keep(output, &archive, proxy, *artifact, digest)?;
         }
     }
     if !is_new {
@@ -71,19 +74,19 @@ pub(in crate::apply) fn record(
         counts: Counts::between(before, &manifest),
         manifest,
     };
-    room.staging.create(STAGED, &generation.text(), room.target.file())?;
+    output.staging.create(STAGED, &generation.text(), output.out.file())?;
     let id = generation.id;
-    Ok(Some(Recording { store, id }))
+    Ok(Some(Recording { archive, id }))
 }
 
 fn manifest(
-    room: &Room,
+    output: &OpenOutput,
     inventory: &Inventory,
     before: Option<&Manifest>,
     touched: &BTreeMap<&ProxyKey, bool>,
 ) -> Manifest {
     let is_done = |proxy: &ProxyKey| touched.get(proxy) != Some(&false);
-    let is_judged = |proxy: &ProxyKey| !room.undo.exists(&undo_name(proxy)).unwrap_or(true);
+    let is_judged = |proxy: &ProxyKey| !output.undo.exists(&undo_name(proxy)).unwrap_or(true);
     let mut manifest = Manifest::new();
     for (proxy, entry) in &inventory.proxies {
         let files: Option<BTreeMap<Artifact, Digest>> = entry
@@ -107,76 +110,78 @@ fn only(known: &Known) -> Option<Digest> {
 }
 
 /// Keeps the text of a published file.
-fn keep(room: &Room, store: &Store, proxy: &ProxyKey, artifact: Artifact, digest: &Digest) -> Result<()> {
+fn keep(output: &OpenOutput, archive: &Archive, proxy: &ProxyKey, artifact: Artifact, digest: &Digest) -> Result<()> {
     let changed = || ApplyError::Damaged {
-        path: room.root.path().join(proxy.directory()).join(artifact.path()),
+        path: output.root.path().join(proxy.directory()).join(artifact.path()),
         message: "it does not hold what was published, and cannot be kept for rollback".to_owned(),
     };
-    if store.object(digest).is_ok() {
+    if archive.object(digest).is_ok() {
         return Ok(());
     }
-    let dir = room.root.below(&proxy.directory())?.ok_or_else(changed)?;
-    let text = match publish::read(&dir, artifact)? {
+    let dir = output.root.below(&proxy.directory())?.ok_or_else(changed)?;
+    let text = match files::read(&dir, artifact)? {
         Content::Text(text) if Digest::of(&text) == *digest => text,
         Content::Text(_) | Content::Missing | Content::Binary | Content::Other => return Err(changed()),
     };
     // One that is damaged.
-    store.objects.remove(digest.as_str())?;
+    archive.objects.remove(digest.as_str())?;
     // Not every file system has links, and not every user may make them.
-    if publish::link(&dir, artifact, &store.objects, digest.as_str()).is_err() {
-        room.staging.remove(STAGED_OBJECT)?;
-        room.staging.create(STAGED_OBJECT, &text, room.target.file())?;
-        room.staging
-            .move_to(STAGED_OBJECT, &store.objects, digest.as_str(), false)?;
+    if files::link(&dir, artifact, &archive.objects, digest.as_str()).is_err() {
+        output.staging.remove(STAGED_OBJECT)?;
+        output.staging.create(STAGED_OBJECT, &text, output.out.file())?;
+        output
+            .staging
+            .move_to(STAGED_OBJECT, &archive.objects, digest.as_str(), false)?;
     }
     Ok(())
 }
 
 impl Recording {
     /// Makes the generation count; what it consists of is on disk.
-    pub(in crate::apply) fn finish(self, room: &Room) -> Result<u64> {
-        room.staging
-            .move_to(STAGED, &self.store.generations, &file_name(self.id), false)?;
+    pub(in crate::apply) fn finish(self, output: &OpenOutput) -> Result<u64> {
+        output
+            .staging
+            .move_to(STAGED, &self.archive.generations, &file_name(self.id), false)?;
         Ok(self.id)
     }
 }
 
-fn mark(store: &Store, target: &Target) -> Result<()> {
-    store.top.open_or_create(UNDER_WAY, target.file()).map(drop)
+fn mark(archive: &Archive, out: &OutputDir) -> Result<()> {
+    archive.top.open_or_create(UNDER_WAY, out.file()).map(drop)
 }
 
 /// Removes the generations that are too many, and the texts that none needs, if there may be some.
-pub(in crate::apply) fn prune(target: &Target, meta: &Dir) -> Result<()> {
-    let Some(store) = Store::open(meta)? else {
+pub(in crate::apply) fn prune(output: &OpenOutput, limit: usize) -> Result<()> {
+    let Some(archive) = Archive::open(&output.meta)? else {
         return Ok(());
     };
-    let ids = store.ids()?;
-    let is_under_way = store.top.exists(UNDER_WAY)?;
-    if ids.len() <= target.history && !is_under_way {
+    let ids = archive.ids()?;
+    let is_under_way = archive.top.exists(UNDER_WAY)?;
+    if ids.len() <= limit && !is_under_way {
         return Ok(());
     }
-    mark(&store, target)?;
-    let (old, kept) = ids.split_at(ids.len().saturating_sub(target.history));
+    mark(&archive, output.out)?;
+    let (old, kept) = ids.split_at(ids.len().saturating_sub(limit));
     for id in old {
-        store.generations.remove(&file_name(*id))?;
+        archive.generations.remove(&file_name(*id))?;
     }
     let mut needed = BTreeSet::new();
     for id in kept {
-        match store.read(*id) {
+        match archive.read(*id) {
             Ok(generation) => needed.extend(generation.manifest.into_values().flat_map(BTreeMap::into_values)),
             // It cannot be brought back, and says nothing of what it needs.
-            Err(ApplyError::Damaged { .. }) => store.generations.remove(&file_name(*id))?,
+            Err(ApplyError::Damaged { .. }) => archive.generations.remove(&file_name(*id))?,
             Err(error) => return Err(error),
         }
     }
     let needed: BTreeSet<&str> = needed.iter().map(Digest::as_str).collect();
-    for name in store
+    for name in archive
         .objects
         .names()?
         .iter()
         .filter(|name| !needed.contains(name.as_str()))
     {
-        store.objects.remove(name)?;
+        archive.objects.remove(name)?;
     }
-    store.top.remove(UNDER_WAY)
+    archive.top.remove(UNDER_WAY)
 }

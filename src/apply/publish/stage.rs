@@ -1,52 +1,56 @@
-//! Writes aside what a plan puts in place, before anything that is published changes.
+//! The staging of a plan: all its texts are written aside before anything that is published changes.
 
-use super::inventory::{Inventory, Known, Owned};
-use super::publish::{self, Job, Room, Staged};
-use super::tree::Content;
+use super::context::PublishContext;
+use super::publication::{Delivery, Publication};
+use super::task::{StagedFile, StagedStep, Task};
 use super::validate::Validator;
-use super::{ApplyError, Outcome, Result, Word};
+use crate::apply::error::{ApplyError, Result};
+use crate::apply::store::dir::Content;
+use crate::apply::store::files;
+use crate::apply::store::inventory::{Inventory, Known, Owned};
 use crate::envoy::artifact::{Artifact, Files};
 use crate::envoy::xds;
 use crate::plan::digest::Digest;
 use crate::plan::{self, Action, Change, Plan, Step};
 
-/// Writes aside what the plan puts in place.
-pub(super) fn prepare<'p>(
+/// Writes aside the texts of a plan, and gives a task for each change. A proxy whose Envoy has rejected these texts before, or in
+/// whose way somebody else's files are, gets its result at once.
+pub(super) fn stage_all<'p>(
     plan: &'p Plan,
-    room: &Room,
+    context: &PublishContext,
     inventory: &Inventory,
     validator: Option<&Validator>,
-    outcome: &mut Outcome,
-) -> Result<Vec<Job<'p>>> {
-    let mut jobs = Vec::new();
+    publication: &mut Publication,
+) -> Result<Vec<Task<'p>>> {
+    let mut tasks = Vec::new();
     for (index, change) in plan.changes.iter().enumerate() {
         let entry = inventory.proxies.get(&change.proxy);
-        if let Some(rejection) = entry.and_then(|entry| entry.rejection.as_ref())
+        if let Some(nack) = entry.and_then(|entry| entry.nack.as_ref())
             && change.action != Action::Remove
-            && rejection.is_of(
+            && nack.is_of(
                 &change.after,
                 validator.map(|validator| validator.identity(&change.proxy)).as_deref(),
             )
         {
-            outcome.set(change, Ok(Word::Rejected(rejection.reason.clone())));
+            publication.set(change, Ok(Delivery::Nacked(nack.reason.clone())));
             continue;
         }
         let owned = entry.map(|entry| entry.files.clone()).unwrap_or_default();
-        match adopt(room, change, &owned) {
-            Ok(adopted) => jobs.push(stage(room, index, change, owned, &adopted)?),
+        match adopt(context, change, &owned) {
+            Ok(adopted) => tasks.push(stage(context, index, change, owned, &adopted)?),
             Err(error @ (ApplyError::Foreign { .. } | ApplyError::Link { .. })) => {
-                outcome.set(change, Err(error));
+                publication.set(change, Err(error));
             }
             Err(error) => return Err(error),
         }
     }
-    Ok(jobs)
+    Ok(tasks)
 }
 
-/// The files that are not ours yet and are as we would write them.
-fn adopt(room: &Room, change: &Change, owned: &Owned) -> Result<Files> {
+/// The files that are not ours yet and hold what they would get.
+fn adopt(context: &PublishContext, change: &Change, owned: &Owned) -> Result<Files> {
     let mut adopted = Files::new();
-    let Some(dir) = room.root.below(&change.proxy.directory())? else {
+    let Some(dir) = context.output.root.below(&change.proxy.directory())? else {
         return Ok(adopted);
     };
     for (&artifact, text) in change
@@ -54,7 +58,7 @@ fn adopt(room: &Room, change: &Change, owned: &Owned) -> Result<Files> {
         .iter()
         .filter(|(artifact, _)| !owned.contains_key(artifact))
     {
-        match publish::read(&dir, artifact) {
+        match files::read(&dir, artifact) {
             Ok(Content::Missing) => {}
             Ok(Content::Text(found)) if found == *text => {
                 adopted.insert(artifact, found);
@@ -70,7 +74,13 @@ fn adopt(room: &Room, change: &Change, owned: &Owned) -> Result<Files> {
     Ok(adopted)
 }
 
-fn stage<'p>(room: &Room, index: usize, change: &'p Change, mut owned: Owned, adopted: &Files) -> Result<Job<'p>> {
+fn stage<'p>(
+    context: &PublishContext,
+    index: usize,
+    change: &'p Change,
+    mut owned: Owned,
+    adopted: &Files,
+) -> Result<Task<'p>> {
     owned.extend(
         adopted
             .iter()
@@ -80,27 +90,27 @@ fn stage<'p>(room: &Room, index: usize, change: &'p Change, mut owned: Owned, ad
     found.extend(adopted.clone());
     let stays = |artifact: &Artifact| change.after.contains_key(artifact) || change.left.contains(artifact);
     for artifact in owned.keys().filter(|artifact| !stays(artifact)) {
-        // Ours and not desired, and no text that was read: it goes in the same order as if there were one.
+        // Ours and not desired, without a text that could be read: removed in the same order as if there were one.
         found.entry(*artifact).or_default();
     }
     let steps = plan::steps(&found, &change.after);
     let mut staged = Vec::new();
     for (number, step) in steps.into_iter().enumerate() {
         staged.push(match step {
-            Step::Remove(artifact) => Staged::Remove(artifact),
+            Step::Remove(artifact) => StagedStep::Remove(artifact),
             Step::Write(artifact, text) => {
                 let name = format!("{index}-{number}");
-                room.staging.create(&name, &text, room.target.file())?;
-                Staged::Put {
+                context.output.staging.create(&name, &text, context.output.out.file())?;
+                StagedStep::Put(StagedFile {
                     artifact,
                     name,
                     digest: Digest::of(&text),
                     version: xds::version(&text),
-                }
+                })
             }
         });
     }
-    Ok(Job {
+    Ok(Task {
         change,
         index,
         steps: staged,

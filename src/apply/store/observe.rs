@@ -1,23 +1,25 @@
-//! What is published, read back from the disk.
+//! The published files, read back from the disk.
 
+use super::dir::{Content, Dir};
+use super::files;
 use super::inventory::{Inventory, Known};
-use super::tree::{Content, Dir};
-use super::{ApplyError, Result, Target, UNDO, open, publish, undo_name};
+use super::output::{OutputDir, undo, undo_name};
+use crate::apply::error::{ApplyError, Result};
 use crate::envoy::artifact::{Artifact, ProxyKey};
 use crate::plan::Observed;
 use crate::plan::digest::Digest;
 use crate::plan::drift::{Drift, DriftKind};
 
-/// Reads back what is published, and how it differs from what was.
+/// Reads back the published files, and compares them with the inventory.
 ///
 /// # Errors
-/// When the inventory cannot be understood, or directories and files cannot be opened for want of something.
-pub fn observe(target: &Target) -> Result<Observed> {
+/// When the inventory cannot be understood, or this process lacks descriptors or memory to open directories and files.
+pub fn observe(out: &OutputDir) -> Result<Observed> {
     let mut observed = Observed::default();
-    let Some((root, meta)) = open(target)? else {
+    let Some((root, meta)) = out.open()? else {
         return Ok(observed);
     };
-    let undo = meta.child(UNDO)?;
+    let undo = undo(&meta)?;
     for (proxy, entry) in Inventory::read(&meta)?.proxies {
         if entry.files.is_empty() {
             continue;
@@ -52,7 +54,7 @@ pub fn observe(target: &Target) -> Result<Observed> {
 enum Place {
     There(Dir),
     Missing,
-    /// What lies behind a link is not ours; publishing there fails and says so.
+    /// A link, behind which nothing is ours. A publication to it fails and says so.
     Other,
 }
 
@@ -65,20 +67,20 @@ impl Place {
         })
     }
 
-    /// What stands at the place of a file. What cannot be read is something else than we wrote.
+    /// The content at the place of a file. An entry that cannot be read counts as something else than a file.
     fn read(&self, artifact: Artifact) -> Result<Content> {
         match self {
-            Self::There(dir) => Ok(look(|| publish::read(dir, artifact))?.unwrap_or(Content::Other)),
+            Self::There(dir) => Ok(look(|| files::read(dir, artifact))?.unwrap_or(Content::Other)),
             Self::Missing => Ok(Content::Missing),
             Self::Other => Ok(Content::Other),
         }
     }
 }
 
-/// What a look finds; `None` if it fails whenever it is made, for another reason than that this process lacks something.
+/// The result of a read that is tried twice; `None` if both fail for another reason than a shortage of this process.
 ///
-/// One failure may be a moment's, and then an Envoy reads what we take for gone: its listeners would lose clusters that
-/// the plan knows nothing of. After a second one an Envoy that starts there finds as little as we do.
+/// A single failure may pass, and then an Envoy reads files that we take for gone: its listeners would lose clusters that
+/// the plan does not know. After a second failure an Envoy that starts there finds as little as we do.
 fn look<T>(made: impl Fn() -> Result<T>) -> Result<Option<T>> {
     let found = match made() {
         Err(error) if !error.is_shortage() => made(),
@@ -91,7 +93,7 @@ fn look<T>(made: impl Fn() -> Result<T>) -> Result<Option<T>> {
     }
 }
 
-/// What became of a file, if it is not as we know it.
+/// The kind of drift of a file; `None` for a file that is as it was published.
 fn drift(content: &Content, known: &Known) -> Option<DriftKind> {
     match content {
         Content::Text(text) if known.contains(&Some(Digest::of(text))) => None,
@@ -103,7 +105,7 @@ fn drift(content: &Content, known: &Known) -> Option<DriftKind> {
 }
 
 impl ApplyError {
-    /// Whether it is this process that has too little of something, so that it says nothing of the file.
+    /// Whether this process has too few descriptors or too little memory, so that the error says nothing about the file.
     fn is_shortage(&self) -> bool {
         use rustix::io::Errno;
         let (Self::Failed { source, .. } | Self::Denied { source, .. } | Self::NoSpace { source, .. }) = self else {

@@ -1,4 +1,4 @@
-//! Directories below the output directory, held open, so that no link that somebody puts in the way leads out.
+//! Directories below the output directory, held open, so that no link that another process puts in the way leads out.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -8,16 +8,14 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{self, AtFlags, CWD, Dir as Entries, FileType, Gid, Mode, OFlags, RenameFlags, Stat, Uid};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::ApplyError;
+use crate::apply::error::{ApplyError, Result};
 
-type Result<T> = std::result::Result<T, ApplyError>;
-
-/// Who may do what with something that is published.
+/// The mode, the owner and the group of something that is published.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Access {
-    pub(super) mode: u32,
-    pub(super) owner: Option<u32>,
-    pub(super) group: Option<u32>,
+pub(in crate::apply) struct Access {
+    pub(in crate::apply) mode: u32,
+    pub(in crate::apply) owner: Option<u32>,
+    pub(in crate::apply) group: Option<u32>,
 }
 
 impl Access {
@@ -41,27 +39,27 @@ impl Access {
     }
 }
 
-/// What stands at the place of a file.
+/// The content found at the place of a file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Content {
+pub(in crate::apply) enum Content {
     Missing,
     Text(String),
-    /// A file that is no text.
+    /// A file that is not UTF-8 text.
     Binary,
-    /// No file.
+    /// Something that is not a regular file.
     Other,
 }
 
 /// A directory that is held open.
 #[derive(Debug)]
-pub(super) struct Dir {
+pub(in crate::apply) struct Dir {
     fd: OwnedFd,
     path: PathBuf,
 }
 
 impl Dir {
     /// The output directory, which may be reached through links.
-    pub(super) fn open(path: &Path) -> Result<Option<Self>> {
+    pub(in crate::apply) fn open(path: &Path) -> Result<Option<Self>> {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         match retry_on_intr(|| fs::openat(CWD, path, flags, Mode::empty())) {
             Ok(fd) => Ok(Some(Self {
@@ -74,7 +72,7 @@ impl Dir {
     }
 
     /// The output directory, made if it is not there.
-    pub(super) fn make(path: &Path, access: Access) -> Result<Self> {
+    pub(in crate::apply) fn make(path: &Path, access: Access) -> Result<Self> {
         if let Some(dir) = Self::open(path)? {
             return Ok(dir);
         }
@@ -86,7 +84,7 @@ impl Dir {
         parent.make_child(&name.to_string_lossy(), access)
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(in crate::apply) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -97,8 +95,8 @@ impl Dir {
         }
     }
 
-    /// The directory of that name; no link.
-    pub(super) fn child(&self, name: &str) -> Result<Option<Self>> {
+    /// The directory with a name; a link is an error.
+    pub(in crate::apply) fn child(&self, name: &str) -> Result<Option<Self>> {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         match retry_on_intr(|| fs::openat(&self.fd, name, flags, Mode::empty())) {
             Ok(fd) => Ok(Some(Self {
@@ -111,8 +109,8 @@ impl Dir {
         }
     }
 
-    /// The directory at that path, no part of it a link.
-    pub(super) fn below(&self, path: &str) -> Result<Option<Self>> {
+    /// The directory at a path, no part of which may be a link.
+    pub(in crate::apply) fn below(&self, path: &str) -> Result<Option<Self>> {
         let mut dir = None;
         for part in path.split('/') {
             match dir.as_ref().unwrap_or(self).child(part)? {
@@ -123,8 +121,8 @@ impl Dir {
         Ok(dir)
     }
 
-    /// The directory of that name, made if it is not there. One that is there keeps its mode.
-    pub(super) fn make_child(&self, name: &str, access: Access) -> Result<Self> {
+    /// The directory with a name, made if it is not there. A directory that is there keeps its mode.
+    pub(in crate::apply) fn make_child(&self, name: &str, access: Access) -> Result<Self> {
         if let Some(dir) = self.child(name)? {
             return Ok(dir);
         }
@@ -151,21 +149,21 @@ impl Dir {
         }
     }
 
-    pub(super) fn exists(&self, name: &str) -> Result<bool> {
+    pub(in crate::apply) fn exists(&self, name: &str) -> Result<bool> {
         Ok(self.stat(name)?.is_some())
     }
 
-    pub(super) fn is_socket(&self, name: &str) -> bool {
+    pub(in crate::apply) fn is_socket(&self, name: &str) -> bool {
         self.kind(name) == Some(FileType::Socket)
     }
 
-    /// Device and number of what stands at the name.
-    pub(super) fn identity(&self, name: &str) -> Option<(u64, u64)> {
+    /// The device and inode numbers of the entry with a name.
+    pub(in crate::apply) fn identity(&self, name: &str) -> Option<(u64, u64)> {
         self.stat(name).ok()?.map(|stat| (stat.st_dev, stat.st_ino))
     }
 
-    pub(super) fn read(&self, name: &str) -> Result<Content> {
-        // Whatever stands there, opening it must not wait or lead elsewhere.
+    pub(in crate::apply) fn read(&self, name: &str) -> Result<Content> {
+        // Whatever the entry is, opening it must not wait or lead elsewhere.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let mut file = match retry_on_intr(|| fs::openat(&self.fd, name, flags, Mode::empty())) {
             Ok(fd) => File::from(fd),
@@ -183,7 +181,7 @@ impl Dir {
     }
 
     /// A new file with its final mode and owner.
-    pub(super) fn create(&self, name: &str, text: &str, access: Access) -> Result<File> {
+    pub(in crate::apply) fn create(&self, name: &str, text: &str, access: Access) -> Result<File> {
         let failed = |error: io::Error| ApplyError::new("write", &self.at(name), error);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = retry_on_intr(|| fs::openat(&self.fd, name, flags, Mode::from_raw_mode(0o600)));
@@ -194,11 +192,11 @@ impl Dir {
         Ok(file)
     }
 
-    /// The same, and on disk when it returns.
+    /// A new file with its final mode and owner, which is on disk when this returns.
     ///
-    /// When the disk does not say so the file is gone again: asking a second time would get a better answer for pages
+    /// When the sync fails the file is removed again: a second sync would report success for pages
     /// that are lost.
-    pub(super) fn create_durable(&self, name: &str, text: &str, access: Access) -> Result<()> {
+    pub(in crate::apply) fn create_durable(&self, name: &str, text: &str, access: Access) -> Result<()> {
         let durable = self.create(name, text, access).and_then(|file| {
             let synced = retry_on_intr(|| fs::fsync(&file));
             synced.map_err(|e| ApplyError::new("sync", &self.at(name), e))
@@ -210,23 +208,23 @@ impl Dir {
         durable
     }
 
-    /// A file to lock; opened, made if it is not there.
-    pub(super) fn open_or_create(&self, name: &str, access: Access) -> Result<File> {
+    /// A file to lock, opened, and made if it is not there.
+    pub(in crate::apply) fn open_or_create(&self, name: &str, access: Access) -> Result<File> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = retry_on_intr(|| fs::openat(&self.fd, name, flags, Mode::from_raw_mode(access.mode)));
         fd.map(File::from)
             .map_err(|e| ApplyError::new("open", &self.at(name), e))
     }
 
-    /// Moves a file of this directory over one of another, or where nothing must be.
-    pub(super) fn move_to(&self, name: &str, to: &Self, new_name: &str, over: bool) -> Result<()> {
+    /// Moves a file of this directory to a name in another, over the file there or only if there is none.
+    pub(in crate::apply) fn move_to(&self, name: &str, to: &Self, new_name: &str, over: bool) -> Result<()> {
         let plain = || retry_on_intr(|| fs::renameat(&self.fd, name, &to.fd, new_name));
         let moved = if over {
             plain()
         } else {
             match retry_on_intr(|| fs::renameat_with(&self.fd, name, &to.fd, new_name, RenameFlags::NOREPLACE)) {
                 Err(Errno::EXIST) => return Err(ApplyError::Foreign { path: to.at(new_name) }),
-                // Not every file system can.
+                // Not every file system can move without replacing.
                 Err(Errno::INVAL | Errno::NOSYS) => plain(),
                 moved => moved,
             }
@@ -238,13 +236,13 @@ impl Dir {
     }
 
     /// Gives a file of this directory a second name in another.
-    pub(super) fn link_to(&self, name: &str, to: &Self, new_name: &str) -> Result<()> {
+    pub(in crate::apply) fn link_to(&self, name: &str, to: &Self, new_name: &str) -> Result<()> {
         retry_on_intr(|| fs::linkat(&self.fd, name, &to.fd, new_name, AtFlags::empty()))
             .map_err(|e| ApplyError::new("link", &to.at(new_name), e))
     }
 
     /// Removes a file, or a link, if it is there.
-    pub(super) fn remove(&self, name: &str) -> Result<()> {
+    pub(in crate::apply) fn remove(&self, name: &str) -> Result<()> {
         match retry_on_intr(|| fs::unlinkat(&self.fd, name, AtFlags::empty())) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(Errno::BUSY) => Err(ApplyError::Mounted { path: self.at(name) }),
@@ -253,23 +251,23 @@ impl Dir {
     }
 
     /// Removes a directory if it is there and empty.
-    pub(super) fn remove_empty(&self, name: &str) -> Result<()> {
+    pub(in crate::apply) fn remove_empty(&self, name: &str) -> Result<()> {
         match retry_on_intr(|| fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR)) {
             Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR | Errno::BUSY) => Ok(()),
             Err(error) => Err(ApplyError::new("remove", &self.at(name), error)),
         }
     }
 
-    /// Removes every file in it.
-    pub(super) fn empty(&self) -> Result<()> {
+    /// Removes every file in the directory.
+    pub(in crate::apply) fn empty(&self) -> Result<()> {
         for name in self.names()? {
             self.remove(&name)?;
         }
         Ok(())
     }
 
-    /// The names of what is in it.
-    pub(super) fn names(&self) -> Result<Vec<String>> {
+    /// The names of all entries of the directory.
+    pub(in crate::apply) fn names(&self) -> Result<Vec<String>> {
         let failed = |error: Errno| ApplyError::new("list", &self.path, error);
         let mut names = Vec::new();
         for entry in Entries::read_from(&self.fd).map_err(failed)? {
@@ -281,8 +279,8 @@ impl Dir {
         Ok(names)
     }
 
-    /// Gives a regular file its mode and owner, where they are others; says whether they were.
-    pub(super) fn mend_file(&self, name: &str, access: Access) -> Result<bool> {
+    /// Gives a regular file its mode and owner; `true` if they were others.
+    pub(in crate::apply) fn restore_file_permissions(&self, name: &str, access: Access) -> Result<bool> {
         match self.stat(name)? {
             Some(stat) if FileType::from_raw_mode(stat.st_mode).is_file() && !access.is_of_file(&stat) => {}
             _ => return Ok(false),
@@ -294,13 +292,13 @@ impl Dir {
         Ok(true)
     }
 
-    /// Gives this directory its owner and the permissions that it lacks; says whether it needed them.
-    pub(super) fn mend(&self, access: Access) -> Result<bool> {
+    /// Gives this directory its owner and the permissions that it lacks; `true` if it lacked something.
+    pub(in crate::apply) fn restore_permissions(&self, access: Access) -> Result<bool> {
         let stat = fs::fstat(&self.fd).map_err(|e| ApplyError::new("look at", &self.path, e))?;
         let mode = stat.st_mode & 0o7777;
         let is_right = access.owns(&stat) && mode & access.mode == access.mode;
         if !is_right {
-            // What others are allowed beyond that may be somebody's wish.
+            // Further permissions may be an operator's wish.
             Access {
                 mode: mode | access.mode,
                 ..access
@@ -311,14 +309,14 @@ impl Dir {
     }
 
     /// Returns when all of the file system is on disk.
-    pub(super) fn sync_all(&self) -> Result<()> {
+    pub(in crate::apply) fn sync_all(&self) -> Result<()> {
         retry_on_intr(|| fs::syncfs(&self.fd)).map_err(|e| ApplyError::new("sync", &self.path, e))
     }
 
     /// Returns when the names in this directory are on disk.
-    pub(super) fn sync(&self) -> Result<()> {
+    pub(in crate::apply) fn sync(&self) -> Result<()> {
         match retry_on_intr(|| fs::fsync(&self.fd)) {
-            // Some file systems have no such thing for directories.
+            // Some file systems cannot sync directories.
             Ok(()) | Err(Errno::INVAL) => Ok(()),
             Err(error) => Err(ApplyError::new("sync", &self.path, error)),
         }

@@ -7,8 +7,9 @@ use std::os::unix::fs::MetadataExt;
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
-use super::tree::Dir;
-use super::{ApplyError, META, Result, STAGING, Target, open};
+use super::dir::Dir;
+use super::output::{OutputDir, STAGING};
+use crate::apply::error::{ApplyError, Result};
 
 const LOCK: &str = "lock";
 
@@ -21,8 +22,8 @@ pub struct Lock {
 impl Lock {
     /// Whether the directory is still the one that was locked: somebody may have removed or replaced it.
     #[must_use]
-    pub fn is_of(&self, target: &Target) -> bool {
-        held(target, self).is_ok()
+    pub fn is_of(&self, out: &OutputDir) -> bool {
+        held(out, self).is_ok()
     }
 }
 
@@ -38,14 +39,14 @@ impl Drop for Lock {
 ///
 /// # Errors
 /// When another process has it, or the directory cannot be made.
-pub(super) fn lock(target: &Target) -> Result<Lock> {
-    let meta = Dir::make(&target.root, target.directory())?.make_child(META, target.directory())?;
-    let mut file = meta.open_or_create(LOCK, target.file())?;
+pub(in crate::apply) fn lock(out: &OutputDir) -> Result<Lock> {
+    let meta = out.make_meta()?;
+    let mut file = meta.open_or_create(LOCK, out.file())?;
     let failed = |error: Errno| ApplyError::new("lock", &meta.path().join(LOCK), error);
     match rustix::io::retry_on_intr(|| rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)) {
         Ok(()) => {}
         Err(Errno::WOULDBLOCK) => {
-            let directory = target.root.clone();
+            let directory = out.root.clone();
             let holder = holder(&mut file);
             return Err(ApplyError::Locked { directory, holder });
         }
@@ -56,7 +57,7 @@ pub(super) fn lock(target: &Target) -> Result<Lock> {
     if let Err(error) = told {
         tracing::debug!("cannot say in the lock who holds it: {error}");
     }
-    meta.make_child(STAGING, target.directory())?.empty()?;
+    meta.make_child(STAGING, out.directory())?.empty()?;
     Ok(Lock { file })
 }
 
@@ -68,11 +69,11 @@ fn holder(file: &mut File) -> Option<u32> {
 }
 
 /// The directories of a locked target, which must still be those that were locked.
-pub(super) fn held(target: &Target, lock: &Lock) -> Result<(Dir, Dir)> {
+pub(in crate::apply) fn held(out: &OutputDir, lock: &Lock) -> Result<(Dir, Dir)> {
     let replaced = || ApplyError::Replaced {
-        directory: target.root.clone(),
+        directory: out.root.clone(),
     };
-    let (root, meta) = open(target)?.ok_or_else(replaced)?;
+    let (root, meta) = out.open()?.ok_or_else(replaced)?;
     let locked = lock
         .file
         .metadata()

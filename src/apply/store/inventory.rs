@@ -1,4 +1,4 @@
-//! Which files are ours, what we put into them, and which texts Envoy refused.
+//! The inventory: the files that are ours, the digests of their texts, and the texts that Envoy rejected.
 //!
 //! Each file is listed with the digest of the text that we put there, so that somebody else's edit is seen. While a
 //! publication is under way a file is listed with everything that a kill at any moment may leave: the text before, those
@@ -9,133 +9,139 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::ApplyError;
-use super::tree::{Access, Content, Dir};
+use super::dir::{Access, Dir};
+use super::document::{self, Document, Found};
+use super::output::OutputDir;
+use crate::apply::error::ApplyError;
 use crate::envoy::artifact::{Artifact, Files, ProxyKey};
 use crate::plan::digest::Digest;
 
-pub(super) const NAME: &str = "inventory.json";
+const NAME: &str = "inventory.json";
 
-/// Says which form the file has; a later one may mean something else.
-const FORMAT: u32 = 2;
-
-/// What may stand at the place of a file of ours: texts by their digests, `None` for nothing at all.
-pub(super) type Known = BTreeSet<Option<Digest>>;
+/// The possibilities for the text of a file of ours, as digests; `None` for no file.
+pub(in crate::apply) type Known = BTreeSet<Option<Digest>>;
 
 /// The files of a proxy that are ours.
-pub(super) type Owned = BTreeMap<Artifact, Known>;
+pub(in crate::apply) type Owned = BTreeMap<Artifact, Known>;
 
-/// Texts that a proxy's Envoy refused, which are not tried on it again.
+/// The texts that the Envoy of a proxy or the validator rejected, and that are not tried again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Rejection {
-    /// Hash of the texts.
-    pub(super) digest: String,
-    /// Why, in the words of Envoy.
-    pub(super) reason: String,
-    /// Which validator refused them, before they were published; `None` when the proxy's own Envoy did.
+pub(in crate::apply) struct Nack {
+    /// The hash of the texts.
+    pub(in crate::apply) digest: String,
+    /// The reason, in the words of Envoy.
+    pub(in crate::apply) reason: String,
+    /// The validator that rejected them before they were published; `None` when the proxy's own Envoy did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) by: Option<String>,
+    pub(in crate::apply) by: Option<String>,
 }
 
-impl Rejection {
-    /// Whether these texts are not tried again. What a validator refused is, by another one or without one.
-    pub(super) fn is_of(&self, files: &Files, validator: Option<&str>) -> bool {
+impl Nack {
+    /// Whether these texts are not tried again. Texts that a validator rejected are tried with another one or without one.
+    pub(in crate::apply) fn is_of(&self, files: &Files, validator: Option<&str>) -> bool {
         self.digest == digest(files) && (self.by.is_none() || self.by.as_deref() == validator)
     }
 }
 
-/// What is known of one proxy.
+/// The entry of one proxy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Entry {
-    /// The files that are ours; none for one that left something behind which could not be removed yet, or was refused
+pub(in crate::apply) struct Entry {
+    /// The files that are ours; none for a proxy that left something behind which could not be removed yet, or was rejected
     /// before it had any.
-    pub(super) files: Owned,
-    pub(super) rejection: Option<Rejection>,
+    pub(in crate::apply) files: Owned,
+    pub(in crate::apply) nack: Option<Nack>,
 }
 
-/// What is known of all proxies.
+/// The entries of all proxies.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Inventory {
-    pub(super) proxies: BTreeMap<ProxyKey, Entry>,
+pub(in crate::apply) struct Inventory {
+    pub(in crate::apply) proxies: BTreeMap<ProxyKey, Entry>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Written {
-    format: u32,
-    proxies: Vec<WrittenEntry>,
+struct InventoryFile {
+    proxies: Vec<ProxyEntry>,
+}
+
+impl Document for InventoryFile {
+    const FORMAT: u32 = 2;
 }
 
 #[derive(Serialize, Deserialize)]
-struct WrittenEntry {
+struct ProxyEntry {
     mesh: String,
     dataplane: String,
     files: BTreeMap<String, Known>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    rejected: Option<Rejection>,
+    rejected: Option<Nack>,
 }
 
 impl Inventory {
-    /// Reads the inventory of a directory; it may be missing.
-    pub(super) fn read(dir: &Dir) -> Result<Self, ApplyError> {
+    /// The inventory in a directory; an empty one when there is none.
+    pub(in crate::apply) fn read(dir: &Dir) -> Result<Self, ApplyError> {
         let invalid = |message: String| ApplyError::Inventory {
             path: dir.path().join(NAME),
             message,
         };
-        match dir.read(NAME)? {
-            Content::Missing => Ok(Self::default()),
-            Content::Text(text) => Self::parse(&text).map_err(invalid),
-            Content::Binary | Content::Other => Err(invalid("it is no readable text file".to_owned())),
+        match document::load(dir, NAME)? {
+            Found::Missing => Ok(Self::default()),
+            Found::Document(file) => Self::from_file(file).map_err(invalid),
+            Found::Invalid(message) => Err(invalid(message)),
         }
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
-        super::check_format(text, FORMAT)?;
-        let written: Written = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    fn from_file(file: InventoryFile) -> Result<Self, String> {
         let mut proxies = BTreeMap::new();
-        for entry in written.proxies {
-            let (files, rejection) = (by_artifact(entry.files)?, entry.rejected);
-            proxies.insert(ProxyKey::new(entry.mesh, entry.dataplane), Entry { files, rejection });
+        for entry in file.proxies {
+            let (files, nack) = (by_artifact(entry.files)?, entry.rejected);
+            proxies.insert(ProxyKey::new(entry.mesh, entry.dataplane), Entry { files, nack });
         }
         Ok(Self { proxies })
     }
 
     /// Writes the inventory aside. It counts from [`Inventory::put`] on, before which it has to be on disk.
-    pub(super) fn stage(&self, staging: &Dir, access: Access) -> Result<(), ApplyError> {
+    pub(in crate::apply) fn stage(&self, staging: &Dir, access: Access) -> Result<(), ApplyError> {
         staging.remove(NAME)?;
         staging.create(NAME, &self.text(), access).map(drop)
     }
 
+    /// Replaces the inventory, with a copy on disk before it is visible.
+    pub(in crate::apply) fn replace(&self, out: &OutputDir, meta: &Dir) -> Result<(), ApplyError> {
+        document::replace(out, meta, NAME, &self.to_file())
+    }
+
     /// Makes the inventory that was written aside the one of a directory.
-    pub(super) fn put(staging: &Dir, dir: &Dir) -> Result<(), ApplyError> {
+    pub(in crate::apply) fn put(staging: &Dir, dir: &Dir) -> Result<(), ApplyError> {
         staging.move_to(NAME, dir, NAME, true)
     }
 
-    pub(super) fn text(&self) -> String {
-        let entry = |(proxy, entry): (&ProxyKey, &Entry)| WrittenEntry {
+    fn text(&self) -> String {
+        document::text(&self.to_file())
+    }
+
+    fn to_file(&self) -> InventoryFile {
+        let entry = |(proxy, entry): (&ProxyKey, &Entry)| ProxyEntry {
             mesh: proxy.mesh.clone(),
             dataplane: proxy.dataplane.clone(),
             files: by_path(&entry.files),
-            rejected: entry.rejection.clone(),
+            rejected: entry.nack.clone(),
         };
-        let written = Written {
-            format: FORMAT,
+        InventoryFile {
             proxies: self.proxies.iter().map(entry).collect(),
-        };
-        let text = serde_json::to_string_pretty(&written).expect("strings and numbers are JSON");
-        text + "\n"
+        }
     }
 }
 
-/// What is known of files, by their paths.
-pub(super) fn by_path<T: Clone>(files: &BTreeMap<Artifact, T>) -> BTreeMap<String, T> {
+/// A map by file as a map by the path of the file.
+pub(in crate::apply) fn by_path<T: Clone>(files: &BTreeMap<Artifact, T>) -> BTreeMap<String, T> {
     files
         .iter()
         .map(|(artifact, known)| (artifact.path().to_owned(), known.clone()))
         .collect()
 }
 
-/// The way back.
-pub(super) fn by_artifact<T>(files: BTreeMap<String, T>) -> Result<BTreeMap<Artifact, T>, String> {
+/// A map by path as a map by file.
+pub(in crate::apply) fn by_artifact<T>(files: BTreeMap<String, T>) -> Result<BTreeMap<Artifact, T>, String> {
     let known = |(path, known): (String, T)| {
         let artifact = Artifact::ALL.into_iter().find(|artifact| artifact.path() == path);
         Ok((
@@ -147,7 +153,7 @@ pub(super) fn by_artifact<T>(files: BTreeMap<String, T>) -> Result<BTreeMap<Arti
 }
 
 /// A hash of the texts of a proxy.
-pub(super) fn digest(files: &Files) -> String {
+pub(in crate::apply) fn digest(files: &Files) -> String {
     let mut hasher = blake3::Hasher::new();
     for (artifact, text) in files {
         for part in [artifact.path(), text] {
@@ -162,9 +168,13 @@ pub(super) fn digest(files: &Files) -> String {
 mod tests {
     use super::*;
 
+    fn parse(text: &str) -> Result<Inventory, String> {
+        Inventory::from_file(document::parse(text)?)
+    }
+
     #[test]
     fn it_reads_what_it_writes() {
-        let rejection = Rejection {
+        let nack = Nack {
             digest: "d".to_owned(),
             reason: "\"quoted\"\nline".to_owned(),
             by: None,
@@ -172,7 +182,7 @@ mod tests {
         let known = |artifact: Artifact| Known::from([None, Some(Digest::of(artifact.path()))]);
         let full = Entry {
             files: Artifact::ALL.map(|artifact| (artifact, known(artifact))).into(),
-            rejection: Some(rejection),
+            nack: Some(nack),
         };
         let inventory = Inventory {
             proxies: BTreeMap::from([
@@ -180,7 +190,7 @@ mod tests {
                 (ProxyKey::new("ä", ""), Entry::default()),
             ]),
         };
-        assert_eq!(Inventory::parse(&inventory.text()), Ok(inventory));
+        assert_eq!(parse(&inventory.text()), Ok(inventory));
     }
 
     #[test]
@@ -189,14 +199,10 @@ mod tests {
             format!(r#"{{"format": 2, "proxies": [{{"mesh": "m", "dataplane": "d", "files": {files}}}]}}"#)
         };
         for (text, expected) in [
-            ("", "EOF"),
-            ("{}", "missing field"),
-            (r#"{"format": 3, "proxies": {}}"#, "format 3"),
-            (r#"{"format": 1, "proxies": []}"#, "format 1"),
             (&entry(r#"{"../x": []}"#), "`../x`"),
             (&entry(r#"{"xds/cds.yaml": ["../x"]}"#), "`../x`"),
         ] {
-            let error = Inventory::parse(text).expect_err(text);
+            let error = parse(text).expect_err(text);
             assert!(error.contains(expected), "{text}: {error}");
         }
     }

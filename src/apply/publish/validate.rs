@@ -1,11 +1,11 @@
-//! What an Envoy says to files before they are published: `envoy --mode validate`.
+//! The validation of files before they are published, by `envoy --mode validate`.
 //!
-//! It does not read the xDS files of a bootstrap in that mode, so a proxy is shown to it as one throw-away file: the
-//! bootstrap with their resources as static ones. A fragment is shown together with the bootstrap that it is merged into,
-//! where that is known. It opens no port then and finds no collector; it sees what no circumstance makes good.
+//! Envoy does not read the xDS files of a bootstrap in that mode, so a proxy is validated as one temporary file: the
+//! bootstrap with their resources as static ones. A fragment is validated together with the bootstrap that it is merged into,
+//! where that is known. Envoy opens no port then and looks for no collector: it finds mistakes of the files alone.
 //!
-//! An Envoy that cannot validate is an error of the whole publication, and nothing is published: whoever set
-//! `envoy.validate` relies on it, and what is published works. A missing program must not be what lets the first bad file
+//! An Envoy that cannot validate is an error of the whole publication, and nothing is published: an operator who set
+//! `envoy.validate` relies on it, and the published files work. A missing program must not let the first bad file
 //! through.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,11 +17,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use std::{fs, io};
 
-use super::inventory::{Inventory, Rejection, digest};
-use super::publish::{Job, Room};
-use super::session::Cache;
-use super::tree::Access;
-use super::{ApplyError, Bases, Outcome, Result, Target, Word};
+use super::context::{Bases, PublishContext};
+use super::publication::{Delivery, Publication};
+use super::task::Task;
+use crate::apply::error::{ApplyError, Result};
+use crate::apply::store::dir::Access;
+use crate::apply::store::inventory::{Inventory, Nack, digest};
 use crate::envoy::artifact::{Artifact, ProxyKey};
 use crate::envoy::xds;
 use crate::plan::{Action, Plan};
@@ -29,65 +30,65 @@ use crate::system::parallel;
 use crate::system::process::{self, End, Ended};
 use crate::words::with_causes;
 
-/// How long one validation may take; a large proxy needs a second.
+/// The time that one validation may take. A large proxy needs a second.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// So many may take too long before no other is begun: then it is not the files.
+/// The number of validations that may take too long before no other is begun: the files are not the reason then.
 const MANY: usize = 8;
 
-/// Characters of a refusal that are told.
+/// The most characters of a reason that are kept.
 const LONGEST: usize = 500;
 
-/// The validator runs as the user that writes.
+/// The access to temporary files: the validator runs as the same user.
 const OURS: Access = Access {
     mode: 0o600,
     owner: None,
     group: None,
 };
 
-/// What every Envoy accepts.
+/// A configuration that every Envoy accepts.
 const GOOD: &str = "static_resources: {}\n";
-/// What every Envoy refuses: a program that accepts it is none.
+/// A configuration that every Envoy rejects. A program that accepts it is no Envoy.
 const BAD: &str = "no_such_field: {}\n";
 
 /// The Envoy that validates.
 #[derive(Debug)]
 pub(super) struct Validator<'t> {
     path: &'t Path,
-    /// Changes when another program takes its place.
+    /// A text that changes when another program takes the place of this one.
     identity: String,
     /// The bootstraps into which fragments are merged.
     bases: BTreeMap<&'t ProxyKey, Base<'t>>,
 }
 
-/// A bootstrap that somebody else wrote.
+/// A bootstrap of the user.
 #[derive(Debug)]
 struct Base<'t> {
     path: &'t Path,
-    /// Hash of its text; or why that cannot be read.
+    /// The hash of its text, or the reason why it cannot be read.
     digest: std::result::Result<String, String>,
 }
 
-/// What it says.
+/// The answer of the validator.
 enum Answer {
     Accepted,
-    /// Why not, in its words.
-    Refused(String),
-    /// Nothing that says something of the files; how that came.
-    Nothing(String),
+    /// The files are rejected, with the reason in the words of the validator.
+    Rejected(String),
+    /// Nothing that says something about the files, with the reason.
+    Inconclusive(String),
 }
 
 impl<'t> Validator<'t> {
     /// The validator, if one is wanted and the plan has something for it.
     ///
     /// # Errors
-    /// When it is not there.
-    pub(super) fn of(target: &'t Target, plan: &Plan, bases: &'t Bases) -> Result<Option<Self>> {
+    /// When the program is not there.
+    pub(super) fn new(program: Option<&'t Path>, plan: &Plan, bases: &'t Bases) -> Result<Option<Self>> {
         let changed: BTreeSet<&ProxyKey> = (plan.changes.iter())
             .filter(|change| change.action != Action::Remove)
             .map(|change| &change.proxy)
             .collect();
-        let Some(path) = target.validate.as_deref().filter(|_| !changed.is_empty()) else {
+        let Some(path) = program.filter(|_| !changed.is_empty()) else {
             return Ok(None);
         };
         let meta = fs::metadata(path).map_err(|error| unable(path, &error))?;
@@ -98,7 +99,7 @@ impl<'t> Validator<'t> {
         Ok(Some(Self { path, identity, bases }))
     }
 
-    /// Who judges that proxy: the program, and the bootstrap that it judges the fragment with.
+    /// A text for the program and the bootstrap that it validates a proxy with: another text means another judgement.
     pub(super) fn identity(&self, proxy: &ProxyKey) -> String {
         match self.bases.get(proxy).map(|base| &base.digest) {
             None => self.identity.clone(),
@@ -106,90 +107,89 @@ impl<'t> Validator<'t> {
         }
     }
 
-    /// Takes away the jobs whose files it does not accept, and says so in the outcome and in the inventory.
+    /// Takes away the tasks whose files are not accepted, and notes them in the publication and in the inventory.
     ///
     /// # Errors
-    /// When it cannot validate.
-    pub(super) fn sift(
+    /// When the program cannot validate.
+    pub(super) fn filter(
         &self,
-        room: &Room,
-        cache: &Cache,
-        jobs: &mut Vec<Job>,
+        context: &PublishContext,
+        tasks: &mut Vec<Task>,
         inventory: &mut Inventory,
-        outcome: &mut Outcome,
+        publication: &mut Publication,
     ) -> Result<()> {
-        let asked: Vec<(usize, Shown)> = (jobs.iter())
-            .flat_map(|job| self.shown(job).into_iter().map(|shown| (job.index, shown)))
+        let asked: Vec<(usize, Input)> = (tasks.iter())
+            .flat_map(|task| self.inputs(task).into_iter().map(|input| (task.index, input)))
             .collect();
         if asked.is_empty() {
             return Ok(());
         }
-        let mut accepted = BTreeSet::from([self.prove(room, cache)?]);
+        let mut accepted = BTreeSet::from([self.self_test(context)?]);
         let slow = AtomicUsize::new(0);
-        let numbered: Vec<(usize, &(usize, Shown))> = asked.iter().enumerate().collect();
-        let answers = parallel::map(&numbered, parallel::cpu_count(), |(number, (_, shown))| {
-            self.answer(room, cache, *number, shown, &slow)
+        let numbered: Vec<(usize, &(usize, Input))> = asked.iter().enumerate().collect();
+        let answers = parallel::map(&numbered, parallel::cpu_count(), |(number, (_, input))| {
+            self.answer(context, *number, input, &slow)
         });
         let mut open = BTreeMap::new();
-        for ((index, shown), answer) in asked.iter().zip(answers) {
+        for ((index, input), answer) in asked.iter().zip(answers) {
             match answer? {
                 Answer::Accepted => {
-                    accepted.insert(shown.digest.clone());
+                    accepted.insert(input.digest.clone());
                 }
-                // Of two words on a proxy a refusal is the last one.
-                Answer::Refused(why) => {
-                    open.insert(*index, Word::Rejected(why));
+                // Of two answers about a proxy a rejection counts more.
+                Answer::Rejected(why) => {
+                    open.insert(*index, Delivery::Nacked(why));
                 }
-                Answer::Nothing(why) => {
-                    open.entry(*index).or_insert(Word::Waiting(why));
+                Answer::Inconclusive(why) => {
+                    open.entry(*index).or_insert(Delivery::Pending(why));
                 }
             }
         }
-        cache.set_accepted(accepted);
-        jobs.retain(|job| match open.remove(&job.index) {
+        context.cache.set_accepted(accepted);
+        tasks.retain(|task| match open.remove(&task.index) {
             None => true,
-            Some(word) => {
-                if let Word::Rejected(reason) = &word {
-                    let entry = inventory.proxies.entry(job.change.proxy.clone()).or_default();
-                    entry.rejection = Some(Rejection {
-                        digest: digest(&job.change.after),
+            Some(delivery) => {
+                if let Delivery::Nacked(reason) = &delivery {
+                    let entry = inventory.proxies.entry(task.change.proxy.clone()).or_default();
+                    entry.nack = Some(Nack {
+                        digest: digest(&task.change.after),
                         reason: reason.clone(),
-                        by: Some(self.identity(&job.change.proxy)),
+                        by: Some(self.identity(&task.change.proxy)),
                     });
                 }
-                outcome.set(job.change, Ok(word));
+                publication.set(task.change, Ok(delivery));
                 false
             }
         });
         Ok(())
     }
 
-    /// What is shown to it of a job: nothing when only what no Envoy reads is changed.
-    fn shown(&self, job: &Job) -> Vec<Shown> {
-        let change = job.change;
+    /// The configurations of a task that are validated: none when only files change that no Envoy reads.
+    fn inputs(&self, task: &Task) -> Vec<Input> {
+        let change = task.change;
         if change.action == Action::Remove {
             return Vec::new();
         }
         let is_changed = |artifacts: &[Artifact]| change.changed().any(|artifact| artifacts.contains(&artifact));
         let file = |artifact| change.after.get(&artifact).map_or("", String::as_str);
-        let mut shown = Vec::new();
+        let mut input = Vec::new();
         if is_changed(&[Artifact::Cds, Artifact::Lds, Artifact::Bootstrap]) {
             let whole = xds::as_static(file(Artifact::Bootstrap), file(Artifact::Cds), file(Artifact::Lds));
-            shown.push(self.marked(What::Whole(whole)));
+            input.push(self.with_digest(What::Whole(whole)));
         }
         if let Some(base) = self.bases.get(&change.proxy)
             && is_changed(&[Artifact::Fragment])
         {
-            shown.push(self.marked(What::Merged {
+            input.push(self.with_digest(What::Merged {
                 base: base.path.to_owned(),
                 read: base.digest.clone(),
                 fragment: file(Artifact::Fragment).to_owned(),
             }));
         }
-        shown
+        input
     }
 
-    fn marked(&self, what: What) -> Shown {
+    fn with_digest(&self, what: What) -> Input {
         let mut hasher = blake3::Hasher::new();
         let mut part = |text: &str| {
             hasher.update(&(text.len() as u64).to_le_bytes());
@@ -208,72 +208,72 @@ impl<'t> Validator<'t> {
             }
         }
         let digest = hasher.finalize().to_hex().to_string();
-        Shown { what, digest }
+        Input { what, digest }
     }
 
-    /// Makes sure once that it tells good from bad. What accepts everything, or refuses everything, judges no files.
-    fn prove(&self, room: &Room, cache: &Cache) -> Result<String> {
-        let good = self.marked(What::Whole(Some(GOOD.to_owned())));
-        if cache.is_accepted(&good.digest) {
+    /// Checks that the program tells good from bad. A program that accepts everything, or rejects everything, validates nothing.
+    fn self_test(&self, context: &PublishContext) -> Result<String> {
+        let good = self.with_digest(What::Whole(Some(GOOD.to_owned())));
+        if context.cache.is_accepted(&good.digest) {
             return Ok(good.digest);
         }
         let wrong = |why: &str| self.unable(&io::Error::other(why.to_owned()));
-        match self.ask_whole(room, "good", GOOD)? {
+        match self.ask_whole(context, "good", GOOD)? {
             Answer::Accepted => {}
-            Answer::Refused(why) | Answer::Nothing(why) => {
+            Answer::Rejected(why) | Answer::Inconclusive(why) => {
                 return Err(wrong(&format!("it does not even accept an empty configuration: {why}")));
             }
         }
-        match self.ask_whole(room, "bad", BAD)? {
+        match self.ask_whole(context, "bad", BAD)? {
             Answer::Accepted => Err(wrong("it accepts everything, as no Envoy does")),
-            Answer::Nothing(why) => Err(wrong(&why)),
-            Answer::Refused(_) => Ok(good.digest),
+            Answer::Inconclusive(why) => Err(wrong(&why)),
+            Answer::Rejected(_) => Ok(good.digest),
         }
     }
 
-    fn answer(&self, room: &Room, cache: &Cache, number: usize, shown: &Shown, slow: &AtomicUsize) -> Result<Answer> {
-        if cache.is_accepted(&shown.digest) {
+    fn answer(&self, context: &PublishContext, number: usize, input: &Input, slow: &AtomicUsize) -> Result<Answer> {
+        if context.cache.is_accepted(&input.digest) {
             return Ok(Answer::Accepted);
         }
         if slow.load(Ordering::Relaxed) >= MANY {
-            return Ok(Answer::Nothing(format!(
+            return Ok(Answer::Inconclusive(format!(
                 "{} validations took too long",
                 slow.load(Ordering::Relaxed)
             )));
         }
-        let answer = match &shown.what {
+        let answer = match &input.what {
             What::Whole(None) => {
-                return Ok(Answer::Refused(
+                return Ok(Answer::Rejected(
                     "the files are no bootstrap with lists of clusters and listeners".to_owned(),
                 ));
             }
-            What::Whole(Some(text)) => self.ask_whole(room, &number.to_string(), text)?,
+            What::Whole(Some(text)) => self.ask_whole(context, &number.to_string(), text)?,
             What::Merged {
                 base, read: Err(why), ..
             } => {
-                return Ok(Answer::Nothing(format!("cannot read {}: {why}", base.display())));
+                return Ok(Answer::Inconclusive(format!("cannot read {}: {why}", base.display())));
             }
             What::Merged { base, fragment, .. } => {
                 match self.ask(|command| command.arg("-c").arg(base).args(["--config-yaml", fragment]))? {
-                    Answer::Refused(why) => {
-                        Answer::Refused(format!("{why} (fragment.yaml merged into {})", base.display()))
+                    Answer::Rejected(why) => {
+                        Answer::Rejected(format!("{why} (fragment.yaml merged into {})", base.display()))
                     }
                     answer => answer,
                 }
             }
         };
-        if matches!(answer, Answer::Nothing(_)) {
+        if matches!(answer, Answer::Inconclusive(_)) {
             slow.fetch_add(1, Ordering::Relaxed);
         }
         Ok(answer)
     }
 
-    fn ask_whole(&self, room: &Room, name: &str, text: &str) -> Result<Answer> {
-        // The end of the name says how it is read.
+    fn ask_whole(&self, context: &PublishContext, name: &str, text: &str) -> Result<Answer> {
+        // Envoy chooses its reader by the end of the name.
         let name = format!("validate-{name}.yaml");
-        drop(room.staging.create(&name, text, OURS)?);
-        let answer = self.ask(|command| command.arg("-c").arg(room.staging.path().join(&name)));
-        room.staging.remove(&name)?;
+        drop(context.output.staging.create(&name, text, OURS)?);
+        let answer = self.ask(|command| command.arg("-c").arg(context.output.staging.path().join(&name)));
+        context.output.staging.remove(&name)?;
         answer
     }
 
@@ -282,8 +282,8 @@ impl<'t> Validator<'t> {
         command.args(["--mode", "validate", "--log-level", "critical", "--concurrency", "1"]);
         match process::run(show(&mut command), LIMIT, &AtomicBool::new(false)) {
             Ok(ended) => Ok(self.judge(&ended)),
-            // Nobody could start an Envoy with it.
-            Err(error) if error.kind() == io::ErrorKind::ArgumentListTooLong => Ok(Answer::Refused(
+            // No Envoy could be started with it either.
+            Err(error) if error.kind() == io::ErrorKind::ArgumentListTooLong => Ok(Answer::Rejected(
                 "it is longer than an argument of a program may be".to_owned(),
             )),
             Err(error) => Err(self.unable(&error)),
@@ -293,12 +293,12 @@ impl<'t> Validator<'t> {
     fn judge(&self, ended: &Ended) -> Answer {
         let path = self.path.display();
         match ended.end {
-            End::TimedOut | End::Abandoned => Answer::Nothing(format!("{path} did not end within {LIMIT:?}")),
+            End::TimedOut | End::Abandoned => Answer::Inconclusive(format!("{path} did not end within {LIMIT:?}")),
             End::Exited(status) if status.success() => Answer::Accepted,
             End::Exited(status) => match status.signal() {
-                // The machine may have killed it for want of memory.
-                Some(signal) => Answer::Nothing(format!("{path} was ended by signal {signal}")),
-                None => Answer::Refused(reason(&ended.said).unwrap_or_else(|| format!("{path} ends with {status}"))),
+                // The kernel may have killed it because memory was short.
+                Some(signal) => Answer::Inconclusive(format!("{path} was ended by signal {signal}")),
+                None => Answer::Rejected(reason(&ended.said).unwrap_or_else(|| format!("{path} ends with {status}"))),
             },
         }
     }
@@ -318,20 +318,20 @@ impl<'t> Base<'t> {
     }
 }
 
-/// What is shown to the validator.
-struct Shown {
+/// A configuration that is validated.
+struct Input {
     what: What,
-    /// Of it and of who is asked.
+    /// The digest of the configuration and of the validator.
     digest: String,
 }
 
 enum What {
-    /// A whole configuration; `None` when it cannot be made of the files.
+    /// A whole configuration; `None` when the files do not make one.
     Whole(Option<String>),
     /// A fragment, and the bootstrap that it is merged into.
     Merged {
         base: PathBuf,
-        /// Hash of the text of the bootstrap, or why that cannot be read.
+        /// The hash of the text of the bootstrap, or the reason why it cannot be read.
         read: std::result::Result<String, String>,
         fragment: String,
     },
@@ -344,15 +344,15 @@ fn unable(path: &Path, error: &io::Error) -> ApplyError {
     }
 }
 
-/// Why a configuration is refused, from all that Envoy says to it, on one line.
+/// The reason for a rejection on one line, from all that Envoy writes.
 fn reason(said: &str) -> Option<String> {
     let after = |text: &str, mark: &str| text.rsplit_once(mark).map(|(_, rest)| rest.to_owned());
     let told = match after(said, "error initializing configuration '") {
-        // Which file that is nobody knows.
+        // The temporary file says nothing to anybody.
         Some(rest) => rest.split_once("': ").map_or(rest.clone(), |(_, why)| why.to_owned()),
         None => said.lines().rfind(|line| !line.trim().is_empty())?.to_owned(),
     };
-    // Before this it repeats the whole message that it speaks of.
+    // Envoy repeats the whole message before this.
     let mark = "Proto constraint validation failed";
     let told = match told.find(mark) {
         Some(at) => &told[at..],

@@ -1,0 +1,13 @@
+//! What the Envoys of the proxies say, without a look at our disk.
+
+mod admin;
+
+mod cache;
+
+mod health;
+
+pub use admin::EnvoyAdmin;
+pub(in crate::apply) use admin::{Ack, AdminProbe, Envoy, Stats};
+pub(in crate::apply) use cache::Cache;
+pub use health::ProxyHealth;
+pub(in crate::apply) use health::probe_all;

@@ -1,0 +1,106 @@
+//! The cleanup after a publication: the inventory, empty directories, modes and owners.
+
+use std::collections::BTreeSet;
+
+use super::context::PublishContext;
+use super::directories;
+use super::publication::Publication;
+use crate::apply::error::ApplyError;
+use crate::apply::store::OutputDir;
+use crate::apply::store::dir::{Access, Content, Dir};
+use crate::apply::store::files;
+use crate::apply::store::inventory::{Entry, Inventory, Known};
+use crate::plan::Plan;
+use crate::plan::digest::Digest;
+
+/// Gives back mode and owner to the directories above the proxies.
+pub(super) fn restore_top_permissions(root: &Dir, meta: &Dir, out: &OutputDir, publication: &mut Publication) {
+    let directory = out.directory();
+    // An operator who took the right to write from the owner of the output directory may want just that.
+    let readable = Access {
+        mode: directory.mode & 0o077,
+        ..directory
+    };
+    for (dir, access) in [(root, readable), (meta, directory)] {
+        let restored = dir.restore_permissions(access);
+        publication.permissions_restored += usize::from(publication.or_warn(restored).unwrap_or(false));
+    }
+}
+
+/// Puts in order what a publication leaves.
+pub(super) fn clean_up(
+    plan: &Plan,
+    context: &PublishContext,
+    inventory: &mut Inventory,
+    publication: &mut Publication,
+) {
+    resolve_pending_entries(context, inventory);
+    forget_nacks(plan, inventory);
+    remove_leftovers(context, inventory, publication);
+    restore_permissions(context, inventory, publication);
+}
+
+/// Forgets what was rejected for proxies that never had files and are not desired any more.
+fn forget_nacks(plan: &Plan, inventory: &mut Inventory) {
+    let without_files = |entry: &Entry| entry.files.is_empty() && entry.nack.is_some();
+    inventory
+        .proxies
+        .retain(|proxy, entry| !without_files(entry) || plan.change(proxy).is_some());
+}
+
+/// Removes what is left of proxies that have no files any more: sockets and empty directories.
+fn remove_leftovers(context: &PublishContext, inventory: &mut Inventory, publication: &mut Publication) {
+    inventory.proxies.retain(|proxy, entry| {
+        if !entry.files.is_empty() || entry.nack.is_some() {
+            return true;
+        }
+        match directories::remove_directories(context, proxy) {
+            Ok(is_gone) => !is_gone,
+            Err(error) => {
+                publication.cleanup_failures.push((proxy.clone(), error));
+                true
+            }
+        }
+    });
+}
+
+/// Lists one digest for each file for which an interrupted run left several possibilities.
+fn resolve_pending_entries(context: &PublishContext, inventory: &mut Inventory) {
+    for (proxy, entry) in &mut inventory.proxies {
+        if entry.files.values().all(|known| known.len() == 1) {
+            continue;
+        }
+        let Ok(dir) = context.output.root.below(&proxy.directory()) else {
+            continue;
+        };
+        entry.files.retain(|artifact, known| {
+            let content = dir
+                .as_ref()
+                .map_or(Ok(Content::Missing), |dir| files::read(dir, *artifact));
+            let found = match content {
+                Ok(Content::Text(text)) => Some(Digest::of(&text)),
+                Ok(Content::Missing) => None,
+                // Not one of the possibilities, so that it is reported as drift.
+                Ok(Content::Binary | Content::Other) | Err(_) => return true,
+            };
+            if known.len() > 1 && known.contains(&found) {
+                *known = Known::from([found]);
+            }
+            *known != Known::from([None])
+        });
+    }
+}
+
+/// Gives back mode and owner to published files and their directories.
+fn restore_permissions(context: &PublishContext, inventory: &Inventory, publication: &mut Publication) {
+    let mut restored_meshes = BTreeSet::new();
+    for (proxy, entry) in inventory.proxies.iter().filter(|(_, entry)| !entry.files.is_empty()) {
+        let with_mesh = restored_meshes.insert(&proxy.mesh);
+        match directories::restore_permissions(context, proxy, &entry.files, with_mesh) {
+            Ok(count) => publication.permissions_restored += count,
+            // The publication has reported it already, or will when there is something to publish.
+            Err(ApplyError::Link { .. }) => {}
+            Err(error) => publication.cleanup_failures.push((proxy.clone(), error)),
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! Carries out a plan: files on disk, and Envoy's word that it took them.
+//!
+//! Everything is written aside first, so that a full disk or a missing permission changes nothing that is
+//! published; then it is renamed into place, proxy by proxy, in the order of [`plan::steps`](crate::plan::steps()).
+//! Only files of the inventory are ours: others are never touched. Start with [`apply`]; why something changes is
+//! not known here.
+//!
+//! # What holds at every moment
+//!
+//! * A file is there in full with its final mode and owner, or not at all; a file of a proxy that stays never is missing.
+//! * The clusters on disk have every name that the listeners on disk use, so that an Envoy that starts at any moment of a
+//!   publication, or after a crash, has a pair that starts: it reads clusters before listeners. One that reads the old
+//!   clusters just before they change and the new listeners just after is looked for when all is in place, and gets its
+//!   listeners once more. A new proxy gets its bootstrap last, a proxy that goes loses it first.
+//! * After a crash or a power cut the disk has old or new files, never empty ones, and the inventory covers both. What is
+//!   seen was synced before: one sync of the file system before the first rename, one after the last, and between them one
+//!   of the directory with the inventory, which must not come after what it lists.
+//! * A sync that failed is not asked again: the files are written anew. When it is the last one, everything is published
+//!   already, with contents that are on disk; the error says that the names may not be, and the next run syncs them.
+
+mod context;
+
+mod publication;
+
+mod task;
+
+mod validate;
+
+mod stage;
+
+mod rollout;
+
+mod directories;
+
+mod cleanup;
+
+pub use context::Bases;
+pub use publication::{Delivery, ProxyResult, Publication};
+
+use std::collections::BTreeMap;
+
+use context::PublishContext;
+use rollout::RolledOut;
+use task::Task;
+use validate::Validator;
+
+use super::error::{ApplyError, Result};
+use super::session::Session;
+use super::store::history;
+use super::store::inventory::{Entry, Inventory, Nack, digest};
+use super::store::lock::{Lock, held};
+use super::store::{OpenOutput, OutputDir};
+use super::target::Target;
+use crate::plan::Plan;
+use crate::system::parallel;
+
+/// The plan of a publication with what it is recorded under.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'r> {
+    /// The plan to carry out.
+    pub plan: &'r Plan,
+    /// The revision of the policies that the generation is recorded under.
+    pub revision: &'r str,
+    /// The bootstraps that fragments are validated with.
+    pub bases: &'r Bases,
+}
+
+/// Carries out a plan, gives back mode and owner to files that lost them, and records the published files as a generation.
+///
+/// An error that concerns one proxy is in the result, and keeps no other proxy from being published.
+///
+/// # Errors
+/// When nothing can be published: no space, no permission, the directory replaced. After such an error every proxy
+/// has a pair of files from which its Envoy can start, and the next run goes on from there.
+pub fn apply(request: &Request, target: &Target, session: &Session) -> Result<Publication> {
+    let (root, meta) = held(&target.out, session.lock())?;
+    let mut publication = Publication::default();
+    cleanup::restore_top_permissions(&root, &meta, &target.out, &mut publication);
+    let context = PublishContext {
+        output: OpenOutput::new(&target.out, root, meta)?,
+        envoy: &target.envoy,
+        cache: session.cache(),
+    };
+    let validator = Validator::new(target.validator.as_deref(), request.plan, request.bases);
+    let result = validator.and_then(|validator| {
+        let space = |error: ApplyError| error.of_plan(&target.out.root, size(request.plan));
+        let on_disk = Inventory::read(&context.output.meta)?;
+        let mut inventory = on_disk.clone();
+        let mut tasks =
+            stage::stage_all(request.plan, &context, &on_disk, validator.as_ref(), &mut publication).map_err(space)?;
+        if let Some(validator) = &validator {
+            validator
+                .filter(&context, &mut tasks, &mut inventory, &mut publication)
+                .map_err(space)?;
+        }
+        list(&tasks, &on_disk, &context).map_err(space)?;
+        let is_under_way = !tasks.is_empty();
+        roll_out(tasks, &context, &mut inventory, &mut publication);
+        cleanup::clean_up(request.plan, &context, &mut inventory, &mut publication);
+        let is_listed = !is_under_way && inventory == on_disk;
+        finish(
+            &context,
+            &inventory,
+            is_listed,
+            request.revision,
+            target.history,
+            &mut publication,
+        )
+    });
+    let emptied = context.output.staging.empty();
+    result?;
+    emptied?;
+    Ok(publication)
+}
+
+/// The number of bytes that a plan writes at most.
+fn size(plan: &Plan) -> u64 {
+    let texts = plan.changes.iter().flat_map(|change| change.after.values());
+    texts.map(|text| text.len() as u64).sum()
+}
+
+/// Lists everything that the tasks may leave on disk, before they begin.
+fn list(tasks: &[Task], on_disk: &Inventory, context: &PublishContext) -> Result<()> {
+    if tasks.is_empty() {
+        return Ok(());
+    }
+    let output = &context.output;
+    let mut under_way = on_disk.clone();
+    for task in tasks {
+        under_way.proxies.entry(task.change.proxy.clone()).or_default().files = task.under_way();
+    }
+    under_way.stage(&output.staging, output.out.file())?;
+    // Durable before it is visible: a file that is renamed into place must not turn out empty after a power cut.
+    output.root.sync_all()?;
+    Inventory::put(&output.staging, &output.meta)?;
+    // No file may come before the inventory that lists it: it would pass for somebody else's.
+    output.meta.sync()
+}
+
+/// Publishes several proxies at a time, so that a slow Envoy holds up no other.
+///
+/// Those that did not answer before come last, and the first request to each gets little time. An Envoy that does not answer
+/// then is asked once more when all others are done, if the target allows more time.
+fn roll_out(mut tasks: Vec<Task>, context: &PublishContext, inventory: &mut Inventory, publication: &mut Publication) {
+    tasks.retain(|task| match directories::make_directories(context, task.change) {
+        Ok(()) => true,
+        Err(error) => {
+            // Nothing of it was put in place, and the inventory says of it what it said before.
+            publication.set(task.change, Err(error));
+            false
+        }
+    });
+    let mut order: Vec<usize> = (0..tasks.len()).collect();
+    order.sort_by_key(|&index| context.cache.is_silent(&tasks[index].change.proxy));
+    let mut all = BTreeMap::new();
+    let (first, longest) = (context.envoy.first_timeout(), context.envoy.answer_timeout);
+    let rounds = if longest > first {
+        vec![first, longest]
+    } else {
+        vec![first]
+    };
+    for timeout in rounds {
+        let done = parallel::map(&order, parallel::max_envoy_connections(), |&index| {
+            rollout::roll_out(context, &tasks[index], timeout)
+        });
+        all.extend(order.iter().copied().zip(done));
+        order.retain(|index| all[index].was_silent);
+    }
+    for (index, rolled_out) in all {
+        context
+            .cache
+            .set_silent(&tasks[index].change.proxy, rolled_out.was_silent);
+        record(&tasks[index], rolled_out, inventory, publication);
+    }
+}
+
+fn record(task: &Task, rolled_out: RolledOut, inventory: &mut Inventory, publication: &mut Publication) {
+    let RolledOut { owned, delivery, .. } = rolled_out;
+    let proxy = &task.change.proxy;
+    tracing::debug!(mesh = proxy.mesh, dataplane = proxy.dataplane, "{proxy}: {delivery:?}");
+    let nack = match &delivery {
+        Ok(Delivery::Nacked(reason)) => Some(Nack {
+            digest: digest(&task.change.after),
+            reason: reason.clone(),
+            by: None,
+        }),
+        _ => None,
+    };
+    inventory.proxies.insert(proxy.clone(), Entry { files: owned, nack });
+    publication.set(task.change, delivery);
+}
+
+/// Syncs what was published, lists it, and records it as a generation.
+fn finish(
+    context: &PublishContext,
+    inventory: &Inventory,
+    is_listed: bool,
+    revision: &str,
+    history: usize,
+    publication: &mut Publication,
+) -> Result<()> {
+    let output = &context.output;
+    let touched = publication
+        .proxies
+        .iter()
+        .map(|(proxy, result)| (proxy, result.is_done()));
+    let recorded = history::record(output, inventory, &touched.collect(), revision, history);
+    let recording = publication.or_warn(recorded).flatten();
+    if !is_listed {
+        inventory.stage(&output.staging, output.out.file())?;
+    }
+    if !is_listed || publication.permissions_restored > 0 || recording.is_some() {
+        output.root.sync_all()?;
+    }
+    if !is_listed {
+        Inventory::put(&output.staging, &output.meta)?;
+    }
+    if let Some(recording) = recording {
+        publication.generation = publication.or_warn(recording.finish(output));
+    }
+    let pruned = history::prune(output, history);
+    publication.or_warn(pruned);
+    Ok(())
+}
+
+/// Forgets the files that Envoys rejected, so that they are tried again; gives the number of proxies.
+///
+/// # Errors
+/// When the inventory cannot be understood or replaced.
+pub fn forget_nacks(out: &OutputDir, lock: &Lock) -> Result<usize> {
+    let (_, meta) = held(out, lock)?;
+    let mut inventory = Inventory::read(&meta)?;
+    let entries = inventory.proxies.values_mut();
+    let forgotten = entries.filter_map(|entry| entry.nack.take()).count();
+    if forgotten > 0 {
+        inventory.replace(out, &meta)?;
+    }
+    Ok(forgotten)
+}

@@ -1,0 +1,72 @@
+//! What is to be done for one proxy, with all texts on disk already.
+
+use crate::apply::store::inventory::{Known, Owned};
+use crate::envoy::artifact::Artifact;
+use crate::plan::Change;
+use crate::plan::digest::Digest;
+
+/// The task of publishing one proxy.
+#[derive(Debug)]
+pub(super) struct Task<'p> {
+    /// The change that the task carries out.
+    pub(super) change: &'p Change,
+    /// The number of the change in its plan, which is in the names of its staged files.
+    pub(super) index: usize,
+    /// The steps in the order in which they are taken.
+    pub(super) steps: Vec<StagedStep>,
+    /// The files of the proxy that are ours, before the first step.
+    pub(super) owned: Owned,
+}
+
+impl Task<'_> {
+    /// The files that may be there while the task is under way, with all that each may hold.
+    pub(super) fn under_way(&self) -> Owned {
+        let mut all = self.owned.clone();
+        for step in &self.steps {
+            match step {
+                StagedStep::Put(file) => {
+                    let known = all.entry(file.artifact).or_insert_with(nothing);
+                    known.insert(Some(file.digest.clone()));
+                }
+                StagedStep::Remove(artifact) => {
+                    all.entry(*artifact).or_default().insert(None);
+                }
+            }
+        }
+        all
+    }
+}
+
+/// The only possibility for a file that is not there yet.
+pub(super) fn nothing() -> Known {
+    Known::from([None])
+}
+
+/// A step, with its text on disk.
+#[derive(Debug)]
+pub(super) enum StagedStep {
+    /// Moves a staged file into its place.
+    Put(StagedFile),
+    /// Removes a file.
+    Remove(Artifact),
+}
+
+/// A text in the staging directory.
+#[derive(Debug)]
+pub(super) struct StagedFile {
+    /// The file that it becomes.
+    pub(super) artifact: Artifact,
+    /// The name in the staging directory.
+    pub(super) name: String,
+    /// The digest of the text.
+    pub(super) digest: Digest,
+    /// The `version_info` in the text, if it has one.
+    pub(super) version: Option<String>,
+}
+
+impl StagedStep {
+    /// Whether the step gives a running Envoy a file to read.
+    pub(super) fn is_dynamic(&self) -> bool {
+        matches!(self, Self::Put(file) if matches!(file.artifact, Artifact::Cds | Artifact::Lds))
+    }
+}

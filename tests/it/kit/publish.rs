@@ -1,0 +1,52 @@
+//! Publications by the library itself, without the program around them.
+
+use std::path::Path;
+use std::time::Duration;
+
+use meshtraced::apply::{self, ApplyError, Bases, EnvoyAdmin, OutputDir, Publication, Request, Session, Target};
+use meshtraced::envoy::artifact::Fragments;
+use meshtraced::plan::{self, Constraints, Desired, DriftRepair, Observed, Plan};
+use meshtraced::settings::Admin;
+
+/// A target as the settings describe it when they say nothing, with short timeouts and few generations.
+pub(crate) fn target(root: &Path) -> Target {
+    Target {
+        out: OutputDir {
+            root: root.to_owned(),
+            mode: 0o640,
+            owner: None,
+            group: None,
+            has_sockets: true,
+        },
+        envoy: EnvoyAdmin {
+            address: Admin::Pipe,
+            confirm_timeout: Duration::from_secs(2),
+            answer_timeout: Duration::from_secs(2),
+        },
+        validator: None,
+        history: 3,
+    }
+}
+
+/// The plan that reaches the desired files whatever was done to those that are published.
+pub(crate) fn plan(observed: &Observed, desired: &Fragments) -> Plan {
+    let constraints = Constraints {
+        drift_repair: &DriftRepair::All,
+        ..Constraints::default()
+    };
+    plan::plan(observed, Desired::Files(desired), &constraints).plan
+}
+
+/// Carries out a plan.
+pub(crate) fn apply(plan: &Plan, bases: &Bases, target: &Target, session: &Session) -> Result<Publication, ApplyError> {
+    let revision = "a revision";
+    apply::apply(&Request { plan, revision, bases }, target, session)
+}
+
+/// Publishes files in place of all that are published.
+pub(crate) fn publish(desired: &Fragments, target: &Target) -> Publication {
+    let session = Session::open(target).expect("nobody else publishes there");
+    let observed = apply::observe(&target.out).expect("a readable directory");
+    let plan = plan(&observed, desired);
+    apply(&plan, &Bases::new(), target, &session).expect("a directory that can be written")
+}
