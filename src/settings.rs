@@ -40,9 +40,9 @@ pub struct Settings {
     /// Which dataplanes are published here; empty means all.
     pub select: Vec<Rule>,
     /// Publish when the policies were silent for this long ...
-    pub quiet: Duration,
+    pub debounce: Duration,
     /// ... or at the latest after this.
-    pub ceiling: Duration,
+    pub debounce_max: Duration,
     /// Look at everything this often, events or not.
     pub rescan: Duration,
     /// User id that owns what is published; `None` leaves it as it comes.
@@ -167,8 +167,8 @@ struct Written {
     kuma: WrittenKuma,
     services: BTreeMap<String, String>,
     select: Vec<Rule>,
-    quiet: Option<String>,
-    ceiling: Option<String>,
+    debounce: Option<String>,
+    debounce_max: Option<String>,
     rescan: Option<String>,
     owner: Option<Scalar>,
     group: Option<Scalar>,
@@ -285,8 +285,8 @@ const VARIABLES: [(&str, &[&str]); 36] = [
     ("KUMA_TIES", &["kuma", "ties"]),
     ("SERVICES", &["services"]),
     ("SELECT", &["select"]),
-    ("QUIET", &["quiet"]),
-    ("CEILING", &["ceiling"]),
+    ("DEBOUNCE", &["debounce"]),
+    ("DEBOUNCE_MAX", &["debounce_max"]),
     ("RESCAN", &["rescan"]),
     ("OWNER", &["owner"]),
     ("GROUP", &["group"]),
@@ -420,8 +420,11 @@ fn mean(written: Written, overrides: &Overrides, origin: &str) -> Result<Setting
     let fail = |message: String| invalid(origin, message);
     let duration = |key: &str, text: Option<String>, default: Duration| match text {
         None => Ok(default),
-        Some(text) => humantime::parse_duration(&text)
-            .map_err(|why| fail(format!("{key}: `{text}` is no duration such as 100ms or 2s ({why})"))),
+        Some(text) => humantime::parse_duration(&text).map_err(|why| {
+            fail(format!(
+                "{key}: `{text}` is not a duration; examples: 100ms, 2s ({why})"
+            ))
+        }),
     };
     let mut services = BTreeMap::new();
     for (service, name) in &written.services {
@@ -435,7 +438,7 @@ fn mean(written: Written, overrides: &Overrides, origin: &str) -> Result<Setting
             protocol => services.insert(service.clone(), protocol),
         };
     }
-    let quiet = duration("quiet", written.quiet, Duration::from_millis(100))?;
+    let debounce = duration("debounce", written.debounce, Duration::from_millis(100))?;
     Ok(Settings {
         sources: Sources {
             roots: mean_roots(written.policies, &overrides.policies).map_err(fail)?,
@@ -449,8 +452,8 @@ fn mean(written: Written, overrides: &Overrides, origin: &str) -> Result<Setting
         kuma: mean_kuma(&written.kuma).map_err(fail)?,
         services,
         select: written.select,
-        quiet,
-        ceiling: duration("ceiling", written.ceiling, Duration::from_secs(2))?.max(quiet),
+        debounce,
+        debounce_max: duration("debounce_max", written.debounce_max, Duration::from_secs(2))?.max(debounce),
         rescan: duration("rescan", written.rescan, Duration::from_secs(60))?,
         owner: written
             .owner
@@ -762,7 +765,7 @@ mod tests {
     fn without_anything_the_defaults_hold() {
         let settings = read("{}").expect("the defaults");
         assert_eq!(settings.sources, Sources::one("policies"));
-        assert_eq!((settings.mode, settings.quiet), (0o640, Duration::from_millis(100)));
+        assert_eq!((settings.mode, settings.debounce), (0o640, Duration::from_millis(100)));
     }
 
     #[test]
@@ -771,7 +774,7 @@ mod tests {
             ("nope: 1", "unknown field `nope`"),
             ("kuma: {version: 1.0}", "is none of \"2.13\""),
             ("kuma: {fidelity: full}", "neither `documented` nor `exact`"),
-            ("quiet: soon", "no duration"),
+            ("debounce: soon", "not a duration"),
             ("mode: \"0999\"", "no file mode"),
             ("mode: \"0440\"", "does not let the owner"),
             ("group: no-such-group", "there is no group `no-such-group`"),

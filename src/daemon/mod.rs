@@ -332,8 +332,8 @@ impl Daemon {
 
 fn timing(settings: &Settings) -> Timing {
     Timing {
-        quiet: settings.quiet,
-        ceiling: settings.ceiling,
+        debounce: settings.debounce,
+        debounce_max: settings.debounce_max,
         rescan: settings.rescan,
     }
 }

@@ -1,4 +1,4 @@
-//! When the next turn is due: quiet time, ceiling, rescan, retries. Time is given to it.
+//! The time of the next reconciliation: debounce, rescan, retries. The clock is passed in.
 
 use std::time::Duration;
 
@@ -8,9 +8,9 @@ use tokio::time::Instant;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Timing {
     /// A turn comes when there was no event for this long ...
-    pub quiet: Duration,
+    pub debounce: Duration,
     /// ... or at the latest this long after the first.
-    pub ceiling: Duration,
+    pub debounce_max: Duration,
     /// A turn comes after this long without any.
     pub rescan: Duration,
 }
@@ -100,7 +100,7 @@ impl Schedule {
             return (self.last_turn, reason);
         }
         let changed = self.events.map(|(first, last)| {
-            let at = (last + self.timing.quiet).min(first + self.timing.ceiling);
+            let at = (last + self.timing.debounce).min(first + self.timing.debounce_max);
             (at, Reason::Changed)
         });
         let retry = self.retry.map(|at| (at, Reason::Retry));
@@ -117,8 +117,8 @@ mod tests {
     use super::*;
 
     const TIMING: Timing = Timing {
-        quiet: Duration::from_millis(100),
-        ceiling: Duration::from_secs(2),
+        debounce: Duration::from_millis(100),
+        debounce_max: Duration::from_secs(2),
         rescan: Duration::from_secs(60),
     };
 

@@ -281,7 +281,7 @@ fn mean_exec(written: &WrittenExec) -> Result<Means, String> {
     let timeout = match &written.timeout {
         None => TIMEOUT,
         Some(text) => humantime::parse_duration(text)
-            .map_err(|why| format!("exec.timeout: `{text}` is no duration such as 30s ({why})"))?,
+            .map_err(|why| format!("exec.timeout: `{text}` is not a duration; example: 30s ({why})"))?,
     };
     if timeout.is_zero() {
         return Err("exec.timeout: it leaves the command no time".to_owned());
@@ -326,7 +326,7 @@ mod tests {
             ("[{systemd: {unit: a, action: stop}}]", "none of reload, restart"),
             ("[{exec: {argv: []}}]", "no program"),
             ("[{exec: {argv: [a], timeout: 0s}}]", "no time"),
-            ("[{exec: {argv: [a], timeout: soon}}]", "no duration"),
+            ("[{exec: {argv: [a], timeout: soon}}]", "not a duration"),
             (
                 "[{exec: {argv: [a]}, base: b.yaml}]",
                 "base: `b.yaml` is no absolute path",

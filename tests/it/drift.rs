@@ -6,19 +6,14 @@ use std::path::{Path, PathBuf};
 
 use meshtraced::apply::{self, Frozen, Intent, Session, Target};
 
+use crate::kit::mesh::{Mesh, backend, zipkin_backend};
 use crate::kit::publish;
 use crate::kit::wait;
-use crate::mesh::{Mesh, zipkin_backend};
 
 fn mesh() -> Mesh {
     let mesh = Mesh::new(&backend(1), "http");
     mesh.publish();
     mesh
-}
-
-/// A collector at 127.0.0.`host`.
-fn backend(host: u8) -> String {
-    zipkin_backend("first", ([127, 0, 0, host], 9411).into())
 }
 
 fn target(mesh: &Mesh) -> Target {

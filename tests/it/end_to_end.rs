@@ -8,10 +8,10 @@ use serde_json::json;
 use crate::kit::datadog::Datadog;
 use crate::kit::envoy::Envoy;
 use crate::kit::http::get;
+use crate::kit::mesh::{Mesh, zipkin_backend};
 use crate::kit::otlp::Otlp;
 use crate::kit::wait;
 use crate::kit::zipkin::{Span, Zipkin};
-use crate::mesh::{Mesh, zipkin_backend};
 
 const TRACE: &str = "463ac35c9f6413ad48485a3953bb6124";
 const PARENT: &str = "0020000000000001";

@@ -8,8 +8,8 @@ use meshtraced::apply::{self, ApplyError, Bases, Session, Target, history};
 use meshtraced::envoy::artifact::{Artifact, Fragments};
 use meshtraced::plan::{self, Constraints, Desired};
 
-use crate::kit::publish::{apply, publish};
-use crate::publish::{files, key, out, states};
+use crate::kit::publish::{apply, key, publish};
+use crate::publish::{files, out, states};
 
 /// Fragments of one proxy, another for each number.
 fn numbered(number: usize) -> Fragments {

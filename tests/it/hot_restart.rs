@@ -107,6 +107,8 @@ impl Example {
     fn start(&self) -> Wrapper<'_> {
         let mut command = Command::new("python3");
         command.arg("-B").arg(directory().join("wrapper.py"));
+        // Killed wrappers leave their temporary directories.
+        command.env("TMPDIR", self.dir.path());
         command.arg("--envoy").arg(tools::envoy());
         for (option, path) in [
             ("--base", "base.yaml"),

@@ -7,8 +7,8 @@ use meshtraced::explain::propagation::{Headers, of_provider};
 use serde_json::Value;
 
 use crate::kit::http::get;
+use crate::kit::mesh::{Mesh, zipkin_backend};
 use crate::kit::zipkin::Zipkin;
-use crate::mesh::{Mesh, zipkin_backend};
 
 /// A backend of each provider. Where nobody is at home headers are the same.
 fn backends(zipkin: SocketAddr) -> [(&'static str, String); 3] {

@@ -10,13 +10,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use meshtraced::apply::{self, ApplyError, Bases, Delivery, Session, Target};
-use meshtraced::envoy::artifact::{Artifact, Files, Fragments, ProxyKey};
+use meshtraced::envoy::artifact::{Artifact, Files, Fragments};
 use meshtraced::envoy::xds;
 use meshtraced::plan::{Change, Plan, Step, steps};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::kit::publish::{apply, plan, publish, target};
+use crate::kit::publish::{apply, key, plan, publish, target};
 
 /// A directory for output that is not there yet.
 pub(crate) fn out() -> (TempDir, Target) {
@@ -38,10 +38,6 @@ pub(crate) fn files(clusters: &[&str], listeners: &str) -> Files {
         .into_iter()
         .chain(xds)
         .collect()
-}
-
-pub(crate) fn key(dataplane: &str) -> ProxyKey {
-    ProxyKey::new("default", dataplane)
 }
 
 /// Two states that share a proxy that changes; one proxy goes and one comes.

@@ -10,9 +10,9 @@ use std::process::Command;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::kit::mesh::{Mesh, backend};
 use crate::kit::process::Process;
 use crate::kit::wait;
-use crate::mesh::{Mesh, zipkin_backend};
 
 /// A mesh with reloads.
 struct Reloading {
@@ -119,11 +119,6 @@ impl Reloading {
             }
         });
     }
-}
-
-/// A collector at 127.0.0.`host`.
-fn backend(host: u8) -> String {
-    zipkin_backend("first", ([127, 0, 0, host], 9411).into())
 }
 
 /// Ends the daemon as a service manager does.

@@ -7,15 +7,15 @@ use std::process::Command;
 use std::time::Duration;
 
 use meshtraced::apply::{self, ApplyError, Bases, Delivery, Publication, Session, Target};
-use meshtraced::envoy::artifact::{Artifact, Files, Fragments, ProxyKey};
+use meshtraced::envoy::artifact::{Artifact, Files, Fragments};
 use meshtraced::envoy::xds;
 use serde_json::json;
 use tempfile::TempDir;
 
 use crate::kit::admin::Silent;
-use crate::kit::publish::{self, plan};
+use crate::kit::mesh::{Mesh, zipkin_backend};
+use crate::kit::publish::{self, key, plan};
 use crate::kit::tools;
-use crate::mesh::{Mesh, zipkin_backend};
 use crate::publish::tree;
 
 /// A directory for output and for validators.
@@ -87,10 +87,6 @@ impl Place {
 }
 
 const THROUGH: &str = "exec \"$envoy\" \"$@\"";
-
-fn key(dataplane: &str) -> ProxyKey {
-    ProxyKey::new("default", dataplane)
-}
 
 /// The files of a proxy whose listener traces to a cluster of that name, beside the cluster `tracing:z`.
 fn files(collector: &str, port: u16) -> Files {

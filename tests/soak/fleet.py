@@ -92,11 +92,11 @@ async def stand_in(directory):
 
 
 class Daemon:
-    def __init__(self, binary, work, source, quiet, more=""):
+    def __init__(self, binary, work, source, debounce, more=""):
         self.out = work / "envoy"
         settings = work / "meshtraced.yaml"
         settings.write_text(
-            f"policies: {work}/repository/policies\nout: {self.out}\nsource: {source}\nquiet: {quiet}\n{more}"
+            f"policies: {work}/repository/policies\nout: {self.out}\nsource: {source}\ndebounce: {debounce}\n{more}"
         )
         self.path = work / "daemon.log"
         self.log = open(work / "daemon.log", "w")

@@ -4,7 +4,8 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use super::{ask, mesh, start, start_with};
+use super::{ask, start, start_with};
+use crate::kit::mesh::mesh;
 use crate::kit::unprivileged::Unprivileged;
 use crate::kit::wait;
 

@@ -5,8 +5,9 @@ use std::net::TcpListener;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{ask, backend, mesh, start, start_with};
+use super::{ask, start, start_with};
 use crate::kit::envoy::Envoy;
+use crate::kit::mesh::{backend, mesh};
 
 fn signal(envoy: &Envoy, signal: Signal) {
     let pid = i32::try_from(envoy.id())

@@ -3,25 +3,15 @@
 mod control;
 mod envoys;
 mod recovery;
+mod requests;
 mod service;
-mod wishes;
 
 use std::path::PathBuf;
 use std::process::Command;
 
 use crate::kit::daemon::Daemon;
+use crate::kit::mesh::Mesh;
 use crate::kit::process::Process;
-use crate::mesh::{Mesh, zipkin_backend};
-
-/// A mesh whose collector nobody needs.
-fn mesh() -> Mesh {
-    Mesh::new(&backend(1), "http")
-}
-
-/// A collector at 127.0.0.`host`.
-fn backend(host: u8) -> String {
-    zipkin_backend("first", ([127, 0, 0, host], 9411).into())
-}
 
 /// Starts a daemon; it has made its first turn.
 fn start(mesh: &Mesh) -> Daemon {

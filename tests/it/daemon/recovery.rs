@@ -3,9 +3,9 @@
 use std::fs;
 use std::process::Stdio;
 
-use super::{backend, clusters, mesh, start};
+use super::{clusters, start};
+use crate::kit::mesh::{Mesh, backend, mesh};
 use crate::kit::wait;
-use crate::mesh::Mesh;
 
 /// Whether the collector of `web` is 127.0.0.`host`.
 fn sends_to(mesh: &Mesh, host: u8) -> bool {

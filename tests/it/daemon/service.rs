@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::{ask, backend, begin, clusters, listeners, mesh, start, start_with};
+use super::{ask, begin, clusters, listeners, start, start_with};
+use crate::kit::mesh::{backend, mesh};
 use crate::kit::wait;
 
 /// The end of the line to the service manager.
@@ -94,7 +95,7 @@ fn wrong_settings_are_not_taken_and_right_ones_are() {
         command.args(["-c", "settings.yaml"]);
     });
     for (text, expected) in [
-        ("quiet: soon\n", "no duration"),
+        ("debounce: soon\n", "not a duration"),
         ("quite: 1s\n", "unknown field"),
         ("out: elsewhere\n", "`out` cannot change"),
         (": [", ""),
@@ -147,7 +148,7 @@ fn a_reload_that_is_asked_for_ends_when_the_settings_are_in_use() {
     }
     // Wrong ones the command sees itself; what a running daemon cannot take, it says.
     for (text, expected) in [
-        ("quiet: soon\n", "no duration"),
+        ("debounce: soon\n", "not a duration"),
         (
             "control: {listen: '127.0.0.1:1'}\n",
             "`control` cannot change while the daemon runs",

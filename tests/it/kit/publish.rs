@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use meshtraced::apply::{self, ApplyError, Bases, EnvoyAdmin, OutputDir, Publication, Request, Session, Target};
-use meshtraced::envoy::artifact::Fragments;
+use meshtraced::envoy::artifact::{Fragments, ProxyKey};
 use meshtraced::plan::{self, Constraints, Desired, DriftRepair, Observed, Plan};
 use meshtraced::settings::Admin;
 
@@ -26,6 +26,11 @@ pub(crate) fn target(root: &Path) -> Target {
         validator: None,
         history: 3,
     }
+}
+
+/// The proxy of a dataplane in the mesh `default`.
+pub(crate) fn key(dataplane: &str) -> ProxyKey {
+    ProxyKey::new("default", dataplane)
 }
 
 /// The plan that reaches the desired files whatever was done to those that are published.

@@ -3,10 +3,10 @@
 //! Each tree of policies carries a stamp: the sampling of two meshes that stand in two files. Published proxies whose
 //! stamps differ were compiled from two trees at once.
 
+mod consistent_reads;
 mod directories;
-mod hammer;
+mod git_race;
 mod limits;
-mod moments;
 mod refused;
 mod repositories;
 mod worktrees;

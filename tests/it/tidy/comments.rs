@@ -24,6 +24,64 @@ fn a_file_that_a_comment_names_is_there() {
     });
 }
 
+/// The pages that tell people where things are.
+const PAGES: [&str; 5] = [
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "docs/release.md",
+    "tests/README.md",
+];
+
+#[test]
+fn a_file_or_test_that_a_page_names_is_there() {
+    let files = files();
+    let is_file = |name: &str| {
+        let name = name.trim_end_matches('/');
+        files.iter().any(|file| {
+            let (below, above) = (format!("/{name}"), format!("{name}/"));
+            file == name || file.ends_with(&below) || file.starts_with(&above) || file.contains(&format!("{below}/"))
+        })
+    };
+    let mut wrong = Vec::new();
+    for page in PAGES {
+        let text = std::fs::read_to_string(root().join(page)).expect("the page");
+        for (i, line) in text.lines().enumerate() {
+            for name in line.split('`').skip(1).step_by(2) {
+                let is_path = ENDINGS.iter().any(|ending| name.ends_with(ending)) || name.ends_with('/');
+                let is_plain = name.chars().all(|c| c.is_alphanumeric() || "._-/".contains(c));
+                if is_path && is_plain && !is_file(name) {
+                    wrong.push(format!("{page}:{}: there is no `{name}`", i + 1));
+                }
+                if name.contains("::") && page != "ARCHITECTURE.md" && !is_test(name) {
+                    wrong.push(format!("{page}:{}: there is no test `{name}`", i + 1));
+                }
+            }
+        }
+    }
+    none(&wrong);
+}
+
+/// Whether a name, such as `source::git_race` or `publish::readers_see_whole_files`, is that of an integration test or of a module of
+/// them. An ellipsis stands for the rest of a long name.
+fn is_test(name: &str) -> bool {
+    let (path, last) = name.rsplit_once("::").unwrap_or(("", name));
+    let module = root().join("tests/it").join(path.replace("::", "/"));
+    let is_module = |name: &str| module.join(format!("{name}.rs")).exists() || module.join(name).is_dir();
+    if is_module(last) {
+        return true;
+    }
+    let code = [module.with_extension("rs"), module.join("mod.rs")];
+    let code: String = code
+        .iter()
+        .filter_map(|file| std::fs::read_to_string(file).ok())
+        .collect();
+    match last.strip_suffix('…') {
+        Some(start) => code.contains(&format!("fn {start}")),
+        None => code.contains(&format!("fn {last}()")),
+    }
+}
+
 #[test]
 fn a_section_that_a_comment_names_is_there() {
     none_in_comments(|comment| {

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::conformance::settings_for;
+use crate::kit::mesh::find;
 use crate::kit::parallel::in_parallel;
 use crate::kit::validate::{validate_many, validate_resources};
 use crate::kit::{tools, yaml};
-use crate::mesh::find;
 use tempfile::TempDir;
 
 /// A directory with policies, and the settings they are compiled with.

@@ -8,12 +8,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::kit::envoy::Envoy;
 use crate::kit::http::get;
+use crate::kit::mesh::{mesh, zipkin_backend};
 use crate::kit::wait;
-use crate::mesh::{Mesh, zipkin_backend};
-
-fn mesh() -> Mesh {
-    Mesh::new(&zipkin_backend("first", ([127, 0, 0, 1], 9411).into()), "http")
-}
 
 fn lds_version(envoy: &Envoy) -> String {
     envoy.stat_text("listener_manager.lds.version_text").unwrap_or_default()

@@ -153,3 +153,30 @@ pub(crate) fn find(root: &Path, name: &str) -> Vec<PathBuf> {
         .filter(|path| path.ends_with(name))
         .collect()
 }
+
+/// A mesh whose collector receives nothing, not published yet.
+pub(crate) fn mesh() -> Mesh {
+    Mesh::new(&backend(1), "http")
+}
+
+/// The backend `first`, a Zipkin collector at 127.0.0.`host`.
+pub(crate) fn backend(host: u8) -> String {
+    zipkin_backend("first", ([127, 0, 0, host], 9411).into())
+}
+
+/// The published files and their texts.
+pub(crate) fn published_files(root: &Path) -> Vec<(PathBuf, String)> {
+    let entries = walkdir::WalkDir::new(root)
+        .sort_by_file_name()
+        .into_iter()
+        .filter_map(Result::ok);
+    let files = entries.filter(|entry| {
+        entry.file_type().is_file() && !entry.path().components().any(|c| c.as_os_str() == ".meshtraced")
+    });
+    files
+        .map(|entry| {
+            let path = entry.path().strip_prefix(root).expect("below the root").to_owned();
+            (path, fs::read_to_string(entry.path()).expect("text"))
+        })
+        .collect()
+}

@@ -12,9 +12,9 @@ use tempfile::TempDir;
 
 use crate::kit::envoy::Envoy;
 use crate::kit::http::get;
+use crate::kit::mesh::{Mesh, zipkin_backend};
 use crate::kit::process::Process;
 use crate::kit::{tools, wait};
-use crate::mesh::{Mesh, zipkin_backend};
 
 /// How often the collector changes, and with it the clusters and the listeners.
 const CHANGES: usize = 30;

@@ -7,8 +7,8 @@ use std::process::Output;
 
 use tempfile::TempDir;
 
+use crate::kit::mesh::{Mesh, zipkin_backend};
 use crate::kit::mounts;
-use crate::mesh::{Mesh, zipkin_backend};
 
 /// Runs once after `script`, in whose words `$1` is the output directory and `$2` one for what it wants to keep.
 #[track_caller]

@@ -11,10 +11,10 @@ use std::thread;
 use meshtraced::envoy::xds;
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::kit::mesh::{Mesh, zipkin_backend};
 use crate::kit::process::Process;
 use crate::kit::strace::Strace;
 use crate::kit::wait;
-use crate::mesh::{Mesh, zipkin_backend};
 
 /// A mesh of which the clusters and the listeners of one proxy are about to change.
 fn mesh() -> Mesh {

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use super::{ask, backend, clusters, mesh, start};
-use crate::mesh::Mesh;
+use super::{ask, clusters, start};
+use crate::kit::mesh::{Mesh, backend, mesh};
 
 /// Whether the collector of `web` is 127.0.0.`host`.
 fn sends_to(mesh: &Mesh, host: u8) -> bool {
