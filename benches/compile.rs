@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use meshtraced::compile::{Options, compile};
 use meshtraced::envoy::Surroundings;
-use meshtraced::resource::Kuma;
+use meshtraced::kuma::Kuma;
 use meshtraced::source::Snapshot;
 use meshtraced::yaml::Limits;
 

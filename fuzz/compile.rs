@@ -3,7 +3,7 @@
 use meshtraced::compile::{Options, compile};
 use meshtraced::diag::{Holds, Place, Severity};
 use meshtraced::envoy::Surroundings;
-use meshtraced::resource::{Fidelity, Kuma, Version};
+use meshtraced::kuma::{Fidelity, Kuma, Version};
 use meshtraced::source::Snapshot;
 use meshtraced::yaml::{Limits, json};
 

@@ -9,8 +9,9 @@ use crate::envoy::{self, Dialect, Surroundings};
 use crate::explain::World;
 use crate::explain::outcomes::{Outcomes, outcomes};
 use crate::ir::{self, Proxy};
-use crate::resource::protocol::Protocol;
-use crate::resource::{self, Contributions, Kuma, Resources};
+use crate::kuma::Kuma;
+use crate::resource::value::protocol::Protocol;
+use crate::resource::{self, Contributions, Resources};
 use crate::select::{
     self,
     scope::{self, Rule},

@@ -20,6 +20,8 @@ pub mod diag;
 
 pub mod yaml;
 
+pub mod kuma;
+
 pub mod resource;
 
 pub mod schema;

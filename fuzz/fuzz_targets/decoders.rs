@@ -3,7 +3,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use meshtraced::diag::{Diagnostics, Place};
-use meshtraced::resource::{Fidelity, Kind, Kuma, Version, parse};
+use meshtraced::kuma::{Fidelity, Kuma, Version};
+use meshtraced::resource::{Kind, parse};
 use meshtraced::source::Snapshot;
 use meshtraced::yaml::Limits;
 

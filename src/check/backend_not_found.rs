@@ -2,10 +2,10 @@
 
 use super::subject::{Subject, about};
 use crate::diag::{Code, Diagnostic, Diagnostics, Place, Severity};
-use crate::resource::Fidelity;
-use crate::resource::mesh::Mesh;
-use crate::resource::mesh_trace::{Backend, OpenTelemetryBackend};
-use crate::resource::traffic_trace::TrafficTrace;
+use crate::kuma::Fidelity;
+use crate::resource::kinds::mesh::Mesh;
+use crate::resource::kinds::mesh_trace::{Backend, OpenTelemetryBackend};
+use crate::resource::kinds::traffic_trace::TrafficTrace;
 use crate::select::{backend_name, otel};
 use crate::words::closest;
 

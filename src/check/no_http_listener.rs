@@ -2,8 +2,8 @@
 
 use super::subject::{Subject, about};
 use crate::diag::{Code, Diagnostic, Diagnostics};
-use crate::resource::Version;
-use crate::resource::protocol::Protocol;
+use crate::kuma::Version;
+use crate::resource::value::protocol::Protocol;
 
 /// One finding per dataplane, at the protocol of its first inbound.
 pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {

@@ -2,9 +2,9 @@
 
 use super::subject::{Subject, about};
 use crate::diag::{Code, Diagnostic, Diagnostics};
-use crate::resource::mesh_trace::MeshTrace;
-use crate::resource::tags::Selector;
-use crate::resource::traffic_trace::TrafficTrace;
+use crate::resource::kinds::mesh_trace::MeshTrace;
+use crate::resource::kinds::traffic_trace::TrafficTrace;
+use crate::resource::value::tags::Selector;
 use crate::select::target::{self, Miss};
 
 /// One finding per policy, with the nearest miss.
@@ -119,7 +119,7 @@ fn nearest(policy: &TrafficTrace, subject: &Subject) -> Option<String> {
     best.map(|(_, help)| help)
 }
 
-fn common(selector: &Selector, tags: &crate::resource::tags::Tags) -> usize {
+fn common(selector: &Selector, tags: &crate::resource::value::tags::Tags) -> usize {
     selector
         .tags
         .iter()

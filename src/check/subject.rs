@@ -2,7 +2,8 @@
 
 use crate::diag::Diagnostic;
 use crate::explain::World;
-use crate::resource::{Fidelity, Header, Resources};
+use crate::kuma::Fidelity;
+use crate::resource::{Header, Resources};
 use crate::select::Selection;
 
 /// A compilation with the parts of it that most questions need.

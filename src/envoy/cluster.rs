@@ -4,7 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::Dialect;
 use crate::ir::{By, Endpoint, Export, OpenTelemetry, Provider, Proxy, Tls, Tracer};
-use crate::resource::{Version, url};
+use crate::kuma::Version;
+use crate::resource::value::collector_url;
 
 /// The name of the cluster of a collector, which listeners refer to.
 #[must_use]
@@ -85,7 +86,7 @@ pub(super) fn upstream(name: &str, ipv6: bool, endpoints: &[Endpoint], http2: bo
 }
 
 fn of(name: &str, connect_timeout: &str, ipv6: bool, endpoints: &[Endpoint]) -> Map<String, Value> {
-    let by_name = endpoints.iter().any(|endpoint| !url::is_ip(&endpoint.host));
+    let by_name = endpoints.iter().any(|endpoint| !collector_url::is_ip(&endpoint.host));
     let mut cluster = Map::new();
     let mut set = |key: &str, value: Value| cluster.insert(key.to_owned(), value);
     set("name", json!(name));
@@ -138,7 +139,11 @@ const TRUSTED_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// TLS as Kuma does not offer it: the certificate must be trusted on this machine, and be that of the host.
 fn verified_tls(host: &str, tls: &Tls) -> Value {
     let mut context = tls_context(host, tls);
-    let san_type = if url::is_ip(host) { "IP_ADDRESS" } else { "DNS" };
+    let san_type = if collector_url::is_ip(host) {
+        "IP_ADDRESS"
+    } else {
+        "DNS"
+    };
     context["common_tls_context"] = json!({
         "validation_context": {
             "trusted_ca": {"filename": TRUSTED_CA},
@@ -155,7 +160,7 @@ fn tls_context(host: &str, tls: &Tls) -> Value {
     if tls.renegotiation {
         context["allow_renegotiation"] = json!(true);
     }
-    if !url::is_ip(host) {
+    if !collector_url::is_ip(host) {
         context["sni"] = json!(host);
     }
     context

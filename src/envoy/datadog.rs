@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::ir::Collector;
-use crate::resource::Fidelity;
+use crate::kuma::Fidelity;
 
 /// The provider that sends to `cluster` spans of the service `service`.
 pub(super) fn provider(collector: &Collector, cluster: &str, service: &str, fidelity: Fidelity) -> Value {

@@ -11,13 +11,13 @@ use serde_json::Value;
 use crate::ir::{
     Direction, Export, Listener, OpenTelemetry, Provider, Proxy, Specificity, Tag, TagValue, Tracer, ZipkinEncoding,
 };
-use crate::resource::percent::Percent;
-use crate::resource::{Chosen, Origin, Source};
+use crate::resource::value::percent::Percent;
+use crate::resource::{Effective, Origin, Provenance};
 use crate::yaml::{self, Limits, write};
 
 /// The effective tracing of one proxy, as it is written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Effective {
+pub struct EffectiveTracing {
     /// Mesh of the dataplane.
     pub mesh: String,
     /// Name of the dataplane.
@@ -90,16 +90,16 @@ impl<T> From<T> {
         }
     }
 
-    fn chosen<U: Copy>(chosen: &Chosen<U>, value: impl FnOnce(U) -> T) -> Self {
+    fn chosen<U: Copy>(chosen: &Effective<U>, value: impl FnOnce(U) -> T) -> Self {
         let value = value(chosen.value);
         match &chosen.source {
-            Source::Written(origin) => Self::written(value, origin),
-            Source::Setting(key) => Self {
+            Provenance::Written(origin) => Self::written(value, origin),
+            Provenance::Setting(key) => Self {
                 value,
                 from: "settings".to_owned(),
                 path: Some(key.clone()),
             },
-            Source::Default => Self {
+            Provenance::Default => Self {
                 value,
                 from: "default".to_owned(),
                 path: None,
@@ -129,7 +129,7 @@ pub struct ListenerTracing {
     pub not_traced: Option<String>,
 }
 
-impl Effective {
+impl EffectiveTracing {
     /// The effective tracing of a proxy.
     #[must_use]
     pub fn of(proxy: &Proxy) -> Self {
@@ -172,7 +172,7 @@ fn policy(policy: &crate::ir::Policy) -> Policy {
 
 fn backend(tracer: &Tracer) -> Option<Backend> {
     let Export { collector, provider } = tracer.export.as_ref()?;
-    let flag = |chosen: &Chosen<bool>| From::chosen(chosen, Value::from);
+    let flag = |chosen: &Effective<bool>| From::chosen(chosen, Value::from);
     let mut options: Vec<(&str, From<Value>)> = match provider {
         Provider::Zipkin(zipkin) => {
             let encoding = |encoding| match encoding {
@@ -260,6 +260,6 @@ fn of_listener(proxy: &Proxy, listener: &Listener) -> ListenerTracing {
 }
 
 pub(super) fn render(proxy: &Proxy) -> String {
-    let value = serde_json::to_value(Effective::of(proxy)).expect("plain data always is JSON");
+    let value = serde_json::to_value(EffectiveTracing::of(proxy)).expect("plain data always is JSON");
     write::write(&value)
 }

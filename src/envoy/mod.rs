@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 
 use crate::diag::{Code, Diagnostic, Diagnostics, ResourceId};
 use crate::ir::Proxy;
-use crate::resource::{Fidelity, Version};
+use crate::kuma::{Fidelity, Version};
 
 use self::artifact::{Artifact, Files, Fragments, ProxyKey};
 

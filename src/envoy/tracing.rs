@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Dialect, cluster, datadog, opentelemetry, zipkin};
 use crate::ir::{Export, Listener, Provider, Proxy, Tag, TagValue};
-use crate::resource::percent::Percent;
+use crate::resource::value::percent::Percent;
 
 /// The tracing block of a listener; `None` when it is not traced, which is the only way to say so to Envoy.
 #[must_use]

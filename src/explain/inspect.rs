@@ -8,7 +8,7 @@ use super::World;
 use super::policies::{Outcome, candidates};
 use super::text::table;
 use crate::ir::{By, Proxy};
-use crate::resource::mesh_trace::{Backend, OpenTelemetryBackend};
+use crate::resource::kinds::mesh_trace::{Backend, OpenTelemetryBackend};
 use crate::select::backend_name;
 use crate::words::{plural, printable};
 

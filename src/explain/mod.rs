@@ -14,7 +14,8 @@ use serde::Serialize;
 
 use crate::envoy::sidecar::listener_name;
 use crate::ir::{By, Direction, Listener, Proxy, Tracer};
-use crate::resource::{Chosen, Kuma, Origin, Resources, Source};
+use crate::kuma::Kuma;
+use crate::resource::{Effective, Origin, Provenance, Resources};
 use crate::select::{Governed, Selection};
 use crate::source::Location;
 
@@ -111,10 +112,10 @@ impl Place {
         }
     }
 
-    fn of_chosen<T>(chosen: &Chosen<T>, root: &str) -> Option<Self> {
+    fn of_chosen<T>(chosen: &Effective<T>, root: &str) -> Option<Self> {
         match &chosen.source {
-            Source::Written(Origin { at, .. }) => Some(Self::of(at, root)),
-            Source::Setting(_) | Source::Default => None,
+            Provenance::Written(Origin { at, .. }) => Some(Self::of(at, root)),
+            Provenance::Setting(_) | Provenance::Default => None,
         }
     }
 }

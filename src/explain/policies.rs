@@ -5,11 +5,12 @@ use std::cmp::Ordering;
 use serde::Serialize;
 
 use super::{Place, World};
-use crate::resource::mesh_trace::MeshTrace;
-use crate::resource::tags::Rank;
-use crate::resource::target_ref::Target;
-use crate::resource::traffic_trace::TrafficTrace;
-use crate::resource::{Header, Ties, Version};
+use crate::kuma::{Ties, Version};
+use crate::resource::Header;
+use crate::resource::kinds::mesh_trace::MeshTrace;
+use crate::resource::kinds::target_ref::Target;
+use crate::resource::kinds::traffic_trace::TrafficTrace;
+use crate::resource::value::tags::Rank;
 use crate::select::mesh_trace::{Merged, precedence};
 use crate::select::{Candidate as Selected, Governed, target};
 
@@ -185,7 +186,7 @@ fn names(policies: &[&Header]) -> String {
 /// What keeps the nearest selector and the dataplane apart.
 fn mismatch(policy: &TrafficTrace, governed: &Governed) -> String {
     let misses = governed.dataplane.tag_sets().flat_map(|tags| {
-        let of_selector = move |selector: &crate::resource::tags::Selector| {
+        let of_selector = move |selector: &crate::resource::value::tags::Selector| {
             let missing = selector.tags.iter().filter(|(tag, wanted)| {
                 !tags
                     .get(*tag)

@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::Place;
 use crate::ir::{By, OpenTelemetry, Provider, TagValue, Tracer, ZipkinEncoding};
-use crate::resource::percent::Percent;
-use crate::resource::{Chosen, Origin, Source};
+use crate::resource::value::percent::Percent;
+use crate::resource::{Effective, Origin, Provenance};
 
 /// One value and what it comes from.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -27,7 +27,7 @@ pub struct ValueOf {
 /// The values of a tracer, what matters most first.
 pub(super) fn of(tracer: &Tracer, root: &str) -> Vec<ValueOf> {
     let written = |name: &str, value: String, origin: &Origin| written(name, value, origin, root);
-    let flag = |name: &str, flag: &Chosen<bool>| chosen(name, flag, flag.value.to_string(), root);
+    let flag = |name: &str, flag: &Effective<bool>| chosen(name, flag, flag.value.to_string(), root);
     let mut values = Vec::new();
     // A MeshTrace has no name for its backend, but what it refers to has.
     let is_reference = tracer.backend.origin.path.ends_with("backendRef.labels");
@@ -131,14 +131,14 @@ fn by_default(name: &str, value: String) -> ValueOf {
     }
 }
 
-fn chosen<T>(name: &str, chosen: &Chosen<T>, value: String, root: &str) -> ValueOf {
+fn chosen<T>(name: &str, chosen: &Effective<T>, value: String, root: &str) -> ValueOf {
     match &chosen.source {
-        Source::Written(origin) => written(name, value, origin, root),
-        Source::Setting(key) => ValueOf {
+        Provenance::Written(origin) => written(name, value, origin, root),
+        Provenance::Setting(key) => ValueOf {
             from: "settings".to_owned(),
             path: Some(key.clone()),
             ..by_default(name, value)
         },
-        Source::Default => by_default(name, value),
+        Provenance::Default => by_default(name, value),
     }
 }

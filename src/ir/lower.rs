@@ -4,11 +4,12 @@ use std::net::IpAddr;
 
 use super::tracer::tracers;
 use super::{By, Direction, Endpoint, Listener, Named, Policy, Provider, Proxy, Specificity, Tracer};
-use crate::resource::dataplane::{Dataplane, Destination, GatewayKind, Inbound, SERVICELESS_PORT};
-use crate::resource::mesh_gateway::{GatewayListener, MeshGateway};
-use crate::resource::mesh_service::{MeshService, Port};
-use crate::resource::protocol::Protocol;
-use crate::resource::{Chosen, Fidelity, Kuma, Origin, Version, WORKLOAD};
+use crate::kuma::{Fidelity, Kuma, Version};
+use crate::resource::kinds::dataplane::{Dataplane, Destination, GatewayKind, Inbound, SERVICELESS_PORT};
+use crate::resource::kinds::mesh_gateway::{GatewayListener, MeshGateway};
+use crate::resource::kinds::mesh_service::{MeshService, Port};
+use crate::resource::value::protocol::Protocol;
+use crate::resource::{Effective, Origin, WORKLOAD};
 use crate::select::route::{Routed, To};
 use crate::select::{Governed, Selection};
 
@@ -111,7 +112,7 @@ fn policies(governed: &Governed) -> (Option<Policy>, Vec<Policy>) {
             exact: winner.rank.exact,
         },
     });
-    let of_mesh_trace = |policy: &&crate::resource::mesh_trace::MeshTrace| Policy {
+    let of_mesh_trace = |policy: &&crate::resource::kinds::mesh_trace::MeshTrace| Policy {
         name: policy.header.name().to_owned(),
         origin: Origin {
             resource: policy.header.id.clone(),
@@ -211,7 +212,7 @@ impl Naming<'_> {
             Some(service) => service.value.clone(),
             None => self.identity.to_owned(),
         };
-        let protocol = Chosen::of(inbound.protocol.as_ref(), Protocol::Unknown);
+        let protocol = Effective::of(inbound.protocol.as_ref(), Protocol::Unknown);
         let because =
             (self.untraced.clone()).or_else(|| (!protocol.value.is_http()).then(|| speaks(&service, protocol.value)));
         let host =
@@ -263,7 +264,7 @@ impl Naming<'_> {
                 Protocol::Tcp
             }
         });
-        let protocol = Chosen::of(Some(&protocol), Protocol::Unknown);
+        let protocol = Effective::of(Some(&protocol), Protocol::Unknown);
         let word = declared.protocol.value.as_str();
         let port = declared.port.value;
         let because = (self.untraced.clone())

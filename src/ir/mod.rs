@@ -10,9 +10,9 @@ pub use lower::lower;
 
 use std::net::IpAddr;
 
-use crate::resource::percent::Percent;
-use crate::resource::protocol::Protocol;
-use crate::resource::{Chosen, Located, Origin};
+use crate::resource::value::percent::Percent;
+use crate::resource::value::protocol::Protocol;
+use crate::resource::{Effective, Located, Origin};
 use crate::source::Location;
 
 /// A proxy and how it traces.
@@ -126,11 +126,11 @@ pub struct Export {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sampling {
     /// Of those that may be traced after all other decisions.
-    pub overall: Chosen<Percent>,
+    pub overall: Effective<Percent>,
     /// Of those that ask to be traced.
-    pub client: Chosen<Percent>,
+    pub client: Effective<Percent>,
     /// Of the others.
-    pub random: Chosen<Percent>,
+    pub random: Effective<Percent>,
 }
 
 /// A tag of every span.
@@ -211,11 +211,11 @@ pub struct Zipkin {
     /// Path that takes the spans.
     pub path: String,
     /// How they are written.
-    pub encoding: Chosen<ZipkinEncoding>,
+    pub encoding: Effective<ZipkinEncoding>,
     /// Whether new trace ids have 128 bits.
-    pub trace_id_128bit: Chosen<bool>,
+    pub trace_id_128bit: Effective<bool>,
     /// Whether client and server share a span.
-    pub shared_span_context: Chosen<bool>,
+    pub shared_span_context: Effective<bool>,
 }
 
 /// OpenTelemetry's protocol.
@@ -243,7 +243,7 @@ pub enum ZipkinEncoding {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Datadog {
     /// Whether inbound and outbound spans are filed under names of their own.
-    pub split_service: Chosen<bool>,
+    pub split_service: Effective<bool>,
 }
 
 /// Which way requests go through a listener.
@@ -286,7 +286,7 @@ pub struct Listener {
     /// The port it binds.
     pub port: u16,
     /// What it speaks.
-    pub protocol: Chosen<Protocol>,
+    pub protocol: Effective<Protocol>,
     /// The service its requests are for.
     pub service: String,
     /// The name of where its requests go, which tells two places of one service apart.

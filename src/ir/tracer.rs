@@ -4,12 +4,13 @@ use super::{
     By, Collector, Datadog, Export, OpenTelemetry, Provider, Sampling, Tag, TagValue, Tls, Tracer, Zipkin,
     ZipkinEncoding,
 };
-use crate::resource::mesh::{self, BackendConf, ZipkinApiVersion};
-use crate::resource::mesh_trace::{self, Backend, OpenTelemetryBackend};
-use crate::resource::otlp::{Otlp, Transport};
-use crate::resource::percent::Percent;
-use crate::resource::url::CollectorUrl;
-use crate::resource::{Chosen, Fidelity, Header, Kuma, Located, NAMESPACE, Origin, Version, WORKLOAD};
+use crate::kuma::{Fidelity, Kuma, Version};
+use crate::resource::kinds::mesh::{self, BackendConf, ZipkinApiVersion};
+use crate::resource::kinds::mesh_trace::{self, Backend, OpenTelemetryBackend};
+use crate::resource::value::collector_url::CollectorUrl;
+use crate::resource::value::otlp_endpoint::{Otlp, Transport};
+use crate::resource::value::percent::Percent;
+use crate::resource::{Effective, Header, Located, NAMESPACE, Origin, WORKLOAD};
 use crate::select::Governed;
 use crate::select::mesh_trace::Merged;
 
@@ -40,8 +41,8 @@ fn by_traffic_trace(governed: &Governed, backend: &mesh::Backend) -> Tracer {
             provider: Provider::Zipkin(Zipkin {
                 path: conf.url.value.path.clone(),
                 encoding: encoding(conf.api_version.as_ref()),
-                trace_id_128bit: Chosen::of(conf.trace_id_128bit.as_ref(), false),
-                shared_span_context: Chosen::of(conf.shared_span_context.as_ref(), true),
+                trace_id_128bit: Effective::of(conf.trace_id_128bit.as_ref(), false),
+                shared_span_context: Effective::of(conf.shared_span_context.as_ref(), true),
             }),
         },
         BackendConf::Datadog(conf) => Export {
@@ -53,7 +54,7 @@ fn by_traffic_trace(governed: &Governed, backend: &mesh::Backend) -> Tracer {
                 origin: conf.address.origin.clone(),
             },
             provider: Provider::Datadog(Datadog {
-                split_service: Chosen::of(conf.split_service.as_ref(), false),
+                split_service: Effective::of(conf.split_service.as_ref(), false),
             }),
         },
     };
@@ -62,9 +63,9 @@ fn by_traffic_trace(governed: &Governed, backend: &mesh::Backend) -> Tracer {
         backend: chosen.clone(),
         export: Some(export),
         sampling: Sampling {
-            overall: Chosen::of(backend.sampling.as_ref(), Percent::HUNDRED),
-            client: Chosen::of(None, Percent::HUNDRED),
-            random: Chosen::of(None, Percent::HUNDRED),
+            overall: Effective::of(backend.sampling.as_ref(), Percent::HUNDRED),
+            client: Effective::of(None, Percent::HUNDRED),
+            random: Effective::of(None, Percent::HUNDRED),
         },
         tags: Vec::new(),
     }
@@ -79,8 +80,8 @@ fn by_mesh_trace(governed: &Governed, merged: &Merged, backend: &Backend, kuma: 
                 provider: Provider::Zipkin(Zipkin {
                     path: conf.url.value.path.clone(),
                     encoding: encoding(conf.api_version.as_ref()),
-                    trace_id_128bit: Chosen::of(conf.trace_id_128bit.as_ref(), false),
-                    shared_span_context: Chosen::of(conf.shared_span_context.as_ref(), true),
+                    trace_id_128bit: Effective::of(conf.trace_id_128bit.as_ref(), false),
+                    shared_span_context: Effective::of(conf.shared_span_context.as_ref(), true),
                 }),
             };
             (conf.url.clone().map(|_| conf.written.clone()), Some(export))
@@ -89,7 +90,7 @@ fn by_mesh_trace(governed: &Governed, merged: &Merged, backend: &Backend, kuma: 
             let export = Export {
                 collector: of_url(&conf.url, None),
                 provider: Provider::Datadog(Datadog {
-                    split_service: Chosen::of(conf.split_service.as_ref(), false),
+                    split_service: Effective::of(conf.split_service.as_ref(), false),
                 }),
             };
             (conf.url.clone().map(|_| conf.written.clone()), Some(export))
@@ -107,7 +108,7 @@ fn by_mesh_trace(governed: &Governed, merged: &Merged, backend: &Backend, kuma: 
             (labels.clone().map(|_| name), export)
         }
     };
-    let share = |written: &Option<Located<Percent>>| Chosen::of(written.as_ref(), Percent::HUNDRED);
+    let share = |written: &Option<Located<Percent>>| Effective::of(written.as_ref(), Percent::HUNDRED);
     Tracer {
         by: By::MeshTrace,
         backend,
@@ -121,14 +122,14 @@ fn by_mesh_trace(governed: &Governed, merged: &Merged, backend: &Backend, kuma: 
     }
 }
 
-fn encoding(version: Option<&Located<ZipkinApiVersion>>) -> Chosen<ZipkinEncoding> {
+fn encoding(version: Option<&Located<ZipkinApiVersion>>) -> Effective<ZipkinEncoding> {
     let encoding = version.cloned().map(|version| {
         version.map(|version| match version {
             ZipkinApiVersion::HttpProto => ZipkinEncoding::Proto,
             ZipkinApiVersion::HttpJson | ZipkinApiVersion::HttpJsonV1 => ZipkinEncoding::Json,
         })
     });
-    Chosen::of(encoding.as_ref(), ZipkinEncoding::Json)
+    Effective::of(encoding.as_ref(), ZipkinEncoding::Json)
 }
 
 fn of_url(written: &Located<CollectorUrl>, verified: Option<&Origin>) -> Collector {

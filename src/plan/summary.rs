@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 
 use super::change::{Action, Change, Plan};
 use crate::envoy::artifact::{Artifact, ProxyKey};
-use crate::envoy::effective::{Backend, Effective, ListenerTracing, Policy};
+use crate::envoy::effective::{Backend, EffectiveTracing, ListenerTracing, Policy};
 use crate::ir::Proxy;
-use crate::resource::Source;
+use crate::resource::Provenance;
 use crate::source::Location;
 use crate::words::{plural, printable};
 
@@ -186,8 +186,9 @@ fn impact(change: &Change) -> Impact {
 }
 
 /// The effective tracing before and after.
-fn effective(change: &Change, artifact: Artifact) -> (Option<Effective>, Option<Effective>) {
-    let read = |files: &crate::envoy::artifact::Files| files.get(&artifact).and_then(|text| Effective::read(text));
+fn effective(change: &Change, artifact: Artifact) -> (Option<EffectiveTracing>, Option<EffectiveTracing>) {
+    let read =
+        |files: &crate::envoy::artifact::Files| files.get(&artifact).and_then(|text| EffectiveTracing::read(text));
     (read(&change.before), read(&change.after))
 }
 
@@ -201,7 +202,7 @@ fn line(label: &str, before: Option<String>, after: impl Into<String>, origin: O
 }
 
 /// One line for a new proxy: `zipkin us-east, 100 %, by trace-all (trace-all.yaml:4)`.
-fn describe(new: &Effective, proxy: Option<&Proxy>) -> Line {
+fn describe(new: &EffectiveTracing, proxy: Option<&Proxy>) -> Line {
     let Some(backend) = &new.backend else {
         return line("", None, "not traced", None);
     };
@@ -280,8 +281,8 @@ fn lines_of_backend(old: Option<&Backend>, new: Option<&Backend>, proxy: Option<
     let (Some(old), Some(new)) = (old, new) else { return };
     if sampling(old) != sampling(new) {
         let origin = tracer.and_then(|tracer| match &tracer.sampling.overall.source {
-            Source::Written(origin) => Some(written_in(origin)),
-            Source::Setting(_) | Source::Default => None,
+            Provenance::Written(origin) => Some(written_in(origin)),
+            Provenance::Setting(_) | Provenance::Default => None,
         });
         lines.push(line("sampling", Some(sampling(old)), sampling(new), origin));
     }

@@ -3,13 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::decoder::Decoder;
-use super::kind::{self, Form, Kind};
-use super::tags::ZONE;
-use super::{Context, Contributions, Fidelity, Kuma, Resources, Version, generated};
-use super::{dataplane, external_service, header, list, mesh, mesh_gateway, mesh_open_telemetry_backend, mesh_route};
-use super::{mesh_service, mesh_trace, traffic_route, traffic_trace};
 use crate::diag::{Code, Diagnostic, Diagnostics, Holds, Place, ResourceId, Severity};
+use crate::kuma::{Fidelity, Kuma, Version};
+use crate::resource::decode::context::Context;
+use crate::resource::decode::decoder::Decoder;
+use crate::resource::document::kind::{self, Form, Kind};
+use crate::resource::document::{envelope, list, salvage};
+use crate::resource::kinds::{
+    dataplane, external_service, mesh, mesh_gateway, mesh_open_telemetry_backend, mesh_route, mesh_service, mesh_trace,
+    traffic_route, traffic_trace,
+};
+use crate::resource::resources::{Contributions, Resources};
+use crate::resource::synthesized;
+use crate::resource::value::names::is_mesh_name;
+use crate::resource::value::tags::ZONE;
 use crate::source::{Location, Snapshot, SourceFile, Unreadable, UnreadableReason};
 use crate::words::closest;
 use crate::yaml::{self, Limits, Node, Scalar, Value, template};
@@ -76,14 +83,15 @@ impl Parser<'_, '_> {
         let found = found.into_sorted();
         let is_broken = found.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
         let holds = if is_broken {
-            self.held_by(&file.path, &file.text).or(ours.then_some(Holds::All))
+            self.affected_meshes(&file.path, &file.text)
+                .or(ours.then_some(Holds::All))
         } else {
             None
         };
         for mut diagnostic in found {
             match (diagnostic.severity, &holds) {
                 (Severity::Error, Some(holds)) => diagnostic.holds = holds.clone(),
-                (Severity::Error, None) => diagnostic = pass_over(diagnostic),
+                (Severity::Error, None) => diagnostic = downgrade_foreign(diagnostic),
                 (Severity::Warning, _) if ours => {}
                 // Duplicate keys in somebody else's file are somebody else's business.
                 (Severity::Warning, _) => continue,
@@ -94,14 +102,14 @@ impl Parser<'_, '_> {
     }
 
     /// What a file holds that cannot be read: the meshes it was about before, and what it looks like now.
-    fn held_by(&mut self, path: &str, text: &str) -> Option<Holds> {
+    fn affected_meshes(&mut self, path: &str, text: &str) -> Option<Holds> {
         let Some(meshes) = self.known.get(path) else {
-            return held_by(text);
+            return salvage::affected_meshes(text);
         };
         // It stays known as what it was, until it can be read again.
         let known = self.resources.contributions.entry(path.to_owned()).or_default();
         known.extend(meshes.iter().cloned());
-        Some(match held_by(text) {
+        Some(match salvage::affected_meshes(text) {
             Some(Holds::All) => Holds::All,
             _ => Holds::Meshes(known.clone()),
         })
@@ -126,12 +134,12 @@ impl Parser<'_, '_> {
             }
         });
         let holds = match &unreadable.beginning {
-            Some(text) => self.held_by(&unreadable.path, text),
-            None => self.held_by(&unreadable.path, "").or(Some(Holds::All)),
+            Some(text) => self.affected_meshes(&unreadable.path, text),
+            None => self.affected_meshes(&unreadable.path, "").or(Some(Holds::All)),
         };
         let diagnostic = match holds {
             Some(holds) => diagnostic.holds(holds),
-            None => pass_over(diagnostic),
+            None => downgrade_foreign(diagnostic),
         };
         self.resources.gaps.note(&diagnostic);
         self.diagnostics.push(diagnostic);
@@ -155,21 +163,21 @@ impl Parser<'_, '_> {
             }
         };
         self.resources.seen += 1;
-        let id = header::identify(kind, form, map);
-        let place = header::name_place(form, root);
+        let id = envelope::identify(kind, form, map);
+        let place = envelope::name_place(form, root);
         if self.is_template(&id, document, root) {
             return;
         }
         let contribution = self.resources.contributions.entry(path.to_owned()).or_default();
         contribution.insert(id.mesh.clone());
         let mut decoder = Decoder::new(id, document, place, kind.is_target(), &self.context);
-        let (header, body) = header::decode(&mut decoder, &self.context, kind, form, root);
+        let (header, body) = envelope::decode(&mut decoder, &self.context, kind, form, root);
         let resources = &mut self.resources;
         let id = Arc::clone(&decoder.resource);
         let Some(body) = body else {
             resources.gaps.miss(&id, kind);
             decoder.finish(self.diagnostics);
-            self.remember(&id, form, document, root);
+            self.register(&id, form, document, root);
             return;
         };
         let context = &self.context;
@@ -213,7 +221,7 @@ impl Parser<'_, '_> {
             Kind::MeshExternalService => keep!(mesh_services, mesh_service::decode_external(decoder, header, &body)),
         }
         whole.finish(self.diagnostics);
-        self.remember(&id, form, document, root);
+        self.register(&id, form, document, root);
     }
 
     /// Whether a resource is a template that nobody rendered, which is then said of every expression in it.
@@ -235,11 +243,11 @@ impl Parser<'_, '_> {
     }
 
     /// Notes where the resource is; a second one with its name is an error.
-    fn remember(&mut self, id: &ResourceId, form: Form, document: usize, root: &Node) {
+    fn register(&mut self, id: &ResourceId, form: Form, document: usize, root: &Node) {
         if id.name.is_empty() {
             return;
         }
-        let at = header::name_place(form, root);
+        let at = envelope::name_place(form, root);
         if let Some(place) = self.places.get(id) {
             let message = format!("there is a {id} already, at {}", place.name);
             let diagnostic = Diagnostic::error(Code::DuplicateResource, &at, message).path("name");
@@ -248,7 +256,7 @@ impl Parser<'_, '_> {
             self.diagnostics.push(diagnostic.help(help));
             return;
         }
-        let mesh = header::mesh_place(form, root);
+        let mesh = envelope::mesh_place(form, root);
         let placed = Placed {
             name: at,
             mesh,
@@ -280,7 +288,7 @@ impl Parser<'_, '_> {
         // What is wrong with the name itself has been said already.
         let of_unknown = places
             .iter()
-            .filter(|(id, _)| unknown.contains(&id.mesh) && header::is_mesh_name(&id.mesh));
+            .filter(|(id, _)| unknown.contains(&id.mesh) && is_mesh_name(&id.mesh));
         for (id, placed) in of_unknown {
             let message = format!("`{}` is in the mesh `{}`, which does not exist", id.name, id.mesh);
             let help = match closest(&id.mesh, declared.iter().map(String::as_str)) {
@@ -305,8 +313,8 @@ impl Parser<'_, '_> {
         if kuma.fidelity == Fidelity::Exact && kuma.version >= Version::V2_14 {
             forget_zones_of_tagless(&mut resources);
         }
-        let generated = generated::mesh_services(&resources, kuma);
-        resources.mesh_services.extend(generated);
+        let synthesized = synthesized::mesh_services(&resources, kuma);
+        resources.mesh_services.extend(synthesized);
         (resources.mesh_services).sort_by(|a, b| a.header.order().cmp(&b.header.order()));
         resources
     }
@@ -352,7 +360,7 @@ fn expression(scalar: &Scalar, at: &Location) -> Option<Diagnostic> {
 }
 
 /// A finding about a file in which nothing looks like a resource of ours.
-fn pass_over(mut diagnostic: Diagnostic) -> Diagnostic {
+fn downgrade_foreign(mut diagnostic: Diagnostic) -> Diagnostic {
     let note = "nothing in this file looks like a Kuma resource, so it is passed over";
     diagnostic.severity = Severity::Warning;
     diagnostic.help = Some(match diagnostic.help {
@@ -362,143 +370,10 @@ fn pass_over(mut diagnostic: Diagnostic) -> Diagnostic {
     diagnostic
 }
 
-/// What a text that cannot be read as YAML holds; `None` when nothing in it looks like a resource of ours.
-fn held_by(text: &str) -> Option<Holds> {
-    let mut meshes = guess(text)?.into_iter();
-    Some(match (meshes.next(), meshes.next()) {
-        (Some(mesh), None) => Holds::mesh(&mesh),
-        _ => Holds::All,
-    })
-}
-
-/// The meshes that a text which is no YAML seems to be about; `None` when it holds nothing like
-/// `type: TrafficTrace`.
-fn guess(text: &str) -> Option<BTreeSet<String>> {
-    let mut meshes: Option<BTreeSet<String>> = None;
-    for block in blocks(text) {
-        let value = |wanted: &str| block.iter().find(|(key, _)| *key == wanted).map(|(_, value)| *value);
-        let is_ours =
-            value("apiVersion").is_none_or(|version| version.starts_with("kuma.io") || version.contains("{{"));
-        let kind = match (value("type"), value("kind")) {
-            (Some(kind), _) => Some(kind),
-            // Policies hold a `kind` that is no document's.
-            (None, Some(kind)) if value("apiVersion").is_some() || value("metadata").is_some() => Some(kind),
-            (None, _) => None,
-        };
-        let Some(kind) = kind.filter(|kind| is_ours && kind::matters(kind)) else {
-            continue;
-        };
-        let meshes = meshes.get_or_insert_default();
-        meshes.extend(value("mesh").map(str::to_owned));
-        if kind == "Mesh" {
-            meshes.extend(value("name").map(str::to_owned));
-        }
-    }
-    meshes
-}
-
-/// Fields that stand beside each other: in lines of one indentation, or in the braces of one line.
-fn blocks(text: &str) -> Vec<Vec<(&str, &str)>> {
-    let mut done = Vec::new();
-    let mut open: Vec<(usize, Vec<(&str, &str)>)> = Vec::new();
-    for line in text.lines() {
-        let inline: Vec<(&str, &str)> = line.split([',', '{', '}']).filter_map(field).collect();
-        if inline.len() > 1 {
-            done.push(inline);
-        }
-        let is_item = line.trim_start().starts_with("- ");
-        let body = line.trim_start().trim_start_matches("- ");
-        if body.is_empty() || body.starts_with('#') {
-            continue;
-        }
-        let indent = line.len() - body.len();
-        let ends = |(other, _): &(usize, Vec<_>)| {
-            *other > indent || (*other == indent && (is_item || line.starts_with("---")))
-        };
-        while open.last().is_some_and(ends) {
-            done.extend(open.pop().map(|(_, fields)| fields));
-        }
-        if open.last().is_none_or(|(other, _)| *other < indent) {
-            open.push((indent, Vec::new()));
-        }
-        if let Some((_, fields)) = open.last_mut() {
-            fields.extend(key_alone(body).or_else(|| field(body)));
-        }
-    }
-    done.extend(open.into_iter().map(|(_, fields)| fields));
-    done
-}
-
-/// A key whose value stands below it or is no word.
-fn key_alone(piece: &str) -> Option<(&str, &str)> {
-    let key = piece.trim_end().strip_suffix(':')?;
-    (!key.contains(char::is_whitespace)).then_some((key.trim_matches('"'), ""))
-}
-
-/// Key and value of a piece of text like `key: value`, `- "key": "value"`.
-fn field(piece: &str) -> Option<(&str, &str)> {
-    let is_mark = |c: char| c.is_whitespace() || matches!(c, '"' | '\'');
-    let (key, value) = piece.trim_start().trim_start_matches("- ").split_once(':')?;
-    let value = value.trim_matches(is_mark).split(char::is_whitespace).next()?;
-    let value = value.trim_matches(is_mark);
-    (!value.is_empty()).then(|| (key.trim_matches(is_mark), value))
-}
-
 /// The mesh that a document names, whatever its kind.
 fn mesh_of(map: &yaml::Map) -> Option<String> {
     match &map.get("mesh")?.value.value {
         Value::Scalar(scalar) => Some(scalar.text.clone()),
         Value::List(_) | Value::Map(_) => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(text: &str, expected: Option<&[&str]>) {
-        let expected = expected.map(|meshes| meshes.iter().map(|mesh| (*mesh).to_owned()).collect());
-        assert_eq!(guess(text), expected, "{text}");
-    }
-
-    #[test]
-    fn broken_text_tells_what_it_is_about() {
-        check("type: TrafficTrace\nmesh: eu # here\nselectors: [", Some(&["eu"]));
-        check("- type: 'Dataplane'\n  mesh: \"eu\"\n  x: [", Some(&["eu"]));
-        check(
-            "type: Mesh\nname: us\ntracing:\n  backends:\n  - name: z\n  - [",
-            Some(&["us"]),
-        );
-        check("kind: MeshTrace\nmetadata: {", Some(&[]));
-        check(
-            r#"{"type": "TrafficTrace", "mesh": "eu", "selectors": ["#,
-            Some(&["eu"]),
-        );
-        check("a: {type: Dataplane, mesh: eu", Some(&["eu"]));
-        check(
-            "{{- if .on }}\napiVersion: kuma.io/v1alpha1\nkind: TrafficTrace\nmesh: eu\nspec: {{ x }",
-            Some(&["eu"]),
-        );
-        check(
-            "items:\n- apiVersion: kuma.io/v1alpha1\n  kind: Dataplane\n  mesh: eu\n  spec: [",
-            Some(&["eu"]),
-        );
-    }
-
-    #[test]
-    fn other_text_is_about_nothing() {
-        for text in [
-            "",
-            "type: web\n x: [",
-            "image: {{ .Values.image }}",
-            "kind: Deployment\nmesh: eu\n",
-            "Mesh: [",
-            "# a type: b",
-            "apiVersion: kuma.io/v1alpha1\nkind: MeshTimeout\nspec:\n  targetRef:\n    kind: Mesh\n  to: [",
-            "type: MeshTimeout\nspec:\n  targetRef: {kind: Mesh, proxyTypes: [Gateway]}\n  to: [",
-            "apiVersion: appmesh.k8s.aws/v1beta2\nkind: Mesh\nmetadata:\n  name: {{ x }}",
-        ] {
-            check(text, None);
-        }
     }
 }

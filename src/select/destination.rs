@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::resource::dataplane::{BackendRef, Dataplane, Inbound};
-use crate::resource::external_service::ExternalService;
-use crate::resource::mesh_service::{Backing, MeshService, Port};
-use crate::resource::protocol::Protocol;
-use crate::resource::tags::{SERVICE, Tags};
-use crate::resource::{Chosen, Fidelity, Resources};
+use crate::kuma::Fidelity;
+use crate::resource::kinds::dataplane::{BackendRef, Dataplane, Inbound};
+use crate::resource::kinds::external_service::ExternalService;
+use crate::resource::kinds::mesh_service::{Backing, MeshService, Port};
+use crate::resource::value::protocol::Protocol;
+use crate::resource::value::tags::{SERVICE, Tags};
+use crate::resource::{Effective, Resources};
 
 /// The instances of every service of every mesh.
 #[derive(Debug, Clone, Default)]
@@ -190,13 +191,13 @@ impl<'a> Services<'a> {
 
     /// What all instances of a service speak, as the first of them says; `None` when there is none.
     #[must_use]
-    pub fn protocol(&self, mesh: &str, service: &str) -> Option<Chosen<Protocol>> {
-        let tagged = |instance: &Instance| Chosen::of(instance.inbound.tagged_protocol.as_ref(), Protocol::Unknown);
-        let both = |a: Chosen<Protocol>, b: Chosen<Protocol>| Chosen {
+    pub fn protocol(&self, mesh: &str, service: &str) -> Option<Effective<Protocol>> {
+        let tagged = |instance: &Instance| Effective::of(instance.inbound.tagged_protocol.as_ref(), Protocol::Unknown);
+        let both = |a: Effective<Protocol>, b: Effective<Protocol>| Effective {
             value: a.value.common(b.value),
             ..a
         };
-        let of_external = |external: &ExternalService| Chosen::of(external.protocol.as_ref(), Protocol::Unknown);
+        let of_external = |external: &ExternalService| Effective::of(external.protocol.as_ref(), Protocol::Unknown);
         match self.instances(mesh, service) {
             [] => self.outside(mesh, service).map(of_external).reduce(both),
             instances => instances.iter().map(tagged).reduce(both),

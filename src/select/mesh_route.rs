@@ -6,10 +6,10 @@
 
 use super::destination::Services;
 use super::route::To;
-use crate::resource::Version;
-use crate::resource::dataplane::{BackendRef, Dataplane};
-use crate::resource::mesh_route::{MeshRoute, RouteRule, RouteTo};
-use crate::resource::protocol::Protocol;
+use crate::kuma::Version;
+use crate::resource::kinds::dataplane::{BackendRef, Dataplane};
+use crate::resource::kinds::mesh_route::{MeshRoute, RouteRule, RouteTo};
+use crate::resource::value::protocol::Protocol;
 
 /// The listener of an outbound that the routes make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

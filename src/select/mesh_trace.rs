@@ -3,10 +3,10 @@
 use std::cmp::Ordering;
 
 use super::target;
-use crate::resource::dataplane::Dataplane;
-use crate::resource::mesh_gateway::MeshGateway;
-use crate::resource::mesh_trace::{Backend, MeshTrace, Sampling, Tag};
-use crate::resource::target_ref::Target;
+use crate::resource::kinds::dataplane::Dataplane;
+use crate::resource::kinds::mesh_gateway::MeshGateway;
+use crate::resource::kinds::mesh_trace::{Backend, MeshTrace, Sampling, Tag};
+use crate::resource::kinds::target_ref::Target;
 
 /// The policies that are for a dataplane, the last one the strongest, and what they come to.
 #[derive(Debug, Clone)]

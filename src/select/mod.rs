@@ -14,15 +14,16 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use crate::diag::Diagnostics;
-use crate::resource::dataplane::Dataplane;
-use crate::resource::mesh::{Backend, Mesh};
-use crate::resource::mesh_gateway::MeshGateway;
-use crate::resource::mesh_open_telemetry_backend::MeshOpenTelemetryBackend;
-use crate::resource::mesh_trace::{Backend as MeshTraceBackend, OpenTelemetryBackend};
-use crate::resource::protocol::Protocol;
-use crate::resource::tags::{Rank, Selector};
-use crate::resource::traffic_trace::TrafficTrace;
-use crate::resource::{Fidelity, Header, Kuma, Resources, Ties};
+use crate::kuma::{Fidelity, Kuma, Ties};
+use crate::resource::kinds::dataplane::Dataplane;
+use crate::resource::kinds::mesh::{Backend, Mesh};
+use crate::resource::kinds::mesh_gateway::MeshGateway;
+use crate::resource::kinds::mesh_open_telemetry_backend::MeshOpenTelemetryBackend;
+use crate::resource::kinds::mesh_trace::{Backend as MeshTraceBackend, OpenTelemetryBackend};
+use crate::resource::kinds::traffic_trace::TrafficTrace;
+use crate::resource::value::protocol::Protocol;
+use crate::resource::value::tags::{Rank, Selector};
+use crate::resource::{Header, Resources};
 
 use self::destination::Services;
 use self::mesh_trace::Traces;

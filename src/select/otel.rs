@@ -1,7 +1,7 @@
 //! The collectors that a `backendRef` of a `MeshTrace` may mean.
 
 use crate::resource::TextMap;
-use crate::resource::mesh_open_telemetry_backend::MeshOpenTelemetryBackend;
+use crate::resource::kinds::mesh_open_telemetry_backend::MeshOpenTelemetryBackend;
 
 /// The backends of a mesh that have all the labels, the one that is meant first: the oldest, and of equals the one
 /// with the smallest name.

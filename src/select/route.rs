@@ -7,14 +7,15 @@ use super::destination::Services;
 use super::mesh_route::{Made, MeshRoutes};
 use super::target;
 use crate::diag::{Code, Diagnostic, Diagnostics};
-use crate::resource::dataplane::{BackendRef, Dataplane, Destination, Outbound};
-use crate::resource::mesh_gateway::MeshGateway;
-use crate::resource::mesh_route::MeshRoute;
-use crate::resource::mesh_service::{MeshService, Port};
-use crate::resource::protocol::Protocol;
-use crate::resource::tags::{Rank, SERVICE, Selector, Tags};
-use crate::resource::traffic_route::TrafficRoute;
-use crate::resource::{Chosen, Fidelity, Kuma, Located, Resources, Source, Version};
+use crate::kuma::{Fidelity, Kuma, Version};
+use crate::resource::kinds::dataplane::{BackendRef, Dataplane, Destination, Outbound};
+use crate::resource::kinds::mesh_gateway::MeshGateway;
+use crate::resource::kinds::mesh_route::MeshRoute;
+use crate::resource::kinds::mesh_service::{MeshService, Port};
+use crate::resource::kinds::traffic_route::TrafficRoute;
+use crate::resource::value::protocol::Protocol;
+use crate::resource::value::tags::{Rank, SERVICE, Selector, Tags};
+use crate::resource::{Effective, Located, Provenance, Resources};
 
 /// An outbound and where it leads.
 #[derive(Debug, Clone)]
@@ -24,7 +25,7 @@ pub struct Routed<'a> {
     /// Where it leads.
     pub to: To<'a>,
     /// What its destination speaks.
-    pub protocol: Chosen<Protocol>,
+    pub protocol: Effective<Protocol>,
     /// Why nothing traces it whatever the policies say, in a few words.
     pub untraced: Option<String>,
     /// Why `TrafficTrace` does not trace it, in a few words.
@@ -150,7 +151,7 @@ impl<'a> Routing<'a, '_> {
         };
         let is_external = reference.kind.value == "MeshExternalService";
         let to = To::Resource(service, port);
-        let mut protocol = Chosen::of(port.protocol.as_ref(), Protocol::Tcp);
+        let mut protocol = Effective::of(port.protocol.as_ref(), Protocol::Tcp);
         let made = match self.kuma.fidelity {
             // Kuma 2.14 takes `HTTP` for no protocol that it knows, and makes neither listener.
             Fidelity::Exact if self.kuma.version >= Version::V2_14 && !port.is_lowercase => Made::Nothing,
@@ -186,9 +187,9 @@ impl<'a> Routing<'a, '_> {
     ) -> Option<Routed<'a>> {
         let protocol_of = |service: &str| {
             let known = self.services.protocol(dataplane.header.mesh(), service);
-            known.unwrap_or_else(|| Chosen::of(None, Protocol::Unknown))
+            known.unwrap_or_else(|| Effective::of(None, Protocol::Unknown))
         };
-        let both = |a: Chosen<Protocol>, b: Chosen<Protocol>| Chosen {
+        let both = |a: Effective<Protocol>, b: Effective<Protocol>| Effective {
             value: a.value.common(b.value),
             ..a
         };
@@ -207,14 +208,14 @@ impl<'a> Routing<'a, '_> {
             Made::Nothing if routes.is_empty() => return None,
             Made::Tcp => {
                 let opaque = own.value.is_http().then_some("a MeshTCPRoute makes it opaque");
-                let protocol = Chosen {
+                let protocol = Effective {
                     value: if own.value.is_http() { Protocol::Tcp } else { own.value },
                     ..own
                 };
                 routed(protocol, opaque, Some(because))
             }
             Made::Http => {
-                let protocol = Chosen {
+                let protocol = Effective {
                     value: if own.value.is_http() { own.value } else { Protocol::Http },
                     ..own
                 };
@@ -245,10 +246,10 @@ impl<'a> Routing<'a, '_> {
     ) -> Routed<'a> {
         let known = self.services.protocol(dataplane.header.mesh(), service);
         let by_setting = |&value: &Protocol| {
-            let source = Source::Setting(format!("services.{service}"));
-            Chosen { value, source }
+            let source = Provenance::Setting(format!("services.{service}"));
+            Effective { value, source }
         };
-        let by_outbound = |own| Chosen::of(Some(own), Protocol::Unknown);
+        let by_outbound = |own| Effective::of(Some(own), Protocol::Unknown);
         let hint = || self.hints.get(service).map(by_setting).or_else(|| own.map(by_outbound));
         let Some(protocol) = known.or_else(hint) else {
             if traced && self.complete {
@@ -269,7 +270,7 @@ impl<'a> Routing<'a, '_> {
             return Routed {
                 outbound,
                 to: To::Service(service),
-                protocol: Chosen::of(None, Protocol::Unknown),
+                protocol: Effective::of(None, Protocol::Unknown),
                 untraced: Some(format!("nothing here says what {service} speaks")),
                 untraced_by_traffic_trace: None,
             };

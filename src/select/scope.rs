@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::resource::dataplane::Dataplane;
-use crate::resource::tags::Tags;
+use crate::resource::kinds::dataplane::Dataplane;
+use crate::resource::value::tags::Tags;
 
 /// Dataplanes to publish. What is left out fits all; `*` in a text stands for any characters.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]

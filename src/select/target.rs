@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use crate::resource::dataplane::{Dataplane, GatewayKind};
-use crate::resource::mesh_gateway::MeshGateway;
-use crate::resource::tags::{SERVICE, Selector, Tags};
-use crate::resource::target_ref::{ProxyType, Target, TargetRef};
+use crate::resource::kinds::dataplane::{Dataplane, GatewayKind};
+use crate::resource::kinds::mesh_gateway::MeshGateway;
+use crate::resource::kinds::target_ref::{ProxyType, Target, TargetRef};
+use crate::resource::value::tags::{SERVICE, Selector, Tags};
 use crate::resource::{Header, NAMESPACE, Role};
 
 /// Why a policy is not for a dataplane.
@@ -200,8 +200,8 @@ fn miss_by_tags<'a>(
 ) -> Option<Miss<'a>> {
     let mut nearest = Some(Miss::NoListener);
     for tags in listener_tags(dataplane, gateway) {
-        let mismatch =
-            (service.and_then(|service| differing(&tags, crate::resource::tags::SERVICE, service))).or_else(|| {
+        let mismatch = (service.and_then(|service| differing(&tags, crate::resource::value::tags::SERVICE, service)))
+            .or_else(|| {
                 wanted
                     .tags
                     .iter()

@@ -1,7 +1,7 @@
 //! The same policies give the same bytes, however they are spread over files.
 
 use meshtraced::compile::{Compiled, compile};
-use meshtraced::resource::{Fidelity, Version};
+use meshtraced::kuma::{Fidelity, Version};
 use meshtraced::source::Snapshot;
 use proptest::prelude::*;
 

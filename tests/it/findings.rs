@@ -10,7 +10,7 @@ use meshtraced::compile::{Options, compile};
 use meshtraced::diag::render::text;
 use meshtraced::diag::{Code, Diagnostic};
 use meshtraced::envoy::Surroundings;
-use meshtraced::resource::{Kuma, Version};
+use meshtraced::kuma::{Kuma, Version};
 use meshtraced::source::{Snapshot, SourceFile};
 
 /// Codes that no text of a policy can show, each with the test that does.

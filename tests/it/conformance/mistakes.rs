@@ -5,7 +5,7 @@ use std::path::Path;
 
 use meshtraced::compile::compile;
 use meshtraced::diag::Severity;
-use meshtraced::resource::{Fidelity, Version};
+use meshtraced::kuma::{Fidelity, Version};
 use meshtraced::source::Snapshot;
 use serde::Deserialize;
 use serde_json::Value;

@@ -4,7 +4,7 @@ use meshtraced::compile::{Options, compile};
 use meshtraced::diag::render::{json, text};
 use meshtraced::diag::{Code, Place};
 use meshtraced::envoy::Surroundings;
-use meshtraced::resource::{Fidelity, Kuma, Version};
+use meshtraced::kuma::{Fidelity, Kuma, Version};
 use meshtraced::source::{self, Care, Snapshot, Sources};
 use meshtraced::yaml::Limits;
 use proptest::prelude::*;

@@ -8,7 +8,7 @@ use meshtraced::compile::{Compiled, compile_and};
 use meshtraced::explain::policies::{Candidate, Outcome};
 use meshtraced::explain::values::ValueOf;
 use meshtraced::explain::{Explanation, explain};
-use meshtraced::resource::{Fidelity, Version};
+use meshtraced::kuma::{Fidelity, Version};
 use meshtraced::source::Snapshot;
 use proptest::prelude::*;
 use proptest::sample::select;

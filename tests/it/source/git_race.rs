@@ -78,7 +78,7 @@ fn hammer(source: &str) {
     let place = Place::new();
     let (git, stamps) = branches(&place);
     let mut command = place.meshtraced(&git.dir, source, &["run", "-v"]);
-    command.env("MESHTRACED_QUIET", "20ms");
+    command.env("MESHTRACED_DEBOUNCE", "20ms");
     let daemon = place.daemon_by(command);
     daemon.until("a first turn", |status| status["revisions"]["published"].is_object());
     let moves = env::var(MOVES).ok().and_then(|moves| moves.parse().ok());

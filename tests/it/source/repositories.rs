@@ -229,7 +229,7 @@ fn objects_may_be_packed_and_pruned_while_they_are_read() {
     stamp(&git.dir, 10);
     git.commit("first");
     let mut command = place.meshtraced(&git.dir, "git", &["run", "-v"]);
-    command.env("MESHTRACED_QUIET", "1ms");
+    command.env("MESHTRACED_DEBOUNCE", "1ms");
     let daemon = place.daemon_by(command);
     place.until_published(&daemon, 10);
     for stamped in 11..31 {

@@ -1,0 +1,15 @@
+//! How fields are read: what is there, what is wrong with it, and where it came from.
+
+pub(in crate::resource) mod origin;
+
+pub(in crate::resource) mod effective;
+
+pub(in crate::resource) mod context;
+
+pub(in crate::resource) mod decoder;
+
+pub(in crate::resource) mod object;
+
+pub use effective::{Effective, Provenance};
+pub use object::TextMap;
+pub use origin::{Located, Origin};

@@ -1,0 +1,455 @@
+//! Reading fields out of a document: what is there, what is wrong with it, and where it came from.
+//!
+//! Every decoder of this stage works through [`Decoder`] and [`Object`], so that types are checked, unknown
+//! fields are noticed and all mistakes of a document are collected, in one way for all kinds.
+
+use std::collections::BTreeMap;
+
+use crate::diag::{Code, Diagnostic};
+use crate::resource::decode::decoder::Decoder;
+use crate::resource::decode::origin::Located;
+use crate::source::Location;
+use crate::words::closest;
+use crate::yaml::scalar::{Plain, versions_differ};
+use crate::yaml::{Entry, Map, Node, Scalar, Value};
+
+/// Text values by text keys, such as tags and labels.
+pub type TextMap = BTreeMap<String, Located<String>>;
+
+/// Fields of kinds with a schema that may be null: they have a default, or what is missing is said later.
+const NULLABLE: [&str; 14] = [
+    "apiVersion",
+    "appProtocol",
+    "backends",
+    "client",
+    "creationTime",
+    "mesh",
+    "modificationTime",
+    "overall",
+    "random",
+    "sharedSpanContext",
+    "splitService",
+    "state",
+    "status",
+    "traceId128bit",
+];
+
+/// A mapping whose fields are known.
+///
+/// `null` counts as absent, as in Kuma.
+pub(in crate::resource) struct Object<'a> {
+    map: &'a Map,
+    /// The whole mapping.
+    pub(in crate::resource) at: &'a Location,
+    /// Its path; empty for the document.
+    pub(in crate::resource) path: String,
+}
+
+impl<'a> Object<'a> {
+    /// The mapping at `node`; fields other than those of `known` are reported.
+    ///
+    /// `None`, with an error, when it is something else.
+    pub(in crate::resource) fn new(
+        decoder: &mut Decoder,
+        node: &'a Node,
+        path: impl Into<String>,
+        known: &[&str],
+    ) -> Option<Self> {
+        let path = path.into();
+        if is_null(node) && !decoder.is_strict {
+            return Some(Self::empty(&node.at, &path));
+        }
+        let Value::Map(map) = &node.value else {
+            wrong_type(decoder, node, &path, "a mapping");
+            return None;
+        };
+        let object = Self {
+            map,
+            at: &node.at,
+            path,
+        };
+        object.report_unknown(decoder, known);
+        if decoder.is_strict {
+            object.refuse_null(decoder, known);
+        }
+        Some(object)
+    }
+
+    /// The fields of a mapping whose unknown fields somebody else reports.
+    ///
+    /// # Panics
+    /// When `node` is no mapping, which the caller has made sure of.
+    pub(in crate::resource) fn without_check(node: &'a Node) -> Self {
+        let Value::Map(map) = &node.value else {
+            panic!("only for mappings")
+        };
+        Self {
+            map,
+            at: &node.at,
+            path: String::new(),
+        }
+    }
+
+    /// A mapping without fields, in place of one that is not there.
+    pub(in crate::resource) fn empty(at: &'a Location, path: &str) -> Self {
+        static NOTHING: Map = Map { entries: Vec::new() };
+        Self {
+            map: &NOTHING,
+            at,
+            path: path.to_owned(),
+        }
+    }
+
+    fn report_unknown(&self, decoder: &mut Decoder, known: &[&str]) {
+        for entry in &self.map.entries {
+            let key = entry.key.text.as_str();
+            if known.contains(&key) {
+                continue;
+            }
+            let message = format!("Kuma has no field `{key}` here and ignores it");
+            let diagnostic = Diagnostic::warning(Code::UnknownField, &entry.key_at, message).path(self.path_of(key));
+            decoder.report(match closest(key, known.iter().copied()) {
+                Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
+                None => diagnostic.help(format!("it has: {}", known.join(", "))),
+            });
+        }
+    }
+
+    /// The path of a field.
+    pub(in crate::resource) fn path_of(&self, key: &str) -> String {
+        if self.path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.path)
+        }
+    }
+
+    /// The field of that name, unless it is null.
+    pub(in crate::resource) fn get(&self, key: &str) -> Option<&'a Entry> {
+        self.map.get(key).filter(|entry| !is_null(&entry.value))
+    }
+
+    /// Whether there is a field of that name, if only with null.
+    pub(in crate::resource) fn has(&self, key: &str) -> bool {
+        self.map.get(key).is_some()
+    }
+
+    /// The text of a field.
+    pub(in crate::resource) fn text(&self, decoder: &mut Decoder, key: &str) -> Option<Located<String>> {
+        let entry = self.get(key)?;
+        let path = self.path_of(key);
+        let text = text_of(decoder, &entry.value, &path)?;
+        Some(decoder.located(text, path, &entry.value.at))
+    }
+
+    /// One of some words, or its number, which counts as the word: the place among them.
+    ///
+    /// `None` when it is absent, and with an error when it is another one.
+    pub(in crate::resource) fn word(&self, decoder: &mut Decoder, key: &str, words: &[&str]) -> Option<usize> {
+        let entry = self.get(key)?;
+        let scalar = scalar_of(&entry.value);
+        let found = scalar.and_then(|scalar| match scalar.plain_value() {
+            Plain::Int(number) => usize::try_from(number).ok().filter(|number| *number < words.len()),
+            _ => words.iter().position(|word| *word == scalar.text),
+        });
+        if found.is_none() {
+            let written = scalar.map_or("no text", |scalar| scalar.text.as_str());
+            let message = format!("`{key}` is `{written}`; known are {}", words.join(", "));
+            let finding = Diagnostic::error(Code::InvalidValue, &entry.value.at, message).path(self.path_of(key));
+            decoder.undecodable(match closest(written, words.iter().copied()) {
+                Some(meant) => finding.help(format!("did you mean `{meant}`?")),
+                None => finding,
+            });
+        }
+        found
+    }
+
+    /// A number, which may stand in quotes.
+    pub(in crate::resource) fn number(&self, decoder: &mut Decoder, key: &str) -> Option<Located<f64>> {
+        let entry = self.get(key)?;
+        let path = self.path_of(key);
+        let value = match scalar_of(&entry.value) {
+            Some(scalar) => match scalar.plain_value() {
+                Plain::Int(n) => Some(n as f64),
+                Plain::Float(n) if n.is_finite() => Some(n),
+                Plain::String => json_number(&scalar.text),
+                _ => None,
+            },
+            None => None,
+        };
+        let Some(value) = value else {
+            wrong_type(decoder, &entry.value, &path, "a number");
+            return None;
+        };
+        warn_if_ambiguous(decoder, &entry.value, &path);
+        Some(decoder.located(value, path, &entry.value.at))
+    }
+
+    /// A whole number of 32 bits without sign, which may stand in quotes unless a schema checks the kind.
+    pub(in crate::resource) fn whole(&self, decoder: &mut Decoder, key: &str) -> Option<Located<u32>> {
+        let entry = self.get(key)?;
+        let path = self.path_of(key);
+        let value = match scalar_of(&entry.value) {
+            Some(scalar) => match scalar.plain_value() {
+                Plain::Int(n) => u32::try_from(n).ok(),
+                // YAML becomes JSON on its way, and `80.0` becomes 80.
+                Plain::Float(n) if n.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&n) => Some(n as u32),
+                Plain::String if !decoder.is_strict && !scalar.plain && is_canonical(scalar.text.trim()) => {
+                    scalar.text.trim().parse().ok()
+                }
+                _ => None,
+            },
+            None => None,
+        };
+        let Some(value) = value else {
+            wrong_type(decoder, &entry.value, &path, "a whole number");
+            return None;
+        };
+        warn_if_ambiguous(decoder, &entry.value, &path);
+        Some(decoder.located(value, path, &entry.value.at))
+    }
+
+    /// A truth value.
+    pub(in crate::resource) fn boolean(&self, decoder: &mut Decoder, key: &str) -> Option<Located<bool>> {
+        let entry = self.get(key)?;
+        let path = self.path_of(key);
+        let value = scalar_of(&entry.value).map(Scalar::plain_value);
+        let Some(Plain::Bool(value)) = value else {
+            wrong_type(decoder, &entry.value, &path, "`true` or `false`");
+            return None;
+        };
+        warn_if_ambiguous(decoder, &entry.value, &path);
+        Some(decoder.located(value, path, &entry.value.at))
+    }
+
+    /// The mapping in a field.
+    pub(in crate::resource) fn object(&self, decoder: &mut Decoder, key: &str, known: &[&str]) -> Option<Self> {
+        let entry = self.get(key)?;
+        Object::new(decoder, &entry.value, self.path_of(key), known)
+    }
+
+    /// The mapping in a field, whatever its fields are.
+    pub(in crate::resource) fn open_object(&self, decoder: &mut Decoder, key: &str) -> Option<Self> {
+        let entry = self.get(key)?;
+        Self::open(decoder, &entry.value, self.path_of(key))
+    }
+
+    /// The mapping at `node`, whatever its fields are.
+    pub(in crate::resource) fn open(decoder: &mut Decoder, node: &'a Node, path: String) -> Option<Self> {
+        let Value::Map(map) = &node.value else {
+            wrong_type(decoder, node, &path, "a mapping");
+            return None;
+        };
+        Some(Self {
+            map,
+            at: &node.at,
+            path,
+        })
+    }
+
+    /// How many fields there are.
+    pub(in crate::resource) fn len(&self) -> usize {
+        self.map.entries.len()
+    }
+
+    /// Reports fields that are null where a schema wants a value or nothing, and has no value for nothing.
+    fn refuse_null(&self, decoder: &mut Decoder, keys: &[&str]) {
+        for entry in self.map.entries.iter().filter(|entry| is_null(&entry.value)) {
+            let key = entry.key.text.as_str();
+            if keys.contains(&key) && !NULLABLE.contains(&key) {
+                let message = format!("`{key}` is there and holds nothing");
+                let finding = Diagnostic::error(Code::WrongType, &entry.value.at, message).path(self.path_of(key));
+                decoder.undecodable(finding.help("write a value, or remove the field"));
+            }
+        }
+    }
+
+    /// The items of the list in a field, each with its path; empty when it is absent.
+    pub(in crate::resource) fn list(&self, decoder: &mut Decoder, key: &str) -> Vec<(String, &'a Node)> {
+        let Some(entry) = self.get(key) else { return Vec::new() };
+        let path = self.path_of(key);
+        let Value::List(items) = &entry.value.value else {
+            wrong_type(decoder, &entry.value, &path, "a list");
+            return Vec::new();
+        };
+        let indexed = items.iter().enumerate();
+        indexed.map(|(i, node)| (format!("{path}[{i}]"), node)).collect()
+    }
+
+    /// The text values of the mapping in a field; `None` when it is absent.
+    ///
+    /// Null values are empty texts, unless a schema checks the kind: it takes none, and says paths with points.
+    pub(in crate::resource) fn texts(&self, decoder: &mut Decoder, key: &str) -> Option<TextMap> {
+        let entry = self.get(key)?;
+        let path = self.path_of(key);
+        let Value::Map(map) = &entry.value.value else {
+            wrong_type(decoder, &entry.value, &path, "a mapping");
+            return None;
+        };
+        let of_schema = decoder.is_strict && path.starts_with("spec.");
+        let mut texts = TextMap::new();
+        for Entry { key, key_at, value } in &map.entries {
+            let wrong = if of_schema {
+                format!("{path}.{}", key.text)
+            } else {
+                key_path(&path, &key.text)
+            };
+            let path = key_path(&path, &key.text);
+            let plain = key.plain_value();
+            if !matches!(plain, Plain::String) && !is_canonical(&key.text) {
+                let message = format!(
+                    "the key `{}` is {} to YAML 1.1, which Kuma reads",
+                    key.text,
+                    plain.noun()
+                );
+                let finding = Diagnostic::error(Code::WrongType, key_at, message).path(wrong);
+                decoder.undecodable(finding.help(format!("quote it: \"{}\"", key.text)));
+                continue;
+            }
+            let text = if is_null(value) && !decoder.is_strict {
+                Some(String::new())
+            } else if is_null(value) {
+                wrong_type(decoder, value, &wrong, "text");
+                None
+            } else {
+                text_of(decoder, value, &wrong)
+            };
+            if let Some(text) = text {
+                texts.insert(key.text.clone(), decoder.located(text, path, &value.at));
+            }
+        }
+        Some(texts)
+    }
+}
+
+/// A whole number, or text, as text.
+pub(in crate::resource) fn int_or_text(node: &Node) -> Option<String> {
+    let scalar = scalar_of(node)?;
+    match scalar.plain_value() {
+        Plain::String => Some(scalar.text.clone()),
+        Plain::Int(number) => Some(number.to_string()),
+        Plain::Float(number) if number.fract() == 0.0 => Some(number.to_string()),
+        Plain::Float(_) | Plain::Bool(_) | Plain::Null => None,
+    }
+}
+
+/// `path["key"]`, as Kuma writes the entry of a map.
+pub(in crate::resource) fn key_path(path: &str, key: &str) -> String {
+    format!("{path}[{key:?}]")
+}
+
+fn scalar_of(node: &Node) -> Option<&Scalar> {
+    match &node.value {
+        Value::Scalar(scalar) => Some(scalar),
+        Value::List(_) | Value::Map(_) => None,
+    }
+}
+
+fn is_null(node: &Node) -> bool {
+    scalar_of(node).is_some_and(|scalar| scalar.plain_value() == Plain::Null)
+}
+
+pub(in crate::resource) fn text_of(decoder: &mut Decoder, node: &Node, path: &str) -> Option<String> {
+    let Some(scalar) = scalar_of(node) else {
+        wrong_type(decoder, node, path, "text");
+        return None;
+    };
+    match scalar.plain_value() {
+        Plain::String => Some(scalar.text.clone()),
+        Plain::Null => Some(String::new()),
+        plain @ (Plain::Bool(_) | Plain::Int(_) | Plain::Float(_)) => {
+            let message = format!(
+                "`{path}` must be text, and `{}` is {} to YAML 1.1, which Kuma reads",
+                scalar.text,
+                plain.noun()
+            );
+            let finding = Diagnostic::error(Code::WrongType, &node.at, message).path(path);
+            decoder.undecodable(finding.help(format!("quote it: \"{}\"", scalar.text)));
+            None
+        }
+    }
+}
+
+fn wrong_type(decoder: &mut Decoder, node: &Node, path: &str, wanted: &str) {
+    wrong_type_help(decoder, node, path, wanted, None);
+}
+
+pub(in crate::resource) fn wrong_type_help(
+    decoder: &mut Decoder,
+    node: &Node,
+    path: &str,
+    wanted: &str,
+    help: Option<String>,
+) {
+    let found = match &node.value {
+        Value::Scalar(scalar) if scalar.plain_value() == Plain::Null => "nothing".to_owned(),
+        Value::Scalar(scalar) if scalar.text.chars().count() <= 40 && !scalar.text.contains('\n') => {
+            format!("`{}`", scalar.text)
+        }
+        Value::Scalar(_) => "a long text".to_owned(),
+        Value::List(_) => "a list".to_owned(),
+        Value::Map(_) => "a mapping".to_owned(),
+    };
+    let what = if path.is_empty() {
+        "the document".to_owned()
+    } else {
+        format!("`{path}`")
+    };
+    let message = format!("{what} must be {wanted}, not {found}");
+    let diagnostic = Diagnostic::error(Code::WrongType, &node.at, message).path(path);
+    decoder.undecodable(match help {
+        Some(help) => diagnostic.help(help),
+        None => diagnostic,
+    });
+}
+
+fn warn_if_ambiguous(decoder: &mut Decoder, node: &Node, path: &str) {
+    let Some(scalar) = scalar_of(node).filter(|s| s.plain && versions_differ(&s.text)) else {
+        return;
+    };
+    let (text, value) = (&scalar.text, scalar.plain_value());
+    let read = match value {
+        Plain::Bool(value) => value.to_string(),
+        Plain::Int(value) => value.to_string(),
+        Plain::Float(value) => value.to_string(),
+        Plain::Null | Plain::String => return,
+    };
+    let message =
+        format!("`{text}` is {read} to Kuma, which reads YAML 1.1, and something else to readers of YAML 1.2");
+    decoder.report(
+        Diagnostic::warning(Code::AmbiguousScalar, &node.at, message)
+            .path(path)
+            .help(format!("write {read}")),
+    );
+}
+
+/// A number as JSON writes it, with blanks around; or one of the names that proto-JSON takes.
+fn json_number(text: &str) -> Option<f64> {
+    let text = text.trim();
+    match text {
+        "NaN" => return Some(f64::NAN),
+        "Infinity" => return Some(f64::INFINITY),
+        "-Infinity" => return Some(f64::NEG_INFINITY),
+        _ => {}
+    }
+    serde_json::from_str::<serde_json::Number>(text).ok()?.as_f64()
+}
+
+/// Whether the text is a whole number as everyone writes it: no sign, no leading zero.
+fn is_canonical(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoted_numbers_are_read_as_json() {
+        assert_eq!(json_number("80"), Some(80.0));
+        assert_eq!(json_number(" 8e1 "), Some(80.0));
+        assert_eq!(json_number("01"), None);
+        assert_eq!(json_number("80%"), None);
+        assert_eq!(json_number(""), None);
+    }
+}

@@ -1,0 +1,439 @@
+//! The envelope of a resource: how its header is read, in the universal form and in that of Kubernetes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, FixedOffset};
+
+use crate::diag::{Code, Diagnostic, ResourceId};
+use crate::kuma::{Fidelity, Version};
+use crate::resource::decode::context::Context;
+use crate::resource::decode::decoder::{Decoder, Stage};
+use crate::resource::decode::object::{Object, TextMap};
+use crate::resource::decode::origin::{Located, Origin};
+use crate::resource::document::header::{DEFAULT_MESH, Header};
+use crate::resource::document::kind::{Form, Kind};
+use crate::resource::document::labels::{
+    DISPLAY_NAME, MESH, NAMESPACE, ORIGIN, ROLE, WORKLOAD, ZONE_LABEL, check_labels, verify_collector,
+};
+use crate::resource::value::names::{is_mesh_name, is_subdomain};
+use crate::source::Location;
+use crate::yaml::{Map, Node, Value};
+
+/// The fields that stand beside those of the kind in a document of the universal form.
+const HEADER: &[&str] = &[
+    "type",
+    "mesh",
+    "name",
+    "labels",
+    "creationTime",
+    "modificationTime",
+    "status",
+    // In exports.
+    "kri",
+    "snis",
+];
+
+/// The part of a document that holds the fields of its kind.
+pub(in crate::resource) struct Body<'a> {
+    /// The mapping; `None` where there is nothing to say.
+    node: Option<&'a Node>,
+    /// The whole document.
+    root: &'a Node,
+    path: &'static str,
+    /// Fields that stand beside those of the kind.
+    beside: &'static [&'static str],
+}
+
+impl<'a> Body<'a> {
+    /// The mapping with the fields of the kind; others are reported.
+    pub(in crate::resource) fn object(&self, decoder: &mut Decoder, known: &[&str]) -> Option<Object<'a>> {
+        let known: Vec<&str> = known.iter().chain(self.beside).copied().collect();
+        match self.node {
+            Some(node) => Object::new(decoder, node, self.path, &known),
+            None => Some(Object::empty(&self.root.at, self.path)),
+        }
+    }
+}
+
+/// Type, mesh and name as they are written, right or wrong.
+pub(in crate::resource) fn identify(kind: Kind, form: Form, map: &Map) -> ResourceId {
+    let of = |map: &Map, key: &str| match map.get(key).map(|entry| &entry.value.value) {
+        Some(Value::Scalar(scalar)) => Some(scalar.text.clone()).filter(|text| !text.is_empty()),
+        Some(Value::List(_) | Value::Map(_)) | None => None,
+    };
+    let inside = |key: &str| match map.get("metadata").map(|entry| &entry.value.value) {
+        Some(Value::Map(metadata)) => Some(metadata).and_then(|metadata| of(metadata, key)),
+        _ => None,
+    };
+    let (name, mesh) = match form {
+        Form::Universal => (of(map, "name"), of(map, "mesh")),
+        Form::Kubernetes if kind.is_target() => (inside("name"), kubernetes_mesh(map)),
+        Form::Kubernetes => (inside("name"), of(map, "mesh")),
+    };
+    let name = match (form, name) {
+        (Form::Kubernetes, Some(name)) if kind.is_namespaced() => {
+            format!("{name}.{}", inside("namespace").as_deref().unwrap_or(DEFAULT_NAMESPACE))
+        }
+        (_, name) => name.unwrap_or_default(),
+    };
+    let mesh = match kind {
+        Kind::Mesh => name.clone(),
+        _ if kind.is_target() => mesh.unwrap_or_else(|| DEFAULT_MESH.to_owned()),
+        _ => mesh.unwrap_or_default(),
+    };
+    ResourceId {
+        kind: kind.as_str().to_owned(),
+        mesh,
+        name,
+    }
+}
+
+/// The namespace of a resource that names none.
+const DEFAULT_NAMESPACE: &str = "default";
+
+/// The mesh of a newer kind in the form of Kubernetes, where a label names it.
+fn kubernetes_mesh(map: &Map) -> Option<String> {
+    let within = |map: &Map, key: &str| match map.get(key).map(|entry| &entry.value.value) {
+        Some(Value::Map(inner)) => Some(inner.clone()),
+        _ => None,
+    };
+    let labels = within(&within(map, "metadata")?, "labels")?;
+    match &labels.get(MESH)?.value.value {
+        Value::Scalar(scalar) => Some(scalar.text.clone()),
+        Value::List(_) | Value::Map(_) => None,
+    }
+}
+
+/// Where the name of a resource stands, or the document where it is not there.
+pub(in crate::resource) fn name_place(form: Form, root: &Node) -> Location {
+    match form {
+        Form::Universal => place(root, "name"),
+        Form::Kubernetes => match &root.value {
+            Value::Map(map) => map
+                .get("metadata")
+                .map_or_else(|| root.at.clone(), |metadata| place(&metadata.value, "name")),
+            Value::Scalar(_) | Value::List(_) => root.at.clone(),
+        },
+    }
+}
+
+/// Where the mesh of a resource is named, or the document where it is not.
+pub(in crate::resource) fn mesh_place(form: Form, root: &Node) -> Location {
+    let inside = |node: &Node, key: &str| match &node.value {
+        Value::Map(map) => map.get(key).map(|entry| entry.value.clone()),
+        Value::Scalar(_) | Value::List(_) => None,
+    };
+    let label = || inside(&inside(&inside(root, "metadata")?, "labels")?, MESH);
+    match (form, inside(root, "mesh")) {
+        (Form::Kubernetes, None) => label().map_or_else(|| root.at.clone(), |label| label.at),
+        (Form::Universal | Form::Kubernetes, _) => place(root, "mesh"),
+    }
+}
+
+/// Where the value of a field stands, or the mapping where it is not there.
+pub(in crate::resource) fn place(root: &Node, key: &str) -> Location {
+    match &root.value {
+        Value::Map(map) => map.get(key).map_or(&root.at, |entry| &entry.value.at).clone(),
+        Value::Scalar(_) | Value::List(_) => root.at.clone(),
+    }
+}
+
+/// Decodes what every resource has, and finds the part that holds the rest.
+///
+/// `None`, with an error, when there is no such part.
+pub(in crate::resource) fn decode<'a>(
+    decoder: &mut Decoder,
+    context: &Context,
+    kind: Kind,
+    form: Form,
+    root: &'a Node,
+) -> (Header, Option<Body<'a>>) {
+    let mut header = Header {
+        id: Arc::clone(&decoder.resource),
+        at: name_place(form, root),
+        document: decoder.document,
+        creation_time: None,
+        labels: BTreeMap::new(),
+        display_name: decoder.resource.name.clone(),
+        verify_collector: None,
+    };
+    // The decoder of the kind reports unknown fields, since it knows all of them.
+    let object = Object::without_check(root);
+    decoder.stage = Stage::Header;
+    let body = match form {
+        Form::Universal => universal(decoder, context, kind, &object, root, &mut header),
+        Form::Kubernetes => kubernetes(decoder, context, kind, &object, root, &mut header),
+    };
+    decoder.stage = Stage::Meaning;
+    (header, body)
+}
+
+fn universal<'a>(
+    decoder: &mut Decoder,
+    context: &Context,
+    kind: Kind,
+    object: &Object<'a>,
+    root: &'a Node,
+    header: &mut Header,
+) -> Option<Body<'a>> {
+    check_name(decoder, kind, object);
+    let mesh_may_lack = kind.is_target() && object.get("mesh").is_none();
+    if kind != Kind::Mesh && !mesh_may_lack {
+        check_mesh(decoder, object);
+    }
+    let labels = object.texts(decoder, "labels").unwrap_or_default();
+    check_labels(decoder, context, &labels);
+    header.verify_collector = verify_collector(decoder, &labels);
+    header.creation_time = decode_time(decoder, object, "creationTime");
+    decode_time(decoder, object, "modificationTime");
+    header.labels = computed_labels(context, kind, Form::Universal, header, &labels);
+    if let Some(name) = header.labels.get(DISPLAY_NAME) {
+        header.display_name = name.clone();
+    }
+    if kind.is_target() {
+        let known: Vec<&str> = HEADER.iter().chain(&["spec"]).copied().collect();
+        return spec(decoder, kind, root, &known);
+    }
+    let beside = if kind == Kind::Mesh { WITHOUT_MESH } else { HEADER };
+    Some(Body {
+        node: Some(root),
+        root,
+        path: "",
+        beside,
+    })
+}
+
+/// The fields of [`HEADER`] that a `Mesh` has.
+const WITHOUT_MESH: &[&str] = &[
+    "type",
+    "name",
+    "labels",
+    "creationTime",
+    "modificationTime",
+    "status",
+    "kri",
+];
+
+fn kubernetes<'a>(
+    decoder: &mut Decoder,
+    context: &Context,
+    kind: Kind,
+    object: &Object<'a>,
+    root: &'a Node,
+    header: &mut Header,
+) -> Option<Body<'a>> {
+    // Other fields of the metadata are Kubernetes' business.
+    let metadata = object.open_object(decoder, "metadata");
+    let nothing = TextMap::new;
+    let (mut labels, mut annotations) = (nothing(), nothing());
+    match &metadata {
+        Some(metadata) => {
+            check_name(decoder, kind, metadata);
+            labels = metadata.texts(decoder, "labels").unwrap_or_default();
+            annotations = metadata.texts(decoder, "annotations").unwrap_or_default();
+            header.creation_time = decode_time(decoder, metadata, "creationTimestamp");
+            let own = metadata.text(decoder, "name").map(|name| name.value);
+            header.display_name = annotations
+                .get(DISPLAY_NAME)
+                .map(|name| name.value.clone())
+                .or(own)
+                .unwrap_or_default();
+        }
+        None if object.get("metadata").is_none() => {
+            decoder.error_help(
+                Code::MissingField,
+                object.at,
+                "metadata",
+                "`metadata` must be there, with the name",
+                "for example `metadata: {name: web-01}`",
+            );
+        }
+        None => {}
+    }
+    if kind.names_its_mesh() {
+        check_mesh(decoder, object);
+    }
+    check_labels(decoder, context, &labels);
+    header.verify_collector = verify_collector(decoder, &labels).or_else(|| verify_collector(decoder, &annotations));
+    header.labels = computed_labels(context, kind, Form::Kubernetes, header, &labels);
+    if let Some(workload) = annotations.get(WORKLOAD) {
+        header.labels.insert(WORKLOAD.to_owned(), workload.value.clone());
+    }
+    if kind.is_namespaced() {
+        let namespace = metadata.and_then(|metadata| metadata.text(decoder, "namespace"));
+        let namespace = namespace.map_or_else(|| DEFAULT_NAMESPACE.to_owned(), |namespace| namespace.value);
+        let is_system = namespace == context.kuma.system_namespace;
+        if !is_system && matches!(kind, Kind::MeshOpenTelemetryBackend | Kind::MeshExternalService) {
+            let at = object.get("metadata").map_or(object.at, |entry| &entry.key_at);
+            let own = &context.kuma.system_namespace;
+            let message = format!("a {} may be in the namespace `{own}` only", kind.as_str());
+            let help = "the setting `kuma.system_namespace` says which one that is";
+            decoder.error_help(Code::NotAllowed, at, "metadata.namespace", message, help);
+        }
+        if kind == Kind::MeshTrace {
+            let role = if is_system { "system" } else { "workload-owner" };
+            header.labels.insert(ROLE.to_owned(), role.to_owned());
+        }
+        header.labels.entry(NAMESPACE.to_owned()).or_insert(namespace);
+    }
+    let known: &[&str] = if kind.is_target() || kind == Kind::Mesh {
+        &["apiVersion", "kind", "metadata", "spec", "status"]
+    } else {
+        &["apiVersion", "kind", "metadata", "mesh", "spec", "status"]
+    };
+    spec(decoder, kind, root, known)
+}
+
+/// The mapping in `spec`. What is wrong with it has no path in Kuma.
+fn spec<'a>(decoder: &mut Decoder, kind: Kind, root: &'a Node, known: &[&str]) -> Option<Body<'a>> {
+    let object = Object::new(decoder, root, "", known)?;
+    let node = match object.get("spec") {
+        Some(entry) if matches!(entry.value.value, Value::Map(_)) => Some(&entry.value),
+        Some(entry) => {
+            let finding = Diagnostic::error(Code::WrongType, &entry.value.at, "`spec` must be a mapping");
+            decoder.undecodable(finding);
+            return None;
+        }
+        None if kind.is_target() && !object.has("spec") => {
+            let finding = Diagnostic::error(Code::MissingField, object.at, "`spec` must be there");
+            decoder.undecodable(finding.help("it holds the fields of the kind"));
+            return None;
+        }
+        None => None,
+    };
+    Some(Body {
+        node,
+        root,
+        path: "spec",
+        beside: &[],
+    })
+}
+
+fn check_name(decoder: &mut Decoder, kind: Kind, object: &Object) {
+    let Some(name) = required(decoder, object, "name") else {
+        return;
+    };
+    let Origin { path, at, .. } = &name.origin;
+    let limit = if kind == Kind::Mesh { 63 } else { 253 };
+    if name.value.len() > limit {
+        decoder.error(
+            Code::TooLong,
+            at,
+            path,
+            format!("`name` is {} characters long, more than {limit}", name.value.len()),
+        );
+    } else if !is_subdomain(&name.value) {
+        let message = format!(
+            "`name` is `{}`; it must be lowercase letters, digits, `-` and `.`, with a letter or digit at both ends",
+            name.value
+        );
+        decoder.error(Code::InvalidValue, at, path, message);
+    }
+}
+
+fn check_mesh(decoder: &mut Decoder, object: &Object) {
+    let Some(mesh) = required(decoder, object, "mesh") else {
+        return;
+    };
+    let Origin { path, at, .. } = &mesh.origin;
+    if mesh.value.len() > 253 {
+        decoder.error(
+            Code::TooLong,
+            at,
+            path,
+            format!("`mesh` is {} characters long, more than 253", mesh.value.len()),
+        );
+    } else if !is_mesh_name(&mesh.value) {
+        let message = format!(
+            "`mesh` is `{}`; it must be lowercase letters, digits, `-`, `_` and `.`",
+            mesh.value
+        );
+        decoder.error(Code::InvalidValue, at, path, message);
+    }
+}
+
+fn required(decoder: &mut Decoder, object: &Object, key: &str) -> Option<Located<String>> {
+    let entry = object.get(key);
+    let text = object.text(decoder, key);
+    if text.is_none() && entry.is_some() {
+        return None;
+    }
+    let text = text.filter(|text| !text.value.is_empty());
+    if text.is_none() {
+        let at = entry.map_or(object.at, |entry| &entry.value.at);
+        let help = match key {
+            "mesh" => "the mesh that every installation has is `mesh: default`",
+            _ => "for example `name: web-01`",
+        };
+        let path = object.path_of(key);
+        decoder.error_help(Code::EmptyField, at, &path, format!("`{key}` must not be empty"), help);
+    }
+    text
+}
+
+fn decode_time(decoder: &mut Decoder, object: &Object, key: &str) -> Option<DateTime<FixedOffset>> {
+    let written = object.text(decoder, key)?;
+    let Origin { path, at, .. } = &written.origin;
+    match DateTime::parse_from_rfc3339(&written.value) {
+        Ok(time) => Some(time),
+        Err(_) => {
+            let message = format!(
+                "`{key}` is `{}`, which is no time such as 2024-05-01T12:00:00Z",
+                written.value
+            );
+            decoder.undecodable(Diagnostic::error(Code::InvalidValue, at, message).path(path.as_str()));
+            None
+        }
+    }
+}
+
+/// The labels with those that a control plane adds on write.
+pub(in crate::resource) fn computed_labels(
+    context: &Context,
+    kind: Kind,
+    form: Form,
+    header: &Header,
+    written: &TextMap,
+) -> BTreeMap<String, String> {
+    let mut labels: BTreeMap<String, String> = (written.iter())
+        .map(|(key, value)| (key.clone(), value.value.clone()))
+        .collect();
+    let mut add = |key: &str, value: &str| {
+        labels.entry(key.to_owned()).or_insert_with(|| value.to_owned());
+    };
+    if kind == Kind::Mesh {
+        return labels;
+    }
+    add(MESH, header.mesh());
+    // A service of several zones belongs to none.
+    let has_zone = kind.is_target() && kind != Kind::MeshMultiZoneService;
+    if kind == Kind::Dataplane || has_zone {
+        add(ORIGIN, "zone");
+        if written.get(ORIGIN).is_none_or(|origin| origin.value != "global") {
+            add(ZONE_LABEL, &context.kuma.zone);
+            let environment = match form {
+                Form::Universal => "universal",
+                Form::Kubernetes => "kubernetes",
+            };
+            add("kuma.io/env", environment);
+        }
+        if context.names_are_labels(kind) {
+            add(DISPLAY_NAME, &header.display_name);
+        }
+    }
+    if form == Form::Kubernetes {
+        labels.insert(DISPLAY_NAME.to_owned(), header.display_name.clone());
+    }
+    labels
+}
+
+impl Context<'_> {
+    /// Whether the name of a resource counts as its label `kuma.io/display-name`.
+    ///
+    /// From 3.0 on a control plane adds it. The documentation promises it for backends before that already.
+    fn names_are_labels(&self, kind: Kind) -> bool {
+        self.kuma.version >= Version::V3_0
+            || (kind == Kind::MeshOpenTelemetryBackend && self.kuma.fidelity == Fidelity::Documented)
+    }
+}

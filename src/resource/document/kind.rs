@@ -1,0 +1,268 @@
+//! Which documents are Kuma's, and which of those are compiled.
+
+use crate::diag::{Code, Diagnostic};
+use crate::kuma::Version;
+use crate::words::closest;
+use crate::yaml::{Entry, Map, Value};
+
+/// A kind that is compiled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "they are Kuma's names")]
+pub enum Kind {
+    Dataplane,
+    ExternalService,
+    Mesh,
+    MeshExternalService,
+    MeshGateway,
+    MeshHttpRoute,
+    MeshMultiZoneService,
+    MeshOpenTelemetryBackend,
+    MeshService,
+    MeshTcpRoute,
+    MeshTrace,
+    TrafficRoute,
+    TrafficTrace,
+}
+
+impl Kind {
+    /// Every one.
+    pub const ALL: [Self; 13] = [
+        Self::Dataplane,
+        Self::ExternalService,
+        Self::Mesh,
+        Self::MeshExternalService,
+        Self::MeshGateway,
+        Self::MeshHttpRoute,
+        Self::MeshMultiZoneService,
+        Self::MeshOpenTelemetryBackend,
+        Self::MeshService,
+        Self::MeshTcpRoute,
+        Self::MeshTrace,
+        Self::TrafficRoute,
+        Self::TrafficTrace,
+    ];
+
+    /// Kinds that have no say in tracing.
+    pub const OTHER: [&str; 56] = [
+        "AccessAudit",
+        "AccessRole",
+        "AccessRoleBinding",
+        "CircuitBreaker",
+        "Config",
+        "ContainerPatch",
+        "DataplaneInsight",
+        "DataplaneOverview",
+        "FaultInjection",
+        "GlobalSecret",
+        "HealthCheck",
+        "HostnameGenerator",
+        "List",
+        "MeshAccessLog",
+        "MeshCircuitBreaker",
+        "MeshFaultInjection",
+        "MeshGatewayConfig",
+        "MeshGatewayInstance",
+        "MeshGatewayRoute",
+        "MeshGlobalRateLimit",
+        "MeshHealthCheck",
+        "MeshIdentity",
+        "MeshInsight",
+        "MeshLoadBalancingStrategy",
+        "MeshMetric",
+        "MeshOPA",
+        "MeshPassthrough",
+        "MeshProxyPatch",
+        "MeshRateLimit",
+        "MeshRetry",
+        "MeshTLS",
+        "MeshTimeout",
+        "MeshTrafficPermission",
+        "MeshTrust",
+        "MeshZoneAddress",
+        "OPAPolicy",
+        "ProxyTemplate",
+        "RateLimit",
+        "Retry",
+        "Secret",
+        "ServiceInsight",
+        "ServiceOverview",
+        "Timeout",
+        "TrafficLog",
+        "TrafficPermission",
+        "VirtualOutbound",
+        "Workload",
+        "Zone",
+        "ZoneEgress",
+        "ZoneEgressInsight",
+        "ZoneEgressOverview",
+        "ZoneIngress",
+        "ZoneIngressInsight",
+        "ZoneIngressOverview",
+        "ZoneInsight",
+        "ZoneOverview",
+    ];
+
+    /// Kuma's name of it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Dataplane => "Dataplane",
+            Self::ExternalService => "ExternalService",
+            Self::Mesh => "Mesh",
+            Self::MeshExternalService => "MeshExternalService",
+            Self::MeshGateway => "MeshGateway",
+            Self::MeshHttpRoute => "MeshHTTPRoute",
+            Self::MeshMultiZoneService => "MeshMultiZoneService",
+            Self::MeshOpenTelemetryBackend => "MeshOpenTelemetryBackend",
+            Self::MeshService => "MeshService",
+            Self::MeshTcpRoute => "MeshTCPRoute",
+            Self::MeshTrace => "MeshTrace",
+            Self::TrafficRoute => "TrafficRoute",
+            Self::TrafficTrace => "TrafficTrace",
+        }
+    }
+
+    /// Whether it is of the newer kind: its fields stand under `spec` in either form, and a schema checks them first.
+    #[must_use]
+    pub fn is_target(self) -> bool {
+        match self {
+            Self::Dataplane
+            | Self::ExternalService
+            | Self::Mesh
+            | Self::MeshGateway
+            | Self::TrafficRoute
+            | Self::TrafficTrace => false,
+            Self::MeshExternalService
+            | Self::MeshHttpRoute
+            | Self::MeshMultiZoneService
+            | Self::MeshOpenTelemetryBackend
+            | Self::MeshService
+            | Self::MeshTcpRoute
+            | Self::MeshTrace => true,
+        }
+    }
+
+    /// Whether a field `mesh` must name its mesh, in either form.
+    #[must_use]
+    pub fn names_its_mesh(self) -> bool {
+        self != Self::Mesh && !self.is_target()
+    }
+
+    /// Whether its Kubernetes form lives in a namespace.
+    pub(in crate::resource) fn is_namespaced(self) -> bool {
+        self.is_target() || self == Self::Dataplane
+    }
+
+    /// Whether that version of Kuma has it, and otherwise what to do about it.
+    fn missing_in(self, version: Version) -> Option<&'static str> {
+        match self {
+            Self::MeshOpenTelemetryBackend if version < Version::V2_14 => Some(
+                "Kuma has it from 2.14 on: `kuma: {version: \"2.14\"}` in the settings, or `openTelemetry.endpoint`",
+            ),
+            Self::TrafficTrace if version >= Version::V3_0 => {
+                Some("Kuma 3.0 dropped it: write a `MeshTrace`, or keep `kuma: {version: \"2.14\"}` in the settings")
+            }
+            Self::TrafficRoute | Self::ExternalService | Self::MeshGateway if version >= Version::V3_0 => {
+                Some("Kuma 3.0 dropped it: remove it, or keep `kuma: {version: \"2.14\"}` in the settings")
+            }
+            _ => None,
+        }
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+}
+
+/// The two ways to write a resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::resource) enum Form {
+    /// `type`, `mesh` and `name` at the top.
+    Universal,
+    /// `apiVersion`, `kind`, `metadata` and `spec`.
+    Kubernetes,
+}
+
+/// What a document is.
+pub(in crate::resource) enum Found {
+    /// A resource that is compiled.
+    Kind(Kind, Form),
+    /// Nothing that concerns tracing.
+    Foreign,
+    /// Something that should have been a resource that is compiled.
+    Refused(Box<Diagnostic>),
+}
+
+/// Whether a word names a kind that has a say in tracing.
+pub(in crate::resource) fn matters(word: &str) -> bool {
+    Kind::parse(word).is_some()
+}
+
+/// What the document with these top-level fields is.
+pub(in crate::resource) fn of(map: &Map, version: Version) -> Found {
+    match (map.get("type"), map.get("apiVersion"), map.get("kind")) {
+        (None, Some(api_version), Some(kind)) => kubernetes(api_version, kind, version),
+        (Some(kind), ..) => universal(kind, map, version),
+        (None, ..) => Found::Foreign,
+    }
+}
+
+fn universal(entry: &Entry, map: &Map, version: Version) -> Found {
+    let Some(name) = text(entry) else { return Found::Foreign };
+    if let Some(kind) = Kind::parse(name) {
+        return of_version(kind, Form::Universal, entry, version);
+    }
+    // Many formats have a `type`, and a name beside it; a mesh is Kuma's, and so is a word that is nearly one of its own.
+    let is_named = map.get("name").is_some();
+    let is_near = || closest(name, Kind::ALL.iter().map(|kind| kind.as_str()).chain(Kind::OTHER)).is_some();
+    if Kind::OTHER.contains(&name) || !(map.get("mesh").is_some() || (is_named && is_near())) {
+        return Found::Foreign;
+    }
+    unknown(name, "type", entry)
+}
+
+fn kubernetes(api_version: &Entry, entry: &Entry, version: Version) -> Found {
+    let (Some(api_version), Some(name)) = (text(api_version), text(entry)) else {
+        return Found::Foreign;
+    };
+    if !api_version.starts_with("kuma.io/") || Kind::OTHER.contains(&name) {
+        return Found::Foreign;
+    }
+    match Kind::parse(name) {
+        Some(kind) => of_version(kind, Form::Kubernetes, entry, version),
+        None => unknown(name, "kind", entry),
+    }
+}
+
+fn of_version(kind: Kind, form: Form, entry: &Entry, version: Version) -> Found {
+    let Some(help) = kind.missing_in(version) else {
+        return Found::Kind(kind, form);
+    };
+    let message = format!("Kuma {version} has no resource type `{}`", kind.as_str());
+    refused(
+        Diagnostic::error(Code::UnknownType, &entry.value.at, message).help(help),
+        entry,
+    )
+}
+
+fn unknown(name: &str, noun: &str, entry: &Entry) -> Found {
+    let known = Kind::ALL.iter().map(|kind| kind.as_str()).chain(Kind::OTHER);
+    let message = format!("Kuma has no resource {noun} `{name}`");
+    let diagnostic = Diagnostic::error(Code::UnknownType, &entry.value.at, message);
+    let diagnostic = match closest(name, known) {
+        Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
+        None => diagnostic.help("if this is no Kuma resource, move it out of the policies"),
+    };
+    refused(diagnostic, entry)
+}
+
+fn refused(diagnostic: Diagnostic, entry: &Entry) -> Found {
+    Found::Refused(Box::new(diagnostic.path(entry.key.text.as_str())))
+}
+
+fn text(entry: &Entry) -> Option<&str> {
+    match &entry.value.value {
+        Value::Scalar(scalar) => Some(&scalar.text),
+        Value::List(_) | Value::Map(_) => None,
+    }
+}

@@ -1,0 +1,38 @@
+//! Lists of resources, as exports of a control plane and of Kubernetes hold them.
+
+use crate::yaml::{Map, Node, Value};
+
+/// The resources in a document: itself, or the items of a list.
+pub(in crate::resource) fn resources(root: &Node) -> Vec<&Node> {
+    match items(root) {
+        Some(items) => items.iter().flat_map(resources).collect(),
+        None => vec![root],
+    }
+}
+
+/// The items of a document that is nothing but a list of resources.
+fn items(root: &Node) -> Option<&[Node]> {
+    let Value::Map(map) = &root.value else { return None };
+    let Value::List(items) = &map.get("items")?.value.value else {
+        return None;
+    };
+    // Kubernetes says that it is a list; the API of a control plane says how many there are.
+    let is_kubernetes = word(map, "kind").is_some_and(|kind| kind.ends_with("List"));
+    let is_export = map
+        .entries
+        .iter()
+        .all(|entry| matches!(entry.key.text.as_str(), "items" | "total" | "next"));
+    (is_kubernetes || is_export || items.iter().any(is_resource)).then_some(items)
+}
+
+fn is_resource(node: &Node) -> bool {
+    let Value::Map(map) = &node.value else { return false };
+    (word(map, "type").is_some() && word(map, "name").is_some()) || word(map, "apiVersion").is_some()
+}
+
+fn word<'a>(map: &'a Map, key: &str) -> Option<&'a str> {
+    match &map.get(key)?.value.value {
+        Value::Scalar(scalar) => Some(&scalar.text),
+        Value::List(_) | Value::Map(_) => None,
+    }
+}

@@ -1,0 +1,17 @@
+//! A document around the fields of its kind: which kind it is, its header in either form, and what a broken text is about.
+
+pub(in crate::resource) mod kind;
+
+pub(in crate::resource) mod list;
+
+pub(in crate::resource) mod labels;
+
+pub(in crate::resource) mod header;
+
+pub(in crate::resource) mod envelope;
+
+pub(in crate::resource) mod salvage;
+
+pub use header::{Header, Role};
+pub use kind::Kind;
+pub use labels::{DISPLAY_NAME, NAMESPACE, WORKLOAD, ZONE_LABEL};

@@ -1,0 +1,172 @@
+//! `networking.inbound`: listeners for requests to the local application.
+
+use crate::diag::Code;
+use crate::kuma::Fidelity;
+use crate::resource::decode::context::Context;
+use crate::resource::decode::decoder::Decoder;
+use crate::resource::decode::object::{Object, key_path};
+use crate::resource::decode::origin::{Located, Origin};
+use crate::resource::value::address::{WrittenIp, decode_ip, decode_port};
+use crate::resource::value::protocol::{self, Protocol};
+use crate::resource::value::tags::{self, PROTOCOL, SERVICE, Tags};
+use crate::source::Location;
+use crate::yaml::Node;
+
+/// A listener for requests to the local application.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Inbound {
+    /// Where the entry stands.
+    pub at: Location,
+    /// Its path, such as `networking.inbound[0]`.
+    pub path: String,
+    /// `port`, 1 to 65535.
+    pub port: Located<u16>,
+    /// `name`; absent means the port.
+    pub name: Option<Located<String>>,
+    /// `address`; absent means the address of the dataplane.
+    pub address: Option<Located<WrittenIp>>,
+    /// `servicePort`; absent means `port`.
+    pub service_port: Option<Located<u16>>,
+    /// `serviceAddress`; absent means the address of the listener.
+    pub service_address: Option<Located<WrittenIp>>,
+    /// `tags`, with the zone.
+    pub tags: Tags,
+    /// `tags["kuma.io/service"]`.
+    pub service: Option<Located<String>>,
+    /// What its listener speaks: `protocol` from Kuma 2.14 on, else the tag `kuma.io/protocol`.
+    pub protocol: Option<Located<Protocol>>,
+    /// The tag `kuma.io/protocol`, from which the protocol of the service follows.
+    pub tagged_protocol: Option<Located<Protocol>>,
+    /// Whether it takes part as an endpoint of its service: neither `NotReady` nor `Ignored` nor unhealthy.
+    pub ready: bool,
+}
+
+impl Inbound {
+    /// The name of its section: its own, or the port.
+    #[must_use]
+    pub fn section(&self) -> String {
+        (self.name.as_ref()).map_or_else(|| self.port.value.to_string(), |name| name.value.clone())
+    }
+}
+
+/// Port of an inbound that belongs to no service and gets no listener.
+pub const SERVICELESS_PORT: u16 = 49151;
+
+pub(in crate::resource) fn decode(
+    decoder: &mut Decoder,
+    context: &Context,
+    dataplane: Option<&Located<String>>,
+    path: String,
+    node: &Node,
+) -> Option<Inbound> {
+    let mut known = vec![
+        "port",
+        "servicePort",
+        "serviceAddress",
+        "address",
+        "tags",
+        "health",
+        "serviceProbe",
+        "state",
+        "name",
+    ];
+    if context.has_protocol_field() {
+        known.push("protocol");
+    }
+    let object = Object::new(decoder, node, path, &known)?;
+    let port = decode_port(decoder, &object, "port", 1);
+    let service_port = object
+        .get("servicePort")
+        .and_then(|_| decode_port(decoder, &object, "servicePort", 0));
+    let service_port = service_port.filter(|port| port.value != 0);
+    let address = decode_ip(decoder, &object, "address");
+    let service_address = decode_ip(decoder, &object, "serviceAddress");
+    check_service_address(
+        decoder,
+        dataplane,
+        address.as_ref(),
+        service_address.as_ref(),
+        port.as_ref(),
+        service_port.as_ref(),
+    );
+    let tags_path = object.path_of("tags");
+    let mut tags = object.texts(decoder, "tags").unwrap_or_default();
+    if context.inbounds_have_tags() {
+        tags::check_tags(decoder, &tags_path, &tags);
+    } else {
+        tags.clear();
+    }
+    if !tags.contains_key(SERVICE) && !context.may_lack_tags(&tags) {
+        let at = object.get("tags").map_or(object.at, |entry| &entry.key_at);
+        let help = "every inbound names the service it belongs to: `kuma.io/service: web`";
+        decoder.error_help(
+            Code::MissingField,
+            at,
+            &key_path(&tags_path, SERVICE),
+            format!("the tag `{SERVICE}` has to exist"),
+            help,
+        );
+    }
+    let tagged = protocol::decode(decoder, tags.get(PROTOCOL));
+    let field = if context.has_protocol_field() {
+        let written = object.text(decoder, "protocol");
+        protocol::decode(decoder, written.as_ref())
+    } else {
+        None
+    };
+    let name = object.text(decoder, "name").filter(|name| !name.value.is_empty());
+    let ready = decode_ready(decoder, context, &object);
+    Some(Inbound {
+        at: object.at.clone(),
+        path: object.path.clone(),
+        port: port?,
+        name,
+        address,
+        service_port,
+        service_address,
+        service: tags.get(SERVICE).cloned(),
+        tags: if context.inbounds_have_tags() {
+            context.with_zone(&tags)
+        } else {
+            Tags::new()
+        },
+        tagged_protocol: tagged.clone(),
+        protocol: field.or(tagged),
+        ready,
+    })
+}
+
+/// Neither `state` nor `health` says that it takes no requests.
+fn decode_ready(decoder: &mut Decoder, context: &Context, object: &Object) -> bool {
+    let is_ready = object
+        .word(decoder, "state", &["Ready", "NotReady", "Ignored"])
+        .unwrap_or(0)
+        == 0;
+    let health = object.object(decoder, "health", &["ready"]);
+    let healthy = health.is_none_or(|health| health.boolean(decoder, "ready").is_some_and(|ready| ready.value));
+    // A control plane counts an application with a probe as not ready until the probe was answered.
+    let is_asked = context.kuma.fidelity == Fidelity::Exact && object.get("serviceProbe").is_some();
+    is_ready && healthy && !is_asked
+}
+
+/// An application that listens where its proxy does cannot work.
+fn check_service_address(
+    decoder: &mut Decoder,
+    dataplane: Option<&Located<String>>,
+    address: Option<&Located<WrittenIp>>,
+    service_address: Option<&Located<WrittenIp>>,
+    port: Option<&Located<u16>>,
+    service_port: Option<&Located<u16>>,
+) {
+    let Some(service_address) = service_address else { return };
+    let listens_at = [
+        address.map(|address| address.value.ip),
+        dataplane.and_then(|address| address.value.parse().ok()),
+    ];
+    let same_port = service_port.is_none_or(|own| port.is_some_and(|port| port.value == own.value));
+    if same_port && listens_at.contains(&Some(service_address.value.ip)) {
+        let Origin { path, at, .. } = &service_address.origin;
+        let message = "`serviceAddress` and `servicePort` must differ from the address and port of the listener";
+        decoder.error(Code::InvalidAddress, at, path, message);
+    }
+}

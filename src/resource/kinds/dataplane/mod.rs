@@ -1,0 +1,290 @@
+//! `Dataplane`: one proxy, its listeners and their tags.
+
+mod gateway;
+mod inbound;
+mod outbound;
+
+pub use gateway::{Gateway, GatewayKind};
+pub use inbound::{Inbound, SERVICELESS_PORT};
+pub(in crate::resource) use outbound::lenient_backend_ref;
+pub use outbound::{BackendRef, Destination, Outbound};
+
+use std::net::IpAddr;
+
+use crate::diag::{Code, Diagnostic};
+use crate::kuma::{Fidelity, Version};
+use crate::resource::decode::context::Context;
+use crate::resource::decode::decoder::{Decoder, Stage};
+use crate::resource::decode::object::{Object, TextMap};
+use crate::resource::decode::origin::Located;
+use crate::resource::document::envelope::Body;
+use crate::resource::document::header::Header;
+use crate::resource::document::labels::WORKLOAD;
+use crate::resource::value::address::decode_port;
+use crate::resource::value::names::{is_dns_label, is_dns_name};
+use crate::resource::value::tags::{self, SERVICE, Tags, ZONE};
+use crate::source::Location;
+
+/// A proxy and what it listens to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dataplane {
+    /// What every resource has.
+    pub header: Header,
+    /// `networking.address`: an IP address or a DNS name.
+    pub address: Located<String>,
+    /// `networking.advertisedAddress`: where others reach it, if not at its address.
+    pub advertised_address: Option<Located<String>>,
+    /// `networking.inbound`.
+    pub inbounds: Vec<Inbound>,
+    /// `networking.outbound`.
+    pub outbounds: Vec<Outbound>,
+    /// `networking.gateway`.
+    pub gateway: Option<Gateway>,
+    /// `networking.transparentProxying`, where it is.
+    pub transparent_proxying: Option<Location>,
+}
+
+impl Dataplane {
+    /// The tag sets that selectors are held against: one per inbound, or that of the gateway.
+    pub fn tag_sets(&self) -> impl Iterator<Item = &Tags> {
+        self.inbounds
+            .iter()
+            .map(|inbound| &inbound.tags)
+            .chain(self.gateway.iter().map(|gateway| &gateway.tags))
+    }
+
+    /// The byte-wise smallest service of the dataplane, by which it is known: `unknown` without any.
+    #[must_use]
+    pub fn identifying_service(&self) -> &str {
+        self.tag_sets()
+            .filter_map(|tags| tags.get(SERVICE))
+            .min()
+            .map_or("unknown", String::as_str)
+    }
+
+    /// Whether `networking.address` is an IPv6 address.
+    #[must_use]
+    pub fn is_ipv6(&self) -> bool {
+        self.address
+            .value
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_ipv6())
+    }
+}
+
+const NETWORKING: [&str; 8] = [
+    "address",
+    "advertisedAddress",
+    "gateway",
+    "inbound",
+    "outbound",
+    "admin",
+    "transparentProxying",
+    "listeners",
+];
+
+pub(in crate::resource) fn decode(
+    decoder: &mut Decoder,
+    context: &Context,
+    mut header: Header,
+    body: &Body,
+) -> Option<Dataplane> {
+    let root = body.object(decoder, &["networking", "metrics", "probes", "envoy"])?;
+    let Some(networking) = root.object(decoder, "networking", &NETWORKING) else {
+        if root.get("networking").is_none() {
+            let help = "it has the address of the proxy, its inbounds and its outbounds";
+            decoder.error_help(
+                Code::MissingField,
+                root.at,
+                &root.path_of("networking"),
+                "`networking` must be defined",
+                help,
+            );
+        }
+        return None;
+    };
+    check_workload(decoder, context, &header);
+    let address = decode_address(decoder, &networking);
+    let gateway = gateway::decode(decoder, context, &networking);
+    let inbound_items = networking.list(decoder, "inbound");
+    let outbound_items = networking.list(decoder, "outbound");
+    check_shape(
+        decoder,
+        context,
+        &networking,
+        gateway.as_ref(),
+        !inbound_items.is_empty(),
+        !outbound_items.is_empty(),
+    );
+    let mut inbounds = Vec::new();
+    for (path, node) in inbound_items {
+        inbounds.extend(inbound::decode(decoder, context, address.as_ref(), path, node));
+    }
+    let mut outbounds = Vec::new();
+    for (path, node) in outbound_items {
+        outbounds.extend(outbound::decode(decoder, context, path, node));
+    }
+    if context.kuma.version < Version::V3_0 {
+        let is_builtin = gateway
+            .as_ref()
+            .is_some_and(|gateway| gateway.kind == GatewayKind::Builtin);
+        let proxy_type = if is_builtin { "gateway" } else { "sidecar" };
+        header
+            .labels
+            .insert("kuma.io/proxy-type".to_owned(), proxy_type.to_owned());
+    }
+    check_probes(decoder, &root, gateway.as_ref());
+    if let Some(listeners) = networking
+        .get("listeners")
+        .filter(|_| context.kuma.version >= Version::V2_14)
+    {
+        let message = "the listeners of a zone proxy are made by a control plane only; nothing is made of them here";
+        let finding = Diagnostic::warning(Code::ZoneProxy, &listeners.key_at, message);
+        decoder.report(finding.path(networking.path_of("listeners")));
+    }
+    let transparent = networking.get("transparentProxying").filter(|_| {
+        let ports = networking.open_object(&mut decoder.aside(), "transparentProxying");
+        let is_set = |key| {
+            let port = ports.as_ref().and_then(|ports| ports.whole(&mut decoder.aside(), key));
+            port.is_some_and(|port| port.value != 0)
+        };
+        is_set("redirectPortInbound") || is_set("redirectPortOutbound")
+    });
+    Some(Dataplane {
+        header,
+        address: address?,
+        advertised_address: networking
+            .text(decoder, "advertisedAddress")
+            .filter(|address| !address.value.is_empty()),
+        inbounds,
+        outbounds,
+        gateway,
+        transparent_proxying: transparent.map(|entry| entry.key_at.clone()),
+    })
+}
+
+/// From 2.14 on the workload becomes the name of a resource.
+fn check_workload(decoder: &mut Decoder, context: &Context, header: &Header) {
+    let workload = header.label(WORKLOAD).filter(|workload| !workload.is_empty());
+    if let Some(workload) = workload.filter(|workload| !is_dns_label(workload))
+        && context.kuma.version >= Version::V2_14
+    {
+        let message =
+            format!("the workload `{workload}` must be lowercase letters, digits and `-`, and begin with a letter");
+        let finding = Diagnostic::error(Code::InvalidValue, &header.at, message);
+        decoder.stage = Stage::Header;
+        decoder.report(finding.path("labels[\"kuma.io/workload\"]"));
+        decoder.stage = Stage::Meaning;
+    }
+}
+
+/// Probes have a port; a built-in gateway has none of them.
+fn check_probes(decoder: &mut Decoder, root: &Object, gateway: Option<&Gateway>) {
+    let Some(probes) = root.open_object(decoder, "probes") else {
+        return;
+    };
+    if gateway.is_some_and(|gateway| gateway.kind == GatewayKind::Builtin) {
+        let message = "a built-in gateway has no probes";
+        decoder.error(Code::NotAllowed, probes.at, &root.path_of("networking.probes"), message);
+    } else {
+        decode_port(decoder, &probes, "port", 1);
+    }
+}
+
+/// What may stand beside what.
+fn check_shape(
+    decoder: &mut Decoder,
+    context: &Context,
+    networking: &Object,
+    gateway: Option<&Gateway>,
+    has_inbounds: bool,
+    has_outbounds: bool,
+) {
+    let mut refuse = |field: &str, message: &str| {
+        let at = networking.get(field).map_or(networking.at, |entry| &entry.key_at);
+        decoder.error(Code::NotAllowed, at, &networking.path_of(field), message);
+    };
+    match gateway.map(|gateway| gateway.kind) {
+        Some(kind) => {
+            if networking.get("listeners").is_some() && context.kuma.version >= Version::V2_14 {
+                refuse("listeners", "a gateway has no listeners of zone proxies");
+            }
+            if has_inbounds {
+                refuse("inbound", "a gateway has no inbounds");
+            }
+            if has_outbounds && kind == GatewayKind::Builtin {
+                refuse("outbound", "a built-in gateway has no outbounds");
+            }
+        }
+        // A gateway that could not be decoded has been reported already.
+        None if networking.get("gateway").is_some() => {}
+        None if !has_inbounds && !context.inbounds_optional() => {
+            let (message, help) = (
+                "a dataplane must have at least one inbound, or a gateway",
+                "an inbound has a `port` and `tags` with `kuma.io/service`",
+            );
+            decoder.error_help(Code::MissingField, networking.at, &networking.path, message, help);
+        }
+        None => {}
+    }
+}
+
+fn decode_address(decoder: &mut Decoder, networking: &Object) -> Option<Located<String>> {
+    let path = networking.path_of("address");
+    let entry = networking.get("address");
+    let address = networking.text(decoder, "address");
+    if address.is_none() && entry.is_some() {
+        return None;
+    }
+    let Some(address) = address.filter(|address| !address.value.is_empty()) else {
+        let at = entry.map_or(networking.at, |entry| &entry.value.at);
+        let message = match entry {
+            Some(_) => "`address` must not be empty",
+            None => "`address` must be there",
+        };
+        let help = "the IP address by which other proxies reach this one: `address: 10.0.0.1`";
+        decoder.error_help(Code::EmptyField, at, &path, message, help);
+        return None;
+    };
+    let at = &address.origin.at;
+    match address.value.as_str() {
+        "0.0.0.0" | "::" => {
+            let help = "write the address by which other proxies reach this one";
+            decoder.error_help(
+                Code::NotAllowed,
+                at,
+                &path,
+                format!("`address` must not be `{}`", address.value),
+                help,
+            );
+            None
+        }
+        text if text.parse::<IpAddr>().is_ok() || is_dns_name(text) => Some(address),
+        text => {
+            let message = format!("`address` is `{text}`, which is neither an IP address nor a DNS name");
+            decoder.error(Code::InvalidAddress, at, &path, message);
+            None
+        }
+    }
+}
+
+impl Context<'_> {
+    /// Whether an inbound or gateway may have these tags although no service is among them.
+    pub(in crate::resource) fn may_lack_tags(&self, tags: &TextMap) -> bool {
+        tags.is_empty() && self.inbounds_optional()
+    }
+
+    /// The tags with that of the zone, as a control plane would have added it.
+    pub(in crate::resource) fn with_zone(&self, tags: &TextMap) -> Tags {
+        let mut tags = tags::plain(tags);
+        match self.kuma.fidelity {
+            Fidelity::Exact => {
+                tags.insert(ZONE.to_owned(), self.kuma.zone.clone());
+            }
+            Fidelity::Documented => {
+                tags.entry(ZONE.to_owned()).or_insert_with(|| self.kuma.zone.clone());
+            }
+        }
+        tags
+    }
+}

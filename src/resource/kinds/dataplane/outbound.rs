@@ -1,0 +1,171 @@
+//! `networking.outbound`: listeners for requests of the local application to services.
+
+use crate::diag::Code;
+use crate::resource::decode::context::Context;
+use crate::resource::decode::decoder::{Decoder, Stage};
+use crate::resource::decode::object::{Object, TextMap};
+use crate::resource::decode::origin::Located;
+use crate::resource::value::address::{WrittenIp, decode_ip, decode_port};
+use crate::resource::value::protocol::Protocol;
+use crate::resource::value::tags::{self, PROTOCOL, SERVICE};
+use crate::source::Location;
+use crate::yaml::Node;
+
+/// A listener for requests of the local application to a service.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outbound {
+    /// Where the entry stands.
+    pub at: Location,
+    /// Its path, such as `networking.inbound[0]`.
+    pub path: String,
+    /// `port`, 1 to 65535.
+    pub port: Located<u16>,
+    /// `address`; absent means 127.0.0.1.
+    pub address: Option<Located<WrittenIp>>,
+    /// Where it leads.
+    pub to: Destination,
+}
+
+/// Where an outbound leads.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Destination {
+    /// `tags`.
+    Service {
+        /// `tags["kuma.io/service"]`.
+        service: Located<String>,
+        /// What the outbound itself says of the protocol, which Kuma does not look at.
+        protocol: Option<Located<Protocol>>,
+    },
+    /// `backendRef`, which `TrafficTrace` never traces.
+    BackendRef(BackendRef),
+}
+
+/// `backendRef`: a port of a service that is a resource of its own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BackendRef {
+    /// `kind`.
+    pub kind: Located<String>,
+    /// `name`; absent where labels choose.
+    pub name: Option<Located<String>>,
+    /// `labels`.
+    pub labels: TextMap,
+    /// `port`; a `MeshExternalService` has one, whatever is written here.
+    pub port: Option<Located<u16>>,
+}
+
+pub(in crate::resource) fn decode(
+    decoder: &mut Decoder,
+    context: &Context,
+    path: String,
+    node: &Node,
+) -> Option<Outbound> {
+    let object = Object::new(decoder, node, path, &["address", "port", "tags", "backendRef"])?;
+    let port = decode_port(decoder, &object, "port", 1);
+    let address = decode_ip(decoder, &object, "address");
+    let tags_path = object.path_of("tags");
+    let tags = object.texts(decoder, "tags").unwrap_or_default();
+    let backend_ref = object.object(decoder, "backendRef", &["kind", "name", "namespace", "labels", "port"]);
+    let to = match backend_ref {
+        Some(backend_ref) => {
+            let reference = decode_backend_ref(decoder, &backend_ref);
+            if !tags.is_empty() {
+                let at = object.get("tags").map_or(object.at, |entry| &entry.key_at);
+                decoder.error(
+                    Code::NotAllowed,
+                    at,
+                    &backend_ref.path,
+                    "`backendRef` and `tags` cannot both be there",
+                );
+            }
+            reference.map(Destination::BackendRef)
+        }
+        None if object.get("backendRef").is_some() => None,
+        None if !context.inbounds_have_tags() => {
+            let path = object.path_of("backendRef");
+            let help = "name the service it leads to: `backendRef: {kind: MeshService, name: backend, port: 80}`";
+            decoder.error_help(Code::MissingField, object.at, &path, "`backendRef` must be there", help);
+            None
+        }
+        None => {
+            tags::check_tags(decoder, &tags_path, &tags);
+            decode_destination(decoder, &object, &tags_path, &tags)
+        }
+    };
+    Some(Outbound {
+        at: object.at.clone(),
+        path: object.path.clone(),
+        port: port?,
+        address,
+        to: to?,
+    })
+}
+
+fn decode_destination(decoder: &mut Decoder, object: &Object, path: &str, tags: &TextMap) -> Option<Destination> {
+    let Some(service) = tags.get(SERVICE) else {
+        let at = object.get("tags").map_or(object.at, |entry| &entry.key_at);
+        let help = "an outbound names the service it leads to: `tags: {kuma.io/service: backend}`";
+        decoder.error_help(
+            Code::MissingField,
+            at,
+            path,
+            format!("mandatory tag `{SERVICE}` is missing"),
+            help,
+        );
+        return None;
+    };
+    let protocol = tags
+        .get(PROTOCOL)
+        .map(|written| written.clone().map(|name| Protocol::parse(&name)));
+    Some(Destination::Service {
+        service: service.clone(),
+        protocol,
+    })
+}
+
+/// A reference to a destination as routes write it, of which nothing is checked.
+pub(in crate::resource) fn lenient_backend_ref(decoder: &mut Decoder, object: &Object) -> BackendRef {
+    let kind = object.text(decoder, "kind");
+    BackendRef {
+        kind: kind.unwrap_or_else(|| decoder.located("Mesh".to_owned(), object.path_of("kind"), object.at)),
+        name: object.text(decoder, "name").filter(|name| !name.value.is_empty()),
+        labels: object.texts(decoder, "labels").unwrap_or_default(),
+        port: any_port(decoder, object),
+    }
+}
+
+/// A port that is not checked; `None` also where it can be none.
+fn any_port(decoder: &mut Decoder, object: &Object) -> Option<Located<u16>> {
+    let port = object.whole(decoder, "port")?;
+    let number = u16::try_from(port.value).ok()?;
+    Some(port.map(|_| number))
+}
+
+fn decode_backend_ref(decoder: &mut Decoder, object: &Object) -> Option<BackendRef> {
+    let kinds = ["MeshExternalService", "MeshMultiZoneService", "MeshService"];
+    let before = decoder.errors();
+    let kind = object.text(decoder, "kind");
+    let word = kind.as_ref().map_or("", |kind| kind.value.as_str());
+    if !kinds.contains(&word) {
+        let at = object.get("kind").map_or(object.at, |entry| &entry.value.at);
+        let message = format!("`kind` is `{word}`; known are {}", kinds.join(", "));
+        decoder.error(Code::UnknownType, at, &object.path_of("kind"), message);
+    }
+    let name = object.text(decoder, "name").filter(|name| !name.value.is_empty());
+    let labels = object.texts(decoder, "labels").unwrap_or_default();
+    if name.is_none() && labels.is_empty() && !decoder.failed_at(Stage::Shape) {
+        let message = "either `name` or `labels` must be there";
+        decoder.error(Code::MissingField, object.at, &object.path, message);
+    }
+    let port = if word == "MeshExternalService" {
+        // It has one port; what is written here is part of a name only.
+        any_port(decoder, object)
+    } else {
+        decode_port(decoder, object, "port", 1)
+    };
+    (decoder.errors() == before).then_some(BackendRef {
+        kind: kind?,
+        name,
+        labels,
+        port,
+    })
+}

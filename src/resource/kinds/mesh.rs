@@ -1,0 +1,427 @@
+//! `Mesh`: the tracing backends of a mesh.
+
+use crate::diag::{Code, Diagnostic};
+use crate::kuma::Version;
+use crate::resource::decode::context::Context;
+use crate::resource::decode::decoder::Decoder;
+use crate::resource::decode::object::Object;
+use crate::resource::decode::origin::{Located, Origin};
+use crate::resource::document::envelope::Body;
+use crate::resource::document::header::Header;
+use crate::resource::value::collector_url::{self, CollectorUrl};
+use crate::resource::value::percent::Percent;
+use crate::words::closest;
+
+/// A mesh and its tracing backends.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mesh {
+    /// What every resource has.
+    pub header: Header,
+    /// `tracing.backends`, in the order written.
+    pub backends: Vec<Backend>,
+    /// The names of all backends, those that could not be understood included.
+    pub declared: Vec<String>,
+    /// `tracing.defaultBackend`; absent means that a policy must name its backend.
+    pub default_backend: Option<Located<String>>,
+    /// Whether `meshServices.mode` is not `Disabled`: services are resources too.
+    pub has_mesh_services: bool,
+    /// Whether `meshServices.mode` is `Exclusive`: services are resources, and nothing is named by tags.
+    pub has_exclusive_mesh_services: bool,
+}
+
+impl Mesh {
+    /// The backend of that name.
+    #[must_use]
+    pub fn backend(&self, name: &str) -> Option<&Backend> {
+        self.backends.iter().rev().find(|backend| backend.name.value == name)
+    }
+}
+
+/// One of `tracing.backends`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Backend {
+    /// `name`, unique in its mesh.
+    pub name: Located<String>,
+    /// `sampling`; absent means what Envoy does then, 100.
+    pub sampling: Option<Located<Percent>>,
+    /// `type` and `conf`.
+    pub conf: BackendConf,
+}
+
+/// `type` and `conf` of a backend.
+#[derive(Debug, Clone, PartialEq)]
+pub enum BackendConf {
+    /// `zipkin`.
+    Zipkin(ZipkinConf),
+    /// `datadog`.
+    Datadog(DatadogConf),
+}
+
+/// `conf` of a backend of type `zipkin`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ZipkinConf {
+    /// `url`.
+    pub url: Located<CollectorUrl>,
+    /// `traceId128bit`; absent means false.
+    pub trace_id_128bit: Option<Located<bool>>,
+    /// `apiVersion`; absent means JSON.
+    pub api_version: Option<Located<ZipkinApiVersion>>,
+    /// `sharedSpanContext`; absent means what Envoy does then, true.
+    pub shared_span_context: Option<Located<bool>>,
+}
+
+/// `apiVersion` of a Zipkin backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ZipkinApiVersion {
+    /// `httpJsonV1`, which Kuma accepts and sends as version 2.
+    HttpJsonV1,
+    /// `httpJson`.
+    HttpJson,
+    /// `httpProto`.
+    HttpProto,
+}
+
+/// `conf` of a backend of type `datadog`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DatadogConf {
+    /// `address`, a host name or IP address.
+    pub address: Located<String>,
+    /// `port`, 1 to 65535.
+    pub port: Located<u16>,
+    /// `splitService`; absent means false.
+    pub split_service: Option<Located<bool>>,
+}
+
+const TYPES: [&str; 2] = ["zipkin", "datadog"];
+const API_VERSIONS: [&str; 3] = ["httpJsonV1", "httpJson", "httpProto"];
+
+/// Top-level fields of a `Mesh` that have nothing to do with tracing.
+const OTHER: [&str; 8] = [
+    "mtls",
+    "logging",
+    "metrics",
+    "networking",
+    "routing",
+    "constraints",
+    "skipCreatingInitialPolicies",
+    "meshServices",
+];
+
+pub(in crate::resource) fn decode(
+    decoder: &mut Decoder,
+    context: &Context,
+    header: Header,
+    body: &Body,
+) -> Option<Mesh> {
+    let known: Vec<&str> = OTHER.iter().chain(&["tracing"]).copied().collect();
+    let root = body.object(decoder, &known)?;
+    let tracing = root.object(decoder, "tracing", &["defaultBackend", "backends"]);
+    let mode = mesh_services_mode(decoder, &root);
+    let mut mesh = Mesh {
+        header,
+        backends: Vec::new(),
+        declared: Vec::new(),
+        default_backend: None,
+        has_mesh_services: mode > 0,
+        has_exclusive_mesh_services: mode == EXCLUSIVE,
+    };
+    let Some(tracing) = tracing else { return Some(mesh) };
+    if context.kuma.version >= Version::V3_0 {
+        warn_of_removal(decoder, &root);
+        return Some(mesh);
+    }
+    let mut names: Vec<Located<String>> = Vec::new();
+    let items = tracing.list(decoder, "backends");
+    for (path, node) in items.iter().cloned() {
+        let Some(object) = Object::new(decoder, node, path, &["name", "type", "sampling", "conf"]) else {
+            continue;
+        };
+        mesh.backends.extend(decode_backend(decoder, &object, &mut names));
+    }
+    mesh.default_backend = tracing
+        .text(decoder, "defaultBackend")
+        .filter(|name| !name.value.is_empty());
+    mesh.declared = names.iter().map(|name| name.value.clone()).collect();
+    // A backend that cannot be read may be the one.
+    let knows_all = names.len() == items.len();
+    if let Some(default) = mesh.default_backend.as_ref().filter(|_| knows_all) {
+        check_default(decoder, default, &names);
+    }
+    Some(mesh)
+}
+
+/// `meshServices.mode`, by the numbers that stand for the words.
+const MODES: [&str; 4] = ["Disabled", "Everywhere", "ReachableBackends", "Exclusive"];
+const EXCLUSIVE: usize = 3;
+
+fn mesh_services_mode(decoder: &mut Decoder, root: &Object) -> usize {
+    let services = root.open_object(decoder, "meshServices");
+    services.map_or(0, |services| services.word(decoder, "mode", &MODES).unwrap_or(0))
+}
+
+/// Kuma 3.0 takes the field and does nothing with it.
+fn warn_of_removal(decoder: &mut Decoder, root: &Object) {
+    if let Some(entry) = root.get("tracing") {
+        let message = "Kuma 3.0 ignores `tracing` of a Mesh: its backends stand in MeshTrace";
+        let finding = Diagnostic::warning(Code::UnknownField, &entry.key_at, message).path(root.path_of("tracing"));
+        decoder.report(finding.help("remove it, or keep `kuma: {version: \"2.14\"}` in the settings"));
+    }
+}
+
+fn check_default(decoder: &mut Decoder, default: &Located<String>, names: &[Located<String>]) {
+    if names.iter().any(|name| name.value == default.value) {
+        return;
+    }
+    let Origin { path, at, .. } = &default.origin;
+    let names = || names.iter().map(|name| name.value.as_str());
+    let message = format!(
+        "`defaultBackend` names backend `{}`, which this mesh does not have",
+        default.value
+    );
+    match closest(&default.value, names()) {
+        Some(meant) => decoder.error_help(
+            Code::UnknownDefaultBackend,
+            at,
+            path,
+            message,
+            format!("did you mean `{meant}`?"),
+        ),
+        None => decoder.error(Code::UnknownDefaultBackend, at, path, message),
+    }
+}
+
+/// One backend; `names` are those of the backends above it, and gets this one's.
+fn decode_backend(decoder: &mut Decoder, object: &Object, names: &mut Vec<Located<String>>) -> Option<Backend> {
+    let name = decode_name(decoder, object, names);
+    names.extend(name.clone());
+    let sampling = decode_sampling(decoder, object);
+    let kind_at = object.get("type").map_or(object.at, |entry| &entry.value.at);
+    let kind = object.text(decoder, "type");
+    let conf = match kind.as_ref().map(|kind| kind.value.as_str()) {
+        Some("zipkin") => decode_zipkin(decoder, object).map(BackendConf::Zipkin),
+        Some("datadog") => decode_datadog(decoder, object).map(BackendConf::Datadog),
+        other => {
+            // A value of the wrong type has been reported already.
+            if other.is_some() || object.get("type").is_none() {
+                let found = other.map_or("no type".to_owned(), |kind| format!("type `{kind}`"));
+                let help = match other.and_then(|kind| closest(kind, TYPES)) {
+                    Some(meant) => format!("did you mean `{meant}`?"),
+                    None => "a Mesh has the types `zipkin` and `datadog`".to_owned(),
+                };
+                let message = format!("a backend has {found}; known are `zipkin` and `datadog`");
+                decoder.error_help(Code::UnknownValue, kind_at, &object.path_of("type"), message, help);
+            }
+            None
+        }
+    };
+    Some(Backend {
+        name: name?,
+        sampling,
+        conf: conf?,
+    })
+}
+
+fn decode_name(decoder: &mut Decoder, object: &Object, before: &[Located<String>]) -> Option<Located<String>> {
+    let path = object.path_of("name");
+    let at = object.get("name").map_or(object.at, |entry| &entry.value.at);
+    let name = match object.text(decoder, "name") {
+        Some(name) => name,
+        None if object.get("name").is_some() => return None,
+        None => decoder.located(String::new(), path.clone(), at),
+    };
+    if name.value.is_empty() {
+        decoder.error_help(
+            Code::EmptyField,
+            at,
+            &path,
+            "a backend must have a name",
+            "policies choose a backend by its name",
+        );
+    }
+    if let Some(other) = before.iter().find(|other| other.value == name.value) {
+        let message = format!(
+            "the name `{}` is already used for another backend, in line {}",
+            name.value,
+            other.origin.at.line()
+        );
+        decoder.error(Code::DuplicateBackend, at, &path, message);
+    }
+    Some(name)
+}
+
+fn decode_sampling(decoder: &mut Decoder, object: &Object) -> Option<Located<Percent>> {
+    let written = object.number(decoder, "sampling")?;
+    let Origin { path, at, .. } = &written.origin;
+    match Percent::new(written.value) {
+        Some(percent) => Some(written.map(|_| percent)),
+        None => {
+            let message = format!("`sampling` is {}, outside 0..=100", at.text());
+            let help = "sampling is a percentage: 25 keeps one request in four";
+            decoder.error_help(Code::SamplingOutOfRange, at, path, message, help);
+            None
+        }
+    }
+}
+
+fn decode_zipkin(decoder: &mut Decoder, backend: &Object) -> Option<ZipkinConf> {
+    let known = ["url", "traceId128bit", "apiVersion", "sharedSpanContext"];
+    let conf = conf(decoder, backend, &known)?;
+    let api_version = conf.optional(|conf| decode_api_version(decoder, conf));
+    let trace_id_128bit = conf.optional(|conf| conf.boolean(decoder, "traceId128bit"));
+    let shared_span_context = conf.optional(|conf| conf.boolean(decoder, "sharedSpanContext"));
+    let example = "for example: `url: http://zipkin.example:9411/api/v2/spans`";
+    let url = conf.required_text(decoder, backend, "url", example)?;
+    let url = decode_url(decoder, url)?;
+    Some(ZipkinConf {
+        url,
+        trace_id_128bit,
+        api_version,
+        shared_span_context,
+    })
+}
+
+fn decode_url(decoder: &mut Decoder, written: Located<String>) -> Option<Located<CollectorUrl>> {
+    match collector_url::parse(&written.value) {
+        Ok(url) => Some(written.map(|_| url)),
+        Err(why) => {
+            let Origin { path, at, .. } = &written.origin;
+            let message = format!("`url` {why}: `{}`", written.value);
+            let help = "it has the form `http://HOST:PORT/PATH`; Zipkin's own is `http://HOST:9411/api/v2/spans`";
+            decoder.error_help(Code::InvalidUrl, at, path, message, help);
+            None
+        }
+    }
+}
+
+fn decode_api_version(decoder: &mut Decoder, conf: &Object) -> Option<Located<ZipkinApiVersion>> {
+    let written = conf
+        .text(decoder, "apiVersion")
+        .filter(|version| !version.value.is_empty())?;
+    let version = match written.value.as_str() {
+        "httpJsonV1" => ZipkinApiVersion::HttpJsonV1,
+        "httpJson" => ZipkinApiVersion::HttpJson,
+        "httpProto" => ZipkinApiVersion::HttpProto,
+        other => {
+            let Origin { path, at, .. } = &written.origin;
+            let message = format!("`apiVersion` is `{other}`; known are `httpJsonV1`, `httpJson` and `httpProto`");
+            let help = closest(other, API_VERSIONS).map_or("without it, spans are sent as JSON".to_owned(), |meant| {
+                format!("did you mean `{meant}`?")
+            });
+            decoder.error_help(Code::UnknownValue, at, path, message, help);
+            return None;
+        }
+    };
+    Some(written.map(|_| version))
+}
+
+fn decode_datadog(decoder: &mut Decoder, backend: &Object) -> Option<DatadogConf> {
+    let conf = conf(decoder, backend, &["address", "port", "splitService"])?;
+    let split_service = conf.optional(|conf| conf.boolean(decoder, "splitService"));
+    let address = conf.required_text(
+        decoder,
+        backend,
+        "address",
+        "the host name or IP address of the Datadog agent",
+    );
+    let address = address.and_then(|address| decode_address(decoder, address));
+    let port = decode_port(decoder, backend, &conf);
+    Some(DatadogConf {
+        address: address?,
+        port: port?,
+        split_service,
+    })
+}
+
+/// Kuma takes any text; what can be no host for Envoy is refused here.
+fn decode_address(decoder: &mut Decoder, address: Located<String>) -> Option<Located<String>> {
+    let is_host = collector_url::is_ip(&address.value)
+        || address
+            .value
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+    if is_host {
+        return Some(address);
+    }
+    let Origin { path, at, .. } = &address.origin;
+    let message = format!(
+        "`address` is `{}`, which is neither a host name nor an IP address",
+        address.value
+    );
+    let help = "write the host alone, without scheme, port or brackets; the port has a field of its own";
+    let finding = Diagnostic::error(Code::InvalidAddress, at, message).path(path.as_str());
+    decoder.refused_by_envoy(finding.help(help));
+    None
+}
+
+fn decode_port(decoder: &mut Decoder, backend: &Object, conf: &Conf) -> Option<Located<u16>> {
+    let message = |found: &str| format!("`port` {found}; it must be in 1..=65535");
+    let help = "the Datadog agent listens on 8126";
+    let entry = conf.0.as_ref().and_then(|conf| conf.get("port"));
+    if entry.is_none() {
+        let at = conf.0.as_ref().map_or(backend.at, |conf| conf.at);
+        decoder.error_help(
+            Code::PortOutOfRange,
+            at,
+            &conf_path(backend, "port"),
+            message("is missing"),
+            help,
+        );
+        return None;
+    }
+    let written = conf.0.as_ref()?.whole(decoder, "port")?;
+    match u16::try_from(written.value) {
+        Ok(port @ 1..) => Some(written.map(|_| port)),
+        _ => {
+            let Origin { path, at, .. } = &written.origin;
+            decoder.error_help(
+                Code::PortOutOfRange,
+                at,
+                path,
+                message(&format!("is {}", written.value)),
+                help,
+            );
+            None
+        }
+    }
+}
+
+/// `conf` of a backend, which may be left out.
+struct Conf<'a>(Option<Object<'a>>);
+
+/// `conf` of a backend; `None`, with an error, when it is not a mapping.
+fn conf<'a>(decoder: &mut Decoder, backend: &Object<'a>, known: &[&str]) -> Option<Conf<'a>> {
+    let object = backend.object(decoder, "conf", known);
+    (object.is_some() || backend.get("conf").is_none()).then_some(Conf(object))
+}
+
+fn conf_path(backend: &Object, key: &str) -> String {
+    format!("{}.{key}", backend.path_of("conf"))
+}
+
+impl<'a> Conf<'a> {
+    fn optional<T>(&self, field: impl FnOnce(&Object<'a>) -> Option<T>) -> Option<T> {
+        self.0.as_ref().and_then(field)
+    }
+
+    fn required_text(&self, decoder: &mut Decoder, backend: &Object, key: &str, help: &str) -> Option<Located<String>> {
+        let entry = self.0.as_ref().and_then(|conf| conf.get(key));
+        let text = self.optional(|conf| conf.text(decoder, key));
+        if text.is_none() && entry.is_some() {
+            return None;
+        }
+        let text = text.filter(|text| !text.value.is_empty());
+        if text.is_none() {
+            let at = entry.map_or(self.0.as_ref().map_or(backend.at, |conf| conf.at), |entry| {
+                &entry.value.at
+            });
+            decoder.error_help(
+                Code::EmptyField,
+                at,
+                &conf_path(backend, key),
+                format!("`{key}` must not be empty"),
+                help,
+            );
+        }
+        text
+    }
+}

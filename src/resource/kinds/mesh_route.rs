@@ -1,0 +1,120 @@
+//! `MeshHTTPRoute` and `MeshTCPRoute`: of them only whether they apply, to which destinations, and where they lead.
+
+use crate::resource::decode::context::Context;
+use crate::resource::decode::decoder::Decoder;
+use crate::resource::decode::object::Object;
+use crate::resource::document::envelope::Body;
+use crate::resource::document::header::Header;
+use crate::resource::kinds::dataplane::{BackendRef, lenient_backend_ref};
+use crate::resource::kinds::target_ref::{self, TargetRef};
+
+/// A route of the newer kind.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MeshRoute {
+    /// What every resource has.
+    pub header: Header,
+    /// `spec.targetRef`: whose outbounds it is for.
+    pub target: TargetRef,
+    /// `spec.to`: for which destinations.
+    pub to: Vec<RouteTo>,
+}
+
+/// An entry of `spec.to`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RouteTo {
+    /// The destination: all of them where the kind is `Mesh`.
+    pub destination: Option<BackendRef>,
+    /// `rules`.
+    pub rules: Vec<RouteRule>,
+}
+
+/// An entry of `rules`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RouteRule {
+    /// Whether it takes every request.
+    pub is_catch_all: bool,
+    /// `default.backendRefs` that have a weight; absent means that requests stay with their destination.
+    pub backend_refs: Option<Vec<BackendRef>>,
+}
+
+impl RouteTo {
+    /// Whether its destination is a service as tags name them, and no resource of its own.
+    #[must_use]
+    pub fn is_by_tags(&self) -> bool {
+        let kind = self.destination.as_ref().map_or("Mesh", |to| to.kind.value.as_str());
+        matches!(kind, "Mesh" | "MeshSubset" | "MeshService" | "MeshServiceSubset")
+    }
+
+    /// Whether it is for the service that tags name so.
+    #[must_use]
+    pub fn is_for_service(&self, service: &str) -> bool {
+        let names = |to: &BackendRef| {
+            matches!(to.kind.value.as_str(), "Mesh" | "MeshSubset")
+                || to.name.as_ref().is_some_and(|name| name.value == service)
+        };
+        self.is_by_tags() && self.destination.as_ref().is_none_or(names)
+    }
+}
+
+/// Decodes either kind. How requests are matched and rewritten is not meshtraced's business, and not checked.
+pub(in crate::resource) fn decode(
+    decoder: &mut Decoder,
+    context: &Context,
+    header: Header,
+    body: &Body,
+) -> Option<MeshRoute> {
+    let spec = body.object(decoder, &["targetRef", "to"])?;
+    let target = target_ref::shape(decoder, context, &spec, "targetRef");
+    let target = target_ref::meaning(decoder, context, target, header.is_system())?;
+    let mut to = Vec::new();
+    for (path, node) in spec.list(decoder, "to") {
+        let Some(entry) = Object::new(decoder, node, path, &["targetRef", "hostnames", "rules"]) else {
+            continue;
+        };
+        // Nobody hears of mistakes in what is not checked.
+        let unheard = &mut decoder.aside();
+        let rules = entry.list(unheard, "rules").into_iter();
+        to.push(RouteTo {
+            destination: entry
+                .open_object(unheard, "targetRef")
+                .map(|to| lenient_backend_ref(unheard, &to)),
+            rules: rules
+                .filter_map(|(path, node)| {
+                    let rule = Object::open(unheard, node, path)?;
+                    Some(decode_rule(unheard, &rule))
+                })
+                .collect(),
+        });
+    }
+    Some(MeshRoute { header, target, to })
+}
+
+fn decode_rule(unheard: &mut Decoder, rule: &Object) -> RouteRule {
+    let matches = rule.list(unheard, "matches");
+    let is_catch_all = matches.into_iter().any(|(path, node)| {
+        let Some(entry) = Object::open(unheard, node, path) else {
+            return false;
+        };
+        let is_whole = |path: &Object, unheard: &mut Decoder| {
+            let mut word = |key: &str| path.text(unheard, key).map(|text| text.value);
+            word("type").as_deref() == Some("PathPrefix") && word("value").as_deref() == Some("/")
+        };
+        entry.len() == 1
+            && entry
+                .open_object(unheard, "path")
+                .is_some_and(|path| is_whole(&path, unheard))
+    });
+    let default = rule.open_object(unheard, "default");
+    let items = default.map_or_else(Vec::new, |default| default.list(unheard, "backendRefs"));
+    let is_led = !items.is_empty();
+    let backend_refs = items.into_iter().filter_map(|(path, node)| {
+        let entry = Object::open(unheard, node, path)?;
+        let is_weightless = entry.whole(unheard, "weight").is_some_and(|weight| weight.value == 0);
+        (!is_weightless).then(|| lenient_backend_ref(unheard, &entry))
+    });
+    let backend_refs = backend_refs.collect();
+    RouteRule {
+        is_catch_all,
+        backend_refs: is_led.then_some(backend_refs),
+    }
+}

@@ -1,0 +1,462 @@
+//! `MeshTrace`: the newer policy, which chooses dataplanes by a `targetRef` and holds its backend itself.
+
+mod shape;
+
+use crate::diag::{Code, Diagnostic};
+use crate::kuma::Version;
+use crate::resource::decode::context::Context;
+use crate::resource::decode::decoder::{Decoder, Stage};
+use crate::resource::decode::object::{Object, TextMap};
+use crate::resource::decode::origin::{Located, Origin};
+use crate::resource::document::envelope::Body;
+use crate::resource::document::header::Header;
+use crate::resource::kinds::mesh::ZipkinApiVersion;
+use crate::resource::kinds::target_ref::{self, TargetRef};
+use crate::resource::value::collector_url::{self, CollectorUrl};
+use crate::resource::value::otlp_endpoint::{self, Otlp};
+use crate::resource::value::percent::Percent;
+
+use self::shape::{BackendShape, DEFAULT, Shape, TagShape, conf_shape};
+
+/// A policy that turns tracing on, or off, for the dataplanes it is for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MeshTrace {
+    /// What every resource has.
+    pub header: Header,
+    /// `spec.targetRef`: whom it is for.
+    pub target: TargetRef,
+    /// `spec.default`: what it does.
+    pub conf: Conf,
+}
+
+/// `spec.default`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Conf {
+    /// `backends`, of which there is one or none; none means that it does not trace.
+    pub backend: Located<Option<Backend>>,
+    /// `sampling`.
+    pub sampling: Sampling,
+    /// `tags`; absent means those of a wider policy.
+    pub tags: Option<Vec<Tag>>,
+}
+
+/// `sampling`: shares of requests. Absent means that of a wider policy, and without any what Envoy does then, 100.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Sampling {
+    /// Share of requests that may be traced after all other decisions.
+    pub overall: Option<Located<Percent>>,
+    /// Share of the requests traced that ask for it by `x-client-trace-id`.
+    pub client: Option<Located<Percent>>,
+    /// Share of the other requests.
+    pub random: Option<Located<Percent>>,
+}
+
+/// An entry of `tags`: a tag of every span.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tag {
+    /// Its name.
+    pub name: Located<String>,
+    /// Where its value comes from.
+    pub value: TagValue,
+}
+
+/// Where the value of a tag comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TagValue {
+    /// `literal`: always this.
+    Literal(Located<String>),
+    /// `header`: a header of the request.
+    Header {
+        /// Its name.
+        name: Located<String>,
+        /// The value without that header; absent means no tag then.
+        default: Option<Located<String>>,
+    },
+}
+
+/// An entry of `backends`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Backend {
+    /// `Zipkin`.
+    Zipkin(ZipkinBackend),
+    /// `Datadog`.
+    Datadog(DatadogBackend),
+    /// `OpenTelemetry`.
+    OpenTelemetry(OpenTelemetryBackend),
+}
+
+/// `zipkin`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ZipkinBackend {
+    /// `url`.
+    pub url: Located<CollectorUrl>,
+    /// `url` as it is written.
+    pub written: String,
+    /// `traceId128bit`; absent means false.
+    pub trace_id_128bit: Option<Located<bool>>,
+    /// `apiVersion`; absent means JSON.
+    pub api_version: Option<Located<ZipkinApiVersion>>,
+    /// `sharedSpanContext`; absent means true.
+    pub shared_span_context: Option<Located<bool>>,
+}
+
+/// `datadog`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DatadogBackend {
+    /// `url`: host and port of the agent.
+    pub url: Located<CollectorUrl>,
+    /// `url` as it is written.
+    pub written: String,
+    /// `splitService`; absent means false.
+    pub split_service: Option<Located<bool>>,
+}
+
+/// `openTelemetry`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum OpenTelemetryBackend {
+    /// `endpoint`: a collector that takes OTLP over gRPC.
+    Endpoint {
+        /// Where it is.
+        endpoint: Located<Otlp>,
+        /// `endpoint` as it is written.
+        written: String,
+    },
+    /// `backendRef`: the `MeshOpenTelemetryBackend` that has these labels.
+    BackendRef {
+        /// The labels, and where they are written.
+        labels: Located<TextMap>,
+    },
+}
+
+pub(in crate::resource) fn decode(
+    decoder: &mut Decoder,
+    context: &Context,
+    header: Header,
+    body: &Body,
+) -> Option<MeshTrace> {
+    // As Kuma: what the schema refuses comes first, and only what passes it is looked at as a whole.
+    decoder.stage = Stage::Shape;
+    let spec = body.object(decoder, &["targetRef", "default"])?;
+    let target = target_ref::shape(decoder, context, &spec, "targetRef");
+    let default = spec.object(decoder, "default", &DEFAULT);
+    let shape = default.map(|default| conf_shape(decoder, context, default));
+    if decoder.failed_at(Stage::Shape) {
+        return None;
+    }
+    decoder.stage = Stage::Meaning;
+    let target = target_ref::meaning(decoder, context, target, header.is_system());
+    let Some(shape) = shape.filter(|shape| shape.object.get("backends").is_some()) else {
+        let path = spec.path_of("default.backends");
+        let help = match spec.has("backends") {
+            true => "it stands beside `default`; move it into it",
+            false => "name where spans go, or write `backends: []` to trace nothing",
+        };
+        decoder.error_help(
+            Code::MissingField,
+            spec.at,
+            &path,
+            "`default.backends` must be there",
+            help,
+        );
+        return None;
+    };
+    let conf = conf(decoder, context, shape);
+    Some(MeshTrace {
+        header,
+        target: target?,
+        conf: conf?,
+    })
+}
+
+/// What `default` means, once its shape is right.
+fn conf(decoder: &mut Decoder, context: &Context, shape: Shape) -> Option<Conf> {
+    let entry = shape.object.get("backends")?;
+    let at = decoder.located((), shape.object.path_of("backends"), &entry.value.at);
+    let is_empty = shape.backends.is_empty();
+    let backend = (shape.backends.into_iter().next()).and_then(|backend| backend_of(decoder, context, backend));
+    let tags = shape
+        .tags
+        .map(|tags| tags.into_iter().filter_map(|tag| tag_of(decoder, tag)).collect());
+    let [overall, client, random] = shape
+        .sampling
+        .map(|share| share.and_then(|share| percent(decoder, share)));
+    (backend.is_some() || is_empty).then_some(Conf {
+        backend: at.map(|()| backend),
+        sampling: Sampling {
+            overall,
+            client,
+            random,
+        },
+        tags,
+    })
+}
+
+fn backend_of(decoder: &mut Decoder, context: &Context, shape: BackendShape) -> Option<Backend> {
+    let kind = shape.kind.as_ref()?;
+    let blocks = [
+        ("zipkin", "Zipkin", shape.zipkin.is_some()),
+        ("datadog", "Datadog", shape.datadog.is_some()),
+        ("openTelemetry", "OpenTelemetry", shape.open_telemetry.is_some()),
+    ];
+    for (key, of, is_there) in blocks {
+        let path = shape.object.path_of(key);
+        if of == kind.value && !is_there {
+            let message = format!("`{key}` must be there with the type `{of}`");
+            decoder.error(Code::MissingField, shape.object.at, &path, message);
+        } else if of != kind.value && is_there {
+            // Kuma takes the cluster from one block and the provider from the other, which Envoy refuses.
+            let at = shape.object.get(key).map_or(shape.object.at, |entry| &entry.key_at);
+            let message = format!("`{key}` does not go with the type `{}`", kind.value);
+            let finding = Diagnostic::error(Code::NotAllowed, at, message).path(path);
+            decoder.refused_by_envoy(finding.help("remove one of the two"));
+        }
+    }
+    let [trace_id_128bit, shared_span_context, split_service] = shape.flags;
+    match kind.value.as_str() {
+        "Zipkin" => {
+            let written = text_there(decoder, shape.zipkin.as_ref()?, "url")?;
+            let url = zipkin_url(decoder, &written)?;
+            Some(Backend::Zipkin(ZipkinBackend {
+                url,
+                written: written.value,
+                trace_id_128bit,
+                api_version: shape.api_version,
+                shared_span_context,
+            }))
+        }
+        "Datadog" => {
+            let written = shape.datadog.as_ref()?.text(decoder, "url")?;
+            let url = datadog_url(decoder, &written)?;
+            Some(Backend::Datadog(DatadogBackend {
+                url,
+                written: written.value,
+                split_service,
+            }))
+        }
+        _ => {
+            let conf = shape.open_telemetry.as_ref()?;
+            open_telemetry(decoder, context, conf, shape.backend_ref.as_ref()).map(Backend::OpenTelemetry)
+        }
+    }
+}
+
+/// A text that is not empty.
+fn text_there(decoder: &mut Decoder, object: &Object, key: &str) -> Option<Located<String>> {
+    let text = object.text(decoder, key)?;
+    if text.value.is_empty() {
+        let Origin { path, at, .. } = &text.origin;
+        decoder.error(Code::EmptyField, at, path, format!("`{key}` must not be empty"));
+        return None;
+    }
+    Some(text)
+}
+
+fn zipkin_url(decoder: &mut Decoder, written: &Located<String>) -> Option<Located<CollectorUrl>> {
+    match collector_url::parse_http(&written.value) {
+        Ok(url) => Some(written.clone().map(|_| url)),
+        Err(why) => {
+            let Origin { path, at, .. } = &written.origin;
+            let message = format!("`url` {why}: `{}`", written.value);
+            let help = "it has the form `http://HOST:PORT/PATH`; Zipkin's own is `http://HOST:9411/api/v2/spans`";
+            decoder.error_help(Code::InvalidUrl, at, path, message, help);
+            None
+        }
+    }
+}
+
+fn datadog_url(decoder: &mut Decoder, written: &Located<String>) -> Option<Located<CollectorUrl>> {
+    match collector_url::parse_agent(&written.value) {
+        Ok(url) => Some(written.clone().map(|_| url)),
+        Err(reasons) => {
+            let Origin { path, at, .. } = &written.origin;
+            for why in reasons {
+                let code = if why.is_surplus() {
+                    Code::NotAllowed
+                } else {
+                    Code::InvalidUrl
+                };
+                let message = format!("`url` {why}: `{}`", written.value);
+                let help = "it has the form `http://HOST:PORT`; the Datadog agent listens on 8126";
+                decoder.error_help(code, at, path, message, help);
+            }
+            None
+        }
+    }
+}
+
+fn open_telemetry(
+    decoder: &mut Decoder,
+    context: &Context,
+    conf: &Object,
+    backend_ref: Option<&Object>,
+) -> Option<OpenTelemetryBackend> {
+    let version = context.kuma.version;
+    let endpoint = conf.text(decoder, "endpoint").filter(|endpoint| {
+        // 3.0 does not know the field any more.
+        !endpoint.value.is_empty() && version < Version::V3_0
+    });
+    match (endpoint, backend_ref) {
+        (Some(_), Some(reference)) => {
+            let message = "`endpoint` and `backendRef` cannot both be there";
+            let help = "`backendRef` is the newer one; remove `endpoint`";
+            decoder.error_help(Code::NotAllowed, reference.at, &conf.path, message, help);
+            None
+        }
+        (None, None) if version >= Version::V3_0 => {
+            let help = "declare a MeshOpenTelemetryBackend, and name it by its labels";
+            let path = conf.path_of("backendRef");
+            decoder.error_help(Code::MissingField, conf.at, &path, "`backendRef` must be there", help);
+            None
+        }
+        (None, None) => {
+            let help = "for example `endpoint: otel-collector:4317`";
+            let message = "either `endpoint` or `backendRef` must be there";
+            decoder.error_help(Code::MissingField, conf.at, &conf.path, message, help);
+            None
+        }
+        (None, Some(reference)) => {
+            let labels = reference.texts(decoder, "labels").unwrap_or_default();
+            if labels.is_empty() {
+                let help = "for example `labels: {kuma.io/display-name: collector}`";
+                let message = "`labels` must be there: those of the backend";
+                decoder.error_help(Code::MissingField, reference.at, &reference.path, message, help);
+                return None;
+            }
+            let at = reference.get("labels").map_or(reference.at, |entry| &entry.value.at);
+            let labels = decoder.located(labels, reference.path_of("labels"), at);
+            Some(OpenTelemetryBackend::BackendRef { labels })
+        }
+        (Some(written), None) => {
+            let Origin { path, at, .. } = &written.origin;
+            match otlp_endpoint::parse_endpoint(&written.value, version) {
+                Ok(endpoint) => Some(OpenTelemetryBackend::Endpoint {
+                    endpoint: written.clone().map(|_| endpoint),
+                    written: written.value,
+                }),
+                Err(why) => {
+                    let message = format!("`endpoint` {why}: `{}`", written.value);
+                    let help = "it has the form `HOST:PORT`; collectors take OTLP over gRPC on 4317";
+                    decoder.error_help(Code::InvalidAddress, at, path, message, help);
+                    None
+                }
+            }
+        }
+    }
+}
+
+fn tag_of(decoder: &mut Decoder, shape: TagShape) -> Option<Tag> {
+    let name = shape.name?;
+    if name.value.is_empty() {
+        let Origin { path, at, .. } = &name.origin;
+        decoder.error(Code::EmptyField, at, path, "the name of a tag must not be empty");
+    }
+    let value = match (shape.literal, shape.header) {
+        (Some(literal), None) => TagValue::Literal(literal),
+        (None, Some((name, default))) => TagValue::Header { name, default },
+        (Some(_), Some(_)) | (None, None) => {
+            let message = "a tag has either `literal` or `header`";
+            let (path, at) = (&shape.object.path, shape.object.at);
+            decoder.error(Code::NotAllowed, at, path, message);
+            return None;
+        }
+    };
+    check_tag(decoder, &value);
+    Some(Tag { name, value })
+}
+
+/// Envoy refuses what Kuma takes here.
+fn check_tag(decoder: &mut Decoder, value: &TagValue) {
+    let (text, what) = match value {
+        TagValue::Literal(literal) => (literal, "`literal`"),
+        TagValue::Header { name, .. } => (name, "the name of a header"),
+    };
+    if text.value.is_empty() {
+        let Origin { path, at, .. } = &text.origin;
+        let message = format!("{what} must not be empty: Envoy refuses such a tag");
+        let finding = Diagnostic::error(Code::EmptyField, at, message).path(path.as_str());
+        decoder.refused_by_envoy(finding.help("remove the tag, or give it a value"));
+    }
+}
+
+fn percent(decoder: &mut Decoder, written: Located<String>) -> Option<Located<Percent>> {
+    let Origin { path, at, .. } = &written.origin;
+    let Some(number) = decimal(&written.value) else {
+        let message = format!("`{}` is no decimal number", written.value);
+        decoder.error_help(
+            Code::InvalidValue,
+            at,
+            path,
+            message,
+            "write the percentage alone, such as \"12.5\"",
+        );
+        return None;
+    };
+    match Percent::new(number).filter(|_| number != 100.0 || !is_above_hundred(&written.value)) {
+        Some(percent) => Some(written.map(|_| percent)),
+        None => {
+            let message = format!("{} is outside 0..=100", written.value);
+            let help = "sampling is a percentage: 25 keeps one request in four";
+            decoder.error_help(Code::SamplingOutOfRange, at, path, message, help);
+            None
+        }
+    }
+}
+
+/// Whether a decimal number that is 100 to a computer is a little more.
+fn is_above_hundred(text: &str) -> bool {
+    let mantissa = text.split(['e', 'E']).next().unwrap_or(text);
+    let digits = mantissa.trim_start_matches(['+', '0', '.']);
+    digits.starts_with('1') && digits.trim_end_matches(['0', '.']).len() > 1
+}
+
+/// A decimal number as Kuma reads it: a sign, digits with a point, an exponent.
+fn decimal(text: &str) -> Option<f64> {
+    let (mantissa, exponent) = text.split_once(['e', 'E']).map_or((text, None), |(m, e)| (m, Some(e)));
+    let unsigned = |text: &str| text.strip_prefix(['+', '-']).unwrap_or(text).to_owned();
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    let mantissa = unsigned(mantissa);
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((&mantissa, ""));
+    let is_number = !(whole.is_empty() && fraction.is_empty()) && digits(whole) && digits(fraction);
+    let exponent_fits = exponent.is_none_or(|exponent| {
+        let exponent = unsigned(exponent);
+        !exponent.is_empty() && digits(&exponent)
+    });
+    if is_number && exponent_fits {
+        text.parse().ok()
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::decimal;
+
+    #[test]
+    fn a_little_more_than_hundred_is_more() {
+        for text in ["100", "100.0", "1e2", "+0100.", "10E1", "99.99999999999999999999"] {
+            assert!(!super::is_above_hundred(text), "{text}");
+        }
+        assert!(super::is_above_hundred("100.00000000000000000001"));
+    }
+
+    #[test]
+    fn decimals_are_read_as_kuma_reads_them() {
+        for (text, expected) in [
+            ("60.1", Some(60.1)),
+            ("1e1", Some(10.0)),
+            ("0010", Some(10.0)),
+            ("-0.1", Some(-0.1)),
+            (".5", Some(0.5)),
+            ("10%", None),
+            ("", None),
+            (".", None),
+            ("1e", None),
+            (" 1", None),
+            ("inf", None),
+            ("0x10", None),
+        ] {
+            assert_eq!(decimal(text), expected, "{text}");
+        }
+    }
+}

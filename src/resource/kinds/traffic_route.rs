@@ -1,0 +1,117 @@
+//! `TrafficRoute`: where the outbounds of a dataplane lead.
+//!
+//! Its presence decides what a control plane traces, and its destinations decide the protocol. How requests
+//! are matched and rewritten is not meshtraced's business.
+
+use crate::diag::{Code, Diagnostic};
+use crate::resource::decode::decoder::{Decoder, Stage};
+use crate::resource::decode::object::Object;
+use crate::resource::document::envelope::Body;
+use crate::resource::document::header::Header;
+use crate::resource::value::tags::{self, SERVICE, Selector, Service, Tags};
+
+/// A route for the outbounds that it matches.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrafficRoute {
+    /// What every resource has.
+    pub header: Header,
+    /// `sources`: dataplanes it applies to.
+    pub sources: Vec<Selector>,
+    /// `destinations`: outbounds it applies to.
+    pub destinations: Vec<Selector>,
+    /// The tags of all destinations that get traffic, those of `conf.http` first.
+    pub targets: Vec<Tags>,
+}
+
+impl TrafficRoute {
+    /// The services that an outbound to `service` leads to; a `*` stands for that service.
+    pub fn services<'a>(&'a self, service: &'a str) -> impl Iterator<Item = &'a str> {
+        self.targets
+            .iter()
+            .map(move |tags| match tags.get(SERVICE).map(String::as_str) {
+                None | Some("*") => service,
+                Some(other) => other,
+            })
+    }
+}
+
+pub(in crate::resource) fn decode(decoder: &mut Decoder, header: Header, body: &Body) -> Option<TrafficRoute> {
+    let root = body.object(decoder, &["sources", "destinations", "conf"])?;
+    let sources = tags::selectors(decoder, &root, "sources", Service::Required);
+    let destinations = tags::selectors(decoder, &root, "destinations", Service::Alone);
+    let Some(conf) = root.object(decoder, "conf", &["split", "destination", "http", "loadBalancer"]) else {
+        if root.get("conf").is_none() {
+            decoder.error(
+                Code::EmptyField,
+                root.at,
+                &root.path_of("conf"),
+                "`conf` must not be empty",
+            );
+        }
+        return None;
+    };
+    let mut targets = Vec::new();
+    for (path, node) in conf.list(decoder, "http") {
+        if let Some(http) = Object::new(decoder, node, path, &["match", "modify", "split", "destination"]) {
+            targets.extend(decode_targets(decoder, &http));
+        }
+    }
+    targets.extend(decode_targets(decoder, &conf));
+    Some(TrafficRoute {
+        header,
+        sources,
+        destinations,
+        targets,
+    })
+}
+
+/// `destination`, or the entries of `split` that have a weight.
+fn decode_targets(decoder: &mut Decoder, object: &Object) -> Vec<Tags> {
+    let (destination, split) = (object.get("destination"), object.get("split"));
+    if destination.is_some() && split.is_some() {
+        let at = &split.map_or(object.at, |entry| &entry.key_at).clone();
+        let message = "`split` and `destination` cannot both be there";
+        decoder.error(Code::NotAllowed, at, &object.path_of("split"), message);
+        return Vec::new();
+    }
+    if split.is_none() && destination.is_none() {
+        let message = "either `destination` or `split` must be there";
+        decoder.error(Code::MissingField, object.at, &object.path, message);
+        return Vec::new();
+    }
+    if split.is_none() {
+        let selector = tags::selector(decoder, object, "destination", Service::Required);
+        return selector.iter().map(|selector| tags::plain(&selector.tags)).collect();
+    }
+    let mut targets = Vec::new();
+    let mut total: u64 = 0;
+    for (path, node) in object.list(decoder, "split") {
+        let Some(entry) = Object::new(decoder, node, path, &["weight", "destination"]) else {
+            continue;
+        };
+        let weight = entry.whole(decoder, "weight");
+        if entry.get("weight").is_none() {
+            decoder.error(
+                Code::MissingField,
+                entry.at,
+                &entry.path_of("weight"),
+                "`weight` must be there",
+            );
+        }
+        let weight = weight.map_or(0, |weight| weight.value);
+        total += u64::from(weight);
+        let selector = tags::selector(decoder, &entry, "destination", Service::Required);
+        targets.extend(
+            selector
+                .filter(|_| weight > 0)
+                .map(|selector| tags::plain(&selector.tags)),
+        );
+    }
+    if total == 0 && !decoder.failed_at(Stage::Shape) {
+        let at = split.map_or(object.at, |entry| &entry.key_at);
+        let message = "`split` must have at least one entry with a weight above 0";
+        let finding = Diagnostic::error(Code::MissingField, at, message).path(object.path_of("split"));
+        decoder.report_if(!decoder.failed(), finding);
+    }
+    targets
+}

@@ -1,0 +1,17 @@
+//! Values of fields whose grammar several kinds share.
+
+pub(in crate::resource) mod names;
+
+pub(in crate::resource) mod address;
+
+pub mod percent;
+
+pub mod protocol;
+
+pub mod tags;
+
+pub mod collector_url;
+
+pub mod otlp_endpoint;
+
+pub use address::WrittenIp;

@@ -1,0 +1,163 @@
+//! The protocols of a service, and what several instances of it have in common.
+
+use std::fmt;
+
+use crate::diag::{Code, Diagnostic};
+use crate::resource::decode::decoder::Decoder;
+use crate::resource::decode::origin::{Located, Origin};
+use crate::words::closest;
+
+/// What a service speaks, as the tag `kuma.io/protocol` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Protocol {
+    /// HTTP/1.
+    Http,
+    /// HTTP/2.
+    Http2,
+    /// gRPC.
+    Grpc,
+    /// Opaque TCP.
+    Tcp,
+    /// TLS that the proxy does not open.
+    Tls,
+    /// Kafka.
+    Kafka,
+    /// MySQL.
+    Mysql,
+    /// Not said, or not the same everywhere; treated as opaque TCP.
+    Unknown,
+}
+
+impl Protocol {
+    /// The words people are told of.
+    pub const SUPPORTED: [&'static str; 5] = ["grpc", "http", "http2", "kafka", "tcp"];
+
+    /// The protocol of that name, in any case; [`Protocol::Unknown`] for other words.
+    #[must_use]
+    pub fn parse(name: &str) -> Self {
+        match name.to_lowercase().as_str() {
+            "http" => Self::Http,
+            "http2" => Self::Http2,
+            "grpc" => Self::Grpc,
+            "tcp" => Self::Tcp,
+            "tls" => Self::Tls,
+            "kafka" => Self::Kafka,
+            "mysql" => Self::Mysql,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// The name, `unknown` where there is none.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Http2 => "http2",
+            Self::Grpc => "grpc",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Kafka => "kafka",
+            Self::Mysql => "mysql",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Whether a proxy reads its requests and so can trace them.
+    #[must_use]
+    pub fn is_http(self) -> bool {
+        matches!(self, Self::Http | Self::Http2 | Self::Grpc)
+    }
+
+    /// Whether it runs over HTTP/2.
+    #[must_use]
+    pub fn is_http2(self) -> bool {
+        matches!(self, Self::Http2 | Self::Grpc)
+    }
+
+    /// What both sides speak, as Kuma computes it: `grpc` and `http2` make `http2`, `http` and `http2` make `tcp`.
+    #[must_use]
+    pub fn common(self, other: Self) -> Self {
+        if self == other {
+            return self;
+        }
+        let shared = |protocol: &&Self| other.stack().contains(protocol);
+        self.stack().iter().find(shared).copied().unwrap_or(Self::Unknown)
+    }
+
+    /// The protocol and those it runs on, for comparing.
+    fn stack(self) -> &'static [Self] {
+        match self {
+            Self::Grpc => &[Self::Grpc, Self::Http2, Self::Tcp],
+            Self::Http2 => &[Self::Http2, Self::Tcp],
+            Self::Http => &[Self::Http, Self::Tcp],
+            Self::Kafka => &[Self::Kafka, Self::Tcp],
+            Self::Tls | Self::Tcp => &[Self::Tcp],
+            Self::Mysql | Self::Unknown => &[],
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The protocol of that name; `None`, with an error where it is one that Kuma does not configure.
+pub(in crate::resource) fn decode(
+    decoder: &mut Decoder,
+    written: Option<&Located<String>>,
+) -> Option<Located<Protocol>> {
+    let written = written.filter(|written| !written.value.is_empty())?;
+    let Origin { path, at, .. } = &written.origin;
+    match Protocol::parse(&written.value) {
+        Protocol::Unknown => {
+            let message = format!("the protocol `{}` is not known", written.value);
+            let help = match closest(&written.value, Protocol::SUPPORTED) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => format!("known are {}", Protocol::SUPPORTED.join(", ")),
+            };
+            decoder.error_help(Code::UnknownValue, at, path, message, help);
+            None
+        }
+        protocol @ (Protocol::Tls | Protocol::Mysql) => {
+            let message =
+                format!("Kuma accepts the protocol `{protocol}` and then gives the proxy no configuration at all");
+            let finding = Diagnostic::error(Code::UnknownValue, at, message).path(path.as_str());
+            decoder.refused_by_envoy(finding.help("write `tcp`"));
+            None
+        }
+        protocol => Some(written.clone().map(|_| protocol)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Protocol::{self, Grpc, Http, Http2, Kafka, Mysql, Tcp, Tls, Unknown};
+
+    #[test]
+    fn the_common_protocol() {
+        for (a, b, expected) in [
+            (Http, Http, Http),
+            (Grpc, Http2, Http2),
+            (Http, Http2, Tcp),
+            (Http, Grpc, Tcp),
+            (Http, Tcp, Tcp),
+            (Grpc, Tls, Tcp),
+            (Kafka, Http, Tcp),
+            (Mysql, Tcp, Unknown),
+            (Mysql, Mysql, Mysql),
+            (Unknown, Http, Unknown),
+            (Unknown, Unknown, Unknown),
+        ] {
+            assert_eq!(a.common(b), expected, "{a} and {b}");
+            assert_eq!(b.common(a), expected, "{b} and {a}");
+        }
+    }
+
+    #[test]
+    fn names_are_read_in_any_case() {
+        assert_eq!(Protocol::parse("HTTP2"), Http2);
+        assert_eq!(Protocol::parse("htp"), Unknown);
+    }
+}
