@@ -1,6 +1,6 @@
 //! Effective tracing per proxy, in words of its own.
 //!
-//! [`lower`] turns what was selected into values with every default filled in: one [`Proxy`] per dataplane,
+//! [`lower()`] turns what was selected into values with every default filled in: one [`Proxy`] per dataplane,
 //! one [`Listener`] per port. How Envoy spells any of it is not known here.
 
 mod lower;

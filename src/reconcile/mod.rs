@@ -1,7 +1,7 @@
 //! A reconciliation: read, compile, observe, plan, apply.
 //!
 //! `run --once`, the daemon and the commands that change something make the same reconciliations. Every decision on what is
-//! written is made by [`plan`](crate::plan::plan). What is frozen and approved is read back from the disk each time; a
+//! written is made by [`plan()`]. What is frozen and approved is read back from the disk each time; a
 //! [`Session`] has nothing that a decision depends on.
 
 mod stages;

@@ -1,6 +1,6 @@
 //! Kuma's nouns, each with the places its values came from.
 //!
-//! Start with [`parse`] and [`Resources`]. Every kind has a file in `kinds` that decodes it and checks its fields as
+//! Start with [`parse()`] and [`Resources`]. Every kind has a file in `kinds` that decodes it and checks its fields as
 //! Kuma would; looking from one resource to another is left to later stages, but for what makes a resource
 //! belong: its mesh and its name.
 

@@ -101,7 +101,7 @@ impl Parser<'_, '_> {
         }
     }
 
-    /// What a file holds that cannot be read: the meshes it was about before, and what it looks like now.
+    /// The meshes that an unreadable file holds: those it was about before, and those it seems to be about now.
     fn affected_meshes(&mut self, path: &str, text: &str) -> Option<Holds> {
         let Some(meshes) = self.known.get(path) else {
             return salvage::affected_meshes(text);
@@ -150,7 +150,7 @@ impl Parser<'_, '_> {
         let (kind, form) = match kind::of(map, self.context.kuma.version) {
             kind::Found::Kind(kind, form) => (kind, form),
             kind::Found::Foreign => return,
-            kind::Found::Refused(diagnostic) => {
+            kind::Found::Invalid(diagnostic) => {
                 self.resources.seen += 1;
                 let mut diagnostic = *diagnostic;
                 diagnostic.document = Some(document);

@@ -45,15 +45,15 @@ pub struct Resources {
     pub external_services: Vec<ExternalService>,
     /// `MeshService`, `MeshExternalService` and `MeshMultiZoneService`, sorted by mesh and name.
     pub mesh_services: Vec<MeshService>,
-    /// What every file is about; of files that cannot be read now, what they were about.
+    /// The meshes that each file is about; for a file that cannot be read now, those it was about.
     pub contributions: Contributions,
-    /// What is known to be missing, so that nobody concludes anything from its absence.
+    /// The resources that are known to be missing, so that nothing is concluded from their absence.
     pub gaps: Gaps,
     /// How many resources of Kuma were seen, whether understood or not.
     pub seen: usize,
 }
 
-/// What is there and could not be understood.
+/// The resources that are there and could not be understood.
 #[derive(Debug, Clone, Default)]
 pub struct Gaps {
     /// Something whose mesh is not known.

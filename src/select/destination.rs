@@ -134,7 +134,7 @@ impl<'a> Services<'a> {
             }
         };
         // What is made of dataplanes is younger than what is written.
-        candidates.sort_by_key(|service| (!is_near(service), service.is_generated()));
+        candidates.sort_by_key(|service| (!is_near(service), service.is_synthesized()));
         let service = candidates.first()?;
         let port = match (&service.backing, &reference.port) {
             (Backing::Endpoints(_), _) | (_, None) => service.ports.first()?,

@@ -2,7 +2,7 @@
 
 use crate::kuma::{Kuma, Version};
 
-/// What decoders need to know beside the document.
+/// The control plane as decoders need to know it.
 pub(in crate::resource) struct Context<'a> {
     pub(in crate::resource) kuma: &'a Kuma,
 }

@@ -17,11 +17,11 @@ use crate::source::Location;
 pub(in crate::resource) enum Stage {
     /// Whether it can be decoded; of the newer kinds, whether it fits their schema.
     Shape,
-    /// What its fields mean.
+    /// The meaning of the fields.
     Meaning,
-    /// Its name, mesh and labels.
+    /// The name, the mesh and the labels.
     Header,
-    /// What Envoy would refuse, and a control plane does not look at.
+    /// Values that Envoy would reject, and that a control plane does not check.
     Envoy,
 }
 
@@ -132,7 +132,7 @@ impl Decoder {
     }
 
     /// Adds an error about what Envoy would refuse, and a control plane would not.
-    pub(in crate::resource) fn refused_by_envoy(&mut self, diagnostic: Diagnostic) {
+    pub(in crate::resource) fn rejected_by_envoy(&mut self, diagnostic: Diagnostic) {
         self.add(Stage::Envoy, diagnostic, false);
     }
 

@@ -5,13 +5,13 @@ use crate::resource::decode::origin::{Located, Origin};
 /// A value, and what it comes from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Effective<T> {
-    /// The value.
+    /// The value that counts.
     pub value: T,
-    /// What it comes from.
+    /// The source of the value.
     pub source: Provenance,
 }
 
-/// What a value comes from.
+/// The source of an effective value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Provenance {
     /// A field of a resource.
@@ -23,7 +23,7 @@ pub enum Provenance {
 }
 
 impl<T: Clone> Effective<T> {
-    /// What is written, or the default.
+    /// The value that is written, or the default.
     pub fn of(written: Option<&Located<T>>, default: T) -> Self {
         match written {
             Some(written) => Self {

@@ -41,7 +41,7 @@ pub(in crate::resource) struct Object<'a> {
     map: &'a Map,
     /// The whole mapping.
     pub(in crate::resource) at: &'a Location,
-    /// Its path; empty for the document.
+    /// The path of the mapping; empty for the document.
     pub(in crate::resource) path: String,
 }
 

@@ -19,7 +19,7 @@ pub struct Origin {
 /// A value that knows where it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Located<T> {
-    /// The value.
+    /// The value as it is written.
     pub value: T,
     /// Where it came from.
     pub origin: Origin,

@@ -13,7 +13,7 @@ use crate::source::Location;
 /// The mesh that every installation has.
 pub(in crate::resource) const DEFAULT_MESH: &str = "default";
 
-/// What every resource has.
+/// The header of a resource.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Header {
     /// Type, mesh and name; the name of a namespaced resource of Kubernetes is `name.namespace`.
@@ -32,7 +32,7 @@ pub struct Header {
     pub verify_collector: Option<Origin>,
 }
 
-/// What a policy may select, from the widest to the narrowest.
+/// The dataplanes that a policy may select, from the widest role to the narrowest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// Every dataplane.
@@ -52,7 +52,7 @@ impl Header {
         &self.id.mesh
     }
 
-    /// Its name.
+    /// The name of the resource.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.id.name
@@ -64,13 +64,13 @@ impl Header {
         self.labels.get(key).map(String::as_str)
     }
 
-    /// Its zone.
+    /// The value of the label `kuma.io/zone`.
     #[must_use]
     pub fn zone(&self) -> Option<&str> {
         self.label(ZONE_LABEL)
     }
 
-    /// Its namespace.
+    /// The value of the label `k8s.kuma.io/namespace`.
     #[must_use]
     pub fn namespace(&self) -> Option<&str> {
         self.label(NAMESPACE)
@@ -92,7 +92,7 @@ impl Header {
         }
     }
 
-    /// What it may select, as a policy.
+    /// The role of a policy, by its label.
     #[must_use]
     pub fn role(&self) -> Role {
         match self.label(ROLE) {

@@ -183,14 +183,14 @@ pub(in crate::resource) enum Form {
     Kubernetes,
 }
 
-/// What a document is.
+/// The kind and form of a document.
 pub(in crate::resource) enum Found {
     /// A resource that is compiled.
     Kind(Kind, Form),
     /// Nothing that concerns tracing.
     Foreign,
     /// Something that should have been a resource that is compiled.
-    Refused(Box<Diagnostic>),
+    Invalid(Box<Diagnostic>),
 }
 
 /// Whether a word names a kind that has a say in tracing.
@@ -198,7 +198,7 @@ pub(in crate::resource) fn matters(word: &str) -> bool {
     Kind::parse(word).is_some()
 }
 
-/// What the document with these top-level fields is.
+/// The kind and form of a document with these top-level fields.
 pub(in crate::resource) fn of(map: &Map, version: Version) -> Found {
     match (map.get("type"), map.get("apiVersion"), map.get("kind")) {
         (None, Some(api_version), Some(kind)) => kubernetes(api_version, kind, version),
@@ -239,7 +239,7 @@ fn of_version(kind: Kind, form: Form, entry: &Entry, version: Version) -> Found 
         return Found::Kind(kind, form);
     };
     let message = format!("Kuma {version} has no resource type `{}`", kind.as_str());
-    refused(
+    invalid(
         Diagnostic::error(Code::UnknownType, &entry.value.at, message).help(help),
         entry,
     )
@@ -253,11 +253,11 @@ fn unknown(name: &str, noun: &str, entry: &Entry) -> Found {
         Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
         None => diagnostic.help("if this is no Kuma resource, move it out of the policies"),
     };
-    refused(diagnostic, entry)
+    invalid(diagnostic, entry)
 }
 
-fn refused(diagnostic: Diagnostic, entry: &Entry) -> Found {
-    Found::Refused(Box::new(diagnostic.path(entry.key.text.as_str())))
+fn invalid(diagnostic: Diagnostic, entry: &Entry) -> Found {
+    Found::Invalid(Box::new(diagnostic.path(entry.key.text.as_str())))
 }
 
 fn text(entry: &Entry) -> Option<&str> {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::kind;
 use crate::diag::Holds;
 
-/// What a text that cannot be read as YAML holds; `None` when nothing in it looks like a resource of ours.
+/// The meshes that a text holds which cannot be read as YAML; `None` when nothing in it looks like a resource of ours.
 pub(in crate::resource) fn affected_meshes(text: &str) -> Option<Holds> {
     let mut meshes = salvage_meshes(text)?.into_iter();
     Some(match (meshes.next(), meshes.next()) {

@@ -15,7 +15,7 @@ use crate::resource::value::tags::{self, PROTOCOL, SERVICE};
 /// A service outside of the mesh.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExternalService {
-    /// What every resource has.
+    /// Type, mesh, name and labels.
     pub header: Header,
     /// `tags["kuma.io/service"]`.
     pub service: Located<String>,

@@ -15,7 +15,7 @@ use crate::words::closest;
 /// A mesh and its tracing backends.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mesh {
-    /// What every resource has.
+    /// Type, mesh, name and labels.
     pub header: Header,
     /// `tracing.backends`, in the order written.
     pub backends: Vec<Backend>,
@@ -51,16 +51,16 @@ pub struct Backend {
 /// `type` and `conf` of a backend.
 #[derive(Debug, Clone, PartialEq)]
 pub enum BackendConf {
-    /// `zipkin`.
+    /// The type `zipkin`, with its `conf`.
     Zipkin(ZipkinConf),
-    /// `datadog`.
+    /// The type `datadog`, with its `conf`.
     Datadog(DatadogConf),
 }
 
 /// `conf` of a backend of type `zipkin`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ZipkinConf {
-    /// `url`.
+    /// The URL of the collector, `conf.url`.
     pub url: Located<CollectorUrl>,
     /// `traceId128bit`; absent means false.
     pub trace_id_128bit: Option<Located<bool>>,
@@ -75,9 +75,9 @@ pub struct ZipkinConf {
 pub enum ZipkinApiVersion {
     /// `httpJsonV1`, which Kuma accepts and sends as version 2.
     HttpJsonV1,
-    /// `httpJson`.
+    /// `httpJson`: JSON over HTTP.
     HttpJson,
-    /// `httpProto`.
+    /// `httpProto`: protobuf over HTTP.
     HttpProto,
 }
 
@@ -349,7 +349,7 @@ fn decode_address(decoder: &mut Decoder, address: Located<String>) -> Option<Loc
     );
     let help = "write the host alone, without scheme, port or brackets; the port has a field of its own";
     let finding = Diagnostic::error(Code::InvalidAddress, at, message).path(path.as_str());
-    decoder.refused_by_envoy(finding.help(help));
+    decoder.rejected_by_envoy(finding.help(help));
     None
 }
 

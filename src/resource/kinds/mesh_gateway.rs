@@ -15,7 +15,7 @@ use crate::yaml::Node;
 /// The listeners of the built-in gateways that it selects.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MeshGateway {
-    /// What every resource has.
+    /// Type, mesh, name and labels.
     pub header: Header,
     /// `selectors`: one that matches is enough.
     pub selectors: Vec<Selector>,
@@ -30,11 +30,11 @@ pub struct MeshGateway {
 pub struct GatewayListener {
     /// Where the entry stands.
     pub at: Location,
-    /// Its path, such as `conf.listeners[0]`.
+    /// The path of the entry, such as `conf.listeners[0]`.
     pub path: String,
     /// `port`, 1 to 65535.
     pub port: Located<u16>,
-    /// `protocol`.
+    /// The protocol that clients use, `conf.listeners[].protocol`.
     pub protocol: Located<GatewayProtocol>,
     /// `tags`, added to those of the gateway.
     pub tags: Tags,
@@ -43,13 +43,13 @@ pub struct GatewayListener {
 /// `protocol` of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum GatewayProtocol {
-    /// `TCP`.
+    /// `TCP`, passed on.
     Tcp,
-    /// `TLS`.
+    /// `TLS`, passed on or terminated.
     Tls,
-    /// `HTTP`.
+    /// `HTTP`, which can be traced.
     Http,
-    /// `HTTPS`.
+    /// `HTTPS`, which is terminated and can be traced.
     Https,
 }
 

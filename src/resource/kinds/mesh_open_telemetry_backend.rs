@@ -15,7 +15,7 @@ use crate::resource::value::otlp_endpoint::{GRPC_PORT, Otlp, Transport};
 /// A collector that takes OTLP.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MeshOpenTelemetryBackend {
-    /// What every resource has.
+    /// Type, mesh, name and labels.
     pub header: Header,
     /// Where it is, and what it speaks.
     pub collector: Located<Otlp>,
@@ -93,7 +93,7 @@ fn decode_address(decoder: &mut Decoder, endpoint: &Object) -> Option<String> {
     Some(address.value)
 }
 
-/// What stands before `/v1/traces`, without a slash at its end.
+/// The part of a path before `/v1/traces`, without a slash at its end.
 fn decode_path(decoder: &mut Decoder, endpoint: &Object, is_http: bool) -> Option<String> {
     let base = endpoint.text(decoder, "path").filter(|base| !base.value.is_empty())?;
     let Origin { path, at, .. } = &base.origin;

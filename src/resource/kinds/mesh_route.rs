@@ -11,7 +11,7 @@ use crate::resource::kinds::target_ref::{self, TargetRef};
 /// A route of the newer kind.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MeshRoute {
-    /// What every resource has.
+    /// Type, mesh, name and labels.
     pub header: Header,
     /// `spec.targetRef`: whose outbounds it is for.
     pub target: TargetRef,
@@ -24,7 +24,7 @@ pub struct MeshRoute {
 pub struct RouteTo {
     /// The destination: all of them where the kind is `Mesh`.
     pub destination: Option<BackendRef>,
-    /// `rules`.
+    /// The rules, `to[].rules`.
     pub rules: Vec<RouteRule>,
 }
 

@@ -20,17 +20,17 @@ use crate::words::closest;
 /// A destination that `backendRef` names.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MeshService {
-    /// What every resource has.
+    /// Type, mesh, name and labels.
     pub header: Header,
-    /// Its ports.
+    /// The ports at which the service is reached.
     pub ports: Vec<Port>,
-    /// Who takes the requests.
+    /// The dataplanes or endpoints behind the service.
     pub backing: Backing,
 }
 
 /// The label of what manages a resource.
 pub(in crate::resource) const MANAGED_BY: &str = "kuma.io/managed-by";
-/// What manages the services that are made of dataplanes.
+/// The value of the label `kuma.io/managed-by` of services that are made of dataplanes.
 pub(in crate::resource) const GENERATOR: &str = "meshservice-generator";
 
 /// A port of a service.
@@ -48,7 +48,7 @@ pub struct Port {
     pub target: Option<String>,
 }
 
-/// Who takes the requests for a service.
+/// The dataplanes or endpoints behind a service.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Backing {
     /// `MeshService`: inbounds with all of these tags, of dataplanes with all of these labels and that name.
@@ -72,7 +72,7 @@ pub enum Backing {
 impl MeshService {
     /// Whether a control plane makes it of dataplanes.
     #[must_use]
-    pub fn is_generated(&self) -> bool {
+    pub fn is_synthesized(&self) -> bool {
         self.header.label(MANAGED_BY) == Some(GENERATOR)
     }
 
@@ -84,7 +84,7 @@ impl MeshService {
 }
 
 impl Port {
-    /// Its name, or its number.
+    /// The name of the port, or its number.
     #[must_use]
     pub fn section(&self) -> String {
         let named = self.name.as_ref().filter(|name| !name.value.is_empty());
@@ -92,7 +92,7 @@ impl Port {
     }
 }
 
-/// What `selector` of a `MeshService` may hold, one of them.
+/// The forms of `selector` of a `MeshService`, of which one is allowed.
 const SELECTORS: [&str; 3] = ["dataplaneTags", "dataplaneRef", "dataplaneLabels"];
 
 pub(in crate::resource) fn decode(
@@ -175,7 +175,7 @@ pub(in crate::resource) fn decode_multi_zone(
     })
 }
 
-/// What a `MeshExternalService` may speak.
+/// The protocols of a `MeshExternalService`.
 const EXTERNAL: [&str; 4] = ["tcp", "grpc", "http", "http2"];
 
 pub(in crate::resource) fn decode_external(decoder: &mut Decoder, header: Header, body: &Body) -> Option<MeshService> {
@@ -265,7 +265,7 @@ fn needed<'a>(decoder: &mut Decoder, object: &Object<'a>, key: &str, known: &[&s
     object.object(decoder, key, known)
 }
 
-/// What is asked of a port of a `MeshMultiZoneService` only.
+/// Checks a port of a `MeshMultiZoneService` by the rules that hold for no other.
 fn check_port(decoder: &mut Decoder, object: &Object) {
     if let Some(name) = object.text(decoder, "name").filter(|name| name.value.is_empty()) {
         let Origin { path, at, .. } = &name.origin;

@@ -16,18 +16,18 @@ use crate::words::closest;
 pub struct TargetRef {
     /// Where it is written; of an absent one, where the policy is.
     pub at: Location,
-    /// What it names.
+    /// The dataplanes that it selects.
     pub target: Target,
 }
 
-/// What a `targetRef` names.
+/// The dataplanes that a `targetRef` selects.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Target {
     /// `Mesh`, or `MeshSubset` where there are tags: dataplanes of the mesh that have them.
     Mesh {
         /// Whether it is a `MeshSubset`, which is the narrower kind even without tags.
         subset: bool,
-        /// The tags.
+        /// The tags that a dataplane must have.
         tags: Selector,
         /// Kinds of proxies; all when there is none.
         proxy_types: Vec<ProxyType>,
@@ -43,14 +43,14 @@ pub enum Target {
     },
     /// `MeshGateway`.
     Gateway {
-        /// Its name.
+        /// The name of the `MeshGateway`.
         name: Located<String>,
     },
-    /// `Dataplane`.
+    /// The kind `Dataplane`: one dataplane by name, or those with labels.
     Dataplane {
-        /// Its name.
+        /// The name of the dataplane.
         name: Option<Located<String>>,
-        /// Its namespace; absent means that of the policy.
+        /// The namespace of the dataplane; absent means that of the policy.
         namespace: Option<Located<String>>,
         /// Labels that it has.
         labels: Option<TextMap>,
@@ -189,7 +189,7 @@ pub(in crate::resource) fn shape<'a>(
     })
 }
 
-/// What the fields of a `targetRef` mean together; an absent one means every dataplane of the mesh.
+/// The meaning of the fields of a `targetRef` together; an absent one means every dataplane of the mesh.
 ///
 /// `None`, with an error, when they do not fit.
 pub(in crate::resource) fn meaning(

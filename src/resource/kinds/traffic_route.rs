@@ -13,7 +13,7 @@ use crate::resource::value::tags::{self, SERVICE, Selector, Service, Tags};
 /// A route for the outbounds that it matches.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrafficRoute {
-    /// What every resource has.
+    /// Type, mesh, name and labels.
     pub header: Header,
     /// `sources`: dataplanes it applies to.
     pub sources: Vec<Selector>,

@@ -9,7 +9,7 @@ use crate::resource::value::tags::{self, Selector, Service};
 /// A policy that turns tracing on for the dataplanes it selects.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrafficTrace {
-    /// What every resource has.
+    /// Type, mesh, name and labels.
     pub header: Header,
     /// `selectors`: one that matches is enough.
     pub selectors: Vec<Selector>,

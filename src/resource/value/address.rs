@@ -12,7 +12,7 @@ use crate::resource::decode::origin::{Located, Origin};
 pub struct WrittenIp {
     /// The address.
     pub ip: IpAddr,
-    /// The text.
+    /// The address as it is written.
     pub text: String,
 }
 

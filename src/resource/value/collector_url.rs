@@ -26,7 +26,7 @@ pub enum UrlError {
     /// Kuma wants `http`, and for Zipkin takes `https`, in lowercase.
     #[error("must begin with {0}")]
     Scheme(&'static str),
-    /// It has a part that means nothing here.
+    /// The URL has a part that means nothing here.
     #[error("has a {0}, which means nothing here")]
     Surplus(&'static str),
     /// Kuma refuses it as no URL.

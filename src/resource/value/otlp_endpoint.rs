@@ -22,7 +22,7 @@ pub enum Transport {
     Grpc,
     /// HTTP, with TLS on port 443.
     Http {
-        /// What stands before `/v1/traces`, with a leading slash; empty where there is nothing.
+        /// The part of the path before `/v1/traces`, with a leading slash; empty if there is none.
         base: String,
     },
 }
@@ -33,7 +33,7 @@ pub const GRPC_PORT: u16 = 4317;
 /// Why an endpoint cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
-    /// It has parts of a URL.
+    /// The endpoint has parts of a URL.
     #[error("is a URL and not `HOST:PORT`")]
     Url,
     /// Kuma takes it and Envoy does not.

@@ -7,22 +7,22 @@ use crate::resource::decode::decoder::Decoder;
 use crate::resource::decode::origin::{Located, Origin};
 use crate::words::closest;
 
-/// What a service speaks, as the tag `kuma.io/protocol` says.
+/// The protocol of a service, as the tag `kuma.io/protocol` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Protocol {
     /// HTTP/1.
     Http,
-    /// HTTP/2.
+    /// HTTP/2, with or without TLS.
     Http2,
-    /// gRPC.
+    /// gRPC over HTTP/2.
     Grpc,
     /// Opaque TCP.
     Tcp,
     /// TLS that the proxy does not open.
     Tls,
-    /// Kafka.
+    /// The protocol of Kafka, treated as TCP.
     Kafka,
-    /// MySQL.
+    /// The protocol of MySQL, treated as TCP.
     Mysql,
     /// Not said, or not the same everywhere; treated as opaque TCP.
     Unknown,
@@ -74,7 +74,7 @@ impl Protocol {
         matches!(self, Self::Http2 | Self::Grpc)
     }
 
-    /// What both sides speak, as Kuma computes it: `grpc` and `http2` make `http2`, `http` and `http2` make `tcp`.
+    /// The protocol that two sides have in common, as Kuma computes it: `grpc` and `http2` make `http2`, `http` and `http2` make `tcp`.
     #[must_use]
     pub fn common(self, other: Self) -> Self {
         if self == other {
@@ -124,7 +124,7 @@ pub(in crate::resource) fn decode(
             let message =
                 format!("Kuma accepts the protocol `{protocol}` and then gives the proxy no configuration at all");
             let finding = Diagnostic::error(Code::UnknownValue, at, message).path(path.as_str());
-            decoder.refused_by_envoy(finding.help("write `tcp`"));
+            decoder.rejected_by_envoy(finding.help("write `tcp`"));
             None
         }
         protocol => Some(written.clone().map(|_| protocol)),

@@ -90,7 +90,7 @@ impl Ord for Rank {
     }
 }
 
-/// What a mapping of tags must have.
+/// The service tag that a mapping of tags must have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::resource) enum Service {
     Required,

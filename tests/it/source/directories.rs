@@ -138,7 +138,9 @@ fn wide(dir: &Path, stamped: u32) {
 fn storm(place: &Place, root: &Path, flips: u32, mut flip: impl FnMut(u32)) {
     let mut command = place.meshtraced(root, "auto", &["run", "-v"]);
     // As often as it can: it never is quiet for longer.
-    command.env("MESHTRACED_DEBOUNCE", "1ms").env("MESHTRACED_DEBOUNCE_MAX", "1ms");
+    command
+        .env("MESHTRACED_DEBOUNCE", "1ms")
+        .env("MESHTRACED_DEBOUNCE_MAX", "1ms");
     let daemon = place.daemon_by(command);
     place.until_published(&daemon, 17);
     for turn in 1..=flips {

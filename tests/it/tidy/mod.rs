@@ -13,14 +13,13 @@ mod size;
 mod source;
 
 /// Modules with breaches that are known; whoever ends the last one of a module takes it from this list.
-const UNFINISHED: [&str; 11] = [
+const UNFINISHED: [&str; 10] = [
     "cli",
     "compile.rs",
     "daemon",
     "envoy",
     "explain",
     "ir",
-    "resource",
     "select",
     "settings",
     "settings.rs",

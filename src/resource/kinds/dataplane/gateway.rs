@@ -18,7 +18,7 @@ pub struct Gateway {
     pub tags: Tags,
 }
 
-/// Who configures the gateway.
+/// The configuration of the gateway: built in or delegated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GatewayKind {
     /// `DELEGATED`: somebody else; Kuma sees its outbounds only.

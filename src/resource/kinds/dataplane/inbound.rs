@@ -17,7 +17,7 @@ use crate::yaml::Node;
 pub struct Inbound {
     /// Where the entry stands.
     pub at: Location,
-    /// Its path, such as `networking.inbound[0]`.
+    /// The path of the entry, such as `networking.inbound[0]`.
     pub path: String,
     /// `port`, 1 to 65535.
     pub port: Located<u16>,
@@ -33,7 +33,7 @@ pub struct Inbound {
     pub tags: Tags,
     /// `tags["kuma.io/service"]`.
     pub service: Option<Located<String>>,
-    /// What its listener speaks: `protocol` from Kuma 2.14 on, else the tag `kuma.io/protocol`.
+    /// The protocol of the listener: the field `protocol` from Kuma 2.14 on, else the tag `kuma.io/protocol`.
     pub protocol: Option<Located<Protocol>>,
     /// The tag `kuma.io/protocol`, from which the protocol of the service follows.
     pub tagged_protocol: Option<Located<Protocol>>,

@@ -28,7 +28,7 @@ use crate::source::Location;
 /// A proxy and what it listens to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dataplane {
-    /// What every resource has.
+    /// Type, mesh, name and labels.
     pub header: Header,
     /// `networking.address`: an IP address or a DNS name.
     pub address: Located<String>,
@@ -191,7 +191,7 @@ fn check_probes(decoder: &mut Decoder, root: &Object, gateway: Option<&Gateway>)
     }
 }
 
-/// What may stand beside what.
+/// Checks which fields may stand beside each other.
 fn check_shape(
     decoder: &mut Decoder,
     context: &Context,

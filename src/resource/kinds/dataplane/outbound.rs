@@ -16,7 +16,7 @@ use crate::yaml::Node;
 pub struct Outbound {
     /// Where the entry stands.
     pub at: Location,
-    /// Its path, such as `networking.inbound[0]`.
+    /// The path of the entry, such as `networking.outbound[0]`.
     pub path: String,
     /// `port`, 1 to 65535.
     pub port: Located<u16>,
@@ -33,7 +33,7 @@ pub enum Destination {
     Service {
         /// `tags["kuma.io/service"]`.
         service: Located<String>,
-        /// What the outbound itself says of the protocol, which Kuma does not look at.
+        /// The protocol by a tag of the outbound, which Kuma does not read.
         protocol: Option<Located<Protocol>>,
     },
     /// `backendRef`, which `TrafficTrace` never traces.
@@ -43,11 +43,11 @@ pub enum Destination {
 /// `backendRef`: a port of a service that is a resource of its own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BackendRef {
-    /// `kind`.
+    /// `backendRef.kind`.
     pub kind: Located<String>,
     /// `name`; absent where labels choose.
     pub name: Option<Located<String>>,
-    /// `labels`.
+    /// `backendRef.labels`.
     pub labels: TextMap,
     /// `port`; a `MeshExternalService` has one, whatever is written here.
     pub port: Option<Located<u16>>,

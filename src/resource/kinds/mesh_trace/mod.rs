@@ -21,7 +21,7 @@ use self::shape::{BackendShape, DEFAULT, Shape, TagShape, conf_shape};
 /// A policy that turns tracing on, or off, for the dataplanes it is for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MeshTrace {
-    /// What every resource has.
+    /// Type, mesh, name and labels.
     pub header: Header,
     /// `spec.targetRef`: whom it is for.
     pub target: TargetRef,
@@ -34,7 +34,7 @@ pub struct MeshTrace {
 pub struct Conf {
     /// `backends`, of which there is one or none; none means that it does not trace.
     pub backend: Located<Option<Backend>>,
-    /// `sampling`.
+    /// The percentages in `default.sampling`.
     pub sampling: Sampling,
     /// `tags`; absent means those of a wider policy.
     pub tags: Option<Vec<Tag>>,
@@ -54,7 +54,7 @@ pub struct Sampling {
 /// An entry of `tags`: a tag of every span.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tag {
-    /// Its name.
+    /// The name of the tag on spans.
     pub name: Located<String>,
     /// Where its value comes from.
     pub value: TagValue,
@@ -67,7 +67,7 @@ pub enum TagValue {
     Literal(Located<String>),
     /// `header`: a header of the request.
     Header {
-        /// Its name.
+        /// The name of the header.
         name: Located<String>,
         /// The value without that header; absent means no tag then.
         default: Option<Located<String>>,
@@ -77,18 +77,18 @@ pub enum TagValue {
 /// An entry of `backends`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Backend {
-    /// `Zipkin`.
+    /// The type `Zipkin`, with its fields.
     Zipkin(ZipkinBackend),
-    /// `Datadog`.
+    /// The type `Datadog`, with its fields.
     Datadog(DatadogBackend),
-    /// `OpenTelemetry`.
+    /// The type `OpenTelemetry`, with its fields.
     OpenTelemetry(OpenTelemetryBackend),
 }
 
 /// `zipkin`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ZipkinBackend {
-    /// `url`.
+    /// The URL of the collector.
     pub url: Located<CollectorUrl>,
     /// `url` as it is written.
     pub written: String,
@@ -168,7 +168,7 @@ pub(in crate::resource) fn decode(
     })
 }
 
-/// What `default` means, once its shape is right.
+/// The meaning of `default`, once its shape is right.
 fn conf(decoder: &mut Decoder, context: &Context, shape: Shape) -> Option<Conf> {
     let entry = shape.object.get("backends")?;
     let at = decoder.located((), shape.object.path_of("backends"), &entry.value.at);
@@ -208,7 +208,7 @@ fn backend_of(decoder: &mut Decoder, context: &Context, shape: BackendShape) -> 
             let at = shape.object.get(key).map_or(shape.object.at, |entry| &entry.key_at);
             let message = format!("`{key}` does not go with the type `{}`", kind.value);
             let finding = Diagnostic::error(Code::NotAllowed, at, message).path(path);
-            decoder.refused_by_envoy(finding.help("remove one of the two"));
+            decoder.rejected_by_envoy(finding.help("remove one of the two"));
         }
     }
     let [trace_id_128bit, shared_span_context, split_service] = shape.flags;
@@ -374,7 +374,7 @@ fn check_tag(decoder: &mut Decoder, value: &TagValue) {
         let Origin { path, at, .. } = &text.origin;
         let message = format!("{what} must not be empty: Envoy refuses such a tag");
         let finding = Diagnostic::error(Code::EmptyField, at, message).path(path.as_str());
-        decoder.refused_by_envoy(finding.help("remove the tag, or give it a value"));
+        decoder.rejected_by_envoy(finding.help("remove the tag, or give it a value"));
     }
 }
 
