@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use meshtraced::compile::{Options, compile};
-use meshtraced::envoy::Surroundings;
+use meshtraced::envoy::RenderEnv;
 use meshtraced::kuma::Kuma;
 use meshtraced::source::Snapshot;
 use meshtraced::yaml::Limits;
@@ -24,7 +24,7 @@ fn took(dataplanes: usize) -> Duration {
         kuma: Kuma::default(),
         services: [].into(),
         scope: Vec::new(),
-        around: Surroundings {
+        env: RenderEnv {
             out: "/out".to_owned(),
             admin_pipe: true,
         },

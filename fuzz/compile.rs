@@ -2,7 +2,7 @@
 
 use meshtraced::compile::{Options, compile};
 use meshtraced::diag::{Holds, Place, Severity};
-use meshtraced::envoy::Surroundings;
+use meshtraced::envoy::RenderEnv;
 use meshtraced::kuma::{Fidelity, Kuma, Version};
 use meshtraced::source::Snapshot;
 use meshtraced::yaml::{Limits, json};
@@ -22,7 +22,7 @@ pub fn every_way(snapshot: &Snapshot) {
             kuma,
             services: [].into(),
             scope: Vec::new(),
-            around: Surroundings {
+            env: RenderEnv {
                 out: "/out".to_owned(),
                 admin_pipe: true,
             },

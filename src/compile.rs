@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::check;
 use crate::diag::{Code, Diagnostic, Diagnostics, Holds, Place, Severity};
 use crate::envoy::artifact::Fragments;
-use crate::envoy::{self, Dialect, Surroundings};
+use crate::envoy::{self, RenderEnv};
 use crate::explain::World;
 use crate::explain::outcomes::{Outcomes, outcomes};
 use crate::ir::{self, Proxy};
@@ -29,7 +29,7 @@ pub struct Options {
     /// Which dataplanes get files; all without a rule.
     pub scope: Vec<Rule>,
     /// What of the surroundings reaches the files.
-    pub around: Surroundings,
+    pub env: RenderEnv,
     /// How much is read.
     pub limits: Limits,
     /// What files were about when they could be read last.
@@ -111,7 +111,7 @@ pub fn compile_and<T>(snapshot: &Snapshot, options: &Options, look: impl FnOnce(
         .zip(in_scope)
         .filter_map(|(proxy, in_scope)| in_scope.then_some(proxy));
     let mut refusals = Diagnostics::default();
-    let fragments = envoy::render(published, options.dialect(), &options.around, &mut refusals);
+    let fragments = envoy::render(published, &options.env, &mut refusals);
     let looked = look(&world);
     let meshes = resources
         .meshes
@@ -139,17 +139,6 @@ fn hold_what_exists(mut diagnostics: Vec<Diagnostic>, resources: &Resources) -> 
         }
     }
     diagnostics
-}
-
-impl Options {
-    /// Whose behaviour the messages follow.
-    #[must_use]
-    pub fn dialect(&self) -> Dialect {
-        Dialect {
-            version: self.kuma.version,
-            fidelity: self.kuma.fidelity,
-        }
-    }
 }
 
 /// The smallest files that would do something.

@@ -16,7 +16,7 @@ use serde_yaml::{Mapping, Value};
 
 use self::reload::Reload;
 use crate::compile::Options;
-use crate::envoy::Surroundings;
+use crate::envoy::RenderEnv;
 use crate::kuma::{Fidelity, Kuma, Ties, Version};
 use crate::plan::guard::{Guard, Share};
 use crate::resource::Contributions;
@@ -358,7 +358,7 @@ impl Settings {
             kuma: self.kuma.clone(),
             services: self.services.clone(),
             scope: self.select.clone(),
-            around: Surroundings {
+            env: RenderEnv {
                 out: out.to_owned(),
                 admin_pipe: self.envoy.admin == Admin::Pipe,
             },

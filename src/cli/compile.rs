@@ -9,9 +9,8 @@ use super::{Context, Exit, Failure, Outcome, no_such, policies, print};
 use crate::compile::Compiled;
 use crate::diag::Severity;
 use crate::diag::render::{json as diag_json, text};
-use crate::envoy::{self, Dialect, sidecar, tracing};
+use crate::envoy::{self, sidecar, tracing};
 use crate::ir::{By, Proxy, Tracer};
-use crate::resource::Contributions;
 use crate::yaml::write;
 
 /// Arguments of `compile`.
@@ -39,7 +38,6 @@ enum Format {
 pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let settings = context.settings()?;
     let mut compiled = policies(&settings)?.compiled;
-    let dialect = settings.options(Contributions::new())?.dialect();
     // What keeps a proxy without files says nothing of its tracing.
     let notes = compiled
         .refusals
@@ -47,7 +45,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
         .filter(|finding| finding.severity == Severity::Warning);
     compiled.diagnostics.extend(notes.cloned());
     let chosen = choose(&compiled, &arguments.dataplanes)?;
-    let dataplanes: Vec<Value> = chosen.into_iter().map(|proxy| entry(proxy, dialect)).collect();
+    let dataplanes: Vec<Value> = chosen.into_iter().map(entry).collect();
     match arguments.output {
         Format::Json => {
             let findings: Vec<_> = compiled.diagnostics.iter().map(diag_json::entry).collect();
@@ -95,10 +93,10 @@ fn backend(tracer: &Tracer) -> Option<Value> {
 }
 
 /// One dataplane: what governs it and the messages that Envoy gets.
-fn entry(proxy: &Proxy, dialect: Dialect) -> Value {
-    let clusters = envoy::collector_clusters(proxy, dialect);
+fn entry(proxy: &Proxy) -> Value {
+    let clusters = envoy::collector_clusters(proxy);
     let listeners: Vec<Value> = (proxy.listeners.iter())
-        .map(|listener| json!({"name": sidecar::listener_name(listener), "tracing": tracing::block(proxy, listener, dialect)}))
+        .map(|listener| json!({"name": sidecar::listener_name(listener), "tracing": tracing::block(proxy, listener)}))
         .collect();
     json!({
         "mesh": proxy.mesh,

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Surroundings;
+use super::RenderEnv;
 use super::artifact::{Artifact, ProxyKey};
 use crate::diag::{Code, Diagnostic};
 use crate::ir::Proxy;
@@ -17,8 +17,8 @@ const ADMIN_SOCKET_MODE: u32 = 0o660;
 /// Longest path of a socket file that Linux takes, in bytes.
 const SOCKET_PATH_LIMIT: usize = 107;
 
-pub(super) fn render(proxy: &Proxy, key: &ProxyKey, around: &Surroundings, findings: &mut Vec<Diagnostic>) -> String {
-    let directory = format!("{}/{}", around.out.trim_end_matches('/'), key.directory());
+pub(super) fn render(proxy: &Proxy, key: &ProxyKey, env: &RenderEnv, findings: &mut Vec<Diagnostic>) -> String {
+    let directory = format!("{}/{}", env.out.trim_end_matches('/'), key.directory());
     let mut bootstrap = Map::new();
     let mut set = |key: &str, value: Value| bootstrap.insert(key.to_owned(), value);
     // Both are required as soon as anything is read from files.
@@ -27,10 +27,10 @@ pub(super) fn render(proxy: &Proxy, key: &ProxyKey, around: &Surroundings, findi
         json!({"id": format!("{}.{}", proxy.mesh, proxy.name), "cluster": proxy.service}),
     );
     let socket = format!("{directory}/{ADMIN_SOCKET}");
-    if around.admin_pipe && socket.len() <= SOCKET_PATH_LIMIT {
+    if env.admin_pipe && socket.len() <= SOCKET_PATH_LIMIT {
         let pipe = json!({"path": socket, "mode": ADMIN_SOCKET_MODE});
         set("admin", json!({"address": {"pipe": pipe}}));
-    } else if around.admin_pipe {
+    } else if env.admin_pipe {
         let message = format!(
             "the admin socket of this proxy would lie at a path of {} bytes, more than {SOCKET_PATH_LIMIT}; it gets none",
             socket.len()

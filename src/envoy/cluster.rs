@@ -2,48 +2,27 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Dialect;
-use crate::ir::{By, Endpoint, Export, OpenTelemetry, Provider, Proxy, Tls, Tracer};
-use crate::kuma::Version;
+use crate::ir::{Endpoint, Export, OpenTelemetry, Provider, Proxy, Tls};
 use crate::resource::value::collector_url;
-
-/// The name of the cluster of a collector, which listeners refer to.
-#[must_use]
-pub(super) fn collector_name(proxy: &Proxy, tracer: &Tracer, provider: &Provider) -> String {
-    let provider = match (tracer.by, proxy.unified_naming, provider) {
-        (By::TrafficTrace, ..) => return format!("tracing:{}", tracer.backend.value),
-        (By::MeshTrace, false, provider) => return format!("meshtrace:{}", provider.name()),
-        (By::MeshTrace, true, Provider::Zipkin(_)) => "zipkin",
-        (By::MeshTrace, true, Provider::Datadog(_)) => "datadog",
-        (By::MeshTrace, true, Provider::OpenTelemetry(_)) => "otel",
-    };
-    format!("system_meshtrace_{provider}_{}", clean(&tracer.backend.value))
-}
-
-/// A text as a part of a name of Kuma's: every other character is a dash.
-fn clean(text: &str) -> String {
-    let fits = |c: &char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
-    text.chars().map(|c| if fits(&c) { c } else { '-' }).collect()
-}
 
 /// The clusters of the collectors of a proxy, sorted by name; none when it does not trace.
 #[must_use]
-pub fn collectors(proxy: &Proxy, dialect: Dialect) -> Vec<Value> {
+pub fn collectors(proxy: &Proxy) -> Vec<Value> {
     let tracers = proxy.tracer.iter().chain(&proxy.idle_tracer);
     let mut clusters: Vec<Value> = tracers
-        .filter_map(|tracer| Some(collector(proxy, tracer, tracer.export.as_ref()?, dialect)))
+        .filter_map(|tracer| tracer.export.as_ref())
+        .map(|export| collector(proxy, export))
         .collect();
     clusters.sort_by_cached_key(|cluster| cluster["name"].to_string());
     clusters
 }
 
-fn collector(proxy: &Proxy, tracer: &Tracer, export: &Export, dialect: Dialect) -> Value {
+fn collector(proxy: &Proxy, export: &Export) -> Value {
     let endpoint = Endpoint {
         host: export.collector.host.clone(),
         port: export.collector.port,
     };
-    let name = collector_name(proxy, tracer, &export.provider);
-    let mut cluster = of(&name, "5s", proxy.ipv6, &[endpoint]);
+    let mut cluster = of(&export.cluster_name, "5s", proxy.ipv6, &[endpoint]);
     match &export.collector.tls {
         Some(tls) if tls.verified.is_some() => {
             cluster.insert("transport_socket".to_owned(), verified_tls(&export.collector.host, tls));
@@ -57,7 +36,7 @@ fn collector(proxy: &Proxy, tracer: &Tracer, export: &Export, dialect: Dialect) 
     if matches!(export.provider, Provider::OpenTelemetry(OpenTelemetry::Grpc)) {
         cluster.insert("typed_extension_protocol_options".to_owned(), http2_options());
     }
-    if dialect.version >= Version::V2_14 {
+    if export.track_remaining {
         cluster.insert(
             "circuit_breakers".to_owned(),
             json!({"thresholds": [{"track_remaining": true}]}),

@@ -2,19 +2,17 @@
 
 use serde_json::{Value, json};
 
-use crate::ir::Collector;
-use crate::kuma::Fidelity;
+use crate::ir::Datadog;
 
 /// The provider that sends to `cluster` spans of the service `service`.
-pub(super) fn provider(collector: &Collector, cluster: &str, service: &str, fidelity: Fidelity) -> Value {
+pub(super) fn provider(conf: &Datadog, cluster: &str, service: &str) -> Value {
     let mut config = json!({
         "@type": "type.googleapis.com/envoy.config.trace.v3.DatadogConfig",
         "collector_cluster": cluster,
         "service_name": service,
     });
-    // Kuma leaves it out; then `Host` is the name of the cluster, which a strict agent refuses.
-    if fidelity == Fidelity::Documented {
-        config["collector_hostname"] = json!(collector.authority);
+    if let Some(hostname) = &conf.collector_hostname {
+        config["collector_hostname"] = json!(hostname);
     }
     json!({"name": "envoy.tracers.datadog", "typed_config": config})
 }

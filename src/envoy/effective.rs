@@ -171,7 +171,9 @@ fn policy(policy: &crate::ir::Policy) -> Policy {
 }
 
 fn backend(tracer: &Tracer) -> Option<Backend> {
-    let Export { collector, provider } = tracer.export.as_ref()?;
+    let Export {
+        collector, provider, ..
+    } = tracer.export.as_ref()?;
     let flag = |chosen: &Effective<bool>| From::chosen(chosen, Value::from);
     let mut options: Vec<(&str, From<Value>)> = match provider {
         Provider::Zipkin(zipkin) => {

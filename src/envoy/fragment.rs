@@ -5,11 +5,11 @@
 
 use serde_json::{Value, json};
 
-use super::{Dialect, cluster};
+use super::cluster;
 use crate::ir::Proxy;
 use crate::yaml::write;
 
-pub(super) fn render(proxy: &Proxy, dialect: Dialect) -> String {
-    let clusters: Vec<Value> = cluster::collectors(proxy, dialect);
+pub(super) fn render(proxy: &Proxy) -> String {
+    let clusters: Vec<Value> = cluster::collectors(proxy);
     write::write(&json!({"static_resources": {"clusters": clusters}}))
 }

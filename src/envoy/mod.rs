@@ -24,7 +24,6 @@ use std::collections::BTreeMap;
 
 use crate::diag::{Code, Diagnostic, Diagnostics, ResourceId};
 use crate::ir::Proxy;
-use crate::kuma::{Fidelity, Version};
 
 use self::artifact::{Artifact, Files, Fragments, ProxyKey};
 
@@ -33,34 +32,24 @@ const LISTENER: &str = "type.googleapis.com/envoy.config.listener.v3.Listener";
 
 /// What of the surroundings reaches the bytes of the files.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Surroundings {
+pub struct RenderEnv {
     /// The output directory; absolute, since Envoy would read other paths from where it was started.
     pub out: String,
     /// Whether the bootstraps have an admin interface on a socket file.
     pub admin_pipe: bool,
 }
 
-/// Whose behaviour the messages follow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Dialect {
-    /// Version of Kuma.
-    pub version: Version,
-    /// What the documentation promises, or what the control plane does.
-    pub fidelity: Fidelity,
-}
-
 /// The files of every proxy; those that cannot be a proxy of their own are left out and explained.
 pub fn render<'p>(
     proxies: impl IntoIterator<Item = &'p Proxy>,
-    dialect: Dialect,
-    around: &Surroundings,
+    env: &RenderEnv,
     diagnostics: &mut Diagnostics,
 ) -> Fragments {
     let mut fragments = Fragments::new();
     for proxy in proxies {
         let key = ProxyKey::new(&proxy.mesh, &proxy.name);
         let mut refusals = Vec::new();
-        let resources = sidecar::render(proxy, dialect, &mut refusals);
+        let resources = sidecar::render(proxy, &mut refusals);
         let resources = resources.filter(|resources| {
             let faults = references::faults(resources);
             let finding = |fault| Diagnostic::error(Code::DanglingReference, &proxy.at, fault);
@@ -68,7 +57,7 @@ pub fn render<'p>(
             faults.is_empty()
         });
         if let Some(resources) = resources {
-            let files = files(proxy, dialect, &key, around, resources, &mut refusals);
+            let files = files(proxy, &key, env, resources, &mut refusals);
             fragments.insert(key, files);
         }
         for refusal in refusals {
@@ -80,17 +69,16 @@ pub fn render<'p>(
 
 fn files(
     proxy: &Proxy,
-    dialect: Dialect,
     key: &ProxyKey,
-    around: &Surroundings,
+    env: &RenderEnv,
     resources: sidecar::Resources,
     findings: &mut Vec<Diagnostic>,
 ) -> Files {
     BTreeMap::from([
         (Artifact::Cds, xds::response(xds::typed(CLUSTER, resources.clusters))),
         (Artifact::Lds, xds::response(xds::typed(LISTENER, resources.listeners))),
-        (Artifact::Bootstrap, bootstrap::render(proxy, key, around, findings)),
-        (Artifact::Fragment, fragment::render(proxy, dialect)),
+        (Artifact::Bootstrap, bootstrap::render(proxy, key, env, findings)),
+        (Artifact::Fragment, fragment::render(proxy)),
         (Artifact::Effective, effective::render(proxy)),
     ])
 }

@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
 
-use super::{Dialect, cluster, tracing};
+use super::{cluster, tracing};
 use crate::diag::{Code, Diagnostic};
 use crate::ir::{Direction, Endpoint, Listener, Named, Proxy};
 
@@ -38,7 +38,7 @@ pub fn listener_name(listener: &Listener) -> String {
 }
 
 /// The resources of a proxy; `None`, with the reasons in `refusals`, when it cannot be one.
-pub(super) fn render(proxy: &Proxy, dialect: Dialect, refusals: &mut Vec<Diagnostic>) -> Option<Resources> {
+pub(super) fn render(proxy: &Proxy, refusals: &mut Vec<Diagnostic>) -> Option<Resources> {
     if proxy.is_gateway {
         let message =
             "the routes of a built-in gateway are compiled by a control plane only, so this proxy gets no files";
@@ -49,7 +49,7 @@ pub(super) fn render(proxy: &Proxy, dialect: Dialect, refusals: &mut Vec<Diagnos
     check_addresses(proxy, refusals);
     let mut clusters: BTreeMap<String, Value> = BTreeMap::new();
     let mut listeners = Vec::new();
-    for collector in cluster::collectors(proxy, dialect) {
+    for collector in cluster::collectors(proxy) {
         clusters.insert(name_of(&collector), collector);
     }
     for listener in &proxy.listeners {
@@ -66,7 +66,7 @@ pub(super) fn render(proxy: &Proxy, dialect: Dialect, refusals: &mut Vec<Diagnos
                 clusters.insert(name.clone(), upstream);
             }
         }
-        listeners.push(render_listener(proxy, listener, &name, dialect));
+        listeners.push(render_listener(proxy, listener, &name));
     }
     let clusters = clusters.into_values().collect();
     refusals.is_empty().then_some(Resources { clusters, listeners })
@@ -155,9 +155,9 @@ fn name_of(cluster: &Value) -> String {
     cluster["name"].as_str().unwrap_or_default().to_owned()
 }
 
-fn render_listener(proxy: &Proxy, listener: &Listener, cluster: &str, dialect: Dialect) -> Value {
+fn render_listener(proxy: &Proxy, listener: &Listener, cluster: &str) -> Value {
     let filter = if listener.protocol.value.is_http() {
-        http_filter(proxy, listener, cluster, dialect)
+        http_filter(proxy, listener, cluster)
     } else {
         tcp_filter(cluster)
     };
@@ -173,7 +173,7 @@ fn render_listener(proxy: &Proxy, listener: &Listener, cluster: &str, dialect: D
     })
 }
 
-fn http_filter(proxy: &Proxy, listener: &Listener, cluster: &str, dialect: Dialect) -> Value {
+fn http_filter(proxy: &Proxy, listener: &Listener, cluster: &str) -> Value {
     let mut manager = json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": cluster::stat_name(cluster),
@@ -191,7 +191,7 @@ fn http_filter(proxy: &Proxy, listener: &Listener, cluster: &str, dialect: Diale
         }],
         "stream_idle_timeout": "0s",
     });
-    if let Some(block) = tracing::block(proxy, listener, dialect) {
+    if let Some(block) = tracing::block(proxy, listener) {
         manager["tracing"] = block;
     }
     json!({"name": "envoy.filters.network.http_connection_manager", "typed_config": manager})

@@ -2,13 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Dialect, cluster, datadog, opentelemetry, zipkin};
+use super::{datadog, opentelemetry, zipkin};
 use crate::ir::{Export, Listener, Provider, Proxy, Tag, TagValue};
 use crate::resource::value::percent::Percent;
 
 /// The tracing block of a listener; `None` when it is not traced, which is the only way to say so to Envoy.
 #[must_use]
-pub fn block(proxy: &Proxy, listener: &Listener, dialect: Dialect) -> Option<Value> {
+pub fn block(proxy: &Proxy, listener: &Listener) -> Option<Value> {
     let (tracer, reports_as) = (proxy.tracer.as_ref()?, listener.reports_as.as_ref()?);
     let mut block = Map::new();
     let shares = [
@@ -24,12 +24,17 @@ pub fn block(proxy: &Proxy, listener: &Listener, dialect: Dialect) -> Option<Val
     if !tracer.tags.is_empty() {
         block.insert("custom_tags".to_owned(), tracer.tags.iter().map(custom_tag).collect());
     }
-    if let Some(Export { collector, provider }) = &tracer.export {
-        let cluster = cluster::collector_name(proxy, tracer, provider);
+    if let Some(Export {
+        cluster_name: cluster,
+        collector,
+        provider,
+        ..
+    }) = &tracer.export
+    {
         let provider = match provider {
-            Provider::Zipkin(conf) => zipkin::provider(conf, proxy, tracer, collector, &cluster),
-            Provider::Datadog(_) => datadog::provider(collector, &cluster, reports_as, dialect.fidelity),
-            Provider::OpenTelemetry(conf) => opentelemetry::provider(conf, &cluster, reports_as),
+            Provider::Zipkin(conf) => zipkin::provider(conf, collector, cluster),
+            Provider::Datadog(conf) => datadog::provider(conf, cluster, reports_as),
+            Provider::OpenTelemetry(conf) => opentelemetry::provider(conf, cluster, reports_as),
         };
         block.insert("provider".to_owned(), provider);
     }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::tracer::tracers;
+use super::tracer::{LowerContext, tracers};
 use super::{By, Direction, Endpoint, Listener, Named, Policy, Provider, Proxy, Specificity, Tracer};
 use crate::kuma::{Fidelity, Kuma, Version};
 use crate::resource::kinds::dataplane::{Dataplane, Destination, GatewayKind, Inbound, SERVICELESS_PORT};
@@ -23,7 +23,16 @@ pub fn lower(selection: &Selection, kuma: &Kuma) -> Vec<Proxy> {
 fn lower_one(governed: &Governed, selection: &Selection, kuma: &Kuma) -> Proxy {
     let dataplane = governed.dataplane;
     let unified_naming = has_unified_naming(governed, kuma);
-    let (tracer, idle_tracer) = tracers(governed, kuma);
+    let is_gateway = dataplane
+        .gateway
+        .as_ref()
+        .is_some_and(|own| own.kind == GatewayKind::Builtin);
+    let context = LowerContext {
+        kuma,
+        unified_naming,
+        is_gateway,
+    };
+    let (tracer, idle_tracer) = tracers(governed, context);
     let identity = identity(dataplane, kuma);
     let policies = policies(governed);
     let naming = Naming {
@@ -34,10 +43,6 @@ fn lower_one(governed: &Governed, selection: &Selection, kuma: &Kuma) -> Proxy {
         untraced: why_untraced(governed, tracer.as_ref()),
     };
     let mut listeners = naming.inbounds(dataplane);
-    let is_gateway = dataplane
-        .gateway
-        .as_ref()
-        .is_some_and(|own| own.kind == GatewayKind::Builtin);
     if let Some(gateway) = governed.gateway.filter(|_| is_gateway) {
         listeners.extend(naming.gateway(dataplane, gateway));
     }

@@ -113,12 +113,16 @@ pub struct Tracer {
     pub tags: Vec<Tag>,
 }
 
-/// Where spans go and in which form.
+/// The destination of spans, and their form.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Export {
-    /// The place that takes them.
+    /// The name of the cluster of the collector, which listeners refer to.
+    pub cluster_name: String,
+    /// Whether Envoy keeps statistics of how near the cluster is to its limits, as Kuma asks for from 2.14 on.
+    pub track_remaining: bool,
+    /// The place that receives the spans.
     pub collector: Collector,
-    /// Their form.
+    /// The form of the spans.
     pub provider: Provider,
 }
 
@@ -216,6 +220,10 @@ pub struct Zipkin {
     pub trace_id_128bit: Effective<bool>,
     /// Whether client and server share a span.
     pub shared_span_context: Effective<bool>,
+    /// Whether the choice above is written for Envoy although it is the default.
+    pub is_shared_span_context_explicit: bool,
+    /// Whether requests of a gateway to its upstreams have spans of their own.
+    pub split_spans: bool,
 }
 
 /// OpenTelemetry's protocol.
@@ -242,6 +250,8 @@ pub enum ZipkinEncoding {
 /// Datadog.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Datadog {
+    /// The `Host` header for the agent; `None` sends the name of the cluster, which a strict agent rejects.
+    pub collector_hostname: Option<String>,
     /// Whether inbound and outbound spans are filed under names of their own.
     pub split_service: Effective<bool>,
 }

@@ -14,54 +14,102 @@ use crate::resource::{Effective, Header, Located, NAMESPACE, Origin, WORKLOAD};
 use crate::select::Governed;
 use crate::select::mesh_trace::Merged;
 
+/// The properties of a proxy and of the control plane that a tracer depends on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LowerContext<'k> {
+    pub(super) kuma: &'k Kuma,
+    /// Whether clusters are named after resources.
+    pub(super) unified_naming: bool,
+    /// Whether the proxy is a built-in gateway.
+    pub(super) is_gateway: bool,
+}
+
+impl LowerContext<'_> {
+    /// The destination of spans, given the kind of policy that chose it and the name of its backend.
+    fn export(&self, by: By, backend: &str, collector: Collector, mut provider: Provider) -> Export {
+        match &mut provider {
+            // The schema of a MeshTrace fills the default in, and so does Kuma.
+            Provider::Zipkin(zipkin) => {
+                let is_written = zipkin.shared_span_context.is_written();
+                zipkin.is_shared_span_context_explicit = by == By::MeshTrace || is_written;
+                zipkin.split_spans = by == By::MeshTrace && self.is_gateway;
+            }
+            // Kuma leaves it out.
+            Provider::Datadog(datadog) if self.kuma.fidelity == Fidelity::Documented => {
+                datadog.collector_hostname = Some(collector.authority.clone());
+            }
+            Provider::Datadog(_) | Provider::OpenTelemetry(_) => {}
+        }
+        Export {
+            cluster_name: self.cluster_name(by, backend, &provider),
+            track_remaining: self.kuma.version >= Version::V2_14,
+            collector,
+            provider,
+        }
+    }
+
+    fn cluster_name(&self, by: By, backend: &str, provider: &Provider) -> String {
+        let provider = match (by, self.unified_naming, provider) {
+            (By::TrafficTrace, ..) => return format!("tracing:{backend}"),
+            (By::MeshTrace, false, provider) => return format!("meshtrace:{}", provider.name()),
+            (By::MeshTrace, true, Provider::Zipkin(_)) => "zipkin",
+            (By::MeshTrace, true, Provider::Datadog(_)) => "datadog",
+            (By::MeshTrace, true, Provider::OpenTelemetry(_)) => "otel",
+        };
+        format!("system_meshtrace_{provider}_{}", clean(backend))
+    }
+}
+
+/// A text as a part of a name of Kuma's: every other character is a dash.
+fn clean(text: &str) -> String {
+    let fits = |c: &char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
+    text.chars().map(|c| if fits(&c) { c } else { '-' }).collect()
+}
+
 /// The tracer of a dataplane, and the one that it displaces and a control plane keeps a cluster for.
-pub(super) fn tracers(governed: &Governed, kuma: &Kuma) -> (Option<Tracer>, Option<Tracer>) {
-    let legacy = governed.backend.map(|backend| by_traffic_trace(governed, backend));
+pub(super) fn tracers(governed: &Governed, context: LowerContext) -> (Option<Tracer>, Option<Tracer>) {
+    let legacy = governed
+        .backend
+        .map(|backend| by_traffic_trace(governed, backend, context));
     let Some((merged, backend)) =
         (governed.mesh_trace.merged.as_ref()).and_then(|merged| Some((merged, merged.backend?)))
     else {
         // A policy that switches tracing off leaves a TrafficTrace alone.
         return (legacy, None);
     };
-    let tracer = by_mesh_trace(governed, merged, backend, kuma);
-    match kuma.fidelity {
+    let tracer = by_mesh_trace(governed, merged, backend, context);
+    match context.kuma.fidelity {
         Fidelity::Exact => (Some(tracer), legacy),
         Fidelity::Documented => (Some(tracer).filter(|tracer| tracer.export.is_some()), None),
     }
 }
 
-fn by_traffic_trace(governed: &Governed, backend: &mesh::Backend) -> Tracer {
+fn by_traffic_trace(governed: &Governed, backend: &mesh::Backend, context: LowerContext) -> Tracer {
     let chosen_by_policy = governed.winner.and_then(|winner| winner.policy.backend.as_ref());
     let chosen_by_default = governed.mesh.and_then(|mesh| mesh.default_backend.as_ref());
     let chosen = chosen_by_policy.or(chosen_by_default).unwrap_or(&backend.name);
     let verified = governed.mesh.and_then(|mesh| mesh.header.verify_collector.as_ref());
-    let export = match &backend.conf {
-        BackendConf::Zipkin(conf) => Export {
-            collector: of_url(&conf.url, verified),
-            provider: Provider::Zipkin(Zipkin {
-                path: conf.url.value.path.clone(),
-                encoding: encoding(conf.api_version.as_ref()),
-                trace_id_128bit: Effective::of(conf.trace_id_128bit.as_ref(), false),
-                shared_span_context: Effective::of(conf.shared_span_context.as_ref(), true),
-            }),
-        },
-        BackendConf::Datadog(conf) => Export {
-            collector: Collector {
+    let (collector, provider) = match &backend.conf {
+        BackendConf::Zipkin(conf) => {
+            let flags = [&conf.trace_id_128bit, &conf.shared_span_context];
+            let provider = zipkin(&conf.url, conf.api_version.as_ref(), flags);
+            (of_url(&conf.url, verified), provider)
+        }
+        BackendConf::Datadog(conf) => {
+            let collector = Collector {
                 authority: authority(&conf.address.value, conf.port.value),
                 host: conf.address.value.clone(),
                 port: conf.port.value,
                 tls: None,
                 origin: conf.address.origin.clone(),
-            },
-            provider: Provider::Datadog(Datadog {
-                split_service: Effective::of(conf.split_service.as_ref(), false),
-            }),
-        },
+            };
+            (collector, datadog(conf.split_service.as_ref()))
+        }
     };
     Tracer {
         by: By::TrafficTrace,
+        export: Some(context.export(By::TrafficTrace, &chosen.value, collector, provider)),
         backend: chosen.clone(),
-        export: Some(export),
         sampling: Sampling {
             overall: Effective::of(backend.sampling.as_ref(), Percent::HUNDRED),
             client: Effective::of(None, Percent::HUNDRED),
@@ -71,43 +119,34 @@ fn by_traffic_trace(governed: &Governed, backend: &mesh::Backend) -> Tracer {
     }
 }
 
-fn by_mesh_trace(governed: &Governed, merged: &Merged, backend: &Backend, kuma: &Kuma) -> Tracer {
+fn by_mesh_trace(governed: &Governed, merged: &Merged, backend: &Backend, context: LowerContext) -> Tracer {
     let verified = merged.strongest.header.verify_collector.as_ref();
-    let (backend, export) = match backend {
+    let (backend, destination) = match backend {
         Backend::Zipkin(conf) => {
-            let export = Export {
-                collector: of_url(&conf.url, verified),
-                provider: Provider::Zipkin(Zipkin {
-                    path: conf.url.value.path.clone(),
-                    encoding: encoding(conf.api_version.as_ref()),
-                    trace_id_128bit: Effective::of(conf.trace_id_128bit.as_ref(), false),
-                    shared_span_context: Effective::of(conf.shared_span_context.as_ref(), true),
-                }),
-            };
-            (conf.url.clone().map(|_| conf.written.clone()), Some(export))
+            let flags = [&conf.trace_id_128bit, &conf.shared_span_context];
+            let provider = zipkin(&conf.url, conf.api_version.as_ref(), flags);
+            let destination = (of_url(&conf.url, verified), provider);
+            (conf.url.clone().map(|_| conf.written.clone()), Some(destination))
         }
         Backend::Datadog(conf) => {
-            let export = Export {
-                collector: of_url(&conf.url, None),
-                provider: Provider::Datadog(Datadog {
-                    split_service: Effective::of(conf.split_service.as_ref(), false),
-                }),
-            };
-            (conf.url.clone().map(|_| conf.written.clone()), Some(export))
+            let destination = (of_url(&conf.url, None), datadog(conf.split_service.as_ref()));
+            (conf.url.clone().map(|_| conf.written.clone()), Some(destination))
         }
         Backend::OpenTelemetry(OpenTelemetryBackend::Endpoint { endpoint, written }) => {
-            let export = of_otlp(endpoint, verified);
-            (endpoint.clone().map(|_| written.clone()), Some(export))
+            let destination = of_otlp(endpoint, verified);
+            (endpoint.clone().map(|_| written.clone()), Some(destination))
         }
         Backend::OpenTelemetry(OpenTelemetryBackend::BackendRef { labels }) => {
             let found = governed.otel_backend;
             let own = |header: &Header| header.verify_collector.clone();
             let verified = verified.cloned().or_else(|| found.and_then(|found| own(&found.header)));
             let name = found.map(|found| found.header.display_name.clone()).unwrap_or_default();
-            let export = found.map(|found| of_otlp(&found.collector, verified.as_ref()));
-            (labels.clone().map(|_| name), export)
+            let destination = found.map(|found| of_otlp(&found.collector, verified.as_ref()));
+            (labels.clone().map(|_| name), destination)
         }
     };
+    let export =
+        destination.map(|(collector, provider)| context.export(By::MeshTrace, &backend.value, collector, provider));
     let share = |written: &Option<Located<Percent>>| Effective::of(written.as_ref(), Percent::HUNDRED);
     Tracer {
         by: By::MeshTrace,
@@ -118,8 +157,30 @@ fn by_mesh_trace(governed: &Governed, merged: &Merged, backend: &Backend, kuma: 
             client: share(&merged.sampling.client),
             random: share(&merged.sampling.random),
         },
-        tags: tags(governed, merged, kuma),
+        tags: tags(governed, merged, context.kuma),
     }
+}
+
+fn zipkin(
+    url: &Located<CollectorUrl>,
+    api_version: Option<&Located<ZipkinApiVersion>>,
+    [trace_id_128bit, shared_span_context]: [&Option<Located<bool>>; 2],
+) -> Provider {
+    Provider::Zipkin(Zipkin {
+        path: url.value.path.clone(),
+        encoding: encoding(api_version),
+        trace_id_128bit: Effective::of(trace_id_128bit.as_ref(), false),
+        shared_span_context: Effective::of(shared_span_context.as_ref(), true),
+        is_shared_span_context_explicit: false,
+        split_spans: false,
+    })
+}
+
+fn datadog(split_service: Option<&Located<bool>>) -> Provider {
+    Provider::Datadog(Datadog {
+        collector_hostname: None,
+        split_service: Effective::of(split_service, false),
+    })
 }
 
 fn encoding(version: Option<&Located<ZipkinApiVersion>>) -> Effective<ZipkinEncoding> {
@@ -149,7 +210,7 @@ fn of_url(written: &Located<CollectorUrl>, verified: Option<&Origin>) -> Collect
 /// The port on which a collector takes OTLP over HTTP with TLS.
 const HTTPS_PORT: u16 = 443;
 
-fn of_otlp(written: &Located<Otlp>, verified: Option<&Origin>) -> Export {
+fn of_otlp(written: &Located<Otlp>, verified: Option<&Origin>) -> (Collector, Provider) {
     let Otlp { host, port, transport } = &written.value;
     let is_https = matches!(transport, Transport::Http { .. }) && *port == HTTPS_PORT;
     let provider = match transport {
@@ -163,22 +224,20 @@ fn of_otlp(written: &Located<Otlp>, verified: Option<&Origin>) -> Export {
     };
     // Without an address it is the machine of the proxy.
     let host = if host.is_empty() { "127.0.0.1" } else { host };
-    Export {
-        collector: Collector {
-            authority: authority(host, *port),
-            host: host.to_owned(),
-            port: *port,
-            tls: is_https.then(|| Tls {
-                renegotiation: false,
-                verified: verified.cloned(),
-            }),
-            origin: written.origin.clone(),
-        },
-        provider: Provider::OpenTelemetry(provider),
-    }
+    let collector = Collector {
+        authority: authority(host, *port),
+        host: host.to_owned(),
+        port: *port,
+        tls: is_https.then(|| Tls {
+            renegotiation: false,
+            verified: verified.cloned(),
+        }),
+        origin: written.origin.clone(),
+    };
+    (collector, Provider::OpenTelemetry(provider))
 }
 
-/// Host and port, with brackets around an IPv6 address.
+/// Host and port, with brackets context an IPv6 address.
 fn authority(host: &str, port: u16) -> String {
     if host.contains(':') {
         format!("[{host}]:{port}")

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use meshtraced::compile::{Options, compile};
 use meshtraced::diag::render::text;
 use meshtraced::diag::{Code, Diagnostic};
-use meshtraced::envoy::Surroundings;
+use meshtraced::envoy::RenderEnv;
 use meshtraced::kuma::{Kuma, Version};
 use meshtraced::source::{Snapshot, SourceFile};
 
@@ -161,7 +161,7 @@ fn compile_at(out: &str, snapshot: &Snapshot, kuma: Kuma) -> Vec<Diagnostic> {
         kuma,
         services: [].into(),
         scope: Vec::new(),
-        around: Surroundings {
+        env: RenderEnv {
             out: out.to_owned(),
             admin_pipe: true,
         },

@@ -3,7 +3,7 @@
 use meshtraced::compile::{Options, compile};
 use meshtraced::diag::render::{json, text};
 use meshtraced::diag::{Code, Place};
-use meshtraced::envoy::Surroundings;
+use meshtraced::envoy::RenderEnv;
 use meshtraced::kuma::{Fidelity, Kuma, Version};
 use meshtraced::source::{self, Care, Snapshot, Sources};
 use meshtraced::yaml::Limits;
@@ -24,7 +24,7 @@ pub(crate) fn options(fidelity: Fidelity, version: Version) -> Options {
         },
         services: Default::default(),
         scope: Vec::new(),
-        around: Surroundings {
+        env: RenderEnv {
             out: "/out".to_owned(),
             admin_pipe: true,
         },

@@ -106,6 +106,25 @@ fn the_store_knows_no_envoy_and_the_envoys_no_store() {
     none(&wrong);
 }
 
+/// What the policies asked for is resolved in `ir`: which kind of policy it came from does not matter to Envoy.
+#[test]
+fn envoy_knows_no_policies() {
+    let sources = Sources::read();
+    let mut wrong = Vec::new();
+    for module in sources.iter().filter(|module| module.file.starts_with("envoy")) {
+        let is_policy = |path: &[String]| match path.first().map(String::as_str) {
+            Some("kuma" | "select") => true,
+            Some("resource") => path.get(1).is_some_and(|room| room == "kinds" || room == "document"),
+            Some("ir") => path.iter().any(|name| name == "By"),
+            _ => false,
+        };
+        for (path, line) in module.mentions().into_iter().filter(|(path, _)| is_policy(path)) {
+            wrong.push(format!("src/{}:{line} knows `{}`", module.file.display(), path.join("::")));
+        }
+    }
+    none(&wrong);
+}
+
 fn starts_a_path(code: &str, at: usize) -> bool {
     let before = code[..at].chars().next_back();
     !before.is_some_and(|c| c == ':' || c == '_' || c.is_alphanumeric())
