@@ -7,8 +7,10 @@ use crate::diag::{Code, Diagnostic, Diagnostics, Holds, Place, ResourceId, Sever
 use crate::kuma::{Fidelity, Kuma, Version};
 use crate::resource::decode::context::Context;
 use crate::resource::decode::decoder::Decoder;
+use crate::resource::document::envelope::{self, Body};
+use crate::resource::document::header::Header;
 use crate::resource::document::kind::{self, Form, Kind};
-use crate::resource::document::{envelope, list, salvage};
+use crate::resource::document::{list, salvage};
 use crate::resource::kinds::{
     dataplane, external_service, mesh, mesh_gateway, mesh_open_telemetry_backend, mesh_route, mesh_service, mesh_trace,
     traffic_route, traffic_trace,
@@ -150,17 +152,7 @@ impl Parser<'_, '_> {
         let (kind, form) = match kind::of(map, self.context.kuma.version) {
             kind::Found::Kind(kind, form) => (kind, form),
             kind::Found::Foreign => return,
-            kind::Found::Invalid(diagnostic) => {
-                self.resources.seen += 1;
-                let mut diagnostic = *diagnostic;
-                diagnostic.document = Some(document);
-                if diagnostic.severity == Severity::Error {
-                    diagnostic.holds = mesh_of(map).map_or(Holds::All, |mesh| Holds::mesh(&mesh));
-                }
-                self.resources.gaps.note(&diagnostic);
-                self.diagnostics.push(diagnostic);
-                return;
-            }
+            kind::Found::Invalid(diagnostic) => return self.invalid(*diagnostic, document, map),
         };
         self.resources.seen += 1;
         let id = envelope::identify(kind, form, map);
@@ -172,17 +164,30 @@ impl Parser<'_, '_> {
         contribution.insert(id.mesh.clone());
         let mut decoder = Decoder::new(id, document, place, kind.is_target(), &self.context);
         let (header, body) = envelope::decode(&mut decoder, &self.context, kind, form, root);
-        let resources = &mut self.resources;
         let id = Arc::clone(&decoder.resource);
-        let Some(body) = body else {
-            resources.gaps.miss(&id, kind);
-            decoder.finish(self.diagnostics);
-            self.register(&id, form, document, root);
-            return;
-        };
-        let context = &self.context;
-        let mut whole = decoder;
-        let decoder = &mut whole;
+        match body {
+            Some(body) => self.body(&mut decoder, kind, header, &body),
+            None => self.resources.gaps.miss(&id, kind),
+        }
+        decoder.finish(self.diagnostics);
+        self.register(&id, form, document, root);
+    }
+
+    /// Reports a document whose kind says that it should be ours, and is not one that we know.
+    fn invalid(&mut self, mut diagnostic: Diagnostic, document: usize, map: &yaml::Map) {
+        self.resources.seen += 1;
+        diagnostic.document = Some(document);
+        if diagnostic.severity == Severity::Error {
+            diagnostic.holds = mesh_of(map).map_or(Holds::All, |mesh| Holds::mesh(&mesh));
+        }
+        self.resources.gaps.note(&diagnostic);
+        self.diagnostics.push(diagnostic);
+    }
+
+    /// Decodes the fields of a kind, and keeps the resource if there was no error.
+    fn body(&mut self, decoder: &mut Decoder, kind: Kind, header: Header, body: &Body) {
+        let id = Arc::clone(&decoder.resource);
+        let (context, resources) = (&self.context, &mut self.resources);
         /// Keeps what could be decoded without an error.
         macro_rules! keep {
             ($list:ident, $decode:expr) => {{
@@ -197,31 +202,29 @@ impl Parser<'_, '_> {
         match kind {
             // The backends of a mesh that could be understood stay, so that policies can be held against them.
             Kind::Mesh => {
-                let mesh = mesh::decode(decoder, context, header, &body);
+                let mesh = mesh::decode(decoder, context, header, body);
                 resources
                     .meshes
                     .extend(mesh.map(|mesh| (mesh.header.name().to_owned(), mesh)));
             }
-            Kind::TrafficTrace => keep!(traffic_traces, traffic_trace::decode(decoder, header, &body)),
-            Kind::TrafficRoute => keep!(traffic_routes, traffic_route::decode(decoder, header, &body)),
-            Kind::Dataplane => keep!(dataplanes, dataplane::decode(decoder, context, header, &body)),
-            Kind::MeshGateway => keep!(mesh_gateways, mesh_gateway::decode(decoder, header, &body)),
-            Kind::ExternalService => keep!(external_services, external_service::decode(decoder, header, &body)),
-            Kind::MeshTrace => keep!(mesh_traces, mesh_trace::decode(decoder, context, header, &body)),
-            Kind::MeshHttpRoute => keep!(http_routes, mesh_route::decode(decoder, context, header, &body)),
-            Kind::MeshTcpRoute => keep!(tcp_routes, mesh_route::decode(decoder, context, header, &body)),
+            Kind::TrafficTrace => keep!(traffic_traces, traffic_trace::decode(decoder, header, body)),
+            Kind::TrafficRoute => keep!(traffic_routes, traffic_route::decode(decoder, header, body)),
+            Kind::Dataplane => keep!(dataplanes, dataplane::decode(decoder, context, header, body)),
+            Kind::MeshGateway => keep!(mesh_gateways, mesh_gateway::decode(decoder, header, body)),
+            Kind::ExternalService => keep!(external_services, external_service::decode(decoder, header, body)),
+            Kind::MeshTrace => keep!(mesh_traces, mesh_trace::decode(decoder, context, header, body)),
+            Kind::MeshHttpRoute => keep!(http_routes, mesh_route::decode(decoder, context, header, body)),
+            Kind::MeshTcpRoute => keep!(tcp_routes, mesh_route::decode(decoder, context, header, body)),
             Kind::MeshOpenTelemetryBackend => {
                 keep!(
                     otel_backends,
-                    mesh_open_telemetry_backend::decode(decoder, header, &body)
+                    mesh_open_telemetry_backend::decode(decoder, header, body)
                 );
             }
-            Kind::MeshService => keep!(mesh_services, mesh_service::decode(decoder, context, header, &body)),
-            Kind::MeshMultiZoneService => keep!(mesh_services, mesh_service::decode_multi_zone(decoder, header, &body)),
-            Kind::MeshExternalService => keep!(mesh_services, mesh_service::decode_external(decoder, header, &body)),
+            Kind::MeshService => keep!(mesh_services, mesh_service::decode(decoder, context, header, body)),
+            Kind::MeshMultiZoneService => keep!(mesh_services, mesh_service::decode_multi_zone(decoder, header, body)),
+            Kind::MeshExternalService => keep!(mesh_services, mesh_service::decode_external(decoder, header, body)),
         }
-        whole.finish(self.diagnostics);
-        self.register(&id, form, document, root);
     }
 
     /// Whether a resource is a template that nobody rendered, which is then said of every expression in it.

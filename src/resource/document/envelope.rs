@@ -223,59 +223,29 @@ fn kubernetes<'a>(
     root: &'a Node,
     header: &mut Header,
 ) -> Option<Body<'a>> {
-    // Other fields of the metadata are Kubernetes' business.
-    let metadata = object.open_object(decoder, "metadata");
-    let nothing = TextMap::new;
-    let (mut labels, mut annotations) = (nothing(), nothing());
-    match &metadata {
-        Some(metadata) => {
-            check_name(decoder, kind, metadata);
-            labels = metadata.texts(decoder, "labels").unwrap_or_default();
-            annotations = metadata.texts(decoder, "annotations").unwrap_or_default();
-            header.creation_time = decode_time(decoder, metadata, "creationTimestamp");
-            let own = metadata.text(decoder, "name").map(|name| name.value);
-            header.display_name = annotations
-                .get(DISPLAY_NAME)
-                .map(|name| name.value.clone())
-                .or(own)
-                .unwrap_or_default();
-        }
-        None if object.get("metadata").is_none() => {
-            decoder.error_help(
-                Code::MissingField,
-                object.at,
-                "metadata",
-                "`metadata` must be there, with the name",
-                "for example `metadata: {name: web-01}`",
-            );
-        }
-        None => {}
-    }
+    let metadata = metadata(decoder, kind, object, header);
     if kind.names_its_mesh() {
         check_mesh(decoder, object);
     }
-    check_labels(decoder, context, &labels);
-    header.verify_collector = verify_collector(decoder, &labels).or_else(|| verify_collector(decoder, &annotations));
-    header.labels = computed_labels(context, kind, Form::Kubernetes, header, &labels);
+    let Metadata {
+        labels, annotations, ..
+    } = &metadata;
+    check_labels(decoder, context, labels);
+    header.verify_collector = verify_collector(decoder, labels).or_else(|| verify_collector(decoder, annotations));
+    header.labels = computed_labels(context, kind, Form::Kubernetes, header, labels);
     if let Some(workload) = annotations.get(WORKLOAD) {
         header.labels.insert(WORKLOAD.to_owned(), workload.value.clone());
     }
     if kind.is_namespaced() {
-        let namespace = metadata.and_then(|metadata| metadata.text(decoder, "namespace"));
-        let namespace = namespace.map_or_else(|| DEFAULT_NAMESPACE.to_owned(), |namespace| namespace.value);
-        let is_system = namespace == context.kuma.system_namespace;
-        if !is_system && matches!(kind, Kind::MeshOpenTelemetryBackend | Kind::MeshExternalService) {
-            let at = object.get("metadata").map_or(object.at, |entry| &entry.key_at);
-            let own = &context.kuma.system_namespace;
-            let message = format!("a {} may be in the namespace `{own}` only", kind.as_str());
-            let help = "the setting `kuma.system_namespace` says which one that is";
-            decoder.error_help(Code::NotAllowed, at, "metadata.namespace", message, help);
+        let is_system = metadata.namespace == context.kuma.system_namespace;
+        if !is_system {
+            check_namespace(decoder, context, kind, object);
         }
         if kind == Kind::MeshTrace {
             let role = if is_system { "system" } else { "workload-owner" };
             header.labels.insert(ROLE.to_owned(), role.to_owned());
         }
-        header.labels.entry(NAMESPACE.to_owned()).or_insert(namespace);
+        header.labels.entry(NAMESPACE.to_owned()).or_insert(metadata.namespace);
     }
     let known: &[&str] = if kind.is_target() || kind == Kind::Mesh {
         &["apiVersion", "kind", "metadata", "spec", "status"]
@@ -285,7 +255,59 @@ fn kubernetes<'a>(
     spec(decoder, kind, root, known)
 }
 
-/// The mapping in `spec`. What is wrong with it has no path in Kuma.
+/// The fields of `metadata` that matter beside the name.
+struct Metadata {
+    labels: TextMap,
+    annotations: TextMap,
+    namespace: String,
+}
+
+/// Decodes `metadata`, and notes the time and the name in the header. Other fields are Kubernetes' business.
+fn metadata(decoder: &mut Decoder, kind: Kind, object: &Object, header: &mut Header) -> Metadata {
+    let mut decoded = Metadata {
+        labels: TextMap::new(),
+        annotations: TextMap::new(),
+        namespace: DEFAULT_NAMESPACE.to_owned(),
+    };
+    let Some(metadata) = object.open_object(decoder, "metadata") else {
+        if object.get("metadata").is_none() {
+            decoder.error_help(
+                Code::MissingField,
+                object.at,
+                "metadata",
+                "`metadata` must be there, with the name",
+                "for example `metadata: {name: web-01}`",
+            );
+        }
+        return decoded;
+    };
+    check_name(decoder, kind, &metadata);
+    decoded.labels = metadata.texts(decoder, "labels").unwrap_or_default();
+    decoded.annotations = metadata.texts(decoder, "annotations").unwrap_or_default();
+    header.creation_time = decode_time(decoder, &metadata, "creationTimestamp");
+    let own = metadata.text(decoder, "name").map(|name| name.value);
+    let display_name = decoded.annotations.get(DISPLAY_NAME).map(|name| name.value.clone());
+    header.display_name = display_name.or(own).unwrap_or_default();
+    if kind.is_namespaced()
+        && let Some(namespace) = metadata.text(decoder, "namespace")
+    {
+        decoded.namespace = namespace.value;
+    }
+    decoded
+}
+
+/// Reports a kind that may be in the namespace of the control plane only.
+fn check_namespace(decoder: &mut Decoder, context: &Context, kind: Kind, object: &Object) {
+    if matches!(kind, Kind::MeshOpenTelemetryBackend | Kind::MeshExternalService) {
+        let at = object.get("metadata").map_or(object.at, |entry| &entry.key_at);
+        let own = &context.kuma.system_namespace;
+        let message = format!("a {} may be in the namespace `{own}` only", kind.as_str());
+        let help = "the setting `kuma.system_namespace` says which one that is";
+        decoder.error_help(Code::NotAllowed, at, "metadata.namespace", message, help);
+    }
+}
+
+/// The mapping in `spec`. Mistakes in it have no path in Kuma.
 fn spec<'a>(decoder: &mut Decoder, kind: Kind, root: &'a Node, known: &[&str]) -> Option<Body<'a>> {
     let object = Object::new(decoder, root, "", known)?;
     let node = match object.get("spec") {

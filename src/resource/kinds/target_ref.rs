@@ -308,21 +308,22 @@ impl Raw<'_> {
                     tags: Selector { tags: tags() },
                 }
             }
-            "MeshGateway" => {
-                self.refuse(decoder, &["mesh", "proxyTypes", "labels", "namespace", "sectionName"]);
-                // Routes may be for listeners of a gateway.
-                if decoder.resource.kind == "MeshTrace" {
-                    self.refuse(decoder, &["tags"]);
-                }
-                self.check_name(decoder);
-                self.require_name(decoder);
-                Target::Gateway {
-                    name: filled(self.name.as_ref())?,
-                }
-            }
+            "MeshGateway" => self.gateway(decoder)?,
             _ => self.dataplane(decoder),
         };
         (decoder.errors() == before).then_some(target)
+    }
+
+    fn gateway(&self, decoder: &mut Decoder) -> Option<Target> {
+        self.refuse(decoder, &["mesh", "proxyTypes", "labels", "namespace", "sectionName"]);
+        // Routes may be for listeners of a gateway.
+        if decoder.resource.kind == "MeshTrace" {
+            self.refuse(decoder, &["tags"]);
+        }
+        self.check_name(decoder);
+        self.require_name(decoder);
+        let name = filled(self.name.as_ref())?;
+        Some(Target::Gateway { name })
     }
 
     fn dataplane(&self, decoder: &mut Decoder) -> Target {

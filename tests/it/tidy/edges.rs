@@ -119,7 +119,11 @@ fn envoy_knows_no_policies() {
             _ => false,
         };
         for (path, line) in module.mentions().into_iter().filter(|(path, _)| is_policy(path)) {
-            wrong.push(format!("src/{}:{line} knows `{}`", module.file.display(), path.join("::")));
+            wrong.push(format!(
+                "src/{}:{line} knows `{}`",
+                module.file.display(),
+                path.join("::")
+            ));
         }
     }
     none(&wrong);

@@ -4,7 +4,7 @@ use crate::diag::Code;
 use crate::kuma::Fidelity;
 use crate::resource::decode::context::Context;
 use crate::resource::decode::decoder::Decoder;
-use crate::resource::decode::object::{Object, key_path};
+use crate::resource::decode::object::{Object, TextMap, key_path};
 use crate::resource::decode::origin::{Located, Origin};
 use crate::resource::value::address::{WrittenIp, decode_ip, decode_port};
 use crate::resource::value::protocol::{self, Protocol};
@@ -52,6 +52,18 @@ impl Inbound {
 /// Port of an inbound that belongs to no service and gets no listener.
 pub const SERVICELESS_PORT: u16 = 49151;
 
+const FIELDS: [&str; 9] = [
+    "port",
+    "servicePort",
+    "serviceAddress",
+    "address",
+    "tags",
+    "health",
+    "serviceProbe",
+    "state",
+    "name",
+];
+
 pub(in crate::resource) fn decode(
     decoder: &mut Decoder,
     context: &Context,
@@ -59,17 +71,7 @@ pub(in crate::resource) fn decode(
     path: String,
     node: &Node,
 ) -> Option<Inbound> {
-    let mut known = vec![
-        "port",
-        "servicePort",
-        "serviceAddress",
-        "address",
-        "tags",
-        "health",
-        "serviceProbe",
-        "state",
-        "name",
-    ];
+    let mut known = FIELDS.to_vec();
     if context.has_protocol_field() {
         known.push("protocol");
     }
@@ -89,24 +91,7 @@ pub(in crate::resource) fn decode(
         port.as_ref(),
         service_port.as_ref(),
     );
-    let tags_path = object.path_of("tags");
-    let mut tags = object.texts(decoder, "tags").unwrap_or_default();
-    if context.inbounds_have_tags() {
-        tags::check_tags(decoder, &tags_path, &tags);
-    } else {
-        tags.clear();
-    }
-    if !tags.contains_key(SERVICE) && !context.may_lack_tags(&tags) {
-        let at = object.get("tags").map_or(object.at, |entry| &entry.key_at);
-        let help = "every inbound names the service it belongs to: `kuma.io/service: web`";
-        decoder.error_help(
-            Code::MissingField,
-            at,
-            &key_path(&tags_path, SERVICE),
-            format!("the tag `{SERVICE}` has to exist"),
-            help,
-        );
-    }
+    let tags = decode_tags(decoder, context, &object);
     let tagged = protocol::decode(decoder, tags.get(PROTOCOL));
     let field = if context.has_protocol_field() {
         let written = object.text(decoder, "protocol");
@@ -134,6 +119,29 @@ pub(in crate::resource) fn decode(
         protocol: field.or(tagged),
         ready,
     })
+}
+
+/// The tags of an inbound; none in versions whose inbounds have no tags.
+fn decode_tags(decoder: &mut Decoder, context: &Context, object: &Object) -> TextMap {
+    let tags_path = object.path_of("tags");
+    let mut tags = object.texts(decoder, "tags").unwrap_or_default();
+    if context.inbounds_have_tags() {
+        tags::check_tags(decoder, &tags_path, &tags);
+    } else {
+        tags.clear();
+    }
+    if !tags.contains_key(SERVICE) && !context.may_lack_tags(&tags) {
+        let at = object.get("tags").map_or(object.at, |entry| &entry.key_at);
+        let help = "every inbound names the service it belongs to: `kuma.io/service: web`";
+        decoder.error_help(
+            Code::MissingField,
+            at,
+            &key_path(&tags_path, SERVICE),
+            format!("the tag `{SERVICE}` has to exist"),
+            help,
+        );
+    }
+    tags
 }
 
 /// Neither `state` nor `health` says that it takes no requests.

@@ -90,19 +90,7 @@ pub(in crate::resource) fn decode(
     body: &Body,
 ) -> Option<Dataplane> {
     let root = body.object(decoder, &["networking", "metrics", "probes", "envoy"])?;
-    let Some(networking) = root.object(decoder, "networking", &NETWORKING) else {
-        if root.get("networking").is_none() {
-            let help = "it has the address of the proxy, its inbounds and its outbounds";
-            decoder.error_help(
-                Code::MissingField,
-                root.at,
-                &root.path_of("networking"),
-                "`networking` must be defined",
-                help,
-            );
-        }
-        return None;
-    };
+    let networking = decode_networking(decoder, &root)?;
     check_workload(decoder, context, &header);
     let address = decode_address(decoder, &networking);
     let gateway = gateway::decode(decoder, context, &networking);
@@ -134,22 +122,7 @@ pub(in crate::resource) fn decode(
             .insert("kuma.io/proxy-type".to_owned(), proxy_type.to_owned());
     }
     check_probes(decoder, &root, gateway.as_ref());
-    if let Some(listeners) = networking
-        .get("listeners")
-        .filter(|_| context.kuma.version >= Version::V2_14)
-    {
-        let message = "the listeners of a zone proxy are made by a control plane only; nothing is made of them here";
-        let finding = Diagnostic::warning(Code::ZoneProxy, &listeners.key_at, message);
-        decoder.report(finding.path(networking.path_of("listeners")));
-    }
-    let transparent = networking.get("transparentProxying").filter(|_| {
-        let ports = networking.open_object(&mut decoder.aside(), "transparentProxying");
-        let is_set = |key| {
-            let port = ports.as_ref().and_then(|ports| ports.whole(&mut decoder.aside(), key));
-            port.is_some_and(|port| port.value != 0)
-        };
-        is_set("redirectPortInbound") || is_set("redirectPortOutbound")
-    });
+    report_zone_proxy(decoder, context, &networking);
     Some(Dataplane {
         header,
         address: address?,
@@ -159,8 +132,48 @@ pub(in crate::resource) fn decode(
         inbounds,
         outbounds,
         gateway,
-        transparent_proxying: transparent.map(|entry| entry.key_at.clone()),
+        transparent_proxying: transparent_proxying(decoder, &networking),
     })
+}
+
+fn decode_networking<'a>(decoder: &mut Decoder, root: &Object<'a>) -> Option<Object<'a>> {
+    let networking = root.object(decoder, "networking", &NETWORKING);
+    if networking.is_none() && root.get("networking").is_none() {
+        let help = "it has the address of the proxy, its inbounds and its outbounds";
+        decoder.error_help(
+            Code::MissingField,
+            root.at,
+            &root.path_of("networking"),
+            "`networking` must be defined",
+            help,
+        );
+    }
+    networking
+}
+
+/// Reports the listeners of a zone proxy, of which nothing is made here.
+fn report_zone_proxy(decoder: &mut Decoder, context: &Context, networking: &Object) {
+    if let Some(listeners) = networking
+        .get("listeners")
+        .filter(|_| context.kuma.version >= Version::V2_14)
+    {
+        let message = "the listeners of a zone proxy are made by a control plane only; nothing is made of them here";
+        let finding = Diagnostic::warning(Code::ZoneProxy, &listeners.key_at, message);
+        decoder.report(finding.path(networking.path_of("listeners")));
+    }
+}
+
+/// The place of `transparentProxying` where it redirects something.
+fn transparent_proxying(decoder: &Decoder, networking: &Object) -> Option<Location> {
+    let entry = networking.get("transparentProxying").filter(|_| {
+        let ports = networking.open_object(&mut decoder.aside(), "transparentProxying");
+        let is_set = |key| {
+            let port = ports.as_ref().and_then(|ports| ports.whole(&mut decoder.aside(), key));
+            port.is_some_and(|port| port.value != 0)
+        };
+        is_set("redirectPortInbound") || is_set("redirectPortOutbound")
+    });
+    entry.map(|entry| entry.key_at.clone())
 }
 
 /// From 2.14 on the workload becomes the name of a resource.

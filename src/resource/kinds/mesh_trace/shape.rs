@@ -89,12 +89,7 @@ fn backend_shape<'a>(
         &["url", "traceId128bit", "apiVersion", "sharedSpanContext"],
     );
     let datadog = object.object(decoder, "datadog", &["url", "splitService"]);
-    let known: &[&str] = match context.kuma.version {
-        Version::V2_13 => &["endpoint"],
-        Version::V2_14 => &["endpoint", "backendRef"],
-        Version::V3_0 => &["backendRef"],
-    };
-    let open_telemetry = object.object(decoder, "openTelemetry", known);
+    let open_telemetry = open_telemetry_shape(decoder, context, &object);
     let mut flag = |conf: &Option<Object>, key: &str| conf.as_ref().and_then(|conf| conf.boolean(decoder, key));
     let flags = [
         flag(&zipkin, "traceId128bit"),
@@ -110,30 +105,11 @@ fn backend_shape<'a>(
         );
     }
     let api_version = zipkin.as_ref().and_then(|zipkin| api_version(decoder, zipkin));
-    if let Some(conf) = &open_telemetry {
-        if context.kuma.version < Version::V2_14 {
-            let endpoint = required(decoder, conf, "endpoint", "for example `endpoint: otel-collector:4317`");
-            if let Some(empty) = endpoint.filter(|endpoint| endpoint.value.is_empty()) {
-                let Origin { path, at, .. } = &empty.origin;
-                decoder.error(Code::TooShort, at, path, "`endpoint` must not be empty");
-            }
-        } else {
-            conf.text(decoder, "endpoint");
-        }
+    let conf = open_telemetry.as_ref();
+    if let Some(conf) = conf {
+        check_endpoint(decoder, context, conf);
     }
-    let backend_ref = open_telemetry
-        .as_ref()
-        .filter(|_| context.kuma.version >= Version::V2_14)
-        .and_then(|conf| conf.object(decoder, "backendRef", &["kind", "labels"]));
-    if let Some(reference) = &backend_ref {
-        let kind = required(decoder, reference, "kind", "write `kind: MeshOpenTelemetryBackend`");
-        if let Some(kind) = kind.filter(|kind| kind.value != "MeshOpenTelemetryBackend") {
-            let Origin { path, at, .. } = &kind.origin;
-            let message = format!("a backend is a `MeshOpenTelemetryBackend`, not a `{}`", kind.value);
-            decoder.error(Code::UnknownType, at, path, message);
-        }
-        reference.texts(decoder, "labels");
-    }
+    let backend_ref = conf.and_then(|conf| backend_ref_shape(decoder, context, conf));
     Some(BackendShape {
         object,
         kind,
@@ -144,6 +120,42 @@ fn backend_shape<'a>(
         flags,
         backend_ref,
     })
+}
+
+fn open_telemetry_shape<'a>(decoder: &mut Decoder, context: &Context, backend: &Object<'a>) -> Option<Object<'a>> {
+    let known: &[&str] = match context.kuma.version {
+        Version::V2_13 => &["endpoint"],
+        Version::V2_14 => &["endpoint", "backendRef"],
+        Version::V3_0 => &["backendRef"],
+    };
+    backend.object(decoder, "openTelemetry", known)
+}
+
+fn check_endpoint(decoder: &mut Decoder, context: &Context, conf: &Object) {
+    if context.kuma.version >= Version::V2_14 {
+        conf.text(decoder, "endpoint");
+        return;
+    }
+    let endpoint = required(decoder, conf, "endpoint", "for example `endpoint: otel-collector:4317`");
+    if let Some(empty) = endpoint.filter(|endpoint| endpoint.value.is_empty()) {
+        let Origin { path, at, .. } = &empty.origin;
+        decoder.error(Code::TooShort, at, path, "`endpoint` must not be empty");
+    }
+}
+
+fn backend_ref_shape<'a>(decoder: &mut Decoder, context: &Context, conf: &Object<'a>) -> Option<Object<'a>> {
+    if context.kuma.version < Version::V2_14 {
+        return None;
+    }
+    let reference = conf.object(decoder, "backendRef", &["kind", "labels"])?;
+    let kind = required(decoder, &reference, "kind", "write `kind: MeshOpenTelemetryBackend`");
+    if let Some(kind) = kind.filter(|kind| kind.value != "MeshOpenTelemetryBackend") {
+        let Origin { path, at, .. } = &kind.origin;
+        let message = format!("a backend is a `MeshOpenTelemetryBackend`, not a `{}`", kind.value);
+        decoder.error(Code::UnknownType, at, path, message);
+    }
+    reference.texts(decoder, "labels");
+    Some(reference)
 }
 
 fn tag_shape<'a>(decoder: &mut Decoder, path: String, node: &'a Node) -> Option<TagShape<'a>> {
