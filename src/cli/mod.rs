@@ -28,7 +28,7 @@ use crate::diag::{Diagnostic, Severity};
 use crate::explain::World;
 use crate::reconcile::{Policies, Stopwatch};
 use crate::settings::{Overrides, Settings};
-use crate::source::{self, Care};
+use crate::source::{self, Consistency};
 use crate::telemetry;
 use crate::words::closest;
 use crate::words::{plural, with_causes};
@@ -262,7 +262,7 @@ fn policies(settings: &Settings) -> Result<Policies, Failure> {
     let policies = Policies::read(
         settings,
         &Target::from_settings(settings)?,
-        Care::AsIs,
+        Consistency::Dirty,
         &mut Stopwatch::default(),
     )?;
     Ok(policies?)
@@ -270,7 +270,7 @@ fn policies(settings: &Settings) -> Result<Policies, Failure> {
 
 /// Looks at what the policies come to, and says what is wrong with them if something is.
 fn look_at<T>(context: &Context, settings: &Settings, look: impl FnOnce(&World) -> T) -> Result<(T, Exit), Failure> {
-    let snapshot = source::read(&settings.sources, settings.limits.file_bytes, Care::AsIs)?;
+    let snapshot = source::read(&settings.sources, settings.limits.file_bytes, Consistency::Dirty)?;
     let known = apply::file_meshes::load(&Target::from_settings(settings)?.out).unwrap_or_default();
     let (compiled, looked) = crate::compile::compile_and(&snapshot, &settings.options(known)?, look);
     let is_error = |finding: &&Diagnostic| finding.severity == Severity::Error;

@@ -88,7 +88,7 @@ impl Ledger {
         watch.directories = health.directories;
         watch.overflows = health.overflows;
         watch.rearmed = health.rearmed;
-        watch.deaf = health.deaf.clone();
+        watch.deaf = health.degraded_reason.clone();
         if reason != Reason::Changed {
             watch.looked = Some(now);
         }

@@ -33,7 +33,7 @@ use observe::{observe, probe};
 use crate::apply::{self, Intent, Request, Session, Target, reload};
 use crate::plan::plan;
 use crate::settings::Settings;
-use crate::source::Care;
+use crate::source::Consistency;
 
 /// Reads and compiles the policies, compares what they ask for with what is published, and publishes the difference.
 ///
@@ -47,7 +47,7 @@ pub fn reconcile(
     options: &ReconcileOptions,
 ) -> Result<Reconciliation, ReconcileError> {
     let mut stopwatch = Stopwatch::default();
-    let policies = Policies::read(settings, target, Care::Settled, &mut stopwatch)?;
+    let policies = Policies::read(settings, target, Consistency::Stable, &mut stopwatch)?;
     let intent = Intent::read(&target.out)?;
     let desired = DesiredState::choose(&intent, &policies);
 

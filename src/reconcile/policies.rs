@@ -10,7 +10,7 @@ use crate::explain::World;
 use crate::plan::guard::Guard;
 use crate::plan::{self, Applied, Constraints, Desired, DriftRepair, Held, Observed};
 use crate::settings::{OnError, Settings, SettingsError};
-use crate::source::{self, Care, ReadError, Snapshot};
+use crate::source::{self, Consistency, ReadError, Snapshot};
 
 /// The policies of one snapshot, compiled.
 #[derive(Debug)]
@@ -35,11 +35,11 @@ impl Policies {
     pub fn read(
         settings: &Settings,
         target: &Target,
-        care: Care,
+        consistency: Consistency,
         stopwatch: &mut Stopwatch,
     ) -> Result<Result<Self, ReadError>, SettingsError> {
         let limit = settings.limits.file_bytes;
-        let snapshot = match stopwatch.time(Stage::Read, || source::read(&settings.sources, limit, care)) {
+        let snapshot = match stopwatch.time(Stage::Read, || source::read(&settings.sources, limit, consistency)) {
             Ok(snapshot) => snapshot,
             Err(error) => return Ok(Err(error)),
         };

@@ -131,7 +131,7 @@ impl Parser<'_, '_> {
                 "split the file, move it out of the policies, or raise `limits.file_bytes` in the settings"
             }
             UnreadableReason::Empty => "it was not before; if what stood in it is to go, remove the file",
-            UnreadableReason::Refused(_) | UnreadableReason::NotUtf8 { .. } => {
+            UnreadableReason::Failed(_) | UnreadableReason::NotUtf8 { .. } => {
                 "mend the file, or move it out of the policies"
             }
         });

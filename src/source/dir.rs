@@ -31,7 +31,7 @@ pub(super) struct Directory {
 /// When the root is missing or unreadable, or keeps changing.
 pub(super) fn read(root: &Path, resolved: &Path, filter: &Filter, limit: u64) -> Result<Directory, ReadError> {
     for _ in 0..ROUNDS {
-        let looked = list(root, resolved, filter).and_then(|before| {
+        let listed = list(root, resolved, filter).and_then(|before| {
             let Some(files) = read_all(&before, limit) else {
                 return Ok(None);
             };
@@ -41,7 +41,7 @@ pub(super) fn read(root: &Path, resolved: &Path, filter: &Filter, limit: u64) ->
                 repositories: before.repositories,
             }))
         });
-        match looked {
+        match listed {
             Ok(Some(directory)) => return Ok(directory),
             Ok(None) => {}
             // The directory was replaced while it was read.
@@ -71,7 +71,7 @@ struct Fingerprint {
 }
 
 impl Fingerprint {
-    fn of(metadata: &Metadata) -> Self {
+    fn from_metadata(metadata: &Metadata) -> Self {
         Self {
             device: metadata.dev(),
             inode: metadata.ino(),
@@ -87,7 +87,7 @@ fn list(root: &Path, resolved: &Path, filter: &Filter) -> Result<Listing, ReadEr
     let mut listing = Listing::default();
     if resolved.is_file() {
         let name = resolved.file_name().unwrap_or_default();
-        let fingerprint = Fingerprint::of(&fs::metadata(resolved).map_err(unreadable)?);
+        let fingerprint = Fingerprint::from_metadata(&fs::metadata(resolved).map_err(unreadable)?);
         listing
             .files
             .insert(name.into(), (resolved.to_owned(), Ok(fingerprint)));
@@ -116,7 +116,7 @@ fn list(root: &Path, resolved: &Path, filter: &Filter) -> Result<Listing, ReadEr
             Ok(entry) if entry.file_type().is_file() && filter.reads(&below(entry.path())) => {
                 let metadata = entry.metadata().map_err(io::Error::from);
                 let fingerprint = metadata
-                    .map(|metadata| Fingerprint::of(&metadata))
+                    .map(|metadata| Fingerprint::from_metadata(&metadata))
                     .map_err(|error| error.to_string());
                 let path = entry.into_path();
                 listing.files.insert(below(&path), (path, fingerprint));
@@ -186,7 +186,7 @@ fn read_all(listing: &Listing, limit: u64) -> Option<Vec<(PathBuf, PathBuf, Text
     let read = |(below, (path, fingerprint)): (&PathBuf, &(PathBuf, Result<Fingerprint, String>))| {
         let text = match fingerprint {
             Ok(fingerprint) => read_one(path, fingerprint, limit)?,
-            Err(why) => Err((UnreadableReason::Refused(why.clone()), None)),
+            Err(why) => Err((UnreadableReason::Failed(why.clone()), None)),
         };
         Some((below.clone(), path.clone(), text))
     };
@@ -203,7 +203,7 @@ fn read_one(path: &Path, listed: &Fingerprint, limit: u64) -> Option<Text> {
         }
         Ok(None) => None,
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => Some(Err((UnreadableReason::Refused(error.to_string()), None))),
+        Err(error) => Some(Err((UnreadableReason::Failed(error.to_string()), None))),
     }
 }
 
@@ -213,12 +213,12 @@ fn read_bytes(path: &Path, listed: &Fingerprint, limit: u64) -> io::Result<Optio
     // A pipe that took the place of the file must not block.
     let nonblock = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
     let mut file = File::options().read(true).custom_flags(nonblock).open(path)?;
-    if Fingerprint::of(&file.metadata()?) != *listed {
+    if Fingerprint::from_metadata(&file.metadata()?) != *listed {
         return Ok(None);
     }
     let mut bytes = Vec::new();
     (&mut file).take(limit + 1).read_to_end(&mut bytes)?;
-    Ok((Fingerprint::of(&file.metadata()?) == *listed).then_some(bytes))
+    Ok((Fingerprint::from_metadata(&file.metadata()?) == *listed).then_some(bytes))
 }
 
 #[cfg(test)]
@@ -232,7 +232,7 @@ mod tests {
         fs::write(&one, "1").expect("a file");
         fs::write(&two, "2").expect("a file");
         std::os::unix::fs::symlink(&one, &link).expect("a link");
-        let listed = Fingerprint::of(&fs::metadata(&link).expect("a file"));
+        let listed = Fingerprint::from_metadata(&fs::metadata(&link).expect("a file"));
         assert!(matches!(read_one(&link, &listed, 9), Some(Ok(text)) if text == "1"));
         // The link leads elsewhere between two listings that are the same.
         fs::remove_file(&link).expect("our own link");

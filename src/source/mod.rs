@@ -8,14 +8,14 @@ mod error;
 pub mod filter;
 mod git;
 mod read;
+mod read_mode;
 mod text;
 pub mod watch;
-mod way;
 mod worktree;
 
 pub use error::ReadError;
 pub use git::GitError;
-pub use read::{Care, describe, read};
+pub use read::{Consistency, describe, read};
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use way::Way;
+use read_mode::ReadMode;
 
 /// Files and directories that one root shows through links, each as often as it is seen: more are no policies, but links
 /// that multiply each other.
@@ -108,13 +108,13 @@ pub struct Snapshot {
     /// Files that are there but could not be read.
     pub unreadable: Vec<Unreadable>,
     /// How each root was read, in the order in which they were. For people: nothing of it may reach what is compiled.
-    pub origins: Vec<Origin>,
+    pub origins: Vec<ReadOrigin>,
 }
 
 /// How a root was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
-    way: Way,
+pub struct ReadOrigin {
+    mode: ReadMode,
     /// What the root leads to, where that is named after a commit, as git-sync does.
     link: Option<String>,
     /// The commit, where there is one and it was asked for.
@@ -272,8 +272,8 @@ pub struct Unreadable {
 /// Why a file's text is not to be had.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UnreadableReason {
-    /// The operating system refused; its words.
-    Refused(String),
+    /// The operating system or the encoding forbids it; the reason in words.
+    Failed(String),
     /// Larger than the limit; both in bytes.
     TooLarge {
         /// Size of the file.
@@ -295,7 +295,7 @@ pub enum UnreadableReason {
 impl fmt::Display for UnreadableReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused(why) => write!(f, "cannot be read: {why}"),
+            Self::Failed(why) => write!(f, "cannot be read: {why}"),
             Self::TooLarge { size, limit } => {
                 write!(f, "is {size} bytes long, more than the limit of {limit}")
             }

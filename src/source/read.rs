@@ -1,4 +1,4 @@
-//! Reads all sources into a [`Snapshot`], each root in its own way.
+//! Reads all sources into a [`Snapshot`], each root in its own mode.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -8,18 +8,18 @@ use super::dir::{self, Directory};
 use super::error::ReadError;
 use super::filter::Filter;
 use super::git::{GitError, Repository, Tree};
+use super::read_mode::{self, ReadMode};
 use super::text::Text;
-use super::way::{self, Way};
-use super::worktree::Rests;
-use super::{Commit, Origin, Root, Snapshot, SourceFile, Sources, Unreadable, UnreadableReason};
+use super::worktree::QuiescenceCheck;
+use super::{Commit, ReadOrigin, Root, Snapshot, SourceFile, Sources, Unreadable, UnreadableReason};
 
-/// How careful a look is.
+/// How consistent the files of work trees must be with each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Care {
-    /// Files as they lie, as somebody looks at them who is just changing them; also in a Git hook.
-    AsIs,
-    /// For publishing: no Git operation may be under way in a work tree.
-    Settled,
+pub enum Consistency {
+    /// The files as they are, even in the middle of a Git operation: for people who are editing them, and in Git hooks.
+    Dirty,
+    /// For publishing: files of a moment when no Git operation was under way in a work tree.
+    Stable,
 }
 
 type Result<T> = std::result::Result<T, ReadError>;
@@ -31,11 +31,11 @@ type Result<T> = std::result::Result<T, ReadError>;
 ///
 /// # Errors
 /// When a root is missing or unreadable, keeps changing, or is just changed by Git.
-pub fn read(sources: &Sources, max_file_bytes: u64, care: Care) -> Result<Snapshot> {
+pub fn read(sources: &Sources, max_file_bytes: u64, consistency: Consistency) -> Result<Snapshot> {
     let mut changing = PathBuf::new();
     for _ in 0..ATTEMPTS {
         let places = places(sources)?;
-        let snapshot = read_at(sources, &places, max_file_bytes, care);
+        let snapshot = read_at(sources, &places, max_file_bytes, consistency);
         changing = match &snapshot {
             Ok(read) => match moved_between(read) {
                 Some(repository) => repository.to_owned(),
@@ -59,7 +59,7 @@ fn places(sources: &Sources) -> Result<Vec<PathBuf>> {
     let mut changing = None;
     for _ in 0..ATTEMPTS {
         let places: Vec<PathBuf> = (sources.roots.iter())
-            .map(|root| way::resolve(&root.path))
+            .map(|root| read_mode::resolve(&root.path))
             .collect::<Result<_>>()?;
         changing = moved(sources, &places)?;
         if changing.is_none() {
@@ -72,7 +72,7 @@ fn places(sources: &Sources) -> Result<Vec<PathBuf>> {
 /// The first root that is elsewhere by now.
 fn moved<'s>(sources: &'s Sources, places: &[PathBuf]) -> Result<Option<&'s Path>> {
     for (root, place) in sources.roots.iter().zip(places) {
-        if way::resolve(&root.path)? != *place {
+        if read_mode::resolve(&root.path)? != *place {
             return Ok(Some(&root.path));
         }
     }
@@ -83,7 +83,7 @@ fn moved<'s>(sources: &'s Sources, places: &[PathBuf]) -> Result<Option<&'s Path
 fn moved_between(snapshot: &Snapshot) -> Option<&Path> {
     let mut heads: BTreeMap<&Path, &str> = BTreeMap::new();
     snapshot.origins.iter().find_map(|origin| {
-        let (Way::Git { repository, .. } | Way::Worktree { repository }) = &origin.way else {
+        let (ReadMode::Git { repository, .. } | ReadMode::Worktree { repository }) = &origin.mode else {
             return None;
         };
         let commit = origin.commit.as_ref()?;
@@ -92,20 +92,20 @@ fn moved_between(snapshot: &Snapshot) -> Option<&Path> {
     })
 }
 
-fn read_at(sources: &Sources, places: &[PathBuf], limit: u64, care: Care) -> Result<Snapshot> {
+fn read_at(sources: &Sources, places: &[PathBuf], limit: u64, consistency: Consistency) -> Result<Snapshot> {
     let is_alone = sources.roots.len() == 1;
     let mut snapshot = Snapshot::default();
     let mut seen = BTreeSet::new();
-    let mut rests = Rests::default();
+    let mut check = QuiescenceCheck::default();
     // Those with variables first: a file that two sources reach is the one that can be read.
     let (with_vars, without): (Vec<_>, Vec<_>) =
         (sources.roots.iter().zip(places)).partition(|(root, _)| root.vars.is_some());
     for (root, resolved) in with_vars.into_iter().chain(without) {
-        let way = Way::at(&root.path, resolved, sources.mode)?;
+        let mode = ReadMode::for_resolved(&root.path, resolved, sources.mode)?;
         let prefix = if is_alone {
             String::new()
         } else {
-            way::prefix(&root.path, &way)
+            read_mode::prefix(&root.path, &mode)
         };
         let mut reading = Reading {
             root,
@@ -118,19 +118,19 @@ fn read_at(sources: &Sources, places: &[PathBuf], limit: u64, care: Care) -> Res
             unreadable: Vec::new(),
             reached: Vec::new(),
         };
-        let commit = match &way {
-            Way::Git { repository, below } => Some(reading.commit(repository, below)?),
-            Way::Worktree { repository } if care == Care::Settled => {
-                rests.look_at(repository)?;
-                reading.settled(&mut rests)?;
+        let commit = match &mode {
+            ReadMode::Git { repository, below } => Some(reading.commit(repository, below)?),
+            ReadMode::Worktree { repository } if consistency == Consistency::Stable => {
+                check.record(repository)?;
+                reading.take_stable(&mut check)?;
                 reading.head(repository)
             }
-            Way::Plain if care == Care::Settled => {
-                reading.settled(&mut rests)?;
+            ReadMode::Plain if consistency == Consistency::Stable => {
+                reading.take_stable(&mut check)?;
                 None
             }
-            Way::Worktree { .. } | Way::Plain => {
-                let files = reading.look()?;
+            ReadMode::Worktree { .. } | ReadMode::Plain => {
+                let files = reading.list()?;
                 reading.take(files);
                 None
             }
@@ -141,13 +141,13 @@ fn read_at(sources: &Sources, places: &[PathBuf], limit: u64, care: Care) -> Res
             reached,
             ..
         } = reading;
-        let link = way::link(&root.path, resolved);
+        let link = read_mode::link(&root.path, resolved);
         seen.extend(reached);
         snapshot.files.extend(files);
         snapshot.unreadable.extend(unreadable);
-        snapshot.origins.push(Origin { way, link, commit });
+        snapshot.origins.push(ReadOrigin { mode, link, commit });
     }
-    rests.still_hold()?;
+    check.verify()?;
     snapshot.sort();
     Ok(snapshot)
 }
@@ -155,13 +155,13 @@ fn read_at(sources: &Sources, places: &[PathBuf], limit: u64, care: Care) -> Res
 /// How the roots are read, and which commit that is, without reading their files: `git, main@3f2c1ab`.
 #[must_use]
 pub fn describe(sources: &Sources) -> String {
-    let ways: BTreeSet<String> = (sources.roots.iter())
-        .map(|root| match Way::of(&root.path, sources.mode) {
-            Ok(way) => way.describe(),
+    let modes: BTreeSet<String> = (sources.roots.iter())
+        .map(|root| match ReadMode::for_root(&root.path, sources.mode) {
+            Ok(mode) => mode.describe(),
             Err(_) => "not there yet".to_owned(),
         })
         .collect();
-    ways.into_iter().collect::<Vec<_>>().join("; ")
+    modes.into_iter().collect::<Vec<_>>().join("; ")
 }
 
 /// One root on its way into a snapshot.
@@ -185,7 +185,7 @@ struct Reading<'r> {
 type Texts = BTreeMap<String, Option<String>>;
 
 impl Reading<'_> {
-    fn look(&self) -> Result<Directory> {
+    fn list(&self) -> Result<Directory> {
         dir::read(&self.root.path, self.resolved, self.filter, self.limit)
     }
 
@@ -196,11 +196,11 @@ impl Reading<'_> {
     }
 
     /// The files as they are while Git changes nothing in any repository that they lie in.
-    fn settled(&mut self, rests: &mut Rests) -> Result<()> {
+    fn take_stable(&mut self, check: &mut QuiescenceCheck) -> Result<()> {
         loop {
-            let directory = self.look()?;
+            let directory = self.list()?;
             // Those below the root, submodules and clones, are known only now: again with an eye on them.
-            if !rests.look_at_all(&directory.repositories)? {
+            if !check.record_all(&directory.repositories)? {
                 self.take(directory);
                 return Ok(());
             }
@@ -287,7 +287,7 @@ mod tests {
     use super::*;
 
     fn files(root: &Path) -> Result<Snapshot> {
-        read(&Sources::one(root), 100, Care::AsIs)
+        read(&Sources::one(root), 100, Consistency::Dirty)
     }
 
     fn paths(snapshot: &Snapshot) -> Vec<&str> {
@@ -373,8 +373,8 @@ mod tests {
 
     #[test]
     fn a_repository_that_moves_between_two_roots_is_seen() {
-        let origin = |git_dir: &str, id: &str| Origin {
-            way: Way::Git {
+        let origin = |git_dir: &str, id: &str| ReadOrigin {
+            mode: ReadMode::Git {
                 repository: Repository {
                     git_dir: git_dir.into(),
                     top: "/top".into(),
@@ -390,7 +390,7 @@ mod tests {
                 is_modified: false,
             }),
         };
-        let check = |origins: Vec<Origin>, expected: Option<&str>| {
+        let check = |origins: Vec<ReadOrigin>, expected: Option<&str>| {
             let snapshot = Snapshot {
                 origins,
                 ..Snapshot::default()

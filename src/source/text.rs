@@ -17,11 +17,11 @@ pub(super) fn text(bytes: Vec<u8>, size: u64, limit: u64) -> Text {
     if let Some(text) = utf_16(&bytes) {
         let beginning = text.chars().take(BEGINNING).collect();
         let why = "it is UTF-16, as some editors and shells of Windows write; save it as UTF-8";
-        return Err((UnreadableReason::Refused(why.to_owned()), Some(beginning)));
+        return Err((UnreadableReason::Failed(why.to_owned()), Some(beginning)));
     }
     if bytes.starts_with(b"version https://git-lfs.github.com/spec/") {
         let why = "it is a pointer of Git LFS, and what it stands for is not here; keep policies in Git itself";
-        return Err((UnreadableReason::Refused(why.to_owned()), beginning(&bytes)));
+        return Err((UnreadableReason::Failed(why.to_owned()), beginning(&bytes)));
     }
     String::from_utf8(bytes).map_err(|error| {
         let offset = error.utf8_error().valid_up_to();

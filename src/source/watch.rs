@@ -1,8 +1,8 @@
 //! Tells when a source may have changed.
 //!
-//! Events are a hint and nothing more: what they say is not looked at, some never come, and a watch can go deaf
-//! without a word. So whoever waits here also looks by itself from time to time, and calls
-//! [`Watcher::refresh`] before each look: it watches what is there by then, so that nothing that comes later is missed.
+//! An event is a hint and nothing more: its content is ignored, some events never come, and a watch can degrade without an
+//! error. So a caller that waits here also reads the sources from time to time, and calls [`Watcher::refresh`] before each
+//! read: the watch then covers the directories of that moment, so that no later change is missed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,7 +15,7 @@ use notify::{Config, EventKindMask, RecommendedWatcher, RecursiveMode, Watcher a
 use tokio::sync::Notify;
 use walkdir::WalkDir;
 
-use super::way::Way;
+use super::read_mode::ReadMode;
 use super::{Sources, worktree};
 
 /// What tells, right in the directory of a repository, which commit is meant.
@@ -41,7 +41,7 @@ pub struct Watcher {
     /// The watch, and the directories that it has, each as it was when it was added.
     armed: Option<(RecommendedWatcher, BTreeMap<PathBuf, Identity>)>,
     rearmed: u64,
-    deaf: Option<String>,
+    degraded_reason: Option<String>,
 }
 
 /// What the thread that gets the events needs.
@@ -81,7 +81,7 @@ pub struct Health {
     /// How often the watch was set up again.
     pub rearmed: u64,
     /// Why there is no watch, or none that can be relied on: changes are then found only by looking from time to time.
-    pub deaf: Option<String>,
+    pub degraded_reason: Option<String>,
 }
 
 impl Watcher {
@@ -94,7 +94,7 @@ impl Watcher {
             shared: Arc::default(),
             armed: None,
             rearmed: 0,
-            deaf: None,
+            degraded_reason: None,
         }
     }
 
@@ -105,36 +105,35 @@ impl Watcher {
             directories: self.armed.as_ref().map_or(0, |(_, watched)| watched.len()),
             overflows: self.shared.overflows.load(Ordering::SeqCst),
             rearmed: self.rearmed,
-            deaf: self.deaf.clone(),
+            degraded_reason: self.degraded_reason.clone(),
         }
     }
 
     /// Watches what is there now: sets the watch up where there is none and where it lost events, and adds directories
     /// that are new or were replaced.
     pub fn refresh(&mut self) {
-        let wanted = Wanted::of(&self.sources);
+        let wanted = Wanted::for_sources(&self.sources);
         if self.shared.is_lost.swap(false, Ordering::SeqCst) {
             self.armed = None;
         }
-        let heard = self.watch(&wanted);
-        let deaf = match heard {
+        let degraded_reason = match self.watch(&wanted) {
             Ok(()) => wanted.silent,
             Err(error) => {
                 self.armed = None;
                 Some(format!("cannot watch the policies: {}", plain(&error)))
             }
         };
-        self.tell(deaf);
+        self.record_degradation(degraded_reason);
     }
 
-    /// Says in the log when the watch goes deaf and when it hears again.
-    fn tell(&mut self, deaf: Option<String>) {
-        match (&self.deaf, &deaf) {
+    /// Logs when the watch degrades and when it recovers.
+    fn record_degradation(&mut self, degraded_reason: Option<String>) {
+        match (&self.degraded_reason, &degraded_reason) {
             (None, Some(why)) => tracing::warn!("{why}; changes are found at the next rescan"),
             (Some(_), None) => tracing::info!("changes of the policies are noticed again"),
             _ => {}
         }
-        self.deaf = deaf;
+        self.degraded_reason = degraded_reason;
     }
 
     fn watch(&mut self, wanted: &Wanted) -> notify::Result<()> {
@@ -221,12 +220,12 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn of(sources: &Sources) -> Self {
+    fn for_sources(sources: &Sources) -> Self {
         let mut wanted = Self::default();
         for root in &sources.roots {
             wanted.way_to(&root.path, 0);
-            match Way::of(&root.path, sources.mode) {
-                Ok(Way::Git { repository, .. }) => {
+            match ReadMode::for_root(&root.path, sources.mode) {
+                Ok(ReadMode::Git { repository, .. }) => {
                     // A whole checkout may be replaced, of which the root is a part.
                     wanted.way_to(&repository.top, 0);
                     // Its index is about files, which are not read.
@@ -236,13 +235,13 @@ impl Wanted {
                     wanted.tree(&common.join("refs"), |_| true);
                     wanted.silent(&common);
                 }
-                Ok(Way::Worktree { repository }) => {
+                Ok(ReadMode::Worktree { repository }) => {
                     wanted.way_to(&repository.top, 0);
                     wanted.repository(&repository.git_dir, REFERENCES);
                     wanted.repository(&repository.git_dir, worktree::signs());
                     wanted.files(&root.path, sources);
                 }
-                Ok(Way::Plain) | Err(_) => wanted.files(&root.path, sources),
+                Ok(ReadMode::Plain) | Err(_) => wanted.files(&root.path, sources),
             }
         }
         wanted
@@ -385,7 +384,7 @@ mod tests {
         watcher.refresh();
         fs::write(root.join("b.yaml"), "x").expect("a file");
         woken(&wake).await;
-        assert_eq!(watcher.health().deaf, None);
+        assert_eq!(watcher.health().degraded_reason, None);
     }
 
     #[tokio::test]
@@ -426,7 +425,7 @@ mod tests {
         let parent = tempfile::tempdir().expect("a directory");
         let root = parent.path().join("policies");
         fs::create_dir(&root).expect("a directory");
-        let wanted = Wanted::of(&Sources::one(&root));
+        let wanted = Wanted::for_sources(&Sources::one(&root));
         let root = fs::canonicalize(&root).expect("there");
         assert!(wanted.concerns.contain(&root.join("a/b.yaml")));
         assert!(!wanted.concerns.contain(&root.with_file_name("other")));

@@ -33,26 +33,26 @@ pub(super) fn signs() -> impl Iterator<Item = &'static str> {
 
 /// Work trees that were at rest, each as it was when it was first looked at.
 #[derive(Debug, Default)]
-pub(super) struct Rests(BTreeMap<PathBuf, (Repository, Rest)>);
+pub(super) struct QuiescenceCheck(BTreeMap<PathBuf, (Repository, RepositoryState)>);
 
 /// What changes when Git changes files of a work tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Rest {
+struct RepositoryState {
     head: Vec<u8>,
     index: Option<(u64, u64, i64, i64)>,
 }
 
-impl Rests {
+impl QuiescenceCheck {
     /// Looks at a work tree before its files are read; whether it was not looked at before.
     ///
     /// # Errors
     /// When something is under way in it, or its repository cannot be looked at.
-    pub(super) fn look_at(&mut self, repository: &Repository) -> Result<bool, ReadError> {
+    pub(super) fn record(&mut self, repository: &Repository) -> Result<bool, ReadError> {
         if self.0.contains_key(&repository.git_dir) {
             return Ok(false);
         }
-        let rest = rest(repository)?;
-        self.0.insert(repository.git_dir.clone(), (repository.clone(), rest));
+        let state = repository_state(repository)?;
+        self.0.insert(repository.git_dir.clone(), (repository.clone(), state));
         Ok(true)
     }
 
@@ -60,14 +60,14 @@ impl Rests {
     ///
     /// # Errors
     /// When something is under way in one of them, or it cannot be looked at.
-    pub(super) fn look_at_all(&mut self, tops: &BTreeSet<PathBuf>) -> Result<bool, ReadError> {
+    pub(super) fn record_all(&mut self, tops: &BTreeSet<PathBuf>) -> Result<bool, ReadError> {
         let mut is_new = false;
         for top in tops {
             let found = git::find(top).map(|(repository, _)| repository);
             // What a `.git` leads to need not be there: a submodule that was copied without its repository is only files.
             let found = found.filter(|found| found.top == *top && found.git_dir.join("HEAD").exists());
             if let Some(repository) = found {
-                is_new |= self.look_at(&repository)?;
+                is_new |= self.record(&repository)?;
             }
         }
         Ok(is_new)
@@ -77,9 +77,9 @@ impl Rests {
     ///
     /// # Errors
     /// When it did, or is about to.
-    pub(super) fn still_hold(&self) -> Result<(), ReadError> {
+    pub(super) fn verify(&self) -> Result<(), ReadError> {
         for (repository, before) in self.0.values() {
-            if rest(repository)? != *before {
+            if repository_state(repository)? != *before {
                 return Err(ReadError::Changing(repository.top.clone()));
             }
         }
@@ -88,7 +88,7 @@ impl Rests {
 }
 
 /// How a work tree is at rest.
-fn rest(repository: &Repository) -> Result<Rest, ReadError> {
+fn repository_state(repository: &Repository) -> Result<RepositoryState, ReadError> {
     let git_dir = &repository.git_dir;
     let unreadable = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => ReadError::Broken {
@@ -116,7 +116,7 @@ fn rest(repository: &Repository) -> Result<Rest, ReadError> {
         Err(error) => return Err(unreadable(error)),
     };
     let head = fs::read(git_dir.join("HEAD")).map_err(unreadable)?;
-    Ok(Rest { head, index })
+    Ok(RepositoryState { head, index })
 }
 
 fn is_there(path: &Path) -> io::Result<bool> {

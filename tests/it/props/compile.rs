@@ -5,7 +5,7 @@ use meshtraced::diag::render::{json, text};
 use meshtraced::diag::{Code, Place};
 use meshtraced::envoy::RenderEnv;
 use meshtraced::kuma::{Fidelity, Kuma, Version};
-use meshtraced::source::{self, Care, Snapshot, Sources};
+use meshtraced::source::{self, Consistency, Snapshot, Sources};
 use meshtraced::yaml::Limits;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -79,7 +79,7 @@ proptest! {
         bytes.splice(start..end, garbage.iter().copied());
         let dir = tempfile::tempdir().expect("a temporary directory");
         std::fs::write(dir.path().join("a.yaml"), if alone { &garbage } else { &bytes }).expect("a file");
-        let snapshot = source::read(&Sources::one(dir.path()), 1 << 20, Care::AsIs).expect("it can be read");
+        let snapshot = source::read(&Sources::one(dir.path()), 1 << 20, Consistency::Dirty).expect("it can be read");
         let compiled = compile(&snapshot, &options(Fidelity::Documented, Version::V2_14));
         let findings: Vec<_> = compiled.diagnostics.into_iter().chain(compiled.refusals).collect();
         let shown = text::render(&findings, "policies/", 20, false);

@@ -11,7 +11,7 @@ const EDGES: [&str; 13] = [
     "source/dir.rs",
     "source/git",
     "source/watch.rs",
-    "source/way.rs",
+    "source/read_mode.rs",
     "source/worktree.rs",
     "settings.rs",
     "telemetry",

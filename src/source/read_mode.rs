@@ -11,7 +11,7 @@ type Result<T> = std::result::Result<T, ReadError>;
 
 /// How a root is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum ReadMode {
     /// By the objects of the commit that `HEAD` names, at a path below the top.
     Git { repository: Repository, below: PathBuf },
     /// By the files of a work tree.
@@ -20,17 +20,17 @@ pub(super) enum Way {
     Plain,
 }
 
-impl Way {
+impl ReadMode {
     /// How a root is read.
     ///
     /// # Errors
     /// When only a commit would do, and there is no repository.
-    pub(super) fn of(root: &Path, mode: Mode) -> Result<Self> {
-        Self::at(root, &resolve(root)?, mode)
+    pub(super) fn for_root(root: &Path, mode: Mode) -> Result<Self> {
+        Self::for_resolved(root, &resolve(root)?, mode)
     }
 
     /// The same for a root whose real place is known.
-    pub(super) fn at(root: &Path, resolved: &Path, mode: Mode) -> Result<Self> {
+    pub(super) fn for_resolved(root: &Path, resolved: &Path, mode: Mode) -> Result<Self> {
         let found = git::find(resolved);
         Ok(match (mode, found) {
             (Mode::Git, Some((repository, below))) => Self::Git { repository, below },
@@ -91,10 +91,10 @@ pub(super) fn link(root: &Path, resolved: &Path) -> Option<String> {
 }
 
 /// What stands before the paths of the files of one of several roots.
-pub(super) fn prefix(root: &Path, way: &Way) -> String {
-    let is_file = match way {
-        Way::Git { repository, .. } if repository.is_bare => false,
-        Way::Git { .. } | Way::Worktree { .. } | Way::Plain => root.is_file(),
+pub(super) fn prefix(root: &Path, mode: &ReadMode) -> String {
+    let is_file = match mode {
+        ReadMode::Git { repository, .. } if repository.is_bare => false,
+        ReadMode::Git { .. } | ReadMode::Worktree { .. } | ReadMode::Plain => root.is_file(),
     };
     let directory = if is_file {
         root.parent().unwrap_or(Path::new(""))
