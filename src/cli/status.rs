@@ -173,14 +173,14 @@ fn text(status: &Status, now: DateTime<Local>) -> String {
         plural(watch.files, "file"),
         plural(watch.directories, "directory")
     );
-    if let Some(looked) = watch.looked {
-        let _ = write!(line, "; last rescan {}", clock(looked));
+    if let Some(last) = watch.last_full_scan {
+        let _ = write!(line, "; last rescan {}", clock(last));
     }
     if status.drift.is_empty() {
         line.push_str(", drift none");
     }
-    if let Some(deaf) = &watch.deaf {
-        let _ = write!(line, "; {deaf}");
+    if let Some(reason) = &watch.degraded_reason {
+        let _ = write!(line, "; {reason}");
     }
     row("watch", line);
     out

@@ -88,9 +88,9 @@ impl Ledger {
         watch.directories = health.directories;
         watch.overflows = health.overflows;
         watch.rearmed = health.rearmed;
-        watch.deaf = health.degraded_reason.clone();
+        watch.degraded_reason = health.degraded_reason.clone();
         if reason != Reason::Changed {
-            watch.looked = Some(now);
+            watch.last_full_scan = Some(now);
         }
     }
 

@@ -179,7 +179,7 @@ impl Metrics {
             ("settings", flag(status.settings_refused.is_some())),
             ("frozen", flag(status.frozen.is_some())),
             ("guarded", flag(status.guarded.is_some())),
-            ("watch", flag(status.watch.deaf.is_some())),
+            ("watch", flag(status.watch.degraded_reason.is_some())),
         ];
         set(&self.flags, "reason", &flags);
         self.held.clear();

@@ -249,13 +249,13 @@ pub struct Watch {
     /// Directories that are watched.
     pub directories: usize,
     /// When everything was looked at last, events or not.
-    pub looked: Option<DateTime<Utc>>,
+    pub last_full_scan: Option<DateTime<Utc>>,
     /// How often events were lost.
     pub overflows: u64,
     /// How often the watch was set up again.
     pub rearmed: u64,
     /// Why there is no watch, or none that can be relied on; changes are then found at the next rescan.
-    pub deaf: Option<String>,
+    pub degraded_reason: Option<String>,
 }
 
 impl Status {

@@ -139,7 +139,7 @@ impl Worker {
         let mut word = self.ledger.status.clone();
         // Neither is worth a write.
         word.stages.clear();
-        word.watch.looked = None;
+        word.watch.last_full_scan = None;
         if self.word.as_ref() == Some(&word) {
             return;
         }

@@ -45,9 +45,11 @@ fn without_watches_it_says_so_and_looks_by_itself() {
         stamp(&root, 17);
         // One watch is too few: the directory above is watched too.
         let daemon = daemon_with(&place, &root, limit, u32::from(limit.ends_with("watches")));
-        let status = daemon.until("it is deaf", |status| status["watch"]["deaf"].is_string());
+        let status = daemon.until("the watch is degraded", |status| {
+            status["watch"]["degraded_reason"].is_string()
+        });
         assert!(
-            status["watch"]["deaf"].to_string().contains(words),
+            status["watch"]["degraded_reason"].to_string().contains(words),
             "{limit}: {status:#}"
         );
         daemon.until_said("changes are found at the next rescan");
@@ -75,11 +77,15 @@ fn watches_that_are_to_be_had_again_are_taken() {
         fs::create_dir(root.join(format!("d{at}"))).expect("a directory");
     }
     let daemon = daemon_with(&place, &root, "max_inotify_watches", 10);
-    daemon.until("it is deaf", |status| status["watch"]["deaf"].is_string());
+    daemon.until("the watch is degraded", |status| {
+        status["watch"]["degraded_reason"].is_string()
+    });
     for at in 0..20 {
         fs::remove_dir(root.join(format!("d{at}"))).expect("our own directory");
     }
-    let status = daemon.until("it hears again", |status| status["watch"]["deaf"].is_null());
+    let status = daemon.until("the watch is whole again", |status| {
+        status["watch"]["degraded_reason"].is_null()
+    });
     assert!(status["watch"]["directories"].as_u64() >= Some(2), "{status:#}");
     daemon.until_said("changes of the policies are noticed again");
     stamp(&root, 18);
