@@ -30,7 +30,7 @@ pub fn every_way(snapshot: &Snapshot) {
             known: [].into(),
         };
         let compiled = compile(snapshot, &options);
-        for finding in compiled.diagnostics.iter().chain(&compiled.refusals) {
+        for finding in compiled.diagnostics.iter().chain(&compiled.unpublishable) {
             assert_eq!(finding.severity == Severity::Error, finding.holds != Holds::Nothing, "{finding:?}");
             if let Place::In(at) = &finding.place {
                 let _ = (at.text(), at.line(), at.column());

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::check;
-use crate::diag::{Code, Diagnostic, Diagnostics, Holds, Place, Severity};
+use crate::compilation::Compilation;
+use crate::diag::{Diagnostic, Diagnostics, Holds};
 use crate::envoy::artifact::Fragments;
 use crate::envoy::{self, RenderEnv};
-use crate::explain::World;
 use crate::explain::outcomes::{Outcomes, outcomes};
 use crate::ir::{self, Proxy};
 use crate::kuma::Kuma;
@@ -16,53 +16,53 @@ use crate::select::{
     self,
     scope::{self, Rule},
 };
-use crate::source::{Snapshot, UnreadableReason};
+use crate::source::Snapshot;
 use crate::yaml::Limits;
 
-/// How to compile.
+/// The options of one compile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// Whose behaviour is followed.
+    /// The control plane whose behaviour is followed.
     pub kuma: Kuma,
     /// Protocols of services that have no dataplane among the resources.
     pub services: BTreeMap<String, Protocol>,
-    /// Which dataplanes get files; all without a rule.
+    /// The rules by which dataplanes get files; without a rule all do.
     pub scope: Vec<Rule>,
-    /// What of the surroundings reaches the files.
+    /// The facts of the machine that reach the files.
     pub env: RenderEnv,
-    /// How much is read.
+    /// The limits of the reader.
     pub limits: Limits,
-    /// What files were about when they could be read last.
+    /// The meshes that each file was about when it could be read last.
     pub known: Contributions,
 }
 
-/// What comes of a snapshot.
+/// The result of one compile.
 #[derive(Debug, Clone, Default)]
 pub struct Compiled {
     /// Effective tracing of every dataplane.
     pub proxies: Vec<Proxy>,
     /// The files of every proxy in scope that can have them.
     pub fragments: Fragments,
-    /// What is wrong with the policies, sorted.
+    /// The findings about the policies, sorted.
     pub diagnostics: Vec<Diagnostic>,
-    /// What keeps a dataplane from being a proxy of the wanted shape, sorted.
-    pub refusals: Vec<Diagnostic>,
-    /// How many resources were seen.
+    /// The reasons why dataplanes cannot be proxies of the wanted shape, sorted.
+    pub unpublishable: Vec<Diagnostic>,
+    /// The number of resources of Kuma in the snapshot.
     pub resources: usize,
-    /// What files are about: what to know the next time.
+    /// The meshes that each file is about, for the next compile.
     pub known: Contributions,
-    /// Every mesh that a resource belongs to.
+    /// The names of all meshes that a resource belongs to.
     pub meshes: BTreeSet<String>,
-    /// What became of the policies.
+    /// The numbers of policies that decide, lose or match nothing.
     pub outcomes: Outcomes,
 }
 
 impl Compiled {
-    /// What is wrong with the policies and with the shape, in their common order.
+    /// All findings, about the policies and about the shape, sorted.
     #[must_use]
     pub fn findings(&self) -> Vec<Diagnostic> {
         let mut all = Diagnostics::default();
-        for finding in self.diagnostics.iter().chain(&self.refusals) {
+        for finding in self.diagnostics.iter().chain(&self.unpublishable) {
             all.push(finding.clone());
         }
         all.into_sorted()
@@ -75,11 +75,15 @@ impl Compiled {
 /// always gives the same bytes, whatever the order of its files.
 #[must_use]
 pub fn compile(snapshot: &Snapshot, options: &Options) -> Compiled {
-    compile_and(snapshot, options, |_| ()).0
+    compile_with(snapshot, options, |_| ()).0
 }
 
-/// The same, with a look at everything that it came to on the way.
-pub fn compile_and<T>(snapshot: &Snapshot, options: &Options, look: impl FnOnce(&World) -> T) -> (Compiled, T) {
+/// Compiles, and gives `inspect` all results while they are there.
+pub fn compile_with<T>(
+    snapshot: &Snapshot,
+    options: &Options,
+    inspect: impl FnOnce(&Compilation) -> T,
+) -> (Compiled, T) {
     let mut diagnostics = Diagnostics::default();
     let resources = resource::parse(
         snapshot,
@@ -90,18 +94,14 @@ pub fn compile_and<T>(snapshot: &Snapshot, options: &Options, look: impl FnOnce(
     );
     let selection = select::select(&resources, &options.kuma, &options.services, &mut diagnostics);
     let proxies = ir::lower(&selection, &options.kuma);
-    let world = World {
+    let compilation = Compilation {
         resources: &resources,
         selection: &selection,
         proxies: &proxies,
         kuma: &options.kuma,
     };
-    check::run(&world, &mut diagnostics);
-    // Whoever wrote something that cannot be read hears of that.
-    let is_readable = (snapshot.unreadable.iter()).all(|file| file.reason == UnreadableReason::Empty);
-    if resources.seen == 0 && is_readable && !diagnostics.has_errors() {
-        diagnostics.push(no_resources(snapshot));
-    }
+    check::run(&compilation, &mut diagnostics);
+    check::no_resources(snapshot, &compilation, &mut diagnostics);
     let in_scope = selection
         .dataplanes
         .iter()
@@ -110,9 +110,9 @@ pub fn compile_and<T>(snapshot: &Snapshot, options: &Options, look: impl FnOnce(
         .iter()
         .zip(in_scope)
         .filter_map(|(proxy, in_scope)| in_scope.then_some(proxy));
-    let mut refusals = Diagnostics::default();
-    let fragments = envoy::render(published, &options.env, &mut refusals);
-    let looked = look(&world);
+    let mut unpublishable = Diagnostics::default();
+    let fragments = envoy::render(published, &options.env, &mut unpublishable);
+    let inspected = inspect(&compilation);
     let meshes = resources
         .meshes
         .keys()
@@ -122,13 +122,13 @@ pub fn compile_and<T>(snapshot: &Snapshot, options: &Options, look: impl FnOnce(
         meshes: meshes.collect(),
         resources: resources.seen,
         known: resources.contributions.clone(),
-        outcomes: outcomes(&world),
+        outcomes: outcomes(&compilation),
         proxies,
         fragments,
         diagnostics: hold_what_exists(diagnostics.into_sorted(), &resources),
-        refusals: refusals.into_sorted(),
+        unpublishable: unpublishable.into_sorted(),
     };
-    (compiled, looked)
+    (compiled, inspected)
 }
 
 /// A mistake in a mesh that does not exist may have been meant for any other.
@@ -139,40 +139,4 @@ fn hold_what_exists(mut diagnostics: Vec<Diagnostic>, resources: &Resources) -> 
         }
     }
     diagnostics
-}
-
-/// The smallest files that would do something.
-const SMALLEST: &str = "the smallest policies that work are three documents:
-
-type: Mesh
-name: default
-tracing:
-  defaultBackend: zipkin
-  backends:
-  - {name: zipkin, type: zipkin, conf: {url: \"http://127.0.0.1:9411/api/v2/spans\"}}
----
-type: TrafficTrace
-mesh: default
-name: trace-all
-selectors:
-- match: {kuma.io/service: \"*\"}
----
-type: Dataplane
-mesh: default
-name: web-01
-networking:
-  address: 127.0.0.1
-  inbound:
-  - {port: 8080, servicePort: 18080, tags: {kuma.io/service: web, kuma.io/protocol: http}}";
-
-fn no_resources(snapshot: &Snapshot) -> Diagnostic {
-    let message = match snapshot.len() {
-        0 => "no .yaml, .yml or .json file here; hidden files and directories are passed over".to_owned(),
-        1 => "nothing that concerns tracing in the one file here".to_owned(),
-        n => format!("nothing that concerns tracing in the {n} files here"),
-    };
-    let place = Place::File(String::new());
-    Diagnostic::new(Severity::Error, Code::NoResources, place, message)
-        .holds(Holds::All)
-        .help(SMALLEST)
 }

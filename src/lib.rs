@@ -32,6 +32,8 @@ pub mod ir;
 
 pub mod envoy;
 
+pub mod compilation;
+
 pub mod explain;
 
 pub mod check;

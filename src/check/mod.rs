@@ -15,21 +15,25 @@ mod mixed_propagation;
 
 mod no_http_listener;
 
+mod no_resources;
+
 mod sampling_zero;
 
 mod selects_nothing;
 
+pub use no_resources::no_resources;
+
 use self::subject::Subject;
+use crate::compilation::Compilation;
 use crate::diag::Diagnostics;
-use crate::explain::World;
 
 /// Asks all questions and adds the findings to `diagnostics`.
-pub fn run(world: &World, diagnostics: &mut Diagnostics) {
+pub fn run(compilation: &Compilation, diagnostics: &mut Diagnostics) {
     let subject = Subject {
-        compilation: world,
-        resources: world.resources,
-        selection: world.selection,
-        fidelity: world.kuma.fidelity,
+        compilation: compilation,
+        resources: compilation.resources,
+        selection: compilation.selection,
+        fidelity: compilation.kuma.fidelity,
     };
     for question in [
         ambiguous_policies::ask,

@@ -5,7 +5,7 @@ use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::resource::kinds::mesh_trace::MeshTrace;
 use crate::resource::kinds::traffic_trace::TrafficTrace;
 use crate::resource::value::tags::Selector;
-use crate::select::target::{self, Miss};
+use crate::select::target::{self, Mismatch};
 
 /// One finding per policy, with the nearest miss.
 pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
@@ -25,17 +25,22 @@ fn mesh_traces(subject: &Subject, diagnostics: &mut Diagnostics) {
             continue;
         }
         let misses = of_mesh().filter_map(|governed| {
-            let miss = target::miss(&policy.header, &policy.target, governed.dataplane, governed.found_by)?;
+            let miss = target::mismatch(
+                &policy.header,
+                &policy.target,
+                governed.dataplane,
+                governed.policy_gateway,
+            )?;
             Some((governed.dataplane.header.name(), miss))
         });
         // What is said of tags and labels tells most.
-        let tells = |miss: &Miss| match miss {
-            Miss::Tag { found, .. } => 3 + usize::from(found.is_some()),
-            Miss::Label { found, .. } => 3 + usize::from(found.is_some()),
-            Miss::Name(_) | Miss::Gateway(_) => 2,
+        let tells = |miss: &Mismatch| match miss {
+            Mismatch::Tag { found, .. } => 3 + usize::from(found.is_some()),
+            Mismatch::Label { found, .. } => 3 + usize::from(found.is_some()),
+            Mismatch::Name(_) | Mismatch::Gateway(_) => 2,
             _ => 1,
         };
-        let mut nearest: Option<(&str, Miss)> = None;
+        let mut nearest: Option<(&str, Mismatch)> = None;
         for (name, miss) in misses {
             if nearest.as_ref().is_none_or(|(_, best)| tells(&miss) > tells(best)) {
                 nearest = Some((name, miss));

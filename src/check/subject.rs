@@ -1,14 +1,14 @@
 //! The compilation that the questions are asked of, and words that their findings share.
 
+use crate::compilation::Compilation;
 use crate::diag::Diagnostic;
-use crate::explain::World;
 use crate::kuma::Fidelity;
 use crate::resource::{Header, Resources};
 use crate::select::Selection;
 
 /// A compilation with the parts of it that most questions need.
 pub(super) struct Subject<'a> {
-    pub(super) compilation: &'a World<'a>,
+    pub(super) compilation: &'a Compilation<'a>,
     pub(super) resources: &'a Resources,
     pub(super) selection: &'a Selection<'a>,
     pub(super) fidelity: Fidelity,

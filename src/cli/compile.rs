@@ -10,7 +10,7 @@ use crate::compile::Compiled;
 use crate::diag::Severity;
 use crate::diag::render::{json as diag_json, text};
 use crate::envoy::{self, sidecar, tracing};
-use crate::ir::{By, Proxy, Tracer};
+use crate::ir::{PolicyKind, Proxy, Tracer};
 use crate::yaml::write;
 
 /// Arguments of `compile`.
@@ -40,7 +40,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let mut compiled = policies(&settings)?.compiled;
     // What keeps a proxy without files says nothing of its tracing.
     let notes = compiled
-        .refusals
+        .unpublishable
         .iter()
         .filter(|finding| finding.severity == Severity::Warning);
     compiled.diagnostics.extend(notes.cloned());
@@ -87,8 +87,8 @@ fn choose<'c>(compiled: &'c Compiled, names: &[String]) -> Result<Vec<&'c Proxy>
 fn backend(tracer: &Tracer) -> Option<Value> {
     let provider = tracer.export.as_ref()?.provider.name();
     Some(match tracer.by {
-        By::TrafficTrace => json!({"from": "TrafficTrace", "name": tracer.backend.value, "type": provider}),
-        By::MeshTrace => json!({"from": "MeshTrace", "type": provider}),
+        PolicyKind::TrafficTrace => json!({"from": "TrafficTrace", "name": tracer.backend.value, "type": provider}),
+        PolicyKind::MeshTrace => json!({"from": "MeshTrace", "type": provider}),
     })
 }
 

@@ -24,16 +24,16 @@ const EXAMPLES: &str = "Examples:
 pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let settings = context.settings()?;
     let root = settings.sources.prefix();
-    let (explained, exit) = look_at(context, &settings, |world| {
+    let (explained, exit) = look_at(context, &settings, |compilation| {
         let (mesh, name) = arguments
             .dataplane
             .split_once('/')
             .unwrap_or(("default", &arguments.dataplane));
-        let found = world.find(mesh, name);
+        let found = compilation.find(mesh, name);
         found
-            .map(|(governed, proxy)| explain(world, governed, proxy, &root))
+            .map(|(governed, proxy)| explain(compilation, governed, proxy, &root))
             .ok_or_else(|| {
-                let known = world
+                let known = compilation
                     .proxies
                     .iter()
                     .map(|proxy| format!("{}/{}", proxy.mesh, proxy.name));

@@ -41,9 +41,9 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
         (_, Some((mesh, name))) => (mesh, name),
         (_, None) => ("default", arguments.name.as_str()),
     };
-    let (found, exit) = look_at(context, &settings, |world| {
-        inspect::inspect(world, kind, mesh, name).ok_or_else(|| {
-            let known = inspect::names(world, kind, mesh);
+    let (found, exit) = look_at(context, &settings, |compilation| {
+        inspect::inspect(compilation, kind, mesh, name).ok_or_else(|| {
+            let known = inspect::names(compilation, kind, mesh);
             let known: Vec<String> = known.into_iter().map(|name| format!("{mesh}/{name}")).collect();
             no_such(&arguments.kind.to_lowercase(), &format!("{mesh}/{name}"), &known)
         })

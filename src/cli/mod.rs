@@ -22,10 +22,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 
 use crate::apply::{self, Target};
+use crate::compilation::Compilation;
 use crate::daemon::control::Request;
 use crate::diag::render::text;
 use crate::diag::{Diagnostic, Severity};
-use crate::explain::World;
 use crate::reconcile::{Policies, Stopwatch};
 use crate::settings::{Overrides, Settings};
 use crate::source::{self, Consistency};
@@ -269,10 +269,14 @@ fn policies(settings: &Settings) -> Result<Policies, Failure> {
 }
 
 /// Looks at what the policies come to, and says what is wrong with them if something is.
-fn look_at<T>(context: &Context, settings: &Settings, look: impl FnOnce(&World) -> T) -> Result<(T, Exit), Failure> {
+fn look_at<T>(
+    context: &Context,
+    settings: &Settings,
+    look: impl FnOnce(&Compilation) -> T,
+) -> Result<(T, Exit), Failure> {
     let snapshot = source::read(&settings.sources, settings.limits.file_bytes, Consistency::Dirty)?;
     let known = apply::file_meshes::load(&Target::from_settings(settings)?.out).unwrap_or_default();
-    let (compiled, looked) = crate::compile::compile_and(&snapshot, &settings.options(known)?, look);
+    let (compiled, looked) = crate::compile::compile_with(&snapshot, &settings.options(known)?, look);
     let is_error = |finding: &&Diagnostic| finding.severity == Severity::Error;
     let errors: Vec<Diagnostic> = compiled.diagnostics.iter().filter(is_error).cloned().collect();
     let shown = text::render(

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::RenderEnv;
 use super::artifact::{Artifact, ProxyKey};
+use super::env::RenderEnv;
 use crate::diag::{Code, Diagnostic};
 use crate::ir::Proxy;
 use crate::yaml::write;

@@ -257,7 +257,7 @@ fn of_listener(proxy: &Proxy, listener: &Listener) -> ListenerTracing {
         service: listener.service.clone(),
         protocol: From::chosen(&listener.protocol, |protocol| protocol.to_string()),
         reports_as: listener.reports_as.clone().filter(|_| proxy.tracer.is_some()),
-        not_traced: listener.untraced_because.clone(),
+        not_traced: listener.untraced_reason.clone(),
     }
 }
 

@@ -4,21 +4,34 @@
 //! Envoy's own field names, in the order in which its documentation lists them. Start with [`render`].
 
 pub mod artifact;
-pub mod effective;
-pub mod sidecar;
-pub mod tracing;
+
 pub mod xds;
 
-mod bootstrap;
+mod env;
+
 mod cluster;
-mod datadog;
-mod fragment;
-mod opentelemetry;
-mod references;
+
 mod zipkin;
+
+mod datadog;
+
+mod opentelemetry;
+
+pub mod tracing;
+
+pub mod sidecar;
+
+mod references;
+
+mod bootstrap;
+
+mod fragment;
+
+pub mod effective;
 
 pub use bootstrap::ADMIN_SOCKET;
 pub use cluster::collectors as collector_clusters;
+pub use env::RenderEnv;
 
 use std::collections::BTreeMap;
 
@@ -30,15 +43,6 @@ use self::artifact::{Artifact, Files, Fragments, ProxyKey};
 const CLUSTER: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
 const LISTENER: &str = "type.googleapis.com/envoy.config.listener.v3.Listener";
 
-/// What of the surroundings reaches the bytes of the files.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RenderEnv {
-    /// The output directory; absolute, since Envoy would read other paths from where it was started.
-    pub out: String,
-    /// Whether the bootstraps have an admin interface on a socket file.
-    pub admin_pipe: bool,
-}
-
 /// The files of every proxy; those that cannot be a proxy of their own are left out and explained.
 pub fn render<'p>(
     proxies: impl IntoIterator<Item = &'p Proxy>,
@@ -48,20 +52,20 @@ pub fn render<'p>(
     let mut fragments = Fragments::new();
     for proxy in proxies {
         let key = ProxyKey::new(&proxy.mesh, &proxy.name);
-        let mut refusals = Vec::new();
-        let resources = sidecar::render(proxy, &mut refusals);
+        let mut findings = Vec::new();
+        let resources = sidecar::render(proxy, &mut findings);
         let resources = resources.filter(|resources| {
             let faults = references::faults(resources);
             let finding = |fault| Diagnostic::error(Code::DanglingReference, &proxy.at, fault);
-            refusals.extend(faults.iter().map(finding));
+            findings.extend(faults.iter().map(finding));
             faults.is_empty()
         });
         if let Some(resources) = resources {
-            let files = files(proxy, &key, env, resources, &mut refusals);
+            let files = files(proxy, &key, env, resources, &mut findings);
             fragments.insert(key, files);
         }
-        for refusal in refusals {
-            diagnostics.push(about(proxy, refusal));
+        for finding in findings {
+            diagnostics.push(about(proxy, finding));
         }
     }
     fragments

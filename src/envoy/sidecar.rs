@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{cluster, tracing};
 use crate::diag::{Code, Diagnostic};
-use crate::ir::{Direction, Endpoint, Listener, Named, Proxy};
+use crate::ir::{Direction, Endpoint, Listener, ListenerNaming, Proxy};
 
 /// The resources of one proxy.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,10 +25,10 @@ pub struct Resources {
 #[must_use]
 pub fn listener_name(listener: &Listener) -> String {
     let (direction, address) = match (&listener.named, listener.direction) {
-        (Named::Section(section), _) => return format!("self_inbound_dp_{section}"),
-        (Named::Resource(name) | Named::Gateway(name), _) => return name.clone(),
-        (Named::Address(address), Direction::Inbound) => ("inbound", address),
-        (Named::Address(address), Direction::Outbound | Direction::Gateway) => ("outbound", address),
+        (ListenerNaming::Section(section), _) => return format!("self_inbound_dp_{section}"),
+        (ListenerNaming::Resource(name) | ListenerNaming::Gateway(name), _) => return name.clone(),
+        (ListenerNaming::Address(address), Direction::Inbound) => ("inbound", address),
+        (ListenerNaming::Address(address), Direction::Outbound | Direction::Gateway) => ("outbound", address),
     };
     if address.contains(':') {
         format!("{direction}:[{address}]:{}", listener.port)
@@ -37,16 +37,16 @@ pub fn listener_name(listener: &Listener) -> String {
     }
 }
 
-/// The resources of a proxy; `None`, with the reasons in `refusals`, when it cannot be one.
-pub(super) fn render(proxy: &Proxy, refusals: &mut Vec<Diagnostic>) -> Option<Resources> {
+/// The resources of a proxy; `None`, with the reasons in `findings`, when it cannot be one.
+pub(super) fn render(proxy: &Proxy, findings: &mut Vec<Diagnostic>) -> Option<Resources> {
     if proxy.is_gateway {
         let message =
             "the routes of a built-in gateway are compiled by a control plane only, so this proxy gets no files";
         let finding = Diagnostic::warning(Code::BuiltinGateway, &proxy.at, message).path("networking.gateway");
-        refusals.push(finding.help("`meshtraced compile` shows its tracing; a delegated gateway gets files"));
+        findings.push(finding.help("`meshtraced compile` shows its tracing; a delegated gateway gets files"));
         return None;
     }
-    check_addresses(proxy, refusals);
+    check_addresses(proxy, findings);
     let mut clusters: BTreeMap<String, Value> = BTreeMap::new();
     let mut listeners = Vec::new();
     for collector in cluster::collectors(proxy) {
@@ -54,13 +54,13 @@ pub(super) fn render(proxy: &Proxy, refusals: &mut Vec<Diagnostic>) -> Option<Re
     }
     for listener in &proxy.listeners {
         let endpoints = match listener.direction {
-            Direction::Inbound => application(listener, refusals),
+            Direction::Inbound => application(listener, findings),
             Direction::Outbound | Direction::Gateway => listener.upstream.clone(),
         };
         let name = cluster_name(listener, &endpoints, proxy);
         let upstream = cluster::upstream(&name, proxy.ipv6, &endpoints, listener.protocol.value.is_http2());
         match clusters.get(&name) {
-            Some(other) if *other != upstream => refuse_name(listener, &name, refusals),
+            Some(other) if *other != upstream => refuse_name(listener, &name, findings),
             Some(_) => {}
             None => {
                 clusters.insert(name.clone(), upstream);
@@ -69,14 +69,14 @@ pub(super) fn render(proxy: &Proxy, refusals: &mut Vec<Diagnostic>) -> Option<Re
         listeners.push(render_listener(proxy, listener, &name));
     }
     let clusters = clusters.into_values().collect();
-    refusals.is_empty().then_some(Resources { clusters, listeners })
+    findings.is_empty().then_some(Resources { clusters, listeners })
 }
 
-fn check_addresses(proxy: &Proxy, refusals: &mut Vec<Diagnostic>) {
+fn check_addresses(proxy: &Proxy, findings: &mut Vec<Diagnostic>) {
     if let Some(at) = &proxy.transparent {
         let message = "the outbounds of a dataplane with transparent proxying lie on addresses that only a control plane hands out, so this proxy gets no files";
         let refusal = Diagnostic::warning(Code::TransparentProxyOutbounds, at, message);
-        refusals.push(
+        findings.push(
             refusal
                 .help("remove `transparentProxying` and list the `outbound` entries")
                 .path("networking.transparentProxying"),
@@ -90,19 +90,19 @@ fn check_addresses(proxy: &Proxy, refusals: &mut Vec<Diagnostic>) {
                 listener.address
             );
             let refusal = Diagnostic::warning(Code::InvalidAddress, &listener.at, message).path(listener.path.as_str());
-            refusals.push(refusal.help("give the inbound an `address` of its own: the IP address to listen on"));
+            findings.push(refusal.help("give the inbound an `address` of its own: the IP address to listen on"));
         }
         if !taken.insert((&listener.address, listener.port)) {
             let message = format!("another listener of this dataplane has {} too", listener_name(listener));
             let refusal = Diagnostic::error(Code::ListenerConflict, &listener.at, message);
             let refusal = refusal.path(listener.path.as_str());
-            refusals.push(refusal.help("give one of them another `port` or `address`"));
+            findings.push(refusal.help("give one of them another `port` or `address`"));
         }
     }
 }
 
 /// Where the application listens. It cannot be where the proxy itself does.
-fn application(listener: &Listener, refusals: &mut Vec<Diagnostic>) -> Vec<Endpoint> {
+fn application(listener: &Listener, findings: &mut Vec<Diagnostic>) -> Vec<Endpoint> {
     let is_itself = |endpoint: &&Endpoint| endpoint.host == listener.address && endpoint.port == listener.port;
     if !listener.upstream.iter().any(|endpoint| is_itself(&endpoint)) {
         return listener.upstream.clone();
@@ -118,7 +118,7 @@ fn application(listener: &Listener, refusals: &mut Vec<Diagnostic>) -> Vec<Endpo
         );
         let refusal = Diagnostic::error(Code::ForwardsToItself, &listener.at, message);
         let refusal = refusal.path(listener.path.as_str());
-        refusals.push(refusal.help("say where the application listens: `servicePort: 18080`"));
+        findings.push(refusal.help("say where the application listens: `servicePort: 18080`"));
     }
     vec![local]
 }
@@ -145,10 +145,10 @@ fn cluster_name(listener: &Listener, endpoints: &[Endpoint], proxy: &Proxy) -> S
     }
 }
 
-fn refuse_name(listener: &Listener, name: &str, refusals: &mut Vec<Diagnostic>) {
+fn refuse_name(listener: &Listener, name: &str, findings: &mut Vec<Diagnostic>) {
     let message = format!("two clusters of this proxy would be named `{name}`");
     let refusal = Diagnostic::error(Code::ListenerConflict, &listener.at, message);
-    refusals.push(refusal.path(listener.path.as_str()).help("rename the service"));
+    findings.push(refusal.path(listener.path.as_str()).help("rename the service"));
 }
 
 fn name_of(cluster: &Value) -> String {

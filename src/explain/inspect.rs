@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::World;
 use super::policies::{Outcome, candidates};
 use super::text::table;
-use crate::ir::{By, Proxy};
+use crate::compilation::Compilation;
+use crate::ir::{PolicyKind, Proxy};
 use crate::resource::kinds::mesh_trace::{Backend, OpenTelemetryBackend};
 use crate::select::backend_name;
 use crate::words::{plural, printable};
@@ -80,16 +80,16 @@ pub struct Group {
 
 /// Answers; `None` when there is nothing of that name.
 #[must_use]
-pub fn inspect(world: &World, kind: Kind, mesh: &str, name: &str) -> Option<Inspection> {
-    if !names(world, kind, mesh).iter().any(|known| known == name) {
+pub fn inspect(compilation: &Compilation, kind: Kind, mesh: &str, name: &str) -> Option<Inspection> {
+    if !names(compilation, kind, mesh).iter().any(|known| known == name) {
         return None;
     }
     let groups = match kind {
-        Kind::TrafficTrace => of_policy(world, "TrafficTrace", mesh, name),
-        Kind::MeshTrace => of_policy(world, "MeshTrace", mesh, name),
-        Kind::Backend => of_backend(world, mesh, name),
-        Kind::Dataplane => of_dataplane(world, mesh, name),
-        Kind::Mesh => of_mesh(world, mesh),
+        Kind::TrafficTrace => of_policy(compilation, "TrafficTrace", mesh, name),
+        Kind::MeshTrace => of_policy(compilation, "MeshTrace", mesh, name),
+        Kind::Backend => of_backend(compilation, mesh, name),
+        Kind::Dataplane => of_dataplane(compilation, mesh, name),
+        Kind::Mesh => of_mesh(compilation, mesh),
     };
     Some(Inspection {
         kind: kind.word(),
@@ -101,8 +101,8 @@ pub fn inspect(world: &World, kind: Kind, mesh: &str, name: &str) -> Option<Insp
 
 /// The names of everything of a kind in a mesh, sorted.
 #[must_use]
-pub fn names(world: &World, kind: Kind, mesh: &str) -> Vec<String> {
-    let resources = world.resources;
+pub fn names(compilation: &Compilation, kind: Kind, mesh: &str) -> Vec<String> {
+    let resources = compilation.resources;
     let mut names: Vec<String> = match kind {
         Kind::TrafficTrace => (resources.traffic_traces.iter())
             .filter(|policy| policy.header.mesh() == mesh)
@@ -112,8 +112,10 @@ pub fn names(world: &World, kind: Kind, mesh: &str) -> Vec<String> {
             .filter(|policy| policy.header.mesh() == mesh)
             .map(|policy| policy.header.name().to_owned())
             .collect(),
-        Kind::Backend => backends(world, mesh),
-        Kind::Dataplane => of_mesh_proxies(world, mesh).map(|proxy| proxy.name.clone()).collect(),
+        Kind::Backend => backends(compilation, mesh),
+        Kind::Dataplane => of_mesh_proxies(compilation, mesh)
+            .map(|proxy| proxy.name.clone())
+            .collect(),
         Kind::Mesh => resources
             .declared
             .iter()
@@ -126,18 +128,18 @@ pub fn names(world: &World, kind: Kind, mesh: &str) -> Vec<String> {
     names
 }
 
-fn backends(world: &World, mesh: &str) -> Vec<String> {
-    let of_mesh = world
+fn backends(compilation: &Compilation, mesh: &str) -> Vec<String> {
+    let of_mesh = compilation
         .resources
         .meshes
         .get(mesh)
         .into_iter()
         .flat_map(|mesh| &mesh.backends);
     let named = of_mesh.map(|backend| backend.name.value.clone());
-    let otel = (world.resources.otel_backends.iter())
+    let otel = (compilation.resources.otel_backends.iter())
         .filter(|backend| backend.header.mesh() == mesh)
         .map(|backend| backend.header.display_name.clone());
-    let inline = (world.resources.mesh_traces.iter())
+    let inline = (compilation.resources.mesh_traces.iter())
         .filter(|policy| policy.header.mesh() == mesh)
         .filter_map(|policy| inline_collector(policy.conf.backend.value.as_ref()?));
     named.chain(otel).chain(inline).collect()
@@ -155,9 +157,9 @@ fn inline_collector(backend: &Backend) -> Option<String> {
     }
 }
 
-fn of_mesh_proxies<'a>(world: &World<'a>, mesh: &str) -> impl Iterator<Item = &'a Proxy> {
+fn of_mesh_proxies<'a>(compilation: &Compilation<'a>, mesh: &str) -> impl Iterator<Item = &'a Proxy> {
     let mesh = mesh.to_owned();
-    world.proxies.iter().filter(move |proxy| proxy.mesh == mesh)
+    compilation.proxies.iter().filter(move |proxy| proxy.mesh == mesh)
 }
 
 /// Names by what they have in common, in the order of that.
@@ -182,14 +184,14 @@ impl Groups {
     }
 }
 
-fn of_policy(world: &World, kind: &str, mesh: &str, name: &str) -> Vec<Group> {
+fn of_policy(compilation: &Compilation, kind: &str, mesh: &str, name: &str) -> Vec<Group> {
     let mut groups = Groups::default();
-    for governed in &world.selection.dataplanes {
+    for governed in &compilation.selection.dataplanes {
         let dataplane = &governed.dataplane.header;
         if dataplane.mesh() != mesh {
             continue;
         }
-        let all = candidates(world, governed, "");
+        let all = candidates(compilation, governed, "");
         let Some(own) = all.iter().find(|own| own.kind == kind && own.name == name) else {
             continue;
         };
@@ -211,17 +213,17 @@ fn backend_of(proxy: &Proxy) -> Option<String> {
     let tracer = proxy.tracer.as_ref()?;
     let export = tracer.export.as_ref()?;
     let is_reference = tracer.backend.origin.path.ends_with("backendRef.labels");
-    Some(if tracer.by == By::TrafficTrace || is_reference {
+    Some(if tracer.by == PolicyKind::TrafficTrace || is_reference {
         tracer.backend.value.clone()
     } else {
         export.collector.authority.clone()
     })
 }
 
-fn of_backend(world: &World, mesh: &str, name: &str) -> Vec<Group> {
+fn of_backend(compilation: &Compilation, mesh: &str, name: &str) -> Vec<Group> {
     let mut groups = Groups::default();
-    let declared = world.resources.meshes.get(mesh);
-    for policy in world
+    let declared = compilation.resources.meshes.get(mesh);
+    for policy in compilation
         .resources
         .traffic_traces
         .iter()
@@ -235,7 +237,7 @@ fn of_backend(world: &World, mesh: &str, name: &str) -> Vec<Group> {
             );
         }
     }
-    for policy in world
+    for policy in compilation
         .resources
         .mesh_traces
         .iter()
@@ -243,7 +245,7 @@ fn of_backend(world: &World, mesh: &str, name: &str) -> Vec<Group> {
     {
         let leads = match &policy.conf.backend.value {
             Some(Backend::OpenTelemetry(OpenTelemetryBackend::BackendRef { labels })) => {
-                let meant = crate::select::otel::backends(&world.resources.otel_backends, mesh, &labels.value);
+                let meant = crate::select::otel::backends(&compilation.resources.otel_backends, mesh, &labels.value);
                 meant.first().is_some_and(|backend| backend.header.display_name == name)
             }
             Some(backend) => inline_collector(backend).as_deref() == Some(name),
@@ -257,7 +259,7 @@ fn of_backend(world: &World, mesh: &str, name: &str) -> Vec<Group> {
             );
         }
     }
-    for proxy in of_mesh_proxies(world, mesh).filter(|proxy| backend_of(proxy).as_deref() == Some(name)) {
+    for proxy in of_mesh_proxies(compilation, mesh).filter(|proxy| backend_of(proxy).as_deref() == Some(name)) {
         if proxy.traced().next().is_some() {
             groups.add(1, "dataplanes that send there", proxy.name.clone());
         }
@@ -265,12 +267,12 @@ fn of_backend(world: &World, mesh: &str, name: &str) -> Vec<Group> {
     groups.done()
 }
 
-fn of_dataplane(world: &World, mesh: &str, name: &str) -> Vec<Group> {
+fn of_dataplane(compilation: &Compilation, mesh: &str, name: &str) -> Vec<Group> {
     let mut groups = Groups::default();
-    let Some((governed, proxy)) = world.find(mesh, name) else {
+    let Some((governed, proxy)) = compilation.find(mesh, name) else {
         return Vec::new();
     };
-    for own in candidates(world, governed, "") {
+    for own in candidates(compilation, governed, "") {
         let what = match own.outcome {
             Outcome::Won => (0, "policy that decides"),
             Outcome::Merged => (1, "policies merged into it"),
@@ -295,9 +297,9 @@ fn of_dataplane(world: &World, mesh: &str, name: &str) -> Vec<Group> {
     groups.done()
 }
 
-fn of_mesh(world: &World, mesh: &str) -> Vec<Group> {
+fn of_mesh(compilation: &Compilation, mesh: &str) -> Vec<Group> {
     let mut groups = Groups::default();
-    for proxy in of_mesh_proxies(world, mesh) {
+    for proxy in of_mesh_proxies(compilation, mesh) {
         if proxy.traced().next().is_some() {
             let backend = backend_of(proxy).unwrap_or_default();
             groups.add(0, format!("send to {backend}"), proxy.name.clone());
@@ -305,7 +307,7 @@ fn of_mesh(world: &World, mesh: &str) -> Vec<Group> {
             let mut reasons = proxy
                 .listeners
                 .iter()
-                .filter_map(|listener| listener.untraced_because.as_deref());
+                .filter_map(|listener| listener.untraced_reason.as_deref());
             let first = reasons.next().unwrap_or("it has no listener");
             let reason = if reasons.all(|reason| reason == first) {
                 first

@@ -3,197 +3,21 @@
 //! [`explain`] puts together what the stages before decided; nothing is decided here. [`inspect`] asks the other way
 //! round, [`text`] makes both readable, and both can be written as JSON as they are.
 
-pub mod inspect;
-pub mod outcomes;
+mod place;
+
 pub mod policies;
+
 pub mod propagation;
-pub mod text;
+
 pub mod values;
 
-use serde::Serialize;
+mod explanation;
 
-use crate::envoy::sidecar::listener_name;
-use crate::ir::{By, Direction, Listener, Proxy, Tracer};
-use crate::kuma::Kuma;
-use crate::resource::{Effective, Origin, Provenance, Resources};
-use crate::select::{Governed, Selection};
-use crate::source::Location;
+pub mod outcomes;
 
-use self::policies::Candidate;
-use self::propagation::Neighbour;
-use self::values::ValueOf;
+pub mod text;
 
-/// Everything that a compilation came to.
-#[derive(Debug, Clone, Copy)]
-pub struct World<'a> {
-    /// What was read.
-    pub resources: &'a Resources,
-    /// What governs every dataplane.
-    pub selection: &'a Selection<'a>,
-    /// Effective tracing, in the order of the selection.
-    pub proxies: &'a [Proxy],
-    /// Whose behaviour was followed.
-    pub kuma: &'a Kuma,
-}
+pub mod inspect;
 
-impl<'a> World<'a> {
-    /// A dataplane with what governs it and what comes of it.
-    #[must_use]
-    pub fn find(&self, mesh: &str, name: &str) -> Option<(&'a Governed<'a>, &'a Proxy)> {
-        let pairs = self.selection.dataplanes.iter().zip(self.proxies);
-        pairs
-            .into_iter()
-            .find(|(_, proxy)| proxy.mesh == mesh && proxy.name == name)
-    }
-}
-
-/// Why one proxy traces as it does.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Explanation {
-    /// Its mesh.
-    pub mesh: String,
-    /// Its name.
-    pub name: String,
-    /// Whether one of its listeners makes spans.
-    pub traced: bool,
-    /// The policy that decides, as `TYPE NAME`.
-    pub policy: Option<String>,
-    /// Where its spans go, in short: provider, and backend or collector.
-    pub backend: Option<String>,
-    /// Why nothing is traced at all.
-    pub not_traced: Option<String>,
-    /// What each of its listeners does.
-    pub listeners: Vec<ListenerOf>,
-    /// Every value of its tracing, with what it comes from.
-    pub values: Vec<ValueOf>,
-    /// Every policy of its mesh, the strongest first.
-    pub policies: Vec<Candidate>,
-    /// The headers by which it continues a trace.
-    pub reads: Vec<String>,
-    /// The headers by which whoever is called continues it.
-    pub writes: Vec<String>,
-    /// Proxies beside it in the path of requests with which traces break.
-    pub breaks: Vec<Neighbour>,
-}
-
-/// What one listener does.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ListenerOf {
-    /// Its name in Envoy.
-    pub name: String,
-    /// What it speaks.
-    pub protocol: String,
-    /// What that comes from.
-    pub protocol_from: Option<Place>,
-    /// The service that requests go to, of an outbound.
-    pub to: Option<String>,
-    /// The name under which its spans are filed; absent when it is not traced.
-    pub reports_as: Option<String>,
-    /// Why it is not traced.
-    pub not_traced: Option<String>,
-}
-
-/// Where a value is written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Place {
-    /// Path of the file, as it can be opened.
-    pub file: String,
-    /// Line, from 1.
-    pub line: usize,
-}
-
-impl Place {
-    fn of(at: &Location, root: &str) -> Self {
-        Self {
-            file: format!("{root}{}", at.file.path),
-            line: at.line(),
-        }
-    }
-
-    fn of_chosen<T>(chosen: &Effective<T>, root: &str) -> Option<Self> {
-        match &chosen.source {
-            Provenance::Written(Origin { at, .. }) => Some(Self::of(at, root)),
-            Provenance::Setting(_) | Provenance::Default => None,
-        }
-    }
-}
-
-impl std::fmt::Display for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}", self.file, self.line)
-    }
-}
-
-/// Explains one dataplane. `root` stands before every path of a file.
-#[must_use]
-pub fn explain(world: &World, governed: &Governed, proxy: &Proxy, root: &str) -> Explanation {
-    let traced = proxy.traced().next().is_some();
-    let headers = proxy.tracer.as_ref().and_then(|tracer| tracer.export.as_ref());
-    let headers = headers.map(|export| propagation::of_provider(export.provider.name()));
-    let listed = |names: fn(propagation::Headers) -> &'static [&'static str]| {
-        let names = headers.filter(|_| traced).map_or(&[][..], names);
-        names.iter().map(|name| (*name).to_owned()).collect()
-    };
-    let same_reason = || {
-        let mut reasons = proxy
-            .listeners
-            .iter()
-            .map(|listener| listener.untraced_because.as_deref());
-        let first = reasons.next().flatten()?;
-        reasons.all(|reason| reason == Some(first)).then(|| first.to_owned())
-    };
-    let nothing = "none of its listeners speaks HTTP";
-    Explanation {
-        mesh: proxy.mesh.clone(),
-        name: proxy.name.clone(),
-        traced,
-        policy: proxy
-            .policy()
-            .map(|policy| format!("{} {}", policy.origin.resource.kind, policy.name)),
-        backend: proxy.tracer.as_ref().and_then(backend),
-        not_traced: (!traced).then(|| same_reason().unwrap_or_else(|| nothing.to_owned())),
-        listeners: proxy
-            .listeners
-            .iter()
-            .map(|listener| of_listener(listener, root))
-            .collect(),
-        values: proxy
-            .tracer
-            .as_ref()
-            .map(|tracer| values::of(tracer, root))
-            .unwrap_or_default(),
-        policies: policies::candidates(world, governed, root),
-        reads: listed(|headers| headers.reads),
-        writes: listed(|headers| headers.writes),
-        breaks: propagation::breaks(world, proxy),
-    }
-}
-
-/// Provider, and the name of the backend, or of the collector where the backend has none; one word where they are one.
-fn backend(tracer: &Tracer) -> Option<String> {
-    let export = tracer.export.as_ref()?;
-    let provider = export.provider.name();
-    let name = match tracer.by {
-        By::TrafficTrace => &tracer.backend.value,
-        By::MeshTrace => &export.collector.authority,
-    };
-    Some(if name == provider {
-        name.clone()
-    } else {
-        format!("{provider} {name}")
-    })
-}
-
-fn of_listener(listener: &Listener, root: &str) -> ListenerOf {
-    let is_outbound = listener.direction == Direction::Outbound;
-    ListenerOf {
-        name: listener_name(listener),
-        protocol: listener.protocol.value.to_string(),
-        protocol_from: Place::of_chosen(&listener.protocol, root),
-        to: is_outbound.then(|| listener.service.clone()),
-        reports_as: listener.reports_as.clone(),
-        not_traced: listener.untraced_because.clone(),
-    }
-}
+pub use explanation::{Explanation, ListenerOf, explain};
+pub use place::Place;

@@ -1,9 +1,9 @@
-//! What became of the policies of a whole world, in numbers.
+//! What became of the policies of a whole compilation, in numbers.
 
 use std::collections::BTreeSet;
 use std::ptr;
 
-use super::World;
+use crate::compilation::Compilation;
 use crate::resource::Header;
 
 /// How many policies came to what.
@@ -19,10 +19,10 @@ pub struct Outcomes {
 
 /// Counts them.
 #[must_use]
-pub fn outcomes(world: &World) -> Outcomes {
+pub fn outcomes(compilation: &Compilation) -> Outcomes {
     // Each policy has a header of its own, whatever its kind.
     let (mut decide, mut lose) = (BTreeSet::new(), BTreeSet::new());
-    for governed in &world.selection.dataplanes {
+    for governed in &compilation.selection.dataplanes {
         let traces = &governed.mesh_trace;
         let strongest = traces.merged.as_ref().map(|merged| &merged.strongest.header);
         let winner = governed.winner.map(|winner| &winner.policy.header);
@@ -33,7 +33,7 @@ pub fn outcomes(world: &World) -> Outcomes {
         lose.extend(traces.policies.iter().map(|policy| ptr::from_ref(&policy.header)));
         lose.extend(governed.lost.iter().map(|lost| ptr::from_ref(&lost.policy.header)));
     }
-    let resources = world.resources;
+    let resources = compilation.resources;
     let all = resources.traffic_traces.len() + resources.mesh_traces.len();
     let lose = lose.difference(&decide).count();
     Outcomes {

@@ -4,7 +4,8 @@ use std::cmp::Ordering;
 
 use serde::Serialize;
 
-use super::{Place, World};
+use super::place::Place;
+use crate::compilation::Compilation;
 use crate::kuma::{Ties, Version};
 use crate::resource::Header;
 use crate::resource::kinds::mesh_trace::MeshTrace;
@@ -65,15 +66,15 @@ impl Outcome {
 }
 
 /// All policies of the mesh: first those of the kind that decides, the strongest first.
-pub(super) fn candidates(world: &World, governed: &Governed, root: &str) -> Vec<Candidate> {
-    let mut all = mesh_traces(world, governed, root);
+pub(super) fn candidates(compilation: &Compilation, governed: &Governed, root: &str) -> Vec<Candidate> {
+    let mut all = mesh_traces(compilation, governed, root);
     // Without the strongest the next one decides, unless it leaves TrafficTrace alone.
     let strongest_first = governed.mesh_trace.policies.iter().rev();
     let displaced_by: Vec<&Header> = strongest_first
         .take_while(|policy| policy.conf.backend.value.is_some())
         .map(|policy| &policy.header)
         .collect();
-    all.extend(traffic_traces(world, governed, &displaced_by, root));
+    all.extend(traffic_traces(compilation, governed, &displaced_by, root));
     let decides = all.iter().find(|candidate| candidate.outcome == Outcome::Won);
     let decides = decides.map(|winner| winner.kind);
     // Each kind by strength, as it is.
@@ -98,7 +99,12 @@ fn candidate(header: &Header, kind: &'static str, outcome: Outcome, why: String,
     }
 }
 
-fn traffic_traces(world: &World, governed: &Governed, displaced_by: &[&Header], root: &str) -> Vec<Candidate> {
+fn traffic_traces(
+    compilation: &Compilation,
+    governed: &Governed,
+    displaced_by: &[&Header],
+    root: &str,
+) -> Vec<Candidate> {
     const KIND: &str = "TrafficTrace";
     let mut all = Vec::new();
     let first = (!displaced_by.is_empty()).then(|| format!("without MeshTrace {}", names(displaced_by)));
@@ -111,7 +117,7 @@ fn traffic_traces(world: &World, governed: &Governed, displaced_by: &[&Header], 
         });
         let mut stronger = vec![&winner.policy.header];
         for lost in &governed.lost {
-            let advice = advice(lost, &winner, &stronger, world.kuma.ties);
+            let advice = advice(lost, &winner, &stronger, compilation.kuma.ties);
             let would_win = first.iter().cloned().chain([advice]).collect::<Vec<_>>();
             let own = candidate(&lost.policy.header, KIND, Outcome::Lost, rank(lost.rank), root);
             all.push(Candidate {
@@ -123,7 +129,7 @@ fn traffic_traces(world: &World, governed: &Governed, displaced_by: &[&Header], 
     }
     let dataplane = governed.dataplane;
     let is_candidate = |policy: &TrafficTrace| all.iter().any(|own| own.name == policy.header.name());
-    let others: Vec<Candidate> = (world.resources.traffic_traces.iter())
+    let others: Vec<Candidate> = (compilation.resources.traffic_traces.iter())
         .filter(|policy| policy.header.mesh() == dataplane.header.mesh() && !is_candidate(policy))
         .map(|policy| {
             candidate(
@@ -202,7 +208,7 @@ fn mismatch(policy: &TrafficTrace, governed: &Governed) -> String {
     nearest.map_or_else(|| "the dataplane has no tags".to_owned(), |(_, why)| why)
 }
 
-fn mesh_traces(world: &World, governed: &Governed, root: &str) -> Vec<Candidate> {
+fn mesh_traces(compilation: &Compilation, governed: &Governed, root: &str) -> Vec<Candidate> {
     const KIND: &str = "MeshTrace";
     let dataplane = governed.dataplane;
     let mut all = Vec::new();
@@ -212,14 +218,14 @@ fn mesh_traces(world: &World, governed: &Governed, root: &str) -> Vec<Candidate>
         for policy in governed.mesh_trace.policies.iter().rev() {
             let own = mesh_trace(policy, merged, governed.winner.is_some(), root);
             let would_win = (!stronger.is_empty())
-                .then(|| mesh_trace_advice(policy, merged.strongest, &stronger, world.kuma.version));
+                .then(|| mesh_trace_advice(policy, merged.strongest, &stronger, compilation.kuma.version));
             all.push(Candidate { would_win, ..own });
             stronger.push(&policy.header);
         }
     }
     let of_mesh = |policy: &&MeshTrace| policy.header.mesh() == dataplane.header.mesh();
-    for policy in world.resources.mesh_traces.iter().filter(of_mesh) {
-        if let Some(miss) = target::miss(&policy.header, &policy.target, dataplane, governed.found_by) {
+    for policy in compilation.resources.mesh_traces.iter().filter(of_mesh) {
+        if let Some(miss) = target::mismatch(&policy.header, &policy.target, dataplane, governed.policy_gateway) {
             all.push(candidate(
                 &policy.header,
                 KIND,
@@ -291,7 +297,9 @@ fn narrower(than: &Target, version: Version) -> Vec<&'static str> {
         Version::V2_13 | Version::V2_14 => &[("MeshService", 5), ("MeshServiceSubset", 8)],
         Version::V3_0 => &[("Dataplane", 2)],
     };
-    let is_narrower = |(kind, narrowness): &(&'static str, u8)| (*narrowness > than.narrowness()).then_some(*kind);
+    let is_narrower = |(kind, target_precedence): &(&'static str, u8)| {
+        (*target_precedence > than.target_precedence()).then_some(*kind)
+    };
     kinds.iter().filter_map(is_narrower).collect()
 }
 
@@ -303,10 +311,10 @@ fn mesh_trace_advice(policy: &MeshTrace, strongest: &MeshTrace, stronger: &[&Hea
     match precedence(policy, strongest) {
         Ordering::Equal | Ordering::Greater => by_name,
         Ordering::Less if !kinds.is_empty() => format!("as {}, or {without}", kinds.join(" or ")),
-        Ordering::Less if own.narrowness() == winner.narrowness() => without,
+        Ordering::Less if own.target_precedence() == winner.target_precedence() => without,
         // As the same kind, what comes next in the order decides.
         Ordering::Less => {
-            let next = |policy: &MeshTrace| (policy.header.nearness(), policy.header.role());
+            let next = |policy: &MeshTrace| (policy.header.origin_precedence(), policy.header.role());
             match next(policy).cmp(&next(strongest)) {
                 Ordering::Less => without,
                 Ordering::Equal => format!("as {} {by_name}, or {without}", winner.kind()),

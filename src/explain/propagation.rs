@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::World;
+use crate::compilation::Compilation;
 use crate::ir::{Direction, Proxy};
 
 /// The headers of one tracer.
@@ -62,10 +62,10 @@ pub fn continues(from: &str, to: &str) -> bool {
 }
 
 /// The proxies that a proxy calls, or is called by, and with which traces break, sorted.
-pub(super) fn breaks(world: &World, proxy: &Proxy) -> Vec<Neighbour> {
+pub(super) fn breaks(compilation: &Compilation, proxy: &Proxy) -> Vec<Neighbour> {
     let Some(own) = provider(proxy) else { return Vec::new() };
     let mut found = Vec::new();
-    for other in world
+    for other in compilation
         .proxies
         .iter()
         .filter(|other| other.mesh == proxy.mesh && other.name != proxy.name)

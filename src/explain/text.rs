@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::Explanation;
+use super::explanation::Explanation;
 use super::policies::{Candidate, Outcome};
 
 /// An explanation as text.

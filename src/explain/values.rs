@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::Place;
-use crate::ir::{By, OpenTelemetry, Provider, TagValue, Tracer, ZipkinEncoding};
+use super::place::Place;
+use crate::ir::{OpenTelemetry, PolicyKind, Provider, TagValue, Tracer, ZipkinEncoding};
 use crate::resource::value::percent::Percent;
 use crate::resource::{Effective, Origin, Provenance};
 
@@ -31,7 +31,7 @@ pub(super) fn of(tracer: &Tracer, root: &str) -> Vec<ValueOf> {
     let mut values = Vec::new();
     // A MeshTrace has no name for its backend, but what it refers to has.
     let is_reference = tracer.backend.origin.path.ends_with("backendRef.labels");
-    if tracer.by == By::TrafficTrace || is_reference {
+    if tracer.by == PolicyKind::TrafficTrace || is_reference {
         values.push(written("backend", tracer.backend.value.clone(), &tracer.backend.origin));
     }
     if let Some(export) = &tracer.export {

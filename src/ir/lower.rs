@@ -2,15 +2,18 @@
 
 use std::net::IpAddr;
 
+use super::proxy::{
+    Direction, Endpoint, Listener, ListenerNaming, Policy, PolicyKind, Provider, Proxy, Specificity, Tracer,
+};
 use super::tracer::{LowerContext, tracers};
-use super::{By, Direction, Endpoint, Listener, Named, Policy, Provider, Proxy, Specificity, Tracer};
 use crate::kuma::{Fidelity, Kuma, Version};
 use crate::resource::kinds::dataplane::{Dataplane, Destination, GatewayKind, Inbound, SERVICELESS_PORT};
 use crate::resource::kinds::mesh_gateway::{GatewayListener, MeshGateway};
 use crate::resource::kinds::mesh_service::{MeshService, Port};
 use crate::resource::value::protocol::Protocol;
 use crate::resource::{Effective, Origin, WORKLOAD};
-use crate::select::route::{Routed, To};
+use crate::select::destination::ResolvedDestination;
+use crate::select::route::ResolvedOutbound;
 use crate::select::{Governed, Selection};
 
 /// Effective tracing of every dataplane, in the order of mesh and name.
@@ -54,8 +57,8 @@ fn lower_one(governed: &Governed, selection: &Selection, kuma: &Kuma) -> Proxy {
     for routed in outbounds {
         let mesh = dataplane.header.mesh();
         let endpoints = match routed.to {
-            To::Service(service) => selection.services.endpoints(mesh, service),
-            To::Resource(service, port) => selection.services.endpoints_of(service, port),
+            ResolvedDestination::Service(service) => selection.services.endpoints(mesh, service),
+            ResolvedDestination::Resource(service, port) => selection.services.endpoints_of(service, port),
         };
         let mut upstream: Vec<Endpoint> = endpoints
             .into_iter()
@@ -173,7 +176,7 @@ impl Naming<'_> {
     }
 
     fn is_by_mesh_trace(&self) -> bool {
-        self.tracer.is_some_and(|tracer| tracer.by == By::MeshTrace)
+        self.tracer.is_some_and(|tracer| tracer.by == PolicyKind::MeshTrace)
     }
 
     /// The name for the spans of a listener.
@@ -224,13 +227,13 @@ impl Naming<'_> {
             (inbound.service_address.as_ref()).map_or_else(|| address.clone(), |address| address.value.ip.to_string());
         let port = (inbound.service_port.as_ref()).map_or(inbound.port.value, |port| port.value);
         let named = if self.unified {
-            Named::Section(section.clone())
+            ListenerNaming::Section(section.clone())
         } else {
-            Named::Address(written.clone())
+            ListenerNaming::Address(written.clone())
         };
         let filed = match &named {
-            Named::Section(section) => format!("self_inbound_dp_{section}"),
-            Named::Address(_) | Named::Resource(_) | Named::Gateway(_) => service.clone(),
+            ListenerNaming::Section(section) => format!("self_inbound_dp_{section}"),
+            ListenerNaming::Address(_) | ListenerNaming::Resource(_) | ListenerNaming::Gateway(_) => service.clone(),
         };
         Listener {
             direction: Direction::Inbound,
@@ -245,7 +248,7 @@ impl Naming<'_> {
             reports_as: because
                 .is_none()
                 .then(|| self.reports_as(Direction::Inbound, &filed, "")),
-            untraced_because: because,
+            untraced_reason: because,
             service,
         }
     }
@@ -276,7 +279,7 @@ impl Naming<'_> {
             .or_else(|| (!declared.protocol.value.is_http()).then(|| format!("it takes {word}")));
         Listener {
             direction: Direction::Gateway,
-            named: Named::Gateway(format!("{}:{word}:{port}", gateway.header.name())),
+            named: ListenerNaming::Gateway(format!("{}:{word}:{port}", gateway.header.name())),
             at: declared.at.clone(),
             path: declared.path.clone(),
             address: canonical(&dataplane.address.value),
@@ -288,11 +291,11 @@ impl Naming<'_> {
             reports_as: because
                 .is_none()
                 .then(|| self.reports_as(Direction::Gateway, self.identity, "")),
-            untraced_because: because,
+            untraced_reason: because,
         }
     }
 
-    fn outbound(&self, routed: &Routed, upstream: Vec<Endpoint>) -> Listener {
+    fn outbound(&self, routed: &ResolvedOutbound, upstream: Vec<Endpoint>) -> Listener {
         let own = routed.outbound.address.as_ref().map(|address| &address.value);
         let written = own.map_or("127.0.0.1", |address| address.text.as_str());
         let by_policy = if self.is_by_mesh_trace() {
@@ -305,19 +308,21 @@ impl Naming<'_> {
             .or_else(|| by_policy.clone())
             .or_else(|| (!routed.protocol.value.is_http()).then(|| speaks(routed.service(), routed.protocol.value)));
         let named = match routed.to {
-            To::Resource(service, port) if self.unified => {
+            ResolvedDestination::Resource(service, port) if self.unified => {
                 let number = match &routed.outbound.to {
                     Destination::BackendRef(reference) => reference.port.as_ref().map(|port| port.value),
                     Destination::Service { .. } => None,
                 };
-                Named::Resource(identifier(service, number.unwrap_or(port.number.value)))
+                ListenerNaming::Resource(identifier(service, number.unwrap_or(port.number.value)))
             }
-            To::Resource(..) | To::Service(_) => Named::Address(written.to_owned()),
+            ResolvedDestination::Resource(..) | ResolvedDestination::Service(_) => {
+                ListenerNaming::Address(written.to_owned())
+            }
         };
         let to = match (routed.to, &named) {
-            (_, Named::Resource(identifier)) => identifier.clone(),
-            (To::Resource(service, port), _) => destination_name(service, port),
-            (To::Service(service), _) => service.to_owned(),
+            (_, ListenerNaming::Resource(identifier)) => identifier.clone(),
+            (ResolvedDestination::Resource(service, port), _) => destination_name(service, port),
+            (ResolvedDestination::Service(service), _) => service.to_owned(),
         };
         Listener {
             direction: Direction::Outbound,
@@ -332,13 +337,13 @@ impl Naming<'_> {
             reports_as: because.is_none().then(|| {
                 // Before 3.0 spans keep the older name.
                 let filed = match routed.to {
-                    To::Resource(service, port) if !self.is_new => &destination_name(service, port),
-                    To::Resource(..) | To::Service(_) => &to,
+                    ResolvedDestination::Resource(service, port) if !self.is_new => &destination_name(service, port),
+                    ResolvedDestination::Resource(..) | ResolvedDestination::Service(_) => &to,
                 };
                 self.reports_as(Direction::Outbound, "", filed)
             }),
             destination: to,
-            untraced_because: because,
+            untraced_reason: because,
         }
     }
 }

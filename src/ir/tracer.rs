@@ -1,7 +1,7 @@
 //! Where the spans of a dataplane go, by the policies for it.
 
-use super::{
-    By, Collector, Datadog, Export, OpenTelemetry, Provider, Sampling, Tag, TagValue, Tls, Tracer, Zipkin,
+use super::proxy::{
+    Collector, Datadog, Export, OpenTelemetry, PolicyKind, Provider, Sampling, Tag, TagValue, Tls, Tracer, Zipkin,
     ZipkinEncoding,
 };
 use crate::kuma::{Fidelity, Kuma, Version};
@@ -26,13 +26,13 @@ pub(super) struct LowerContext<'k> {
 
 impl LowerContext<'_> {
     /// The destination of spans, given the kind of policy that chose it and the name of its backend.
-    fn export(&self, by: By, backend: &str, collector: Collector, mut provider: Provider) -> Export {
+    fn export(&self, by: PolicyKind, backend: &str, collector: Collector, mut provider: Provider) -> Export {
         match &mut provider {
             // The schema of a MeshTrace fills the default in, and so does Kuma.
             Provider::Zipkin(zipkin) => {
                 let is_written = zipkin.shared_span_context.is_written();
-                zipkin.is_shared_span_context_explicit = by == By::MeshTrace || is_written;
-                zipkin.split_spans = by == By::MeshTrace && self.is_gateway;
+                zipkin.is_shared_span_context_explicit = by == PolicyKind::MeshTrace || is_written;
+                zipkin.split_spans = by == PolicyKind::MeshTrace && self.is_gateway;
             }
             // Kuma leaves it out.
             Provider::Datadog(datadog) if self.kuma.fidelity == Fidelity::Documented => {
@@ -48,13 +48,13 @@ impl LowerContext<'_> {
         }
     }
 
-    fn cluster_name(&self, by: By, backend: &str, provider: &Provider) -> String {
+    fn cluster_name(&self, by: PolicyKind, backend: &str, provider: &Provider) -> String {
         let provider = match (by, self.unified_naming, provider) {
-            (By::TrafficTrace, ..) => return format!("tracing:{backend}"),
-            (By::MeshTrace, false, provider) => return format!("meshtrace:{}", provider.name()),
-            (By::MeshTrace, true, Provider::Zipkin(_)) => "zipkin",
-            (By::MeshTrace, true, Provider::Datadog(_)) => "datadog",
-            (By::MeshTrace, true, Provider::OpenTelemetry(_)) => "otel",
+            (PolicyKind::TrafficTrace, ..) => return format!("tracing:{backend}"),
+            (PolicyKind::MeshTrace, false, provider) => return format!("meshtrace:{}", provider.name()),
+            (PolicyKind::MeshTrace, true, Provider::Zipkin(_)) => "zipkin",
+            (PolicyKind::MeshTrace, true, Provider::Datadog(_)) => "datadog",
+            (PolicyKind::MeshTrace, true, Provider::OpenTelemetry(_)) => "otel",
         };
         format!("system_meshtrace_{provider}_{}", clean(backend))
     }
@@ -107,8 +107,8 @@ fn by_traffic_trace(governed: &Governed, backend: &mesh::Backend, context: Lower
         }
     };
     Tracer {
-        by: By::TrafficTrace,
-        export: Some(context.export(By::TrafficTrace, &chosen.value, collector, provider)),
+        by: PolicyKind::TrafficTrace,
+        export: Some(context.export(PolicyKind::TrafficTrace, &chosen.value, collector, provider)),
         backend: chosen.clone(),
         sampling: Sampling {
             overall: Effective::of(backend.sampling.as_ref(), Percent::HUNDRED),
@@ -145,11 +145,11 @@ fn by_mesh_trace(governed: &Governed, merged: &Merged, backend: &Backend, contex
             (labels.clone().map(|_| name), destination)
         }
     };
-    let export =
-        destination.map(|(collector, provider)| context.export(By::MeshTrace, &backend.value, collector, provider));
+    let export = destination
+        .map(|(collector, provider)| context.export(PolicyKind::MeshTrace, &backend.value, collector, provider));
     let share = |written: &Option<Located<Percent>>| Effective::of(written.as_ref(), Percent::HUNDRED);
     Tracer {
-        by: By::MeshTrace,
+        by: PolicyKind::MeshTrace,
         backend,
         export,
         sampling: Sampling {

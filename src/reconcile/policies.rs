@@ -3,10 +3,10 @@
 use super::stages::{Stage, Stopwatch};
 use crate::apply::reload::Entries;
 use crate::apply::{self, Intent, Target};
+use crate::compilation::Compilation;
 use crate::compile::{self, Compiled};
 use crate::diag::Diagnostic;
 use crate::envoy::artifact::ProxyKey;
-use crate::explain::World;
 use crate::plan::guard::Guard;
 use crate::plan::{self, Applied, Constraints, Desired, DriftRepair, Held, Observed};
 use crate::settings::{OnError, Settings, SettingsError};
@@ -46,7 +46,7 @@ impl Policies {
         // The meshes that files were about last only add caution, and a look at policies must not depend on the output directory.
         let options = settings.options(apply::file_meshes::load(&target.out).unwrap_or_default())?;
         let (compiled, reloads) = stopwatch.time(Stage::Compile, || {
-            compile::compile_and(&snapshot, &options, |world| entries(world, settings))
+            compile::compile_with(&snapshot, &options, |compilation| entries(compilation, settings))
         });
         let findings = compiled.findings();
         let held = Held::by(&findings);
@@ -91,11 +91,15 @@ impl Policies {
 }
 
 /// The first entry of `reload` in the settings that fits each dataplane.
-fn entries(world: &World, settings: &Settings) -> Entries {
+fn entries(compilation: &Compilation, settings: &Settings) -> Entries {
     if settings.reload.is_empty() {
         return Entries::new();
     }
-    let dataplanes = world.selection.dataplanes.iter().map(|governed| governed.dataplane);
+    let dataplanes = compilation
+        .selection
+        .dataplanes
+        .iter()
+        .map(|governed| governed.dataplane);
     dataplanes
         .map(|dataplane| {
             let proxy = ProxyKey::new(dataplane.header.mesh(), dataplane.header.name());

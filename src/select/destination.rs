@@ -10,6 +10,15 @@ use crate::resource::value::protocol::Protocol;
 use crate::resource::value::tags::{SERVICE, Tags};
 use crate::resource::{Effective, Resources};
 
+/// The service that an outbound leads to.
+#[derive(Debug, Clone, Copy)]
+pub enum ResolvedDestination<'a> {
+    /// To a service, as the tags of the outbound name it.
+    Service(&'a str),
+    /// To a port of a service that is a resource of its own.
+    Resource(&'a MeshService, &'a Port),
+}
+
 /// The instances of every service of every mesh.
 #[derive(Debug, Clone, Default)]
 pub struct Services<'a> {

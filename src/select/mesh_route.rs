@@ -4,8 +4,7 @@
 //! TCP; a later one replaces an earlier one. The latter two are left out where there are `TrafficRoute`s and no route
 //! of theirs has a destination that tags name.
 
-use super::destination::Services;
-use super::route::To;
+use super::destination::{ResolvedDestination, Services};
 use crate::kuma::Version;
 use crate::resource::kinds::dataplane::{BackendRef, Dataplane};
 use crate::resource::kinds::mesh_route::{MeshRoute, RouteRule, RouteTo};
@@ -13,7 +12,7 @@ use crate::resource::value::protocol::Protocol;
 
 /// The listener of an outbound that the routes make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Made {
+pub(super) enum ListenerKind {
     /// One that reads requests.
     Http,
     /// One that does not.
@@ -35,17 +34,21 @@ pub(super) struct MeshRoutes<'a, 's> {
 
 impl<'a> MeshRoutes<'a, '_> {
     /// The listener for a destination that speaks `protocol`.
-    pub(super) fn listener(&self, destination: To<'a>, protocol: Protocol) -> Made {
+    pub(super) fn listener(&self, destination: ResolvedDestination<'a>, protocol: Protocol) -> ListenerKind {
         let tcp = self.runs(&self.tcp).then(|| self.tcp_listener(destination, protocol));
         if tcp == Some(true) {
-            return Made::Tcp;
+            return ListenerKind::Tcp;
         }
         let http = self.runs(&self.http) && self.http_listener(destination, protocol);
-        if http { Made::Http } else { Made::Nothing }
+        if http {
+            ListenerKind::Http
+        } else {
+            ListenerKind::Nothing
+        }
     }
 
     /// The `MeshTCPRoute` that makes requests to a destination opaque, as far as nothing else is known.
-    pub(super) fn opaque(&self, destination: To<'a>) -> Option<&'a MeshRoute> {
+    pub(super) fn opaque(&self, destination: ResolvedDestination<'a>) -> Option<&'a MeshRoute> {
         let has_http_rules = self.rules(&self.http, destination).is_some();
         let mut routes = self.tcp.iter().filter(|_| !has_http_rules);
         routes
@@ -57,7 +60,7 @@ impl<'a> MeshRoutes<'a, '_> {
         !self.beside_traffic_routes || routes.iter().flat_map(|route| &route.to).any(RouteTo::is_by_tags)
     }
 
-    fn http_listener(&self, destination: To<'a>, protocol: Protocol) -> bool {
+    fn http_listener(&self, destination: ResolvedDestination<'a>, protocol: Protocol) -> bool {
         let rules = self.rules(&self.http, destination).unwrap_or_default();
         let takes_all = rules.iter().any(|rule| rule.is_catch_all);
         // What no rule takes stays with the destination; to 2.13 also what a rule leads nowhere.
@@ -69,7 +72,7 @@ impl<'a> MeshRoutes<'a, '_> {
             })
     }
 
-    fn tcp_listener(&self, destination: To<'a>, protocol: Protocol) -> bool {
+    fn tcp_listener(&self, destination: ResolvedDestination<'a>, protocol: Protocol) -> bool {
         let rules = self.rules(&self.tcp, destination);
         if protocol.is_http() && (rules.is_none() || self.rules(&self.http, destination).is_some()) {
             return false;
@@ -78,17 +81,17 @@ impl<'a> MeshRoutes<'a, '_> {
     }
 
     /// The rules for a destination; `None` where no route is for it.
-    fn rules(&self, routes: &[&'a MeshRoute], destination: To<'a>) -> Option<Vec<&'a RouteRule>> {
+    fn rules(&self, routes: &[&'a MeshRoute], destination: ResolvedDestination<'a>) -> Option<Vec<&'a RouteRule>> {
         let entries = routes.iter().flat_map(|route| &route.to);
         let mut entries = entries.filter(|to| self.is_for(to, destination)).peekable();
         entries.peek()?;
         Some(entries.flat_map(|to| &to.rules).collect())
     }
 
-    fn is_for(&self, to: &'a RouteTo, destination: To) -> bool {
+    fn is_for(&self, to: &'a RouteTo, destination: ResolvedDestination) -> bool {
         match destination {
-            To::Service(service) => to.is_for_service(service),
-            To::Resource(service, port) => {
+            ResolvedDestination::Service(service) => to.is_for_service(service),
+            ResolvedDestination::Resource(service, port) => {
                 let Some(reference) = &to.destination else { return false };
                 // Most are told apart by their names.
                 if reference

@@ -38,7 +38,7 @@ pub(super) fn traces<'a>(
 ) -> Traces<'a> {
     let is_for = |policy: &&MeshTrace| {
         policy.header.mesh() == dataplane.header.mesh()
-            && target::miss(&policy.header, &policy.target, dataplane, gateway).is_none()
+            && target::mismatch(&policy.header, &policy.target, dataplane, gateway).is_none()
     };
     let mut policies: Vec<&MeshTrace> = policies.iter().filter(is_for).collect();
     sort(&mut policies);
@@ -67,11 +67,11 @@ fn compare(a: &MeshTrace, b: &MeshTrace) -> Ordering {
 /// Which of two policies is the stronger, leaving their names out.
 #[must_use]
 pub fn precedence(a: &MeshTrace, b: &MeshTrace) -> Ordering {
-    let narrowness = |policy: &MeshTrace| policy.target.target.narrowness();
-    narrowness(a)
-        .cmp(&narrowness(b))
+    let target_precedence = |policy: &MeshTrace| policy.target.target.target_precedence();
+    target_precedence(a)
+        .cmp(&target_precedence(b))
         .then_with(|| by_dataplane(&a.target.target, &b.target.target))
-        .then_with(|| a.header.nearness().cmp(&b.header.nearness()))
+        .then_with(|| a.header.origin_precedence().cmp(&b.header.origin_precedence()))
         .then_with(|| a.header.role().cmp(&b.header.role()))
 }
 

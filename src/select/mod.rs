@@ -2,13 +2,19 @@
 //!
 //! Start with [`select`]. It compares and chooses; it knows neither the text of a policy nor Envoy.
 
-pub mod destination;
-mod mesh_route;
-pub mod mesh_trace;
-pub mod otel;
-pub mod route;
 pub mod scope;
+
 pub mod target;
+
+pub mod destination;
+
+mod mesh_route;
+
+pub mod mesh_trace;
+
+pub mod otel;
+
+pub mod route;
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -53,13 +59,13 @@ pub struct Governed<'a> {
     /// The `MeshGateway` that governs it.
     pub gateway: Option<&'a MeshGateway>,
     /// The one by which policies find it, which may not be of another zone.
-    pub found_by: Option<&'a MeshGateway>,
+    pub policy_gateway: Option<&'a MeshGateway>,
     /// The `MeshTrace` policies for it.
     pub mesh_trace: Traces<'a>,
     /// The collector that its `MeshTrace` refers to, where it does and there is one.
     pub otel_backend: Option<&'a MeshOpenTelemetryBackend>,
     /// Its outbounds with their destinations, in the order written.
-    pub outbounds: Vec<route::Routed<'a>>,
+    pub outbounds: Vec<route::ResolvedOutbound<'a>>,
 }
 
 /// A policy that matches a dataplane.
@@ -141,7 +147,7 @@ pub fn select<'a>(
             lost: candidates,
             backend,
             gateway,
-            found_by: of_zone,
+            policy_gateway: of_zone,
             mesh_trace,
             otel_backend,
             outbounds,
@@ -153,7 +159,7 @@ pub fn select<'a>(
 /// The gateway that policies know of: the best of those that were not written in another zone.
 fn of_zone<'a>(dataplane: &Dataplane, gateways: &[Candidate<'a, MeshGateway>], kuma: &Kuma) -> Option<&'a MeshGateway> {
     let is_near = |gateway: &MeshGateway| {
-        let is_global = gateway.header.nearness() == 0;
+        let is_global = gateway.header.origin_precedence() == 0;
         let own = gateway.header.zone().unwrap_or(&kuma.zone);
         is_global || dataplane.header.zone().is_none_or(|zone| zone == own)
     };

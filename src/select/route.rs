@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::destination::Services;
-use super::mesh_route::{Made, MeshRoutes};
+use super::destination::{ResolvedDestination, Services};
+use super::mesh_route::{ListenerKind, MeshRoutes};
 use super::target;
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::kuma::{Fidelity, Kuma, Version};
 use crate::resource::kinds::dataplane::{BackendRef, Dataplane, Destination, Outbound};
 use crate::resource::kinds::mesh_gateway::MeshGateway;
 use crate::resource::kinds::mesh_route::MeshRoute;
-use crate::resource::kinds::mesh_service::{MeshService, Port};
 use crate::resource::kinds::traffic_route::TrafficRoute;
 use crate::resource::value::protocol::Protocol;
 use crate::resource::value::tags::{Rank, SERVICE, Selector, Tags};
@@ -19,11 +18,11 @@ use crate::resource::{Effective, Located, Provenance, Resources};
 
 /// An outbound and where it leads.
 #[derive(Debug, Clone)]
-pub struct Routed<'a> {
+pub struct ResolvedOutbound<'a> {
     /// The outbound.
     pub outbound: &'a Outbound,
     /// Where it leads.
-    pub to: To<'a>,
+    pub to: ResolvedDestination<'a>,
     /// What its destination speaks.
     pub protocol: Effective<Protocol>,
     /// Why nothing traces it whatever the policies say, in a few words.
@@ -32,22 +31,13 @@ pub struct Routed<'a> {
     pub untraced_by_traffic_trace: Option<String>,
 }
 
-/// Where an outbound leads.
-#[derive(Debug, Clone, Copy)]
-pub enum To<'a> {
-    /// To a service, as the tags of the outbound name it.
-    Service(&'a str),
-    /// To a port of a service that is a resource of its own.
-    Resource(&'a MeshService, &'a Port),
-}
-
-impl Routed<'_> {
+impl ResolvedOutbound<'_> {
     /// The name of what it leads to.
     #[must_use]
     pub fn service(&self) -> &str {
         match self.to {
-            To::Service(service) => service,
-            To::Resource(service, _) => &service.header.display_name,
+            ResolvedDestination::Service(service) => service,
+            ResolvedDestination::Resource(service, _) => &service.header.display_name,
         }
     }
 }
@@ -70,7 +60,7 @@ impl<'a> Routing<'a, '_> {
         dataplane: &'a Dataplane,
         traced: bool,
         diagnostics: &mut Diagnostics,
-    ) -> Vec<Routed<'a>> {
+    ) -> Vec<ResolvedOutbound<'a>> {
         let routes: Vec<&TrafficRoute> = (self.resources.traffic_routes.iter())
             .filter(|route| route.header.mesh() == dataplane.header.mesh())
             .collect();
@@ -82,7 +72,7 @@ impl<'a> Routing<'a, '_> {
             beside_traffic_routes: !routes.is_empty(),
             version: self.kuma.version,
         };
-        let mut routed: Vec<Routed> = Vec::new();
+        let mut routed: Vec<ResolvedOutbound> = Vec::new();
         for outbound in &dataplane.outbounds {
             let next = match (&outbound.to, self.kuma.fidelity) {
                 (Destination::BackendRef(reference), _) => {
@@ -94,7 +84,7 @@ impl<'a> Routing<'a, '_> {
                 (Destination::Service { service, protocol }, Fidelity::Documented) => {
                     let hint = protocol.as_ref();
                     let mut next = self.documented(dataplane, outbound, &service.value, hint, traced, diagnostics);
-                    if let Some(route) = mesh_routes.opaque(To::Service(&service.value)) {
+                    if let Some(route) = mesh_routes.opaque(ResolvedDestination::Service(&service.value)) {
                         next.protocol.value = Protocol::Tcp;
                         next.untraced = Some(format!("MeshTCPRoute {} makes it opaque", route.header.name()));
                     }
@@ -102,7 +92,7 @@ impl<'a> Routing<'a, '_> {
                 }
             };
             let Some(next) = next else { continue };
-            let same = |other: &Routed| place(other.outbound) == place(outbound);
+            let same = |other: &ResolvedOutbound| place(other.outbound) == place(outbound);
             match routed.iter().position(same) {
                 None => routed.push(next),
                 // Without routes, Kuma merges the chains of both, and an opaque one wins.
@@ -116,7 +106,7 @@ impl<'a> Routing<'a, '_> {
     fn routes_for(&self, dataplane: &'a Dataplane, routes: &'a [MeshRoute]) -> Vec<&'a MeshRoute> {
         let is_for = |route: &&MeshRoute| {
             route.header.mesh() == dataplane.header.mesh()
-                && target::miss(&route.header, &route.target, dataplane, self.gateway).is_none()
+                && target::mismatch(&route.header, &route.target, dataplane, self.gateway).is_none()
         };
         routes.iter().filter(is_for).collect()
     }
@@ -130,7 +120,7 @@ impl<'a> Routing<'a, '_> {
         traced: bool,
         mesh_routes: &MeshRoutes<'a, '_>,
         diagnostics: &mut Diagnostics,
-    ) -> Option<Routed<'a>> {
+    ) -> Option<ResolvedOutbound<'a>> {
         let Some((service, port)) = self.services.resolve(dataplane, reference) else {
             if traced && self.complete {
                 let named = reference.name.as_ref().map_or_else(
@@ -150,24 +140,24 @@ impl<'a> Routing<'a, '_> {
             return None;
         };
         let is_external = reference.kind.value == "MeshExternalService";
-        let to = To::Resource(service, port);
+        let to = ResolvedDestination::Resource(service, port);
         let mut protocol = Effective::of(port.protocol.as_ref(), Protocol::Tcp);
         let made = match self.kuma.fidelity {
             // Kuma 2.14 takes `HTTP` for no protocol that it knows, and makes neither listener.
-            Fidelity::Exact if self.kuma.version >= Version::V2_14 && !port.is_lowercase => Made::Nothing,
+            Fidelity::Exact if self.kuma.version >= Version::V2_14 && !port.is_lowercase => ListenerKind::Nothing,
             Fidelity::Exact => mesh_routes.listener(to, protocol.value),
-            Fidelity::Documented if mesh_routes.opaque(to).is_some() => Made::Tcp,
-            Fidelity::Documented => Made::Http,
+            Fidelity::Documented if mesh_routes.opaque(to).is_some() => ListenerKind::Tcp,
+            Fidelity::Documented => ListenerKind::Http,
         };
         match made {
-            Made::Nothing => return None,
-            Made::Tcp => protocol.value = Protocol::Tcp,
-            Made::Http if self.kuma.fidelity == Fidelity::Exact && !protocol.value.is_http() => {
+            ListenerKind::Nothing => return None,
+            ListenerKind::Tcp => protocol.value = Protocol::Tcp,
+            ListenerKind::Http if self.kuma.fidelity == Fidelity::Exact && !protocol.value.is_http() => {
                 protocol.value = Protocol::Http;
             }
-            Made::Http => {}
+            ListenerKind::Http => {}
         }
-        Some(Routed {
+        Some(ResolvedOutbound {
             outbound,
             to,
             protocol,
@@ -184,7 +174,7 @@ impl<'a> Routing<'a, '_> {
         service: &'a str,
         routes: &[&'a TrafficRoute],
         mesh_routes: &MeshRoutes<'a, '_>,
-    ) -> Option<Routed<'a>> {
+    ) -> Option<ResolvedOutbound<'a>> {
         let protocol_of = |service: &str| {
             let known = self.services.protocol(dataplane.header.mesh(), service);
             known.unwrap_or_else(|| Effective::of(None, Protocol::Unknown))
@@ -194,9 +184,9 @@ impl<'a> Routing<'a, '_> {
             ..a
         };
         let own = protocol_of(service);
-        let routed = |protocol, untraced: Option<&str>, by_traffic_trace: Option<&str>| Routed {
+        let routed = |protocol, untraced: Option<&str>, by_traffic_trace: Option<&str>| ResolvedOutbound {
             outbound,
-            to: To::Service(service),
+            to: ResolvedDestination::Service(service),
             protocol,
             untraced: untraced.map(str::to_owned),
             untraced_by_traffic_trace: by_traffic_trace.map(str::to_owned),
@@ -204,34 +194,36 @@ impl<'a> Routing<'a, '_> {
         let by_none = "no TrafficRoute in this mesh, and Kuma traces outbounds only through one";
         let by_route = "a MeshHTTPRoute takes the place of TrafficRoute";
         let because = if routes.is_empty() { by_none } else { by_route };
-        Some(match mesh_routes.listener(To::Service(service), own.value) {
-            Made::Nothing if routes.is_empty() => return None,
-            Made::Tcp => {
-                let opaque = own.value.is_http().then_some("a MeshTCPRoute makes it opaque");
-                let protocol = Effective {
-                    value: if own.value.is_http() { Protocol::Tcp } else { own.value },
-                    ..own
-                };
-                routed(protocol, opaque, Some(because))
-            }
-            Made::Http => {
-                let protocol = Effective {
-                    value: if own.value.is_http() { own.value } else { Protocol::Http },
-                    ..own
-                };
-                routed(protocol, None, Some(because))
-            }
-            Made::Nothing => match route_of(dataplane, service, routes) {
-                Some(route) => {
-                    let protocol = route.services(service).map(protocol_of).reduce(both);
-                    routed(protocol.unwrap_or(own), None, None)
+        Some(
+            match mesh_routes.listener(ResolvedDestination::Service(service), own.value) {
+                ListenerKind::Nothing if routes.is_empty() => return None,
+                ListenerKind::Tcp => {
+                    let opaque = own.value.is_http().then_some("a MeshTCPRoute makes it opaque");
+                    let protocol = Effective {
+                        value: if own.value.is_http() { Protocol::Tcp } else { own.value },
+                        ..own
+                    };
+                    routed(protocol, opaque, Some(because))
                 }
-                None => {
-                    let lost = "no TrafficRoute leads there, and there are others";
-                    routed(own, Some(lost), Some(lost))
+                ListenerKind::Http => {
+                    let protocol = Effective {
+                        value: if own.value.is_http() { own.value } else { Protocol::Http },
+                        ..own
+                    };
+                    routed(protocol, None, Some(because))
                 }
+                ListenerKind::Nothing => match route_of(dataplane, service, routes) {
+                    Some(route) => {
+                        let protocol = route.services(service).map(protocol_of).reduce(both);
+                        routed(protocol.unwrap_or(own), None, None)
+                    }
+                    None => {
+                        let lost = "no TrafficRoute leads there, and there are others";
+                        routed(own, Some(lost), Some(lost))
+                    }
+                },
             },
-        })
+        )
     }
 
     /// As the documentation promises: whenever the destination speaks HTTP.
@@ -243,7 +235,7 @@ impl<'a> Routing<'a, '_> {
         own: Option<&Located<Protocol>>,
         traced: bool,
         diagnostics: &mut Diagnostics,
-    ) -> Routed<'a> {
+    ) -> ResolvedOutbound<'a> {
         let known = self.services.protocol(dataplane.header.mesh(), service);
         let by_setting = |&value: &Protocol| {
             let source = Provenance::Setting(format!("services.{service}"));
@@ -267,17 +259,17 @@ impl<'a> Routing<'a, '_> {
                     .path(&named.origin.path);
                 diagnostics.push(diagnostic.resource(dataplane.header.document, (*dataplane.header.id).clone()));
             }
-            return Routed {
+            return ResolvedOutbound {
                 outbound,
-                to: To::Service(service),
+                to: ResolvedDestination::Service(service),
                 protocol: Effective::of(None, Protocol::Unknown),
                 untraced: Some(format!("nothing here says what {service} speaks")),
                 untraced_by_traffic_trace: None,
             };
         };
-        Routed {
+        ResolvedOutbound {
             outbound,
-            to: To::Service(service),
+            to: ResolvedDestination::Service(service),
             protocol,
             untraced: None,
             untraced_by_traffic_trace: None,

@@ -10,7 +10,7 @@ use crate::resource::{Header, NAMESPACE, Role};
 
 /// Why a policy is not for a dataplane.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Miss<'a> {
+pub enum Mismatch<'a> {
     /// It is there to be looked at only.
     Shadow,
     /// It was written in that zone, which is another one.
@@ -53,7 +53,7 @@ pub enum Miss<'a> {
     NoListener,
 }
 
-impl fmt::Display for Miss<'_> {
+impl fmt::Display for Mismatch<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Shadow => f.write_str("it is a shadow: `kuma.io/effect: shadow`"),
@@ -87,20 +87,20 @@ fn differs(f: &mut fmt::Formatter<'_>, noun: &str, key: &str, wanted: &str, foun
 ///
 /// `gateway` is the `MeshGateway` that governs the dataplane.
 #[must_use]
-pub fn miss<'a>(
+pub fn mismatch<'a>(
     policy: &'a Header,
     reference: &'a TargetRef,
     dataplane: &'a Dataplane,
     gateway: Option<&'a MeshGateway>,
-) -> Option<Miss<'a>> {
+) -> Option<Mismatch<'a>> {
     if policy.is_shadow() {
-        return Some(Miss::Shadow);
+        return Some(Mismatch::Shadow);
     }
     if let Some(zone) = foreign_zone(policy, dataplane, gateway) {
-        return Some(Miss::Zone(zone));
+        return Some(Mismatch::Zone(zone));
     }
     if let Some(namespace) = foreign_namespace(policy, dataplane) {
-        return Some(Miss::Namespace(namespace));
+        return Some(Mismatch::Namespace(namespace));
     }
     match &reference.target {
         Target::Mesh { tags, proxy_types, .. } => {
@@ -109,11 +109,11 @@ pub fn miss<'a>(
                 None => ProxyType::Sidecar,
             };
             if !proxy_types.is_empty() && !proxy_types.contains(&proxy_type) {
-                return Some(Miss::ProxyType);
+                return Some(Mismatch::ProxyType);
             }
             miss_by_tags(None, tags, dataplane, gateway)
         }
-        Target::Service { name: None, .. } => Some(Miss::ServiceByLabels),
+        Target::Service { name: None, .. } => Some(Mismatch::ServiceByLabels),
         // A tag of that name takes the place of the name.
         Target::Service {
             name: Some(name), tags, ..
@@ -124,9 +124,9 @@ pub fn miss<'a>(
         Target::Gateway { name } => match gateway {
             Some(gateway) if is_builtin(dataplane) => {
                 let is_meant = gateway.header.display_name == name.value;
-                (!is_meant).then_some(Miss::Gateway(&name.value))
+                (!is_meant).then_some(Mismatch::Gateway(&name.value))
             }
-            _ => Some(Miss::NoGateway),
+            _ => Some(Mismatch::NoGateway),
         },
         Target::Dataplane {
             name,
@@ -134,7 +134,7 @@ pub fn miss<'a>(
             labels,
         } => {
             if gateway.is_some() {
-                return Some(Miss::IsGateway);
+                return Some(Mismatch::IsGateway);
             }
             let miss = match (name, labels, namespace) {
                 (Some(name), ..) => {
@@ -144,13 +144,13 @@ pub fn miss<'a>(
                 (None, Some(labels), _) => labels.iter().find_map(|(key, wanted)| {
                     let found = dataplane.header.label(key);
                     let wanted = wanted.value.as_str();
-                    (found.unwrap_or_default() != wanted).then_some(Miss::Label { key, wanted, found })
+                    (found.unwrap_or_default() != wanted).then_some(Mismatch::Label { key, wanted, found })
                 }),
                 (None, None, None) => None,
-                (None, None, Some(_)) => Some(Miss::Elsewhere),
+                (None, None, Some(_)) => Some(Mismatch::Elsewhere),
             };
             let takes_requests = !dataplane.inbounds.is_empty() || is_delegated(dataplane);
-            miss.or((!takes_requests).then_some(Miss::NoListener))
+            miss.or((!takes_requests).then_some(Mismatch::NoListener))
         }
     }
 }
@@ -181,14 +181,14 @@ fn miss_by_name<'a>(
     name: &'a str,
     namespace: Option<&str>,
     dataplane: &Dataplane,
-) -> Option<Miss<'a>> {
+) -> Option<Mismatch<'a>> {
     let own = &dataplane.header;
     if own.display_name != name {
-        return Some(Miss::Name(name));
+        return Some(Mismatch::Name(name));
     }
     let same = |a: Option<&str>, b: Option<&str>| a.unwrap_or_default() == b.unwrap_or_default();
     let is_there = same(own.zone(), policy.zone()) && same(own.namespace(), namespace.or(policy.namespace()));
-    (!is_there).then_some(Miss::Elsewhere)
+    (!is_there).then_some(Mismatch::Elsewhere)
 }
 
 /// Why no listener of the dataplane has the service and the tags; the reason of the listener that comes nearest.
@@ -197,8 +197,8 @@ fn miss_by_tags<'a>(
     wanted: &'a Selector,
     dataplane: &Dataplane,
     gateway: Option<&MeshGateway>,
-) -> Option<Miss<'a>> {
-    let mut nearest = Some(Miss::NoListener);
+) -> Option<Mismatch<'a>> {
+    let mut nearest = Some(Mismatch::NoListener);
     for tags in listener_tags(dataplane, gateway) {
         let mismatch = (service.and_then(|service| differing(&tags, crate::resource::value::tags::SERVICE, service)))
             .or_else(|| {
@@ -215,10 +215,10 @@ fn miss_by_tags<'a>(
     nearest
 }
 
-fn differing<'a>(tags: &Tags, tag: &'a str, wanted: &'a str) -> Option<Miss<'a>> {
+fn differing<'a>(tags: &Tags, tag: &'a str, wanted: &'a str) -> Option<Mismatch<'a>> {
     let found = tags.get(tag);
     let fits = found.is_some_and(|found| wanted == "*" || found == wanted);
-    (!fits).then(|| Miss::Tag {
+    (!fits).then(|| Mismatch::Tag {
         tag,
         wanted,
         found: found.cloned(),

@@ -31,7 +31,7 @@ fn compiled(files: &[(String, String)]) -> Compiled {
 
 /// What a run would print and write, without the places, which do move with the files.
 fn essence(compiled: &Compiled) -> String {
-    let mut findings: Vec<String> = (compiled.diagnostics.iter().chain(&compiled.refusals))
+    let mut findings: Vec<String> = (compiled.diagnostics.iter().chain(&compiled.unpublishable))
         .map(|finding| {
             format!(
                 "{} {} {:?} {}",

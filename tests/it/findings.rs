@@ -169,5 +169,5 @@ fn compile_at(out: &str, snapshot: &Snapshot, kuma: Kuma) -> Vec<Diagnostic> {
         known: [].into(),
     };
     let compiled = compile(snapshot, &options);
-    compiled.diagnostics.into_iter().chain(compiled.refusals).collect()
+    compiled.diagnostics.into_iter().chain(compiled.unpublishable).collect()
 }

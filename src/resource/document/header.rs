@@ -84,7 +84,7 @@ impl Header {
 
     /// How near to a dataplane it was written: for all zones, without saying, in a zone.
     #[must_use]
-    pub fn nearness(&self) -> u8 {
+    pub fn origin_precedence(&self) -> u8 {
         match self.label(ORIGIN) {
             Some("global") => 0,
             Some("zone") => 2,

@@ -91,7 +91,7 @@ impl Target {
 
     /// How narrow the kind is: of two policies the narrower wins.
     #[must_use]
-    pub fn narrowness(&self) -> u8 {
+    pub fn target_precedence(&self) -> u8 {
         match self {
             Self::Mesh { subset: false, .. } => 1,
             Self::Dataplane { .. } => 2,

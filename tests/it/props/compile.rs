@@ -50,7 +50,7 @@ proptest! {
         let fidelity = if exact { Fidelity::Exact } else { Fidelity::Documented };
         let version = if old { Version::V2_13 } else { Version::V2_14 };
         let compiled = compile(&snapshot, &options(fidelity, version));
-        let findings: Vec<_> = compiled.diagnostics.into_iter().chain(compiled.refusals).collect();
+        let findings: Vec<_> = compiled.diagnostics.into_iter().chain(compiled.unpublishable).collect();
         for finding in &findings {
             if let Place::In(at) = &finding.place {
                 prop_assert!(snapshot.files[0].text.get(at.bytes.clone()).is_some());
@@ -81,7 +81,7 @@ proptest! {
         std::fs::write(dir.path().join("a.yaml"), if alone { &garbage } else { &bytes }).expect("a file");
         let snapshot = source::read(&Sources::one(dir.path()), 1 << 20, Consistency::Dirty).expect("it can be read");
         let compiled = compile(&snapshot, &options(Fidelity::Documented, Version::V2_14));
-        let findings: Vec<_> = compiled.diagnostics.into_iter().chain(compiled.refusals).collect();
+        let findings: Vec<_> = compiled.diagnostics.into_iter().chain(compiled.unpublishable).collect();
         let shown = text::render(&findings, "policies/", 20, false);
         prop_assert_eq!(shown.is_empty(), findings.is_empty());
     }
@@ -122,7 +122,7 @@ fn without_a_mistake_there_is_nothing_to_say() {
         &options(Fidelity::Documented, Version::V2_14),
     );
     // The first mesh has a backend of each kind, which is what this says.
-    let findings = compiled.diagnostics.iter().chain(&compiled.refusals);
+    let findings = compiled.diagnostics.iter().chain(&compiled.unpublishable);
     let others: Vec<_> = findings
         .filter(|finding| finding.code != Code::MixedPropagation)
         .collect();

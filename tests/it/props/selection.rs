@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use meshtraced::compile::{Compiled, compile_and};
+use meshtraced::compile::{Compiled, compile_with};
 use meshtraced::explain::policies::{Candidate, Outcome};
 use meshtraced::explain::values::ValueOf;
 use meshtraced::explain::{Explanation, explain};
@@ -240,7 +240,7 @@ impl Fleet {
 }
 
 fn compile_files(files: Vec<(String, String)>) -> (Compiled, Vec<Explanation>) {
-    compile_and(
+    compile_with(
         &Snapshot::from_texts(files),
         &options(Fidelity::Documented, Version::V2_14),
         |world| {

@@ -115,7 +115,7 @@ fn envoy_knows_no_policies() {
         let is_policy = |path: &[String]| match path.first().map(String::as_str) {
             Some("kuma" | "select") => true,
             Some("resource") => path.get(1).is_some_and(|room| room == "kinds" || room == "document"),
-            Some("ir") => path.iter().any(|name| name == "By"),
+            Some("ir") => path.iter().any(|name| name == "PolicyKind"),
             _ => false,
         };
         for (path, line) in module.mentions().into_iter().filter(|(path, _)| is_policy(path)) {

@@ -13,9 +13,8 @@ mod size;
 mod source;
 
 /// Modules with breaches that are known; whoever ends the last one of a module takes it from this list.
-const UNFINISHED: [&str; 10] = [
+const UNFINISHED: [&str; 9] = [
     "cli",
-    "compile.rs",
     "daemon",
     "envoy",
     "explain",
