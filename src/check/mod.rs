@@ -30,7 +30,7 @@ use crate::diag::Diagnostics;
 /// Asks all questions and adds the findings to `diagnostics`.
 pub fn run(compilation: &Compilation, diagnostics: &mut Diagnostics) {
     let subject = Subject {
-        compilation: compilation,
+        compilation,
         resources: compilation.resources,
         selection: compilation.selection,
         fidelity: compilation.kuma.fidelity,
