@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use walkdir::{DirEntry, WalkDir};
 
 use super::error::ReadError;
-use super::filter::Filter;
+use super::file::UnreadableReason;
+use super::filter::{Filter, LINKED};
 use super::text::{Text, text};
-use super::{LINKED, UnreadableReason};
 
 /// How often a directory that keeps changing is read before that is an error.
 const ROUNDS: usize = 5;

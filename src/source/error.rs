@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::LINKED;
+use super::filter::LINKED;
 use super::git::GitError;
 
 /// Why a source cannot be read.

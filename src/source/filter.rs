@@ -7,6 +7,10 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 /// The names that files with policies end with, in any case.
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 
+/// Files and directories that one root shows through links, each as often as it is seen: more are no policies, but links
+/// that multiply each other.
+pub(super) const LINKED: usize = 100_000;
+
 /// Patterns for paths below a directory; `*` stays within a directory, `**` does not.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {

@@ -4,14 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::commit::Commit;
 use super::dir::{self, Directory};
 use super::error::ReadError;
+use super::file::{SourceFile, Unreadable, UnreadableReason};
 use super::filter::Filter;
 use super::git::{GitError, Repository, Tree};
 use super::read_mode::{self, ReadMode};
+use super::snapshot::{ReadOrigin, Snapshot};
+use super::sources::{Root, Sources};
 use super::text::Text;
 use super::worktree::QuiescenceCheck;
-use super::{Commit, ReadOrigin, Root, Snapshot, SourceFile, Sources, Unreadable, UnreadableReason};
 
 /// How consistent the files of work trees must be with each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

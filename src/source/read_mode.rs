@@ -3,9 +3,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::dir;
 use super::error::ReadError;
 use super::git::{self, Repository};
-use super::{Mode, dir};
+use super::sources::Mode;
 
 type Result<T> = std::result::Result<T, ReadError>;
 

@@ -1,6 +1,6 @@
 //! Bytes of a file as text, or why there is none and how it begins.
 
-use super::UnreadableReason;
+use super::file::UnreadableReason;
 
 /// How much of a file that is no text is looked at, in bytes.
 const BEGINNING: usize = 64 << 10;

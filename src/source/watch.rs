@@ -16,7 +16,8 @@ use tokio::sync::Notify;
 use walkdir::WalkDir;
 
 use super::read_mode::ReadMode;
-use super::{Sources, worktree};
+use super::sources::Sources;
+use super::worktree;
 
 /// What tells, right in the directory of a repository, which commit is meant.
 const REFERENCES: [&str; 3] = ["HEAD", "packed-refs", "config"];

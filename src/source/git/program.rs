@@ -4,13 +4,10 @@ use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
-use std::time::Duration;
 
-use super::{GitError, Repository, Result};
+use super::error::{GitError, Result, TIMEOUT};
+use super::repository::Repository;
 use crate::system::process::{self, Exchanged};
-
-/// The time that one run of Git may take; a Git that takes longer hangs.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Repository {
     /// Objects in the order of their ids: their first bytes and their size; `None` for one that is not there.

@@ -5,8 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use crate::source::LINKED;
-use crate::source::filter::Filter;
+use crate::source::filter::{Filter, LINKED};
 
 /// Links that lead to links: more than this is a circle.
 const LINKS: usize = 40;

@@ -1,0 +1,213 @@
+//! The files of a commit.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use super::error::{GitError, Result};
+use super::repository::Repository;
+use super::tree::{Entry, Kind, Links, TooMany, entries, is_entered, is_wanted};
+use crate::source::commit::Commit;
+use crate::source::filter::Filter;
+use crate::source::text::{Text, text};
+
+/// The files of a commit, each by its path below the root.
+#[derive(Debug)]
+pub(in crate::source) struct Tree {
+    pub(in crate::source) commit: Commit,
+    pub(in crate::source) files: BTreeMap<PathBuf, Text>,
+    /// Whether the root is a single file.
+    pub(in crate::source) is_file: bool,
+}
+
+impl Repository {
+    /// The commit that `HEAD` names.
+    pub(in crate::source) fn head(&self) -> Result<Commit> {
+        let head = self.git_dir.join("HEAD");
+        match fs::read(&head) {
+            // Git only says that this is no repository.
+            Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(GitError::Closed { path: head, source });
+            }
+            _ => {}
+        }
+        // The branch first, and then its commit: they belong together also when `HEAD` is moved meanwhile.
+        let branch = self.ask(["symbolic-ref", "--quiet", "HEAD"]).ok();
+        let branch = branch.map(|name| String::from_utf8_lossy(&name).trim().to_owned());
+        let reference = branch.as_deref().unwrap_or("HEAD");
+        // Not peeled: a commit that is lost is another trouble than a branch without one.
+        let id = match self.ask(["rev-parse", "--verify", "--quiet", reference]) {
+            Ok(id) => String::from_utf8_lossy(&id).trim().to_owned(),
+            // Without a message: there is no commit.
+            Err(GitError::Failed { message, repository }) if message.is_empty() => {
+                return Err(GitError::Unborn { repository });
+            }
+            Err(error) => return Err(error),
+        };
+        let branch = branch.map(|name| name.strip_prefix("refs/heads/").unwrap_or(&name).to_owned());
+        let object = self.ask(["cat-file", "commit", &id])?;
+        let message = object
+            .windows(2)
+            .position(|pair| pair == b"\n\n")
+            .map_or(&[][..], |at| &object[at + 2..]);
+        let subject = message
+            .split(|byte| *byte == b'\n')
+            .find(|line| !line.trim_ascii().is_empty());
+        Ok(Commit {
+            id,
+            branch,
+            subject: String::from_utf8_lossy(subject.unwrap_or_default()).trim().to_owned(),
+            is_modified: false,
+        })
+    }
+
+    /// The files of the commit that `HEAD` names, at a path below the top and below that.
+    pub(in crate::source) fn read(&self, below: &Path, filter: &Filter, limit: u64) -> Result<Tree> {
+        let commit = self.head()?;
+        let Root { entries, is_file } = self.root(&commit, below)?;
+        let entries = if is_file {
+            entries
+        } else {
+            self.choose(&commit, &entries, below, filter)?
+        };
+        let files = self.texts(&commit, &entries, limit)?;
+        Ok(Tree { commit, files, is_file })
+    }
+
+    /// Everything below a path of a commit, or the file that it is.
+    fn root(&self, commit: &Commit, below: &Path) -> Result<Root> {
+        if below.as_os_str().is_empty() {
+            let entries = entries(&self.ask(["ls-tree", "-r", "-z", "--full-tree", &commit.id])?);
+            return Ok(Root {
+                entries,
+                is_file: false,
+            });
+        }
+        let listed = self.ask([
+            OsStr::new("ls-tree"),
+            OsStr::new("-z"),
+            OsStr::new("--full-tree"),
+            OsStr::new(&commit.id),
+            OsStr::new("--"),
+            below.as_os_str(),
+        ])?;
+        match entries(&listed).into_iter().next() {
+            Some((_, Entry { kind: Kind::Tree, id })) => Ok(Root {
+                entries: entries(&self.ask(["ls-tree", "-r", "-z", "--full-tree", &id])?),
+                is_file: false,
+            }),
+            Some((path, entry @ Entry { kind: Kind::File, .. })) => {
+                let name = PathBuf::from(path.file_name().unwrap_or_default());
+                Ok(Root {
+                    entries: BTreeMap::from([(name, entry)]),
+                    is_file: true,
+                })
+            }
+            Some((
+                _,
+                Entry {
+                    kind: Kind::Submodule, ..
+                },
+            )) => Err(self.submodule(below)),
+            Some((_, Entry { kind: Kind::Link, .. })) | None => Err(GitError::Missing {
+                repository: self.top.clone(),
+                commit: commit.short(),
+                path: below.to_owned(),
+            }),
+        }
+    }
+
+    fn submodule(&self, path: &Path) -> GitError {
+        GitError::Submodule {
+            repository: self.top.clone(),
+            path: path.to_owned(),
+        }
+    }
+
+    /// The files that are read, those behind links among them.
+    fn choose(
+        &self,
+        commit: &Commit,
+        all: &BTreeMap<PathBuf, Entry>,
+        below: &Path,
+        filter: &Filter,
+    ) -> Result<BTreeMap<PathBuf, Entry>> {
+        let links = self.links(all)?;
+        let mut links = Links::new(all, &links);
+        let mut chosen = BTreeMap::new();
+        for (path, entry) in all {
+            match entry.kind {
+                Kind::File if is_wanted(path, filter) => {
+                    chosen.insert(path.clone(), entry.clone());
+                }
+                Kind::Submodule if is_entered(path, filter) && filter.enters(path) => {
+                    return Err(self.submodule(&below.join(path)));
+                }
+                Kind::Link => {
+                    let inside = path.ancestors().skip(1).map(Path::to_owned).collect();
+                    let behind = links.behind(path, path, &inside);
+                    let behind = behind.map_err(|TooMany| GitError::Multiplied {
+                        repository: self.top.clone(),
+                        commit: commit.short(),
+                    })?;
+                    for (seen, target) in behind {
+                        if is_wanted(&seen, filter) {
+                            chosen.insert(seen, target.clone());
+                        }
+                    }
+                }
+                Kind::File | Kind::Submodule | Kind::Tree => {}
+            }
+        }
+        Ok(chosen)
+    }
+
+    /// Where the links of a tree lead, as they are written.
+    fn links(&self, all: &BTreeMap<PathBuf, Entry>) -> Result<BTreeMap<PathBuf, PathBuf>> {
+        let links: Vec<(&PathBuf, &Entry)> = all.iter().filter(|(_, entry)| entry.kind == Kind::Link).collect();
+        let ids: Vec<&str> = links.iter().map(|(_, entry)| entry.id.as_str()).collect();
+        let mut found = BTreeMap::new();
+        let mut at = 0;
+        self.objects(&ids, 4096, |object| {
+            if let Some((bytes, _)) = object {
+                found.insert(links[at].0.clone(), PathBuf::from(OsString::from_vec(bytes)));
+            }
+            at += 1;
+        })?;
+        Ok(found)
+    }
+
+    fn texts(
+        &self,
+        commit: &Commit,
+        entries: &BTreeMap<PathBuf, Entry>,
+        limit: u64,
+    ) -> Result<BTreeMap<PathBuf, Text>> {
+        let ids: Vec<&str> = entries.values().map(|entry| entry.id.as_str()).collect();
+        let mut texts = Vec::with_capacity(ids.len());
+        let asked = self.objects(&ids, limit, |object| {
+            texts.push(object.map(|(bytes, size)| text(bytes, size, limit)));
+        });
+        let partial = || GitError::Partial {
+            repository: self.top.clone(),
+            commit: commit.short(),
+        };
+        match asked {
+            // The repository names where missing objects could be fetched from, which is not allowed.
+            Err(GitError::Failed { message, .. }) if message.contains("promisor") => return Err(partial()),
+            asked => asked?,
+        }
+        let texts: Option<Vec<Text>> = texts.into_iter().collect();
+        let texts = texts.ok_or_else(partial)?;
+        Ok(entries.keys().cloned().zip(texts).collect())
+    }
+}
+
+/// What lies at a path of a commit.
+struct Root {
+    entries: BTreeMap<PathBuf, Entry>,
+    is_file: bool,
+}

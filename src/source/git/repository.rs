@@ -1,0 +1,69 @@
+//! Where repositories are.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// A repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::source) struct Repository {
+    /// What Git calls its directory: `.git`, or that of a linked work tree or submodule.
+    pub(in crate::source) git_dir: PathBuf,
+    /// The directory that it is known by: of its files, or itself where it is bare.
+    pub(in crate::source) top: PathBuf,
+    /// Whether it has no files.
+    pub(in crate::source) is_bare: bool,
+}
+
+/// The repository that a path lies in, and the path below its top; the path need not be there.
+pub(in crate::source) fn find(path: &Path) -> Option<(Repository, PathBuf)> {
+    path.ancestors().find_map(|top| {
+        let below = path.strip_prefix(top).ok()?.to_owned();
+        let (git_dir, is_bare) = match git_dir(top) {
+            Some(git_dir) => (git_dir, false),
+            None if is_bare(top) => (top.to_owned(), true),
+            None => return None,
+        };
+        let repository = Repository {
+            git_dir,
+            top: top.to_owned(),
+            is_bare,
+        };
+        Some((repository, below))
+    })
+}
+
+/// What `.git` in a directory is or leads to.
+fn git_dir(top: &Path) -> Option<PathBuf> {
+    let path = top.join(".git");
+    if path.is_dir() {
+        // As Git does: an empty directory of that name is none of its own. One that cannot be looked into may be.
+        let head = fs::symlink_metadata(path.join("HEAD"));
+        let is_empty = head.is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        return (!is_empty).then(|| real(path));
+    }
+    let text = fs::read(&path).ok()?;
+    let target = text.strip_prefix(b"gitdir: ")?.trim_ascii_end();
+    Some(real(top.join(OsStr::from_bytes(target))))
+}
+
+/// The path that events name, without links and `..`; as it is where nothing is there.
+fn real(path: PathBuf) -> PathBuf {
+    fs::canonicalize(&path).unwrap_or(path)
+}
+
+fn is_bare(directory: &Path) -> bool {
+    directory.join("HEAD").is_file() && directory.join("objects").is_dir() && directory.join("refs").exists()
+}
+
+impl Repository {
+    /// Where what all linked work trees have in common lies: branches and objects.
+    pub(in crate::source) fn common_dir(&self) -> PathBuf {
+        match fs::read(self.git_dir.join("commondir")) {
+            Ok(text) => real(self.git_dir.join(OsStr::from_bytes(text.trim_ascii_end()))),
+            Err(_) => self.git_dir.clone(),
+        }
+    }
+}

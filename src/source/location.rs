@@ -1,0 +1,137 @@
+//! Places inside files.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::file::SourceFile;
+
+/// A place in a file: `file:line:column`.
+///
+/// Holds its file, so that it can show its own line. Ordered by path, then by offset.
+#[derive(Clone)]
+pub struct Location {
+    /// The file it lies in.
+    pub file: Arc<SourceFile>,
+    /// Offsets in bytes; both ends lie on character boundaries inside the file.
+    pub bytes: Range<usize>,
+}
+
+impl Location {
+    /// The place of `bytes` in `file`; offsets outside are moved to the nearest character boundary inside.
+    #[must_use]
+    pub fn new(file: &Arc<SourceFile>, bytes: Range<usize>) -> Self {
+        let start = floor_boundary(&file.text, bytes.start);
+        let end = floor_boundary(&file.text, bytes.end).max(start);
+        Self {
+            file: Arc::clone(file),
+            bytes: start..end,
+        }
+    }
+
+    /// The line, from 1. CR, LF and CRLF each end a line.
+    #[must_use]
+    pub fn line(&self) -> usize {
+        1 + line_starts(&self.file.text[..self.bytes.start]).count()
+    }
+
+    /// The column, from 1, in characters.
+    #[must_use]
+    pub fn column(&self) -> usize {
+        let before = &self.file.text[..self.bytes.start];
+        let line_start = line_starts(before).last().unwrap_or(0);
+        1 + before[line_start..].trim_start_matches('\u{feff}').chars().count()
+    }
+
+    /// The place behind its last character.
+    #[must_use]
+    pub fn end(&self) -> Self {
+        Self {
+            file: Arc::clone(&self.file),
+            bytes: self.bytes.end..self.bytes.end,
+        }
+    }
+
+    /// The text at this place.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.file.text[self.bytes.clone()]
+    }
+}
+
+/// Offsets at which the second and later lines of `text` start.
+fn line_starts(text: &str) -> impl Iterator<Item = usize> {
+    let bytes = text.as_bytes();
+    (0..bytes.len())
+        .filter(move |&i| bytes[i] == b'\n' || (bytes[i] == b'\r' && bytes.get(i + 1) != Some(&b'\n')))
+        .map(|i| i + 1)
+}
+
+fn floor_boundary(text: &str, offset: usize) -> usize {
+    let offset = offset.min(text.len());
+    (0..=offset).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0)
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file.path, self.line(), self.column())
+    }
+}
+
+impl fmt::Debug for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Location({self})")
+    }
+}
+
+impl PartialEq for Location {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Location {}
+
+impl PartialOrd for Location {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Location {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let key = |l: &Self| (l.bytes.start, l.bytes.end);
+        (self.file.path.cmp(&other.file.path)).then_with(|| key(self).cmp(&key(other)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, offset: usize, expected: (usize, usize)) {
+        let location = Location::new(&SourceFile::new("a.yaml", text), offset..offset);
+        assert_eq!((location.line(), location.column()), expected, "{text:?} at {offset}");
+    }
+
+    #[test]
+    fn every_kind_of_line_end_counts_once() {
+        check("a\nb", 2, (2, 1));
+        check("a\r\nb", 3, (2, 1));
+        check("a\rb", 2, (2, 1));
+        check("a\n\nbc", 4, (3, 2));
+    }
+
+    #[test]
+    fn columns_count_characters_and_no_byte_order_mark() {
+        check("äö: x", 6, (1, 5));
+        check("\u{feff}a: b", 6, (1, 4));
+    }
+
+    #[test]
+    fn offsets_outside_the_text_move_inside() {
+        check("ab", 99, (1, 3));
+        check("ä", 1, (1, 1));
+    }
+}

@@ -1,0 +1,77 @@
+//! The places that policies are read from.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::file::Vars;
+use super::filter::Filter;
+
+/// Everything that is read, as one set of resources.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sources {
+    /// Directories and files.
+    pub roots: Vec<Root>,
+    /// Which files of the directories.
+    pub filter: Filter,
+    /// How directories are read.
+    pub mode: Mode,
+}
+
+/// How directories are read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// A bare repository by its objects, anything else by its files.
+    #[default]
+    Auto,
+    /// The files; those of a Git work tree when no Git operation is under way.
+    Worktree,
+    /// The objects of the commit that `HEAD` names, never the files.
+    Git,
+}
+
+/// A directory or a file that is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Root {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Values for the variables in its files; `None` when they are no templates.
+    pub vars: Option<Vars>,
+}
+
+impl Sources {
+    /// One directory or file.
+    pub fn one(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        Self {
+            roots: vec![Root { path, vars: None }],
+            filter: Filter::default(),
+            mode: Mode::default(),
+        }
+    }
+
+    /// What stands before the paths of a snapshot's files so that they can be opened: the root where there is only
+    /// one, since the paths of several hold theirs already.
+    #[must_use]
+    pub fn prefix(&self) -> String {
+        let [Root { path, .. }] = self.roots.as_slice() else {
+            return String::new();
+        };
+        let root = if path.is_file() {
+            path.parent().unwrap_or(Path::new(""))
+        } else {
+            path
+        };
+        match root.to_string_lossy().trim_end_matches('/') {
+            "" if root.has_root() => "/".to_owned(),
+            "" => String::new(),
+            root => format!("{root}/"),
+        }
+    }
+}
+
+impl fmt::Display for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let paths: Vec<String> = self.roots.iter().map(|root| root.path.display().to_string()).collect();
+        f.write_str(&paths.join(" + "))
+    }
+}
