@@ -1,9 +1,9 @@
 //! A commit, as people know it.
 
-/// A commit.
+/// A commit that was read, or that `HEAD` names beside the files that were.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commit {
-    /// Its whole id.
+    /// The whole id, in hexadecimal.
     pub id: String,
     /// The branch that it was reached by.
     pub branch: Option<String>,
@@ -19,7 +19,7 @@ impl Commit {
         self.id.chars().take(7).collect()
     }
 
-    /// What people call it: `main@3f2c1ab`, with a `+` where the files differ from it.
+    /// The name of the commit for people: `main@3f2c1ab`, with a `+` where the files differ from the commit.
     #[must_use]
     pub fn name(&self) -> String {
         let short = self.short();

@@ -16,7 +16,7 @@ use super::text::{Text, text};
 /// How often a directory that keeps changing is read before that is an error.
 const ROUNDS: usize = 5;
 
-/// What a directory holds.
+/// The content of a directory.
 pub(super) struct Directory {
     /// Every file that is read: its path below the root, where it is, and its text.
     pub(super) files: Vec<(PathBuf, PathBuf, Text)>,
@@ -52,7 +52,7 @@ pub(super) fn read(root: &Path, resolved: &Path, filter: &Filter, limit: u64) ->
     Err(ReadError::Changing(root.to_owned()))
 }
 
-/// What is there.
+/// The files and repositories that were found in a directory.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Listing {
     /// The files to read: by their path below the root, where they are and what they were like.
@@ -60,7 +60,7 @@ struct Listing {
     repositories: BTreeSet<PathBuf>,
 }
 
-/// What changes when a file does.
+/// The metadata by which a changed file is noticed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Fingerprint {
     device: u64,

@@ -9,10 +9,10 @@ use super::git::GitError;
 /// Why a source cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// It is not there.
+    /// A source does not exist.
     #[error("there is no {}: name the directory with the policies by `--policies DIR`", .0.display())]
     Missing(PathBuf),
-    /// It cannot be entered.
+    /// A file or directory cannot be opened.
     #[error("cannot read {}", .path.display())]
     Unreadable {
         /// The file or directory.
@@ -20,7 +20,7 @@ pub enum ReadError {
         /// The reason.
         source: io::Error,
     },
-    /// It changed during every attempt.
+    /// A source changed during every attempt to read it.
     #[error("{} keeps changing while it is read", .0.display())]
     Changing(PathBuf),
     /// A Git operation is under way in its work tree, and somebody has to end it.
@@ -28,7 +28,7 @@ pub enum ReadError {
     Busy {
         /// The top of the work tree.
         path: PathBuf,
-        /// What is under way.
+        /// The operation, with its article.
         what: &'static str,
         /// The file or directory by which that is known.
         sign: PathBuf,

@@ -20,7 +20,7 @@ pub struct Filter {
     exclude: GlobSet,
     /// Directories that are left out as a whole.
     pruned: GlobSet,
-    /// What it was made of.
+    /// The patterns as they are written: included and excluded.
     patterns: (Option<Vec<String>>, Vec<String>),
 }
 

@@ -176,11 +176,11 @@ struct Reading<'r> {
     /// Of a file, in bytes.
     limit: u64,
     prefix: String,
-    /// What was read already, by where it really is.
+    /// The real paths of the files that were read already.
     seen: &'r BTreeSet<PathBuf>,
     files: Vec<Arc<SourceFile>>,
     unreadable: Vec<Unreadable>,
-    /// Where what is read now really is.
+    /// The real paths of the files of this root.
     reached: Vec<PathBuf>,
 }
 

@@ -1,4 +1,4 @@
-//! In which way a root is read.
+//! The mode in which a root is read.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -91,7 +91,7 @@ pub(super) fn link(root: &Path, resolved: &Path) -> Option<String> {
     Some(name.to_str()?[..7].to_owned())
 }
 
-/// What stands before the paths of the files of one of several roots.
+/// The prefix of the paths of the files of one of several roots.
 pub(super) fn prefix(root: &Path, mode: &ReadMode) -> String {
     let is_file = match mode {
         ReadMode::Git { repository, .. } if repository.is_bare => false,

@@ -21,7 +21,7 @@ pub struct Snapshot {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadOrigin {
     pub(super) mode: ReadMode,
-    /// What the root leads to, where that is named after a commit, as git-sync does.
+    /// The name of the directory that the root leads to, where that is the id of a commit, as git-sync makes it.
     pub(super) link: Option<String>,
     /// The commit, where there is one and it was asked for.
     pub commit: Option<Commit>,
@@ -34,7 +34,7 @@ impl Snapshot {
         self.origins.iter().find_map(|origin| origin.commit.as_ref())
     }
 
-    /// What people call this revision: the name of its commit, of what a link leads to, or a hash of the content.
+    /// The name of this revision for people: that of its commit or of the target of a link, or a hash of the content.
     #[must_use]
     pub fn describe(&self) -> String {
         let link = self.origins.iter().find_map(|origin| origin.link.clone());

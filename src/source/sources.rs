@@ -49,8 +49,8 @@ impl Sources {
         }
     }
 
-    /// What stands before the paths of a snapshot's files so that they can be opened: the root where there is only
-    /// one, since the paths of several hold theirs already.
+    /// The prefix by which the paths of a snapshot's files can be opened: the root where there is only one, since the
+    /// paths of several roots begin with theirs already.
     #[must_use]
     pub fn prefix(&self) -> String {
         let [Root { path, .. }] = self.roots.as_slice() else {

@@ -2,7 +2,7 @@
 
 use super::file::UnreadableReason;
 
-/// How much of a file that is no text is looked at, in bytes.
+/// The longest beginning of a file without text that is kept, in bytes.
 const BEGINNING: usize = 64 << 10;
 
 /// A text, or why it is not to be had and how it begins.

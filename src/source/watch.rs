@@ -19,7 +19,7 @@ use super::read_mode::ReadMode;
 use super::sources::Sources;
 use super::worktree;
 
-/// What tells, right in the directory of a repository, which commit is meant.
+/// The names in the directory of a repository that decide which commit is read.
 const REFERENCES: [&str; 3] = ["HEAD", "packed-refs", "config"];
 
 /// File systems that tell nobody what others change on them, by the numbers of statfs(2).
@@ -34,7 +34,7 @@ const SILENT: [(i64, &str); 8] = [
     (0x4750_4653, "GPFS"),
 ];
 
-/// Watches sources and wakes somebody.
+/// A watch on sources that wakes a waiting task when they may have changed.
 pub struct Watcher {
     sources: Sources,
     wake: Arc<Notify>,
@@ -45,7 +45,7 @@ pub struct Watcher {
     degraded_reason: Option<String>,
 }
 
-/// What the thread that gets the events needs.
+/// State that is shared with the thread that gets the events.
 #[derive(Debug, Default)]
 struct Shared {
     /// Set when events were lost, or the watch reported trouble.
@@ -211,7 +211,7 @@ fn plain(error: &notify::Error) -> String {
     }
 }
 
-/// What should be watched now.
+/// The directories and paths to watch.
 #[derive(Debug, Default)]
 struct Wanted {
     directories: BTreeMap<PathBuf, Identity>,
@@ -315,7 +315,7 @@ impl Wanted {
         }
     }
 
-    /// What stands at a path of a directory, as events name it.
+    /// An entry of a directory, under the path that events name.
     fn entry(&mut self, parent: &Path, path: &Path) {
         if let (Ok(parent), Some(name)) = (fs::canonicalize(parent), path.file_name()) {
             self.concerns.paths.insert(parent.join(name));

@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 use super::error::ReadError;
 use super::git::{self, Repository};
 
-/// What stands in the directory of a repository while a Git command changes files.
+/// Lock files that Git holds in the directory of a repository while a command changes files.
 const LOCKS: [&str; 2] = ["index.lock", "HEAD.lock"];
 
-/// What stands there while something is under way, and what that is.
+/// Files and directories that exist while an operation is under way, and the name of the operation.
 const OPERATIONS: [(&str, &str); 7] = [
     ("rebase-merge", "a rebase"),
     ("rebase-apply", "a rebase or an applied mailbox"),
@@ -26,16 +26,16 @@ const OPERATIONS: [(&str, &str); 7] = [
     ("BISECT_START", "a bisection"),
 ];
 
-/// What to watch in the directory of a repository, to see when something begins and ends.
+/// Names in the directory of a repository that appear and vanish as operations begin and end.
 pub(super) fn signs() -> impl Iterator<Item = &'static str> {
     (OPERATIONS.iter().map(|(name, _)| *name)).chain(LOCKS).chain(["index"])
 }
 
-/// Work trees that were at rest, each as it was when it was first looked at.
+/// Work trees that were at rest, each with the state that was recorded first.
 #[derive(Debug, Default)]
 pub(super) struct QuiescenceCheck(BTreeMap<PathBuf, (Repository, RepositoryState)>);
 
-/// What changes when Git changes files of a work tree.
+/// The part of a repository that changes whenever Git changes files of its work tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct RepositoryState {
     head: Vec<u8>,
@@ -43,10 +43,10 @@ struct RepositoryState {
 }
 
 impl QuiescenceCheck {
-    /// Looks at a work tree before its files are read; whether it was not looked at before.
+    /// Records the state of a work tree before its files are read; false when it is recorded already.
     ///
     /// # Errors
-    /// When something is under way in it, or its repository cannot be looked at.
+    /// When a Git operation is under way in the work tree, or its repository cannot be read.
     pub(super) fn record(&mut self, repository: &Repository) -> Result<bool, ReadError> {
         if self.0.contains_key(&repository.git_dir) {
             return Ok(false);
@@ -56,10 +56,10 @@ impl QuiescenceCheck {
         Ok(true)
     }
 
-    /// The same for the tops of all that lie below a directory; whether one of them was not looked at before.
+    /// Records the work trees with these tops; false when all of them are recorded already.
     ///
     /// # Errors
-    /// When something is under way in one of them, or it cannot be looked at.
+    /// When a Git operation is under way in one of them, or its repository cannot be read.
     pub(super) fn record_all(&mut self, tops: &BTreeSet<PathBuf>) -> Result<bool, ReadError> {
         let mut is_new = false;
         for top in tops {
@@ -73,10 +73,10 @@ impl QuiescenceCheck {
         Ok(is_new)
     }
 
-    /// Makes sure that Git changed nothing since.
+    /// Verifies that Git changed nothing since the states were recorded.
     ///
     /// # Errors
-    /// When it did, or is about to.
+    /// When Git changed something, or an operation is under way.
     pub(super) fn verify(&self) -> Result<(), ReadError> {
         for (repository, before) in self.0.values() {
             if repository_state(repository)? != *before {
@@ -87,7 +87,7 @@ impl QuiescenceCheck {
     }
 }
 
-/// How a work tree is at rest.
+/// The state of a repository whose work tree is at rest.
 fn repository_state(repository: &Repository) -> Result<RepositoryState, ReadError> {
     let git_dir = &repository.git_dir;
     let unreadable = |error: io::Error| match error.kind() {

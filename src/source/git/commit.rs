@@ -206,7 +206,7 @@ impl Repository {
     }
 }
 
-/// What lies at a path of a commit.
+/// The directory or file at a path of a commit.
 struct Root {
     entries: BTreeMap<PathBuf, Entry>,
     is_file: bool,

@@ -15,7 +15,7 @@ pub enum GitError {
     /// There is no `git`, or it cannot be run.
     #[error("cannot run `git`, which reads {}; install it, or set `source: worktree`", .repository.display())]
     Start {
-        /// The repository.
+        /// The top of the work tree, or the bare repository.
         repository: PathBuf,
         /// The reason.
         source: io::Error,
@@ -31,7 +31,7 @@ pub enum GitError {
     /// Git ends with an error.
     #[error("Git cannot read {}: {message}", .repository.display())]
     Failed {
-        /// The repository.
+        /// The top of the work tree, or the bare repository.
         repository: PathBuf,
         /// The message of Git, in its own words.
         message: String,
@@ -39,21 +39,21 @@ pub enum GitError {
     /// Git does not come to an end.
     #[error("Git does not finish reading {} within {TIMEOUT:?}", .repository.display())]
     Hangs {
-        /// The repository.
+        /// The top of the work tree, or the bare repository.
         repository: PathBuf,
     },
     /// There is no commit yet.
     #[error("{} has no commit yet", .repository.display())]
     Unborn {
-        /// The repository.
+        /// The top of the work tree, or the bare repository.
         repository: PathBuf,
     },
     /// The commit does not hold what is wanted.
     #[error("commit {commit} of {} has no {}", .repository.display(), .path.display())]
     Missing {
-        /// The repository.
+        /// The top of the work tree, or the bare repository.
         repository: PathBuf,
-        /// The commit.
+        /// The abbreviated id.
         commit: String,
         /// The path in it.
         path: PathBuf,
@@ -61,7 +61,7 @@ pub enum GitError {
     /// Another repository begins there.
     #[error("{} is a submodule of {}: name its own directory as a source, or exclude it", .path.display(), .repository.display())]
     Submodule {
-        /// The repository.
+        /// The top of the work tree, or the bare repository.
         repository: PathBuf,
         /// The path in it.
         path: PathBuf,
@@ -69,17 +69,17 @@ pub enum GitError {
     /// Links lead to directories with links.
     #[error("commit {commit} of {} shows more than {LINKED} files through links: links to directories multiply each other; remove them", .repository.display())]
     Multiplied {
-        /// The repository.
+        /// The top of the work tree, or the bare repository.
         repository: PathBuf,
-        /// The commit.
+        /// The abbreviated id.
         commit: String,
     },
     /// Objects are not there, as in a partial clone.
     #[error("{} does not have all objects of commit {commit}, as a partial clone does not; fetch them, or clone it whole", .repository.display())]
     Partial {
-        /// The repository.
+        /// The top of the work tree, or the bare repository.
         repository: PathBuf,
-        /// The commit.
+        /// The abbreviated id.
         commit: String,
     },
 }

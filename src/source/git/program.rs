@@ -25,7 +25,7 @@ impl Repository {
         })
     }
 
-    /// What Git answers.
+    /// The output of a Git command.
     pub(super) fn ask<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Result<Vec<u8>> {
         self.run(arguments, &[], |stdout| {
             let mut answer = Vec::new();

@@ -6,10 +6,10 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// A repository.
+/// A Git repository, with or without a work tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::source) struct Repository {
-    /// What Git calls its directory: `.git`, or that of a linked work tree or submodule.
+    /// The directory of the repository in Git's sense: `.git`, or that of a linked work tree or submodule.
     pub(in crate::source) git_dir: PathBuf,
     /// The directory that it is known by: of its files, or itself where it is bare.
     pub(in crate::source) top: PathBuf,
@@ -35,7 +35,7 @@ pub(in crate::source) fn find(path: &Path) -> Option<(Repository, PathBuf)> {
     })
 }
 
-/// What `.git` in a directory is or leads to.
+/// The directory that `.git` in a directory is or leads to.
 fn git_dir(top: &Path) -> Option<PathBuf> {
     let path = top.join(".git");
     if path.is_dir() {

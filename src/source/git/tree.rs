@@ -64,7 +64,7 @@ pub(super) fn is_wanted(path: &Path, filter: &Filter) -> bool {
     is_entered(path, filter) && filter.reads(path)
 }
 
-/// What a commit holds, and where its links lead.
+/// The entries of a commit, and the targets of its links.
 pub(super) struct Links<'a> {
     all: &'a BTreeMap<PathBuf, Entry>,
     links: &'a BTreeMap<PathBuf, PathBuf>,
