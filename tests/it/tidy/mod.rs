@@ -13,7 +13,7 @@ mod size;
 mod source;
 
 /// Modules with breaches that are known; whoever ends the last one of a module takes it from this list.
-const UNFINISHED: [&str; 9] = [
+const UNFINISHED: [&str; 8] = [
     "cli",
     "daemon",
     "envoy",
