@@ -21,7 +21,7 @@ impl ProxyKey {
         }
     }
 
-    /// Its directory below the output directory, with `/` between the parts.
+    /// The path below the output directory, with `/` between the parts.
     ///
     /// Whatever the names hold, the result is two plain directory names, and different keys have
     /// different directories.

@@ -11,7 +11,8 @@ use crate::yaml::write;
 /// File name of the admin socket in the directory of a proxy.
 pub const ADMIN_SOCKET: &str = "admin.sock";
 
-/// Its mode: whoever asks Envoy is often another user of the same group, and connecting takes the right to write.
+/// The mode of the admin socket: a program that asks Envoy often runs as another user of the same group, and connecting takes
+/// the right to write.
 const ADMIN_SOCKET_MODE: u32 = 0o660;
 
 /// Longest path of a socket file that Linux takes, in bytes.

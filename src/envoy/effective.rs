@@ -30,7 +30,7 @@ pub struct EffectiveTracing {
     /// Where its spans go.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backend: Option<Backend>,
-    /// What each of its listeners does.
+    /// The tracing of each listener.
     pub listeners: Vec<ListenerTracing>,
 }
 
@@ -40,7 +40,7 @@ pub struct Policy {
     /// Kuma's type of it.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Its name.
+    /// The name of the policy.
     pub name: String,
     /// Of a `TrafficTrace`: tags of the selector that matched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -56,7 +56,7 @@ pub struct Policy {
 /// Where spans go and in which form; every value with its origin.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Backend {
-    /// Its name; of one that has none, its URL or endpoint.
+    /// The name of the backend; for a backend without one, its URL or endpoint.
     pub name: From<String>,
     /// `zipkin`, `datadog` or `opentelemetry`.
     #[serde(rename = "type")]
@@ -65,14 +65,14 @@ pub struct Backend {
     pub collector: From<String>,
     /// Percentage of requests.
     pub sampling: From<f64>,
-    /// What else the provider is told, in Kuma's words.
+    /// The other options of the provider, in Kuma's words.
     pub options: BTreeMap<String, From<Value>>,
 }
 
 /// A value and where it came from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct From<T> {
-    /// The value.
+    /// The value that counts.
     pub value: T,
     /// `TYPE MESH/NAME`, `Mesh NAME`, `settings` or `default`.
     pub from: String,
@@ -90,9 +90,9 @@ impl<T> From<T> {
         }
     }
 
-    fn chosen<U: Copy>(chosen: &Effective<U>, value: impl FnOnce(U) -> T) -> Self {
-        let value = value(chosen.value);
-        match &chosen.source {
+    fn effective<U: Copy>(effective: &Effective<U>, value: impl FnOnce(U) -> T) -> Self {
+        let value = value(effective.value);
+        match &effective.source {
             Provenance::Written(origin) => Self::written(value, origin),
             Provenance::Setting(key) => Self {
                 value,
@@ -108,7 +108,7 @@ impl<T> From<T> {
     }
 }
 
-/// What one listener does.
+/// The tracing of one listener.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ListenerTracing {
     /// `inbound` or `outbound`.
@@ -119,7 +119,7 @@ pub struct ListenerTracing {
     pub address: String,
     /// The service its requests are for.
     pub service: String,
-    /// What it speaks.
+    /// The protocol of the listener.
     pub protocol: From<String>,
     /// The name under which its spans are filed; absent when it is not traced.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -174,7 +174,7 @@ fn backend(tracer: &Tracer) -> Option<Backend> {
     let Export {
         collector, provider, ..
     } = tracer.export.as_ref()?;
-    let flag = |chosen: &Effective<bool>| From::chosen(chosen, Value::from);
+    let flag = |effective: &Effective<bool>| From::effective(effective, Value::from);
     let mut options: Vec<(&str, From<Value>)> = match provider {
         Provider::Zipkin(zipkin) => {
             let encoding = |encoding| match encoding {
@@ -184,7 +184,7 @@ fn backend(tracer: &Tracer) -> Option<Backend> {
             vec![
                 ("path", From::written(zipkin.path.clone().into(), &collector.origin)),
                 ("tls", From::written(collector.tls.is_some().into(), &collector.origin)),
-                ("apiVersion", From::chosen(&zipkin.encoding, encoding)),
+                ("apiVersion", From::effective(&zipkin.encoding, encoding)),
                 ("traceId128bit", flag(&zipkin.trace_id_128bit)),
                 ("sharedSpanContext", flag(&zipkin.shared_span_context)),
             ]
@@ -203,7 +203,7 @@ fn backend(tracer: &Tracer) -> Option<Backend> {
     }
     for (key, share) in [("client", &tracer.sampling.client), ("random", &tracer.sampling.random)] {
         if share.is_written() {
-            options.push((key, From::chosen(share, |share| share.get().into())));
+            options.push((key, From::effective(share, |share| share.get().into())));
         }
     }
     let options = options.into_iter().map(|(key, value)| (key.to_owned(), value));
@@ -215,7 +215,7 @@ fn backend(tracer: &Tracer) -> Option<Backend> {
         name: From::written(tracer.backend.value.clone(), &tracer.backend.origin),
         kind: provider.name().to_owned(),
         collector: From::written(collector.authority.clone(), &collector.origin),
-        sampling: From::chosen(&tracer.sampling.overall, Percent::get),
+        sampling: From::effective(&tracer.sampling.overall, Percent::get),
         options: options.chain(tags).collect(),
     })
 }
@@ -255,7 +255,7 @@ fn of_listener(proxy: &Proxy, listener: &Listener) -> ListenerTracing {
         path: listener.path.clone(),
         address: format!("{host}:{}", listener.port),
         service: listener.service.clone(),
-        protocol: From::chosen(&listener.protocol, |protocol| protocol.to_string()),
+        protocol: From::effective(&listener.protocol, |protocol| protocol.to_string()),
         reports_as: listener.reports_as.clone().filter(|_| proxy.tracer.is_some()),
         not_traced: listener.untraced_reason.clone(),
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::sidecar::Resources;
 
-/// What is wrong with the names in the resources of one proxy.
+/// The faults in the names that the resources of one proxy define and refer to.
 pub(super) fn faults(resources: &Resources) -> Vec<String> {
     let names = |values: &[Value]| -> Vec<String> {
         let name = |value: &Value| value["name"].as_str().unwrap_or_default().to_owned();

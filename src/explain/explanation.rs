@@ -15,9 +15,9 @@ use crate::select::Governed;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Explanation {
-    /// Its mesh.
+    /// The mesh of the dataplane.
     pub mesh: String,
-    /// Its name.
+    /// The name of the dataplane.
     pub name: String,
     /// Whether one of its listeners makes spans.
     pub traced: bool,
@@ -27,7 +27,7 @@ pub struct Explanation {
     pub backend: Option<String>,
     /// Why nothing is traced at all.
     pub not_traced: Option<String>,
-    /// What each of its listeners does.
+    /// The tracing of each listener.
     pub listeners: Vec<ListenerOf>,
     /// Every value of its tracing, with what it comes from.
     pub values: Vec<ValueOf>,
@@ -41,15 +41,15 @@ pub struct Explanation {
     pub breaks: Vec<Neighbour>,
 }
 
-/// What one listener does.
+/// The tracing of one listener.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ListenerOf {
-    /// Its name in Envoy.
+    /// The name of the listener in Envoy.
     pub name: String,
-    /// What it speaks.
+    /// The protocol of the listener.
     pub protocol: String,
-    /// What that comes from.
+    /// The place that says so; absent for a default.
     pub protocol_from: Option<Place>,
     /// The service that requests go to, of an outbound.
     pub to: Option<String>,

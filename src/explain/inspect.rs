@@ -12,18 +12,18 @@ use crate::resource::kinds::mesh_trace::{Backend, OpenTelemetryBackend};
 use crate::select::backend_name;
 use crate::words::{plural, printable};
 
-/// What is asked about.
+/// The kind of thing that is asked about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A `TrafficTrace`.
+    /// A `TrafficTrace`: the dataplanes that it governs.
     TrafficTrace,
-    /// A `MeshTrace`.
+    /// A `MeshTrace`: the dataplanes that it governs.
     MeshTrace,
     /// A backend of a `Mesh`, a `MeshOpenTelemetryBackend`, or the collector of a `MeshTrace` by host and port.
     Backend,
-    /// A dataplane.
+    /// A dataplane: the policies and the backend that reach it.
     Dataplane,
-    /// A mesh.
+    /// A mesh: all of its policies and dataplanes.
     Mesh,
 }
 
@@ -54,23 +54,23 @@ impl Kind {
     }
 }
 
-/// What was found, in groups.
+/// An answer, in groups.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Inspection {
-    /// What was asked about.
+    /// The kind of thing that was asked about.
     pub kind: &'static str,
-    /// Its mesh.
+    /// The mesh that it belongs to.
     pub mesh: String,
-    /// Its name.
+    /// The name that was asked about.
     pub name: String,
-    /// What was found.
+    /// The groups of the answer.
     pub groups: Vec<Group>,
 }
 
 /// Names that have something in common.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Group {
-    /// What they have in common.
+    /// The property that the entries have in common.
     pub what: String,
     /// How many there are.
     pub count: usize,

@@ -9,11 +9,11 @@ use crate::resource::Header;
 /// How many policies came to what.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Outcomes {
-    /// That decide for a dataplane.
+    /// The number of policies that decide for a dataplane.
     pub decide: usize,
-    /// That lose, or are merged into a stronger one, wherever they match.
+    /// The number of policies that lose, or are merged into a stronger one, wherever they match.
     pub lose: usize,
-    /// That match no dataplane.
+    /// The number of policies that match no dataplane.
     pub match_nothing: usize,
 }
 

@@ -19,35 +19,35 @@ use crate::select::{Candidate as Selected, Governed, target};
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Candidate {
-    /// Its type.
+    /// The type of the policy.
     #[serde(rename = "type")]
     pub kind: &'static str,
-    /// Its name.
+    /// The name of the policy.
     pub name: String,
-    /// What became of it.
+    /// The outcome for the dataplane.
     pub outcome: Outcome,
     /// How specific it is, or why it is not for the dataplane.
     pub why: String,
-    /// What would have to change for it to win.
+    /// The changes that would make the policy win.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub would_win: Option<String>,
     /// Where it is.
     pub at: Place,
 }
 
-/// What became of a policy.
+/// The outcome of a policy for a dataplane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// It decides.
+    /// The policy decides.
     Won,
     /// A stronger one decides, and leaves a field to it.
     Merged,
-    /// It would decide, were there no `MeshTrace`.
+    /// The policy would decide if there were no `MeshTrace`.
     Displaced,
-    /// It is for the dataplane, and another one is stronger.
+    /// The policy is for the dataplane, and another one is stronger.
     Lost,
-    /// It is not for the dataplane.
+    /// The policy is not for the dataplane.
     NotForIt,
 }
 
@@ -158,7 +158,7 @@ fn rank(rank: Rank) -> String {
     }
 }
 
-/// What makes a policy win; `stronger` are the winner and what stands between.
+/// The changes that would make a policy win; `stronger` are the winner and the policies between.
 fn advice(own: &Selected, winner: &Selected, stronger: &[&Header], ties: Ties) -> String {
     let more = match winner.rank.tags() + 1 {
         1 => "1 tag".to_owned(),
@@ -189,7 +189,7 @@ fn names(policies: &[&Header]) -> String {
     }
 }
 
-/// What keeps the nearest selector and the dataplane apart.
+/// The tags that keep the nearest selector and the dataplane apart.
 fn mismatch(policy: &TrafficTrace, governed: &Governed) -> String {
     let misses = governed.dataplane.tag_sets().flat_map(|tags| {
         let of_selector = move |selector: &crate::resource::value::tags::Selector| {

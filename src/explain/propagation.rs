@@ -10,9 +10,9 @@ use crate::ir::{Direction, Proxy};
 /// The headers of one tracer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Headers {
-    /// Those by which it continues a trace; the first of every set that one program writes.
+    /// The headers by which the tracer continues a trace; of a set that one program writes, the first.
     pub reads: &'static [&'static str],
-    /// Those that it writes for who comes next.
+    /// The headers that the tracer writes for the next proxy.
     pub writes: &'static [&'static str],
 }
 
@@ -46,11 +46,11 @@ pub fn of_provider(provider: &str) -> Headers {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Neighbour {
-    /// Its name.
+    /// The name of the neighbour.
     pub dataplane: String,
     /// Whether it is called, rather than calls.
     pub called: bool,
-    /// Its provider.
+    /// The provider of the neighbour's tracer.
     pub provider: String,
 }
 

@@ -3,16 +3,16 @@
 use serde::Serialize;
 
 use super::place::Place;
-use crate::ir::{OpenTelemetry, PolicyKind, Provider, TagValue, Tracer, ZipkinEncoding};
+use crate::ir::{Export, OpenTelemetry, PolicyKind, Provider, Sampling, Tag, TagValue, Tracer, ZipkinEncoding};
 use crate::resource::value::percent::Percent;
 use crate::resource::{Effective, Origin, Provenance};
 
 /// One value and what it comes from.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ValueOf {
-    /// What it is the value of, in Kuma's words.
+    /// The name of the property, in Kuma's words.
     pub name: String,
-    /// The value.
+    /// The value as text.
     pub value: String,
     /// The resource, `settings` or `default`.
     pub from: String,
@@ -27,83 +27,89 @@ pub struct ValueOf {
 /// The values of a tracer, what matters most first.
 pub(super) fn of(tracer: &Tracer, root: &str) -> Vec<ValueOf> {
     let written = |name: &str, value: String, origin: &Origin| written(name, value, origin, root);
-    let flag = |name: &str, flag: &Effective<bool>| chosen(name, flag, flag.value.to_string(), root);
     let mut values = Vec::new();
     // A MeshTrace has no name for its backend, but what it refers to has.
     let is_reference = tracer.backend.origin.path.ends_with("backendRef.labels");
     if tracer.by == PolicyKind::TrafficTrace || is_reference {
         values.push(written("backend", tracer.backend.value.clone(), &tracer.backend.origin));
     }
-    if let Some(export) = &tracer.export {
-        let collector = &export.collector;
-        let (name, place) = match &export.provider {
-            Provider::Zipkin(zipkin) => {
-                let scheme = if collector.tls.is_some() { "https" } else { "http" };
-                ("url", format!("{scheme}://{}{}", collector.authority, zipkin.path))
-            }
-            Provider::Datadog(_) => ("address", collector.authority.clone()),
-            Provider::OpenTelemetry(OpenTelemetry::Grpc) => ("endpoint", collector.authority.clone()),
-            Provider::OpenTelemetry(OpenTelemetry::Http { uri }) => ("endpoint", uri.clone()),
-        };
-        values.push(written(name, place, &collector.origin));
-        values.extend(collector.tls.as_ref().map(|tls| match &tls.verified {
-            Some(asked) => written("tls", "certificate verified".to_owned(), asked),
-            None => written(
-                "tls",
-                "encrypted, certificate not verified".to_owned(),
-                &collector.origin,
-            ),
-        }));
-        match &export.provider {
-            Provider::Zipkin(zipkin) => {
-                let encoding = match zipkin.encoding.value {
-                    ZipkinEncoding::Json => "httpJson",
-                    ZipkinEncoding::Proto => "httpProto",
-                };
-                values.extend([
-                    chosen("apiVersion", &zipkin.encoding, encoding.to_owned(), root),
-                    flag("traceId128bit", &zipkin.trace_id_128bit),
-                    flag("sharedSpanContext", &zipkin.shared_span_context),
-                ]);
-            }
-            Provider::Datadog(datadog) => values.push(flag("splitService", &datadog.split_service)),
-            Provider::OpenTelemetry(_) => {}
-        }
-    }
-    let sampling = &tracer.sampling;
-    let mut shares = vec![("sampling", &sampling.overall)];
-    shares.extend(
-        [
-            ("sampling.client", &sampling.client),
-            ("sampling.random", &sampling.random),
-        ]
-        .into_iter()
-        .filter(|(_, share)| share.is_written()),
-    );
-    values.extend(
-        shares
-            .into_iter()
-            .map(|(name, share)| chosen(name, share, percent(share.value), root)),
-    );
-    values.extend(tracer.tags.iter().map(|tag| {
-        let value = match &tag.value {
-            TagValue::Literal(value) => value.clone(),
-            TagValue::Header { name, default: None } => format!("header {name}"),
-            TagValue::Header {
-                name,
-                default: Some(default),
-            } => format!("header {name}, else {default}"),
-        };
-        let name = format!("tag {}", tag.name);
-        match &tag.origin {
-            Some(origin) => written(&name, value, origin),
-            None => by_default(&name, value),
-        }
-    }));
+    values.extend(tracer.export.iter().flat_map(|export| of_export(export, root)));
+    values.extend(of_sampling(&tracer.sampling, root));
+    values.extend(tracer.tags.iter().map(|tag| of_tag(tag, root)));
     values
 }
 
-/// A percentage, and what 0 does not mean.
+/// The values of the collector and of the provider.
+fn of_export(export: &Export, root: &str) -> Vec<ValueOf> {
+    let written = |name: &str, value: String, origin: &Origin| written(name, value, origin, root);
+    let flag = |name: &str, flag: &Effective<bool>| effective(name, flag, flag.value.to_string(), root);
+    let collector = &export.collector;
+    let (name, place) = match &export.provider {
+        Provider::Zipkin(zipkin) => {
+            let scheme = if collector.tls.is_some() { "https" } else { "http" };
+            ("url", format!("{scheme}://{}{}", collector.authority, zipkin.path))
+        }
+        Provider::Datadog(_) => ("address", collector.authority.clone()),
+        Provider::OpenTelemetry(OpenTelemetry::Grpc) => ("endpoint", collector.authority.clone()),
+        Provider::OpenTelemetry(OpenTelemetry::Http { uri }) => ("endpoint", uri.clone()),
+    };
+    let mut values = vec![written(name, place, &collector.origin)];
+    values.extend(collector.tls.as_ref().map(|tls| match &tls.verified {
+        Some(asked) => written("tls", "certificate verified".to_owned(), asked),
+        None => written(
+            "tls",
+            "encrypted, certificate not verified".to_owned(),
+            &collector.origin,
+        ),
+    }));
+    match &export.provider {
+        Provider::Zipkin(zipkin) => {
+            let encoding = match zipkin.encoding.value {
+                ZipkinEncoding::Json => "httpJson",
+                ZipkinEncoding::Proto => "httpProto",
+            };
+            values.extend([
+                effective("apiVersion", &zipkin.encoding, encoding.to_owned(), root),
+                flag("traceId128bit", &zipkin.trace_id_128bit),
+                flag("sharedSpanContext", &zipkin.shared_span_context),
+            ]);
+        }
+        Provider::Datadog(datadog) => values.push(flag("splitService", &datadog.split_service)),
+        Provider::OpenTelemetry(_) => {}
+    }
+    values
+}
+
+/// The percentages of sampling; those of a `MeshTrace` only where they are written.
+fn of_sampling(sampling: &Sampling, root: &str) -> impl Iterator<Item = ValueOf> {
+    let mut shares = vec![("sampling", &sampling.overall)];
+    let more = [
+        ("sampling.client", &sampling.client),
+        ("sampling.random", &sampling.random),
+    ];
+    shares.extend(more.into_iter().filter(|(_, share)| share.is_written()));
+    shares
+        .into_iter()
+        .map(move |(name, share)| effective(name, share, percent(share.value), root))
+}
+
+fn of_tag(tag: &Tag, root: &str) -> ValueOf {
+    let value = match &tag.value {
+        TagValue::Literal(value) => value.clone(),
+        TagValue::Header { name, default: None } => format!("header {name}"),
+        TagValue::Header {
+            name,
+            default: Some(default),
+        } => format!("header {name}, else {default}"),
+    };
+    let name = format!("tag {}", tag.name);
+    match &tag.origin {
+        Some(origin) => written(&name, value, origin, root),
+        None => by_default(&name, value),
+    }
+}
+
+/// A percentage, with a note that 0 does not mean off.
 fn percent(share: Percent) -> String {
     match share.get() {
         0.0 => "0 %, which is not off: decisions that come with a request hold".to_owned(),
@@ -131,8 +137,8 @@ fn by_default(name: &str, value: String) -> ValueOf {
     }
 }
 
-fn chosen<T>(name: &str, chosen: &Effective<T>, value: String, root: &str) -> ValueOf {
-    match &chosen.source {
+fn effective<T>(name: &str, effective: &Effective<T>, value: String, root: &str) -> ValueOf {
+    match &effective.source {
         Provenance::Written(origin) => written(name, value, origin, root),
         Provenance::Setting(key) => ValueOf {
             from: "settings".to_owned(),

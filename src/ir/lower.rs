@@ -1,5 +1,6 @@
 //! From what was selected to effective tracing.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::proxy::{
@@ -55,17 +56,7 @@ fn lower_one(governed: &Governed, selection: &Selection, kuma: &Kuma) -> Proxy {
         .iter()
         .filter(|_| dataplane.transparent_proxying.is_none());
     for routed in outbounds {
-        let mesh = dataplane.header.mesh();
-        let endpoints = match routed.to {
-            ResolvedDestination::Service(service) => selection.services.endpoints(mesh, service),
-            ResolvedDestination::Resource(service, port) => selection.services.endpoints_of(service, port),
-        };
-        let mut upstream: Vec<Endpoint> = endpoints
-            .into_iter()
-            .map(|(host, port)| Endpoint { host, port })
-            .collect();
-        upstream.sort();
-        upstream.dedup();
+        let upstream = endpoints(routed, dataplane, selection);
         listeners.push(naming.outbound(routed, upstream));
     }
     let mut proxy = Proxy {
@@ -88,6 +79,17 @@ fn lower_one(governed: &Governed, selection: &Selection, kuma: &Kuma) -> Proxy {
         proxy.tracer = None;
     }
     proxy
+}
+
+/// The places that the requests of an outbound go to, sorted.
+fn endpoints(routed: &ResolvedOutbound, dataplane: &Dataplane, selection: &Selection) -> Vec<Endpoint> {
+    let services = &selection.services;
+    let found = match routed.to {
+        ResolvedDestination::Service(service) => services.endpoints(dataplane.header.mesh(), service),
+        ResolvedDestination::Resource(service, port) => services.endpoints_of(service, port),
+    };
+    let endpoints: BTreeSet<Endpoint> = found.into_iter().map(|(host, port)| Endpoint { host, port }).collect();
+    endpoints.into_iter().collect()
 }
 
 /// Whether names follow resources: in Kuma 3.0 always, before where the settings and the mesh say so.

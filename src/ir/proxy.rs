@@ -10,9 +10,9 @@ use crate::source::Location;
 /// A proxy and how it traces.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Proxy {
-    /// Its mesh.
+    /// The mesh of the dataplane.
     pub mesh: String,
-    /// Its name in the mesh.
+    /// The name of the dataplane in its mesh.
     pub name: String,
     /// Where it is declared.
     pub at: Location,
@@ -32,9 +32,9 @@ pub struct Proxy {
     pub mesh_traces: Vec<Policy>,
     /// Where its spans go; `None` when it does not trace.
     pub tracer: Option<Tracer>,
-    /// What would take its spans if no stronger policy had another idea: a cluster that a control plane keeps.
+    /// The tracer that a stronger policy displaced, and whose cluster a control plane keeps.
     pub idle_tracer: Option<Tracer>,
-    /// What it listens to; inbounds first, each in the order written.
+    /// The listeners; inbounds first, each in the order written.
     pub listeners: Vec<Listener>,
 }
 
@@ -61,7 +61,7 @@ impl Proxy {
 /// The policy that governs a proxy, and how it came to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
-    /// Its name.
+    /// The name of the policy.
     pub name: String,
     /// Where it is.
     pub origin: Origin,
@@ -69,7 +69,7 @@ pub struct Policy {
     pub specificity: Specificity,
 }
 
-/// What policies are compared by.
+/// The rank of a policy among others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Specificity {
     /// Of a `TrafficTrace`: the selector that matched.
@@ -135,9 +135,9 @@ pub struct Sampling {
 /// A tag of every span.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tag {
-    /// Its name.
+    /// The name of the tag on spans.
     pub name: String,
-    /// Its value.
+    /// The source of the value.
     pub value: TagValue,
     /// Where the value is written; `None` for those that a control plane adds.
     pub origin: Option<Origin>,
@@ -150,7 +150,7 @@ pub enum TagValue {
     Literal(String),
     /// A header of the request.
     Header {
-        /// Its name.
+        /// The name of the header.
         name: String,
         /// The value without that header.
         default: Option<String>,
@@ -162,7 +162,7 @@ pub enum TagValue {
 pub struct Collector {
     /// Host name or IP address, without brackets.
     pub host: String,
-    /// Port.
+    /// The port at which it receives spans.
     pub port: u16,
     /// Host and port as they go into the `Host` header.
     pub authority: String,
@@ -186,7 +186,7 @@ pub struct Tls {
 pub enum Provider {
     /// Zipkin version 2.
     Zipkin(Zipkin),
-    /// Datadog.
+    /// Datadog's protocol, to an agent.
     Datadog(Datadog),
     /// OpenTelemetry's protocol.
     OpenTelemetry(OpenTelemetry),
@@ -236,13 +236,13 @@ pub enum OpenTelemetry {
 /// How Zipkin spans are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ZipkinEncoding {
-    /// JSON.
+    /// JSON, version 2.
     Json,
     /// Protocol buffers.
     Proto,
 }
 
-/// Datadog.
+/// Datadog's protocol, to an agent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Datadog {
     /// The `Host` header for the agent; `None` sends the name of the cluster, which a strict agent rejects.
@@ -262,10 +262,10 @@ pub enum Direction {
     Gateway,
 }
 
-/// What the name of a listener is made of.
+/// The source of the name of a listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListenerNaming {
-    /// Its direction, port and address, which is here as it was written.
+    /// The direction, the port and the address, which is here as it was written.
     Address(String),
     /// The section of the dataplane that declares it.
     Section(String),
@@ -280,7 +280,7 @@ pub enum ListenerNaming {
 pub struct Listener {
     /// Which way.
     pub direction: Direction,
-    /// What it is named after.
+    /// The source of the name.
     pub named: ListenerNaming,
     /// Where it is declared.
     pub at: Location,
@@ -290,7 +290,7 @@ pub struct Listener {
     pub address: String,
     /// The port it binds.
     pub port: u16,
-    /// What it speaks.
+    /// The protocol of requests.
     pub protocol: Effective<Protocol>,
     /// The service its requests are for.
     pub service: String,
@@ -318,6 +318,6 @@ impl Listener {
 pub struct Endpoint {
     /// Host name or IP address.
     pub host: String,
-    /// Port.
+    /// The port at which requests are taken.
     pub port: u16,
 }

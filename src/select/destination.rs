@@ -38,7 +38,7 @@ pub struct Services<'a> {
 pub struct Instance<'a> {
     /// The dataplane it belongs to.
     pub dataplane: &'a Dataplane,
-    /// The inbound.
+    /// The inbound that takes the requests.
     pub inbound: &'a Inbound,
 }
 
@@ -198,7 +198,7 @@ impl<'a> Services<'a> {
         inbounds.collect()
     }
 
-    /// What all instances of a service speak, as the first of them says; `None` when there is none.
+    /// The protocol of all instances of a service, as the first of them says; `None` when there is none.
     #[must_use]
     pub fn protocol(&self, mesh: &str, service: &str) -> Option<Effective<Protocol>> {
         let tagged = |instance: &Instance| Effective::of(instance.inbound.tagged_protocol.as_ref(), Protocol::Unknown);

@@ -13,7 +13,7 @@ use crate::resource::kinds::target_ref::Target;
 pub struct Traces<'a> {
     /// The policies, by increasing precedence.
     pub policies: Vec<&'a MeshTrace>,
-    /// What they come to; `None` without a policy.
+    /// The merged policy; `None` without a policy.
     pub merged: Option<Merged<'a>>,
 }
 

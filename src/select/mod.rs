@@ -34,7 +34,7 @@ use crate::resource::{Header, Resources};
 use self::destination::Services;
 use self::mesh_trace::Traces;
 
-/// What governs every dataplane, in the order of mesh and name.
+/// The policies that govern every dataplane, in the order of mesh and name.
 #[derive(Debug, Clone)]
 pub struct Selection<'a> {
     /// One entry per dataplane.
@@ -43,12 +43,12 @@ pub struct Selection<'a> {
     pub services: Services<'a>,
 }
 
-/// What governs one dataplane.
+/// The policies that govern one dataplane.
 #[derive(Debug, Clone)]
 pub struct Governed<'a> {
-    /// The dataplane.
+    /// The dataplane that is governed.
     pub dataplane: &'a Dataplane,
-    /// Its mesh, where there is a document for it.
+    /// The document of its mesh, if there is one.
     pub mesh: Option<&'a Mesh>,
     /// The policy that won.
     pub winner: Option<Candidate<'a>>,
@@ -64,14 +64,14 @@ pub struct Governed<'a> {
     pub mesh_trace: Traces<'a>,
     /// The collector that its `MeshTrace` refers to, where it does and there is one.
     pub otel_backend: Option<&'a MeshOpenTelemetryBackend>,
-    /// Its outbounds with their destinations, in the order written.
+    /// The outbounds with their destinations, in the order written.
     pub outbounds: Vec<route::ResolvedOutbound<'a>>,
 }
 
 /// A policy that matches a dataplane.
 #[derive(Debug)]
 pub struct Candidate<'a, P = TrafficTrace> {
-    /// The policy.
+    /// The policy that matches.
     pub policy: &'a P,
     /// How specific its best matching selector is.
     pub rank: Rank,
@@ -235,7 +235,7 @@ fn candidates<'a, P: Selecting>(dataplane: &Dataplane, policies: &'a [P], ties: 
     candidates
 }
 
-/// Who comes first of two equally specific policies.
+/// The order of two policies that are equally specific.
 fn precedence(a: &Header, b: &Header, ties: Ties) -> Ordering {
     let by_time = match ties {
         Ties::Name => Ordering::Equal,

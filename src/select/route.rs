@@ -19,11 +19,11 @@ use crate::resource::{Effective, Located, Provenance, Resources};
 /// An outbound and where it leads.
 #[derive(Debug, Clone)]
 pub struct ResolvedOutbound<'a> {
-    /// The outbound.
+    /// The outbound as it is written.
     pub outbound: &'a Outbound,
     /// Where it leads.
     pub to: ResolvedDestination<'a>,
-    /// What its destination speaks.
+    /// The protocol of the destination.
     pub protocol: Effective<Protocol>,
     /// Why nothing traces it whatever the policies say, in a few words.
     pub untraced: Option<String>,

@@ -6,48 +6,48 @@ use crate::resource::kinds::dataplane::{Dataplane, GatewayKind};
 use crate::resource::kinds::mesh_gateway::MeshGateway;
 use crate::resource::kinds::target_ref::{ProxyType, Target, TargetRef};
 use crate::resource::value::tags::{SERVICE, Selector, Tags};
-use crate::resource::{Header, NAMESPACE, Role};
+use crate::resource::{Header, NAMESPACE, Role, TextMap};
 
 /// Why a policy is not for a dataplane.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mismatch<'a> {
-    /// It is there to be looked at only.
+    /// The policy is in the mode `shadow`, which only shows what it would do.
     Shadow,
-    /// It was written in that zone, which is another one.
+    /// The policy was written in another zone.
     Zone(&'a str),
-    /// It is for dataplanes of its own namespace only.
+    /// The policy is for dataplanes of its own namespace only.
     Namespace(&'a str),
-    /// It is for proxies of another type.
+    /// The policy is for proxies of another type.
     ProxyType,
-    /// It is for dataplanes, and a `MeshGateway` governs this one.
+    /// The policy is for dataplanes, and a `MeshGateway` governs this one.
     IsGateway,
-    /// It is for gateways, and no `MeshGateway` governs this one.
+    /// The policy is for gateways, and no `MeshGateway` governs this one.
     NoGateway,
-    /// It is for another `MeshGateway`.
+    /// The policy is for another `MeshGateway`.
     Gateway(&'a str),
-    /// It is for another dataplane.
+    /// The policy is for another dataplane.
     Name(&'a str),
-    /// It names a zone or a namespace that differs.
+    /// The policy names a zone or a namespace that differs.
     Elsewhere,
     /// A label differs, or is not there.
     Label {
         /// The label.
         key: &'a str,
-        /// What is wanted.
+        /// The value that the policy asks for.
         wanted: &'a str,
-        /// What is there.
+        /// The value of the dataplane.
         found: Option<&'a str>,
     },
     /// A tag differs, or is not there.
     Tag {
-        /// The tag.
+        /// The key of the tag.
         tag: &'a str,
-        /// What is wanted.
+        /// The value that the policy asks for.
         wanted: &'a str,
-        /// What is there.
+        /// The value of the dataplane; `None` without the tag.
         found: Option<String>,
     },
-    /// It names services by labels, and a control plane then selects nothing.
+    /// The policy names services by labels, and a control plane then selects nothing.
     ServiceByLabels,
     /// The dataplane takes no requests at all.
     NoListener,
@@ -111,7 +111,7 @@ pub fn mismatch<'a>(
             if !proxy_types.is_empty() && !proxy_types.contains(&proxy_type) {
                 return Some(Mismatch::ProxyType);
             }
-            miss_by_tags(None, tags, dataplane, gateway)
+            mismatch_by_tags(None, tags, dataplane, gateway)
         }
         Target::Service { name: None, .. } => Some(Mismatch::ServiceByLabels),
         // A tag of that name takes the place of the name.
@@ -119,7 +119,7 @@ pub fn mismatch<'a>(
             name: Some(name), tags, ..
         } => {
             let name = (!tags.tags.contains_key(SERVICE)).then_some(name.value.as_str());
-            miss_by_tags(name, tags, dataplane, gateway)
+            mismatch_by_tags(name, tags, dataplane, gateway)
         }
         Target::Gateway { name } => match gateway {
             Some(gateway) if is_builtin(dataplane) => {
@@ -128,31 +128,33 @@ pub fn mismatch<'a>(
             }
             _ => Some(Mismatch::NoGateway),
         },
+        Target::Dataplane { .. } if gateway.is_some() => Some(Mismatch::IsGateway),
         Target::Dataplane {
             name,
             namespace,
             labels,
         } => {
-            if gateway.is_some() {
-                return Some(Mismatch::IsGateway);
-            }
-            let miss = match (name, labels, namespace) {
+            let mismatch = match (name, labels, namespace) {
                 (Some(name), ..) => {
                     let namespace = namespace.as_ref().map(|namespace| namespace.value.as_str());
-                    miss_by_name(policy, &name.value, namespace, dataplane)
+                    mismatch_by_name(policy, &name.value, namespace, dataplane)
                 }
-                (None, Some(labels), _) => labels.iter().find_map(|(key, wanted)| {
-                    let found = dataplane.header.label(key);
-                    let wanted = wanted.value.as_str();
-                    (found.unwrap_or_default() != wanted).then_some(Mismatch::Label { key, wanted, found })
-                }),
+                (None, Some(labels), _) => mismatch_by_labels(labels, dataplane),
                 (None, None, None) => None,
                 (None, None, Some(_)) => Some(Mismatch::Elsewhere),
             };
             let takes_requests = !dataplane.inbounds.is_empty() || is_delegated(dataplane);
-            miss.or((!takes_requests).then_some(Mismatch::NoListener))
+            mismatch.or((!takes_requests).then_some(Mismatch::NoListener))
         }
     }
+}
+
+fn mismatch_by_labels<'a>(labels: &'a TextMap, dataplane: &'a Dataplane) -> Option<Mismatch<'a>> {
+    labels.iter().find_map(|(key, wanted)| {
+        let found = dataplane.header.label(key);
+        let wanted = wanted.value.as_str();
+        (found.unwrap_or_default() != wanted).then_some(Mismatch::Label { key, wanted, found })
+    })
 }
 
 /// The zone of a policy that was written in another one.
@@ -176,7 +178,7 @@ fn foreign_namespace<'a>(policy: &'a Header, dataplane: &Dataplane) -> Option<&'
     }
 }
 
-fn miss_by_name<'a>(
+fn mismatch_by_name<'a>(
     policy: &Header,
     name: &'a str,
     namespace: Option<&str>,
@@ -192,7 +194,7 @@ fn miss_by_name<'a>(
 }
 
 /// Why no listener of the dataplane has the service and the tags; the reason of the listener that comes nearest.
-fn miss_by_tags<'a>(
+fn mismatch_by_tags<'a>(
     service: Option<&'a str>,
     wanted: &'a Selector,
     dataplane: &Dataplane,
