@@ -104,11 +104,7 @@ pub fn mismatch<'a>(
     }
     match &reference.target {
         Target::Mesh { tags, proxy_types, .. } => {
-            let proxy_type = match dataplane.gateway {
-                Some(_) => ProxyType::Gateway,
-                None => ProxyType::Sidecar,
-            };
-            if !proxy_types.is_empty() && !proxy_types.contains(&proxy_type) {
+            if !proxy_types.is_empty() && !proxy_types.contains(&proxy_type(dataplane)) {
                 return Some(Mismatch::ProxyType);
             }
             mismatch_by_tags(None, tags, dataplane, gateway)
@@ -146,6 +142,13 @@ pub fn mismatch<'a>(
             let takes_requests = !dataplane.inbounds.is_empty() || is_delegated(dataplane);
             mismatch.or((!takes_requests).then_some(Mismatch::NoListener))
         }
+    }
+}
+
+fn proxy_type(dataplane: &Dataplane) -> ProxyType {
+    match dataplane.gateway {
+        Some(_) => ProxyType::Gateway,
+        None => ProxyType::Sidecar,
     }
 }
 

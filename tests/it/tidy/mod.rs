@@ -13,16 +13,7 @@ mod size;
 mod source;
 
 /// Modules with breaches that are known; whoever ends the last one of a module takes it from this list.
-const UNFINISHED: [&str; 8] = [
-    "cli",
-    "daemon",
-    "envoy",
-    "explain",
-    "ir",
-    "select",
-    "settings",
-    "settings.rs",
-];
+const UNFINISHED: &[&str] = &["cli", "daemon", "settings", "settings.rs"];
 
 /// Fails with one line for each breach.
 fn none(breaches: &[String]) {
