@@ -44,7 +44,7 @@ pub(super) fn render(groups: &[Group], plan: &Plan, detail: Detail) -> String {
     out
 }
 
-/// Who changes: `2 proxies of default: web-01, web-02`.
+/// The proxies that change: `2 proxies of default: web-01, web-02`.
 fn head(group: &Group, detail: Detail) -> String {
     let proxies = plural(group.dataplanes.len(), "proxy");
     format!("{proxies} of {}: {}", printable(&group.mesh), group.names(detail.list))

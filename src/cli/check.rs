@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::{Context, Exit, Outcome, policies, print};
-use crate::diag::render::limit::limit_per_file;
+use super::compiled::policies;
+use super::context::{CommandResult, Context, Exit, print};
+use crate::diag::render::limit::{FileFindings, limit_per_file};
 use crate::diag::render::{github, json as diag_json, junit, sarif, text};
 use crate::diag::{Code, Diagnostic, Severity};
 use crate::reconcile::Policies;
@@ -50,7 +51,7 @@ enum FailOn {
     Warning,
 }
 
-pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
+pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let settings = context.settings()?;
     let Policies {
         snapshot,
@@ -67,52 +68,48 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     };
     let root = settings.sources.prefix();
     let files = limit_per_file(&findings, settings.findings_per_file);
-    match arguments.output {
-        Format::Json => {
-            let shown = files.iter().flat_map(|of_file| &of_file.shown);
-            let entries: Vec<_> = shown.map(|finding| diag_json::entry(finding)).collect();
-            let left_out: BTreeMap<&str, usize> = (files.iter())
-                .filter(|of_file| of_file.left_out > 0)
-                .filter_map(|of_file| Some((of_file.file?, of_file.left_out)))
-                .collect();
-            let mut found = json!({"diagnostics": entries});
-            if !left_out.is_empty() {
-                found["leftOut"] = json!(left_out);
-            }
-            print(&format!("{found:#}\n"))?;
-        }
-        Format::Sarif => print(&format!("{:#}\n", sarif::render(&files, &root)))?,
-        Format::Github => print(&github::render(&files, &root))?,
+    print(&match arguments.output {
+        Format::Json => json(&files),
+        Format::Sarif => format!("{:#}\n", sarif::render(&files, &root)),
+        Format::Github => github::render(&files, &root),
         Format::Junit => {
             let is_clean = |path: &&str| files.iter().all(|of_file| of_file.file != Some(*path));
-            let clean: Vec<&str> = snapshot
-                .files
-                .iter()
-                .map(|file| file.path.as_str())
-                .filter(is_clean)
-                .collect();
-            print(&junit::render(&files, &clean, &root, least))?;
+            let paths = snapshot.files.iter().map(|file| file.path.as_str());
+            let clean: Vec<&str> = paths.filter(is_clean).collect();
+            junit::render(&files, &clean, &root, least)
         }
         Format::Text => {
             let mut out = text::render(&findings, &root, settings.findings_per_file, context.color_on_stdout);
             out.push_str(&match text::count(&findings) {
                 Some(count) => format!("{count}\n"),
                 None => {
-                    let resources = plural(compiled.resources, "resource");
-                    format!(
-                        "{resources} in {}, nothing to complain about\n",
-                        plural(snapshot.len(), "file")
-                    )
+                    let (resources, files) = (plural(compiled.resources, "resource"), plural(snapshot.len(), "file"));
+                    format!("{resources} in {files}, nothing to complain about\n")
                 }
             });
-            print(&out)?;
+            out
         }
-    }
+    })?;
     Ok(if findings.iter().any(|finding| finding.severity >= least) {
         Exit::Found
     } else {
         Exit::Done
     })
+}
+
+/// The findings as JSON, with the numbers of those that the limit per file leaves out.
+fn json(files: &[FileFindings]) -> String {
+    let shown = files.iter().flat_map(|of_file| &of_file.shown);
+    let entries: Vec<_> = shown.map(|finding| diag_json::entry(finding)).collect();
+    let left_out: BTreeMap<&str, usize> = (files.iter())
+        .filter(|of_file| of_file.left_out > 0)
+        .filter_map(|of_file| Some((of_file.file?, of_file.left_out)))
+        .collect();
+    let mut found = json!({"diagnostics": entries});
+    if !left_out.is_empty() {
+        found["leftOut"] = json!(left_out);
+    }
+    format!("{found:#}\n")
 }
 
 fn make_strict(finding: &mut Diagnostic) {

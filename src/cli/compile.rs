@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use super::{Context, Exit, Failure, Outcome, no_such, policies, print};
+use super::compiled::{no_such, policies};
+use super::context::{CommandResult, Context, Exit, Failure, print};
 use crate::compile::Compiled;
 use crate::diag::Severity;
 use crate::diag::render::{json as diag_json, text};
@@ -35,7 +36,7 @@ enum Format {
     Json,
 }
 
-pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
+pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let settings = context.settings()?;
     let mut compiled = policies(&settings)?.compiled;
     // What keeps a proxy without files says nothing of its tracing.

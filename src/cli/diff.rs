@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use clap::Args;
 
 use super::changes::{self, Detail};
-use super::{Context, Exit, Outcome, policies, print};
+use super::compiled::policies;
+use super::context::{CommandResult, Context, Exit, print};
 use crate::apply::Target;
 use crate::diag::render::text;
 use crate::diag::{Diagnostic, Severity};
@@ -33,7 +34,7 @@ const EXAMPLES: &str = "Examples:
   meshtraced diff --bytes | less
   meshtraced --policies /srv/mesh --out /var/lib/meshtraced/envoy diff --list";
 
-pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
+pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let settings = context.settings()?;
     let policies = policies(&settings)?;
     let is_error = |finding: &&Diagnostic| finding.severity == Severity::Error;

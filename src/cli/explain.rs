@@ -2,29 +2,30 @@
 
 use clap::Args;
 
-use super::{Context, LookFormat, Outcome, look_at, no_such, print_found};
+use super::compiled::{InspectFormat, no_such, print_found, with_compilation};
+use super::context::{CommandResult, Context};
 use crate::explain::{explain, text};
 
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// The dataplane
+    /// Dataplane whose tracing is explained
     #[arg(value_name = "MESH/NAME")]
     dataplane: String,
     /// Form of the result
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    output: LookFormat,
+    output: InspectFormat,
 }
 
 const EXAMPLES: &str = "Examples:
   meshtraced explain default/web-01
   meshtraced explain default/web-01 -o json | jq '.policies[] | select(.outcome == \"lost\")'";
 
-pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
+pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let settings = context.settings()?;
     let root = settings.sources.prefix();
-    let (explained, exit) = look_at(context, &settings, |compilation| {
+    let (explained, exit) = with_compilation(context, &settings, |compilation| {
         let (mesh, name) = arguments
             .dataplane
             .split_once('/')

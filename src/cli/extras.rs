@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use clap_complete::Shell;
 
-use super::{Exit, Outcome, print, program};
+use super::context::{CommandResult, Exit, print};
 use crate::schema;
 
 /// Arguments of `schema`.
 #[derive(Debug, Args)]
 #[command(after_help = SCHEMA_EXAMPLES)]
 pub(super) struct Schema {
-    /// What the files hold
+    /// Content of the files
     #[arg(default_value = "resources")]
     of: SchemaOf,
 }
@@ -30,7 +30,7 @@ enum SchemaOf {
     Settings,
 }
 
-pub(super) fn schema(arguments: &Schema) -> Outcome {
+pub(super) fn schema(arguments: &Schema) -> CommandResult {
     let schema = match arguments.of {
         SchemaOf::Resources => schema::resources(),
         SchemaOf::Settings => schema::settings(),
@@ -42,13 +42,13 @@ pub(super) fn schema(arguments: &Schema) -> Outcome {
 /// Arguments of `completions`.
 #[derive(Debug, Args)]
 pub(super) struct Completions {
-    /// The shell
+    /// Shell that reads the script
     shell: Shell,
 }
 
-pub(super) fn completions(arguments: &Completions) -> Outcome {
+pub(super) fn completions(arguments: &Completions, mut program: clap::Command) -> CommandResult {
     let mut script = Vec::new();
-    clap_complete::generate(arguments.shell, &mut program(), "meshtraced", &mut script);
+    clap_complete::generate(arguments.shell, &mut program, "meshtraced", &mut script);
     print(&String::from_utf8_lossy(&script))?;
     Ok(Exit::Done)
 }
@@ -63,12 +63,11 @@ pub(super) struct Man {
     all: Option<PathBuf>,
 }
 
-pub(super) fn man(arguments: &Man) -> Outcome {
+pub(super) fn man(arguments: &Man, mut program: clap::Command) -> CommandResult {
     if let Some(directory) = &arguments.all {
-        clap_mangen::generate_to(program(), directory)?;
+        clap_mangen::generate_to(program, directory)?;
         return Ok(Exit::Done);
     }
-    let mut program = program();
     // Gives the commands their full names and the options that all of them have.
     program.build();
     let page_of = match &arguments.command {

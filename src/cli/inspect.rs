@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use super::{Context, LookFormat, Outcome, look_at, no_such, print_found};
+use super::compiled::{InspectFormat, no_such, print_found, with_compilation};
+use super::context::{CommandResult, Context};
 use crate::explain::inspect::{self, Kind};
 use crate::words::closest;
 
@@ -13,12 +14,12 @@ pub(super) struct Arguments {
     /// traffictrace, meshtrace, backend, dataplane or mesh
     #[arg(value_name = "KIND")]
     kind: String,
-    /// What to look at; of a mesh, its name alone
+    /// Resource to look at; for a mesh, its name alone
     #[arg(value_name = "MESH/NAME")]
     name: String,
     /// Form of the result
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    output: LookFormat,
+    output: InspectFormat,
 }
 
 const EXAMPLES: &str = "Examples:
@@ -26,7 +27,7 @@ const EXAMPLES: &str = "Examples:
   meshtraced inspect backend default/zipkin             who sends spans there
   meshtraced inspect mesh default                       backends and policies with counts";
 
-pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
+pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let words = Kind::ALL.map(|(word, _)| word);
     let Some(kind) = Kind::parse(&arguments.kind) else {
         let help = match closest(&arguments.kind, words) {
@@ -41,7 +42,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
         (_, Some((mesh, name))) => (mesh, name),
         (_, None) => ("default", arguments.name.as_str()),
     };
-    let (found, exit) = look_at(context, &settings, |compilation| {
+    let (found, exit) = with_compilation(context, &settings, |compilation| {
         inspect::inspect(compilation, kind, mesh, name).ok_or_else(|| {
             let known = inspect::names(compilation, kind, mesh);
             let known: Vec<String> = known.into_iter().map(|name| format!("{mesh}/{name}")).collect();

@@ -5,8 +5,8 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// Work shorter than this shows nothing.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// The time that work may take before anything is shown.
+const QUICK: Duration = Duration::from_secs(1);
 
 /// Shows on standard error that something is going on; wipes it when dropped.
 pub(super) struct Progress {
@@ -15,7 +15,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// `what` is being done from now on. Shows nothing where nobody looks.
+    /// Shows from now on that `what` is being done, if standard error is a terminal.
     pub(super) fn new(what: &'static str) -> Self {
         if !io::stderr().is_terminal() {
             return Self {
@@ -26,7 +26,7 @@ impl Progress {
         let (done, wait) = mpsc::channel();
         let start = Instant::now();
         let painter = thread::spawn(move || {
-            let mut pause = PATIENCE;
+            let mut pause = QUICK;
             let mut shown = false;
             while wait.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
                 let mut stderr = io::stderr().lock();
@@ -49,7 +49,7 @@ impl Drop for Progress {
     fn drop(&mut self) {
         drop(self.done.take());
         if let Some(painter) = self.painter.take() {
-            // It only paints; there is nothing to lose with it.
+            // The thread only paints.
             let _ = painter.join();
         }
     }

@@ -7,7 +7,7 @@ use crate::reconcile::Policies;
 use crate::settings::Settings;
 use crate::words::{plural, printable};
 
-/// What was read, and what it means for every mesh:
+/// The sources, and the numbers for every mesh:
 ///
 /// ```text
 /// meshtraced 0.1.0: policies (14 files, 23 resources) -> envoy

@@ -4,7 +4,7 @@
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::{Context, Exit, Outcome, print};
+use super::context::{CommandResult, Context, Exit, print};
 use crate::apply::Target;
 use crate::apply::history::{self, Counts};
 use crate::daemon::client;
@@ -56,22 +56,22 @@ enum Format {
     Json,
 }
 
-pub(super) fn approve(context: &Context, arguments: &Approve) -> Outcome {
+pub(super) fn approve(context: &Context, arguments: &Approve) -> CommandResult {
     let id = arguments.id.clone();
     ask(context, &Request::Approve { id })
 }
 
-pub(super) fn freeze(context: &Context, arguments: &Freeze) -> Outcome {
+pub(super) fn freeze(context: &Context, arguments: &Freeze) -> CommandResult {
     let why = arguments.why.clone();
     ask(context, &Request::Freeze { why })
 }
 
-pub(super) fn roll_back(context: &Context, arguments: &Rollback) -> Outcome {
+pub(super) fn roll_back(context: &Context, arguments: &Rollback) -> CommandResult {
     ask(context, &Request::Rollback { to: arguments.to })
 }
 
 /// Asks the daemon; where none runs, takes its place for as long as it takes.
-pub(super) fn ask(context: &Context, request: &Request) -> Outcome {
+pub(super) fn ask(context: &Context, request: &Request) -> CommandResult {
     let settings = context.settings()?;
     let reply = match client::ask(&settings, request)? {
         Some(reply) => reply,
@@ -92,7 +92,7 @@ pub(super) fn ask(context: &Context, request: &Request) -> Outcome {
 }
 
 /// Makes the daemon read everything again.
-pub(super) fn reload(context: &Context) -> Outcome {
+pub(super) fn reload(context: &Context) -> CommandResult {
     let settings = context.settings()?;
     match client::ask(&settings, &Request::Reload)? {
         Some(reply) => tell(reply),
@@ -100,7 +100,7 @@ pub(super) fn reload(context: &Context) -> Outcome {
     }
 }
 
-fn tell(reply: Reply) -> Outcome {
+fn tell(reply: Reply) -> CommandResult {
     if reply.done {
         print(&format!("{}\n", printable(&reply.said)))?;
         return Ok(Exit::Done);
@@ -108,7 +108,7 @@ fn tell(reply: Reply) -> Outcome {
     Err(reply.said.into())
 }
 
-pub(super) fn history(context: &Context, arguments: &History) -> Outcome {
+pub(super) fn history(context: &Context, arguments: &History) -> CommandResult {
     let settings = context.settings()?;
     let generations = history::list(&Target::from_settings(&settings)?.out)?;
     match arguments.output {

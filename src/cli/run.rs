@@ -6,8 +6,9 @@ use std::time::Instant;
 use clap::Args;
 
 use super::changes::{self, Detail};
+use super::context::{CommandResult, Context, Exit, Failure, print};
 use super::progress::Progress;
-use super::{Context, Exit, Failure, Outcome, print, report};
+use super::report;
 use crate::apply::reload::Reloader;
 use crate::apply::{Delivery, Lock, Session, Target};
 use crate::compile::Compiled;
@@ -39,7 +40,7 @@ const EXAMPLES: &str = "Examples:
 
 SIGHUP reads the settings again and looks at once; SIGTERM and SIGINT end it after what it is doing.";
 
-pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
+pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let settings = context.settings()?;
     if arguments.dry_run {
         return dry_run(context, &settings);
@@ -50,8 +51,8 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     watch(context, settings)
 }
 
-fn dry_run(context: &Context, settings: &Settings) -> Outcome {
-    let policies = super::policies(settings)?;
+fn dry_run(context: &Context, settings: &Settings) -> CommandResult {
+    let policies = super::compiled::policies(settings)?;
     let comparison = reconcile::compare(settings, &Target::from_settings(settings)?, &policies)?;
     let (plan, published) = (&comparison.planned.plan, comparison.observed.applied.len());
     let mut out = report::overview(settings, &policies);
@@ -74,7 +75,7 @@ fn dry_run(context: &Context, settings: &Settings) -> Outcome {
     Ok(Exit::Done)
 }
 
-fn once(context: &Context, settings: &Settings) -> Outcome {
+fn once(context: &Context, settings: &Settings) -> CommandResult {
     let start = Instant::now();
     let target = Target::from_settings(settings)?;
     let session = Session::open(&target)?;
@@ -219,7 +220,7 @@ fn complain(context: &Context, settings: &Settings, policies: &Policies) -> Resu
 }
 
 /// Publishes now and after every change, until told to stop.
-fn watch(context: &Context, settings: Settings) -> Outcome {
+fn watch(context: &Context, settings: Settings) -> CommandResult {
     let how = source::describe(&settings.sources);
     let beginning = format!(
         "watching {} ({how}), publishing to {}",

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use chrono::{DateTime, Local, Utc};
 use clap::{Args, ValueEnum};
 
-use super::{Context, Exit, Outcome, print};
+use super::context::{CommandResult, Context, Exit, print};
 use crate::daemon::client::{self, Seen};
-use crate::daemon::status::{Proxies, Revision, Status, TroubleState};
+use crate::daemon::status::{Held, Proxies, Revision, Since, Status, TroubleState};
 use crate::words::{plural, printable};
 
 /// Arguments of `status`.
@@ -30,14 +30,14 @@ const EXAMPLES: &str = "Examples:
   meshtraced status -o json | jq .revisions.published.name
 Ends with 0 when all is well, with 1 when something wants a person, with 2 when no daemon answers.";
 
-pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
+pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let settings = context.settings()?;
     let (status, is_running) = match client::status(&settings)? {
         Seen::Running(status) => (status, true),
         Seen::Ended(status) => (status, false),
         Seen::Never => {
             return Err(format!(
-                "no daemon answers for {}, and none has left word there; start it by `meshtraced run`",
+                "no daemon answers for {}, and no saved status was found; start one with `meshtraced run`",
                 settings.out.display()
             )
             .into());
@@ -47,7 +47,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
         Format::Json => print(&format!("{}\n", serde_json::to_string_pretty(&status)?))?,
         Format::Text => {
             if !is_running {
-                print(&format!("no daemon runs; the last word of process {}:\n", status.pid))?;
+                print(&format!("no daemon runs; the last status of process {}:\n", status.pid))?;
             }
             print(&text(&status, Local::now()))?;
         }
@@ -59,7 +59,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     })
 }
 
-/// The status for people, at a moment by which it is told what was today.
+/// The status for people.
 fn text(status: &Status, now: DateTime<Local>) -> String {
     let clock = |at: DateTime<Utc>| {
         let at = at.with_timezone(&Local);
@@ -71,46 +71,59 @@ fn text(status: &Status, now: DateTime<Local>) -> String {
         at.format(form).to_string()
     };
     let mut out = format!("{}      {}\n", revisions(status, &clock), proxies(&status.proxies));
-    let mut row = |label: &str, text: String| {
+    let sections = [operators, daemon, held, troubles, watch];
+    for (label, text) in sections.into_iter().flat_map(|section| section(status, &clock)) {
         let _ = writeln!(out, "{label:<9} {}", printable(&text));
-    };
-    if let Some(frozen) = &status.frozen {
+    }
+    out
+}
+
+/// A line of the status: its label and its text.
+type Row = (&'static str, String);
+
+/// A moment for people, without the date if it is today.
+type Clock<'c> = &'c dyn Fn(DateTime<Utc>) -> String;
+
+/// The wishes of operators: a freeze, and a plan that waits for an approval.
+fn operators(status: &Status, clock: Clock) -> Vec<Row> {
+    let frozen = status.frozen.as_ref().map(|frozen| {
         let would = match frozen.would_change {
             0 => String::new(),
             n => format!("; {} would change", plural(n, "proxy")),
         };
-        row(
-            "frozen",
-            format!(
-                "{} (since {}){would}; follow the policies again by `meshtraced thaw`",
-                frozen.why,
-                clock(frozen.since)
-            ),
+        let (why, since) = (&frozen.why, clock(frozen.since));
+        let text = format!("{why} (since {since}){would}; follow the policies again with `meshtraced thaw`");
+        ("frozen", text)
+    });
+    let guarded = status.guarded.as_ref();
+    let guarded = guarded.map(|guarded| ("guarded", format!("{} (since {})", guarded.why, clock(guarded.since))));
+    frozen.into_iter().chain(guarded).collect()
+}
+
+/// The troubles of the daemon itself.
+fn daemon(status: &Status, clock: Clock) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (label, trouble) in [("failure", &status.failure), ("waiting", &status.waiting)] {
+        let row = |trouble: &Since| (label, format!("{} (since {})", trouble.why, clock(trouble.since)));
+        rows.extend(trouble.as_ref().map(row));
+    }
+    rows.extend(status.settings_error.as_ref().map(|error| {
+        let text = format!(
+            "{} (since {}); those from before are in use",
+            error.why,
+            clock(error.since)
         );
-    }
-    if let Some(guarded) = &status.guarded {
-        row("guarded", format!("{} (since {})", guarded.why, clock(guarded.since)));
-    }
-    if let Some(failure) = &status.failure {
-        row("failure", format!("{} (since {})", failure.why, clock(failure.since)));
-    }
-    if let Some(waiting) = &status.waiting {
-        row("waiting", format!("{} (since {})", waiting.why, clock(waiting.since)));
-    }
-    if let Some(refused) = &status.settings_refused {
-        row(
-            "settings",
-            format!(
-                "{} (since {}); those from before are in use",
-                refused.why,
-                clock(refused.since)
-            ),
-        );
-    }
+        ("settings", text)
+    }));
+    rows
+}
+
+/// The meshes that errors hold.
+fn held(status: &Status, clock: Clock) -> Vec<Row> {
     if status.held.is_empty() {
-        row("held", "nothing".to_owned());
+        return vec![("held", "nothing".to_owned())];
     }
-    for held in &status.held {
+    let row = |held: &Held| {
         let mesh = held
             .mesh
             .as_ref()
@@ -119,60 +132,49 @@ fn text(status: &Status, now: DateTime<Local>) -> String {
             .keeps
             .as_ref()
             .map_or(String::new(), |keeps| format!(", keeps {keeps}"));
-        let errors = plural(held.errors, "error");
-        row(
+        let (errors, since) = (plural(held.errors, "error"), clock(held.since));
+        (
             "held",
-            format!(
-                "{mesh}: {errors}, first {} (since {}{keeps})",
-                held.why,
-                clock(held.since)
-            ),
-        );
-    }
-    for trouble in &status.troubles {
+            format!("{mesh}: {errors}, first {} (since {since}{keeps})", held.why),
+        )
+    };
+    status.held.iter().map(row).collect()
+}
+
+/// The proxies, reloads and files that are not as they should be.
+fn troubles(status: &Status, clock: Clock) -> Vec<Row> {
+    let proxies = status.troubles.iter().map(|trouble| {
         let label = match trouble.state {
             TroubleState::Rejected => "rejected",
             TroubleState::Unreachable => "no answer",
             TroubleState::Failed => "failed",
         };
-        row(
+        let (mesh, dataplane, why) = (&trouble.mesh, &trouble.dataplane, &trouble.why);
+        (
             label,
-            format!(
-                "{}/{}: {} (since {})",
-                trouble.mesh,
-                trouble.dataplane,
-                trouble.why,
-                clock(trouble.since)
-            ),
-        );
-    }
-    for reload in &status.reloads {
+            format!("{mesh}/{dataplane}: {why} (since {})", clock(trouble.since)),
+        )
+    });
+    let reloads = status.reloads.iter().map(|reload| {
         let attempts = plural(reload.attempts as usize, "attempt");
-        row(
-            "reload",
-            format!(
-                "{}/{}: {}: {} ({attempts})",
-                reload.mesh, reload.dataplane, reload.target, reload.why
-            ),
-        );
-    }
-    for drifted in &status.drift {
-        row(
+        let (mesh, dataplane, target, why) = (&reload.mesh, &reload.dataplane, &reload.target, &reload.why);
+        ("reload", format!("{mesh}/{dataplane}: {target}: {why} ({attempts})"))
+    });
+    let drift = status.drift.iter().map(|drifted| {
+        let (path, what, since) = (&drifted.path, &drifted.what, clock(drifted.since));
+        (
             "drift",
-            format!(
-                "{} {} (since {}); restore it by `meshtraced heal`",
-                drifted.path,
-                drifted.what,
-                clock(drifted.since)
-            ),
-        );
-    }
+            format!("{path} {what} (since {since}); restore it with `meshtraced heal`"),
+        )
+    });
+    proxies.chain(reloads).chain(drift).collect()
+}
+
+/// The state of the watch on the policies.
+fn watch(status: &Status, clock: Clock) -> Vec<Row> {
     let watch = &status.watch;
-    let mut line = format!(
-        "{}, {}",
-        plural(watch.files, "file"),
-        plural(watch.directories, "directory")
-    );
+    let (files, directories) = (plural(watch.files, "file"), plural(watch.directories, "directory"));
+    let mut line = format!("{files}, {directories}");
     if let Some(last) = watch.last_full_scan {
         let _ = write!(line, "; last rescan {}", clock(last));
     }
@@ -182,8 +184,7 @@ fn text(status: &Status, now: DateTime<Local>) -> String {
     if let Some(reason) = &watch.degraded_reason {
         let _ = write!(line, "; {reason}");
     }
-    row("watch", line);
-    out
+    vec![("watch", line)]
 }
 
 fn revisions(status: &Status, clock: &impl Fn(DateTime<Utc>) -> String) -> String {

@@ -66,8 +66,8 @@ impl Ledger {
 
     /// That the settings on disk cannot be used; `None` when they can.
     pub(super) fn settings(&mut self, refused: Option<String>, now: DateTime<Utc>) {
-        let before = self.status.settings_refused.take();
-        self.status.settings_refused = refused.map(|why| since(before, why, now));
+        let before = self.status.settings_error.take();
+        self.status.settings_error = refused.map(|why| since(before, why, now));
     }
 
     /// The reloads that failed and are tried again.

@@ -176,7 +176,7 @@ impl Metrics {
         let flags = [
             ("failed", flag(status.failure.is_some())),
             ("waiting", flag(status.waiting.is_some())),
-            ("settings", flag(status.settings_refused.is_some())),
+            ("settings", flag(status.settings_error.is_some())),
             ("frozen", flag(status.frozen.is_some())),
             ("guarded", flag(status.guarded.is_some())),
             ("watch", flag(status.watch.degraded_reason.is_some())),

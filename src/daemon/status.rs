@@ -37,7 +37,7 @@ pub struct Status {
     /// Why the policies are not read just now: somebody is changing them.
     pub waiting: Option<Since>,
     /// Why the settings on disk are not the ones in use.
-    pub settings_refused: Option<Since>,
+    pub settings_error: Option<Since>,
     /// Set while nothing is published.
     pub frozen: Option<Frozen>,
     /// A change that waits for `meshtraced approve`.
@@ -301,7 +301,7 @@ impl Status {
         if let Some(waiting) = &self.waiting {
             add(true, format!("waits: {}", waiting.why));
         }
-        if let Some(refused) = &self.settings_refused {
+        if let Some(refused) = &self.settings_error {
             add(true, refused.why.clone());
         }
         line
@@ -324,7 +324,7 @@ impl Status {
         self.held.is_empty()
             && self.failure.is_none()
             && self.waiting.is_none()
-            && self.settings_refused.is_none()
+            && self.settings_error.is_none()
             && self.frozen.is_none()
             && self.guarded.is_none()
             && self.troubles.is_empty()

@@ -361,7 +361,7 @@ impl Worker {
 
     /// What came of the settings, which were read again just before, and of the policies with them.
     fn reload(&mut self) -> Result<String, String> {
-        if let Some(refused) = &self.ledger.status.settings_refused {
+        if let Some(refused) = &self.ledger.status.settings_error {
             return Err(format!("{}; the settings from before are in use", refused.why));
         }
         let turn = self.answer(DriftRepair::Off, true)?;

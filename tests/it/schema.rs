@@ -277,7 +277,7 @@ fn the_settings_of_the_schema_are_those_that_are_read() {
             .iter()
             .rev()
             .fold(json!({"qqqqqqqqqq": 1}), |inner, key| json!({*key: inner}));
-        let said = settings_refused(&wrong).unwrap_or_else(|| panic!("{wrong} is taken"));
+        let said = settings_error(&wrong).unwrap_or_else(|| panic!("{wrong} is taken"));
         let known: BTreeSet<String> = said.split('`').skip(3).step_by(2).map(str::to_owned).collect();
         assert_eq!(fields, known, "{said}");
     }
@@ -293,7 +293,7 @@ fn what_the_schema_says_of_settings_is_so() {
     for (at, default) in defaults {
         let settings = at.iter().rev().fold(default, |inner, key| json!({key: inner}));
         assert!(validator.is_valid(&settings), "{settings}");
-        assert_eq!(settings_refused(&settings), None, "{settings}");
+        assert_eq!(settings_error(&settings), None, "{settings}");
     }
     for (text, is_right) in [
         ("policies: [a, {path: b, vars: {name: x, a: {b: 1}}}]", true),
@@ -338,7 +338,7 @@ fn what_the_schema_says_of_settings_is_so() {
         ("reload: [{exec: {argv: [a]}, files: [lds.yaml]}]", false),
     ] {
         let settings: Value = serde_yaml::from_str(text).expect(text);
-        let refused = settings_refused(&settings);
+        let refused = settings_error(&settings);
         assert_eq!(validator.is_valid(&settings), is_right, "{text}");
         assert_eq!(refused.is_none(), is_right, "{text}: {refused:?}");
     }
@@ -357,7 +357,7 @@ fn collect_defaults(part: &Value, at: &mut Vec<String>, found: &mut Vec<(Vec<Str
 }
 
 /// What the program has against these settings.
-fn settings_refused(settings: &Value) -> Option<String> {
+fn settings_error(settings: &Value) -> Option<String> {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let path = dir.path().join("settings.yaml");
     fs::write(&path, settings.to_string()).expect("a file");

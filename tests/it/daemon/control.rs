@@ -159,7 +159,7 @@ fn without_a_daemon_the_last_word_is_shown() {
     let (code, text, _) = ask(&mesh, &["status"]);
     assert_eq!(code, Some(2));
     assert!(
-        text.contains(&format!("no daemon runs; the last word of process {pid}")),
+        text.contains(&format!("no daemon runs; the last status of process {pid}")),
         "{text}"
     );
     assert!(text.contains("2 proxies: 2 not running"), "{text}");

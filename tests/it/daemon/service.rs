@@ -103,7 +103,7 @@ fn wrong_settings_are_not_taken_and_right_ones_are() {
         fs::write(&settings, text).expect("a file");
         daemon.signal(Signal::HUP);
         let status = daemon.until("they are refused", |status| {
-            let why = status["settings_refused"]["why"].as_str();
+            let why = status["settings_error"]["why"].as_str();
             why.is_some_and(|why| why.contains(expected) && (!expected.is_empty() || !why.contains("cannot change")))
         });
         assert_eq!(status["proxies"]["published"], 2);
@@ -117,7 +117,7 @@ fn wrong_settings_are_not_taken_and_right_ones_are() {
     fs::write(&settings, "select: [{name: web-01}]\nguard: {max_removed: 100%}\n").expect("a file");
     daemon.signal(Signal::HUP);
     daemon.until("they are in use", |status| {
-        status["settings_refused"].is_null() && status["proxies"]["published"] == 1
+        status["settings_error"].is_null() && status["proxies"]["published"] == 1
     });
     assert!(!mesh.published("backend-01").exists());
 }
@@ -183,7 +183,7 @@ fn a_storm_of_signals_ends_with_the_last_settings() {
         daemon.signal(Signal::HUP);
     }
     daemon.until("the last ones are in use", |status| {
-        status["proxies"]["published"] == 2 && status["settings_refused"].is_null()
+        status["proxies"]["published"] == 2 && status["settings_error"].is_null()
     });
     assert_eq!(daemon.end(), Some(0));
 }

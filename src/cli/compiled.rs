@@ -1,0 +1,83 @@
+//! The policies, compiled for a command that looks at the result.
+
+use std::io::{self, Write};
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use super::context::{CommandResult, Context, Exit, Failure, print};
+use super::progress::Progress;
+use crate::apply::{self, Target};
+use crate::compilation::Compilation;
+use crate::diag::render::text;
+use crate::diag::{Diagnostic, Severity};
+use crate::reconcile::{Policies, Stopwatch};
+use crate::settings::Settings;
+use crate::source::{self, Consistency};
+use crate::words::{closest, plural};
+
+/// Reads and compiles the policies as they are now. A terminal shows that something goes on.
+pub(super) fn policies(settings: &Settings) -> Result<Policies, Failure> {
+    let _progress = Progress::new("compiling");
+    let policies = Policies::read(
+        settings,
+        &Target::from_settings(settings)?,
+        Consistency::Dirty,
+        &mut Stopwatch::default(),
+    )?;
+    Ok(policies?)
+}
+
+/// Gives `inspect` all results of a compile, and prints the errors in the policies.
+pub(super) fn with_compilation<T>(
+    context: &Context,
+    settings: &Settings,
+    inspect: impl FnOnce(&Compilation) -> T,
+) -> Result<(T, Exit), Failure> {
+    let snapshot = source::read(&settings.sources, settings.limits.file_bytes, Consistency::Dirty)?;
+    let known = apply::file_meshes::load(&Target::from_settings(settings)?.out).unwrap_or_default();
+    let (compiled, inspected) = crate::compile::compile_with(&snapshot, &settings.options(known)?, inspect);
+    let is_error = |finding: &&Diagnostic| finding.severity == Severity::Error;
+    let errors: Vec<Diagnostic> = compiled.diagnostics.iter().filter(is_error).cloned().collect();
+    let shown = text::render(
+        &errors,
+        &settings.sources.prefix(),
+        settings.findings_per_file,
+        context.color_on_stderr,
+    );
+    io::stderr().write_all(shown.as_bytes())?;
+    Ok((inspected, if errors.is_empty() { Exit::Done } else { Exit::Found }))
+}
+
+/// The formats of commands that look at a compilation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum InspectFormat {
+    Text,
+    Json,
+}
+
+/// Prints what was found, or the reason why it is not there; `exit` is the end of the compile.
+pub(super) fn print_found<T: Serialize>(
+    found: Result<T, String>,
+    exit: Exit,
+    format: InspectFormat,
+    text: impl FnOnce(&T) -> String,
+) -> CommandResult {
+    match (format, found) {
+        // What cannot be found may be what could not be understood, which has been said.
+        (_, Err(why)) if exit == Exit::Done => return Err(why.into()),
+        (_, Err(why)) => eprintln!("error: {why}"),
+        (InspectFormat::Text, Ok(found)) => print(&text(&found))?,
+        (InspectFormat::Json, Ok(found)) => print(&format!("{}\n", serde_json::to_string_pretty(&found)?))?,
+    }
+    Ok(exit)
+}
+
+/// The message that nothing has a name, with the name that may have been meant.
+pub(super) fn no_such(noun: &str, name: &str, known: &[String]) -> String {
+    let help = match closest(name, known.iter().map(String::as_str)) {
+        Some(meant) => format!("did you mean {meant}?"),
+        None => format!("there are {} here, named MESH/NAME", plural(known.len(), noun)),
+    };
+    format!("there is no {noun} {name}; {help}")
+}
