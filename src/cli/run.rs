@@ -69,8 +69,8 @@ fn dry_run(context: &Context, settings: &Settings) -> CommandResult {
     }
     print(&out)?;
     complain(context, settings, &policies)?;
-    if let Some(refusal) = &comparison.planned.violation {
-        writeln!(io::stderr(), "error: {refusal}")?;
+    if let Some(violation) = &comparison.planned.violation {
+        writeln!(io::stderr(), "error: {violation}")?;
     }
     Ok(Exit::Done)
 }
@@ -79,7 +79,7 @@ fn once(context: &Context, settings: &Settings) -> CommandResult {
     let start = Instant::now();
     let target = Target::from_settings(settings)?;
     let session = Session::open(&target)?;
-    let turn = {
+    let reconciliation = {
         let _progress = Progress::new("publishing");
         let drift_repair = match settings.drift {
             OnDrift::Report => DriftRepair::Off,
@@ -96,34 +96,32 @@ fn once(context: &Context, settings: &Settings) -> CommandResult {
             },
         )?
     };
-    let (reloaded, not_reloaded) = reload(settings, &turn, &target, session.lock());
+    let (reloaded, not_reloaded) = reload(settings, &reconciliation, &target, session.lock());
     for failure in &not_reloaded {
         writeln!(io::stderr(), "error: {}", printable(failure))?;
     }
-    let policies = match &turn.policies {
+    let policies = match &reconciliation.policies {
         Ok(policies) => policies,
         Err(error) => return Err(with_causes(error).into()),
     };
     let mut out = report::overview(settings, policies);
-    out.push_str(&published_once(settings, &turn, policies, start));
+    out.push_str(&published_once(settings, &reconciliation, policies, start));
     if reloaded > 0 {
         out.push_str(&format!("reloaded {}\n", plural(reloaded, "proxy")));
     }
     print(&out)?;
     complain(context, settings, policies)?;
-    for drift in &turn.planned.drift {
-        writeln!(io::stderr(), "warning: {}", drift.describe(turn.planned.leaves(drift)))?;
-    }
-    if let Some(refusal) = &turn.planned.violation {
-        writeln!(io::stderr(), "error: {refusal}")?;
-    }
+    report_plan(&reconciliation)?;
     let mut failed = !not_reloaded.is_empty();
-    for (proxy, why) in turn.publication.failures() {
+    for (proxy, why) in reconciliation.publication.failures() {
         failed = true;
         writeln!(io::stderr(), "error: {proxy}: {}", printable(&why))?;
     }
     Ok(
-        match (failed, policies.held.is_empty() && turn.planned.violation.is_none()) {
+        match (
+            failed,
+            policies.held.is_empty() && reconciliation.planned.violation.is_none(),
+        ) {
             (true, _) => Exit::Failed,
             (false, false) => Exit::Found,
             (false, true) => Exit::Done,
@@ -131,10 +129,25 @@ fn once(context: &Context, settings: &Settings) -> CommandResult {
     )
 }
 
+/// Prints the drift, and why a plan waits for an approval.
+fn report_plan(reconciliation: &Reconciliation) -> Result<(), Failure> {
+    for drift in &reconciliation.planned.drift {
+        writeln!(
+            io::stderr(),
+            "warning: {}",
+            drift.describe(reconciliation.planned.leaves(drift))
+        )?;
+    }
+    if let Some(violation) = &reconciliation.planned.violation {
+        writeln!(io::stderr(), "error: {violation}")?;
+    }
+    Ok(())
+}
+
 /// Makes the reloads that are due: how many proxies were reloaded, and why others were not.
-fn reload(settings: &Settings, turn: &Reconciliation, target: &Target, lock: &Lock) -> (usize, Vec<String>) {
+fn reload(settings: &Settings, reconciliation: &Reconciliation, target: &Target, lock: &Lock) -> (usize, Vec<String>) {
     let mut reloader = Reloader::default();
-    turn.offer(|offer| reloader.offer(offer, &settings.reload, &target.out, lock));
+    reconciliation.offer(|offer| reloader.offer(offer, &settings.reload, &target.out, lock));
     reloader.finish(None);
     let (mut reloaded, mut failures) = (0, Vec::new());
     for ended in reloader.drain(&target.out, lock) {
@@ -147,13 +160,13 @@ fn reload(settings: &Settings, turn: &Reconciliation, target: &Target, lock: &Lo
 }
 
 /// The line that says what was published, and what to type next.
-fn published_once(settings: &Settings, turn: &Reconciliation, policies: &Policies, start: Instant) -> String {
+fn published_once(settings: &Settings, reconciliation: &Reconciliation, policies: &Policies, start: Instant) -> String {
     let elapsed = start.elapsed().as_millis();
-    let done = turn.carried_out();
+    let done = reconciliation.carried_out();
     let files = done.changes.iter().map(|change| change.changed().count()).sum();
     let proxies = done.changes.len();
-    let stay = plural(turn.published_before, "proxy");
-    if let Some(frozen) = &turn.intent.frozen
+    let stay = plural(reconciliation.published_before, "proxy");
+    if let Some(frozen) = &reconciliation.intent.frozen
         && proxies == 0
     {
         let since = &frozen.since;
@@ -162,10 +175,10 @@ fn published_once(settings: &Settings, turn: &Reconciliation, policies: &Policie
             frozen.why
         );
     }
-    if turn.planned.plan.changes.is_empty() || turn.planned.violation.is_some() {
+    if reconciliation.planned.plan.changes.is_empty() || reconciliation.planned.violation.is_some() {
         return match (
-            policies.held.is_empty() && turn.planned.violation.is_none(),
-            turn.published_before,
+            policies.held.is_empty() && reconciliation.planned.violation.is_none(),
+            reconciliation.published_before,
         ) {
             (true, 1) => "nothing to do: 1 proxy is up to date\n".to_owned(),
             (true, _) => format!("nothing to do: {stay} are up to date\n"),
@@ -178,7 +191,7 @@ fn published_once(settings: &Settings, turn: &Reconciliation, policies: &Policie
         plural(proxies, "proxy"),
         plural(files, "file")
     );
-    let confirmed = turn.publication.count(&Delivery::Acked);
+    let confirmed = reconciliation.publication.count(&Delivery::Acked);
     if confirmed > 0 {
         line.push_str(&format!(" {} confirmed by Envoy.", plural(confirmed, "proxy")));
     } else if let Some(first) = first_traced(&policies.compiled) {

@@ -16,21 +16,21 @@ const LOOK: Duration = Duration::from_secs(10);
 /// How long the daemon may take to do what it is asked; a publication waits for every Envoy.
 const DO: Duration = Duration::from_secs(300);
 
-/// What is known of the daemon.
+/// The status of the daemon, as far as it is known.
 #[derive(Debug)]
 pub enum Seen {
-    /// It runs, and says so.
+    /// The daemon runs, and this is its status.
     Running(Box<Status>),
-    /// It does not run; its last word.
+    /// The daemon does not run, and this is the status that it saved last.
     Ended(Box<Status>),
-    /// It never ran here.
+    /// No daemon has saved a status here.
     Never,
 }
 
 /// Why the daemon cannot be looked at or asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// Its socket does not let us in, or does not answer.
+    /// The control socket refuses the connection, or does not answer.
     #[error("cannot reach the daemon on {}", .path.display())]
     Unreachable {
         /// The socket.
@@ -38,7 +38,7 @@ pub enum ClientError {
         /// The reason.
         source: io::Error,
     },
-    /// Its answer is not understood: it may be of another version.
+    /// The answer is not understood; the daemon may be of another version.
     #[error("the daemon on {} gives an answer that is not understood: {said}", .path.display())]
     Garbled {
         /// The socket.

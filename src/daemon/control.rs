@@ -34,17 +34,17 @@ pub const SOCKET: &str = "control.sock";
 /// Connections at a time, for each listener.
 const AT_ONCE: usize = 32;
 /// How long a client may take to say what it wants.
-const PATIENCE: Duration = Duration::from_secs(5);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest request, in bytes.
 const LONGEST: usize = 64 << 10;
 
-/// What can be asked of the daemon.
+/// A request to the daemon.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "do", deny_unknown_fields)]
 pub enum Request {
     /// Publish a change that the guard keeps back.
     Approve {
-        /// Its id; the one that waits now without it.
+        /// The id of the plan; without one, the plan that waits now.
         id: Option<String>,
     },
     /// Publish nothing from now on.
@@ -65,33 +65,33 @@ pub enum Request {
     Reload,
 }
 
-/// What the daemon answers.
+/// The answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reply {
     /// Whether it did what was asked.
     pub done: bool,
-    /// What it did, or why it did not.
+    /// The result in words, or the reason why nothing was done.
     pub said: String,
 }
 
 /// A request on its way to the main loop.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct PendingRequest {
     pub(super) request: Request,
     pub(super) reply: oneshot::Sender<Reply>,
 }
 
-/// What the listeners and the main loop have in common.
+/// The state that the listeners and the main loop share.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) metrics: Metrics,
     status: Mutex<Arc<Status>>,
-    requests: mpsc::Sender<Asked>,
+    requests: mpsc::Sender<PendingRequest>,
 }
 
 impl Shared {
     /// Requests arrive at the other end of `requests`.
-    pub(super) fn new(requests: mpsc::Sender<Asked>) -> Arc<Self> {
+    pub(super) fn new(requests: mpsc::Sender<PendingRequest>) -> Arc<Self> {
         Arc::new(Self {
             metrics: Metrics::new(),
             status: Mutex::default(),
@@ -109,13 +109,13 @@ impl Shared {
     }
 }
 
-/// Who speaks.
+/// The rights of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Peer {
+enum Access {
     /// May ask for changes.
-    Master,
+    Admin,
     /// May look.
-    Guest,
+    ReadOnly,
 }
 
 /// The socket file; removed when this is dropped.
@@ -164,7 +164,7 @@ pub(super) fn listen_on_port(address: SocketAddr, shared: &Arc<Shared>) -> io::R
     let listener = TcpListener::from_std(listener)?;
     serve(
         move |context| listener.poll_accept(context).map_ok(|(stream, _)| stream),
-        |_| Peer::Guest,
+        |_| Access::ReadOnly,
         shared,
     );
     Ok(())
@@ -173,7 +173,7 @@ pub(super) fn listen_on_port(address: SocketAddr, shared: &Arc<Shared>) -> io::R
 /// Answers whoever comes from now on, so many at a time.
 fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     mut accept: impl FnMut(&mut Context) -> Poll<io::Result<S>> + Send + 'static,
-    peer: fn(&S) -> Peer,
+    peer: fn(&S) -> Access,
     shared: &Arc<Shared>,
 ) {
     let shared = Arc::clone(shared);
@@ -203,23 +203,23 @@ async fn pause_after(error: &io::Error) {
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
-fn peer(stream: &UnixStream) -> Peer {
+fn peer(stream: &UnixStream) -> Access {
     let own = rustix::process::geteuid().as_raw();
     match stream.peer_cred() {
-        Ok(credentials) if [0, own].contains(&credentials.uid()) => Peer::Master,
-        _ => Peer::Guest,
+        Ok(credentials) if [0, own].contains(&credentials.uid()) => Access::Admin,
+        _ => Access::ReadOnly,
     }
 }
 
 /// Answers the requests of one connection.
-async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, peer: Peer, shared: Arc<Shared>) {
+async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, peer: Access, shared: Arc<Shared>) {
     let service = service_fn(move |request| {
         let shared = Arc::clone(&shared);
         async move { Ok::<_, Infallible>(answer(request, peer, &shared).await) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(PATIENCE)
+        .header_read_timeout(REQUEST_TIMEOUT)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = connection.await {
@@ -227,12 +227,12 @@ async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, peer: Peer, share
     }
 }
 
-async fn answer(request: hyper::Request<Incoming>, peer: Peer, shared: &Shared) -> Response<Full<Bytes>> {
+async fn answer(request: hyper::Request<Incoming>, peer: Access, shared: &Shared) -> Response<Full<Bytes>> {
     let path = request.uri().path().to_owned();
     match (request.method(), path.as_str()) {
         (&Method::GET, "/status") => json(StatusCode::OK, &*shared.status()),
         (&Method::GET, "/metrics") => with_type(StatusCode::OK, metrics::CONTENT_TYPE, shared.metrics.text()),
-        (&Method::POST, "/request") if peer == Peer::Guest => {
+        (&Method::POST, "/request") if peer == Access::ReadOnly => {
             let said = "only root and the user of the daemon may ask for that, through its socket".to_owned();
             json(StatusCode::FORBIDDEN, &Reply { done: false, said })
         }
@@ -246,7 +246,7 @@ async fn answer(request: hyper::Request<Incoming>, peer: Peer, shared: &Shared) 
 }
 
 async fn ask(request: hyper::Request<Incoming>, shared: &Shared) -> Response<Full<Bytes>> {
-    let body = tokio::time::timeout(PATIENCE, Limited::new(request.into_body(), LONGEST).collect()).await;
+    let body = tokio::time::timeout(REQUEST_TIMEOUT, Limited::new(request.into_body(), LONGEST).collect()).await;
     let Ok(Ok(body)) = body else {
         return plain(StatusCode::BAD_REQUEST, "the request is too long, or did not come\n");
     };
@@ -260,7 +260,7 @@ async fn ask(request: hyper::Request<Incoming>, shared: &Shared) -> Response<Ful
         }
     };
     let (reply, answer) = oneshot::channel();
-    let is_taken = shared.requests.send(Asked { request, reply }).await.is_ok();
+    let is_taken = shared.requests.send(PendingRequest { request, reply }).await.is_ok();
     match answer.await {
         Ok(reply) if is_taken => json(StatusCode::OK, &reply),
         _ => plain(StatusCode::SERVICE_UNAVAILABLE, "the daemon is ending\n"),

@@ -1,4 +1,4 @@
-//! What the daemon says of its turns: each thing once, when it is new.
+//! What the daemon says of its reconciliations: each thing once, when it is new.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -19,18 +19,18 @@ const LONG: Duration = Duration::from_secs(5);
 /// Remembers what was said.
 #[derive(Debug, Default)]
 pub(super) struct Log {
-    /// What stands before the paths of files.
+    /// The prefix of the paths of files.
     pub(super) root: String,
     /// Whether findings have colours.
     color: bool,
-    /// What the revision of the last turn is called.
+    /// The name of the revision of the last reconciliation.
     revision: Option<String>,
     findings: Vec<Diagnostic>,
     is_held: bool,
     failure: Option<String>,
     /// Since when somebody has been changing the policies, and whether that was said.
     waiting: Option<(Instant, bool)>,
-    refusal: Option<String>,
+    violation: Option<String>,
     drift: Vec<Drift>,
     failures: Vec<(ProxyKey, String)>,
     /// Why reloads failed last, by what they called.
@@ -47,24 +47,24 @@ impl Log {
         }
     }
 
-    /// Says what is new in a turn.
-    pub(super) fn turn(&mut self, turn: &Reconciliation, elapsed: Duration) {
+    /// Says what is new in a reconciliation.
+    pub(super) fn reconciled(&mut self, reconciliation: &Reconciliation, elapsed: Duration) {
         let is_first = self.revision.is_none();
-        match &turn.policies {
+        match &reconciliation.policies {
             Err(error) if error.is_busy() => self.waiting(&with_causes(error)),
             _ => self.waited(),
         }
-        match &turn.policies {
-            Ok(policies) => self.policies(turn, policies, elapsed, is_first),
+        match &reconciliation.policies {
+            Ok(policies) => self.policies(reconciliation, policies, elapsed, is_first),
             Err(error) if error.is_busy() => {}
             Err(error) => self.failure(&format!("cannot compile: {}", with_causes(error))),
         }
-        self.refusal(turn);
-        self.drift(turn);
-        self.failures(turn);
+        self.violation(reconciliation);
+        self.drift(reconciliation);
+        self.failures(reconciliation);
     }
 
-    /// Says that a turn came to no end.
+    /// Says that a reconciliation came to no end.
     pub(super) fn broken(&mut self, error: &ReconcileError) {
         self.failure(&format!("cannot publish: {}", with_causes(error)));
     }
@@ -115,7 +115,7 @@ impl Log {
         self.failure = Some(text.to_owned());
     }
 
-    fn policies(&mut self, turn: &Reconciliation, policies: &Policies, elapsed: Duration, is_first: bool) {
+    fn policies(&mut self, reconciliation: &Reconciliation, policies: &Policies, elapsed: Duration, is_first: bool) {
         if self.failure.take().is_some() {
             tracing::info!("the policies can be read and published again");
         }
@@ -128,15 +128,15 @@ impl Log {
         let head = format!("{from}{name}{}", subject(policies));
         let has_news = self.findings(policies);
         if !policies.held.is_empty() && (is_new || has_news) {
-            let line = printable(&format!("{head}   {}", held(turn, policies)));
+            let line = printable(&format!("{head}   {}", held(reconciliation, policies)));
             tracing::error!(revision = name, "{line}");
         }
-        let done = turn.carried_out();
+        let done = reconciliation.carried_out();
         if !done.changes.is_empty() {
-            changes(&head, &name, &done, turn, policies, elapsed);
+            changes(&head, &name, &done, reconciliation, policies, elapsed);
         } else if policies.held.is_empty() && (is_first || is_new) {
-            let stay = plural(turn.published_before, "proxy");
-            let line = match unpublished(turn) {
+            let stay = plural(reconciliation.published_before, "proxy");
+            let line = match unpublished(reconciliation) {
                 Some(why) => format!("{}   {why}", printable(&head)),
                 None if is_first => format!("{name}: {stay} published before, nothing to change"),
                 None => format!("{}   no proxy changes", printable(&head)),
@@ -166,19 +166,19 @@ impl Log {
         true
     }
 
-    fn refusal(&mut self, turn: &Reconciliation) {
-        let refusal = turn.planned.violation.as_ref().map(ToString::to_string);
-        if let Some(refusal) = refusal
+    fn violation(&mut self, reconciliation: &Reconciliation) {
+        let violation = reconciliation.planned.violation.as_ref().map(ToString::to_string);
+        if let Some(violation) = violation
             .as_ref()
-            .filter(|refusal| self.refusal.as_ref() != Some(refusal))
+            .filter(|violation| self.violation.as_ref() != Some(violation))
         {
-            tracing::error!("{refusal}");
+            tracing::error!("{violation}");
         }
-        self.refusal = refusal;
+        self.violation = violation;
     }
 
-    fn drift(&mut self, turn: &Reconciliation) {
-        for drifted in turn
+    fn drift(&mut self, reconciliation: &Reconciliation) {
+        for drifted in reconciliation
             .planned
             .drift
             .iter()
@@ -188,14 +188,14 @@ impl Log {
                 mesh = drifted.proxy.mesh,
                 dataplane = drifted.proxy.dataplane,
                 "{}",
-                drifted.describe(turn.planned.leaves(drifted))
+                drifted.describe(reconciliation.planned.leaves(drifted))
             );
         }
-        self.drift = turn.planned.drift_left.clone();
+        self.drift = reconciliation.planned.drift_left.clone();
     }
 
-    fn failures(&mut self, turn: &Reconciliation) {
-        let failures: Vec<(ProxyKey, String)> = (turn.publication.failures())
+    fn failures(&mut self, reconciliation: &Reconciliation) {
+        let failures: Vec<(ProxyKey, String)> = (reconciliation.publication.failures())
             .map(|(proxy, why)| (proxy.clone(), why))
             .collect();
         for (proxy, why) in failures.iter().filter(|failure| !self.failures.contains(failure)) {
@@ -207,16 +207,16 @@ impl Log {
 }
 
 /// Why nothing is published of policies that would change something.
-fn unpublished(turn: &Reconciliation) -> Option<String> {
-    match turn.desired {
-        DesiredState::Policies if turn.planned.violation.is_some() => {
+fn unpublished(reconciliation: &Reconciliation) -> Option<String> {
+    match reconciliation.desired {
+        DesiredState::Policies if reconciliation.planned.violation.is_some() => {
             Some("not published: it waits for approval".to_owned())
         }
-        DesiredState::Policies => match turn.planned.plan.changes.len() {
+        DesiredState::Policies => match reconciliation.planned.plan.changes.len() {
             0 => None,
             n => Some(format!("published for none of {}", plural(n, "proxy"))),
         },
-        DesiredState::Generation(_) | DesiredState::Unchanged => match turn.would_change() {
+        DesiredState::Generation(_) | DesiredState::Unchanged => match reconciliation.would_change() {
             0 => None,
             n => Some(format!("not published: frozen; it would change {}", plural(n, "proxy"))),
         },
@@ -224,11 +224,18 @@ fn unpublished(turn: &Reconciliation) -> Option<String> {
 }
 
 /// The line about what was published.
-fn changes(head: &str, revision: &str, done: &Plan, turn: &Reconciliation, policies: &Policies, elapsed: Duration) {
+fn changes(
+    head: &str,
+    revision: &str,
+    done: &Plan,
+    reconciliation: &Reconciliation,
+    policies: &Policies,
+    elapsed: Duration,
+) {
     let elapsed_ms = elapsed.as_millis();
     let (confirmed, not_running) = (
-        turn.publication.count(&Delivery::Acked),
-        turn.publication.count(&Delivery::NotRunning),
+        reconciliation.publication.count(&Delivery::Acked),
+        reconciliation.publication.count(&Delivery::NotRunning),
     );
     let mut end = match confirmed {
         0 => format!("in {elapsed_ms} ms"),
@@ -238,17 +245,17 @@ fn changes(head: &str, revision: &str, done: &Plan, turn: &Reconciliation, polic
         end.push_str(&format!(", {not_running} not running"));
     }
     let proxies = done.changes.len();
-    let line = printable(&format!("{head}   {}   {end}", what(done, turn, policies)));
+    let line = printable(&format!("{head}   {}   {end}", what(done, reconciliation, policies)));
     tracing::info!(revision, proxies, confirmed, not_running, elapsed_ms, "{line}");
 }
 
-/// What errors keep as it is: `held: mesh payments, 1 error; its 3 proxies stay as they are`.
-fn held(turn: &Reconciliation, policies: &Policies) -> String {
+/// The consequence of errors: `held: mesh payments, 1 error; its 3 proxies stay as they are`.
+fn held(reconciliation: &Reconciliation, policies: &Policies) -> String {
     let held = &policies.held;
     let is_error = |finding: &&Diagnostic| finding.severity == Severity::Error;
     let errors = plural(policies.findings.iter().filter(is_error).count(), "error");
     let is_held = |proxy: &&ProxyKey| held.contains(&proxy.mesh);
-    let stay = plural(turn.published.keys().filter(is_held).count(), "proxy");
+    let stay = plural(reconciliation.published.keys().filter(is_held).count(), "proxy");
     let meshes: Vec<&str> = held.meshes.iter().map(String::as_str).collect();
     let what = match (held.all, meshes.as_slice()) {
         (true, _) => "everything".to_owned(),
@@ -264,12 +271,12 @@ fn subject(policies: &Policies) -> String {
     commit.map_or(String::new(), |commit| format!(" \"{}\"", commit.subject))
 }
 
-/// What a turn did, in few words: `4 proxies changed: sampling 100 % -> 10 %`.
-fn what(done: &Plan, turn: &Reconciliation, policies: &Policies) -> String {
-    if let DesiredState::Generation(id) = turn.desired {
+/// The result of a reconciliation in few words: `4 proxies changed: sampling 100 % -> 10 %`.
+fn what(done: &Plan, reconciliation: &Reconciliation, policies: &Policies) -> String {
+    if let DesiredState::Generation(id) = reconciliation.desired {
         return format!(
             "back to generation {id}: {}",
-            summary::count(done, turn.published_before)
+            summary::count(done, reconciliation.published_before)
         );
     }
     let groups: Vec<String> = summary::summarize(done, &policies.compiled.proxies)
@@ -279,6 +286,6 @@ fn what(done: &Plan, turn: &Reconciliation, policies: &Policies) -> String {
     match groups.as_slice() {
         // One edit usually is one group; more would make the line unreadable.
         [one] => one.clone(),
-        _ => summary::count(done, turn.published_before),
+        _ => summary::count(done, reconciliation.published_before),
     }
 }

@@ -25,9 +25,9 @@ type Labels = Vec<(&'static str, String)>;
 type Gauge = gauge::Gauge<f64, AtomicU64>;
 type Gauges = Family<Labels, Gauge>;
 
-/// How a turn ended.
+/// How a reconciliation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TurnResult {
+pub(super) enum ReconcileResult {
     /// Something was published.
     Changed,
     /// There was nothing to publish.
@@ -51,12 +51,25 @@ pub(super) struct Metrics {
     watched: Gauge,
     overflows: Counter,
     rearmed: Counter,
-    turns: Family<Labels, Counter>,
+    reconciliations: Family<Labels, Counter>,
     published: Counter,
     rejected: Counter,
     drift: Counter,
     reloads: Family<Labels, Counter>,
     stages: Family<Labels, Histogram>,
+}
+
+/// The reasons for a person to look, each 1 while it is there.
+fn attention(status: &Status) -> [(&'static str, f64); 6] {
+    let flag = |is_up: bool| f64::from(u8::from(is_up));
+    [
+        ("failed", flag(status.failure.is_some())),
+        ("waiting", flag(status.waiting.is_some())),
+        ("settings", flag(status.settings_error.is_some())),
+        ("frozen", flag(status.frozen.is_some())),
+        ("guarded", flag(status.guarded.is_some())),
+        ("watch", flag(status.watch.degraded_reason.is_some())),
+    ]
 }
 
 impl Metrics {
@@ -110,12 +123,12 @@ impl Metrics {
             registry.register(name, help, counters.clone());
             counters
         };
-        let turns = counters("turns", "Turns by how they ended");
+        let reconciliations = counters("reconciliations", "Reconciliations by result");
         let reloads = counters("reloads", "Reloads by how they ended");
         let stages = Family::new_with_constructor((|| Histogram::new(SECONDS)) as fn() -> Histogram);
         registry.register_with_unit(
             "stage_duration",
-            "How long the stages of a turn take",
+            "Time that the stages of a reconciliation take",
             Unit::Seconds,
             stages.clone(),
         );
@@ -132,7 +145,7 @@ impl Metrics {
             watched,
             overflows,
             rearmed,
-            turns,
+            reconciliations,
             published,
             rejected,
             drift,
@@ -172,21 +185,25 @@ impl Metrics {
             ("matches-nothing", status.outcomes.match_nothing as f64),
         ];
         set(&self.policies, "outcome", &outcomes);
-        let flag = |is_up: bool| f64::from(u8::from(is_up));
-        let flags = [
-            ("failed", flag(status.failure.is_some())),
-            ("waiting", flag(status.waiting.is_some())),
-            ("settings", flag(status.settings_error.is_some())),
-            ("frozen", flag(status.frozen.is_some())),
-            ("guarded", flag(status.guarded.is_some())),
-            ("watch", flag(status.watch.degraded_reason.is_some())),
-        ];
-        set(&self.flags, "reason", &flags);
+        set(&self.flags, "reason", &attention(status));
         self.held.clear();
         for held in &status.held {
             let mesh = held.mesh.clone().unwrap_or_else(|| "*".to_owned());
             self.held.get_or_create(&vec![("mesh", mesh)]).set(1.0);
         }
+        self.show_revisions(status);
+        self.drifted.set(status.drift.len() as f64);
+        self.failing_reloads.set(status.reloads.len() as f64);
+        self.watched.set(status.watch.directories as f64);
+        for (counter, now) in [
+            (&self.overflows, status.watch.overflows),
+            (&self.rearmed, status.watch.rearmed),
+        ] {
+            counter.inc_by(now.saturating_sub(counter.get()));
+        }
+    }
+
+    fn show_revisions(&self, status: &Status) {
         self.revisions.clear();
         let revisions = &status.revisions;
         for (stage, revision) in [
@@ -201,25 +218,18 @@ impl Metrics {
                 self.revisions.get_or_create(&labels).set(seconds);
             }
         }
-        self.drifted.set(status.drift.len() as f64);
-        self.failing_reloads.set(status.reloads.len() as f64);
-        self.watched.set(status.watch.directories as f64);
-        for (counter, now) in [
-            (&self.overflows, status.watch.overflows),
-            (&self.rearmed, status.watch.rearmed),
-        ] {
-            counter.inc_by(now.saturating_sub(counter.get()));
-        }
     }
 
-    /// Counts a turn, and how long its stages took.
-    pub(super) fn turn(&self, result: TurnResult, stages: &[(Stage, f64)]) {
+    /// Counts a reconciliation, and how long its stages took.
+    pub(super) fn reconciled(&self, result: ReconcileResult, stages: &[(Stage, f64)]) {
         let word = match result {
-            TurnResult::Changed => "changed",
-            TurnResult::Unchanged => "unchanged",
-            TurnResult::Failed => "failed",
+            ReconcileResult::Changed => "changed",
+            ReconcileResult::Unchanged => "unchanged",
+            ReconcileResult::Failed => "failed",
         };
-        self.turns.get_or_create(&vec![("result", word.to_owned())]).inc();
+        self.reconciliations
+            .get_or_create(&vec![("result", word.to_owned())])
+            .inc();
         for (stage, seconds) in stages {
             let labels = vec![("stage", stage.as_str().to_owned())];
             self.stages.get_or_create(&labels).observe(*seconds);

@@ -1,15 +1,22 @@
-//! The daemon: turns when they are due, until it is told to stop.
+//! The daemon: reconciliations when they are due, until it is told to stop.
 //!
-//! One thread waits for events, signals and requests; another makes the turns ([`worker`], [`reconcile`](crate::reconcile)), so that waiting never
+//! One thread waits for events, signals and requests; another makes the reconciliations ([`worker`], [`reconcile`](crate::reconcile)), so that waiting never
 //! stops. What happened is kept in the [`status`], and the [`control`] socket shows it and takes requests.
 
-pub mod client;
-pub mod control;
-mod ledger;
-mod log;
-mod metrics;
-mod schedule;
 pub mod status;
+
+mod schedule;
+
+mod metrics;
+
+pub mod control;
+
+pub mod client;
+
+mod status_tracker;
+
+mod log;
+
 pub mod worker;
 
 use std::future::pending;
@@ -26,7 +33,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use self::control::{Asked, Request, Shared, Socket};
+use self::control::{PendingRequest, Request, Shared, Socket};
 use self::schedule::{Schedule, Timing};
 use self::worker::{Retry, Worker};
 use crate::apply::ApplyError;
@@ -35,11 +42,11 @@ use crate::source::watch::Watcher;
 use crate::telemetry::systemd;
 use crate::words::with_causes;
 
-/// A turn that takes longer than this hangs, and the watchdog may have the process. Every step of a turn has a limit of
+/// A reconciliation that takes longer than this hangs, and the watchdog may have the process. Every step of a reconciliation has a limit of
 /// its own that is far below.
-const LONGEST_TURN: Duration = Duration::from_secs(600);
+const RECONCILE_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// A turn that is still under way this long after the daemon was told to stop is abandoned, as a crash would.
+/// A reconciliation that is still under way this long after the daemon was told to stop is abandoned, as a crash would.
 const LONGEST_END: Duration = Duration::from_secs(20);
 
 /// Reloads that are under way this long after the daemon was told to stop are left to the next start.
@@ -51,7 +58,7 @@ const REQUESTS: usize = 16;
 /// Why the daemon ends, other than by being told to.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
-    /// It may not publish.
+    /// The daemon may not publish.
     #[error(transparent)]
     Apply(#[from] ApplyError),
     /// The system gives it no threads or signals.
@@ -62,7 +69,7 @@ pub enum DaemonError {
 /// Reads the settings again.
 pub type Load = Box<dyn Fn() -> Result<Settings, SettingsError>>;
 
-/// Makes turns until `SIGTERM` or `SIGINT` comes. A second one of these ends the process at once.
+/// Makes reconciliations until `SIGTERM` or `SIGINT` comes. A second one of these ends the process at once.
 ///
 /// `SIGHUP` reads the settings again by `load`; those that are wrong are not taken.
 ///
@@ -70,7 +77,7 @@ pub type Load = Box<dyn Fn() -> Result<Settings, SettingsError>>;
 /// When it cannot begin: another process publishes to the same directory, or the system refuses what waiting needs.
 pub fn run(settings: Settings, load: Load, color: bool) -> Result<(), DaemonError> {
     let worker = Worker::new(settings, color)?;
-    // Waiting takes one thread, a turn another.
+    // Waiting takes one thread, a reconciliation another.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .enable_io()
@@ -78,30 +85,30 @@ pub fn run(settings: Settings, load: Load, color: bool) -> Result<(), DaemonErro
     runtime.block_on(async { Daemon::new(worker, load)?.run().await })
 }
 
-/// What work gives back.
+/// The worker, and the result of its work.
 type Done = (Box<Worker>, Work);
 
-/// What was done.
+/// The result of work.
 enum Work {
-    /// A turn, and when to go on with what it left open.
-    Turn(Option<Retry>),
+    /// A reconciliation, and when to go on with what it left open.
+    Reconciliation(Option<Retry>),
     /// Reloads that had ended were taken over.
     Reloads,
 }
 
-/// What the loop has at hand.
+/// The state of the loop.
 struct Daemon {
     /// At work it is `None`.
     worker: Option<Box<Worker>>,
-    /// The turn or other work under way, and when it began.
+    /// The reconciliation or other work under way, and when it began.
     work: Option<(Instant, JoinHandle<Done>)>,
     schedule: Schedule,
     load: Load,
     signals: Signals,
     wake: Arc<Notify>,
     reloaded: Arc<Notify>,
-    requests: mpsc::Receiver<Asked>,
-    asked: Vec<Asked>,
+    requests: mpsc::Receiver<PendingRequest>,
+    pending: Vec<PendingRequest>,
     is_reload_due: bool,
     is_ready: bool,
     /// Set when the daemon was told to stop: when it ends at the latest.
@@ -111,12 +118,12 @@ struct Daemon {
     socket: Option<Socket>,
 }
 
-/// What the loop waits for.
+/// An event that the loop waits for.
 enum Event {
     Due,
     Changed,
     Signal(i32),
-    Asked(Asked),
+    PendingRequest(PendingRequest),
     Finished(Done),
     Reloaded,
     Alive,
@@ -149,7 +156,7 @@ impl Daemon {
             reloaded,
             requests,
             shared,
-            asked: Vec::new(),
+            pending: Vec::new(),
             is_reload_due: false,
             is_ready: false,
         })
@@ -186,12 +193,12 @@ impl Daemon {
                 }
                 Event::Stop => {
                     // Whatever is under way, the next start goes on with it.
-                    tracing::warn!("a turn takes long; what it did not come to is done at the next start");
+                    tracing::warn!("a reconciliation takes long; what it did not come to is done at the next start");
                     std::process::exit(0);
                 }
-                Event::Asked(asked) => {
+                Event::PendingRequest(asked) => {
                     self.is_reload_due |= asked.request == Request::Reload;
-                    self.asked.push(asked);
+                    self.pending.push(asked);
                     self.schedule.ask();
                 }
                 Event::Finished((worker, work)) => {
@@ -215,7 +222,7 @@ impl Daemon {
                 Ok(Event::Finished(finished.map_err(io::Error::other)?))
             }
             signal = next(&mut self.signals) => Ok(Event::Signal(signal)),
-            Some(asked) = self.requests.recv() => Ok(Event::Asked(asked)),
+            Some(asked) = self.requests.recv() => Ok(Event::PendingRequest(asked)),
             () = self.wake.notified() => Ok(Event::Changed),
             () = self.reloaded.notified(), if is_idle => Ok(Event::Reloaded),
             () = sleep_until(at), if is_idle => Ok(Event::Due),
@@ -223,7 +230,7 @@ impl Daemon {
         }
     }
 
-    /// Begins the turn that is due.
+    /// Begins the reconciliation that is due.
     fn begin(&mut self) {
         let (_, reason) = self.schedule.next();
         let Some(mut worker) = self.worker.take() else { return };
@@ -231,11 +238,11 @@ impl Daemon {
             self.reload(&mut worker);
         }
         self.schedule.begin(Instant::now());
-        let asked = std::mem::take(&mut self.asked);
+        let asked = std::mem::take(&mut self.pending);
         tracing::debug!("looking: {reason:?}");
         let work = tokio::task::spawn_blocking(move || {
             let retry = worker.work(reason, asked);
-            (worker, Work::Turn(retry))
+            (worker, Work::Reconciliation(retry))
         });
         self.work = Some((Instant::now(), work));
     }
@@ -267,8 +274,8 @@ impl Daemon {
     fn finish(&mut self, mut worker: Box<Worker>, work: &Work) {
         self.work = None;
         match work {
-            Work::Turn(Some((first, longest))) => self.schedule.retry(*first, *longest, Instant::now()),
-            Work::Turn(None) => self.schedule.settled(),
+            Work::Reconciliation(Some((first, longest))) => self.schedule.retry(*first, *longest, Instant::now()),
+            Work::Reconciliation(None) => self.schedule.settled(),
             Work::Reloads => {}
         }
         worker.leave_word();
@@ -277,7 +284,7 @@ impl Daemon {
             self.socket = None;
             self.socket = listen_on_socket(&self.socket_path, &self.shared);
         }
-        let status = &worker.ledger.status;
+        let status = &worker.tracker.status;
         if std::mem::replace(&mut self.is_ready, true) {
             systemd::status(&status.line());
         } else {
@@ -289,7 +296,7 @@ impl Daemon {
     /// Takes the settings as they are on disk now, if they can be used.
     fn reload(&mut self, worker: &mut Worker) {
         systemd::reloading();
-        // The end of the turn says that the reload has ended, whatever came of it.
+        // The end of the reconciliation says that the reload has ended, whatever came of it.
         self.is_ready = false;
         let refused = match (self.load)() {
             Ok(settings) => self.take(settings, worker).err(),
@@ -299,7 +306,7 @@ impl Daemon {
             None => tracing::info!("the settings were read again"),
             Some(why) => tracing::error!("{why}; the settings from before are in use"),
         }
-        worker.ledger.settings(refused, Utc::now());
+        worker.tracker.settings(refused, Utc::now());
     }
 
     fn take(&mut self, settings: Settings, worker: &mut Worker) -> Result<(), String> {
@@ -319,11 +326,13 @@ impl Daemon {
         Ok(())
     }
 
-    /// A sign of life, unless a turn hangs.
+    /// A sign of life, unless a reconciliation hangs.
     fn feed(&self) {
         match &self.work {
-            Some((began, _)) if began.elapsed() > LONGEST_TURN => {
-                tracing::error!("a turn hangs for more than {LONGEST_TURN:?}; the watchdog is not fed any more");
+            Some((began, _)) if began.elapsed() > RECONCILE_TIMEOUT => {
+                tracing::error!(
+                    "a reconciliation hangs for more than {RECONCILE_TIMEOUT:?}; the watchdog is not fed any more"
+                );
             }
             _ => systemd::alive(),
         }

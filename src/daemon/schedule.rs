@@ -4,30 +4,30 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// When turns happen.
+/// When reconciliations happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Timing {
-    /// A turn comes when there was no event for this long ...
+    /// A reconciliation comes when there was no event for this long ...
     pub debounce: Duration,
     /// ... or at the latest this long after the first.
     pub debounce_max: Duration,
-    /// A turn comes after this long without any.
+    /// A reconciliation comes after this long without any.
     pub rescan: Duration,
 }
 
-/// What a turn is for.
+/// The reason for a reconciliation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reason {
     /// The daemon starts.
     Start,
     /// The source may have changed.
     Changed,
-    /// It is time to look, events or not.
+    /// The time for a rescan has come, events or not.
     Rescan,
     /// Something did not come to its end the last time.
     Retry,
     /// Somebody asked for it.
-    Asked,
+    Request,
 }
 
 /// The longest time between two attempts at the same thing.
@@ -37,22 +37,22 @@ const LONGEST_RETRY: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Schedule {
     timing: Timing,
-    asked: Option<Reason>,
-    /// The first and the last event since the last turn began.
+    pending: Option<Reason>,
+    /// The first and the last event since the last reconciliation began.
     events: Option<(Instant, Instant)>,
-    last_turn: Instant,
+    last_reconciliation: Instant,
     retry: Option<Instant>,
     attempts: u32,
 }
 
 impl Schedule {
-    /// A schedule on which the first turn is due at once.
+    /// A schedule on which the first reconciliation is due at once.
     pub(super) fn new(timing: Timing, now: Instant) -> Self {
         Self {
             timing,
-            asked: Some(Reason::Start),
+            pending: Some(Reason::Start),
             events: None,
-            last_turn: now,
+            last_reconciliation: now,
             retry: None,
             attempts: 0,
         }
@@ -68,20 +68,20 @@ impl Schedule {
         self.events = Some((first, now));
     }
 
-    /// Somebody wants a turn at once.
+    /// Somebody wants a reconciliation at once.
     pub(super) fn ask(&mut self) {
-        self.asked.get_or_insert(Reason::Asked);
+        self.pending.get_or_insert(Reason::Request);
     }
 
-    /// A turn begins: it answers everything so far.
+    /// A reconciliation begins: it answers everything so far.
     pub(super) fn begin(&mut self, now: Instant) {
-        self.asked = None;
+        self.pending = None;
         self.events = None;
         self.retry = None;
-        self.last_turn = now;
+        self.last_reconciliation = now;
     }
 
-    /// A turn ended with something open, to be tried again after `first`, twice that, and so on up to `longest`.
+    /// A reconciliation ended with something open, to be tried again after `first`, twice that, and so on up to `longest`.
     pub(super) fn retry(&mut self, first: Duration, longest: Duration, now: Instant) {
         let factor = 2_u32.saturating_pow(self.attempts);
         let delay = first.saturating_mul(factor).min(longest).min(LONGEST_RETRY);
@@ -89,22 +89,22 @@ impl Schedule {
         self.retry = Some(now + delay);
     }
 
-    /// A turn ended with nothing open.
+    /// A reconciliation ended with nothing open.
     pub(super) fn settled(&mut self) {
         self.attempts = 0;
     }
 
-    /// When the next turn is due, and what it is for.
+    /// When the next reconciliation is due, and what it is for.
     pub(super) fn next(&self) -> (Instant, Reason) {
-        if let Some(reason) = self.asked {
-            return (self.last_turn, reason);
+        if let Some(reason) = self.pending {
+            return (self.last_reconciliation, reason);
         }
         let changed = self.events.map(|(first, last)| {
             let at = (last + self.timing.debounce).min(first + self.timing.debounce_max);
             (at, Reason::Changed)
         });
         let retry = self.retry.map(|at| (at, Reason::Retry));
-        let rescan = (self.last_turn + self.timing.rescan, Reason::Rescan);
+        let rescan = (self.last_reconciliation + self.timing.rescan, Reason::Rescan);
         [changed, retry]
             .into_iter()
             .flatten()
@@ -122,7 +122,7 @@ mod tests {
         rescan: Duration::from_secs(60),
     };
 
-    /// A schedule whose first turn began at the instant that comes with it.
+    /// A schedule whose first reconciliation began at the instant that comes with it.
     fn begun() -> (Schedule, Instant) {
         let now = Instant::now();
         let mut schedule = Schedule::new(TIMING, now);
@@ -160,7 +160,7 @@ mod tests {
         schedule.changed(start + ms(20));
         assert_eq!(schedule.next(), (start + ms(120), Reason::Changed));
         schedule.ask();
-        assert_eq!(schedule.next().1, Reason::Asked);
+        assert_eq!(schedule.next().1, Reason::Request);
         schedule.begin(start + ms(30));
         assert_eq!(schedule.next(), (start + ms(60_030), Reason::Rescan));
     }

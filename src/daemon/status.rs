@@ -30,9 +30,9 @@ pub struct Status {
     pub held: Vec<Held>,
     /// Errors and warnings in the policies.
     pub findings: Findings,
-    /// What became of the policies.
+    /// The numbers of policies that decide, lose or match nothing.
     pub outcomes: Outcomes,
-    /// What the machine refused in the last turn; published files stay.
+    /// The error of the machine in the last reconciliation; published files stay.
     pub failure: Option<Since>,
     /// Why the policies are not read just now: somebody is changing them.
     pub waiting: Option<Since>,
@@ -50,7 +50,7 @@ pub struct Status {
     pub reloads: Vec<Reload>,
     /// The watch on the policies.
     pub watch: Watch,
-    /// How long the stages of the last turn took, in seconds, in their order.
+    /// How long the stages of the last reconciliation took, in seconds, in their order.
     pub stages: BTreeMap<Stage, f64>,
 }
 
@@ -71,7 +71,7 @@ pub struct Revisions {
 /// A revision of the policies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revision {
-    /// What people call it: `main@3f2c1ab`, or a hash of the content.
+    /// The name for people: `main@3f2c1ab`, or a hash of the content.
     pub name: String,
     /// The commit, where Git knows one.
     pub commit: Option<String>,
@@ -101,19 +101,19 @@ impl Revision {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Proxies {
-    /// That have files.
+    /// The number of proxies that have files.
     pub published: usize,
-    /// Whose Envoy runs with them.
+    /// The number of proxies whose Envoy runs with the published files.
     pub active: usize,
-    /// Whose Envoy does not run.
+    /// The number of proxies whose Envoy does not run.
     pub not_running: usize,
-    /// Whose Envoy refused them, and runs with older ones.
+    /// The number of proxies whose Envoy rejected the files, and runs with older ones.
     pub rejected: usize,
-    /// Whose Envoy does not answer.
+    /// The number of proxies whose Envoy does not answer.
     pub unreachable: usize,
-    /// Whose Envoy cannot be asked.
+    /// The number of proxies whose Envoy cannot be asked.
     pub unknown: usize,
-    /// Whose files could not be written.
+    /// The number of proxies whose files could not be written.
     pub failed: usize,
 }
 
@@ -136,21 +136,21 @@ pub struct Held {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Findings {
-    /// Errors.
+    /// The number of errors.
     pub errors: usize,
-    /// Warnings.
+    /// The number of warnings.
     pub warnings: usize,
 }
 
-/// What became of the policies.
+/// The numbers of policies that decide, lose or match nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Outcomes {
-    /// That decide for a dataplane.
+    /// The number of policies that decide for a dataplane.
     pub decide: usize,
-    /// That lose or are merged wherever they match.
+    /// The number of policies that lose or are merged wherever they match.
     pub lose: usize,
-    /// That match no dataplane.
+    /// The number of policies that match no dataplane.
     pub match_nothing: usize,
 }
 
@@ -163,7 +163,7 @@ pub struct Since {
     pub since: DateTime<Utc>,
 }
 
-/// That nothing is published, on somebody's wish.
+/// A freeze by an operator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Frozen {
     /// In words.
@@ -179,7 +179,7 @@ pub struct Frozen {
 /// A change that is not published without somebody's approval.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Guarded {
-    /// What to approve it by.
+    /// The id by which the plan is approved.
     pub id: String,
     /// In words.
     pub why: String,
@@ -190,11 +190,11 @@ pub struct Guarded {
 /// A proxy whose files are not as desired.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trouble {
-    /// Its mesh.
+    /// The mesh of the dataplane.
     pub mesh: String,
-    /// Its dataplane.
+    /// The name of the dataplane.
     pub dataplane: String,
-    /// What kind of trouble.
+    /// The kind of trouble.
     pub state: TroubleState,
     /// In words.
     pub why: String,
@@ -202,13 +202,13 @@ pub struct Trouble {
     pub since: DateTime<Utc>,
 }
 
-/// What kind of trouble a proxy has.
+/// The kind of trouble of a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TroubleState {
-    /// Its Envoy refused the files.
+    /// Envoy rejected the files.
     Rejected,
-    /// Its Envoy does not answer.
+    /// Envoy does not answer.
     Unreachable,
     /// The machine refused to write them.
     Failed,
@@ -219,7 +219,7 @@ pub enum TroubleState {
 pub struct Drifted {
     /// The file, below the output directory.
     pub path: String,
-    /// What happened to it.
+    /// The kind of drift, in words.
     pub what: String,
     /// When that was seen first.
     pub since: DateTime<Utc>,
@@ -230,9 +230,9 @@ pub struct Drifted {
 pub struct Reload {
     /// Mesh of the proxy.
     pub mesh: String,
-    /// Its dataplane.
+    /// The name of the dataplane.
     pub dataplane: String,
-    /// What is signalled, started or called.
+    /// The process, unit or command of the reload.
     pub target: String,
     /// Why it failed.
     pub why: String,

@@ -1,16 +1,16 @@
-//! Makes turns and does what is asked, one after the other, and keeps the status of it.
+//! Makes reconciliations and carries out requests, one after the other, and keeps the status.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
 
-use super::control::{Asked, Reply, Request, Shared};
-use super::ledger::Ledger;
+use super::control::{PendingRequest, Reply, Request, Shared};
 use super::log::Log;
-use super::metrics::TurnResult;
+use super::metrics::ReconcileResult;
 use super::schedule::Reason;
 use super::status::{Reload, Status};
+use super::status_tracker::StatusTracker;
 use crate::apply::reload::Reloader;
 use crate::apply::{self, ApplyError, Delivery, Frozen, Intent, Session, Target, history, last_status};
 use crate::plan::repair::RepairBackoff;
@@ -37,12 +37,12 @@ pub struct Worker {
     target: Target,
     session: Session,
     log: Log,
-    pub(super) ledger: Ledger,
+    pub(super) tracker: StatusTracker,
     pub(super) shared: Option<Arc<Shared>>,
     backoff: RepairBackoff,
     reloader: Reloader,
     began: Instant,
-    /// What the last turn left open.
+    /// The time to go on with what the last reconciliation left open.
     open: Option<Retry>,
     /// Set where somebody is to be woken by changes.
     pub(super) watcher: Option<Watcher>,
@@ -59,8 +59,8 @@ impl Worker {
         let target = target(&settings)?;
         let session = Session::open(&target)?;
         let log = Log::new(settings.sources.prefix(), color);
-        let mut ledger = Ledger::default();
-        ledger.status = Status {
+        let mut tracker = StatusTracker::default();
+        tracker.status = Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             started: Utc::now(),
@@ -73,7 +73,7 @@ impl Worker {
             target,
             session,
             log,
-            ledger,
+            tracker,
             shared: None,
             backoff: RepairBackoff::default(),
             reloader: Reloader::default(),
@@ -93,26 +93,26 @@ impl Worker {
     /// Goes on with other settings for the same output directory.
     pub(super) fn set_settings(&mut self, settings: Settings, target: Target) {
         self.log.root = settings.sources.prefix();
-        self.ledger.status.policies = settings.sources.to_string();
+        self.tracker.status.policies = settings.sources.to_string();
         if settings.reload != self.settings.reload {
             self.reloader.forget_entries();
         }
         (self.settings, self.target) = (settings, target);
     }
 
-    /// A turn for a reason and for everything that was asked. `Some` when something is open afterwards.
-    pub(super) fn work(&mut self, reason: Reason, asked: Vec<Asked>) -> Option<Retry> {
-        // Before the turn, so that nothing that changes during it is missed.
+    /// Makes a reconciliation for a reason, and carries out the pending requests. `Some` when something is open afterwards.
+    pub(super) fn work(&mut self, reason: Reason, pending: Vec<PendingRequest>) -> Option<Retry> {
+        // Before the reconciliation, so that nothing that changes during it is missed.
         if let Some(watcher) = &mut self.watcher {
             watcher.refresh();
-            self.ledger.watch(&watcher.health(), reason, Utc::now());
+            self.tracker.watch(&watcher.health(), reason, Utc::now());
         }
-        let is_only_asked = reason == Reason::Asked && !asked.is_empty();
-        if !is_only_asked {
+        let is_only_pending = reason == Reason::Request && !pending.is_empty();
+        if !is_only_pending {
             self.attempt(reason != Reason::Changed);
         }
-        for Asked { request, reply } in asked {
-            // Who asked may have gone; it is done all the same.
+        for PendingRequest { request, reply } in pending {
+            // The client may have gone; the request is carried out all the same.
             let _ = reply.send(self.perform(request));
         }
         self.open
@@ -125,18 +125,18 @@ impl Worker {
             OnDrift::Heal => DriftRepair::AllExcept(self.backoff.paused(now)),
         };
         // What came of it was told.
-        let result = self.turn(ReconcileOptions {
+        let result = self.reconcile(ReconcileOptions {
             drift_repair,
             probe_all,
         });
-        if let (OnDrift::Heal, Ok(turn)) = (self.settings.drift, result) {
-            self.backoff.record(turn.repaired_drift(), now);
+        if let (OnDrift::Heal, Ok(reconciliation)) = (self.settings.drift, result) {
+            self.backoff.record(reconciliation.repaired_drift(), now);
         }
     }
 
     /// Leaves the status for those who look when no daemon runs, if there is something new in it.
     pub(super) fn leave_word(&mut self) {
-        let mut word = self.ledger.status.clone();
+        let mut word = self.tracker.status.clone();
         // Neither is worth a write.
         word.stages.clear();
         word.watch.last_full_scan = None;
@@ -150,27 +150,27 @@ impl Worker {
         }
     }
 
-    /// One turn, told to the log, the status and the metrics.
+    /// One reconciliation, told to the log, the status and the metrics.
     ///
     /// # Errors
     /// When nothing can be published.
-    pub fn turn(&mut self, wishes: ReconcileOptions) -> Result<Reconciliation, ReconcileError> {
+    pub fn reconcile(&mut self, options: ReconcileOptions) -> Result<Reconciliation, ReconcileError> {
         let start = Instant::now();
         self.hold_on();
-        let result = reconcile::reconcile(&self.settings, &self.target, &self.session, &wishes);
+        let result = reconcile::reconcile(&self.settings, &self.target, &self.session, &options);
         let now = Utc::now();
         self.open = result.as_ref().map_or(Some(OPEN), open);
         match &result {
-            Ok(turn) => {
-                self.log.turn(turn, start.elapsed());
-                self.ledger.turn(turn, now);
+            Ok(reconciliation) => {
+                self.log.reconciled(reconciliation, start.elapsed());
+                self.tracker.reconciled(reconciliation, now);
                 let (reloads, target, lock) = (&self.settings.reload, &self.target.out, self.session.lock());
-                turn.offer(|offer| self.reloader.offer(offer, reloads, target, lock));
+                reconciliation.offer(|offer| self.reloader.offer(offer, reloads, target, lock));
                 self.take_reloads();
             }
             Err(error) => {
                 self.log.broken(error);
-                self.ledger.failed(with_causes(error), now);
+                self.tracker.failed(with_causes(error), now);
             }
         }
         self.tell(&result);
@@ -186,7 +186,7 @@ impl Worker {
     pub(super) fn collect_reloads(&mut self) {
         self.take_reloads();
         if let Some(shared) = &self.shared {
-            shared.show(&self.ledger.status);
+            shared.show(&self.tracker.status);
         }
     }
 
@@ -194,7 +194,7 @@ impl Worker {
     pub fn finish_reloads(&mut self, limit: Option<Duration>) -> Vec<Reload> {
         self.reloader.finish(limit);
         self.collect_reloads();
-        self.ledger.status.reloads.clone()
+        self.tracker.status.reloads.clone()
     }
 
     fn take_reloads(&mut self) {
@@ -204,7 +204,7 @@ impl Worker {
                 shared.metrics.reload(reloaded.result.is_ok());
             }
         }
-        self.ledger.reloads(self.reloader.failing());
+        self.tracker.reloads(self.reloader.failing());
     }
 
     /// Takes the right to publish again where somebody removed or replaced the output directory.
@@ -214,38 +214,40 @@ impl Worker {
         }
         match Session::open(&self.target) {
             Ok(session) => self.session = session,
-            // The turn says what is wrong.
+            // The reconciliation says what is wrong.
             Err(error) => tracing::debug!("{}", with_causes(&error)),
         }
     }
 
     fn tell(&self, result: &Result<Reconciliation, ReconcileError>) {
         let Some(shared) = &self.shared else { return };
-        // Before an answer goes out: whoever asked looks at it next.
-        shared.show(&self.ledger.status);
+        // Before an answer goes out: its client looks at the status next.
+        shared.show(&self.tracker.status);
         match result {
-            Ok(turn) => {
-                let done = turn.carried_out().changes.len();
-                let stages: Vec<_> = turn
+            Ok(reconciliation) => {
+                let done = reconciliation.carried_out().changes.len();
+                let stages: Vec<_> = reconciliation
                     .stages
                     .iter()
                     .map(|(stage, time)| (*stage, time.as_secs_f64()))
                     .collect();
-                let how = match &turn.policies {
-                    Err(error) if !error.is_busy() => TurnResult::Failed,
-                    _ if done > 0 => TurnResult::Changed,
-                    _ => TurnResult::Unchanged,
+                let how = match &reconciliation.policies {
+                    Err(error) if !error.is_busy() => ReconcileResult::Failed,
+                    _ if done > 0 => ReconcileResult::Changed,
+                    _ => ReconcileResult::Unchanged,
                 };
-                let results = turn.publication.proxies.values();
+                let results = reconciliation.publication.proxies.values();
                 let nacked = results.filter(|result| result.is_nacked()).count();
-                shared.metrics.turn(how, &stages);
-                shared.metrics.publication(done, nacked, turn.planned.drift.len());
+                shared.metrics.reconciled(how, &stages);
+                shared
+                    .metrics
+                    .publication(done, nacked, reconciliation.planned.drift.len());
             }
-            Err(_) => shared.metrics.turn(TurnResult::Failed, &[]),
+            Err(_) => shared.metrics.reconciled(ReconcileResult::Failed, &[]),
         }
     }
 
-    /// Does what was asked.
+    /// Carries out a request.
     pub fn perform(&mut self, request: Request) -> Reply {
         let result = match request {
             Request::Approve { id } => self.approve(id.as_deref()),
@@ -261,9 +263,9 @@ impl Worker {
         }
     }
 
-    /// A turn whose failure is the answer.
+    /// A reconciliation whose failure is the answer.
     fn answer(&mut self, drift_repair: DriftRepair, probe_all: bool) -> Result<Reconciliation, String> {
-        self.turn(ReconcileOptions {
+        self.reconcile(ReconcileOptions {
             drift_repair,
             probe_all,
         })
@@ -272,20 +274,20 @@ impl Worker {
 
     fn approve(&mut self, id: Option<&str>) -> Result<String, String> {
         let waiting = self.answer(DriftRepair::Off, false)?;
-        let Some(refusal) = waiting.planned.violation else {
+        let Some(violation) = waiting.planned.violation else {
             return Err("nothing waits for approval".to_owned());
         };
-        if let Some(id) = id.filter(|id| *id != refusal.id) {
+        if let Some(id) = id.filter(|id| *id != violation.id) {
             return Err(format!(
-                "{id} does not wait for approval any more; what waits now: {refusal}"
+                "{id} does not wait for approval any more; what waits now: {violation}"
             ));
         }
         let mut intent = waiting.intent;
-        intent.approved = Some(refusal.id.clone());
+        intent.approved = Some(violation.id.clone());
         self.remember(&intent)?;
-        let turn = self.answer(DriftRepair::Off, false)?;
-        match &turn.planned.violation {
-            None => Ok(format!("approved {}: {}", refusal.id, published(&turn))),
+        let reconciliation = self.answer(DriftRepair::Off, false)?;
+        match &reconciliation.planned.violation {
+            None => Ok(format!("approved {}: {}", violation.id, published(&reconciliation))),
             Some(other) => Err(format!("the policies changed in between: {other}")),
         }
     }
@@ -309,8 +311,11 @@ impl Worker {
             return Err("nothing is frozen".to_owned());
         }
         self.remember(&intent)?;
-        let turn = self.answer(DriftRepair::Off, false)?;
-        Ok(format!("the policies are followed again: {}", published(&turn)))
+        let reconciliation = self.answer(DriftRepair::Off, false)?;
+        Ok(format!(
+            "the policies are followed again: {}",
+            published(&reconciliation)
+        ))
     }
 
     fn roll_back(&mut self, to: Option<u64>) -> Result<String, String> {
@@ -333,40 +338,43 @@ impl Worker {
             generation: Some(to),
         });
         self.remember(&intent)?;
-        let turn = self.answer(DriftRepair::Off, false)?;
+        let reconciliation = self.answer(DriftRepair::Off, false)?;
         Ok(format!(
             "back to generation {to}: {}; the policies are followed again after `meshtraced thaw`",
-            published(&turn)
+            published(&reconciliation)
         ))
     }
 
     fn heal(&mut self) -> Result<String, String> {
         let forgotten =
             apply::forget_nacks(&self.target.out, self.session.lock()).map_err(|error| with_causes(&error))?;
-        let turn = self.answer(DriftRepair::All, true)?;
-        let restored = match (turn.planned.drift.len(), turn.remaining_drift().count()) {
+        let reconciliation = self.answer(DriftRepair::All, true)?;
+        let restored = match (
+            reconciliation.planned.drift.len(),
+            reconciliation.remaining_drift().count(),
+        ) {
             (0, _) if forgotten > 0 => None,
             (0, _) => Some("nothing to restore: all files are as they were published".to_owned()),
             (n, 0) => Some(format!("restored {}", plural(n, "file"))),
             (_, n) => return Err(format!("{} could not be restored", plural(n, "file"))),
         };
-        let results = turn.publication.proxies.values();
+        let results = reconciliation.publication.proxies.values();
         let again = results.filter(|result| result.is_nacked()).count();
         if again > 0 {
-            return Err(format!("{} again, see `meshtraced status`", refused_by(again)));
+            return Err(format!("{} again, see `meshtraced status`", nacked_by(again)));
         }
-        let tried = (forgotten > 0).then(|| format!("tried again what {}", refused_by(forgotten)));
+        let tried = (forgotten > 0).then(|| format!("tried again what {}", nacked_by(forgotten)));
         Ok(restored.into_iter().chain(tried).collect::<Vec<_>>().join("; "))
     }
 
-    /// What came of the settings, which were read again just before, and of the policies with them.
+    /// The result of new settings, which were read just before, and of the policies with them.
     fn reload(&mut self) -> Result<String, String> {
-        if let Some(refused) = &self.ledger.status.settings_error {
+        if let Some(refused) = &self.tracker.status.settings_error {
             return Err(format!("{}; the settings from before are in use", refused.why));
         }
-        let turn = self.answer(DriftRepair::Off, true)?;
-        let said = match &turn.policies {
-            Ok(_) => published(&turn),
+        let reconciliation = self.answer(DriftRepair::Off, true)?;
+        let said = match &reconciliation.policies {
+            Ok(_) => published(&reconciliation),
             Err(error) => with_causes(error),
         };
         Ok(format!("the settings are in use; {said}"))
@@ -384,7 +392,7 @@ impl Worker {
 }
 
 /// `2 Envoys refused`.
-fn refused_by(count: usize) -> String {
+fn nacked_by(count: usize) -> String {
     format!("{} refused", plural(count, "Envoy"))
 }
 
@@ -395,28 +403,28 @@ pub(super) fn target(settings: &Settings) -> Result<Target, ApplyError> {
     Ok(target)
 }
 
-/// When to go on with a turn that left something open.
-fn open(turn: &Reconciliation) -> Option<Retry> {
-    match &turn.policies {
+/// When to go on with a reconciliation that left something open.
+fn open(reconciliation: &Reconciliation) -> Option<Retry> {
+    match &reconciliation.policies {
         Err(error) if error.is_busy() => Some(BUSY),
         Err(_) => Some(OPEN),
-        Ok(_) if turn.needs_retry() => Some(OPEN),
+        Ok(_) if reconciliation.needs_retry() => Some(OPEN),
         Ok(_) => None,
     }
 }
 
-/// What a turn published, for whoever asked for it.
-fn published(turn: &Reconciliation) -> String {
-    let done = turn.carried_out();
+/// The result of a reconciliation, for the client that asked for it.
+fn published(reconciliation: &Reconciliation) -> String {
+    let done = reconciliation.carried_out();
     if done.changes.is_empty() {
-        return format!("{} stay as they are", plural(turn.published.len(), "proxy"));
+        return format!("{} stay as they are", plural(reconciliation.published.len(), "proxy"));
     }
-    let confirmed = turn.publication.count(&Delivery::Acked);
-    let mut said = summary::count(&done, turn.published_before);
+    let confirmed = reconciliation.publication.count(&Delivery::Acked);
+    let mut said = summary::count(&done, reconciliation.published_before);
     if confirmed > 0 {
         said.push_str(&format!("; confirmed by {confirmed}"));
     }
-    let failed = turn.publication.failures().count();
+    let failed = reconciliation.publication.failures().count();
     if failed > 0 {
         said.push_str(&format!("; {failed} did not come to it, see `meshtraced status`"));
     }

@@ -37,7 +37,7 @@ fn metrics_tell_what_the_status_tells() {
         "meshtraced_proxies{state=\"not-running\"} 2.0",
         "meshtraced_findings{severity=\"error\"} 0.0",
         "meshtraced_policies{outcome=\"decides\"} 1.0",
-        "meshtraced_turns_total{result=\"changed\"} 1",
+        "meshtraced_reconciliations_total{result=\"changed\"} 1",
         "meshtraced_published_proxies_total 2",
         "meshtraced_stage_duration_seconds_count{stage=\"publish\"}",
         "meshtraced_revision_timestamp_seconds{stage=\"confirmed\"",

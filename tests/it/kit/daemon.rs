@@ -47,7 +47,7 @@ impl Daemon {
     pub(crate) fn turns(&self, result: &str) -> u64 {
         let answer = get("http://daemon/metrics").try_send_through(&self.socket);
         let metrics = answer.expect("metrics").body;
-        let name = format!("meshtraced_turns_total{{result=\"{result}\"}} ");
+        let name = format!("meshtraced_reconciliations_total{{result=\"{result}\"}} ");
         let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
         line.map_or(0, |count| count.parse().expect("a count"))
     }

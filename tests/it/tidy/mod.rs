@@ -13,7 +13,7 @@ mod size;
 mod source;
 
 /// Modules with breaches that are known; whoever ends the last one of a module takes it from this list.
-const UNFINISHED: &[&str] = &["daemon", "settings", "settings.rs"];
+const UNFINISHED: &[&str] = &["settings", "settings.rs"];
 
 /// Fails with one line for each breach.
 fn none(breaches: &[String]) {

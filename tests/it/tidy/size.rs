@@ -9,7 +9,7 @@ const FILE: usize = 500;
 const FUNCTION: usize = 60;
 
 /// Functions that are one long table, which would only be harder to read in parts.
-const TABLES: [&str; 1] = ["yaml/syntax/kind.rs: by_kind"];
+const TABLES: [&str; 2] = ["daemon/metrics.rs: new", "yaml/syntax/kind.rs: by_kind"];
 
 #[test]
 fn no_file_is_long() {

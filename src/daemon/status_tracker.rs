@@ -1,4 +1,4 @@
-//! Keeps the [`Status`] from turn to turn: what happened, and since when something is as it is.
+//! Keeps the [`Status`] from reconciliation to reconciliation: what happened, and since when something is as it is.
 
 use std::collections::BTreeMap;
 
@@ -29,42 +29,42 @@ enum State {
 
 /// The status, and what it is kept from.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
+pub(super) struct StatusTracker {
     pub(super) status: Status,
     proxies: BTreeMap<ProxyKey, State>,
     /// The last revision of each mesh that was published whole.
     kept: BTreeMap<String, String>,
 }
 
-impl Ledger {
-    /// Takes over what a turn did.
-    pub(super) fn turn(&mut self, turn: &Reconciliation, now: DateTime<Utc>) {
+impl StatusTracker {
+    /// Takes over what a reconciliation did.
+    pub(super) fn reconciled(&mut self, reconciliation: &Reconciliation, now: DateTime<Utc>) {
         let waiting = self.status.waiting.take();
-        match &turn.policies {
-            Ok(policies) => self.policies(turn, policies, now),
+        match &reconciliation.policies {
+            Ok(policies) => self.policies(reconciliation, policies, now),
             // Nothing is wrong with policies that are just being changed, unless it never ends.
             Err(error) if error.is_busy() => self.status.waiting = Some(since(waiting, with_causes(error), now)),
             Err(error) => self.failed(with_causes(error), now),
         }
-        self.wishes(turn, now);
-        self.proxies(turn, now);
-        self.drift(turn, now);
-        self.status.stages = turn
+        self.operators(reconciliation, now);
+        self.proxies(reconciliation, now);
+        self.drift(reconciliation, now);
+        self.status.stages = reconciliation
             .stages
             .iter()
             .map(|(stage, time)| (*stage, time.as_secs_f64()))
             .collect();
-        if turn.policies.is_ok() {
-            self.revisions(turn, now);
+        if reconciliation.policies.is_ok() {
+            self.revisions(reconciliation, now);
         }
     }
 
-    /// That the machine refused something.
+    /// Notes an error of the machine.
     pub(super) fn failed(&mut self, why: String, now: DateTime<Utc>) {
         self.status.failure = Some(since(self.status.failure.take(), why, now));
     }
 
-    /// That the settings on disk cannot be used; `None` when they can.
+    /// Notes that the settings on disk cannot be used; `None` when they can.
     pub(super) fn settings(&mut self, refused: Option<String>, now: DateTime<Utc>) {
         let before = self.status.settings_error.take();
         self.status.settings_error = refused.map(|why| since(before, why, now));
@@ -82,7 +82,7 @@ impl Ledger {
         self.status.reloads = failing.into_iter().map(reload).collect();
     }
 
-    /// How the watch is when a turn begins.
+    /// How the watch is when a reconciliation begins.
     pub(super) fn watch(&mut self, health: &Health, reason: Reason, now: DateTime<Utc>) {
         let watch = &mut self.status.watch;
         watch.directories = health.directories;
@@ -94,7 +94,7 @@ impl Ledger {
         }
     }
 
-    fn policies(&mut self, turn: &Reconciliation, policies: &Policies, now: DateTime<Utc>) {
+    fn policies(&mut self, reconciliation: &Reconciliation, policies: &Policies, now: DateTime<Utc>) {
         let status = &mut self.status;
         status.failure = None;
         let count = |severity| {
@@ -115,7 +115,7 @@ impl Ledger {
             match_nothing: outcomes.match_nothing,
         };
         status.watch.files = policies.snapshot.len();
-        if turn.desired == DesiredState::Policies && turn.planned.violation.is_none() {
+        if reconciliation.desired == DesiredState::Policies && reconciliation.planned.violation.is_none() {
             let name = policies.snapshot.describe();
             let meshes = policies.compiled.meshes.iter();
             self.kept.extend(
@@ -133,25 +133,25 @@ impl Ledger {
             .collect();
     }
 
-    fn wishes(&mut self, turn: &Reconciliation, now: DateTime<Utc>) {
-        self.status.frozen = turn.intent.frozen.as_ref().map(|frozen| Frozen {
+    fn operators(&mut self, reconciliation: &Reconciliation, now: DateTime<Utc>) {
+        self.status.frozen = reconciliation.intent.frozen.as_ref().map(|frozen| Frozen {
             why: frozen.why.clone(),
             since: frozen.since.parse().unwrap_or(now),
             generation: frozen.generation,
-            would_change: turn.would_change(),
+            would_change: reconciliation.would_change(),
         });
         let before = self.status.guarded.take();
-        self.status.guarded = turn.planned.violation.as_ref().map(|refusal| Guarded {
-            id: refusal.id.clone(),
-            why: refusal.to_string(),
+        self.status.guarded = reconciliation.planned.violation.as_ref().map(|violation| Guarded {
+            id: violation.id.clone(),
+            why: violation.to_string(),
             since: before
-                .filter(|before| before.id == refusal.id)
+                .filter(|before| before.id == violation.id)
                 .map_or(now, |before| before.since),
         });
     }
 
-    fn proxies(&mut self, turn: &Reconciliation, now: DateTime<Utc>) {
-        for (proxy, sight) in &turn.health {
+    fn proxies(&mut self, reconciliation: &Reconciliation, now: DateTime<Utc>) {
+        for (proxy, sight) in &reconciliation.health {
             let was_rejected = matches!(self.proxies.get(proxy), Some(State::Trouble(TroubleState::Rejected, _)));
             let state = match sight {
                 ProxyHealth::InSync if was_rejected => continue,
@@ -166,7 +166,7 @@ impl Ledger {
             };
             self.proxies.insert(proxy.clone(), state);
         }
-        for (proxy, result) in &turn.publication.proxies {
+        for (proxy, result) in &reconciliation.publication.proxies {
             let state = match &result.delivery {
                 Ok(Delivery::Acked) => State::Active,
                 Ok(Delivery::NotRunning) => State::NotRunning,
@@ -179,11 +179,11 @@ impl Ledger {
             };
             self.proxies.insert(proxy.clone(), state);
         }
-        let results = &turn.publication.proxies;
+        let results = &reconciliation.publication.proxies;
         let is_open = |proxy: &ProxyKey| results.get(proxy).is_some_and(|result| !result.is_done());
-        (self.proxies).retain(|proxy, _| turn.published.contains_key(proxy) || is_open(proxy));
-        // A refusal ends with the wish for what was refused.
-        let still = |proxy: &ProxyKey| results.contains_key(proxy) || turn.desired == DesiredState::Unchanged;
+        (self.proxies).retain(|proxy, _| reconciliation.published.contains_key(proxy) || is_open(proxy));
+        // A violation ends with the wish for what was refused.
+        let still = |proxy: &ProxyKey| results.contains_key(proxy) || reconciliation.desired == DesiredState::Unchanged;
         for (_, state) in self.proxies.iter_mut().filter(|(proxy, _)| !still(proxy)) {
             *state = match state {
                 // It answered when it refused, and runs with what is published.
@@ -194,7 +194,7 @@ impl Ledger {
                 }
             };
         }
-        for proxy in turn
+        for proxy in reconciliation
             .published
             .keys()
             .filter(|proxy| !self.proxies.contains_key(proxy))
@@ -202,14 +202,14 @@ impl Ledger {
         {
             self.proxies.insert(proxy.clone(), State::Unknown);
         }
-        self.count(turn, now);
+        self.count(reconciliation, now);
     }
 
-    fn count(&mut self, turn: &Reconciliation, now: DateTime<Utc>) {
+    fn count(&mut self, reconciliation: &Reconciliation, now: DateTime<Utc>) {
         let before = std::mem::take(&mut self.status.troubles);
         let counts = &mut self.status.proxies;
         *counts = super::status::Proxies {
-            published: turn.published.len(),
+            published: reconciliation.published.len(),
             ..Default::default()
         };
         for (proxy, state) in &self.proxies {
@@ -235,7 +235,7 @@ impl Ledger {
         }
     }
 
-    fn drift(&mut self, turn: &Reconciliation, now: DateTime<Utc>) {
+    fn drift(&mut self, reconciliation: &Reconciliation, now: DateTime<Utc>) {
         let before = std::mem::take(&mut self.status.drift);
         let drifted = |drift: &Drift| {
             let path = format!("{}/{}", drift.proxy.directory(), drift.artifact.path());
@@ -246,11 +246,11 @@ impl Ledger {
             let since = same.map_or(now, |same| same.since);
             Drifted { path, what, since }
         };
-        self.status.drift = turn.remaining_drift().map(drifted).collect();
+        self.status.drift = reconciliation.remaining_drift().map(drifted).collect();
     }
 
-    fn revisions(&mut self, turn: &Reconciliation, now: DateTime<Utc>) {
-        let Ok(policies) = &turn.policies else { return };
+    fn revisions(&mut self, reconciliation: &Reconciliation, now: DateTime<Utc>) {
+        let Ok(policies) = &reconciliation.policies else { return };
         let commit = policies.snapshot.commit();
         let seen = Revision {
             name: policies.snapshot.describe(),
@@ -270,9 +270,9 @@ impl Ledger {
             return;
         }
         come(&mut revisions.compiled);
-        let is_published = turn.desired == DesiredState::Policies
-            && turn.planned.violation.is_none()
-            && turn.publication.failures().next().is_none();
+        let is_published = reconciliation.desired == DesiredState::Policies
+            && reconciliation.planned.violation.is_none()
+            && reconciliation.publication.failures().next().is_none();
         if !is_published {
             return;
         }
