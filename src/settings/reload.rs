@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::envoy::artifact::Artifact;
 use crate::select::scope::Rule;
 
-/// What stands in braces, and is filled in for every proxy.
+/// The placeholders in braces, which are filled in for every proxy.
 const PLACEHOLDERS: [&str; 3] = ["mesh", "dataplane", "path"];
 
 /// How long a command may take that says nothing of it.
@@ -34,14 +34,14 @@ pub enum Means {
     Signal {
         /// The file.
         pidfile: Template,
-        /// The signal.
+        /// The signal that is sent.
         signal: Signal,
     },
     /// A unit of systemd.
     Systemd {
-        /// Its name.
+        /// The name of the unit.
         unit: Template,
-        /// What is done with it.
+        /// The verb of `systemctl`.
         verb: Verb,
     },
     /// A command.
@@ -84,7 +84,7 @@ impl Signal {
         Self::Winch,
     ];
 
-    /// Its name without `SIG`.
+    /// The name of the signal without `SIG`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -99,16 +99,16 @@ impl Signal {
     }
 }
 
-/// What systemd does with a unit.
+/// A verb of `systemctl`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verb {
-    /// `reload`
+    /// `reload`: reads its configuration again.
     Reload,
-    /// `restart`
+    /// `restart`: stops and starts.
     Restart,
-    /// `try-reload-or-restart`
+    /// `try-reload-or-restart`: only if the unit runs.
     TryReloadOrRestart,
-    /// `reload-or-restart`
+    /// `reload-or-restart`: starts the unit if it does not run.
     ReloadOrRestart,
 }
 
@@ -182,49 +182,49 @@ impl Template {
 /// An entry as it is written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Written {
+pub(super) struct RawReload {
     select: Option<Rule>,
-    signal: Option<WrittenSignal>,
-    systemd: Option<WrittenSystemd>,
-    exec: Option<WrittenExec>,
+    signal: Option<RawSignal>,
+    systemd: Option<RawSystemd>,
+    exec: Option<RawExec>,
     files: Option<Vec<String>>,
     base: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WrittenSignal {
+struct RawSignal {
     pidfile: String,
     name: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WrittenSystemd {
+struct RawSystemd {
     unit: String,
     action: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WrittenExec {
+struct RawExec {
     argv: Vec<String>,
     timeout: Option<String>,
 }
 
-/// What the entries mean; the message says which one does not fit.
-pub(super) fn mean(written: Vec<Written>) -> Result<Vec<Reload>, String> {
+/// The meaning of the entries; an error says which one does not fit.
+pub(super) fn resolve(written: Vec<RawReload>) -> Result<Vec<Reload>, String> {
     let numbered = written.into_iter().enumerate();
     numbered
-        .map(|(i, entry)| mean_entry(entry).map_err(|why| format!("reload[{i}]: {why}")))
+        .map(|(i, entry)| parse_entry(entry).map_err(|why| format!("reload[{i}]: {why}")))
         .collect()
 }
 
-fn mean_entry(written: Written) -> Result<Reload, String> {
+fn parse_entry(written: RawReload) -> Result<Reload, String> {
     let means = match (written.signal, written.systemd, written.exec) {
-        (Some(signal), None, None) => mean_signal(&signal)?,
-        (None, Some(systemd), None) => mean_systemd(&systemd)?,
-        (None, None, Some(exec)) => mean_exec(&exec)?,
+        (Some(signal), None, None) => parse_signal(&signal)?,
+        (None, Some(systemd), None) => parse_systemd(&systemd)?,
+        (None, None, Some(exec)) => parse_exec(&exec)?,
         _ => return Err("it needs exactly one of `signal`, `systemd` and `exec`".to_owned()),
     };
     let files = match written.files {
@@ -232,7 +232,7 @@ fn mean_entry(written: Written) -> Result<Reload, String> {
         Some(names) if names.is_empty() => return Err("files: the list is empty; nothing would ever be due".to_owned()),
         Some(names) => names.iter().map(|name| file(name)).collect::<Result<_, _>>()?,
     };
-    let base = written.base.map(|base| mean_path("base", &base)).transpose()?;
+    let base = written.base.map(|base| parse_path("base", &base)).transpose()?;
     Ok(Reload {
         select: written.select.unwrap_or_default(),
         means,
@@ -241,8 +241,8 @@ fn mean_entry(written: Written) -> Result<Reload, String> {
     })
 }
 
-fn mean_signal(written: &WrittenSignal) -> Result<Means, String> {
-    let pidfile = mean_path("signal.pidfile", &written.pidfile)?;
+fn parse_signal(written: &RawSignal) -> Result<Means, String> {
+    let pidfile = parse_path("signal.pidfile", &written.pidfile)?;
     let name = written.name.as_deref().unwrap_or("HUP");
     let plain = name.strip_prefix("SIG").unwrap_or(name);
     let signal = Signal::ALL.into_iter().find(|signal| signal.name() == plain);
@@ -251,14 +251,14 @@ fn mean_signal(written: &WrittenSignal) -> Result<Means, String> {
     Ok(Means::Signal { pidfile, signal })
 }
 
-fn mean_path(key: &str, path: &str) -> Result<Template, String> {
+fn parse_path(key: &str, path: &str) -> Result<Template, String> {
     if !path.starts_with('/') && !path.starts_with("{path}/") {
         return Err(format!("{key}: `{path}` is no absolute path"));
     }
     Template::parse(path).map_err(|why| format!("{key}: {why}"))
 }
 
-fn mean_systemd(written: &WrittenSystemd) -> Result<Means, String> {
+fn parse_systemd(written: &RawSystemd) -> Result<Means, String> {
     if written.unit.is_empty() {
         return Err("systemd.unit: it is empty".to_owned());
     }
@@ -270,7 +270,7 @@ fn mean_systemd(written: &WrittenSystemd) -> Result<Means, String> {
     Ok(Means::Systemd { unit, verb })
 }
 
-fn mean_exec(written: &WrittenExec) -> Result<Means, String> {
+fn parse_exec(written: &RawExec) -> Result<Means, String> {
     if written.argv.first().is_none_or(String::is_empty) {
         return Err("exec.argv: it names no program".to_owned());
     }
@@ -335,7 +335,7 @@ mod tests {
             ("[{exec: {argv: [a]}, files: [lds.yaml]}]", "none of xds/cds.yaml"),
             ("[{exec: {argv: [a]}}, {exec: {argv: ['{b}']}}]", "reload[1]: "),
         ] {
-            let error = mean(serde_yaml::from_str(text).expect(text)).expect_err(text);
+            let error = resolve(serde_yaml::from_str(text).expect(text)).expect_err(text);
             assert!(error.contains(expected), "{text}: {error}");
         }
     }
@@ -343,7 +343,7 @@ mod tests {
     #[test]
     fn what_is_left_out_is_the_usual() {
         let text = "[{signal: {pidfile: /a}}, {systemd: {unit: a}}, {exec: {argv: [a]}}]";
-        let reloads = mean(serde_yaml::from_str(text).expect("yaml")).expect("entries");
+        let reloads = resolve(serde_yaml::from_str(text).expect("yaml")).expect("entries");
         assert!(matches!(
             &reloads[0].means,
             Means::Signal {

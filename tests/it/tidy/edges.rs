@@ -6,14 +6,15 @@ use super::none;
 use super::source::Sources;
 
 /// The files and folders that may touch the machine: disk, clock, environment, network, log.
-const EDGES: [&str; 13] = [
+const EDGES: &[&str] = &[
     "system",
     "source/dir.rs",
     "source/git",
     "source/watch.rs",
     "source/read_mode.rs",
     "source/worktree.rs",
-    "settings.rs",
+    "settings/ids.rs",
+    "settings/load.rs",
     "telemetry",
     "apply",
     "reconcile",

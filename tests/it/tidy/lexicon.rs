@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::definitions::Definition;
-use super::none_but_known;
+use super::none;
 use super::source::Sources;
 
 #[test]
@@ -25,7 +25,7 @@ fn names_are_words_of_the_lexicon() {
             }
         }
     }
-    none_but_known(&wrong);
+    none(&wrong);
 }
 
 /// The words that are not said, and what is said for each.

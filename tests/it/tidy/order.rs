@@ -1,7 +1,7 @@
 //! The order of the modules is the order in which they may use each other, at the root and inside every folder.
 
+use super::none;
 use super::source::{Module, Sources};
-use super::{none, none_but_known};
 
 #[test]
 fn a_module_uses_only_those_above_it() {
@@ -10,7 +10,7 @@ fn a_module_uses_only_those_above_it() {
 
 #[test]
 fn a_file_uses_only_those_that_stand_before_it() {
-    none_but_known(&breaches(&Sources::read(), Level::Files));
+    none(&breaches(&Sources::read(), Level::Files));
 }
 
 #[test]

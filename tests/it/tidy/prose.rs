@@ -1,6 +1,6 @@
 //! Doc comments name what they are about, and say more than the name that stands below them.
 
-use super::none_but_known;
+use super::none;
 use super::source::Sources;
 
 /// Words that stand for something else, which a reader who comes from a search has not seen.
@@ -15,7 +15,7 @@ fn a_doc_comment_begins_with_a_noun() {
             wrong.push(format!("{at}: \"{doc}\": name what it is about"));
         }
     }
-    none_but_known(&wrong);
+    none(&wrong);
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn a_doc_comment_says_more_than_the_name() {
             wrong.push(format!("{at}: \"{doc}\" repeats `{name}`"));
         }
     }
-    none_but_known(&wrong);
+    none(&wrong);
 }
 
 /// The first line of every doc comment in the code, with its place and the name it documents.
