@@ -10,7 +10,7 @@ pub(in crate::apply) type Result<T> = std::result::Result<T, ApplyError>;
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// Another process publishes to the directory.
-    #[error("{} publishes to {} already; end it first, or choose another directory by `--out`", process(*.holder), .directory.display())]
+    #[error("{} publishes to {} already; end it first, or choose another directory with `--out`", process(*.holder), .directory.display())]
     Locked {
         /// The output directory.
         directory: PathBuf,
@@ -24,7 +24,7 @@ pub enum ApplyError {
         directory: PathBuf,
     },
     /// The disk is full, or the quota is used up.
-    #[error("there is no room in {}: {needed} bytes are needed, and nothing was published", .directory.display())]
+    #[error("there is no space left in {}: {needed} bytes are needed, and nothing was published", .directory.display())]
     NoSpace {
         /// The output directory.
         directory: PathBuf,
@@ -62,7 +62,7 @@ pub enum ApplyError {
         path: PathBuf,
     },
     /// Somebody else's file is in the place of one of ours.
-    #[error("{} is not meshtraced's file, and stays as it is; move it away, or choose another directory by `--out`", .path.display())]
+    #[error("{} is not meshtraced's file, and stays as it is; move it away, or choose another directory with `--out`", .path.display())]
     Foreign {
         /// The file.
         path: PathBuf,

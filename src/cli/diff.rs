@@ -47,7 +47,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
             context.color_on_stderr,
         );
         let count = text::count(&errors).unwrap_or_default();
-        writeln!(io::stderr(), "{shown}{count}: there is no answer until they are mended")?;
+        writeln!(io::stderr(), "{shown}{count}: there is no answer until they are fixed")?;
         return Ok(Exit::Failed);
     }
     let comparison = reconcile::compare(&settings, &Target::from_settings(&settings)?, &policies)?;

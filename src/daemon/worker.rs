@@ -426,7 +426,7 @@ fn published(reconciliation: &Reconciliation) -> String {
     }
     let failed = reconciliation.publication.failures().count();
     if failed > 0 {
-        said.push_str(&format!("; {failed} did not come to it, see `meshtraced status`"));
+        said.push_str(&format!("; {failed} failed, see `meshtraced status`"));
     }
     said
 }

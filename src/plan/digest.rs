@@ -41,7 +41,10 @@ impl TryFrom<String> for Digest {
         if text.len() == Self::LENGTH && text.bytes().all(is_digit) {
             Ok(Self(text))
         } else {
-            Err(format!("`{text}` is no digest of {} hexadecimal digits", Self::LENGTH))
+            Err(format!(
+                "`{text}` is not a digest of {} hexadecimal digits",
+                Self::LENGTH
+            ))
         }
     }
 }

@@ -39,7 +39,7 @@ impl fmt::Display for DriftKind {
         f.write_str(match self {
             Self::Edited => "was edited by somebody else",
             Self::Missing => "was removed by somebody else",
-            Self::Replaced => "is no readable file any more",
+            Self::Replaced => "is not a readable file any more",
         })
     }
 }

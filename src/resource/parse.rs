@@ -132,7 +132,7 @@ impl Parser<'_, '_> {
             }
             UnreadableReason::Empty => "it was not before; if what stood in it is to go, remove the file",
             UnreadableReason::Failed(_) | UnreadableReason::NotUtf8 { .. } => {
-                "mend the file, or move it out of the policies"
+                "fix the file, or move it out of the policies"
             }
         });
         let holds = match &unreadable.beginning {

@@ -253,7 +253,7 @@ fn parse_signal(written: &RawSignal) -> Result<Means, String> {
 
 fn parse_path(key: &str, path: &str) -> Result<Template, String> {
     if !path.starts_with('/') && !path.starts_with("{path}/") {
-        return Err(format!("{key}: `{path}` is no absolute path"));
+        return Err(format!("{key}: `{path}` must be an absolute path"));
     }
     Template::parse(path).map_err(|why| format!("{key}: {why}"))
 }
@@ -319,7 +319,7 @@ mod tests {
         for (text, expected) in [
             ("[{}]", "exactly one of"),
             ("[{signal: {pidfile: /a}, exec: {argv: [a]}}]", "exactly one of"),
-            ("[{signal: {pidfile: a}}]", "no absolute path"),
+            ("[{signal: {pidfile: a}}]", "must be an absolute path"),
             ("[{signal: {pidfile: '/{proxy}'}}]", "`{proxy}`"),
             ("[{signal: {pidfile: /a, name: KILL}}]", "none of HUP"),
             ("[{systemd: {unit: ''}}]", "it is empty"),
@@ -329,7 +329,7 @@ mod tests {
             ("[{exec: {argv: [a], timeout: soon}}]", "not a duration"),
             (
                 "[{exec: {argv: [a]}, base: b.yaml}]",
-                "base: `b.yaml` is no absolute path",
+                "base: `b.yaml` must be an absolute path",
             ),
             ("[{exec: {argv: [a]}, files: []}]", "the list is empty"),
             ("[{exec: {argv: [a]}, files: [lds.yaml]}]", "none of xds/cds.yaml"),

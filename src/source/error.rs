@@ -10,7 +10,7 @@ use super::git::GitError;
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// A source does not exist.
-    #[error("there is no {}: name the directory with the policies by `--policies DIR`", .0.display())]
+    #[error("there is no {}: name the directory of the policies with `--policies DIR`", .0.display())]
     Missing(PathBuf),
     /// A file or directory cannot be opened.
     #[error("cannot read {}", .path.display())]

@@ -127,7 +127,7 @@ fn check_restored(harm: impl FnOnce(&PathBuf), said: &str) {
 fn what_is_no_file_any_more_comes_back() {
     let gone = "warning: default/web-01: xds/lds.yaml was removed by somebody else; it is published again\n";
     check_restored(|lds| fs::remove_file(lds).expect("ours"), gone);
-    let replaced = "warning: default/web-01: xds/lds.yaml is no readable file any more; it is published again\n";
+    let replaced = "warning: default/web-01: xds/lds.yaml is not a readable file any more; it is published again\n";
     check_restored(
         |lds| {
             fs::rename(lds, lds.with_extension("mine")).expect("ours");
@@ -152,7 +152,7 @@ fn what_cannot_be_replaced_is_told_and_holds_up_nobody() {
     let (code, said) = mesh.run_once();
     assert_eq!(code, Some(2), "{said}");
     assert!(
-        said.contains("web-01: xds/lds.yaml is no readable file any more"),
+        said.contains("web-01: xds/lds.yaml is not a readable file any more"),
         "{said}"
     );
     assert!(

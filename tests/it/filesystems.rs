@@ -121,7 +121,7 @@ fn a_file_system_without_inodes_keeps_what_it_has() {
         let (code, said, kept) = run(&mesh, &script);
         assert_eq!(code, Some(2), "with {free}: {said}");
         assert!(
-            said.contains("no room in") || said.contains("No space left on device"),
+            said.contains("no space left in") || said.contains("No space left on device"),
             "with {free}: {said}"
         );
         assert_eq!(published(&kept.path().join("kept")), before, "with {free}");

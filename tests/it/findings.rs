@@ -67,14 +67,14 @@ fn examples_show_what_the_page_says_and_mends_mend_it() {
     let mut rewritten = page.clone();
     for section in sections(&page).iter().filter(|section| !exempt.contains(section.code)) {
         let blocks = blocks(section.text);
-        let [bad, said, mended] = blocks.as_slice() else {
+        let [bad, said, fixed] = blocks.as_slice() else {
             panic!("{}: {} blocks", section.code, blocks.len());
         };
         let is_it = |finding: &Diagnostic| finding.code.as_str() == section.code;
         let found = check(bad);
         assert!(found.iter().any(is_it), "{}: {found:#?}", section.code);
-        let still = check(mended);
-        assert!(!still.iter().any(is_it), "{} is not mended: {still:#?}", section.code);
+        let still = check(fixed);
+        assert!(!still.iter().any(is_it), "{} is not fixed: {still:#?}", section.code);
         let first = found.iter().find(|finding| is_it(finding)).expect("asserted above");
         let is_of_text = OF_TEXT.contains(&section.code);
         assert_eq!(first.path.is_empty(), is_of_text, "{}: `{}`", section.code, first.path);

@@ -18,7 +18,7 @@ fn a_directory_that_is_not_there() {
         assert_eq!(code, Some(2), "{message}");
         assert_eq!(
             message,
-            "error: there is no policies: name the directory with the policies by `--policies DIR`\n"
+            "error: there is no policies: name the directory of the policies with `--policies DIR`\n"
         );
     }
     assert!(!dir.path().join("envoy/default").exists());
@@ -86,7 +86,7 @@ fn a_full_disk_changes_nothing_and_says_how_much_is_needed() {
             .run(&mesh.meshtraced(&["run", "--once"]));
         assert_eq!(ended.status.code(), Some(2), "{}", ended.stderr);
         assert!(
-            ended.stderr.contains("no room in") && ended.stderr.contains("bytes are needed"),
+            ended.stderr.contains("no space left in") && ended.stderr.contains("bytes are needed"),
             "{}",
             ended.stderr
         );

@@ -101,7 +101,7 @@ fn found(text: &str) -> BTreeMap<usize, BTreeSet<Code>> {
             let codes: BTreeSet<Code> = (findings.iter())
                 .filter(|finding| finding.document == Some(index) && !BEYOND.contains(&finding.code))
                 .filter(|finding| !finding.message.starts_with("only a policy of the system namespace"))
-                // Only YAML 1.1 reads it as a truth value, and editors read 1.2.
+                // Only YAML 1.1 reads it as a boolean, and editors read 1.2.
                 .filter(|finding| !matches!(text_of(finding), "on" | "off" | "yes" | "no"))
                 .map(|finding| finding.code)
                 .collect();

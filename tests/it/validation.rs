@@ -419,7 +419,7 @@ fn every_setting_of_it_is_told_and_what_meshtraced_writes_is_accepted() {
     assert!(!mesh.published("web-01").exists());
     let (code, said) = run(Path::new("envoy"));
     assert_eq!(code, Some(2), "{said}");
-    assert!(said.contains("no absolute path"), "{said}");
+    assert!(said.contains("must be the absolute path"), "{said}");
     for envoy in [tools::envoy(), tools::older_envoy()] {
         assert_eq!(run(envoy), (Some(0), String::new()));
         let diff = mesh.meshtraced(&["diff"]).output().expect("the program starts");

@@ -103,7 +103,7 @@ class Daemon:
         self.process = subprocess.Popen([binary, "run", "-c", settings], stdout=self.log, stderr=self.log)
 
     def wait_for_start(self):
-        """Returns when the first turn has ended."""
+        """Returns when the first reconciliation has ended."""
         while True:
             if self.process.poll() is not None:
                 sys.exit(self.path.read_text())

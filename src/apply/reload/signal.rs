@@ -39,7 +39,7 @@ pub(super) fn send(pidfile: &Path, signal: Signal) -> Result<(), String> {
         let process = match pidfd_open(pid, PidfdFlags::empty()) {
             Ok(process) => process,
             Err(Errno::SRCH) => return Err(stale()),
-            Err(Errno::INVAL | Errno::NOENT) => return Err(format!("{number} in {shown} is no process but a thread")),
+            Err(Errno::INVAL | Errno::NOENT) => return Err(format!("{number} in {shown} is a thread, not a process")),
             Err(error) => return Err(format!("cannot look at process {number} of {shown}: {error}")),
         };
         if read(pidfile)? != (pid, written) {
@@ -69,7 +69,7 @@ fn read(pidfile: &Path) -> Result<(Pid, SystemTime), String> {
     let file = file.map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     if !metadata.is_file() {
-        return Err(format!("{shown} is no file"));
+        return Err(format!("{shown} is not a file"));
     }
     let mut text = String::new();
     file.take(LONGEST).read_to_string(&mut text).map_err(failed)?;

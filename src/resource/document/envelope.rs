@@ -401,7 +401,7 @@ fn decode_time(decoder: &mut Decoder, object: &Object, key: &str) -> Option<Date
         Ok(time) => Some(time),
         Err(_) => {
             let message = format!(
-                "`{key}` is `{}`, which is no time such as 2024-05-01T12:00:00Z",
+                "`{key}` is `{}`, which is not a time; example: 2024-05-01T12:00:00Z",
                 written.value
             );
             decoder.undecodable(Diagnostic::error(Code::InvalidValue, at, message).path(path.as_str()));

@@ -87,7 +87,7 @@ fn a_refusal_is_told_until_the_input_changes() {
     let rejected = web.stat("listener_manager.lds.update_rejected");
     // Other turns do not try it again, and it is not forgotten.
     daemon.signal(Signal::HUP);
-    daemon.until("a turn later", |status| status["proxies"]["rejected"] == 1);
+    daemon.until("a reconciliation later", |status| status["proxies"]["rejected"] == 1);
     assert_eq!(web.stat("listener_manager.lds.update_rejected"), rejected);
     let (code, text, _) = ask(&mesh, &["status"]);
     assert_eq!(

@@ -13,7 +13,7 @@ use crate::kit::daemon::Daemon;
 use crate::kit::mesh::Mesh;
 use crate::kit::process::Process;
 
-/// Starts a daemon; it has made its first turn.
+/// Starts a daemon; it has made its first reconciliation.
 fn start(mesh: &Mesh) -> Daemon {
     start_with(mesh, |_| ())
 }
@@ -21,11 +21,13 @@ fn start(mesh: &Mesh) -> Daemon {
 /// The same, with a change to the command that starts it.
 fn start_with(mesh: &Mesh, change: impl FnOnce(&mut Command)) -> Daemon {
     let daemon = begin(mesh, change);
-    daemon.until("its first turn", |status| status["revisions"]["seen"].is_object());
+    daemon.until("its first reconciliation", |status| {
+        status["revisions"]["seen"].is_object()
+    });
     daemon
 }
 
-/// A daemon that may be anywhere in its first turn.
+/// A daemon that may be anywhere in its first reconciliation.
 fn begin(mesh: &Mesh, change: impl FnOnce(&mut Command)) -> Daemon {
     let mut command = mesh.meshtraced(&["run", "-v"]);
     change(&mut command);

@@ -70,7 +70,7 @@ fn what_was_published_before_comes_back_and_stays() {
         mesh.send_to(&backend(host));
         daemon.until("it is published", |_| sends_to(&mesh, host));
     }
-    daemon.until("the turn has ended", |status| {
+    daemon.until("the reconciliation has ended", |status| {
         status["revisions"]["seen"] == status["revisions"]["published"]
     });
     let (_, history, _) = ask(&mesh, &["history", "-o", "json"]);

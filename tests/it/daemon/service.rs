@@ -191,7 +191,7 @@ fn a_storm_of_signals_ends_with_the_last_settings() {
 #[test]
 fn it_ends_cleanly_whatever_it_is_doing() {
     let mesh = mesh();
-    // During the first turn, which may be at any point.
+    // During the first reconciliation, which may be at any point.
     for delay in [0, 1, 2, 5, 10, 20, 50] {
         let mut daemon = begin(&mesh, |_| ());
         std::thread::sleep(Duration::from_millis(delay));

@@ -381,7 +381,7 @@ fn check_tag(decoder: &mut Decoder, value: &TagValue) {
 fn percent(decoder: &mut Decoder, written: Located<String>) -> Option<Located<Percent>> {
     let Origin { path, at, .. } = &written.origin;
     let Some(number) = decimal(&written.value) else {
-        let message = format!("`{}` is no decimal number", written.value);
+        let message = format!("`{}` is not a decimal number", written.value);
         decoder.error_help(
             Code::InvalidValue,
             at,
