@@ -90,7 +90,7 @@ fn a_file_without_a_process_is_told() {
     }
     fs::remove_file(&pidfile).expect("ours");
     mknodat(CWD, &pidfile, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
-    refused(&reloading, 2, "web-01.pid is no file");
+    refused(&reloading, 2, "web-01.pid is not a file");
 }
 
 #[test]
