@@ -1,20 +1,37 @@
 //! The control plane whose behaviour is compiled.
 
-/// A control plane.
-#[derive(Debug, Clone, PartialEq, Eq)]
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, json_schema};
+use serde::{Deserialize, Serialize};
+
+use crate::settings_value::SettingValue;
+
+/// The Kuma control plane whose behaviour is compiled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
 pub struct Kuma {
     /// The version of Kuma.
+    #[schemars(example = Version::V3_0)]
     pub version: Version,
-    /// The authority where the documentation and the control plane differ.
+    /// The authority where the documentation of Kuma and its control plane differ.
+    #[schemars(example = Fidelity::Exact)]
     pub fidelity: Fidelity,
-    /// The zone of the control plane that is stood in for.
+    /// The zone of the control plane: the tag `kuma.io/zone` of dataplanes without one, and with `fidelity: exact` of every
+    /// dataplane.
+    #[schemars(example = &"eu-west")]
     pub zone: String,
-    /// The namespace whose policies may select every dataplane.
+    /// The namespace whose policies may select every dataplane, for policies in Kubernetes form.
+    #[schemars(example = &"kong-mesh-system")]
     pub system_namespace: String,
-    /// Whether listeners and clusters are named after resources rather than addresses; `None` means as the version
-    /// does.
+    /// Whether listeners and clusters are named after resources rather than addresses. Without a value, 3.0 does so and 2.x
+    /// does not.
+    #[schemars(example = true)]
     pub unified_naming: Option<bool>,
     /// The winner among policies that are equally specific.
+    #[schemars(example = Ties::CreationTime)]
     pub ties: Ties,
 }
 
@@ -42,8 +59,8 @@ pub enum Version {
     V3_0,
 }
 
-impl std::fmt::Display for Version {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::V2_13 => "2.13",
             Self::V2_14 => "2.14",
@@ -52,20 +69,48 @@ impl std::fmt::Display for Version {
     }
 }
 
-/// The authority where the documentation and the control plane differ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+impl FromStr for Version {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "2.13" => Ok(Self::V2_13),
+            "2.14" => Ok(Self::V2_14),
+            // Without quotes, YAML reads a number.
+            "3.0" | "3" => Ok(Self::V3_0),
+            other => Err(format!("`{other}` is none of \"2.13\", \"2.14\" and \"3.0\"")),
+        }
+    }
+}
+
+impl SettingValue for Version {
+    fn name() -> Cow<'static, str> {
+        "`2.13`, `2.14` or `3.0`".into()
+    }
+
+    fn schema() -> Schema {
+        json_schema!({"enum": ["2.13", "2.14", "3.0", 2.13, 2.14, 3]})
+    }
+}
+
+setting_value!(Version);
+
+/// The authority where the documentation of Kuma and its control plane differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum Fidelity {
-    /// The documentation.
+    /// The documentation decides.
     Documented,
-    /// The control plane.
+    /// The control plane decides, with its quirks.
     Exact,
 }
 
 /// The winner among policies that are equally specific.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum Ties {
-    /// The smallest name.
+    /// The policy with the smallest name wins.
     Name,
-    /// The latest `creationTime`, then the smallest name.
+    /// The policy with the latest `creationTime` wins, then the one with the smallest name.
     CreationTime,
 }

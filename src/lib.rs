@@ -12,6 +12,9 @@
 
 pub mod words;
 
+#[macro_use]
+pub mod settings_value;
+
 pub mod system;
 
 pub mod source;

@@ -31,18 +31,18 @@ impl Target {
         Ok(Self {
             out: OutputDir {
                 root,
-                mode: settings.mode,
-                owner: settings.owner,
-                group: settings.group,
+                mode: settings.mode.0,
+                owner: settings.owner.map(|user| user.0),
+                group: settings.group.map(|group| group.0),
                 has_sockets: settings.envoy.admin == Admin::Pipe,
             },
             envoy: EnvoyAdmin {
                 address: settings.envoy.admin.clone(),
-                confirm_timeout: settings.envoy.confirm_timeout,
-                answer_timeout: settings.envoy.confirm_timeout,
+                confirm_timeout: settings.envoy.confirm_timeout.0,
+                answer_timeout: settings.envoy.confirm_timeout.0,
             },
-            validator: settings.envoy.validate.clone(),
-            history: settings.history,
+            validator: settings.envoy.validate.clone().map(|path| path.0),
+            history: settings.history.get(),
         })
     }
 }

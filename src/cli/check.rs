@@ -66,8 +66,8 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         FailOn::Error => Severity::Error,
         FailOn::Warning => Severity::Warning,
     };
-    let root = settings.sources.prefix();
-    let files = limit_per_file(&findings, settings.findings_per_file);
+    let root = settings.sources().prefix();
+    let files = limit_per_file(&findings, settings.findings_per_file.get());
     print(&match arguments.output {
         Format::Json => json(&files),
         Format::Sarif => format!("{:#}\n", sarif::render(&files, &root)),
@@ -79,7 +79,12 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
             junit::render(&files, &clean, &root, least)
         }
         Format::Text => {
-            let mut out = text::render(&findings, &root, settings.findings_per_file, context.color_on_stdout);
+            let mut out = text::render(
+                &findings,
+                &root,
+                settings.findings_per_file.get(),
+                context.color_on_stdout,
+            );
             out.push_str(&match text::count(&findings) {
                 Some(count) => format!("{count}\n"),
                 None => {

@@ -59,8 +59,8 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
             print(&write::write(&json!({"dataplanes": dataplanes})))?;
             let findings = text::render(
                 &compiled.diagnostics,
-                &settings.sources.prefix(),
-                settings.findings_per_file,
+                &settings.sources().prefix(),
+                settings.findings_per_file.get(),
                 context.color_on_stderr,
             );
             io::stderr().write_all(findings.as_bytes())?;

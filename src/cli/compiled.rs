@@ -34,15 +34,19 @@ pub(super) fn with_compilation<T>(
     settings: &Settings,
     inspect: impl FnOnce(&Compilation) -> T,
 ) -> Result<(T, Exit), Failure> {
-    let snapshot = source::read(&settings.sources, settings.limits.file_bytes, Consistency::Dirty)?;
+    let snapshot = source::read(
+        &settings.sources(),
+        settings.limits.file_bytes.get() as u64,
+        Consistency::Dirty,
+    )?;
     let known = apply::file_meshes::load(&Target::from_settings(settings)?.out).unwrap_or_default();
     let (compiled, inspected) = crate::compile::compile_with(&snapshot, &settings.options(known)?, inspect);
     let is_error = |finding: &&Diagnostic| finding.severity == Severity::Error;
     let errors: Vec<Diagnostic> = compiled.diagnostics.iter().filter(is_error).cloned().collect();
     let shown = text::render(
         &errors,
-        &settings.sources.prefix(),
-        settings.findings_per_file,
+        &settings.sources().prefix(),
+        settings.findings_per_file.get(),
         context.color_on_stderr,
     );
     io::stderr().write_all(shown.as_bytes())?;

@@ -42,8 +42,8 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     if !errors.is_empty() {
         let shown = text::render(
             &errors,
-            &settings.sources.prefix(),
-            settings.findings_per_file,
+            &settings.sources().prefix(),
+            settings.findings_per_file.get(),
             context.color_on_stderr,
         );
         let count = text::count(&errors).unwrap_or_default();
@@ -58,7 +58,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         writeln!(io::stderr(), "warning: {refusal}")?;
     }
     let (plan, published) = (&comparison.planned.plan, comparison.observed.applied.len());
-    let (out, sources) = (settings.out.display(), &settings.sources);
+    let (out, sources) = (settings.out.display(), &settings.sources());
     if plan.changes.is_empty() {
         print(&format!(
             "{out} -> {sources}: no change, {}\n",

@@ -24,7 +24,7 @@ const EXAMPLES: &str = "Examples:
 
 pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let settings = context.settings()?;
-    let root = settings.sources.prefix();
+    let root = settings.sources().prefix();
     let (explained, exit) = with_compilation(context, &settings, |compilation| {
         let (mesh, name) = arguments
             .dataplane

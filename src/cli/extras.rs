@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 use super::context::{CommandResult, Exit, print};
 use crate::schema;
+use crate::settings::keys;
 
 /// Arguments of `schema`.
 #[derive(Debug, Args)]
@@ -33,7 +34,7 @@ enum SchemaOf {
 pub(super) fn schema(arguments: &Schema) -> CommandResult {
     let schema = match arguments.of {
         SchemaOf::Resources => schema::resources(),
-        SchemaOf::Settings => schema::settings(),
+        SchemaOf::Settings => keys::schema(),
     };
     print(&format!("{schema:#}\n"))?;
     Ok(Exit::Done)

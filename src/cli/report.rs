@@ -24,7 +24,7 @@ pub(super) fn overview(settings: &Settings, policies: &Policies) -> String {
     let mut out = format!(
         "meshtraced {}: {} ({files}, {resources}) -> {}\n",
         env!("CARGO_PKG_VERSION"),
-        settings.sources,
+        settings.sources(),
         settings.out.display(),
     );
     let width = compiled

@@ -221,8 +221,8 @@ fn first_traced(compiled: &Compiled) -> Option<ProxyKey> {
 fn complain(context: &Context, settings: &Settings, policies: &Policies) -> Result<(), Failure> {
     let mut shown = text::render(
         &policies.findings,
-        &settings.sources.prefix(),
-        settings.findings_per_file,
+        &settings.sources().prefix(),
+        settings.findings_per_file.get(),
         context.color_on_stderr,
     );
     if let Some(count) = text::count(&policies.findings) {
@@ -234,13 +234,13 @@ fn complain(context: &Context, settings: &Settings, policies: &Policies) -> Resu
 
 /// Publishes now and after every change, until told to stop.
 fn watch(context: &Context, settings: Settings) -> CommandResult {
-    let how = source::describe(&settings.sources);
+    let how = source::describe(&settings.sources());
     let beginning = format!(
         "watching {} ({how}), publishing to {}",
-        settings.sources,
+        settings.sources(),
         settings.out.display()
     );
-    tracing::info!(policies = %settings.sources, out = %settings.out.display(), "{}", printable(&beginning));
+    tracing::info!(policies = %settings.sources(), out = %settings.out.display(), "{}", printable(&beginning));
     let (config, overrides) = (context.config.clone(), context.overrides.clone());
     let load = Box::new(move || Settings::load(config.as_deref(), &overrides));
     daemon::run(settings, load, context.color_on_stderr)?;

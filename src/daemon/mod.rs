@@ -137,7 +137,7 @@ impl Daemon {
         let shared = Shared::new(sender);
         worker.shared = Some(Arc::clone(&shared));
         let wake = Arc::new(Notify::new());
-        worker.watcher = Some(Watcher::new(&worker.settings().sources, Arc::clone(&wake)));
+        worker.watcher = Some(Watcher::new(&worker.settings().sources(), Arc::clone(&wake)));
         let reloaded = Arc::new(Notify::new());
         let to_wake = Arc::clone(&reloaded);
         worker.on_reload(move || to_wake.notify_one());
@@ -319,8 +319,8 @@ impl Daemon {
             return Err("`control` cannot change while the daemon runs: restart it".to_owned());
         }
         self.schedule.set_timing(timing(&settings));
-        if settings.sources != before.sources {
-            worker.watcher = Some(Watcher::new(&settings.sources, Arc::clone(&self.wake)));
+        if settings.sources() != before.sources() {
+            worker.watcher = Some(Watcher::new(&settings.sources(), Arc::clone(&self.wake)));
         }
         worker.set_settings(settings, target);
         Ok(())
@@ -341,16 +341,16 @@ impl Daemon {
 
 fn timing(settings: &Settings) -> Timing {
     Timing {
-        debounce: settings.debounce,
-        debounce_max: settings.debounce_max,
-        rescan: settings.rescan,
+        debounce: settings.debounce.0,
+        debounce_max: settings.debounce_max.0,
+        rescan: settings.rescan.0,
     }
 }
 
 /// Opens the control socket, and the port where one is wanted. Without them the daemon still does its work.
 fn listen(settings: &Settings, path: &Path, shared: &Arc<Shared>) -> Option<Socket> {
     if let Some(address) = settings.control.listen
-        && let Err(error) = control::listen_on_port(address, shared)
+        && let Err(error) = control::listen_on_port(address.0, shared)
     {
         tracing::warn!("cannot listen on {address}: {error}; status and metrics are on the socket only");
     }

@@ -58,13 +58,13 @@ impl Worker {
     pub fn new(settings: Settings, color: bool) -> Result<Self, ApplyError> {
         let target = target(&settings)?;
         let session = Session::open(&target)?;
-        let log = Log::new(settings.sources.prefix(), color);
+        let log = Log::new(settings.sources().prefix(), color);
         let mut tracker = StatusTracker::default();
         tracker.status = Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             started: Utc::now(),
-            policies: settings.sources.to_string(),
+            policies: settings.sources().to_string(),
             out: settings.out.display().to_string(),
             ..Status::default()
         };
@@ -92,8 +92,8 @@ impl Worker {
 
     /// Goes on with other settings for the same output directory.
     pub(super) fn set_settings(&mut self, settings: Settings, target: Target) {
-        self.log.root = settings.sources.prefix();
-        self.tracker.status.policies = settings.sources.to_string();
+        self.log.root = settings.sources().prefix();
+        self.tracker.status.policies = settings.sources().to_string();
         if settings.reload != self.settings.reload {
             self.reloader.forget_entries();
         }

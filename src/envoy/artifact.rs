@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 /// Names one proxy: the dataplane it runs for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProxyKey {
@@ -39,17 +42,22 @@ impl fmt::Display for ProxyKey {
 
 /// One of the files of a proxy, in the order in which a reader of the directory may rely on them:
 /// clusters before the listeners that name them, everything before the record of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Artifact {
     /// `xds/cds.yaml`: clusters.
+    #[serde(rename = "xds/cds.yaml")]
     Cds,
     /// `xds/lds.yaml`: listeners.
+    #[serde(rename = "xds/lds.yaml")]
     Lds,
     /// `bootstrap.yaml`: starts a whole proxy.
+    #[serde(rename = "bootstrap.yaml")]
     Bootstrap,
     /// `fragment.yaml`: merges into somebody's own bootstrap.
+    #[serde(rename = "fragment.yaml")]
     Fragment,
     /// `effective.yaml`: the effective tracing with the origin of every value.
+    #[serde(rename = "effective.yaml")]
     Effective,
 }
 

@@ -1,9 +1,15 @@
 //! A brake for plans that change very much at once: a wrong directory, a lost mount, a glob that fits nothing.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, json_schema};
+use serde::{Deserialize, Serialize};
 
 use super::change::{Action, Plan};
 use crate::envoy::artifact::Artifact;
+use crate::settings_value::SettingValue;
 use crate::words::plural;
 
 /// A share of all published proxies, in whole percent, `0..=100`.
@@ -22,18 +28,46 @@ impl Share {
     }
 }
 
+impl FromStr for Share {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let percent = text.strip_suffix('%').unwrap_or(text).trim_end().parse();
+        let share = percent.ok().and_then(Self::new);
+        share.ok_or_else(|| format!("`{text}` must be a whole percentage from 0 to 100, such as 10%"))
+    }
+}
+
 impl fmt::Display for Share {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}%", self.0)
     }
 }
 
-/// The share of the published proxies that one plan may remove or change without an approval.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+impl SettingValue for Share {
+    fn name() -> Cow<'static, str> {
+        "a whole percentage".into()
+    }
+
+    fn schema() -> Schema {
+        json_schema!({"anyOf": [
+            {"type": "string", "pattern": "^([0-9]|[1-9][0-9]|100) *%?$"},
+            {"type": "integer", "minimum": 0, "maximum": 100},
+        ]})
+    }
+}
+
+setting_value!(Share);
+
+/// The limit on what one plan may remove or change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
 pub struct Guard {
-    /// The share that may be removed.
+    /// The share of the published proxies that may be removed.
+    #[schemars(example = &"25%")]
     pub max_removed: Share,
-    /// The share that may change.
+    /// The share of the published proxies that may change.
+    #[schemars(example = &"50%")]
     pub max_changed: Share,
 }
 

@@ -38,8 +38,8 @@ impl Policies {
         consistency: Consistency,
         stopwatch: &mut Stopwatch,
     ) -> Result<Result<Self, ReadError>, SettingsError> {
-        let limit = settings.limits.file_bytes;
-        let snapshot = match stopwatch.time(Stage::Read, || source::read(&settings.sources, limit, consistency)) {
+        let limit = settings.limits.file_bytes.get() as u64;
+        let snapshot = match stopwatch.time(Stage::Read, || source::read(&settings.sources(), limit, consistency)) {
             Ok(snapshot) => snapshot,
             Err(error) => return Ok(Err(error)),
         };

@@ -1,4 +1,4 @@
-//! JSON Schema (draft 07), by which editors complete and underline: of the resources, and of the settings.
+//! JSON Schema (draft 07) of the resources, by which editors complete and underline.
 //!
 //! `kinds.json` says what the fields of each kind are; what a resource has beside them, in its universal form and in
 //! that of Kubernetes, is put around them here. What a schema cannot say, such as a backend that the mesh does not
@@ -41,14 +41,6 @@ pub fn resources() -> Value {
         "allOf": rules,
         "definitions": definitions,
     })
-}
-
-/// The schema of the settings.
-#[must_use]
-pub fn settings() -> Value {
-    let mut schema = parse(include_str!("settings.json"));
-    schema.insert("$schema".to_owned(), DRAFT.into());
-    schema.into()
 }
 
 /// The resources in a list.

@@ -2,21 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::resource::kinds::dataplane::Dataplane;
 use crate::resource::value::tags::Tags;
 
-/// Dataplanes to publish. What is left out fits all; `*` in a text stands for any characters.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// A choice of dataplanes; a rule without keys fits every dataplane. In the patterns, `*` stands for any characters.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
 pub struct Rule {
-    /// Pattern for the mesh.
+    /// A pattern of the mesh.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub mesh: Option<String>,
-    /// Pattern for the name of the dataplane.
+    /// A pattern of the name of the dataplane.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Patterns for tags; all must fit one inbound, or the gateway.
-    #[serde(default)]
+    /// Patterns of tags by the names of the tags. One inbound, or the gateway, must have all of them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
 }
 

@@ -15,21 +15,14 @@ pub enum SettingsError {
         source: io::Error,
     },
     /// The text is not YAML, or a key or value does not fit.
-    #[error("the settings in {origin} do not fit: {message}")]
+    #[error("settings: {origin}: {message}")]
     Invalid {
-        /// The file or variable.
+        /// The file with line and column, or the environment variable.
         origin: String,
-        /// The key or value that does not fit, with its place.
+        /// The key and the reason.
         message: String,
     },
     /// The path of the output directory is not UTF-8.
     #[error("the output directory {} is not UTF-8, and Envoy's configuration must be", .0.display())]
     Out(PathBuf),
-}
-
-pub(super) fn invalid(origin: &str, message: impl ToString) -> SettingsError {
-    SettingsError::Invalid {
-        origin: origin.to_owned(),
-        message: message.to_string(),
-    }
 }

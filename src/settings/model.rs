@@ -1,12 +1,20 @@
-//! Every setting with its meaning, checked and complete.
+//! Every setting: its key, type, default, meaning and an example, in one place.
+//!
+//! The doc comment of a field is what `docs/settings.md` and the JSON Schema say of its key, the example too. Sections that
+//! another module understands are declared there, as [`Kuma`] is.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::error::SettingsError;
+use super::ids::{Group, User};
+use super::policies::Policies;
 use super::reload::Reload;
+use super::values::{Admin, FileMode, LoopbackAddress, ProgramPath};
 use crate::compile::Options;
 use crate::envoy::RenderEnv;
 use crate::kuma::Kuma;
@@ -14,106 +22,177 @@ use crate::plan::guard::Guard;
 use crate::resource::Contributions;
 use crate::resource::value::protocol::Protocol;
 use crate::select::scope::Rule;
-use crate::source::Sources;
+use crate::settings_value::{HumanDuration, Integer};
+use crate::source::filter::{Filter, Patterns};
+use crate::source::{Mode, Sources};
 use crate::yaml::Limits;
 
-/// Every setting, checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The settings of meshtraced. Every key is optional; a key without a value has its default.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "Settings of meshtraced")]
 pub struct Settings {
-    /// The directories and files that hold the policies.
-    pub sources: Sources,
+    /// The directory or file that holds the policies, or a list of these. A source whose files are templates has the values of
+    /// their variables in `vars`.
+    #[schemars(example = json!(["/srv/mesh-config/policies", {"path": "/etc/kuma/dataplane.yaml", "vars": {"name": "web-01"}}]))]
+    pub policies: Policies,
+    /// Globs of the files that are read, below each directory of `policies`. Without a value, all `*.yaml`, `*.yml` and
+    /// `*.json` are. `*` stays within a directory, `**` does not.
+    #[schemars(example = ["mesh/**/*.yaml"])]
+    pub include: Option<Patterns>,
+    /// Globs of files that are not read, even where `include` fits.
+    #[schemars(example = ["charts/**"])]
+    pub exclude: Patterns,
+    /// The way in which directories are read.
+    #[schemars(example = Mode::Git)]
+    pub source: Mode,
     /// The directory that gets the files of the proxies.
+    #[schemars(example = &"/var/lib/meshtraced/envoy")]
     pub out: PathBuf,
-    /// The control plane whose behaviour is compiled.
+    /// The Kuma control plane whose behaviour is compiled.
     pub kuma: Kuma,
-    /// Protocols of services that have no dataplane among the policies.
+    /// Protocols of services that have no Dataplane among the policies, by the names of the services.
+    #[schemars(example = json!({"backend": "http"}))]
     pub services: BTreeMap<String, Protocol>,
-    /// The rules by which dataplanes are published here; without a rule all are.
+    /// The dataplanes that this machine publishes: those that one of the rules fits, or all without a rule.
+    #[schemars(example = json!([{"mesh": "default", "name": "web-*"}, {"tags": {"kuma.io/zone": "eu-*"}}]))]
     pub select: Vec<Rule>,
-    /// The time without an event after which a reconciliation begins.
-    pub debounce: Duration,
-    /// The longest time that events may postpone a reconciliation.
-    pub debounce_max: Duration,
-    /// The time between two looks at everything, events or not.
-    pub rescan: Duration,
-    /// User id that owns what is published; `None` leaves it as it comes.
-    pub owner: Option<u32>,
-    /// Group id of what is published; `None` leaves it as it comes.
-    pub group: Option<u32>,
-    /// Mode of published files; directories get `x` where files have `r`.
-    pub mode: u32,
-    /// The scope of what an error holds.
+    /// The time without a change to a policy after which a reconciliation begins.
+    #[schemars(example = &"500ms")]
+    pub debounce: HumanDuration,
+    /// The longest time that changes may postpone a reconciliation; at least `debounce`.
+    #[schemars(example = &"10s")]
+    pub debounce_max: HumanDuration,
+    /// The interval of full checks, which need no event of the file system.
+    #[schemars(example = &"10s")]
+    pub rescan: HumanDuration,
+    /// The user that owns published files. Without a value, the owner is the user of the daemon.
+    #[schemars(example = &"root")]
+    pub owner: Option<User>,
+    /// The group of published files. Without a value, the group is that of the daemon.
+    #[schemars(example = 998)]
+    pub group: Option<Group>,
+    /// The mode of published files, quoted. Directories have an `x` where files have an `r`.
+    #[schemars(example = &"0600")]
+    pub mode: FileMode,
+    /// The scope of an error: what is not published until the error is fixed.
+    #[schemars(example = OnError::HoldAll)]
     pub on_error: OnError,
-    /// The limit on what one plan may change.
+    /// The share of the published proxies that one plan may remove or change. A plan beyond it waits for `meshtraced approve`. A
+    /// single proxy may always be removed or changed.
     pub guard: Guard,
-    /// The treatment of published files that somebody edited.
+    /// The treatment of published files that somebody else edited.
+    #[schemars(example = OnDrift::Heal)]
     pub drift: OnDrift,
-    /// The number of published generations that are kept; 0 keeps none.
-    pub history: usize,
-    /// The reloads of proxies; a proxy that no entry fits has none.
+    /// The number of published generations that are kept for `meshtraced rollback`; 0 keeps none.
+    #[schemars(example = 50)]
+    pub history: Integer<0>,
+    /// The reloads of Envoys, for the files that an Envoy reads only at its start. The first entry that fits a proxy decides; a
+    /// proxy that no entry fits is not reloaded. `{mesh}`, `{dataplane}` and `{path}` stand for the mesh, the dataplane and the
+    /// directory of the proxy.
+    #[schemars(example = json!([{"select": {"name": "web-*"}, "systemd": {"unit": "envoy@{dataplane}.service"}}]))]
     pub reload: Vec<Reload>,
-    /// The admin interfaces and the validator.
+    /// The running Envoys, and the Envoy that validates.
     pub envoy: EnvoySettings,
-    /// The limits of the reader.
+    /// The limits of one file of the policies; a file beyond them is an error.
     pub limits: Limits,
-    /// The number of findings of one file that are shown.
-    pub findings_per_file: usize,
-    /// The control socket and port.
+    /// The number of findings of one file that are shown; the rest is counted.
+    #[schemars(example = 100)]
+    pub findings_per_file: Integer<1>,
+    /// The control socket and port of the daemon.
     pub control: Control,
 }
 
-/// The control socket and port of the daemon.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Control {
-    /// The socket file; `None` for the one beside the published files.
-    pub socket: Option<PathBuf>,
-    /// A port of the loopback interface for status and metrics.
-    pub listen: Option<SocketAddr>,
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            policies: Policies::of(["policies".into()]),
+            include: None,
+            exclude: Patterns::default(),
+            source: Mode::default(),
+            out: "envoy".into(),
+            kuma: Kuma::default(),
+            services: BTreeMap::new(),
+            select: Vec::new(),
+            debounce: HumanDuration::from_millis(100),
+            debounce_max: HumanDuration::from_secs(2),
+            rescan: HumanDuration::from_secs(60),
+            owner: None,
+            group: None,
+            mode: FileMode(0o640),
+            on_error: OnError::HoldMesh,
+            guard: Guard::default(),
+            drift: OnDrift::Report,
+            history: Integer::new(10),
+            reload: Vec::new(),
+            envoy: EnvoySettings::default(),
+            limits: Limits::default(),
+            findings_per_file: Integer::new(20),
+            control: Control::default(),
+        }
+    }
 }
 
-/// The scope of what an error holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The scope of an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum OnError {
-    /// The mesh that the error belongs to.
+    /// An error holds the mesh that it belongs to.
     HoldMesh,
-    /// Every mesh.
+    /// An error holds every mesh.
     HoldAll,
 }
 
-/// The treatment of published files that somebody edited.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The treatment of published files that somebody else edited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum OnDrift {
-    /// The edits stay until something else is desired in their place, and are reported.
+    /// The edits are reported, and stay until the policies ask for something else in their place.
     Report,
-    /// The files get back their published text.
+    /// The files get their published text back.
     Heal,
 }
 
-/// The admin interfaces of the proxies, and the Envoy that validates.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The running Envoys, and the Envoy that validates.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
 pub struct EnvoySettings {
-    /// The place of the admin interfaces.
+    /// The place of the admin interface of each proxy: `pipe` for the socket file that the generated bootstrap names,
+    /// `http://HOST:PORT`, `unix:/PATH`, or `none`. With `none`, pauses take the place of confirmations.
+    #[schemars(example = &"http://127.0.0.1:9901")]
     pub admin: Admin,
-    /// The Envoy that validates what is to be published; `None` for none.
-    pub validate: Option<PathBuf>,
-    /// The time in which a proxy has to confirm one step.
-    pub confirm_timeout: Duration,
+    /// The Envoy that validates files with `--mode validate` before they are published. Without a value, none does.
+    #[schemars(example = &"/usr/bin/envoy")]
+    pub validate: Option<ProgramPath>,
+    /// The time in which a proxy has to confirm one step of a publication.
+    #[schemars(example = &"15s")]
+    pub confirm_timeout: HumanDuration,
 }
 
-/// The place of the admin interface of a proxy.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Admin {
-    /// On a socket file in the directory of the proxy, as the generated bootstrap says.
-    Pipe,
-    /// On a TCP port; `host:port`.
-    Http(String),
-    /// On a socket file.
-    Unix(PathBuf),
-    /// Nowhere: steps are paced by pauses.
-    None,
+impl Default for EnvoySettings {
+    fn default() -> Self {
+        Self {
+            admin: Admin::Pipe,
+            validate: None,
+            confirm_timeout: HumanDuration::from_secs(5),
+        }
+    }
 }
 
-/// Options of the command line that are settings.
+/// The control socket and port of the daemon.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Control {
+    /// The socket file for `meshtraced status` and other commands. Without a value, the socket is `.meshtraced/control.sock` in
+    /// `out`.
+    #[schemars(example = &"/run/meshtraced/control.sock")]
+    pub socket: Option<PathBuf>,
+    /// A port of the loopback interface that serves status and metrics. Without a value, there is none.
+    #[schemars(example = &"127.0.0.1:9902")]
+    pub listen: Option<LoopbackAddress>,
+}
+
+/// Options of the command line that override settings.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
     /// `--policies`; empty without it.
@@ -123,6 +202,16 @@ pub struct Overrides {
 }
 
 impl Settings {
+    /// Everything that is read: the keys `policies`, `include`, `exclude` and `source`.
+    #[must_use]
+    pub fn sources(&self) -> Sources {
+        Sources {
+            roots: self.policies.roots().to_vec(),
+            filter: Filter::new(self.include.clone(), self.exclude.clone()),
+            mode: self.source,
+        }
+    }
+
     /// The options of a compile with these settings; `known` has the meshes that each file was about when it could be read last.
     ///
     /// # Errors

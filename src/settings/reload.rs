@@ -1,56 +1,89 @@
-//! `reload`: how the Envoy of a proxy comes to read the files that it reads only when it starts.
+//! `reload`: how an Envoy gets to read the files that it reads only at its start.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::fmt;
+use std::str::FromStr;
 
-use serde::Deserialize;
+use schemars::{JsonSchema, Schema, json_schema};
+use serde::{Deserialize, Serialize};
 
 use crate::envoy::artifact::Artifact;
 use crate::select::scope::Rule;
+use crate::settings_value::{HumanDuration, SettingValue};
 
 /// The placeholders in braces, which are filled in for every proxy.
 const PLACEHOLDERS: [&str; 3] = ["mesh", "dataplane", "path"];
 
-/// How long a command may take that says nothing of it.
-const TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How some proxies are reloaded.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The reload of some proxies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Entry", into = "Entry")]
 pub struct Reload {
-    /// Which proxies; the first entry that fits one decides.
+    /// The proxies; the first entry that fits a proxy decides.
     pub select: Rule,
-    /// By what.
+    /// The means of the reload.
     pub means: Means,
-    /// The files whose change makes it due.
+    /// The files whose change makes a reload due.
     pub files: BTreeSet<Artifact>,
-    /// The bootstrap of its own into which its Envoy merges `fragment.yaml`; `None` when it is not known.
-    pub base: Option<Template>,
+    /// The bootstrap into which the Envoy merges `fragment.yaml`; `None` when it is not known.
+    pub base: Option<PathTemplate>,
 }
 
-/// By what a proxy is reloaded.
+/// The means of a reload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Means {
-    /// A signal to the process in a file.
-    Signal {
-        /// The file.
-        pidfile: Template,
-        /// The signal that is sent.
-        signal: Signal,
-    },
+    /// A signal to a process.
+    Signal(SignalReload),
     /// A unit of systemd.
-    Systemd {
-        /// The name of the unit.
-        unit: Template,
-        /// The verb of `systemctl`.
-        verb: Verb,
-    },
+    Systemd(UnitReload),
     /// A command.
-    Exec {
-        /// The program and its arguments; no shell is between.
-        argv: Vec<Template>,
-        /// How long it may take before it is killed.
-        timeout: Duration,
-    },
+    Exec(CommandReload),
+}
+
+/// A reload by a signal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SignalReload {
+    /// The file with the process id.
+    pub pidfile: PathTemplate,
+    /// The signal, with or without `SIG`; `HUP` without this key.
+    #[serde(default = "hup")]
+    pub name: Signal,
+}
+
+fn hup() -> Signal {
+    Signal::Hup
+}
+
+/// A reload by systemd.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UnitReload {
+    /// The name of the unit. Names that stand for placeholders are escaped as `systemd-escape` does.
+    pub unit: Template,
+    /// The verb of `systemctl`; `reload` without this key.
+    #[serde(default = "reload")]
+    pub action: Verb,
+}
+
+fn reload() -> Verb {
+    Verb::Reload
+}
+
+/// A reload by a command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CommandReload {
+    /// The program and its arguments. No shell interprets them.
+    #[schemars(length(min = 1))]
+    pub argv: Vec<Template>,
+    /// The time after which the command is killed; 30s without this key.
+    #[serde(default = "command_timeout")]
+    pub timeout: HumanDuration,
+}
+
+fn command_timeout() -> HumanDuration {
+    HumanDuration::from_secs(30)
 }
 
 /// A signal that asks a process for something.
@@ -99,29 +132,51 @@ impl Signal {
     }
 }
 
+impl FromStr for Signal {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let plain = text.strip_prefix("SIG").unwrap_or(text);
+        let signal = Self::ALL.into_iter().find(|signal| signal.name() == plain);
+        signal.ok_or_else(|| format!("`{text}` is none of {}", Self::ALL.map(Self::name).join(", ")))
+    }
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl SettingValue for Signal {
+    fn name() -> Cow<'static, str> {
+        "a signal".into()
+    }
+
+    fn schema() -> Schema {
+        let names = Self::ALL.map(Self::name).join("|");
+        json_schema!({"type": "string", "pattern": format!("^(SIG)?({names})$")})
+    }
+}
+
+setting_value!(Signal);
+
 /// A verb of `systemctl`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum Verb {
-    /// `reload`: reads its configuration again.
+    /// The unit reads its configuration again.
     Reload,
-    /// `restart`: stops and starts.
+    /// The unit stops and starts.
     Restart,
-    /// `try-reload-or-restart`: only if the unit runs.
+    /// The unit reloads, or restarts if it cannot reload, unless it does not run.
     TryReloadOrRestart,
-    /// `reload-or-restart`: starts the unit if it does not run.
+    /// The unit reloads, or restarts if it cannot reload, and starts if it does not run.
     ReloadOrRestart,
 }
 
 impl Verb {
-    /// All of them.
-    pub const ALL: [Self; 4] = [
-        Self::Reload,
-        Self::Restart,
-        Self::TryReloadOrRestart,
-        Self::ReloadOrRestart,
-    ];
-
-    /// The word that `systemctl` knows.
+    /// The word that `systemctl` takes.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -133,26 +188,11 @@ impl Verb {
     }
 }
 
-/// A text with placeholders: `{mesh}`, `{dataplane}`, `{path}`. Other braces are what they are.
+/// A text with the placeholders `{mesh}`, `{dataplane}` and `{path}`. Other braces are left alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template(String);
 
 impl Template {
-    fn parse(text: &str) -> Result<Self, String> {
-        for (start, _) in text.match_indices('{') {
-            let rest = &text[start + 1..];
-            let Some(end) = rest.find('}') else { continue };
-            let name = &rest[..end];
-            let is_placeholder = !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-            if is_placeholder && !PLACEHOLDERS.contains(&name) {
-                return Err(format!(
-                    "`{{{name}}}` in `{text}` is none of {{mesh}}, {{dataplane}} and {{path}}"
-                ));
-            }
-        }
-        Ok(Self(text.to_owned()))
-    }
-
     /// The text with what stands for each placeholder.
     #[must_use]
     pub fn fill(&self, mesh: &str, dataplane: &str, path: &str) -> String {
@@ -179,120 +219,175 @@ impl Template {
     }
 }
 
-/// An entry as it is written.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawReload {
-    select: Option<Rule>,
-    signal: Option<RawSignal>,
-    systemd: Option<RawSystemd>,
-    exec: Option<RawExec>,
-    files: Option<Vec<String>>,
-    base: Option<String>,
-}
+impl FromStr for Template {
+    type Err = String;
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawSignal {
-    pidfile: String,
-    name: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawSystemd {
-    unit: String,
-    action: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawExec {
-    argv: Vec<String>,
-    timeout: Option<String>,
-}
-
-/// The meaning of the entries; an error says which one does not fit.
-pub(super) fn resolve(written: Vec<RawReload>) -> Result<Vec<Reload>, String> {
-    let numbered = written.into_iter().enumerate();
-    numbered
-        .map(|(i, entry)| parse_entry(entry).map_err(|why| format!("reload[{i}]: {why}")))
-        .collect()
-}
-
-fn parse_entry(written: RawReload) -> Result<Reload, String> {
-    let means = match (written.signal, written.systemd, written.exec) {
-        (Some(signal), None, None) => parse_signal(&signal)?,
-        (None, Some(systemd), None) => parse_systemd(&systemd)?,
-        (None, None, Some(exec)) => parse_exec(&exec)?,
-        _ => return Err("it needs exactly one of `signal`, `systemd` and `exec`".to_owned()),
-    };
-    let files = match written.files {
-        None => [Artifact::Bootstrap, Artifact::Fragment].into(),
-        Some(names) if names.is_empty() => return Err("files: the list is empty; nothing would ever be due".to_owned()),
-        Some(names) => names.iter().map(|name| file(name)).collect::<Result<_, _>>()?,
-    };
-    let base = written.base.map(|base| parse_path("base", &base)).transpose()?;
-    Ok(Reload {
-        select: written.select.unwrap_or_default(),
-        means,
-        files,
-        base,
-    })
-}
-
-fn parse_signal(written: &RawSignal) -> Result<Means, String> {
-    let pidfile = parse_path("signal.pidfile", &written.pidfile)?;
-    let name = written.name.as_deref().unwrap_or("HUP");
-    let plain = name.strip_prefix("SIG").unwrap_or(name);
-    let signal = Signal::ALL.into_iter().find(|signal| signal.name() == plain);
-    let names = Signal::ALL.map(Signal::name).join(", ");
-    let signal = signal.ok_or_else(|| format!("signal.name: `{name}` is none of {names}"))?;
-    Ok(Means::Signal { pidfile, signal })
-}
-
-fn parse_path(key: &str, path: &str) -> Result<Template, String> {
-    if !path.starts_with('/') && !path.starts_with("{path}/") {
-        return Err(format!("{key}: `{path}` must be an absolute path"));
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Err("the text is empty".to_owned());
+        }
+        for (start, _) in text.match_indices('{') {
+            let rest = &text[start + 1..];
+            let Some(end) = rest.find('}') else { continue };
+            let name = &rest[..end];
+            let is_placeholder = !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+            if is_placeholder && !PLACEHOLDERS.contains(&name) {
+                return Err(format!(
+                    "`{{{name}}}` in `{text}` is none of {{mesh}}, {{dataplane}} and {{path}}"
+                ));
+            }
+        }
+        Ok(Self(text.to_owned()))
     }
-    Template::parse(path).map_err(|why| format!("{key}: {why}"))
 }
 
-fn parse_systemd(written: &RawSystemd) -> Result<Means, String> {
-    if written.unit.is_empty() {
-        return Err("systemd.unit: it is empty".to_owned());
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
-    let unit = Template::parse(&written.unit).map_err(|why| format!("systemd.unit: {why}"))?;
-    let action = written.action.as_deref().unwrap_or("reload");
-    let verb = Verb::ALL.into_iter().find(|verb| verb.name() == action);
-    let names = Verb::ALL.map(Verb::name).join(", ");
-    let verb = verb.ok_or_else(|| format!("systemd.action: `{action}` is none of {names}"))?;
-    Ok(Means::Systemd { unit, verb })
 }
 
-fn parse_exec(written: &RawExec) -> Result<Means, String> {
-    if written.argv.first().is_none_or(String::is_empty) {
-        return Err("exec.argv: it names no program".to_owned());
+impl SettingValue for Template {
+    fn name() -> Cow<'static, str> {
+        "text with placeholders".into()
     }
-    let argv = written.argv.iter().map(|argument| Template::parse(argument));
-    let argv = argv
-        .collect::<Result<_, _>>()
-        .map_err(|why| format!("exec.argv: {why}"))?;
-    let timeout = match &written.timeout {
-        None => TIMEOUT,
-        Some(text) => humantime::parse_duration(text)
-            .map_err(|why| format!("exec.timeout: `{text}` is not a duration; example: 30s ({why})"))?,
-    };
-    if timeout.is_zero() {
-        return Err("exec.timeout: it leaves the command no time".to_owned());
+
+    fn schema() -> Schema {
+        json_schema!({"type": "string", "minLength": 1})
     }
-    Ok(Means::Exec { argv, timeout })
 }
 
-fn file(name: &str) -> Result<Artifact, String> {
-    let found = Artifact::ALL.into_iter().find(|artifact| artifact.path() == name);
-    let names = Artifact::ALL.map(Artifact::path).join(", ");
-    found.ok_or_else(|| format!("files: `{name}` is none of {names}"))
+setting_value!(Template);
+
+/// A [`Template`] of an absolute path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathTemplate(Template);
+
+impl PathTemplate {
+    /// The text that is filled in for a proxy.
+    #[must_use]
+    pub fn template(&self) -> &Template {
+        &self.0
+    }
+}
+
+impl FromStr for PathTemplate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if !text.starts_with('/') && !text.starts_with("{path}/") {
+            return Err(format!("`{text}` must be an absolute path"));
+        }
+        text.parse().map(Self)
+    }
+}
+
+impl fmt::Display for PathTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl SettingValue for PathTemplate {
+    fn name() -> Cow<'static, str> {
+        "an absolute path with placeholders".into()
+    }
+
+    fn schema() -> Schema {
+        json_schema!({"type": "string", "pattern": "^(/|\\{path\\}/)"})
+    }
+}
+
+setting_value!(PathTemplate);
+
+/// One entry of `reload`, with exactly one of `signal`, `systemd` and `exec`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{"required": ["signal"]}, {"required": ["systemd"]}, {"required": ["exec"]}]))]
+struct Entry {
+    /// The proxies of this entry; every proxy without this key.
+    #[serde(default)]
+    select: Rule,
+    /// A signal to a process, which must be a wrapper of Envoy: Envoy itself does not reload on signals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signal: Option<SignalReload>,
+    /// A unit of systemd.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    systemd: Option<UnitReload>,
+    /// A command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    exec: Option<CommandReload>,
+    /// The files whose change makes a reload due.
+    #[serde(default = "start_files")]
+    #[schemars(length(min = 1))]
+    files: BTreeSet<Artifact>,
+    /// The bootstrap into which the Envoy merges `fragment.yaml`. With `envoy.validate`, both are validated together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    base: Option<PathTemplate>,
+}
+
+/// The files that an Envoy reads only at its start.
+fn start_files() -> BTreeSet<Artifact> {
+    [Artifact::Bootstrap, Artifact::Fragment].into()
+}
+
+impl TryFrom<Entry> for Reload {
+    type Error = &'static str;
+
+    fn try_from(entry: Entry) -> Result<Self, Self::Error> {
+        let means = match (entry.signal, entry.systemd, entry.exec) {
+            (Some(signal), None, None) => Means::Signal(signal),
+            (None, Some(unit), None) => Means::Systemd(unit),
+            (None, None, Some(command)) => Means::Exec(command),
+            _ => return Err("exactly one of `signal`, `systemd` and `exec` must be set"),
+        };
+        if let Means::Exec(command) = &means {
+            if command.argv.is_empty() {
+                return Err("`exec.argv` names no program");
+            }
+            if command.timeout.0.is_zero() {
+                return Err("`exec.timeout` leaves the command no time");
+            }
+        }
+        if entry.files.is_empty() {
+            return Err("`files` is empty, so no reload would ever be due");
+        }
+        Ok(Self {
+            select: entry.select,
+            means,
+            files: entry.files,
+            base: entry.base,
+        })
+    }
+}
+
+impl From<Reload> for Entry {
+    fn from(reload: Reload) -> Self {
+        let mut entry = Self {
+            select: reload.select,
+            signal: None,
+            systemd: None,
+            exec: None,
+            files: reload.files,
+            base: reload.base,
+        };
+        match reload.means {
+            Means::Signal(signal) => entry.signal = Some(signal),
+            Means::Systemd(unit) => entry.systemd = Some(unit),
+            Means::Exec(command) => entry.exec = Some(command),
+        }
+        entry
+    }
+}
+
+impl JsonSchema for Reload {
+    fn schema_name() -> Cow<'static, str> {
+        Entry::schema_name()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> Schema {
+        Entry::json_schema(generator)
+    }
 }
 
 #[cfg(test)]
@@ -308,10 +403,10 @@ mod tests {
             ("{ print $1 } ${PID} {", "{ print $1 } ${PID} {"),
             ("{{mesh}}", "{m}"),
         ] {
-            let template = Template::parse(text).expect(text);
+            let template = text.parse::<Template>().expect(text);
             assert_eq!(template.fill("m", "{path}", "/p"), expected, "{text}");
         }
-        assert!(Template::parse("{name}").is_err());
+        assert!("{name}".parse::<Template>().is_err());
     }
 
     #[test]
@@ -322,20 +417,26 @@ mod tests {
             ("[{signal: {pidfile: a}}]", "must be an absolute path"),
             ("[{signal: {pidfile: '/{proxy}'}}]", "`{proxy}`"),
             ("[{signal: {pidfile: /a, name: KILL}}]", "none of HUP"),
-            ("[{systemd: {unit: ''}}]", "it is empty"),
-            ("[{systemd: {unit: a, action: stop}}]", "none of reload, restart"),
-            ("[{exec: {argv: []}}]", "no program"),
-            ("[{exec: {argv: [a], timeout: 0s}}]", "no time"),
+            ("[{systemd: {unit: ''}}]", "the text is empty"),
+            (
+                "[{systemd: {unit: a, action: stop}}]",
+                "expected one of `reload`, `restart`",
+            ),
+            ("[{exec: {argv: []}}]", "names no program"),
+            ("[{exec: {argv: [a], timeout: 0s}}]", "leaves the command no time"),
             ("[{exec: {argv: [a], timeout: soon}}]", "not a duration"),
             (
                 "[{exec: {argv: [a]}, base: b.yaml}]",
-                "base: `b.yaml` must be an absolute path",
+                "`b.yaml` must be an absolute path",
             ),
-            ("[{exec: {argv: [a]}, files: []}]", "the list is empty"),
-            ("[{exec: {argv: [a]}, files: [lds.yaml]}]", "none of xds/cds.yaml"),
-            ("[{exec: {argv: [a]}}, {exec: {argv: ['{b}']}}]", "reload[1]: "),
+            ("[{exec: {argv: [a]}, files: []}]", "`files` is empty"),
+            (
+                "[{exec: {argv: [a]}, files: [lds.yaml]}]",
+                "expected one of `xds/cds.yaml`",
+            ),
+            ("[{exec: {argv: [a]}}, {exec: {argv: ['{b}']}}]", "`{b}`"),
         ] {
-            let error = resolve(serde_yaml::from_str(text).expect(text)).expect_err(text);
+            let error = serde_yaml::from_str::<Vec<Reload>>(text).expect_err(text).to_string();
             assert!(error.contains(expected), "{text}: {error}");
         }
     }
@@ -343,16 +444,10 @@ mod tests {
     #[test]
     fn what_is_left_out_is_the_usual() {
         let text = "[{signal: {pidfile: /a}}, {systemd: {unit: a}}, {exec: {argv: [a]}}]";
-        let reloads = resolve(serde_yaml::from_str(text).expect("yaml")).expect("entries");
-        assert!(matches!(
-            &reloads[0].means,
-            Means::Signal {
-                signal: Signal::Hup,
-                ..
-            }
-        ));
-        assert!(matches!(&reloads[1].means, Means::Systemd { verb: Verb::Reload, .. }));
-        assert!(matches!(&reloads[2].means, Means::Exec { timeout, .. } if *timeout == TIMEOUT));
+        let reloads: Vec<Reload> = serde_yaml::from_str(text).expect("entries");
+        assert!(matches!(&reloads[0].means, Means::Signal(signal) if signal.name == Signal::Hup));
+        assert!(matches!(&reloads[1].means, Means::Systemd(unit) if unit.action == Verb::Reload));
+        assert!(matches!(&reloads[2].means, Means::Exec(command) if command.timeout == command_timeout()));
         assert_eq!(reloads[0].files, [Artifact::Bootstrap, Artifact::Fragment].into());
         assert_eq!(reloads[0].select, Rule::default());
     }

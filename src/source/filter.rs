@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// The names that files with policies end with, in any case.
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
@@ -11,50 +13,75 @@ const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 /// that multiply each other.
 pub(super) const LINKED: usize = 100_000;
 
-/// Patterns for paths below a directory; `*` stays within a directory, `**` does not.
+/// Globs of paths below a root; `*` and `?` stay within a directory, `**` does not.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "Vec<String>", into = "Vec<String>")]
+#[schemars(with = "Vec<String>")]
+pub struct Patterns {
+    texts: Vec<String>,
+    set: GlobSet,
+}
+
+/// The choice of the files that are read in a directory.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     /// Files that are read; `None` for those with the usual extensions.
-    include: Option<GlobSet>,
+    include: Option<Patterns>,
     /// Files that are left out all the same.
-    exclude: GlobSet,
+    exclude: Patterns,
     /// Directories that are left out as a whole.
     pruned: GlobSet,
-    /// The patterns as they are written: included and excluded.
-    patterns: (Option<Vec<String>>, Vec<String>),
 }
 
-/// A pattern that is none.
+/// A text that is no glob, with the reason.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct PatternError(globset::Error);
 
+impl TryFrom<Vec<String>> for Patterns {
+    type Error = PatternError;
+
+    fn try_from(texts: Vec<String>) -> Result<Self, PatternError> {
+        let set = set(texts.iter().map(String::as_str))?;
+        Ok(Self { texts, set })
+    }
+}
+
+impl From<Patterns> for Vec<String> {
+    fn from(patterns: Patterns) -> Self {
+        patterns.texts
+    }
+}
+
+impl PartialEq for Patterns {
+    fn eq(&self, other: &Self) -> bool {
+        self.texts == other.texts
+    }
+}
+
+impl Eq for Patterns {}
+
 impl Filter {
-    /// A filter that leaves `exclude` out of `include`; without `include` all files with the usual extensions.
-    ///
-    /// # Errors
-    /// When one of the patterns is no glob.
-    pub fn new(include: Option<Vec<String>>, exclude: Vec<String>) -> Result<Self, PatternError> {
-        let whole_directories = exclude.iter().filter_map(|pattern| pattern.strip_suffix("/**"));
-        Ok(Self {
-            include: include
-                .as_deref()
-                .map(|patterns| set(patterns.iter().map(String::as_str)))
-                .transpose()?,
-            exclude: set(exclude.iter().map(String::as_str))?,
-            pruned: set(whole_directories)?,
-            patterns: (include, exclude),
-        })
+    /// A filter that leaves `exclude` out of `include`; without `include`, all files with the usual extensions are read.
+    #[must_use]
+    pub fn new(include: Option<Patterns>, exclude: Patterns) -> Self {
+        let whole_directories = exclude.texts.iter().filter_map(|pattern| pattern.strip_suffix("/**"));
+        Self {
+            include,
+            // Only a saving: files in a directory that is entered in vain are left out one by one.
+            pruned: set(whole_directories).unwrap_or_default(),
+            exclude,
+        }
     }
 
     /// Whether a file is read, by its path below the root.
     #[must_use]
     pub fn reads(&self, path: &Path) -> bool {
         let included = match &self.include {
-            Some(include) => include.is_match(path),
+            Some(include) => include.set.is_match(path),
             None => has_extension(path),
         };
-        included && !self.exclude.is_match(path)
+        included && !self.exclude.set.is_match(path)
     }
 
     /// Whether a directory is entered, by its path below the root.
@@ -66,7 +93,7 @@ impl Filter {
 
 impl PartialEq for Filter {
     fn eq(&self, other: &Self) -> bool {
-        self.patterns == other.patterns
+        self.include == other.include && self.exclude == other.exclude
     }
 }
 
@@ -96,9 +123,13 @@ fn has_extension(path: &Path) -> bool {
 mod tests {
     use super::*;
 
+    fn patterns(texts: &[&str]) -> Patterns {
+        let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
+        texts.try_into().expect("globs")
+    }
+
     fn check(include: Option<&[&str]>, exclude: &[&str], read: &[&str], left: &[&str]) {
-        let owned = |patterns: &[&str]| patterns.iter().map(|pattern| (*pattern).to_owned()).collect::<Vec<_>>();
-        let filter = Filter::new(include.map(owned), owned(exclude)).expect("globs");
+        let filter = Filter::new(include.map(patterns), patterns(exclude));
         for path in read {
             assert!(filter.reads(Path::new(path)), "{path}");
         }
@@ -123,8 +154,8 @@ mod tests {
             &["a.yaml"],
             &["charts/a.yaml", "x/a.tpl.yaml"],
         );
-        let filter = Filter::new(None, vec!["charts/**".to_owned()]).expect("a glob");
+        let filter = Filter::new(None, patterns(&["charts/**"]));
         assert!(!filter.enters(Path::new("charts")) && filter.enters(Path::new("chart")));
-        assert!(Filter::new(None, vec!["a[".to_owned()]).is_err());
+        assert!(Patterns::try_from(vec!["a[".to_owned()]).is_err());
     }
 }

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use super::file::Vars;
 use super::filter::Filter;
 
@@ -13,19 +16,20 @@ pub struct Sources {
     pub roots: Vec<Root>,
     /// Which files of the directories.
     pub filter: Filter,
-    /// How directories are read.
+    /// The way in which directories are read.
     pub mode: Mode,
 }
 
-/// How directories are read.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// The way in which directories are read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// A bare repository by its objects, anything else by its files.
+    /// A bare repository is read as with `git`, any other directory as with `worktree`.
     #[default]
     Auto,
-    /// The files; those of a Git work tree when no Git operation is under way.
+    /// The files are read, those of a Git work tree while no Git operation is under way.
     Worktree,
-    /// The objects of the commit that `HEAD` names, never the files.
+    /// The objects of the commit that `HEAD` names are read, never the files.
     Git,
 }
 

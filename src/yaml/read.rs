@@ -32,8 +32,8 @@ pub fn read(file: &Arc<SourceFile>, limits: &Limits, diagnostics: &mut Diagnosti
     };
     let mut options = Options::default();
     // One more than our limit, so that people see our message and not the parser's.
-    options.flow_nesting_limit = limits.depth + 1;
-    options.block_nesting_limit = limits.depth + 1;
+    options.flow_nesting_limit = limits.depth.get() + 1;
+    options.block_nesting_limit = limits.depth.get() + 1;
     // As in go-yaml: a block scalar at the end of the file ends with a line feed only if the file does.
     options.block_scalar_eof_without_line_feed = true;
     let mut reader = Reader {
@@ -147,8 +147,8 @@ impl<'a> Reader<'a, '_> {
             match self.next()? {
                 Some((Event::StreamStart, _)) => {}
                 Some((Event::DocumentStart(..), span)) => {
-                    if self.started >= self.limits.documents {
-                        let message = format!("more than {} documents in one file", self.limits.documents);
+                    if self.started >= self.limits.documents.get() {
+                        let message = format!("more than {} documents in one file", self.limits.documents.get());
                         return Err(Broken::file(self.limit(span, "documents", message)));
                     }
                     let root = self.node(0)?;
@@ -184,11 +184,11 @@ impl<'a> Reader<'a, '_> {
         }
         let before = self.nodes + self.alias_nodes;
         self.nodes += 1;
-        if self.nodes > self.limits.nodes {
-            let message = format!("more than {} values in one file", self.limits.nodes);
+        if self.nodes > self.limits.nodes.get() {
+            let message = format!("more than {} values in one file", self.limits.nodes.get());
             return Err(Broken::file(self.limit(span, "nodes", message)));
         }
-        if depth > self.limits.depth {
+        if depth > self.limits.depth.get() {
             return Err(Broken::document(syntax::too_deep(self.file, self.at(span).bytes.start)));
         }
         let (anchor, at, value) = match event {
@@ -235,7 +235,7 @@ impl<'a> Reader<'a, '_> {
     /// not be repeated anyway.
     fn keep(&mut self, anchor: usize, node: &Node, size: usize) {
         self.held = self.held.saturating_add(size);
-        let node = (self.held <= self.limits.alias_nodes).then(|| node.clone());
+        let node = (self.held <= self.limits.alias_nodes.get()).then(|| node.clone());
         self.anchors.insert(anchor, Anchored { node, size });
     }
 
@@ -261,7 +261,7 @@ impl<'a> Reader<'a, '_> {
         };
         let expanded = self.alias_nodes.saturating_add(*size);
         match node {
-            Some(node) if expanded <= self.limits.alias_nodes => {
+            Some(node) if expanded <= self.limits.alias_nodes.get() => {
                 let node = node.clone();
                 self.alias_nodes = expanded;
                 Ok(node)
@@ -269,7 +269,7 @@ impl<'a> Reader<'a, '_> {
             _ => {
                 let message = format!(
                     "the aliases of this file expand to more than {} values",
-                    self.limits.alias_nodes
+                    self.limits.alias_nodes.get()
                 );
                 Err(Broken::file(self.limit(span, "alias_nodes", message)))
             }
@@ -703,7 +703,7 @@ mod tests {
     #[test]
     fn the_number_of_values_has_a_limit() {
         let limits = Limits {
-            nodes: 4,
+            nodes: crate::settings_value::Integer::new(4),
             ..Limits::default()
         };
         let mut found = Diagnostics::default();

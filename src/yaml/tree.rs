@@ -1,31 +1,41 @@
 //! The tree of a document, in which every value has a location.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use super::scalar::{self, Plain};
+use crate::settings_value::Integer;
 use crate::source::Location;
 
-/// Limits on what is read of one file; a file beyond them is an error.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The limits of one file; a file beyond them is an error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Size of a file, in bytes.
-    pub file_bytes: u64,
-    /// Number of documents in a file.
-    pub documents: usize,
-    /// Depth of nested lists and mappings.
-    pub depth: usize,
-    /// Number of nodes in a file as it is written.
-    pub nodes: usize,
-    /// Number of nodes that all aliases of a file expand to.
-    pub alias_nodes: usize,
+    /// The largest size of a file, in bytes.
+    #[schemars(example = 1_048_576)]
+    pub file_bytes: Integer<1>,
+    /// The largest number of documents in a file.
+    #[schemars(example = 1000)]
+    pub documents: Integer<1>,
+    /// The deepest nesting of lists and mappings. Beyond 128, a thread of the daemon would have too little stack.
+    #[schemars(example = 32)]
+    pub depth: Integer<1, 128>,
+    /// The largest number of values in a file as it is written.
+    #[schemars(example = 100_000)]
+    pub nodes: Integer<1>,
+    /// The largest number of values that the aliases of a file expand to.
+    #[schemars(example = 1000)]
+    pub alias_nodes: Integer<1>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            file_bytes: 32 << 20,
-            documents: 100_000,
-            depth: 64,
-            nodes: 2_000_000,
-            alias_nodes: 100_000,
+            file_bytes: Integer::new(32 << 20),
+            documents: Integer::new(100_000),
+            depth: Integer::new(64),
+            nodes: Integer::new(2_000_000),
+            alias_nodes: Integer::new(100_000),
         }
     }
 }

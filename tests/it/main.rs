@@ -27,6 +27,7 @@ mod pull;
 mod readme;
 mod reload;
 mod schema;
+mod settings;
 mod source;
 mod tidy;
 mod validation;

@@ -1,4 +1,4 @@
-//! The JSON Schemas say what the program says: of every policy of the suite, of every field, of every setting.
+//! The JSON Schemas say what the program says: of every policy of the suite, and of every field.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -11,7 +11,7 @@ use meshtraced::diag::{Code, Diagnostic, Place};
 use meshtraced::kuma::{Fidelity, Version};
 use meshtraced::resource::Kind;
 use meshtraced::schema;
-use meshtraced::settings::{Overrides, Settings};
+use meshtraced::settings::keys;
 use meshtraced::source::Snapshot;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -134,7 +134,7 @@ fn text_of(finding: &Diagnostic) -> &str {
     }
 }
 
-fn validator(schema: &Value) -> Validator {
+pub(crate) fn validator(schema: &Value) -> Validator {
     jsonschema::meta::validate(schema).unwrap_or_else(|error| panic!("no schema: {error}"));
     jsonschema::validator_for(schema).unwrap_or_else(|error| panic!("{error}"))
 }
@@ -267,112 +267,11 @@ fn merge(into: &mut Value, from: Value) {
 }
 
 #[test]
-fn the_settings_of_the_schema_are_those_that_are_read() {
-    let schema = schema::settings();
-    for at in [&[][..], &["kuma"], &["envoy"], &["limits"]] {
-        let part = at.iter().fold(&schema, |part, key| &part["properties"][key]);
-        let fields = part["properties"].as_object().expect("a mapping");
-        let fields: BTreeSet<String> = fields.keys().cloned().collect();
-        let wrong = at
-            .iter()
-            .rev()
-            .fold(json!({"qqqqqqqqqq": 1}), |inner, key| json!({*key: inner}));
-        let said = settings_error(&wrong).unwrap_or_else(|| panic!("{wrong} is taken"));
-        let known: BTreeSet<String> = said.split('`').skip(3).step_by(2).map(str::to_owned).collect();
-        assert_eq!(fields, known, "{said}");
-    }
-}
-
-#[test]
-fn what_the_schema_says_of_settings_is_so() {
-    let schema = schema::settings();
-    let validator = validator(&schema);
-    let mut defaults = Vec::new();
-    collect_defaults(&schema, &mut Vec::new(), &mut defaults);
-    assert!(defaults.len() > 20, "{defaults:?}");
-    for (at, default) in defaults {
-        let settings = at.iter().rev().fold(default, |inner, key| json!({key: inner}));
-        assert!(validator.is_valid(&settings), "{settings}");
-        assert_eq!(settings_error(&settings), None, "{settings}");
-    }
-    for (text, is_right) in [
-        ("policies: [a, {path: b, vars: {name: x, a: {b: 1}}}]", true),
-        ("policies: []", false),
-        ("policies: [{path: b, var: {}}]", false),
-        ("kuma: {version: 2.13, ties: creation-time, unified_naming: true}", true),
-        ("kuma: {version: 2.12}", false),
-        ("kuma: {fidelity: full}", false),
-        ("debounce: 1m 30s", true),
-        ("debounce: 0s", true),
-        ("debounce: soon", false),
-        ("mode: \"0440\"", false),
-        ("mode: \"640\"", true),
-        ("owner: 0", true),
-        ("envoy: {admin: tcp}", false),
-        ("envoy: {admin: \"unix:/run/envoy.sock\"}", true),
-        ("services: {web: htp}", false),
-        ("select: [{mesh: a, name: \"web-*\", tags: {version: v1}}]", true),
-        ("select: [{label: a}]", false),
-        ("limits: {depth: 129}", false),
-        ("limits: {depth: 128, nodes: 1}", true),
-        ("on_error: hold", false),
-        (
-            "reload: [{select: {name: a}, signal: {pidfile: /a, name: SIGUSR1}}]",
-            true,
-        ),
-        (
-            "reload: [{signal: {pidfile: \"{path}/a\"}, files: [xds/lds.yaml]}]",
-            true,
-        ),
-        (
-            "reload: [{systemd: {unit: \"envoy@{dataplane}\", action: restart}}]",
-            true,
-        ),
-        ("reload: [{exec: {argv: [a, \"{mesh}\"], timeout: 1m}}]", true),
-        ("reload: [{exec: {argv: []}}]", false),
-        ("reload: [{exec: {argv: [a]}, systemd: {unit: a}}]", false),
-        ("reload: [{select: {name: a}}]", false),
-        ("reload: [{signal: {pidfile: a}}]", false),
-        ("reload: [{signal: {pidfile: /a, name: KILL}}]", false),
-        ("reload: [{systemd: {unit: a, action: stop}}]", false),
-        ("reload: [{exec: {argv: [a]}, files: [lds.yaml]}]", false),
-    ] {
-        let settings: Value = serde_yaml::from_str(text).expect(text);
-        let refused = settings_error(&settings);
-        assert_eq!(validator.is_valid(&settings), is_right, "{text}");
-        assert_eq!(refused.is_none(), is_right, "{text}: {refused:?}");
-    }
-}
-
-/// The values that the schema of the settings says are taken when there is none.
-fn collect_defaults(part: &Value, at: &mut Vec<String>, found: &mut Vec<(Vec<String>, Value)>) {
-    if let Some(default) = part.get("default") {
-        found.push((at.clone(), default.clone()));
-    }
-    for (key, part) in part["properties"].as_object().into_iter().flatten() {
-        at.push(key.clone());
-        collect_defaults(part, at, found);
-        at.pop();
-    }
-}
-
-/// What the program has against these settings.
-fn settings_error(settings: &Value) -> Option<String> {
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let path = dir.path().join("settings.yaml");
-    fs::write(&path, settings.to_string()).expect("a file");
-    match Settings::load(Some(&path), &Overrides::default()) {
-        Ok(_) => None,
-        Err(error) => Some(error.to_string()),
-    }
-}
-
-#[test]
 fn the_schemas_can_be_printed() {
     for (arguments, expected) in [
         (&["schema"][..], schema::resources()),
         (&["schema", "resources"], schema::resources()),
-        (&["schema", "settings"], schema::settings()),
+        (&["schema", "settings"], keys::schema()),
     ] {
         let printed = Command::new(env!("CARGO_BIN_EXE_meshtraced")).args(arguments).output();
         let printed = printed.expect("the program starts");

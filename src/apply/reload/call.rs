@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{command, signal};
 use crate::envoy::artifact::ProxyKey;
-use crate::settings::reload::{Means, Signal, Template, Verb};
+use crate::settings::reload::{CommandReload, Means, PathTemplate, Signal, SignalReload, UnitReload, Verb};
 
 /// The time that `systemctl` may take. A unit that takes longer to reload goes on without it.
 const SYSTEMCTL_TIMEOUT: Duration = Duration::from_secs(60);
@@ -27,20 +27,20 @@ impl Call {
         let (mesh, dataplane) = directory.split_once('/').unwrap_or((&directory, ""));
         let path = format!("{root}/{directory}");
         match means {
-            Means::Signal { pidfile, signal } => Self::Signal {
+            Means::Signal(SignalReload { pidfile, name }) => Self::Signal {
                 pidfile: self::path(pidfile, proxy, root),
-                signal: *signal,
+                signal: *name,
             },
-            Means::Systemd { unit, verb } => Self::Systemd {
-                verb: *verb,
+            Means::Systemd(UnitReload { unit, action }) => Self::Systemd {
+                verb: *action,
                 unit: unit.fill(&escape(mesh), &escape(dataplane), &escape(path.trim_matches('/'))),
             },
-            Means::Exec { argv, timeout } => Self::Exec {
+            Means::Exec(CommandReload { argv, timeout }) => Self::Exec {
                 argv: argv
                     .iter()
                     .map(|argument| argument.fill(mesh, dataplane, &path))
                     .collect(),
-                timeout: *timeout,
+                timeout: timeout.0,
             },
         }
     }
@@ -72,10 +72,13 @@ impl fmt::Display for Call {
 }
 
 /// A path, filled in for a proxy.
-pub(super) fn path(template: &Template, proxy: &ProxyKey, root: &str) -> PathBuf {
+pub(super) fn path(template: &PathTemplate, proxy: &ProxyKey, root: &str) -> PathBuf {
     let directory = proxy.directory();
     let (mesh, dataplane) = directory.split_once('/').unwrap_or((&directory, ""));
-    template.fill(mesh, dataplane, &format!("{root}/{directory}")).into()
+    template
+        .template()
+        .fill(mesh, dataplane, &format!("{root}/{directory}"))
+        .into()
 }
 
 /// A part of the name of a unit, as `systemd-escape` writes it: `a/b-c` becomes `a-b\x2dc`.

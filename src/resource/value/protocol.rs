@@ -1,10 +1,15 @@
 //! The protocols of a service, and what several instances of it have in common.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::str::FromStr;
+
+use schemars::{Schema, json_schema};
 
 use crate::diag::{Code, Diagnostic};
 use crate::resource::decode::decoder::Decoder;
 use crate::resource::decode::origin::{Located, Origin};
+use crate::settings_value::SettingValue;
 use crate::words::closest;
 
 /// The protocol of a service, as the tag `kuma.io/protocol` says.
@@ -27,6 +32,29 @@ pub enum Protocol {
     /// Not said, or not the same everywhere; treated as opaque TCP.
     Unknown,
 }
+
+impl FromStr for Protocol {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match Self::SUPPORTED.contains(&text) {
+            true => Ok(Self::parse(text)),
+            false => Err(format!("`{text}` is none of {}", Self::SUPPORTED.join(", "))),
+        }
+    }
+}
+
+impl SettingValue for Protocol {
+    fn name() -> Cow<'static, str> {
+        "`grpc`, `http`, `http2`, `kafka` or `tcp`".into()
+    }
+
+    fn schema() -> Schema {
+        json_schema!({"enum": Self::SUPPORTED})
+    }
+}
+
+setting_value!(Protocol);
 
 impl Protocol {
     /// The words people are told of.

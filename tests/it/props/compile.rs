@@ -5,6 +5,7 @@ use meshtraced::diag::render::{json, text};
 use meshtraced::diag::{Code, Place};
 use meshtraced::envoy::RenderEnv;
 use meshtraced::kuma::{Fidelity, Kuma, Version};
+use meshtraced::settings_value::Integer;
 use meshtraced::source::{self, Consistency, Snapshot, Sources};
 use meshtraced::yaml::Limits;
 use proptest::prelude::*;
@@ -102,7 +103,7 @@ fn the_deepest_that_may_be_allowed_fits_the_stack_of_a_thread() {
             inside.clone(),
         ] {
             let mut options = options(Fidelity::Documented, Version::V2_14);
-            options.limits.depth = DEEPEST;
+            options.limits.depth = Integer::new(DEEPEST);
             let snapshot = Snapshot::from_texts([("a.yaml", text)]);
             let compiling = move || compile(&snapshot, &options).diagnostics;
             let thread = std::thread::Builder::new().stack_size(2 << 20);
