@@ -62,6 +62,7 @@ class Wrapper:
         self.epochs = {}  # number: process, oldest first
         self.newest = -1  # the last epoch that came to serve
         self.starting = None  # the epoch that does not serve yet, and when it is given up
+        self.reopen_late = False  # whether that epoch still has to open its access logs again
         self.received = set()
         self.wake = self.listen()
 
@@ -87,7 +88,7 @@ class Wrapper:
                 return 0
             if signal.SIGUSR1 in self.received:
                 self.received.discard(signal.SIGUSR1)
-                self.tell_all(signal.SIGUSR1)
+                self.reopen_logs()
             if self.starting:
                 self.look()
             elif len(self.epochs) < 2 and signal.SIGHUP in self.received:
@@ -123,6 +124,7 @@ class Wrapper:
             say(f"epoch {epoch} is not started: {why}")
             return
         say(f"epoch {epoch} starts, process {self.epochs[epoch].pid}")
+        self.reopen_late = False
         self.starting = (epoch, time.monotonic() + LONGEST_START)
 
     def validate(self, configuration):
@@ -139,6 +141,9 @@ class Wrapper:
         if self.is_live(epoch):
             self.newest, self.starting = epoch, None
             say(f"epoch {epoch} serves")
+            if self.reopen_late:
+                self.reopen_late = False
+                self.epochs[epoch].send_signal(signal.SIGUSR1)
         elif time.monotonic() > deadline:
             say(f"epoch {epoch} does not serve after {LONGEST_START} s and is killed")
             self.epochs[epoch].kill()
@@ -180,13 +185,19 @@ class Wrapper:
                 say(f"epoch {epoch} has drained, {ended(code)}")
         return None
 
-    def tell_all(self, number):
-        for process in self.epochs.values():
-            process.send_signal(number)
+    def reopen_logs(self):
+        """Tells every epoch to open its access logs again. SIGUSR1 ends an Envoy that has just started, before it has a
+        handler: that one is told when it serves."""
+        for epoch, process in self.epochs.items():
+            if self.starting and epoch == self.starting[0]:
+                self.reopen_late = True
+            else:
+                process.send_signal(signal.SIGUSR1)
 
     def end(self):
         """Ends all epochs, by force if they take too long."""
-        self.tell_all(signal.SIGTERM)
+        for process in self.epochs.values():
+            process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + LONGEST_END
         for process in self.epochs.values():
             try:
