@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::apply::Delivery;
 use crate::apply::reload::Reloaded;
+use crate::apply::{Delivery, Publication};
 use crate::diag::render::text;
 use crate::diag::{Diagnostic, Severity};
 use crate::envoy::artifact::ProxyKey;
@@ -133,7 +133,14 @@ impl Log {
         }
         let done = reconciliation.carried_out();
         if !done.changes.is_empty() {
-            changes(&head, &name, &done, reconciliation, policies, elapsed);
+            let what = what(&done, reconciliation, policies);
+            changes(
+                &format!("{head}   {what}"),
+                &name,
+                &done,
+                &reconciliation.publication,
+                elapsed,
+            );
         } else if policies.held.is_empty() && (is_first || is_new) {
             let stay = plural(reconciliation.published_before, "proxy");
             let line = match unpublished(reconciliation) {
@@ -224,19 +231,10 @@ fn unpublished(reconciliation: &Reconciliation) -> Option<String> {
 }
 
 /// The line about what was published.
-fn changes(
-    head: &str,
-    revision: &str,
-    done: &Plan,
-    reconciliation: &Reconciliation,
-    policies: &Policies,
-    elapsed: Duration,
-) {
+fn changes(what: &str, revision: &str, done: &Plan, publication: &Publication, elapsed: Duration) {
     let elapsed_ms = elapsed.as_millis();
-    let (confirmed, not_running) = (
-        reconciliation.publication.count(&Delivery::Acked),
-        reconciliation.publication.count(&Delivery::NotRunning),
-    );
+    let confirmed = publication.count(&Delivery::Acked);
+    let not_running = publication.count(&Delivery::NotRunning);
     let mut end = match confirmed {
         0 => format!("in {elapsed_ms} ms"),
         n => format!("confirmed by {n} in {elapsed_ms} ms"),
@@ -245,7 +243,7 @@ fn changes(
         end.push_str(&format!(", {not_running} not running"));
     }
     let proxies = done.changes.len();
-    let line = printable(&format!("{head}   {}   {end}", what(done, reconciliation, policies)));
+    let line = printable(&format!("{what}   {end}"));
     tracing::info!(revision, proxies, confirmed, not_running, elapsed_ms, "{line}");
 }
 

@@ -72,31 +72,23 @@ impl<'a> Routing<'a, '_> {
             beside_traffic_routes: !routes.is_empty(),
             version: self.kuma.version,
         };
+        let router = Router {
+            routing: self,
+            dataplane,
+            has_findings: traced && self.complete,
+            routes,
+            mesh_routes,
+        };
         let mut routed: Vec<ResolvedOutbound> = Vec::new();
         for outbound in &dataplane.outbounds {
-            let next = match (&outbound.to, self.kuma.fidelity) {
-                (Destination::BackendRef(reference), _) => {
-                    self.to_resource(dataplane, outbound, reference, traced, &mesh_routes, diagnostics)
-                }
-                (Destination::Service { service, .. }, Fidelity::Exact) => {
-                    self.exact(dataplane, outbound, &service.value, &routes, &mesh_routes)
-                }
-                (Destination::Service { service, protocol }, Fidelity::Documented) => {
-                    let hint = protocol.as_ref();
-                    let mut next = self.documented(dataplane, outbound, &service.value, hint, traced, diagnostics);
-                    if let Some(route) = mesh_routes.opaque(ResolvedDestination::Service(&service.value)) {
-                        next.protocol.value = Protocol::Tcp;
-                        next.untraced = Some(format!("MeshTCPRoute {} makes it opaque", route.header.name()));
-                    }
-                    Some(next)
-                }
+            let Some(next) = router.resolve(outbound, diagnostics) else {
+                continue;
             };
-            let Some(next) = next else { continue };
             let same = |other: &ResolvedOutbound| place(other.outbound) == place(outbound);
             match routed.iter().position(same) {
                 None => routed.push(next),
                 // Without routes, Kuma merges the chains of both, and an opaque one wins.
-                Some(i) if routes.is_empty() && !routed[i].protocol.value.is_http() => {}
+                Some(i) if router.routes.is_empty() && !routed[i].protocol.value.is_http() => {}
                 Some(i) => routed[i] = next,
             }
         }
@@ -110,19 +102,45 @@ impl<'a> Routing<'a, '_> {
         };
         routes.iter().filter(is_for).collect()
     }
+}
+
+/// The routes of one dataplane, by which its outbounds are resolved.
+struct Router<'a, 'r> {
+    routing: &'r Routing<'a, 'r>,
+    dataplane: &'a Dataplane,
+    /// Whether an outbound that leads nowhere is a finding: the dataplane is traced, and all dataplanes of the mesh are known.
+    has_findings: bool,
+    /// The `TrafficRoute`s of the mesh.
+    routes: Vec<&'a TrafficRoute>,
+    mesh_routes: MeshRoutes<'a, 'r>,
+}
+
+impl<'a> Router<'a, '_> {
+    /// The outbound with its destination; `None` when a control plane makes no listener of it.
+    fn resolve(&self, outbound: &'a Outbound, diagnostics: &mut Diagnostics) -> Option<ResolvedOutbound<'a>> {
+        match (&outbound.to, self.routing.kuma.fidelity) {
+            (Destination::BackendRef(reference), _) => self.to_resource(outbound, reference, diagnostics),
+            (Destination::Service { service, .. }, Fidelity::Exact) => self.exact(outbound, &service.value),
+            (Destination::Service { service, protocol }, Fidelity::Documented) => {
+                let mut resolved = self.documented(outbound, service, protocol.as_ref(), diagnostics);
+                if let Some(route) = self.mesh_routes.opaque(ResolvedDestination::Service(&service.value)) {
+                    resolved.protocol.value = Protocol::Tcp;
+                    resolved.untraced = Some(format!("MeshTCPRoute {} makes it opaque", route.header.name()));
+                }
+                Some(resolved)
+            }
+        }
+    }
 
     /// An outbound to a service that is a resource of its own; `None`, as in Kuma, when there is no such service.
     fn to_resource(
         &self,
-        dataplane: &Dataplane,
         outbound: &'a Outbound,
         reference: &'a BackendRef,
-        traced: bool,
-        mesh_routes: &MeshRoutes<'a, '_>,
         diagnostics: &mut Diagnostics,
     ) -> Option<ResolvedOutbound<'a>> {
-        let Some((service, port)) = self.services.resolve(dataplane, reference) else {
-            if traced && self.complete {
+        let Some((service, port)) = self.routing.services.resolve(self.dataplane, reference) else {
+            if self.has_findings {
                 let named = reference.name.as_ref().map_or_else(
                     || "with these labels".to_owned(),
                     |name| format!("`{}` with this port", name.value),
@@ -135,24 +153,26 @@ impl<'a> Routing<'a, '_> {
                 let path = format!("{}.backendRef", outbound.path);
                 let finding = Diagnostic::warning(Code::UnknownDestination, at, message).path(path);
                 let finding = finding.help(format!("declare it: `type: {}`", reference.kind.value));
-                diagnostics.push(finding.resource(dataplane.header.document, (*dataplane.header.id).clone()));
+                diagnostics.push(finding.resource(self.dataplane.header.document, (*self.dataplane.header.id).clone()));
             }
             return None;
         };
         let is_external = reference.kind.value == "MeshExternalService";
         let to = ResolvedDestination::Resource(service, port);
         let mut protocol = Effective::of(port.protocol.as_ref(), Protocol::Tcp);
-        let made = match self.kuma.fidelity {
+        let made = match self.routing.kuma.fidelity {
             // Kuma 2.14 takes `HTTP` for no protocol that it knows, and makes neither listener.
-            Fidelity::Exact if self.kuma.version >= Version::V2_14 && !port.is_lowercase => ListenerKind::Nothing,
-            Fidelity::Exact => mesh_routes.listener(to, protocol.value),
-            Fidelity::Documented if mesh_routes.opaque(to).is_some() => ListenerKind::Tcp,
+            Fidelity::Exact if self.routing.kuma.version >= Version::V2_14 && !port.is_lowercase => {
+                ListenerKind::Nothing
+            }
+            Fidelity::Exact => self.mesh_routes.listener(to, protocol.value),
+            Fidelity::Documented if self.mesh_routes.opaque(to).is_some() => ListenerKind::Tcp,
             Fidelity::Documented => ListenerKind::Http,
         };
         match made {
             ListenerKind::Nothing => return None,
             ListenerKind::Tcp => protocol.value = Protocol::Tcp,
-            ListenerKind::Http if self.kuma.fidelity == Fidelity::Exact && !protocol.value.is_http() => {
+            ListenerKind::Http if self.routing.kuma.fidelity == Fidelity::Exact && !protocol.value.is_http() => {
                 protocol.value = Protocol::Http;
             }
             ListenerKind::Http => {}
@@ -167,16 +187,9 @@ impl<'a> Routing<'a, '_> {
     }
 
     /// As the control plane does: by a `TrafficTrace` only through a `TrafficRoute`. `None` when there is no listener.
-    fn exact(
-        &self,
-        dataplane: &'a Dataplane,
-        outbound: &'a Outbound,
-        service: &'a str,
-        routes: &[&'a TrafficRoute],
-        mesh_routes: &MeshRoutes<'a, '_>,
-    ) -> Option<ResolvedOutbound<'a>> {
+    fn exact(&self, outbound: &'a Outbound, service: &'a str) -> Option<ResolvedOutbound<'a>> {
         let protocol_of = |service: &str| {
-            let known = self.services.protocol(dataplane.header.mesh(), service);
+            let known = self.routing.services.protocol(self.dataplane.header.mesh(), service);
             known.unwrap_or_else(|| Effective::of(None, Protocol::Unknown))
         };
         let both = |a: Effective<Protocol>, b: Effective<Protocol>| Effective {
@@ -193,10 +206,13 @@ impl<'a> Routing<'a, '_> {
         };
         let by_none = "no TrafficRoute in this mesh, and Kuma traces outbounds only through one";
         let by_route = "a MeshHTTPRoute takes the place of TrafficRoute";
-        let because = if routes.is_empty() { by_none } else { by_route };
+        let because = if self.routes.is_empty() { by_none } else { by_route };
         Some(
-            match mesh_routes.listener(ResolvedDestination::Service(service), own.value) {
-                ListenerKind::Nothing if routes.is_empty() => return None,
+            match self
+                .mesh_routes
+                .listener(ResolvedDestination::Service(service), own.value)
+            {
+                ListenerKind::Nothing if self.routes.is_empty() => return None,
                 ListenerKind::Tcp => {
                     let opaque = own.value.is_http().then_some("a MeshTCPRoute makes it opaque");
                     let protocol = Effective {
@@ -212,7 +228,7 @@ impl<'a> Routing<'a, '_> {
                     };
                     routed(protocol, None, Some(because))
                 }
-                ListenerKind::Nothing => match route_of(dataplane, service, routes) {
+                ListenerKind::Nothing => match route_of(self.dataplane, service, &self.routes) {
                     Some(route) => {
                         let protocol = route.services(service).map(protocol_of).reduce(both);
                         routed(protocol.unwrap_or(own), None, None)
@@ -229,35 +245,38 @@ impl<'a> Routing<'a, '_> {
     /// As the documentation promises: whenever the destination speaks HTTP.
     fn documented(
         &self,
-        dataplane: &Dataplane,
         outbound: &'a Outbound,
-        service: &'a str,
+        named: &'a Located<String>,
         own: Option<&Located<Protocol>>,
-        traced: bool,
         diagnostics: &mut Diagnostics,
     ) -> ResolvedOutbound<'a> {
-        let known = self.services.protocol(dataplane.header.mesh(), service);
+        let service = &*named.value;
+        let known = self.routing.services.protocol(self.dataplane.header.mesh(), service);
         let by_setting = |&value: &Protocol| {
             let source = Provenance::Setting(format!("services.{service}"));
             Effective { value, source }
         };
         let by_outbound = |own| Effective::of(Some(own), Protocol::Unknown);
-        let hint = || self.hints.get(service).map(by_setting).or_else(|| own.map(by_outbound));
+        let hint = || {
+            self.routing
+                .hints
+                .get(service)
+                .map(by_setting)
+                .or_else(|| own.map(by_outbound))
+        };
         let Some(protocol) = known.or_else(hint) else {
-            if traced && self.complete {
+            if self.has_findings {
                 let message = format!(
                     "no dataplane here belongs to the service `{service}`, so what it speaks is not known and this outbound is not traced"
                 );
                 let help = format!(
                     "say it in the settings (`services: {{{service}: http}}`) or on the outbound (`kuma.io/protocol: http` in its tags)"
                 );
-                let Destination::Service { service: named, .. } = &outbound.to else {
-                    unreachable!("only for services")
-                };
                 let diagnostic = Diagnostic::warning(Code::UnknownDestination, &named.origin.at, message)
                     .help(help)
                     .path(&named.origin.path);
-                diagnostics.push(diagnostic.resource(dataplane.header.document, (*dataplane.header.id).clone()));
+                diagnostics
+                    .push(diagnostic.resource(self.dataplane.header.document, (*self.dataplane.header.id).clone()));
             }
             return ResolvedOutbound {
                 outbound,

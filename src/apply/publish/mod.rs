@@ -46,7 +46,7 @@ use validate::Validator;
 
 use super::error::{ApplyError, Result};
 use super::session::Session;
-use super::store::history;
+use super::store::history::{self, Recording};
 use super::store::inventory::{Entry, Inventory, Nack, digest};
 use super::store::lock::{Lock, held};
 use super::store::{OpenOutput, OutputDir};
@@ -98,14 +98,11 @@ pub fn apply(request: &Request, target: &Target, session: &Session) -> Result<Pu
         roll_out(tasks, &context, &mut inventory, &mut publication);
         cleanup::clean_up(request.plan, &context, &mut inventory, &mut publication);
         let is_listed = !is_under_way && inventory == on_disk;
-        finish(
-            &context,
-            &inventory,
-            is_listed,
-            request.revision,
-            target.history,
-            &mut publication,
-        )
+        let generation = record_generation(&context.output, &inventory, request.revision, target, &mut publication);
+        finish(&context.output, &inventory, is_listed, generation, &mut publication)?;
+        let pruned = history::prune(&context.output, target.history);
+        publication.or_warn(pruned);
+        Ok(())
     });
     let emptied = context.output.staging.empty();
     result?;
@@ -190,36 +187,42 @@ fn record(task: &Task, rolled_out: RolledOut, inventory: &mut Inventory, publica
     publication.set(task.change, delivery);
 }
 
-/// Syncs what was published, lists it, and records it as a generation.
-fn finish(
-    context: &PublishContext,
+/// Begins to record what is published as a generation; `None` when there is nothing to record, or a warning says why not.
+fn record_generation(
+    output: &OpenOutput,
     inventory: &Inventory,
-    is_listed: bool,
     revision: &str,
-    history: usize,
+    target: &Target,
     publication: &mut Publication,
-) -> Result<()> {
-    let output = &context.output;
+) -> Option<Recording> {
     let touched = publication
         .proxies
         .iter()
         .map(|(proxy, result)| (proxy, result.is_done()));
-    let recorded = history::record(output, inventory, &touched.collect(), revision, history);
-    let recording = publication.or_warn(recorded).flatten();
+    let recorded = history::record(output, inventory, &touched.collect(), revision, target.history);
+    publication.or_warn(recorded).flatten()
+}
+
+/// Syncs what was published, lists it, and completes its generation.
+fn finish(
+    output: &OpenOutput,
+    inventory: &Inventory,
+    is_listed: bool,
+    generation: Option<Recording>,
+    publication: &mut Publication,
+) -> Result<()> {
     if !is_listed {
         inventory.stage(&output.staging, output.out.file())?;
     }
-    if !is_listed || publication.permissions_restored > 0 || recording.is_some() {
+    if !is_listed || publication.permissions_restored > 0 || generation.is_some() {
         output.root.sync_all()?;
     }
     if !is_listed {
         Inventory::put(&output.staging, &output.meta)?;
     }
-    if let Some(recording) = recording {
+    if let Some(recording) = generation {
         publication.generation = publication.or_warn(recording.finish(output));
     }
-    let pruned = history::prune(output, history);
-    publication.or_warn(pruned);
     Ok(())
 }
 

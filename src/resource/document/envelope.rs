@@ -158,12 +158,10 @@ pub(in crate::resource) fn decode<'a>(
         display_name: decoder.resource.name.clone(),
         verify_collector: None,
     };
-    // The decoder of the kind reports unknown fields, since it knows all of them.
-    let object = Object::without_check(root);
     decoder.stage = Stage::Header;
     let body = match form {
-        Form::Universal => universal(decoder, context, kind, &object, root, &mut header),
-        Form::Kubernetes => kubernetes(decoder, context, kind, &object, root, &mut header),
+        Form::Universal => universal(decoder, context, kind, root, &mut header),
+        Form::Kubernetes => kubernetes(decoder, context, kind, root, &mut header),
     };
     decoder.stage = Stage::Meaning;
     (header, body)
@@ -173,10 +171,11 @@ fn universal<'a>(
     decoder: &mut Decoder,
     context: &Context,
     kind: Kind,
-    object: &Object<'a>,
     root: &'a Node,
     header: &mut Header,
 ) -> Option<Body<'a>> {
+    // The decoder of the kind reports unknown fields, since it knows all of them.
+    let object = &Object::without_check(root);
     check_name(decoder, kind, object);
     let mesh_may_lack = kind.is_target() && object.get("mesh").is_none();
     if kind != Kind::Mesh && !mesh_may_lack {
@@ -219,10 +218,11 @@ fn kubernetes<'a>(
     decoder: &mut Decoder,
     context: &Context,
     kind: Kind,
-    object: &Object<'a>,
     root: &'a Node,
     header: &mut Header,
 ) -> Option<Body<'a>> {
+    // `spec`, below, reports unknown fields.
+    let object = &Object::without_check(root);
     let metadata = metadata(decoder, kind, object, header);
     if kind.names_its_mesh() {
         check_mesh(decoder, object);

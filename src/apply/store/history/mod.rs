@@ -15,7 +15,7 @@ mod archive;
 mod recording;
 
 pub use generation::{Counts, Generation, Manifest};
-pub(in crate::apply) use recording::{prune, record};
+pub(in crate::apply) use recording::{Recording, prune, record};
 
 use archive::Archive;
 

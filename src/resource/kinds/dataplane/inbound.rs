@@ -76,21 +76,8 @@ pub(in crate::resource) fn decode(
         known.push("protocol");
     }
     let object = Object::new(decoder, node, path, &known)?;
-    let port = decode_port(decoder, &object, "port", 1);
-    let service_port = object
-        .get("servicePort")
-        .and_then(|_| decode_port(decoder, &object, "servicePort", 0));
-    let service_port = service_port.filter(|port| port.value != 0);
-    let address = decode_ip(decoder, &object, "address");
-    let service_address = decode_ip(decoder, &object, "serviceAddress");
-    check_service_address(
-        decoder,
-        dataplane,
-        address.as_ref(),
-        service_address.as_ref(),
-        port.as_ref(),
-        service_port.as_ref(),
-    );
+    let sockets = Sockets::decode(decoder, &object);
+    sockets.check(decoder, dataplane);
     let tags = decode_tags(decoder, context, &object);
     let tagged = protocol::decode(decoder, tags.get(PROTOCOL));
     let field = if context.has_protocol_field() {
@@ -104,11 +91,11 @@ pub(in crate::resource) fn decode(
     Some(Inbound {
         at: object.at.clone(),
         path: object.path.clone(),
-        port: port?,
+        port: sockets.port?,
         name,
-        address,
-        service_port,
-        service_address,
+        address: sockets.address,
+        service_port: sockets.service_port,
+        service_address: sockets.service_address,
         service: tags.get(SERVICE).cloned(),
         tags: if context.inbounds_have_tags() {
             context.with_zone(&tags)
@@ -157,24 +144,43 @@ fn decode_ready(decoder: &mut Decoder, context: &Context, object: &Object) -> bo
     is_ready && healthy && !is_asked
 }
 
-/// An application that listens where its proxy does cannot work.
-fn check_service_address(
-    decoder: &mut Decoder,
-    dataplane: Option<&Located<String>>,
-    address: Option<&Located<WrittenIp>>,
-    service_address: Option<&Located<WrittenIp>>,
-    port: Option<&Located<u16>>,
-    service_port: Option<&Located<u16>>,
-) {
-    let Some(service_address) = service_address else { return };
-    let listens_at = [
-        address.map(|address| address.value.ip),
-        dataplane.and_then(|address| address.value.parse().ok()),
-    ];
-    let same_port = service_port.is_none_or(|own| port.is_some_and(|port| port.value == own.value));
-    if same_port && listens_at.contains(&Some(service_address.value.ip)) {
-        let Origin { path, at, .. } = &service_address.origin;
-        let message = "`serviceAddress` and `servicePort` must differ from the address and port of the listener";
-        decoder.error(Code::InvalidAddress, at, path, message);
+/// The addresses and ports on which the proxy and the application listen.
+struct Sockets {
+    address: Option<Located<WrittenIp>>,
+    port: Option<Located<u16>>,
+    service_address: Option<Located<WrittenIp>>,
+    service_port: Option<Located<u16>>,
+}
+
+impl Sockets {
+    fn decode(decoder: &mut Decoder, object: &Object) -> Self {
+        let port = decode_port(decoder, object, "port", 1);
+        let service_port = object
+            .get("servicePort")
+            .and_then(|_| decode_port(decoder, object, "servicePort", 0));
+        Self {
+            port,
+            service_port: service_port.filter(|port| port.value != 0),
+            address: decode_ip(decoder, object, "address"),
+            service_address: decode_ip(decoder, object, "serviceAddress"),
+        }
+    }
+
+    /// Reports an application that listens where its proxy does, which cannot work.
+    fn check(&self, decoder: &mut Decoder, dataplane: Option<&Located<String>>) {
+        let Some(service_address) = &self.service_address else {
+            return;
+        };
+        let listens_at = [
+            self.address.as_ref().map(|address| address.value.ip),
+            dataplane.and_then(|address| address.value.parse().ok()),
+        ];
+        let is_port = |own: &Located<u16>| self.port.as_ref().is_some_and(|port| port.value == own.value);
+        let same_port = self.service_port.as_ref().is_none_or(is_port);
+        if same_port && listens_at.contains(&Some(service_address.value.ip)) {
+            let Origin { path, at, .. } = &service_address.origin;
+            let message = "`serviceAddress` and `servicePort` must differ from the address and port of the listener";
+            decoder.error(Code::InvalidAddress, at, path, message);
+        }
     }
 }

@@ -96,14 +96,12 @@ pub(in crate::resource) fn decode(
     let gateway = gateway::decode(decoder, context, &networking);
     let inbound_items = networking.list(decoder, "inbound");
     let outbound_items = networking.list(decoder, "outbound");
-    check_shape(
-        decoder,
-        context,
-        &networking,
-        gateway.as_ref(),
-        !inbound_items.is_empty(),
-        !outbound_items.is_empty(),
-    );
+    let shape = Shape {
+        gateway: gateway.as_ref().map(|gateway| gateway.kind),
+        has_inbounds: !inbound_items.is_empty(),
+        has_outbounds: !outbound_items.is_empty(),
+    };
+    check_shape(decoder, context, &networking, &shape);
     let mut inbounds = Vec::new();
     for (path, node) in inbound_items {
         inbounds.extend(inbound::decode(decoder, context, address.as_ref(), path, node));
@@ -204,34 +202,34 @@ fn check_probes(decoder: &mut Decoder, root: &Object, gateway: Option<&Gateway>)
     }
 }
 
-/// Checks which fields may stand beside each other.
-fn check_shape(
-    decoder: &mut Decoder,
-    context: &Context,
-    networking: &Object,
-    gateway: Option<&Gateway>,
+/// The parts that `networking` has.
+struct Shape {
+    gateway: Option<GatewayKind>,
     has_inbounds: bool,
     has_outbounds: bool,
-) {
+}
+
+/// Reports parts of `networking` that exclude each other, and one that has neither inbounds nor a gateway.
+fn check_shape(decoder: &mut Decoder, context: &Context, networking: &Object, shape: &Shape) {
     let mut refuse = |field: &str, message: &str| {
         let at = networking.get(field).map_or(networking.at, |entry| &entry.key_at);
         decoder.error(Code::NotAllowed, at, &networking.path_of(field), message);
     };
-    match gateway.map(|gateway| gateway.kind) {
+    match shape.gateway {
         Some(kind) => {
             if networking.get("listeners").is_some() && context.kuma.version >= Version::V2_14 {
                 refuse("listeners", "a gateway has no listeners of zone proxies");
             }
-            if has_inbounds {
+            if shape.has_inbounds {
                 refuse("inbound", "a gateway has no inbounds");
             }
-            if has_outbounds && kind == GatewayKind::Builtin {
+            if shape.has_outbounds && kind == GatewayKind::Builtin {
                 refuse("outbound", "a built-in gateway has no outbounds");
             }
         }
         // A gateway that could not be decoded has been reported already.
         None if networking.get("gateway").is_some() => {}
-        None if !has_inbounds && !context.inbounds_optional() => {
+        None if !shape.has_inbounds && !context.inbounds_optional() => {
             let (message, help) = (
                 "a dataplane must have at least one inbound, or a gateway",
                 "an inbound has a `port` and `tags` with `kuma.io/service`",
