@@ -3,7 +3,7 @@
 use proc_macro2::Ident;
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
-use syn::{Attribute, Block, Expr, ExprLit, Item, Lit, Meta, Signature};
+use syn::{Attribute, Block, Expr, ExprLit, FnArg, Item, Lit, Meta, Signature};
 
 /// A type, variant, field, constant, function or module.
 pub(super) struct Definition {
@@ -14,6 +14,8 @@ pub(super) struct Definition {
     pub(super) doc: Option<(usize, String)>,
     /// The number of lines of a function; `None` for everything else.
     pub(super) length: Option<usize>,
+    /// The number of parameters of a function, besides `self`; 0 for everything else.
+    pub(super) parameters: usize,
 }
 
 /// The definitions in `items`, in the order of the file.
@@ -35,6 +37,7 @@ impl Collector {
             line: name.span().start().line,
             doc: attributes.iter().find_map(doc),
             length: None,
+            parameters: 0,
         });
     }
 
@@ -43,6 +46,8 @@ impl Collector {
         let last = block.map(|block| block.span().end().line);
         let function = self.found.last_mut().expect("it was added");
         function.length = last.map(|last| last + 1 - signature.span().start().line);
+        let parameters = signature.inputs.iter();
+        function.parameters = parameters.filter(|input| matches!(input, FnArg::Typed(_))).count();
     }
 }
 

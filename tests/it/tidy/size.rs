@@ -7,6 +7,8 @@ use super::source::Sources;
 const FILE: usize = 500;
 /// Lines of a function.
 const FUNCTION: usize = 60;
+/// Parameters of a function, besides `self`.
+const PARAMETERS: usize = 5;
 
 /// Functions that are one long table, which would only be harder to read in parts.
 const TABLES: [&str; 2] = ["daemon/metrics.rs: new", "yaml/syntax/kind.rs: by_kind"];
@@ -49,4 +51,21 @@ fn no_function_is_long() {
     }
     none(&long);
     assert_eq!(tables, TABLES, "the list of tables is not true any more");
+}
+
+#[test]
+fn no_function_takes_many_parameters() {
+    let mut many = Vec::new();
+    for module in Sources::read().iter() {
+        for definition in module.definitions() {
+            let (name, parameters) = (&definition.name, definition.parameters);
+            if parameters > PARAMETERS {
+                let (file, line) = (module.file.display(), definition.line);
+                many.push(format!(
+                    "src/{file}:{line}: `{name}` takes {parameters} parameters; which of them belong together?"
+                ));
+            }
+        }
+    }
+    none(&many);
 }
