@@ -24,6 +24,7 @@ fn took(dataplanes: usize) -> Duration {
         kuma: Kuma::default(),
         services: [].into(),
         scope: Vec::new(),
+        reload: Vec::new(),
         env: RenderEnv {
             out: "/out".to_owned(),
             admin_pipe: true,

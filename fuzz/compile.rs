@@ -22,6 +22,7 @@ pub fn every_way(snapshot: &Snapshot) {
             kuma,
             services: [].into(),
             scope: Vec::new(),
+            reload: Vec::new(),
             env: RenderEnv {
                 out: "/out".to_owned(),
                 admin_pipe: true,

@@ -5,17 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::check;
 use crate::compilation::Compilation;
 use crate::diag::{Diagnostic, Diagnostics, Holds};
-use crate::envoy::artifact::Fragments;
+use crate::envoy::artifact::{Fragments, ProxyKey};
 use crate::envoy::{self, RenderEnv};
 use crate::explain::outcomes::{Outcomes, outcomes};
 use crate::ir::{self, Proxy};
 use crate::kuma::Kuma;
 use crate::resource::value::protocol::Protocol;
 use crate::resource::{self, Contributions, Resources};
-use crate::select::{
-    self,
-    scope::{self, Rule},
-};
+use crate::select::scope::{self, Rule};
+use crate::select::{self, Selection};
 use crate::source::Snapshot;
 use crate::yaml::Limits;
 
@@ -28,6 +26,8 @@ pub struct Options {
     pub services: BTreeMap<String, Protocol>,
     /// The rules by which dataplanes get files; without a rule all do.
     pub scope: Vec<Rule>,
+    /// The rules of the entries in the settings that proxies are reloaded by, in their order.
+    pub reload: Vec<Rule>,
     /// The facts of the machine that reach the files.
     pub env: RenderEnv,
     /// The limits of the reader.
@@ -55,6 +55,8 @@ pub struct Compiled {
     pub meshes: BTreeSet<String>,
     /// The numbers of policies that decide, lose or match nothing.
     pub outcomes: Outcomes,
+    /// The index of the first rule of `reload` that fits each dataplane; empty when there are no rules.
+    pub reload_entries: BTreeMap<ProxyKey, Option<usize>>,
 }
 
 impl Compiled {
@@ -123,12 +125,27 @@ pub fn compile_with<T>(
         resources: resources.seen,
         known: resources.contributions.clone(),
         outcomes: outcomes(&compilation),
+        reload_entries: reload_entries(&selection, &options.reload),
         proxies,
         fragments,
         diagnostics: hold_what_exists(diagnostics.into_sorted(), &resources),
         unpublishable: unpublishable.into_sorted(),
     };
     (compiled, inspected)
+}
+
+/// The index of the first rule that fits each dataplane; empty when there are no rules.
+fn reload_entries(selection: &Selection, rules: &[Rule]) -> BTreeMap<ProxyKey, Option<usize>> {
+    if rules.is_empty() {
+        return BTreeMap::new();
+    }
+    let dataplanes = selection.dataplanes.iter().map(|governed| governed.dataplane);
+    dataplanes
+        .map(|dataplane| {
+            let proxy = ProxyKey::new(dataplane.header.mesh(), dataplane.header.name());
+            (proxy, rules.iter().position(|rule| rule.fits(dataplane)))
+        })
+        .collect()
 }
 
 /// A mistake in a mesh that does not exist may have been meant for any other.

@@ -60,7 +60,7 @@ pub fn reconcile(
         Ok::<_, ReconcileError>(plan(&observed, files.as_deref().into(), &constraints))
     })?;
 
-    let entries = policies.as_ref().ok().map(|policies| &policies.reloads);
+    let entries = policies.as_ref().ok().map(|policies| &policies.compiled.reload_entries);
     let proxies = planned.plan.changes.iter().map(|change| &change.proxy);
     let bases = reload::bases(proxies, entries, &settings.reload, &target.out);
     let revision = desired.revision(&policies);

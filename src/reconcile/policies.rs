@@ -1,12 +1,9 @@
 //! The policies, read and compiled.
 
 use super::stages::{Stage, Stopwatch};
-use crate::apply::reload::Entries;
 use crate::apply::{self, Intent, Target};
-use crate::compilation::Compilation;
 use crate::compile::{self, Compiled};
 use crate::diag::Diagnostic;
-use crate::envoy::artifact::ProxyKey;
 use crate::plan::guard::Guard;
 use crate::plan::{self, Applied, Constraints, Desired, DriftRepair, Held, Observed};
 use crate::settings::{OnError, Settings, SettingsError};
@@ -23,8 +20,6 @@ pub struct Policies {
     pub findings: Vec<Diagnostic>,
     /// The meshes that the findings hold.
     pub held: Held,
-    /// The entry of `reload` in the settings that each proxy is reloaded by.
-    pub reloads: Entries,
 }
 
 impl Policies {
@@ -45,9 +40,7 @@ impl Policies {
         };
         // The meshes that files were about last only add caution, and a look at policies must not depend on the output directory.
         let options = settings.options(apply::file_meshes::load(&target.out).unwrap_or_default())?;
-        let (compiled, reloads) = stopwatch.time(Stage::Compile, || {
-            compile::compile_with(&snapshot, &options, |compilation| entries(compilation, settings))
-        });
+        let compiled = stopwatch.time(Stage::Compile, || compile::compile(&snapshot, &options));
         let findings = compiled.findings();
         let held = Held::by(&findings);
         let held = match settings.on_error {
@@ -59,7 +52,6 @@ impl Policies {
             compiled,
             findings,
             held,
-            reloads,
         }))
     }
 
@@ -88,23 +80,4 @@ impl Policies {
         let planned = plan::plan(&observed, Desired::Files(&self.compiled.fragments), &constraints);
         planned.plan.changes.len()
     }
-}
-
-/// The first entry of `reload` in the settings that fits each dataplane.
-fn entries(compilation: &Compilation, settings: &Settings) -> Entries {
-    if settings.reload.is_empty() {
-        return Entries::new();
-    }
-    let dataplanes = compilation
-        .selection
-        .dataplanes
-        .iter()
-        .map(|governed| governed.dataplane);
-    dataplanes
-        .map(|dataplane| {
-            let proxy = ProxyKey::new(dataplane.header.mesh(), dataplane.header.name());
-            let entry = settings.reload.iter().position(|reload| reload.select.fits(dataplane));
-            (proxy, entry)
-        })
-        .collect()
 }

@@ -70,7 +70,11 @@ impl Reconciliation {
             published: &self.published,
             changes: &self.carried_out().changes,
             drift: &drift,
-            entries: self.policies.as_ref().ok().map(|policies| &policies.reloads),
+            entries: self
+                .policies
+                .as_ref()
+                .ok()
+                .map(|policies| &policies.compiled.reload_entries),
         });
     }
 

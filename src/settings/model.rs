@@ -225,6 +225,7 @@ impl Settings {
             kuma: self.kuma.clone(),
             services: self.services.clone(),
             scope: self.select.clone(),
+            reload: self.reload.iter().map(|reload| reload.select.clone()).collect(),
             env: RenderEnv {
                 out: out.to_owned(),
                 admin_pipe: self.envoy.admin == Admin::Pipe,

@@ -161,6 +161,7 @@ fn compile_at(out: &str, snapshot: &Snapshot, kuma: Kuma) -> Vec<Diagnostic> {
         kuma,
         services: [].into(),
         scope: Vec::new(),
+        reload: Vec::new(),
         env: RenderEnv {
             out: out.to_owned(),
             admin_pipe: true,

@@ -25,6 +25,7 @@ pub(crate) fn options(fidelity: Fidelity, version: Version) -> Options {
         },
         services: Default::default(),
         scope: Vec::new(),
+        reload: Vec::new(),
         env: RenderEnv {
             out: "/out".to_owned(),
             admin_pipe: true,
