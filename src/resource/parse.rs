@@ -9,7 +9,8 @@ use crate::resource::decode::context::Context;
 use crate::resource::decode::decoder::Decoder;
 use crate::resource::document::envelope::{self, Body};
 use crate::resource::document::header::Header;
-use crate::resource::document::kind::{self, Form, Kind};
+use crate::resource::document::identity::Identity;
+use crate::resource::document::kind::{self, Kind};
 use crate::resource::document::{list, salvage};
 use crate::resource::kinds::{
     dataplane, external_service, mesh, mesh_gateway, mesh_open_telemetry_backend, mesh_route, mesh_service, mesh_trace,
@@ -155,14 +156,13 @@ impl Parser<'_, '_> {
             kind::Found::Invalid(diagnostic) => return self.invalid(*diagnostic, document, map),
         };
         self.resources.seen += 1;
-        let id = envelope::identify(kind, form, map);
-        let place = envelope::name_place(form, root);
+        let Identity { id, name_at, mesh_at } = Identity::read(kind, form, root);
         if self.is_template(&id, document, root) {
             return;
         }
         let contribution = self.resources.contributions.entry(path.to_owned()).or_default();
         contribution.insert(id.mesh.clone());
-        let mut decoder = Decoder::new(id, document, place, kind.is_target(), &self.context);
+        let mut decoder = Decoder::new(id, document, name_at.clone(), kind.is_target(), &self.context);
         let (header, body) = envelope::decode(&mut decoder, &self.context, kind, form, root);
         let id = Arc::clone(&decoder.resource);
         match body {
@@ -170,7 +170,12 @@ impl Parser<'_, '_> {
             None => self.resources.gaps.miss(&id, kind),
         }
         decoder.finish(self.diagnostics);
-        self.register(&id, form, document, root);
+        let placed = Placed {
+            name: name_at,
+            mesh: mesh_at,
+            document,
+        };
+        self.register(&id, placed);
     }
 
     /// Reports a document whose kind says that it should be ours, and is not one that we know.
@@ -246,25 +251,18 @@ impl Parser<'_, '_> {
     }
 
     /// Notes where the resource is; a second one with its name is an error.
-    fn register(&mut self, id: &ResourceId, form: Form, document: usize, root: &Node) {
+    fn register(&mut self, id: &ResourceId, placed: Placed) {
         if id.name.is_empty() {
             return;
         }
-        let at = envelope::name_place(form, root);
-        if let Some(place) = self.places.get(id) {
-            let message = format!("there is a {id} already, at {}", place.name);
-            let diagnostic = Diagnostic::error(Code::DuplicateResource, &at, message).path("name");
-            let diagnostic = diagnostic.resource(document, id.clone());
+        if let Some(first) = self.places.get(id) {
+            let message = format!("there is a {id} already, at {}", first.name);
+            let diagnostic = Diagnostic::error(Code::DuplicateResource, &placed.name, message).path("name");
+            let diagnostic = diagnostic.resource(placed.document, id.clone());
             let help = "rename or remove one of them, or leave one file out: `exclude` in the settings";
             self.diagnostics.push(diagnostic.help(help));
             return;
         }
-        let mesh = envelope::mesh_place(form, root);
-        let placed = Placed {
-            name: at,
-            mesh,
-            document,
-        };
         self.places.insert(id.clone(), placed);
     }
 

@@ -1,8 +1,8 @@
-//! What is wrong with one document, in the order in which a control plane would look.
+//! The findings about one document, in the order in which a control plane validates.
 //!
-//! A control plane stops after the first of its looks that finds something. People want to know everything at once:
-//! what it would not have come to is an error like the others as the documentation promises, and a warning where
-//! the answer is exactly that of a control plane.
+//! A control plane stops after the first phase that finds an error, and people want to know every error at once. Errors
+//! of later phases are errors too where the documentation is followed, and warnings where a control plane is followed
+//! exactly.
 
 use std::sync::Arc;
 
@@ -12,36 +12,36 @@ use crate::resource::decode::context::Context;
 use crate::resource::decode::origin::{Located, Origin};
 use crate::source::Location;
 
-/// The looks that a control plane takes at a document, in their order.
+/// The phases in which a control plane validates a document, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::resource) enum Stage {
+pub(in crate::resource) enum Phase {
     /// Whether it can be decoded; of the newer kinds, whether it fits their schema.
-    Shape,
+    Schema,
     /// The meaning of the fields.
-    Meaning,
+    Semantics,
     /// The name, the mesh and the labels.
-    Header,
+    Metadata,
     /// Values that Envoy would reject, and that a control plane does not check.
     Envoy,
 }
 
-/// Collects what is wrong with one document.
+/// The collector of findings about one document.
 pub(in crate::resource) struct Decoder {
     pub(in crate::resource) resource: Arc<ResourceId>,
     pub(in crate::resource) document: usize,
-    /// Where the document is, for what is about all of it.
+    /// The place of the name, for findings about the whole document.
     pub(in crate::resource) place: Location,
-    /// The look that is being taken.
-    pub(in crate::resource) stage: Stage,
+    /// The phase that findings belong to now.
+    pub(in crate::resource) phase: Phase,
     /// Whether a schema checks the kind: null is no absence then, and text no number.
     pub(in crate::resource) is_strict: bool,
-    /// Whether the answer is that of a control plane.
+    /// Whether a control plane is followed exactly.
     exact: bool,
     found: Vec<Found>,
 }
 
 struct Found {
-    stage: Stage,
+    phase: Phase,
     diagnostic: Diagnostic,
     /// Whether the value could not be decoded, so that nothing is said of what is in it.
     undecodable: bool,
@@ -65,7 +65,7 @@ impl Decoder {
             resource: Arc::new(resource),
             document,
             place,
-            stage: Stage::Meaning,
+            phase: Phase::Semantics,
             is_strict,
             exact: context.kuma.fidelity == Fidelity::Exact,
             found: Vec::new(),
@@ -77,13 +77,13 @@ impl Decoder {
         self.found.iter().any(Found::is_error)
     }
 
-    /// Whether an error was found so far at that look.
-    pub(in crate::resource) fn failed_at(&self, stage: Stage) -> bool {
-        self.found.iter().any(|found| found.is_error() && found.stage == stage)
+    /// Whether an error was found so far in that phase.
+    pub(in crate::resource) fn failed_at(&self, phase: Phase) -> bool {
+        self.found.iter().any(|found| found.is_error() && found.phase == phase)
     }
 
     /// A decoder of the same document whose findings nobody sees.
-    pub(in crate::resource) fn aside(&self) -> Self {
+    pub(in crate::resource) fn silent(&self) -> Self {
         Self {
             resource: Arc::clone(&self.resource),
             place: self.place.clone(),
@@ -92,14 +92,14 @@ impl Decoder {
         }
     }
 
-    /// How many errors were found so far.
+    /// The number of errors that were found so far.
     pub(in crate::resource) fn errors(&self) -> usize {
         self.found.iter().filter(|found| found.is_error()).count()
     }
 
     /// Adds a finding about this document.
     pub(in crate::resource) fn report(&mut self, diagnostic: Diagnostic) {
-        self.add(self.stage, diagnostic, false);
+        self.add(self.phase, diagnostic, false);
     }
 
     pub(in crate::resource) fn error(&mut self, code: Code, at: &Location, path: &str, message: impl Into<String>) {
@@ -117,7 +117,7 @@ impl Decoder {
         self.report(Diagnostic::error(code, at, message).path(path).help(help));
     }
 
-    /// Adds a finding; where it says again what another one says, only as a control plane does, which says both.
+    /// Adds a finding that is new, or that repeats another one where a control plane is followed exactly, since that reports both.
     pub(in crate::resource) fn report_if(&mut self, is_new: bool, diagnostic: Diagnostic) {
         if is_new || self.exact {
             self.report(diagnostic);
@@ -127,18 +127,18 @@ impl Decoder {
     /// Adds an error about a value that cannot be decoded.
     pub(in crate::resource) fn undecodable(&mut self, diagnostic: Diagnostic) {
         let is_conf = !self.is_strict && conf_of(&diagnostic.path).is_some();
-        let stage = if is_conf { Stage::Meaning } else { Stage::Shape };
-        self.add(stage, diagnostic, true);
+        let phase = if is_conf { Phase::Semantics } else { Phase::Schema };
+        self.add(phase, diagnostic, true);
     }
 
-    /// Adds an error about what Envoy would refuse, and a control plane would not.
+    /// Adds an error about a value that Envoy rejects, and a control plane accepts.
     pub(in crate::resource) fn rejected_by_envoy(&mut self, diagnostic: Diagnostic) {
-        self.add(Stage::Envoy, diagnostic, false);
+        self.add(Phase::Envoy, diagnostic, false);
     }
 
-    fn add(&mut self, stage: Stage, diagnostic: Diagnostic, undecodable: bool) {
+    fn add(&mut self, phase: Phase, diagnostic: Diagnostic, undecodable: bool) {
         self.found.push(Found {
-            stage,
+            phase,
             diagnostic: diagnostic.resource(self.document, (*self.resource).clone()),
             undecodable,
         });
@@ -153,9 +153,9 @@ impl Decoder {
         Located { value, origin }
     }
 
-    /// Hands over what was found.
+    /// Hands over the findings.
     pub(in crate::resource) fn finish(mut self, diagnostics: &mut Diagnostics) {
-        self.forget_what_follows();
+        self.drop_consequences();
         if self.exact {
             self.answer_as_a_control_plane();
         }
@@ -164,8 +164,8 @@ impl Decoder {
         }
     }
 
-    /// Of a value that cannot be decoded, nothing else is said.
-    fn forget_what_follows(&mut self) {
+    /// Drops the other findings about a value that cannot be decoded, or about a part of it.
+    fn drop_consequences(&mut self) {
         let undecodable = self.found.iter().filter(|found| found.undecodable);
         let paths: Vec<String> = undecodable.map(|found| found.diagnostic.path.clone()).collect();
         let is_within = |path: &str, value: &str| {
@@ -180,18 +180,18 @@ impl Decoder {
 
     fn answer_as_a_control_plane(&mut self) {
         let errors = self.found.iter().filter(|found| found.is_error());
-        let Some(first) = errors.map(|found| found.stage).min() else {
+        let Some(first) = errors.map(|found| found.phase).min() else {
             return;
         };
         // A document that cannot be decoded gives one answer, and no path.
-        let gives_one = !self.is_strict && first == Stage::Shape;
+        let gives_one = !self.is_strict && first == Phase::Schema;
         let mut is_answered = false;
         for found in self.found.iter_mut().filter(|found| found.is_error()) {
-            if found.stage > first || (gives_one && is_answered) {
+            if found.phase > first || (gives_one && is_answered) {
                 found.diagnostic.severity = Severity::Warning;
                 found.diagnostic.holds = Holds::Nothing;
             }
-            is_answered |= found.stage == first;
+            is_answered |= found.phase == first;
             if found.undecodable {
                 let path = &mut found.diagnostic.path;
                 *path = match conf_of(path) {

@@ -5,20 +5,20 @@ use std::sync::Arc;
 
 use chrono::{DateTime, FixedOffset};
 
-use crate::diag::{Code, Diagnostic, ResourceId};
+use crate::diag::{Code, Diagnostic};
 use crate::kuma::{Fidelity, Version};
 use crate::resource::decode::context::Context;
-use crate::resource::decode::decoder::{Decoder, Stage};
+use crate::resource::decode::decoder::{Decoder, Phase};
 use crate::resource::decode::object::{Object, TextMap};
 use crate::resource::decode::origin::{Located, Origin};
-use crate::resource::document::header::{DEFAULT_MESH, Header};
+use crate::resource::document::header::Header;
+use crate::resource::document::identity::DEFAULT_NAMESPACE;
 use crate::resource::document::kind::{Form, Kind};
 use crate::resource::document::labels::{
     DISPLAY_NAME, MESH, NAMESPACE, ORIGIN, ROLE, WORKLOAD, ZONE_LABEL, check_labels, verify_collector,
 };
 use crate::resource::value::names::{is_mesh_name, is_subdomain};
-use crate::source::Location;
-use crate::yaml::{Map, Node, Value};
+use crate::yaml::{Node, Value};
 
 /// The fields that stand beside those of the kind in a document of the universal form.
 const HEADER: &[&str] = &[
@@ -56,89 +56,6 @@ impl<'a> Body<'a> {
     }
 }
 
-/// Type, mesh and name as they are written, right or wrong.
-pub(in crate::resource) fn identify(kind: Kind, form: Form, map: &Map) -> ResourceId {
-    let of = |map: &Map, key: &str| match map.get(key).map(|entry| &entry.value.value) {
-        Some(Value::Scalar(scalar)) => Some(scalar.text.clone()).filter(|text| !text.is_empty()),
-        Some(Value::List(_) | Value::Map(_)) | None => None,
-    };
-    let inside = |key: &str| match map.get("metadata").map(|entry| &entry.value.value) {
-        Some(Value::Map(metadata)) => Some(metadata).and_then(|metadata| of(metadata, key)),
-        _ => None,
-    };
-    let (name, mesh) = match form {
-        Form::Universal => (of(map, "name"), of(map, "mesh")),
-        Form::Kubernetes if kind.is_target() => (inside("name"), kubernetes_mesh(map)),
-        Form::Kubernetes => (inside("name"), of(map, "mesh")),
-    };
-    let name = match (form, name) {
-        (Form::Kubernetes, Some(name)) if kind.is_namespaced() => {
-            format!("{name}.{}", inside("namespace").as_deref().unwrap_or(DEFAULT_NAMESPACE))
-        }
-        (_, name) => name.unwrap_or_default(),
-    };
-    let mesh = match kind {
-        Kind::Mesh => name.clone(),
-        _ if kind.is_target() => mesh.unwrap_or_else(|| DEFAULT_MESH.to_owned()),
-        _ => mesh.unwrap_or_default(),
-    };
-    ResourceId {
-        kind: kind.as_str().to_owned(),
-        mesh,
-        name,
-    }
-}
-
-/// The namespace of a resource that names none.
-const DEFAULT_NAMESPACE: &str = "default";
-
-/// The mesh of a newer kind in the form of Kubernetes, where a label names it.
-fn kubernetes_mesh(map: &Map) -> Option<String> {
-    let within = |map: &Map, key: &str| match map.get(key).map(|entry| &entry.value.value) {
-        Some(Value::Map(inner)) => Some(inner.clone()),
-        _ => None,
-    };
-    let labels = within(&within(map, "metadata")?, "labels")?;
-    match &labels.get(MESH)?.value.value {
-        Value::Scalar(scalar) => Some(scalar.text.clone()),
-        Value::List(_) | Value::Map(_) => None,
-    }
-}
-
-/// Where the name of a resource stands, or the document where it is not there.
-pub(in crate::resource) fn name_place(form: Form, root: &Node) -> Location {
-    match form {
-        Form::Universal => place(root, "name"),
-        Form::Kubernetes => match &root.value {
-            Value::Map(map) => map
-                .get("metadata")
-                .map_or_else(|| root.at.clone(), |metadata| place(&metadata.value, "name")),
-            Value::Scalar(_) | Value::List(_) => root.at.clone(),
-        },
-    }
-}
-
-/// Where the mesh of a resource is named, or the document where it is not.
-pub(in crate::resource) fn mesh_place(form: Form, root: &Node) -> Location {
-    let inside = |node: &Node, key: &str| match &node.value {
-        Value::Map(map) => map.get(key).map(|entry| entry.value.clone()),
-        Value::Scalar(_) | Value::List(_) => None,
-    };
-    let label = || inside(&inside(&inside(root, "metadata")?, "labels")?, MESH);
-    match (form, inside(root, "mesh")) {
-        (Form::Kubernetes, None) => label().map_or_else(|| root.at.clone(), |label| label.at),
-        (Form::Universal | Form::Kubernetes, _) => place(root, "mesh"),
-    }
-}
-
-/// Where the value of a field stands, or the mapping where it is not there.
-pub(in crate::resource) fn place(root: &Node, key: &str) -> Location {
-    match &root.value {
-        Value::Map(map) => map.get(key).map_or(&root.at, |entry| &entry.value.at).clone(),
-        Value::Scalar(_) | Value::List(_) => root.at.clone(),
-    }
-}
-
 /// Decodes what every resource has, and finds the part that holds the rest.
 ///
 /// `None`, with an error, when there is no such part.
@@ -151,19 +68,19 @@ pub(in crate::resource) fn decode<'a>(
 ) -> (Header, Option<Body<'a>>) {
     let mut header = Header {
         id: Arc::clone(&decoder.resource),
-        at: name_place(form, root),
+        at: decoder.place.clone(),
         document: decoder.document,
         creation_time: None,
         labels: BTreeMap::new(),
         display_name: decoder.resource.name.clone(),
         verify_collector: None,
     };
-    decoder.stage = Stage::Header;
+    decoder.phase = Phase::Metadata;
     let body = match form {
         Form::Universal => universal(decoder, context, kind, root, &mut header),
         Form::Kubernetes => kubernetes(decoder, context, kind, root, &mut header),
     };
-    decoder.stage = Stage::Meaning;
+    decoder.phase = Phase::Semantics;
     (header, body)
 }
 

@@ -8,6 +8,8 @@ pub(in crate::resource) mod labels;
 
 pub(in crate::resource) mod header;
 
+pub(in crate::resource) mod identity;
+
 pub(in crate::resource) mod envelope;
 
 pub(in crate::resource) mod salvage;

@@ -72,7 +72,7 @@ pub(in crate::resource) fn decode(
             continue;
         };
         // Nobody hears of mistakes in what is not checked.
-        let unheard = &mut decoder.aside();
+        let unheard = &mut decoder.silent();
         let rules = entry.list(unheard, "rules").into_iter();
         to.push(RouteTo {
             destination: entry

@@ -162,7 +162,7 @@ pub(in crate::resource) fn decode_multi_zone(
             ports.extend(port(decoder, &object));
         }
     }
-    if spec.list(&mut decoder.aside(), "ports").is_empty() {
+    if spec.list(&mut decoder.silent(), "ports").is_empty() {
         let at = spec.get("ports").map_or(spec.at, |entry| &entry.value.at);
         let finding = Diagnostic::error(Code::MissingField, at, "`ports` must not be empty");
         let finding = finding.path(spec.path_of("ports"));

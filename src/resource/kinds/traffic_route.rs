@@ -4,7 +4,7 @@
 //! are matched and rewritten is not meshtraced's business.
 
 use crate::diag::{Code, Diagnostic};
-use crate::resource::decode::decoder::{Decoder, Stage};
+use crate::resource::decode::decoder::{Decoder, Phase};
 use crate::resource::decode::object::Object;
 use crate::resource::document::envelope::Body;
 use crate::resource::document::header::Header;
@@ -107,7 +107,7 @@ fn decode_targets(decoder: &mut Decoder, object: &Object) -> Vec<Tags> {
                 .map(|selector| tags::plain(&selector.tags)),
         );
     }
-    if total == 0 && !decoder.failed_at(Stage::Shape) {
+    if total == 0 && !decoder.failed_at(Phase::Schema) {
         let at = split.map_or(object.at, |entry| &entry.key_at);
         let message = "`split` must have at least one entry with a weight above 0";
         let finding = Diagnostic::error(Code::MissingField, at, message).path(object.path_of("split"));

@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use crate::diag::{Code, Diagnostic};
 use crate::kuma::{Fidelity, Version};
 use crate::resource::decode::context::Context;
-use crate::resource::decode::decoder::{Decoder, Stage};
+use crate::resource::decode::decoder::{Decoder, Phase};
 use crate::resource::decode::object::{Object, TextMap};
 use crate::resource::decode::origin::Located;
 use crate::resource::document::envelope::Body;
@@ -164,9 +164,9 @@ fn report_zone_proxy(decoder: &mut Decoder, context: &Context, networking: &Obje
 /// The place of `transparentProxying` where it redirects something.
 fn transparent_proxying(decoder: &Decoder, networking: &Object) -> Option<Location> {
     let entry = networking.get("transparentProxying").filter(|_| {
-        let ports = networking.open_object(&mut decoder.aside(), "transparentProxying");
+        let ports = networking.open_object(&mut decoder.silent(), "transparentProxying");
         let is_set = |key| {
-            let port = ports.as_ref().and_then(|ports| ports.whole(&mut decoder.aside(), key));
+            let port = ports.as_ref().and_then(|ports| ports.whole(&mut decoder.silent(), key));
             port.is_some_and(|port| port.value != 0)
         };
         is_set("redirectPortInbound") || is_set("redirectPortOutbound")
@@ -183,9 +183,9 @@ fn check_workload(decoder: &mut Decoder, context: &Context, header: &Header) {
         let message =
             format!("the workload `{workload}` must be lowercase letters, digits and `-`, and begin with a letter");
         let finding = Diagnostic::error(Code::InvalidValue, &header.at, message);
-        decoder.stage = Stage::Header;
+        decoder.phase = Phase::Metadata;
         decoder.report(finding.path("labels[\"kuma.io/workload\"]"));
-        decoder.stage = Stage::Meaning;
+        decoder.phase = Phase::Semantics;
     }
 }
 

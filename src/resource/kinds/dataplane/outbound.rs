@@ -2,7 +2,7 @@
 
 use crate::diag::Code;
 use crate::resource::decode::context::Context;
-use crate::resource::decode::decoder::{Decoder, Stage};
+use crate::resource::decode::decoder::{Decoder, Phase};
 use crate::resource::decode::object::{Object, TextMap};
 use crate::resource::decode::origin::Located;
 use crate::resource::value::address::{WrittenIp, decode_ip, decode_port};
@@ -152,7 +152,7 @@ fn decode_backend_ref(decoder: &mut Decoder, object: &Object) -> Option<BackendR
     }
     let name = object.text(decoder, "name").filter(|name| !name.value.is_empty());
     let labels = object.texts(decoder, "labels").unwrap_or_default();
-    if name.is_none() && labels.is_empty() && !decoder.failed_at(Stage::Shape) {
+    if name.is_none() && labels.is_empty() && !decoder.failed_at(Phase::Schema) {
         let message = "either `name` or `labels` must be there";
         decoder.error(Code::MissingField, object.at, &object.path, message);
     }

@@ -5,7 +5,7 @@ mod shape;
 use crate::diag::{Code, Diagnostic};
 use crate::kuma::Version;
 use crate::resource::decode::context::Context;
-use crate::resource::decode::decoder::{Decoder, Stage};
+use crate::resource::decode::decoder::{Decoder, Phase};
 use crate::resource::decode::object::{Object, TextMap};
 use crate::resource::decode::origin::{Located, Origin};
 use crate::resource::document::envelope::Body;
@@ -135,15 +135,15 @@ pub(in crate::resource) fn decode(
     body: &Body,
 ) -> Option<MeshTrace> {
     // As Kuma: what the schema refuses comes first, and only what passes it is looked at as a whole.
-    decoder.stage = Stage::Shape;
+    decoder.phase = Phase::Schema;
     let spec = body.object(decoder, &["targetRef", "default"])?;
     let target = target_ref::shape(decoder, context, &spec, "targetRef");
     let default = spec.object(decoder, "default", &DEFAULT);
     let shape = default.map(|default| conf_shape(decoder, context, default));
-    if decoder.failed_at(Stage::Shape) {
+    if decoder.failed_at(Phase::Schema) {
         return None;
     }
-    decoder.stage = Stage::Meaning;
+    decoder.phase = Phase::Semantics;
     let target = target_ref::meaning(decoder, context, target, header.is_system());
     let Some(shape) = shape.filter(|shape| shape.object.get("backends").is_some()) else {
         let path = spec.path_of("default.backends");

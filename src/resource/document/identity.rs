@@ -1,0 +1,77 @@
+//! The identity of a resource: its kind, mesh and name as they are written, right or wrong, and their places.
+
+use crate::diag::ResourceId;
+use crate::resource::document::header::DEFAULT_MESH;
+use crate::resource::document::kind::{Form, Kind};
+use crate::resource::document::labels::MESH;
+use crate::source::Location;
+use crate::yaml::{Node, Value};
+
+/// The namespace of a resource that names none.
+pub(in crate::resource) const DEFAULT_NAMESPACE: &str = "default";
+
+/// Kind, mesh and name of a resource, with the places that name them.
+pub(in crate::resource) struct Identity {
+    /// Kind, mesh and name; empty where they are not written and have no default.
+    pub(in crate::resource) id: ResourceId,
+    /// The place of the name, or the mapping where it is missing.
+    pub(in crate::resource) name_at: Location,
+    /// The place of the mesh, or the document where none is named.
+    pub(in crate::resource) mesh_at: Location,
+}
+
+impl Identity {
+    /// Reads the identity from a document.
+    pub(in crate::resource) fn read(kind: Kind, form: Form, root: &Node) -> Self {
+        let metadata = field(Some(root), "metadata");
+        let (holder, mesh) = match form {
+            Form::Universal => (Some(root), field(Some(root), "mesh")),
+            // A label names the mesh of the newer kinds.
+            Form::Kubernetes if kind.is_target() => (metadata, field(field(metadata, "labels"), MESH)),
+            Form::Kubernetes => (metadata, field(Some(root), "mesh")),
+        };
+        let name = field(holder, "name");
+        let is_namespaced = form == Form::Kubernetes && kind.is_namespaced();
+        let namespace = is_namespaced.then(|| text(field(metadata, "namespace")).unwrap_or(DEFAULT_NAMESPACE));
+        let at = |node: Option<&Node>| node.unwrap_or(root).at.clone();
+        Self {
+            name_at: at(name.or(holder)),
+            mesh_at: at(mesh),
+            id: id(kind, text(name), text(mesh), namespace),
+        }
+    }
+}
+
+/// The id of a resource. A namespace becomes a part of the name.
+fn id(kind: Kind, name: Option<&str>, mesh: Option<&str>, namespace: Option<&str>) -> ResourceId {
+    let name = match (name, namespace) {
+        (Some(name), Some(namespace)) => format!("{name}.{namespace}"),
+        (name, _) => name.unwrap_or_default().to_owned(),
+    };
+    let mesh = match kind {
+        Kind::Mesh => name.clone(),
+        _ if kind.is_target() => mesh.unwrap_or(DEFAULT_MESH).to_owned(),
+        _ => mesh.unwrap_or_default().to_owned(),
+    };
+    ResourceId {
+        kind: kind.as_str().to_owned(),
+        mesh,
+        name,
+    }
+}
+
+/// The value of a field of a mapping.
+fn field<'a>(node: Option<&'a Node>, key: &str) -> Option<&'a Node> {
+    match &node?.value {
+        Value::Map(map) => Some(&map.get(key)?.value),
+        Value::Scalar(_) | Value::List(_) => None,
+    }
+}
+
+/// The text of a scalar that is not empty.
+fn text(node: Option<&Node>) -> Option<&str> {
+    match &node?.value {
+        Value::Scalar(scalar) => Some(scalar.text.as_str()).filter(|text| !text.is_empty()),
+        Value::List(_) | Value::Map(_) => None,
+    }
+}
