@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use meshtraced::apply::{self, Frozen, Intent, Session, Target};
 
-use crate::kit::mesh::{Mesh, backend, zipkin_backend};
+use crate::kit::mesh::{Backend, Mesh};
 use crate::kit::publish;
 use crate::kit::wait;
 
 fn mesh() -> Mesh {
-    let mesh = Mesh::new(&backend(1), "http");
+    let mesh = Mesh::start();
     mesh.publish();
     mesh
 }
@@ -56,7 +56,7 @@ fn an_edited_file_stays_until_something_else_is_published_there() {
     assert!(read(&mesh.published("backend-01").join("xds/cds.yaml")).contains("18081"));
     assert_eq!(read(&lds), "mine");
     // Another collector does not.
-    mesh.send_to(&zipkin_backend("second", ([127, 0, 0, 9], 9411).into()));
+    mesh.send_to(&[Backend::zipkin("second", ([127, 0, 0, 9], 9411).into())]);
     mesh.trace_all("second");
     let (code, said) = mesh.run_once();
     assert_eq!(code, Some(0), "{said}");
@@ -94,16 +94,16 @@ fn an_edit_that_is_what_the_policies_say_is_nothing_to_tell() {
     let cds = mesh.published("web-01").join("xds/cds.yaml");
     let effective = mesh.published("web-01").join("effective.yaml");
     let before = [read(&cds), read(&effective)];
-    mesh.send_to(&backend(9));
+    mesh.send_to(&[Backend::nowhere(9)]);
     mesh.publish();
     let after = [read(&cds), read(&effective)];
-    mesh.send_to(&backend(1));
+    mesh.send_to(&[Backend::nowhere(1)]);
     mesh.publish();
     assert_eq!([read(&cds), read(&effective)], before);
     // Somebody was faster than the commit.
     write(&cds, &after[0]);
     write(&effective, &after[1]);
-    mesh.send_to(&backend(9));
+    mesh.send_to(&[Backend::nowhere(9)]);
     mesh.publish();
     mesh.publish();
     assert_eq!([read(&cds), read(&effective)], after);
@@ -148,7 +148,7 @@ fn what_cannot_be_replaced_is_told_and_holds_up_nobody() {
     let lds = mesh.published("web-01").join("xds/lds.yaml");
     fs::remove_file(&lds).expect("ours");
     fs::create_dir_all(lds.join("mine")).expect("a directory");
-    mesh.send_to(&backend(9));
+    mesh.send_to(&[Backend::nowhere(9)]);
     let (code, said) = mesh.run_once();
     assert_eq!(code, Some(2), "{said}");
     assert!(
@@ -223,7 +223,7 @@ fn a_state_that_cannot_be_read_stops_publishing_until_it_is_written_anew() {
     let mesh = mesh();
     let file = target(&mesh).out.root.join(".meshtraced/intent.json");
     write(&file, "{\"format\": 1, \"frozen\"");
-    mesh.send_to(&backend(9));
+    mesh.send_to(&[Backend::nowhere(9)]);
     let (code, said) = mesh.run_once();
     assert_eq!(code, Some(2), "{said}");
     assert!(

@@ -3,31 +3,29 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use serde_json::json;
-
-use crate::kit::datadog::Datadog;
+use crate::kit::collector::{Collector, DatadogAgent, Kind, Span, of_trace};
 use crate::kit::envoy::Envoy;
 use crate::kit::http::get;
-use crate::kit::mesh::{Mesh, zipkin_backend};
-use crate::kit::otlp::Otlp;
+use crate::kit::mesh::{Backend, Mesh};
 use crate::kit::wait;
-use crate::kit::zipkin::{Span, Zipkin};
 
 const TRACE: &str = "463ac35c9f6413ad48485a3953bb6124";
 const PARENT: &str = "0020000000000001";
 
-/// Service and kind of a span, as a sorted list of them is compared.
-fn service_and_kind(span: &Span) -> (String, String) {
-    (
-        span.local_endpoint.service_name.clone(),
-        span.kind.clone().unwrap_or_default(),
-    )
+/// The span of a service and a kind.
+#[track_caller]
+fn span_of<'s>(spans: &'s [Span], service: &str, kind: Option<Kind>) -> &'s Span {
+    let found = spans.iter().find(|span| span.service == service && span.kind == kind);
+    found.unwrap_or_else(|| panic!("{service} {kind:?}: {spans:#?}"))
 }
 
 #[test]
 fn spans_reach_zipkin_with_service_operation_and_parent() {
-    let zipkin = Zipkin::start();
-    let mesh = Mesh::new(&zipkin_backend("first", zipkin.address()), "http2");
+    let zipkin = Collector::start();
+    let mesh = Mesh::builder()
+        .backends(&[Backend::zipkin("first", zipkin.address())])
+        .protocol("http2")
+        .start();
     mesh.publish();
     let _envoys = mesh.envoys();
 
@@ -42,24 +40,10 @@ fn spans_reach_zipkin_with_service_operation_and_parent() {
     assert_eq!(answer.json()["called"]["body"]["app"], "backend");
     // The outbound cluster of an http2 service speaks HTTP/2, and so does that of its application.
     assert_eq!(answer.json()["called"]["body"]["version"], "HTTP/2.0");
-    let spans = zipkin.wait_for(|spans| {
-        let of_trace: Vec<Span> = spans.iter().filter(|span| span.trace_id == TRACE).cloned().collect();
-        (of_trace.len() == 3).then_some(of_trace)
-    });
-    let mut found: Vec<_> = spans.iter().map(service_and_kind).collect();
-    found.sort();
-    let pair = |service: &str, kind: &str| (service.to_owned(), kind.to_owned());
-    assert_eq!(
-        found,
-        [pair("backend", "SERVER"), pair("web", "CLIENT"), pair("web", "SERVER")]
-    );
-    let find = |service: &str, kind: &str| {
-        spans
-            .iter()
-            .find(|span| service_and_kind(span) == pair(service, kind))
-            .expect("one of each")
-    };
-    let (inbound, outbound, backend) = (find("web", "SERVER"), find("web", "CLIENT"), find("backend", "SERVER"));
+    let spans = zipkin.wait_for(|spans| of_trace(spans, TRACE, 3));
+    let inbound = span_of(&spans, "web", Some(Kind::Server));
+    let outbound = span_of(&spans, "web", Some(Kind::Client));
+    let backend = span_of(&spans, "backend", Some(Kind::Server));
     assert_eq!(
         (inbound.id.as_str(), inbound.shared, inbound.name.as_str()),
         (PARENT, true, "shop.test")
@@ -76,14 +60,9 @@ fn spans_reach_zipkin_with_service_operation_and_parent() {
 
 #[test]
 fn spans_reach_datadog_and_pass_its_checks() {
-    let agent = Datadog::start();
-    let address = agent.address();
-    let backend = format!(
-        "  - name: first\n    type: datadog\n    conf: {{address: {}, port: {}, splitService: true}}\n",
-        address.ip(),
-        address.port(),
-    );
-    let mesh = Mesh::new(&backend, "http");
+    let agent = DatadogAgent::start();
+    let backend = Backend::datadog("first", agent.address());
+    let mesh = Mesh::builder().backends(&[backend]).start();
     mesh.publish();
     let envoys = mesh.envoys();
 
@@ -94,32 +73,17 @@ fn spans_reach_datadog_and_pass_its_checks() {
         .send();
 
     assert_eq!(answer.status, 200, "{}", answer.body);
-    let spans = agent.wait_for(|spans| {
-        let of_trace: Vec<_> = spans.iter().filter(|span| span["trace_id"] == 4711).cloned().collect();
-        (of_trace.len() == 3).then_some(of_trace)
-    });
-    let find = |service: &str| {
-        spans
-            .iter()
-            .find(|span| span["service"] == service)
-            .unwrap_or_else(|| panic!("{service}: {spans:#?}"))
-    };
-    let (inbound, outbound, backend) = (
-        find("web_INBOUND"),
-        find("web_OUTBOUND_backend"),
-        find("backend_INBOUND"),
-    );
+    let spans = agent.wait_for(|spans| of_trace(spans, "4711", 3));
+    let inbound = span_of(&spans, "web_INBOUND", None);
+    let outbound = span_of(&spans, "web_OUTBOUND_backend", None);
+    let backend = span_of(&spans, "backend_INBOUND", None);
     assert_eq!(
-        (&inbound["parent_id"], &inbound["resource"]),
-        (&json!(42), &json!("ingress"))
+        (inbound.parent_id.as_deref(), inbound.name.as_str()),
+        (Some("42"), "ingress")
     );
-    assert_eq!(outbound["parent_id"], inbound["span_id"]);
-    assert!(
-        outbound["resource"]
-            .as_str()
-            .is_some_and(|resource| resource.starts_with("egress"))
-    );
-    assert_eq!(backend["parent_id"], outbound["span_id"]);
+    assert_eq!(outbound.parent_id.as_ref(), Some(&inbound.id));
+    assert!(outbound.name.starts_with("egress"), "{}", outbound.name);
+    assert_eq!(backend.parent_id.as_ref(), Some(&outbound.id));
     agent.assert_checks_green();
     for envoy in &envoys {
         assert_eq!(envoy.stat("tracing.datadog.reports_dropped"), Some(0));
@@ -128,9 +92,10 @@ fn spans_reach_datadog_and_pass_its_checks() {
 
 #[test]
 fn an_edit_reaches_running_envoys_without_restart_or_failed_request() {
-    let (first, second) = (Zipkin::start(), Zipkin::start());
-    let backends = zipkin_backend("first", first.address()) + &zipkin_backend("second", second.address());
-    let mesh = Mesh::new(&backends, "http");
+    let (first, second) = (Collector::start(), Collector::start());
+    let backends = [("first", &first), ("second", &second)];
+    let backends = backends.map(|(name, collector)| Backend::zipkin(name, collector.address()));
+    let mesh = Mesh::builder().backends(&backends).start();
     let daemon = mesh.daemon();
     wait::until("the daemon publishes", || {
         let there = mesh.published("web-01").join("effective.yaml").exists()
@@ -153,10 +118,7 @@ fn an_edit_reaches_running_envoys_without_restart_or_failed_request() {
         first.wait_for(|spans| (spans.len() >= 3).then_some(()));
         mesh.trace_all("second");
         let from_both = |spans: &[Span]| {
-            let services: Vec<_> = spans
-                .iter()
-                .map(|span| span.local_endpoint.service_name.as_str())
-                .collect();
+            let services: Vec<_> = spans.iter().map(|span| span.service.as_str()).collect();
             (services.contains(&"web") && services.contains(&"backend")).then_some(())
         };
         second.wait_for(from_both);
@@ -207,8 +169,10 @@ fn took_everything(envoy: &Envoy) {
 
 #[test]
 fn policies_that_become_wrong_leave_running_envoys_alone() {
-    let zipkin = Zipkin::start();
-    let mesh = Mesh::new(&zipkin_backend("first", zipkin.address()), "http");
+    let zipkin = Collector::start();
+    let mesh = Mesh::builder()
+        .backends(&[Backend::zipkin("first", zipkin.address())])
+        .start();
     mesh.publish();
     let [web, _backend] = mesh.envoys();
     let before = std::fs::read(mesh.published("web-01").join("xds/lds.yaml")).expect("published");
@@ -236,43 +200,39 @@ fn otel_policy(conf: &str) -> String {
 
 /// Sends a request with a context of W3C, and looks at the three spans that come of it.
 #[track_caller]
-fn spans_continue_the_context(mesh: &Mesh, collector: &Otlp) {
+fn spans_continue_the_context(mesh: &Mesh, collector: &Collector) {
     let request = get(format!("http://{}/orders", mesh.web)).header("traceparent", &format!("00-{TRACE}-{PARENT}-01"));
     let answer = request.header("x-tenant", "acme").send();
     assert_eq!(answer.status, 200, "{}", answer.body);
-    let spans = collector.wait_for(|spans| {
-        let of_trace: Vec<_> = spans.iter().filter(|span| span.trace_id == TRACE).cloned().collect();
-        (of_trace.len() == 3).then_some(of_trace)
-    });
-    let (server, client) = (2, 3);
-    let find = |service: &str, kind: i32| {
-        let found = spans
-            .iter()
-            .find(|span| (span.service.as_str(), span.kind) == (service, kind));
-        found.unwrap_or_else(|| panic!("{service} {kind}: {spans:#?}"))
-    };
-    let (inbound, outbound, backend) = (find("web", server), find("web", client), find("backend", server));
-    assert_eq!(inbound.parent_id, PARENT);
-    assert_eq!((&outbound.parent_id, &backend.parent_id), (&inbound.id, &outbound.id));
+    let spans = collector.wait_for(|spans| of_trace(spans, TRACE, 3));
+    let inbound = span_of(&spans, "web", Some(Kind::Server));
+    let outbound = span_of(&spans, "web", Some(Kind::Client));
+    let backend = span_of(&spans, "backend", Some(Kind::Server));
+    assert_eq!(inbound.parent_id.as_deref(), Some(PARENT));
+    assert_eq!(outbound.parent_id.as_ref(), Some(&inbound.id));
+    assert_eq!(backend.parent_id.as_ref(), Some(&outbound.id));
     for (name, value) in [
         ("team", "core"),
         ("tenant", "acme"),
         ("kuma.mesh", "default"),
         ("kuma.zone", "default"),
     ] {
-        let attribute = (name.to_owned(), value.to_owned());
-        assert!(
-            inbound.attributes.contains(&attribute),
+        assert_eq!(
+            inbound.tags.get(name).map(String::as_str),
+            Some(value),
             "{name}: {:?}",
-            inbound.attributes
+            inbound.tags
         );
     }
 }
 
 #[test]
 fn spans_reach_opentelemetry_over_grpc() {
-    let collector = Otlp::start();
-    let mesh = Mesh::new(&zipkin_backend("first", collector.address()), "grpc");
+    let collector = Collector::start();
+    let mesh = Mesh::builder()
+        .backends(&[Backend::zipkin("first", collector.address())])
+        .protocol("grpc")
+        .start();
     mesh.write(
         "trace-all.yaml",
         &otel_policy(&format!("{{endpoint: \"{}\"}}", collector.address())),
@@ -289,8 +249,10 @@ fn spans_reach_opentelemetry_over_grpc() {
 
 #[test]
 fn spans_reach_opentelemetry_over_http_and_a_switch_from_zipkin_loses_no_request() {
-    let (zipkin, collector) = (Zipkin::start(), Otlp::start());
-    let mesh = Mesh::new(&zipkin_backend("first", zipkin.address()), "http");
+    let (zipkin, collector) = (Collector::start(), Collector::start());
+    let mesh = Mesh::builder()
+        .backends(&[Backend::zipkin("first", zipkin.address())])
+        .start();
     mesh.publish();
     let envoys = mesh.envoys();
     assert_eq!(get(format!("http://{}/", mesh.web)).send().status, 200);

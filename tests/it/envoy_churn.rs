@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::kit::envoy::Envoy;
 use crate::kit::http::get;
-use crate::kit::mesh::{Mesh, zipkin_backend};
+use crate::kit::mesh::{Backend, Mesh};
 use crate::kit::process::Process;
 use crate::kit::{tools, wait};
 
@@ -21,9 +21,9 @@ const CHANGES: usize = 30;
 
 /// Two collectors, of which one is in use, published.
 fn mesh() -> Mesh {
-    let [first, second] =
-        [("first", 9411), ("second", 9412)].map(|(name, port)| zipkin_backend(name, ([127, 0, 0, 1], port).into()));
-    let mesh = Mesh::new(&(first + &second), "http");
+    let backends =
+        [("first", 9411), ("second", 9412)].map(|(name, port)| Backend::zipkin(name, ([127, 0, 0, 1], port).into()));
+    let mesh = Mesh::builder().backends(&backends).start();
     mesh.publish();
     mesh
 }

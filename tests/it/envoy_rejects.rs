@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::kit::envoy::Envoy;
 use crate::kit::http::get;
-use crate::kit::mesh::{mesh, zipkin_backend};
+use crate::kit::mesh::{Backend, Mesh};
 use crate::kit::wait;
 
 fn lds_version(envoy: &Envoy) -> String {
@@ -17,7 +17,7 @@ fn lds_version(envoy: &Envoy) -> String {
 
 #[test]
 fn what_envoy_refuses_is_taken_back_and_not_tried_again() {
-    let mesh = mesh();
+    let mesh = Mesh::start();
     mesh.publish();
     let [web, _backend] = mesh.envoys();
     let lds = mesh.published("web-01").join("xds/lds.yaml");
@@ -79,13 +79,13 @@ fn what_envoy_refuses_is_taken_back_and_not_tried_again() {
 
 #[test]
 fn a_stopped_envoy_gets_nothing_that_it_would_refuse_when_it_wakes() {
-    let mesh = mesh();
+    let mesh = Mesh::start();
     mesh.publish();
     let [web, _backend] = mesh.envoys();
     let before = lds_version(&web);
     let pid = Pid::from_raw(i32::try_from(web.id()).expect("a process id")).expect("not zero");
     kill_process(pid, Signal::STOP).expect("our own child");
-    mesh.send_to(&zipkin_backend("second", ([127, 0, 0, 1], 9412).into()));
+    mesh.send_to(&[Backend::zipkin("second", ([127, 0, 0, 1], 9412).into())]);
     mesh.trace_all("second");
     let (code, said) = mesh.run_once();
     kill_process(pid, Signal::CONT).expect("our own child");

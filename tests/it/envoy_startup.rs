@@ -11,14 +11,16 @@ use std::thread;
 use meshtraced::envoy::xds;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::kit::mesh::{Mesh, zipkin_backend};
+use crate::kit::mesh::{Backend, Mesh};
 use crate::kit::process::Process;
 use crate::kit::strace::Strace;
 use crate::kit::wait;
 
 /// A mesh of which the clusters and the listeners of one proxy are about to change.
 fn mesh() -> Mesh {
-    let mesh = Mesh::new(&zipkin_backend("first", ([127, 0, 0, 1], 9411).into()), "http");
+    let mesh = Mesh::builder()
+        .backends(&[Backend::zipkin("first", ([127, 0, 0, 1], 9411).into())])
+        .start();
     mesh.publish();
     let other = mesh
         .read("web.yaml")

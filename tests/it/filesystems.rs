@@ -7,7 +7,7 @@ use std::process::Output;
 
 use tempfile::TempDir;
 
-use crate::kit::mesh::{Mesh, zipkin_backend};
+use crate::kit::mesh::{Backend, Mesh};
 use crate::kit::mounts;
 
 /// Runs once after `script`, in whose words `$1` is the output directory and `$2` one for what it wants to keep.
@@ -31,14 +31,13 @@ fn run(mesh: &Mesh, script: &str) -> (Option<i32>, String, TempDir) {
 }
 
 fn mesh() -> Mesh {
-    let mesh = Mesh::new(&backend("one", 1), "http");
-    mesh.trace_all("one");
+    let mesh = Mesh::builder().backends(&[backend("one", 1)]).start();
     mesh.publish();
     mesh
 }
 
-fn backend(name: &str, host: u8) -> String {
-    zipkin_backend(name, ([127, 0, 0, host], 9411).into())
+fn backend(name: &str, host: u8) -> Backend {
+    Backend::zipkin(name, ([127, 0, 0, host], 9411).into())
 }
 
 fn out(mesh: &Mesh) -> PathBuf {
@@ -66,7 +65,7 @@ fn published(out: &Path) -> Vec<(PathBuf, String)> {
 
 /// Another collector by another name, so that clusters and listeners change.
 fn change(mesh: &Mesh) {
-    mesh.send_to(&backend("two", 2));
+    mesh.send_to(&[backend("two", 2)]);
     mesh.trace_all("two");
 }
 

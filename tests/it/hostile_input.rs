@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::kit::mesh::{mesh, published_files};
+use crate::kit::mesh::{Mesh, published_files};
 use crate::kit::program::{good, meshtraced, said};
 
 /// Checks that an extra file of that text beside good policies ends with a message that has all these parts.
@@ -50,7 +50,7 @@ fn a_file_that_is_no_text() {
 
 #[test]
 fn a_file_that_becomes_empty_holds_what_it_was_about_until_it_goes() {
-    let mesh = mesh();
+    let mesh = Mesh::start();
     mesh.publish();
     let before = published_files(&mesh.published("web-01"));
     // One that never was anything else is nobody's business.
@@ -78,7 +78,7 @@ fn a_file_that_becomes_empty_holds_what_it_was_about_until_it_goes() {
 
 #[test]
 fn a_file_that_turns_into_garbage_holds_what_it_was_about() {
-    let mesh = mesh();
+    let mesh = Mesh::start();
     mesh.publish();
     let before = published_files(&mesh.published("web-01"));
     // Nothing in it tells what it was, and the program has ended in between.

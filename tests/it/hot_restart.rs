@@ -11,9 +11,9 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use tempfile::TempDir;
 
 use crate::kit::app::App;
+use crate::kit::collector::{Collector, Span};
 use crate::kit::http::get;
 use crate::kit::process::Process;
-use crate::kit::zipkin::{Span, Zipkin};
 use crate::kit::{ports, tools, wait};
 
 /// The example, at addresses of its own.
@@ -236,7 +236,7 @@ impl Drop for SetWhenDropped<'_> {
 
 #[test]
 fn a_policy_moves_the_spans_and_every_request_is_answered() {
-    let [first, second] = [Zipkin::start(), Zipkin::start()];
+    let [first, second] = [Collector::start(), Collector::start()];
     let example = Example::new(first.address());
     let mut wrapper = example.start();
     let daemon = example.daemon();

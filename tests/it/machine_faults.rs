@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::kit::full_disk::FullDisk;
-use crate::kit::mesh::{backend, mesh, published_files};
+use crate::kit::mesh::{Backend, Mesh, published_files};
 use crate::kit::program::{POLICIES, good, meshtraced, said};
 use crate::kit::unprivileged::Unprivileged;
 
@@ -75,11 +75,11 @@ fn an_output_directory_that_may_not_be_written() {
 
 #[test]
 fn a_full_disk_changes_nothing_and_says_how_much_is_needed() {
-    let mesh = mesh();
+    let mesh = Mesh::start();
     mesh.publish();
     let out = mesh.published("web-01").join("../..");
     let before = published_files(&out);
-    mesh.send_to(&backend(9));
+    mesh.send_to(&[Backend::nowhere(9)]);
     for room in [0, 4, 8, 16] {
         let ended = FullDisk::at(&out)
             .with_room(room)
@@ -99,7 +99,7 @@ fn a_full_disk_changes_nothing_and_says_how_much_is_needed() {
 
 #[test]
 fn two_daemons_do_not_write_to_one_directory() {
-    let mesh = mesh();
+    let mesh = Mesh::start();
     let daemon = mesh.daemon();
     crate::kit::wait::until("the daemon publishes", || {
         mesh.published("web-01")
@@ -117,7 +117,7 @@ fn two_daemons_do_not_write_to_one_directory() {
 
 #[test]
 fn files_of_others_stay_and_files_of_gone_dataplanes_go() {
-    let mesh = mesh();
+    let mesh = Mesh::start();
     mesh.publish();
     let [web, backend] = ["web-01", "backend-01"].map(|dataplane| mesh.published(dataplane));
     fs::write(web.join("notes.txt"), "mine").expect("a file");
@@ -136,7 +136,7 @@ fn files_of_others_stay_and_files_of_gone_dataplanes_go() {
 
 #[test]
 fn a_file_of_somebody_in_the_way_is_not_overwritten() {
-    let mesh = mesh();
+    let mesh = Mesh::start();
     let in_the_way = mesh.published("web-01").join("bootstrap.yaml");
     fs::create_dir_all(in_the_way.parent().expect("a directory")).expect("a directory");
     fs::write(&in_the_way, "mine").expect("a file");
@@ -153,7 +153,7 @@ fn a_file_of_somebody_in_the_way_is_not_overwritten() {
 #[test]
 fn equal_bytes_are_not_rewritten_and_modes_are_right() {
     use std::os::unix::fs::MetadataExt;
-    let mesh = mesh();
+    let mesh = Mesh::start();
     mesh.publish();
     let files = [
         "bootstrap.yaml",
@@ -173,7 +173,7 @@ fn equal_bytes_are_not_rewritten_and_modes_are_right() {
     mesh.publish();
     assert_eq!(state(), before);
     // Another collector changes clusters and listeners, and nothing else that Envoy reads.
-    mesh.send_to(&backend(9));
+    mesh.send_to(&[Backend::nowhere(9)]);
     mesh.publish();
     let after = state();
     let same: Vec<&str> = files

@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use meshtraced::explain::propagation::{Headers, of_provider};
 use serde_json::Value;
 
+use crate::kit::collector::Collector;
 use crate::kit::http::get;
-use crate::kit::mesh::{Mesh, zipkin_backend};
-use crate::kit::zipkin::Zipkin;
+use crate::kit::mesh::{Backend, Mesh};
 
 /// A backend of each provider. Where nobody is at home headers are the same.
 fn backends(zipkin: SocketAddr) -> [(&'static str, String); 3] {
@@ -58,9 +58,11 @@ const INCOMING: [(&[(&str, &str)], &str); 4] = [
 
 #[test]
 fn headers_are_read_and_written_as_explain_says() {
-    let zipkin = Zipkin::start();
+    let zipkin = Collector::start();
     for (provider, backend) in backends(zipkin.address()) {
-        let mesh = Mesh::new(&zipkin_backend("first", zipkin.address()), "http");
+        let mesh = Mesh::builder()
+            .backends(&[Backend::zipkin("first", zipkin.address())])
+            .start();
         let policy = format!(
             "type: MeshTrace\nmesh: default\nname: trace-all\nspec:\n  default:\n    backends:\n    - {backend}\n"
         );
@@ -106,7 +108,7 @@ fn continues(seen: &BTreeMap<String, String>, sent: &[(&str, &str)], id: &str) -
 }
 
 /// Whether a span of the trace that came in arrives at Zipkin, rather than one of a trace of its own.
-fn zipkin_continues(zipkin: &Zipkin, seen: &BTreeMap<String, String>, id: &str) -> bool {
+fn zipkin_continues(zipkin: &Collector, seen: &BTreeMap<String, String>, id: &str) -> bool {
     let own = seen.get("x-b3-traceid").map_or(id, String::as_str);
     zipkin.wait_for(|spans| spans.iter().any(|span| span.trace_id == own).then_some(own == id))
 }

@@ -10,7 +10,7 @@ use std::process::Command;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::kit::mesh::{Mesh, backend};
+use crate::kit::mesh::{Backend, Mesh};
 use crate::kit::process::Process;
 use crate::kit::wait;
 
@@ -22,9 +22,7 @@ struct Reloading {
 impl Reloading {
     /// With that list in YAML, in which `DIR` stands for the directory of the mesh; published once.
     fn new(reload: &str) -> Self {
-        let reloading = Self {
-            mesh: Mesh::new(&backend(1), "http"),
-        };
+        let reloading = Self { mesh: Mesh::start() };
         reloading.set(reload);
         reloading.script("record", "echo \"$@\" >> \"$(dirname \"$0\")/calls\"");
         assert_eq!(reloading.run_once(), (Some(0), String::new()));
@@ -51,7 +49,7 @@ impl Reloading {
 
     /// Lets all proxies send their spans to 127.0.0.`host`.
     fn change(&self, host: u8) {
-        self.mesh.send_to(&backend(host));
+        self.mesh.send_to(&[Backend::nowhere(host)]);
     }
 
     fn command(&self, arguments: &[&str]) -> Command {

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use super::{ask, start, start_with};
-use crate::kit::mesh::mesh;
+use crate::kit::mesh::Mesh;
 use crate::kit::unprivileged::Unprivileged;
 use crate::kit::wait;
 
@@ -29,7 +29,7 @@ fn get(socket: &Path, path: &str) -> String {
 
 #[test]
 fn metrics_tell_what_the_status_tells() {
-    let mesh = mesh();
+    let mesh = Mesh::start();
     let daemon = start(&mesh);
     let metrics = get(&daemon.socket, "/metrics");
     for line in [
@@ -56,7 +56,7 @@ fn metrics_tell_what_the_status_tells() {
 
 #[test]
 fn status_and_metrics_are_on_a_port_where_that_is_wanted_and_requests_are_not() {
-    let mesh = mesh();
+    let mesh = Mesh::start();
     let port = crate::kit::ports::socket(9902);
     let daemon = start_with(&mesh, |command| {
         command.env("MESHTRACED_CONTROL_LISTEN", port.to_string());
@@ -81,7 +81,7 @@ fn status_and_metrics_are_on_a_port_where_that_is_wanted_and_requests_are_not() 
 
 #[test]
 fn bad_clients_hold_up_nobody() {
-    let mesh = mesh();
+    let mesh = Mesh::start();
     let daemon = start(&mesh);
     let socket = daemon.socket.clone();
     let said = raw(&socket, b"\x00\x01\x02 nonsense\r\n\r\n");
@@ -115,7 +115,7 @@ fn bad_clients_hold_up_nobody() {
 
 #[test]
 fn others_may_look_and_not_ask() {
-    let mesh = mesh();
+    let mesh = Mesh::start();
     let user = Unprivileged::new(Path::new(env!("CARGO_BIN_EXE_meshtraced")));
     let socket = user.dir().parent().expect("a directory").join("control.sock");
     let daemon = start_with(&mesh, |command| {
@@ -150,7 +150,7 @@ fn others_may_look_and_not_ask() {
 
 #[test]
 fn without_a_daemon_the_last_word_is_shown() {
-    let mesh = mesh();
+    let mesh = Mesh::start();
     let (code, _, said) = ask(&mesh, &["status"]);
     assert_eq!((code, said.contains("no daemon answers")), (Some(2), true), "{said}");
     let daemon = start(&mesh);
@@ -167,7 +167,7 @@ fn without_a_daemon_the_last_word_is_shown() {
 
 #[test]
 fn a_socket_that_a_killed_daemon_left_is_taken_over() {
-    let mesh = mesh();
+    let mesh = Mesh::start();
     let daemon = start(&mesh);
     let socket = daemon.socket.clone();
     drop(daemon);

@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::{ask, start, start_with};
 use crate::kit::envoy::Envoy;
-use crate::kit::mesh::{backend, mesh};
+use crate::kit::mesh::{Backend, Mesh};
 
 fn signal(envoy: &Envoy, signal: Signal) {
     let pid = i32::try_from(envoy.id())
@@ -28,7 +28,7 @@ fn refusals(envoy: &Envoy) -> u64 {
 
 #[test]
 fn envoys_that_come_and_go_are_counted() {
-    let mesh = mesh();
+    let mesh = Mesh::start();
     let daemon = start_with(&mesh, |command| {
         command.env("MESHTRACED_RESCAN", "200ms");
     });
@@ -47,13 +47,13 @@ fn envoys_that_come_and_go_are_counted() {
 
 #[test]
 fn an_envoy_that_hangs_is_told_of_and_gets_everything_when_it_goes_on() {
-    let mesh = mesh();
+    let mesh = Mesh::start();
     let daemon = start(&mesh);
     let [web, back] = mesh.envoys();
     // Its main thread handles what lies there in no certain order when it goes on: each time is a chance to refuse.
     for host in 2..10 {
         signal(&web, Signal::STOP);
-        mesh.send_to(&backend(host));
+        mesh.send_to(&[Backend::nowhere(host)]);
         daemon.until("the other one has it", |status| {
             let trouble = &status["troubles"][0];
             trouble["dataplane"] == "web-01" && trouble["state"] == "unreachable" && status["proxies"]["active"] == 1
@@ -72,7 +72,7 @@ fn an_envoy_that_hangs_is_told_of_and_gets_everything_when_it_goes_on() {
 
 #[test]
 fn a_refusal_is_told_until_the_input_changes() {
-    let mesh = mesh();
+    let mesh = Mesh::start();
     let daemon = start(&mesh);
     let [web, _back] = mesh.envoys();
     let taken = TcpListener::bind((mesh.web.ip(), 8181)).expect("a free port");
@@ -104,14 +104,14 @@ fn a_refusal_is_told_until_the_input_changes() {
 
 #[test]
 fn an_envoy_that_starts_anew_in_the_middle_ends_with_the_new_files() {
-    let mesh = mesh();
+    let mesh = Mesh::start();
     let daemon = start_with(&mesh, |command| {
         command.env("MESHTRACED_RESCAN", "500ms");
     });
     let [mut web, _back] = mesh.envoys();
     for host in 2..8 {
         let before = daemon.status().expect("a status")["revisions"]["confirmed"]["content"].clone();
-        mesh.send_to(&backend(host));
+        mesh.send_to(&[Backend::nowhere(host)]);
         drop(web);
         web = Envoy::start(&mesh.published("web-01").join("bootstrap.yaml"));
         daemon.until("both have it", |status| {

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Stdio;
 
 use super::{clusters, start};
-use crate::kit::mesh::{Mesh, backend, mesh};
+use crate::kit::mesh::{Backend, Mesh};
 use crate::kit::wait;
 
 /// Whether the collector of `web` is 127.0.0.`host`.
@@ -14,7 +14,7 @@ fn sends_to(mesh: &Mesh, host: u8) -> bool {
 
 #[test]
 fn good_bad_bad_and_the_same_good_ends_published() {
-    let mesh = mesh();
+    let mesh = Mesh::start();
     let daemon = start(&mesh);
     let good = mesh.read("mesh.yaml");
     for bad in [
@@ -34,13 +34,13 @@ fn good_bad_bad_and_the_same_good_ends_published() {
             && status["revisions"]["seen"]["content"] == status["revisions"]["confirmed"]["content"]
     });
     // And the next change is followed as any other.
-    mesh.send_to(&backend(9));
+    mesh.send_to(&[Backend::nowhere(9)]);
     daemon.until("it is published", |_| sends_to(&mesh, 9));
 }
 
 #[test]
 fn an_empty_directory_takes_nothing_away() {
-    let mesh = mesh();
+    let mesh = Mesh::start();
     let daemon = start(&mesh);
     let (policies, elsewhere) = (mesh.dir().join("policies"), mesh.dir().join("elsewhere"));
     fs::rename(&policies, &elsewhere).expect("renamed");
@@ -57,10 +57,10 @@ fn an_empty_directory_takes_nothing_away() {
 
 #[test]
 fn an_output_directory_that_goes_is_made_again() {
-    let mesh = mesh();
+    let mesh = Mesh::start();
     let daemon = start(&mesh);
     fs::rename(mesh.dir().join("envoy"), mesh.dir().join("gone")).expect("renamed");
-    mesh.send_to(&backend(9));
+    mesh.send_to(&[Backend::nowhere(9)]);
     wait::until("it is published", || {
         let text = fs::read_to_string(mesh.published("web-01").join("xds/cds.yaml")).unwrap_or_default();
         let is_there = text.contains("127.0.0.9") && daemon.socket.exists();
@@ -72,7 +72,7 @@ fn an_output_directory_that_goes_is_made_again() {
 
 #[test]
 fn a_published_file_that_goes_while_its_mesh_is_held_comes_back() {
-    let mesh = mesh();
+    let mesh = Mesh::start();
     let daemon = start(&mesh);
     mesh.trace_all("nobody");
     daemon.until("it is held", |status| status["findings"]["errors"] == 1);
@@ -88,7 +88,7 @@ fn a_published_file_that_goes_while_its_mesh_is_held_comes_back() {
 
 #[test]
 fn a_log_that_nobody_reads_any_more_ends_nothing() {
-    let mesh = mesh();
+    let mesh = Mesh::start();
     let mut command = mesh.meshtraced(&["run", "-v"]);
     let mut child = command
         .stdout(Stdio::null())
@@ -100,7 +100,7 @@ fn a_log_that_nobody_reads_any_more_ends_nothing() {
         let is_there = mesh.published("web-01").join("effective.yaml").exists();
         is_there.then_some(()).ok_or_else(|| "nothing yet".to_owned())
     });
-    mesh.send_to(&backend(9));
+    mesh.send_to(&[Backend::nowhere(9)]);
     wait::until("it goes on", || {
         sends_to(&mesh, 9).then_some(()).ok_or_else(|| "not yet".to_owned())
     });

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::{ask, clusters, start};
-use crate::kit::mesh::{Mesh, backend, mesh};
+use crate::kit::mesh::{Backend, Mesh};
 
 /// Whether the collector of `web` is 127.0.0.`host`.
 fn sends_to(mesh: &Mesh, host: u8) -> bool {
@@ -12,11 +12,11 @@ fn sends_to(mesh: &Mesh, host: u8) -> bool {
 
 #[test]
 fn while_frozen_nothing_is_published_and_thawing_catches_up() {
-    let mesh = mesh();
+    let mesh = Mesh::start();
     let daemon = start(&mesh);
     let (code, said, _) = ask(&mesh, &["freeze", "--why", "release day"]);
     assert_eq!((code, said.contains("frozen")), (Some(0), true), "{said}");
-    mesh.send_to(&backend(9));
+    mesh.send_to(&[Backend::nowhere(9)]);
     let status = daemon.until("the change is seen and kept back", |status| {
         status["frozen"]["would_change"] == 2
     });
@@ -40,11 +40,11 @@ fn while_frozen_nothing_is_published_and_thawing_catches_up() {
 
 #[test]
 fn a_freeze_outlives_the_daemon() {
-    let mesh = mesh();
+    let mesh = Mesh::start();
     let daemon = start(&mesh);
     assert_eq!(ask(&mesh, &["freeze"]).0, Some(0));
     assert_eq!(daemon.end(), Some(0));
-    mesh.send_to(&backend(9));
+    mesh.send_to(&[Backend::nowhere(9)]);
     let daemon = start(&mesh);
     daemon.until("it still is frozen", |status| status["frozen"]["would_change"] == 2);
     assert!(sends_to(&mesh, 1));
@@ -64,10 +64,10 @@ fn a_freeze_outlives_the_daemon() {
 
 #[test]
 fn what_was_published_before_comes_back_and_stays() {
-    let mesh = mesh();
+    let mesh = Mesh::start();
     let daemon = start(&mesh);
     for host in [2, 3] {
-        mesh.send_to(&backend(host));
+        mesh.send_to(&[Backend::nowhere(host)]);
         daemon.until("it is published", |_| sends_to(&mesh, host));
     }
     daemon.until("the reconciliation has ended", |status| {
@@ -95,7 +95,7 @@ fn what_was_published_before_comes_back_and_stays() {
     assert!(sends_to(&mesh, 3));
     assert_eq!(ask(&mesh, &["rollback", "2"]).0, Some(0));
     // Neither a change of the policies nor a restart moves it.
-    mesh.send_to(&backend(4));
+    mesh.send_to(&[Backend::nowhere(4)]);
     let status = daemon.until("the change is seen", |status| status["frozen"]["would_change"] == 2);
     assert_eq!(status["frozen"]["generation"], 2);
     assert_eq!(daemon.end(), Some(0));
@@ -111,7 +111,7 @@ fn what_was_published_before_comes_back_and_stays() {
 
 #[test]
 fn a_change_that_would_remove_too_much_waits_for_approval() {
-    let mesh = mesh();
+    let mesh = Mesh::start();
     let daemon = start(&mesh);
     let [web, back] = ["web.yaml", "backend.yaml"].map(|name| mesh.read(name));
     for name in ["web.yaml", "backend.yaml"] {
@@ -154,7 +154,7 @@ fn a_change_that_would_remove_too_much_waits_for_approval() {
 
 #[test]
 fn an_edited_file_is_told_of_and_restored_on_request() {
-    let mesh = mesh();
+    let mesh = Mesh::start();
     let daemon = start(&mesh);
     let file = mesh.published("web-01").join("xds/lds.yaml");
     let published = fs::read_to_string(&file).expect("published");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::{ask, begin, clusters, listeners, start, start_with};
-use crate::kit::mesh::{backend, mesh};
+use crate::kit::mesh::{Backend, Mesh};
 use crate::kit::wait;
 
 /// The end of the line to the service manager.
@@ -54,7 +54,7 @@ impl Manager {
 
 #[test]
 fn readiness_reloads_and_the_end_are_told_to_the_service_manager() {
-    let mesh = mesh();
+    let mesh = Mesh::start();
     let manager = Manager::new();
     let daemon = start_with(&mesh, |command| {
         command
@@ -88,7 +88,7 @@ fn readiness_reloads_and_the_end_are_told_to_the_service_manager() {
 
 #[test]
 fn wrong_settings_are_not_taken_and_right_ones_are() {
-    let mesh = mesh();
+    let mesh = Mesh::start();
     let settings = mesh.dir().join("settings.yaml");
     fs::write(&settings, "kuma: {zone: one}\n").expect("a file");
     let daemon = start_with(&mesh, |command| {
@@ -124,7 +124,7 @@ fn wrong_settings_are_not_taken_and_right_ones_are() {
 
 #[test]
 fn a_reload_that_is_asked_for_ends_when_the_settings_are_in_use() {
-    let mesh = mesh();
+    let mesh = Mesh::start();
     let settings = mesh.dir().join("settings.yaml");
     let reload = || ask(&mesh, &["-c", "settings.yaml", "reload"]);
     fs::write(&settings, "{}\n").expect("a file");
@@ -167,7 +167,7 @@ fn a_reload_that_is_asked_for_ends_when_the_settings_are_in_use() {
 
 #[test]
 fn a_storm_of_signals_ends_with_the_last_settings() {
-    let mesh = mesh();
+    let mesh = Mesh::start();
     let settings = mesh.dir().join("settings.yaml");
     fs::write(&settings, "{}\n").expect("a file");
     let daemon = start_with(&mesh, |command| {
@@ -190,7 +190,7 @@ fn a_storm_of_signals_ends_with_the_last_settings() {
 
 #[test]
 fn it_ends_cleanly_whatever_it_is_doing() {
-    let mesh = mesh();
+    let mesh = Mesh::start();
     // During the first reconciliation, which may be at any point.
     for delay in [0, 1, 2, 5, 10, 20, 50] {
         let mut daemon = begin(&mesh, |_| ());
@@ -214,7 +214,7 @@ fn it_ends_cleanly_whatever_it_is_doing() {
     assert_eq!(daemon.end(), Some(0));
     fs::rename(mesh.dir().join("elsewhere"), mesh.dir().join("policies")).expect("renamed");
     let daemon = start(&mesh);
-    mesh.send_to(&backend(7));
+    mesh.send_to(&[Backend::nowhere(7)]);
     assert_eq!(daemon.end(), Some(0));
     let (code, said) = mesh.run_once();
     assert_eq!((code, clusters(&mesh).contains("127.0.0.7")), (Some(0), true), "{said}");
@@ -229,7 +229,7 @@ fn assert_no_strays(staging: &Path) {
 
 #[test]
 fn policies_that_come_later_are_waited_for() {
-    let mesh = mesh();
+    let mesh = Mesh::start();
     mesh.publish();
     fs::rename(mesh.dir().join("policies"), mesh.dir().join("elsewhere")).expect("renamed");
     let daemon = begin(&mesh, |_| ());

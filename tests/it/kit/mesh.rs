@@ -12,19 +12,69 @@ use crate::kit::envoy::Envoy;
 use crate::kit::ports;
 use crate::kit::process::Process;
 
-/// `web` calls `backend`, each behind its proxy, in the mesh `default`.
-pub(crate) struct Mesh {
-    dir: TempDir,
-    /// Where requests to `web` come in.
-    pub(crate) web: SocketAddr,
-    _apps: [App; 2],
+/// A backend of `tracing` on the mesh.
+#[derive(Clone, Debug)]
+pub(crate) struct Backend {
+    name: String,
+    /// `type` and `conf`, in YAML.
+    conf: String,
 }
 
-impl Mesh {
-    /// Policies that send all spans to the backend in `backends`, which is a list in YAML; nothing runs yet but the
-    /// applications. `backend` speaks `protocol`.
-    pub(crate) fn new(backends: &str, protocol: &str) -> Self {
-        let dir = tempfile::tempdir().expect("a temporary directory");
+impl Backend {
+    pub(crate) fn zipkin(name: &str, collector: SocketAddr) -> Self {
+        Self {
+            name: name.to_owned(),
+            conf: format!("type: zipkin, conf: {{url: 'http://{collector}/api/v2/spans', traceId128bit: true}}"),
+        }
+    }
+
+    /// The backend `first`, a Zipkin collector at 127.0.0.`host` that nobody runs.
+    pub(crate) fn nowhere(host: u8) -> Self {
+        Self::zipkin("first", ([127, 0, 0, host], 9411).into())
+    }
+
+    /// A Datadog agent, with a service of its own for each direction and destination.
+    pub(crate) fn datadog(name: &str, agent: SocketAddr) -> Self {
+        let (address, port) = (agent.ip(), agent.port());
+        Self {
+            name: name.to_owned(),
+            conf: format!("type: datadog, conf: {{address: {address}, port: {port}, splitService: true}}"),
+        }
+    }
+
+    /// The document of the mesh `default` with these backends.
+    pub(crate) fn mesh(backends: &[Self]) -> String {
+        let entries = backends
+            .iter()
+            .map(|Self { name, conf }| format!("  - {{name: {name}, sampling: 100, {conf}}}\n"));
+        format!(
+            "type: Mesh\nname: default\ntracing:\n  backends:\n{}",
+            entries.collect::<String>()
+        )
+    }
+}
+
+/// A scenario about to start: `web` calls `backend`, each behind its proxy, in the mesh `default`.
+pub(crate) struct MeshBuilder {
+    backends: Vec<Backend>,
+    protocol: &'static str,
+}
+
+impl MeshBuilder {
+    /// The backends of the mesh. All spans go to the first one.
+    pub(crate) fn backends(mut self, backends: &[Backend]) -> Self {
+        self.backends = backends.to_vec();
+        self
+    }
+
+    /// The protocol that the service `backend` speaks.
+    pub(crate) fn protocol(mut self, protocol: &'static str) -> Self {
+        self.protocol = protocol;
+        self
+    }
+
+    /// Starts the applications, and writes the policies; nothing is published yet.
+    pub(crate) fn start(self) -> Mesh {
         let [web, out, backend] = [ports::socket(8080), ports::socket(10001), ports::socket(8080)];
         let apps = [
             App::named("web")
@@ -33,32 +83,55 @@ impl Mesh {
                 .start(),
             App::named("backend").on(at_port(backend, 18080)).start(),
         ];
-        let mesh = Self { dir, web, _apps: apps };
-        mesh.send_to(backends);
-        mesh.trace_all("first");
-        let inbound = |at: SocketAddr, service: &str, protocol: &str| {
-            format!(
-                "type: Dataplane\nmesh: default\nname: {service}-01\nnetworking:\n  address: {}\n  inbound:\n  - port: {}\n    servicePort: 18080\n    tags: {{kuma.io/service: {service}, kuma.io/protocol: {protocol}}}\n",
-                at.ip(),
-                at.port(),
-            )
-        };
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mesh = Mesh { dir, web, _apps: apps };
+        mesh.send_to(&self.backends);
+        mesh.trace_all(&self.backends[0].name);
         let outbound = format!(
             "  outbound:\n  - address: {}\n    port: {}\n    tags: {{kuma.io/service: backend}}\n",
             out.ip(),
             out.port(),
         );
-        mesh.write("web.yaml", &(inbound(web, "web", "http") + &outbound));
-        mesh.write("backend.yaml", &inbound(backend, "backend", protocol));
+        mesh.write("web.yaml", &(dataplane("web", web, "http") + &outbound));
+        mesh.write("backend.yaml", &dataplane("backend", backend, self.protocol));
         mesh
     }
+}
 
-    /// Declares the mesh with these backends, a list in YAML.
-    pub(crate) fn send_to(&self, backends: &str) {
-        self.write(
-            "mesh.yaml",
-            &format!("type: Mesh\nname: default\ntracing:\n  backends:\n{backends}"),
-        );
+/// The dataplane of a service, with an inbound at that address.
+fn dataplane(service: &str, at: SocketAddr, protocol: &str) -> String {
+    format!(
+        "type: Dataplane\nmesh: default\nname: {service}-01\nnetworking:\n  address: {}\n  inbound:\n  - port: {}\n    servicePort: 18080\n    tags: {{kuma.io/service: {service}, kuma.io/protocol: {protocol}}}\n",
+        at.ip(),
+        at.port(),
+    )
+}
+
+/// A scenario: `web` calls `backend`, each behind its proxy, in the mesh `default`.
+pub(crate) struct Mesh {
+    dir: TempDir,
+    /// Where requests to `web` come in.
+    pub(crate) web: SocketAddr,
+    _apps: [App; 2],
+}
+
+impl Mesh {
+    /// A scenario in which nobody runs the collector, and `backend` speaks HTTP.
+    pub(crate) fn builder() -> MeshBuilder {
+        MeshBuilder {
+            backends: vec![Backend::nowhere(1)],
+            protocol: "http",
+        }
+    }
+
+    /// The scenario that the builder starts without further words.
+    pub(crate) fn start() -> Self {
+        Self::builder().start()
+    }
+
+    /// Declares the mesh with these backends.
+    pub(crate) fn send_to(&self, backends: &[Backend]) {
+        self.write("mesh.yaml", &Backend::mesh(backends));
     }
 
     /// Sends all spans to that backend from now on.
@@ -130,13 +203,6 @@ impl Mesh {
     }
 }
 
-/// A backend of the mesh that is a Zipkin collector.
-pub(crate) fn zipkin_backend(name: &str, collector: SocketAddr) -> String {
-    format!(
-        "  - name: {name}\n    type: zipkin\n    sampling: 100\n    conf: {{url: 'http://{collector}/api/v2/spans', traceId128bit: true}}\n"
-    )
-}
-
 fn at_port(mut address: SocketAddr, port: u16) -> SocketAddr {
     address.set_port(port);
     address
@@ -152,16 +218,6 @@ pub(crate) fn find(root: &Path, name: &str) -> Vec<PathBuf> {
         .map(walkdir::DirEntry::into_path)
         .filter(|path| path.ends_with(name))
         .collect()
-}
-
-/// A mesh whose collector receives nothing, not published yet.
-pub(crate) fn mesh() -> Mesh {
-    Mesh::new(&backend(1), "http")
-}
-
-/// The backend `first`, a Zipkin collector at 127.0.0.`host`.
-pub(crate) fn backend(host: u8) -> String {
-    zipkin_backend("first", ([127, 0, 0, host], 9411).into())
 }
 
 /// The published files and their texts.

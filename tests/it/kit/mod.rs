@@ -1,22 +1,21 @@
 //! The test kit: real programs around meshtraced, and the bad days a machine can have.
 //!
-//! `tools` fetches the pinned programs, `envoy` and `datadog` run them, `zipkin` and `app` are written here; `daemon` runs meshtraced itself. Waiting
-//! is polling or a condition variable with a deadline nobody should meet; no test depends on how long a thing took.
-//! What a test cannot do on this machine is a panic that says what to install, never a skip.
+//! `tools` fetches the pinned programs. `mesh` is a scenario that runs for real: policies, applications (`app`) and Envoys
+//! (`envoy`), whose spans a `collector` takes; `program` and `daemon` run meshtraced itself. Waiting is polling or a condition
+//! variable with a deadline that nobody should meet; no test depends on how long a thing took. What a test cannot do on this
+//! machine is a panic that says what to install, never a skip.
 
 pub(crate) mod admin;
 pub(crate) mod app;
+pub(crate) mod collector;
 pub(crate) mod daemon;
-pub(crate) mod datadog;
 pub(crate) mod disk;
 pub(crate) mod envoy;
 pub(crate) mod full_disk;
 pub(crate) mod git;
 pub(crate) mod http;
-pub(crate) mod inbox;
 pub(crate) mod mesh;
 pub(crate) mod mounts;
-pub(crate) mod otlp;
 pub(crate) mod parallel;
 pub(crate) mod ports;
 pub(crate) mod process;
@@ -29,4 +28,3 @@ pub(crate) mod unprivileged;
 pub(crate) mod validate;
 pub(crate) mod wait;
 pub(crate) mod yaml;
-pub(crate) mod zipkin;

@@ -11,14 +11,13 @@ use std::thread;
 use serde_json::{Value, json};
 
 use crate::kit::app::App;
-use crate::kit::datadog::Datadog;
+use crate::kit::collector::{Collector, DatadogAgent, Kind, of_trace};
 use crate::kit::envoy::Envoy;
 use crate::kit::full_disk::FullDisk;
 use crate::kit::http::{get, post};
 use crate::kit::parallel::in_parallel;
 use crate::kit::unprivileged::Unprivileged;
 use crate::kit::validate::{validate, validate_many, validate_resources};
-use crate::kit::zipkin::Zipkin;
 use crate::kit::{ports, tools, wait};
 
 const TRACE: &str = "463ac35c9f6413ad48485a3953bb6124";
@@ -108,7 +107,11 @@ fn discovery_response(path: &Path, version: &str, kind: &str, mut resources: Vec
 
 #[test]
 fn a_span_at_zipkin_continues_the_trace_of_the_request() {
-    let (dir, app, zipkin) = (tempfile::tempdir().unwrap(), App::named("web").start(), Zipkin::start());
+    let (dir, app, zipkin) = (
+        tempfile::tempdir().unwrap(),
+        App::named("web").start(),
+        Collector::start(),
+    );
     let at = ports::socket(10000);
     let listeners = [listener(at, "app", "INBOUND", &zipkin_provider())];
     let clusters = [
@@ -132,17 +135,17 @@ fn a_span_at_zipkin_continues_the_trace_of_the_request() {
     let span = zipkin.wait_for(|spans| spans.iter().find(|span| span.trace_id == TRACE).cloned());
     assert_eq!((span.id.as_str(), span.shared), (PARENT, true));
     assert_eq!(
-        (span.kind.as_deref(), span.name.as_str(), span.parent_id),
-        (Some("SERVER"), "web.test", None)
+        (span.kind, span.name.as_str(), span.parent_id),
+        (Some(Kind::Server), "web.test", None)
     );
-    assert_eq!(span.local_endpoint.service_name, "web");
+    assert_eq!(span.service, "web");
     assert_eq!(span.tags["http.status_code"], "200");
     let report = &zipkin.reports()[0];
     assert_eq!(
         (report.path.as_str(), report.host.as_str()),
         ("/api/v2/spans", "zipkin.test:9411")
     );
-    assert_eq!(report.spans.len(), 1);
+    assert_eq!(report.spans, 1);
     wait::until("Envoy counts the report", || {
         let sent = envoy.stat("tracing.zipkin.reports_sent");
         (sent == Some(1)).then_some(()).ok_or(format!("{sent:?}"))
@@ -153,7 +156,7 @@ fn a_span_at_zipkin_continues_the_trace_of_the_request() {
 
 #[test]
 fn spans_of_two_applications_join_into_one_trace() {
-    let (dir, zipkin) = (tempfile::tempdir().unwrap(), Zipkin::start());
+    let (dir, zipkin) = (tempfile::tempdir().unwrap(), Collector::start());
     let (web_in, web_out, backend_in) = (ports::socket(10000), ports::socket(10001), ports::socket(10000));
     let backend = App::named("backend").start();
     let web = App::named("web").calls(format!("http://{web_out}/stock")).start();
@@ -180,23 +183,11 @@ fn spans_of_two_applications_join_into_one_trace() {
         .as_str()
         .expect("Envoy starts a trace")
         .to_owned();
-    let mut reported = zipkin.wait_for(|spans| {
-        let of_trace = spans.iter().filter(|span| span.trace_id == trace);
-        let reported: Vec<_> = of_trace
-            .map(|s| (s.local_endpoint.service_name.clone(), s.kind.clone()))
-            .collect();
-        (reported.len() == 3).then_some(reported)
-    });
-    reported.sort();
-    let [client, server] = ["CLIENT", "SERVER"].map(|kind| Some(kind.to_owned()));
-    assert_eq!(
-        reported,
-        [
-            ("backend".into(), server.clone()),
-            ("web".into(), client),
-            ("web".into(), server)
-        ]
-    );
+    let spans = zipkin.wait_for(|spans| of_trace(spans, &trace, 3));
+    let mut reported: Vec<_> = spans.iter().map(|span| (span.service.as_str(), span.kind)).collect();
+    reported.sort_unstable();
+    let [client, server] = [Some(Kind::Client), Some(Kind::Server)];
+    assert_eq!(reported, [("backend", server), ("web", client), ("web", server)]);
 }
 
 #[test]
@@ -204,7 +195,7 @@ fn a_span_at_datadog_continues_the_trace_and_passes_the_checks() {
     let (dir, app, agent) = (
         tempfile::tempdir().unwrap(),
         App::named("web").start(),
-        Datadog::start(),
+        DatadogAgent::start(),
     );
     let at = ports::socket(10000);
     let listeners = [listener(at, "app", "INBOUND", &datadog_provider(agent.address()))];
@@ -221,8 +212,8 @@ fn a_span_at_datadog_continues_the_trace_and_passes_the_checks() {
         .send();
 
     assert_eq!(answer.status, 200);
-    let span = agent.wait_for(|spans| spans.iter().find(|span| span["trace_id"] == 4711).cloned());
-    assert_eq!((&span["parent_id"], &span["service"]), (&json!(42), &json!("web")));
+    let span = agent.wait_for(|spans| spans.iter().find(|span| span.trace_id == "4711").cloned());
+    assert_eq!((span.parent_id.as_deref(), span.service.as_str()), (Some("42"), "web"));
     agent.assert_checks_green();
     let checks = agent.checks();
     for name in [
@@ -243,7 +234,7 @@ fn a_span_at_datadog_continues_the_trace_and_passes_the_checks() {
 #[test]
 #[should_panic(expected = "trace_count_header")]
 fn a_trace_that_breaks_a_rule_of_datadog_is_seen() {
-    let agent = Datadog::start();
+    let agent = DatadogAgent::start();
     // An empty list of traces, which does not say how many it has.
     post(format!("http://{}/v0.4/traces", agent.address()), vec![0x90])
         .header("content-type", "application/msgpack")
@@ -382,19 +373,19 @@ fn applications_speak_http_2_and_grpc_and_call_what_they_are_told() {
 
 #[test]
 fn a_collector_can_come_back_at_its_address() {
-    let zipkin = Zipkin::start();
+    let zipkin = Collector::start();
     let address = zipkin.address();
     drop(zipkin);
-    let zipkin = Zipkin::start_on(address);
+    let zipkin = Collector::start_on(address);
     let span = r#"[{"traceId":"1","id":"2","parentId":"3"}]"#;
     assert_eq!(post(format!("http://{address}/api/v2/spans"), span).send().status, 202);
     assert_eq!(zipkin.wait_for(|spans| spans.first()?.parent_id.clone()), "3");
 }
 
 #[test]
-#[should_panic(expected = "could not read")]
+#[should_panic(expected = "cannot decode")]
 fn what_is_no_list_of_spans_is_not_overlooked() {
-    let zipkin = Zipkin::start();
+    let zipkin = Collector::start();
     assert_eq!(
         post(format!("http://{}/api/v2/spans", zipkin.address()), "{")
             .send()

@@ -5,14 +5,12 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use serde::Deserialize;
-use serde_json::Value;
 use tempfile::TempDir;
 
-use super::http::get;
-use super::ports;
-use super::process::Process;
-use super::tools;
-use super::wait;
+use super::span::Span;
+use crate::kit::http::get;
+use crate::kit::process::Process;
+use crate::kit::{ports, tools, wait};
 
 /// Enables every check the agent knows but that of the content length, which Envoy's chunked requests cannot have.
 const LAUNCHER: &str = r#"
@@ -35,14 +33,43 @@ pub(crate) struct Outcomes {
     pub(crate) skipped: u64,
 }
 
+/// A span as the agent shows it, the fields that Envoy fills in.
+#[derive(Deserialize)]
+struct DatadogSpan {
+    trace_id: u64,
+    span_id: u64,
+    #[serde(default)]
+    parent_id: u64,
+    service: String,
+    resource: String,
+    #[serde(default)]
+    meta: BTreeMap<String, String>,
+}
+
+impl From<DatadogSpan> for Span {
+    fn from(span: DatadogSpan) -> Self {
+        Self {
+            trace_id: span.trace_id.to_string(),
+            id: span.span_id.to_string(),
+            parent_id: (span.parent_id != 0).then(|| span.parent_id.to_string()),
+            service: span.service,
+            name: span.resource,
+            // Envoy writes none to Datadog.
+            kind: None,
+            shared: false,
+            tags: span.meta,
+        }
+    }
+}
+
 /// The running agent; killed when dropped.
-pub(crate) struct Datadog {
+pub(crate) struct DatadogAgent {
     process: Process,
     address: SocketAddr,
     _dir: TempDir,
 }
 
-impl Datadog {
+impl DatadogAgent {
     pub(crate) fn start() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let address = ports::socket(8126);
@@ -78,17 +105,19 @@ impl Datadog {
         self.address
     }
 
-    /// All traces so far: a list of lists of spans.
+    /// All spans so far.
     #[track_caller]
-    pub(crate) fn traces(&self) -> Vec<Vec<Value>> {
-        serde_json::from_value(get(self.url("/test/traces")).send().json()).expect("a list of lists")
+    pub(crate) fn spans(&self) -> Vec<Span> {
+        let traces = get(self.url("/test/traces")).send().json();
+        let traces: Vec<Vec<DatadogSpan>> = serde_json::from_value(traces).expect("traces, each a list of spans");
+        traces.into_iter().flatten().map(Span::from).collect()
     }
 
     /// Waits until `find` finds what it looks for among all spans so far.
     #[track_caller]
-    pub(crate) fn wait_for<T>(&self, mut find: impl FnMut(&[Value]) -> Option<T>) -> T {
+    pub(crate) fn wait_for<T>(&self, mut find: impl FnMut(&[Span]) -> Option<T>) -> T {
         wait::until("a span at Datadog's test agent", || {
-            let spans = self.traces().concat();
+            let spans = self.spans();
             find(&spans).ok_or_else(|| format!("{spans:#?}\nagent:\n{}", self.process.last_lines(20)))
         })
     }
