@@ -32,7 +32,11 @@ pub fn every_way(snapshot: &Snapshot) {
         };
         let compiled = compile(snapshot, &options);
         for finding in compiled.diagnostics.iter().chain(&compiled.unpublishable) {
-            assert_eq!(finding.severity == Severity::Error, finding.holds != Holds::Nothing, "{finding:?}");
+            assert_eq!(
+                finding.severity == Severity::Error,
+                finding.holds != Holds::Nothing,
+                "{finding:?}"
+            );
             if let Place::In(at) = &finding.place {
                 let _ = (at.text(), at.line(), at.column());
             }

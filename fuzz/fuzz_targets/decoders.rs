@@ -12,7 +12,9 @@ fuzz_target!(|input: (u8, bool, &str)| {
     let (kind, kubernetes, fields) = input;
     let kind = Kind::ALL[usize::from(kind) % Kind::ALL.len()].as_str();
     let head = if kubernetes {
-        format!("apiVersion: kuma.io/v1alpha1\nkind: {kind}\nmesh: default\nmetadata: {{name: x, namespace: kuma-system}}\n")
+        format!(
+            "apiVersion: kuma.io/v1alpha1\nkind: {kind}\nmesh: default\nmetadata: {{name: x, namespace: kuma-system}}\n"
+        )
     } else {
         format!("type: {kind}\nmesh: default\nname: x\n")
     };
@@ -23,11 +25,17 @@ fuzz_target!(|input: (u8, bool, &str)| {
         (Version::V2_14, Fidelity::Documented),
         (Version::V3_0, Fidelity::Exact),
     ] {
-        let kuma = Kuma { version, fidelity, ..Kuma::default() };
+        let kuma = Kuma {
+            version,
+            fidelity,
+            ..Kuma::default()
+        };
         let mut found = Diagnostics::default();
         parse(&snapshot, &kuma, &Limits::default(), &[].into(), &mut found);
         for finding in found.into_sorted() {
-            let Place::In(at) = &finding.place else { panic!("{finding:?}") };
+            let Place::In(at) = &finding.place else {
+                panic!("{finding:?}")
+            };
             assert!(text.contains(at.text()), "{finding:?}");
         }
     }

@@ -8,7 +8,10 @@ use meshtraced::source::SourceFile;
 use meshtraced::yaml::{Limits, Node, Value, read};
 
 fuzz_target!(|text: &str| {
-    let vars = [("name".to_owned(), "a: {b".to_owned()), ("a.b".to_owned(), "8080".to_owned())];
+    let vars = [
+        ("name".to_owned(), "a: {b".to_owned()),
+        ("a.b".to_owned(), "8080".to_owned()),
+    ];
     for vars in [None, Some(vars.into())] {
         let file = SourceFile::with_vars("a.yaml", text, vars);
         let mut diagnostics = Diagnostics::default();
@@ -18,7 +21,9 @@ fuzz_target!(|text: &str| {
         }
         let found = diagnostics.into_sorted();
         for finding in &found {
-            let Place::In(at) = &finding.place else { panic!("{finding:?}") };
+            let Place::In(at) = &finding.place else {
+                panic!("{finding:?}")
+            };
             let _ = (at.text(), at.line(), at.column());
         }
         assert!(!text::render(&found, "", 20, false).contains('\u{1b}'));

@@ -6,7 +6,9 @@ use meshtraced::yaml::{Limits, json, write};
 use serde_json::Value;
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(value) = serde_json::from_slice::<Value>(bytes) else { return };
+    let Ok(value) = serde_json::from_slice::<Value>(bytes) else {
+        return;
+    };
     // A document is a list or a mapping, and numbers beyond 64 bits are no values of ours.
     if !(value.is_object() || value.is_array()) || !is_ours(&value, 0) {
         return;
