@@ -1,4 +1,4 @@
-//! All results of one compile, for questions about them.
+//! All results of one compile, for commands that inspect them.
 
 use crate::ir::Proxy;
 use crate::kuma::Kuma;
@@ -14,7 +14,7 @@ pub struct Compilation<'a> {
     pub selection: &'a Selection<'a>,
     /// The effective tracing, in the order of the selection.
     pub proxies: &'a [Proxy],
-    /// The control plane whose behaviour was followed.
+    /// The Kuma control plane whose behaviour was compiled.
     pub kuma: &'a Kuma,
 }
 

@@ -1,4 +1,4 @@
-//! The pure pipeline as one function.
+//! The pure pipeline, from a snapshot to files, as one function.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,19 +20,19 @@ use crate::yaml::Limits;
 /// The options of one compile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// The control plane whose behaviour is followed.
+    /// The Kuma control plane whose behaviour is compiled.
     pub kuma: Kuma,
     /// Protocols of services that have no dataplane among the resources.
     pub services: BTreeMap<String, Protocol>,
-    /// The rules by which dataplanes get files; without a rule all do.
+    /// The rules that choose the dataplanes that get files; without rules, all do.
     pub scope: Vec<Rule>,
-    /// The rules of the entries in the settings that proxies are reloaded by, in their order.
+    /// The rule of each entry of `reload` in the settings, in their order.
     pub reload: Vec<Rule>,
-    /// The facts of the machine that reach the files.
+    /// The properties of the machine that the files depend on.
     pub env: RenderEnv,
     /// The limits of the reader.
     pub limits: Limits,
-    /// The meshes that each file was about when it could be read last.
+    /// The meshes of each file when the file could be read last.
     pub known: Contributions,
 }
 
@@ -45,11 +45,11 @@ pub struct Compiled {
     pub fragments: Fragments,
     /// The findings about the policies, sorted.
     pub diagnostics: Vec<Diagnostic>,
-    /// The reasons why dataplanes cannot be proxies of the wanted shape, sorted.
+    /// The reasons why dataplanes cannot be written in the configured shape, sorted.
     pub unpublishable: Vec<Diagnostic>,
-    /// The number of resources of Kuma in the snapshot.
+    /// The number of Kuma resources in the snapshot.
     pub resources: usize,
-    /// The meshes that each file is about, for the next compile.
+    /// The meshes of each file, for the next compile.
     pub known: Contributions,
     /// The names of all meshes that a resource belongs to.
     pub meshes: BTreeSet<String>,
@@ -60,7 +60,7 @@ pub struct Compiled {
 }
 
 impl Compiled {
-    /// All findings, about the policies and about the shape, sorted.
+    /// All diagnostics, about the policies and about the shape, sorted.
     #[must_use]
     pub fn findings(&self) -> Vec<Diagnostic> {
         let mut all = Diagnostics::default();
@@ -71,16 +71,16 @@ impl Compiled {
     }
 }
 
-/// Compiles what people wrote into what Envoy reads.
+/// Compiles a snapshot of policies into Envoy files.
 ///
-/// Total: a resource that cannot be understood is left out and explained in `diagnostics`. The same snapshot
+/// Never fails: an invalid resource is left out and explained in `diagnostics`. The same snapshot
 /// always gives the same bytes, whatever the order of its files.
 #[must_use]
 pub fn compile(snapshot: &Snapshot, options: &Options) -> Compiled {
     compile_with(snapshot, options, |_| ()).0
 }
 
-/// Compiles, and gives `inspect` all results while they are there.
+/// Compiles, and calls `inspect` with all intermediate results.
 pub fn compile_with<T>(
     snapshot: &Snapshot,
     options: &Options,
@@ -128,7 +128,7 @@ pub fn compile_with<T>(
         reload_entries: reload_entries(&selection, &options.reload),
         proxies,
         fragments,
-        diagnostics: hold_what_exists(diagnostics.into_sorted(), &resources),
+        diagnostics: hold_all_for_undeclared_meshes(diagnostics.into_sorted(), &resources),
         unpublishable: unpublishable.into_sorted(),
     };
     (compiled, inspected)
@@ -148,8 +148,9 @@ fn reload_entries(selection: &Selection, rules: &[Rule]) -> BTreeMap<ProxyKey, O
         .collect()
 }
 
-/// A mistake in a mesh that does not exist may have been meant for any other.
-fn hold_what_exists(mut diagnostics: Vec<Diagnostic>, resources: &Resources) -> Vec<Diagnostic> {
+/// Makes diagnostics of meshes without resources hold all meshes, since the name of the mesh itself may be the
+/// mistake.
+fn hold_all_for_undeclared_meshes(mut diagnostics: Vec<Diagnostic>, resources: &Resources) -> Vec<Diagnostic> {
     for diagnostic in &mut diagnostics {
         if matches!(&diagnostic.holds, Holds::Meshes(meshes) if !meshes.is_subset(&resources.declared)) {
             diagnostic.holds = Holds::All;

@@ -16,21 +16,21 @@ pub struct Kuma {
     /// The version of Kuma.
     #[schemars(example = Version::V3_0)]
     pub version: Version,
-    /// The authority where the documentation of Kuma and its control plane differ.
+    /// The authority in cases where Kuma's documentation and its control plane differ.
     #[schemars(example = Fidelity::Exact)]
     pub fidelity: Fidelity,
-    /// The zone of the control plane: the tag `kuma.io/zone` of dataplanes without one, and with `fidelity: exact` of every
-    /// dataplane.
+    /// The zone of the control plane: the tag `kuma.io/zone` of dataplanes without one, and with `fidelity: exact` of
+    /// every dataplane.
     #[schemars(example = &"eu-west")]
     pub zone: String,
     /// The namespace whose policies may select every dataplane, for policies in Kubernetes form.
     #[schemars(example = &"kong-mesh-system")]
     pub system_namespace: String,
-    /// Whether listeners and clusters are named after resources rather than addresses. Without a value, 3.0 does so and 2.x
-    /// does not.
+    /// Whether listeners and clusters are named after resources rather than addresses. The default is `true` for 3.0
+    /// and `false` for 2.x.
     #[schemars(example = true)]
     pub unified_naming: Option<bool>,
-    /// The winner among policies that are equally specific.
+    /// The winner among equally specific policies.
     #[schemars(example = Ties::CreationTime)]
     pub ties: Ties,
 }
@@ -51,11 +51,11 @@ impl Default for Kuma {
 /// A version of Kuma.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
-    /// 2.13.
+    /// Kuma 2.13.
     V2_13,
-    /// 2.14.
+    /// Kuma 2.14.
     V2_14,
-    /// 3.0, as far as it is known.
+    /// Kuma 3.0, as of its development branch.
     V3_0,
 }
 
@@ -78,7 +78,7 @@ impl FromStr for Version {
             "2.14" => Ok(Self::V2_14),
             // Without quotes, YAML reads a number.
             "3.0" | "3" => Ok(Self::V3_0),
-            other => Err(format!("`{other}` is none of \"2.13\", \"2.14\" and \"3.0\"")),
+            other => Err(format!("`{other}` must be \"2.13\", \"2.14\" or \"3.0\"")),
         }
     }
 }
@@ -95,7 +95,7 @@ impl SettingValue for Version {
 
 setting_value!(Version);
 
-/// The authority where the documentation of Kuma and its control plane differ.
+/// The authority in cases where Kuma's documentation and its control plane differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fidelity {
@@ -105,7 +105,7 @@ pub enum Fidelity {
     Exact,
 }
 
-/// The winner among policies that are equally specific.
+/// The winner among equally specific policies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ties {

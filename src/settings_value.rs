@@ -1,4 +1,5 @@
-//! Values of settings that are one word, number or boolean, read alike from YAML, with quotes or without, and from a variable.
+//! Values of settings that are one word, number or boolean, read alike from YAML, with quotes or without, and from a
+//! variable.
 
 use std::borrow::Cow;
 use std::fmt::{self, Display};
@@ -12,7 +13,8 @@ use serde::{Deserialize, Serialize, Serializer};
 
 /// A type that people write as one word, such as `10%` or `0640`.
 ///
-/// The macro `setting_value!` implements serde and JSON Schema for such a type, both by the text that `FromStr` takes.
+/// The macro `setting_value!` implements serde and JSON Schema for such a type, both by the text that `FromStr`
+/// takes.
 pub trait SettingValue: FromStr<Err = String> + Display {
     /// The title of the type in the schema, the reference and messages: a noun with its article, or the values.
     fn name() -> Cow<'static, str>;

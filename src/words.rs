@@ -1,4 +1,4 @@
-//! Text for people: plurals, chains of causes, names that cannot steer a terminal, and "did you mean".
+//! Text for people: plurals, chains of causes, escaped names and the closest known name.
 
 use std::error::Error;
 
@@ -21,7 +21,8 @@ pub fn with_causes(error: &dyn Error) -> String {
     }
 }
 
-/// The text with control characters and marks of text direction escaped, so that no name in a file can steer a terminal.
+/// The text with control characters and marks of text direction escaped, so that no name in a file can control a
+/// terminal.
 #[must_use]
 pub fn printable(text: &str) -> String {
     let steers = |c: char| {
@@ -38,7 +39,7 @@ pub fn printable(text: &str) -> String {
         .collect()
 }
 
-/// The candidate that a person may have meant by `word`; `None` if all of them differ in more than a few letters.
+/// The candidate closest to `word`; `None` if every candidate differs in more than a few letters.
 #[must_use]
 pub fn closest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let folded = word.to_lowercase();

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-/// The time of day as it stands in our files: RFC 3339, in UTC, whole seconds.
+/// The time of day in the form of our files: RFC 3339, in UTC, whole seconds.
 #[must_use]
 pub fn now() -> String {
     let now = chrono::DateTime::<chrono::Utc>::from(SystemTime::now());

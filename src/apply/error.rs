@@ -61,20 +61,20 @@ pub enum ApplyError {
         /// The link.
         path: PathBuf,
     },
-    /// Somebody else's file is in the place of one of ours.
+    /// A file that meshtraced did not write is in the place of one of its own.
     #[error("{} is not meshtraced's file, and stays as it is; move it away, or choose another directory with `--out`", .path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
     },
-    /// A single file is mounted in the place of one of ours.
-    #[error("{} is mounted there by itself, and a file that is mounted cannot be replaced; mount its directory instead", .path.display())]
+    /// A file is mounted, by itself, in the place of one of meshtraced's own.
+    #[error("{} is a mount point, and a mounted file cannot be replaced; mount its directory instead", .path.display())]
     Mounted {
         /// The file.
         path: PathBuf,
     },
     /// The file with the freeze and the approval cannot be understood.
-    #[error("{} does not say whether publishing is frozen: {message}; `meshtraced thaw` or `meshtraced freeze` says it anew, and nothing is published until then", .path.display())]
+    #[error("{} does not say whether publishing is frozen: {message}; nothing is published until `meshtraced thaw` or `meshtraced freeze` writes it again", .path.display())]
     Intent {
         /// The path of the file.
         path: PathBuf,
@@ -82,7 +82,7 @@ pub enum ApplyError {
         message: String,
     },
     /// The validator cannot validate.
-    #[error("cannot validate by {} (setting `envoy.validate`), and nothing is published without: {message}", .path.display())]
+    #[error("cannot validate with {} (setting `envoy.validate`), so nothing is published: {message}", .path.display())]
     Validator {
         /// The path of the program.
         path: PathBuf,
@@ -106,7 +106,7 @@ pub enum ApplyError {
         message: String,
     },
     /// The inventory cannot be understood.
-    #[error("{} does not say which files are meshtraced's own: {message}; remove it, and files that are as meshtraced would write them are taken over, others have to be moved away", .path.display())]
+    #[error("{} does not say which files are meshtraced's own: {message}; remove it: files that hold what meshtraced would write are then adopted, and others have to be moved away", .path.display())]
     Inventory {
         /// The path of the inventory.
         path: PathBuf,

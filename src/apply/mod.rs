@@ -1,7 +1,8 @@
-//! The output directory and the Envoys: what is there, and how a plan gets there.
+//! The application of a plan: to the output directory, and to the Envoys that read it.
 //!
-//! `store` knows our disk and no Envoy, `envoy` knows what an Envoy says and no disk, and `publish` brings the two together.
-//! `reload` tells Envoys that do not watch their files. Start with [`apply`]; why something changes is not known here.
+//! `store` knows our disk and no Envoy, `envoy` knows the Envoys and no disk, and `publish` brings the two together.
+//! `reload` tells Envoys that do not watch their files. Start with [`apply`]; why something changes is not known
+//! here.
 
 pub mod error;
 

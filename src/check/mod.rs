@@ -1,7 +1,7 @@
 //! Questions about a whole compilation, one file per finding.
 //!
-//! A mistake that one document shows by itself is found where the document is decoded; the questions here need several
-//! resources, or what they compile to.
+//! A mistake that one document shows by itself is found where the document is decoded; the questions here need
+//! several resources, or what they compile to.
 
 mod subject;
 

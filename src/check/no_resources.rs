@@ -28,7 +28,8 @@ networking:
   inbound:
   - {port: 8080, servicePort: 18080, tags: {kuma.io/service: web, kuma.io/protocol: http}}";
 
-/// One finding for a snapshot in which nothing is a resource of Kuma. A file that cannot be read has a finding of its own.
+/// One finding for a snapshot in which nothing is a resource of Kuma. A file that cannot be read has a finding of its
+/// own.
 pub fn no_resources(snapshot: &Snapshot, compilation: &Compilation, diagnostics: &mut Diagnostics) {
     let is_readable = (snapshot.unreadable.iter()).all(|file| file.reason == UnreadableReason::Empty);
     if compilation.resources.seen > 0 || !is_readable || diagnostics.has_errors() {

@@ -1,4 +1,4 @@
-//! How changes look: for `diff`, for `run --dry-run` and in the log of `run`.
+//! The text form of changes: for `diff`, for `run --dry-run` and in the log of `run`.
 
 use std::fmt::Write as _;
 
@@ -9,21 +9,21 @@ use crate::plan::summary::{Group, Impact, Line};
 use crate::plan::{Action, Change, Plan};
 use crate::words::{plural, printable};
 
-/// How much is shown.
+/// The amount of detail of a change.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Detail {
-    /// Every name, not the first few.
+    /// Whether all names are shown, rather than the first few.
     pub(super) list: bool,
-    /// The files as unified diffs.
+    /// Whether the files are shown as unified diffs.
     pub(super) bytes: bool,
-    /// ANSI colours.
+    /// Whether ANSI colours are used.
     pub(super) color: bool,
 }
 
-/// Notes stand in a column behind the heads, unless those are wider than this.
+/// The widest head, in columns, beside which the notes are aligned.
 const WIDEST_HEAD: usize = 72;
 
-/// The groups as text, each with its lines below it.
+/// The groups of changes as text, each with its lines below.
 pub(super) fn render(groups: &[Group], plan: &Plan, detail: Detail) -> String {
     let heads: Vec<String> = groups.iter().map(|group| head(group, detail)).collect();
     let width = heads
@@ -44,7 +44,7 @@ pub(super) fn render(groups: &[Group], plan: &Plan, detail: Detail) -> String {
     out
 }
 
-/// The proxies that change: `2 proxies of default: web-01, web-02`.
+/// The proxies of one group: `2 proxies of default: web-01, web-02`.
 fn head(group: &Group, detail: Detail) -> String {
     let proxies = plural(group.dataplanes.len(), "proxy");
     format!("{proxies} of {}: {}", printable(&group.mesh), group.names(detail.list))
@@ -62,7 +62,7 @@ fn one_group(group: &Group, head: &str, detail: Detail) -> String {
         sign.to_owned()
     };
     let (note, lines) = match group.lines.as_slice() {
-        // What is said in one line stands beside the names.
+        // A note of one line goes beside the names.
         [line] if line.label.is_empty() => (line.after.clone(), &[][..]),
         lines => (
             if group.impact == Impact::None {

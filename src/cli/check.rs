@@ -1,4 +1,4 @@
-//! `meshtraced check`: what is wrong with the policies, and where.
+//! `meshtraced check`: the findings about the policies, with their places.
 
 use std::collections::BTreeMap;
 
@@ -17,13 +17,13 @@ use crate::words::plural;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// Form of the findings
+    /// Output format
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: Format,
-    /// Least severity that ends with exit code 1
+    /// Lowest severity that makes the exit code 1
     #[arg(long, value_name = "SEVERITY", default_value = "error")]
     fail_on: FailOn,
-    /// Take what Kuma ignores (unknown fields, keys that stand twice) for errors
+    /// Report unknown fields and duplicate keys, which Kuma ignores, as errors
     #[arg(long)]
     strict: bool,
 }
@@ -89,7 +89,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
                 Some(count) => format!("{count}\n"),
                 None => {
                     let (resources, files) = (plural(compiled.resources, "resource"), plural(snapshot.len(), "file"));
-                    format!("{resources} in {files}, nothing to complain about\n")
+                    format!("{resources} in {files}, no findings\n")
                 }
             });
             out
@@ -102,7 +102,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     })
 }
 
-/// The findings as JSON, with the numbers of those that the limit per file leaves out.
+/// The findings as JSON, with the number of findings beyond the limit per file.
 fn json(files: &[FileFindings]) -> String {
     let shown = files.iter().flat_map(|of_file| &of_file.shown);
     let entries: Vec<_> = shown.map(|finding| diag_json::entry(finding)).collect();

@@ -1,4 +1,4 @@
-//! `meshtraced compile`: effective tracing and Envoy messages, nothing written.
+//! `meshtraced compile`: prints effective tracing and Envoy messages without writing files.
 
 use std::io::{self, Write};
 
@@ -18,10 +18,10 @@ use crate::yaml::write;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// Dataplanes to print; all without any
+    /// Dataplanes to print [default: all]
     #[arg(value_name = "MESH/DATAPLANE")]
     dataplanes: Vec<String>,
-    /// Form of the result
+    /// Output format
     #[arg(short, long, value_name = "FORMAT", default_value = "yaml")]
     output: Format,
 }
@@ -39,7 +39,7 @@ enum Format {
 pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let settings = context.settings()?;
     let mut compiled = policies(&settings)?.compiled;
-    // What keeps a proxy without files says nothing of its tracing.
+    // The reasons why a proxy gets no files do not concern its tracing.
     let notes = compiled
         .unpublishable
         .iter()
@@ -73,7 +73,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     Ok(if is_error { Exit::Found } else { Exit::Done })
 }
 
-/// The proxies of those names, in the order of the policies.
+/// The proxies with the given names, in the order of the policies.
 fn choose<'c>(compiled: &'c Compiled, names: &[String]) -> Result<Vec<&'c Proxy>, Failure> {
     let name_of = |proxy: &Proxy| format!("{}/{}", proxy.mesh, proxy.name);
     let known: Vec<String> = compiled.proxies.iter().map(name_of).collect();
@@ -84,7 +84,7 @@ fn choose<'c>(compiled: &'c Compiled, names: &[String]) -> Result<Vec<&'c Proxy>
     Ok(compiled.proxies.iter().filter(is_chosen).collect())
 }
 
-/// The backend that is in force.
+/// The effective backend of a tracer.
 fn backend(tracer: &Tracer) -> Option<Value> {
     let provider = tracer.export.as_ref()?.provider.name();
     Some(match tracer.by {
@@ -93,7 +93,7 @@ fn backend(tracer: &Tracer) -> Option<Value> {
     })
 }
 
-/// One dataplane: what governs it and the messages that Envoy gets.
+/// One dataplane: the policies that govern it and the messages for its Envoy.
 fn entry(proxy: &Proxy) -> Value {
     let clusters = envoy::collector_clusters(proxy);
     let listeners: Vec<Value> = (proxy.listeners.iter())

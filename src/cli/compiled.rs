@@ -1,4 +1,4 @@
-//! The policies, compiled for a command that looks at the result.
+//! Compiling the policies for commands that inspect the result.
 
 use std::io::{self, Write};
 
@@ -16,7 +16,7 @@ use crate::settings::Settings;
 use crate::source::{self, Consistency};
 use crate::words::{closest, plural};
 
-/// Reads and compiles the policies as they are now. A terminal shows that something goes on.
+/// Reads and compiles the policies once, with a progress line on a terminal.
 pub(super) fn policies(settings: &Settings) -> Result<Policies, Failure> {
     let _progress = Progress::new("compiling");
     let policies = Policies::read(
@@ -28,7 +28,7 @@ pub(super) fn policies(settings: &Settings) -> Result<Policies, Failure> {
     Ok(policies?)
 }
 
-/// Gives `inspect` all results of a compile, and prints the errors in the policies.
+/// Calls `inspect` with all results of a compile, and prints the errors in the policies.
 pub(super) fn with_compilation<T>(
     context: &Context,
     settings: &Settings,
@@ -53,14 +53,14 @@ pub(super) fn with_compilation<T>(
     Ok((inspected, if errors.is_empty() { Exit::Done } else { Exit::Found }))
 }
 
-/// The formats of commands that look at a compilation.
+/// The output formats of commands that inspect a compilation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum InspectFormat {
     Text,
     Json,
 }
 
-/// Prints what was found, or the reason why it is not there; `exit` is the end of the compile.
+/// Prints the result, or the reason why there is none; `exit` is the exit code of the compile.
 pub(super) fn print_found<T: Serialize>(
     found: Result<T, String>,
     exit: Exit,
@@ -68,7 +68,7 @@ pub(super) fn print_found<T: Serialize>(
     text: impl FnOnce(&T) -> String,
 ) -> CommandResult {
     match (format, found) {
-        // What cannot be found may be what could not be understood, which has been said.
+        // After an error in the policies, printed above, the resource may be the one with the error.
         (_, Err(why)) if exit == Exit::Done => return Err(why.into()),
         (_, Err(why)) => eprintln!("error: {why}"),
         (InspectFormat::Text, Ok(found)) => print(&text(&found))?,
@@ -77,11 +77,11 @@ pub(super) fn print_found<T: Serialize>(
     Ok(exit)
 }
 
-/// The message that nothing has a name, with the name that may have been meant.
+/// The message that no `noun` has the name `name`, with the closest known name.
 pub(super) fn no_such(noun: &str, name: &str, known: &[String]) -> String {
     let help = match closest(name, known.iter().map(String::as_str)) {
         Some(meant) => format!("did you mean {meant}?"),
-        None => format!("there are {} here, named MESH/NAME", plural(known.len(), noun)),
+        None => format!("the policies have {}, named MESH/NAME", plural(known.len(), noun)),
     };
     format!("there is no {noun} {name}; {help}")
 }

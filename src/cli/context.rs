@@ -1,4 +1,4 @@
-//! What all commands share: the common options, the settings, colours and exit codes.
+//! The parts that all commands share: the common options, the settings, colours and exit codes.
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -8,26 +8,26 @@ use clap::{Args, ValueEnum};
 use crate::settings::{Overrides, Settings};
 use crate::telemetry;
 
-/// The end of a command, as an exit code.
+/// The exit code of a command that worked, or could not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Exit {
-    /// The command is done; for `diff` there is no change, for `check` no finding.
+    /// Success; for `diff` no change, for `check` no finding.
     Done = 0,
-    /// For `diff` there are changes, for `check` findings; for others the policies have errors.
+    /// Changes for `diff`, findings for `check`, errors in the policies for the others.
     Found = 1,
-    /// The command could not work: usage, input, output or environment.
+    /// A failure of usage, input, output or environment.
     Failed = 2,
 }
 
-/// The end of a command, or a failure with its causes.
+/// The exit code of a command, or a failure with its causes.
 pub(super) type CommandResult = Result<Exit, Failure>;
 
-/// A failure of the machine or of the settings, already in words.
+/// A failure of the machine or of the settings.
 pub(super) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 #[derive(Debug, Args)]
 pub(super) struct Global {
-    /// Settings file; without one, the defaults hold
+    /// Settings file [default: none, all settings have their defaults]
     #[arg(short, long, global = true, value_name = "FILE", env = "MESHTRACED_CONFIG")]
     pub(super) config: Option<PathBuf>,
     /// Directory or file with the policies; may be given several times [default: policies]
@@ -45,13 +45,13 @@ pub(super) struct Global {
         env = "MESHTRACED_COLOR"
     )]
     pub(super) color: Color,
-    /// Log more; twice for everything
+    /// Log more; given twice, log everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(super) verbose: u8,
     /// Log errors only
     #[arg(short = 'q', long = "quiet", global = true, conflicts_with = "verbose")]
     pub(super) errors_only: bool,
-    /// Form of the log
+    /// Format of log lines
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
     pub(super) log_format: telemetry::LogFormat,
 }
@@ -63,7 +63,7 @@ pub(super) enum Color {
     Never,
 }
 
-/// The settings of one call: where they are, what the command line says, and whether colours are wanted.
+/// The sources of the settings for one call of the program, and whether colours are wanted.
 pub(super) struct Context {
     pub(super) config: Option<PathBuf>,
     pub(super) overrides: Overrides,

@@ -1,4 +1,4 @@
-//! `meshtraced diff`: what the policies would change on disk.
+//! `meshtraced diff`: the changes that the policies would make on disk.
 
 use std::io::{self, Write};
 
@@ -18,13 +18,13 @@ use crate::words::plural;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// Name every proxy
+    /// Show the names of all proxies
     #[arg(long)]
     list: bool,
     /// Show the files as unified diffs
     #[arg(long)]
     bytes: bool,
-    /// End with 1 when something would change; with `false`, end with 0 whenever there is an answer
+    /// Exit with 1 when something would change; with `false`, exit with 0 after any complete diff
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     exit_code: bool,
 }
@@ -47,7 +47,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
             context.color_on_stderr,
         );
         let count = text::count(&errors).unwrap_or_default();
-        writeln!(io::stderr(), "{shown}{count}: there is no answer until they are fixed")?;
+        writeln!(io::stderr(), "{shown}{count}: no diff is possible until they are fixed")?;
         return Ok(Exit::Failed);
     }
     let comparison = reconcile::compare(&settings, &Target::from_settings(&settings)?, &policies)?;

@@ -1,4 +1,4 @@
-//! `meshtraced explain`: why a dataplane traces as it does.
+//! `meshtraced explain`: the reasons for the tracing of a dataplane.
 
 use clap::Args;
 
@@ -10,10 +10,10 @@ use crate::explain::{explain, text};
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// Dataplane whose tracing is explained
+    /// Dataplane to explain
     #[arg(value_name = "MESH/NAME")]
     dataplane: String,
-    /// Form of the result
+    /// Output format
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: InspectFormat,
 }

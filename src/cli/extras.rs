@@ -13,7 +13,7 @@ use crate::settings::keys;
 #[derive(Debug, Args)]
 #[command(after_help = SCHEMA_EXAMPLES)]
 pub(super) struct Schema {
-    /// Content of the files
+    /// Files that the schema is for
     #[arg(default_value = "resources")]
     of: SchemaOf,
 }
@@ -25,9 +25,9 @@ A comment above a document names its schema to an editor: # yaml-language-server
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum SchemaOf {
-    /// Policies, dataplanes and what else is compiled, in either form
+    /// Policies, dataplanes and the other resources, in universal or Kubernetes form
     Resources,
-    /// The settings of meshtraced
+    /// The settings file of meshtraced
     Settings,
 }
 
@@ -43,7 +43,7 @@ pub(super) fn schema(arguments: &Schema) -> CommandResult {
 /// Arguments of `completions`.
 #[derive(Debug, Args)]
 pub(super) struct Completions {
-    /// Shell that reads the script
+    /// Shell to complete for
     shell: Shell,
 }
 
@@ -57,9 +57,9 @@ pub(super) fn completions(arguments: &Completions, mut program: clap::Command) -
 /// Arguments of `man`.
 #[derive(Debug, Args)]
 pub(super) struct Man {
-    /// Page of one command: `run`, `diff` and so on
+    /// Command to print the page of: `run`, `diff` and so on
     command: Option<String>,
-    /// Write all pages into this directory, which must exist
+    /// Existing directory to write all pages to
     #[arg(long, value_name = "DIR", conflicts_with = "command")]
     all: Option<PathBuf>,
 }
@@ -69,7 +69,7 @@ pub(super) fn man(arguments: &Man, mut program: clap::Command) -> CommandResult 
         clap_mangen::generate_to(program, directory)?;
         return Ok(Exit::Done);
     }
-    // Gives the commands their full names and the options that all of them have.
+    // `build` sets the full names of the commands and adds the common options to each.
     program.build();
     let page_of = match &arguments.command {
         None => program,

@@ -1,4 +1,4 @@
-//! `meshtraced inspect`: whom a policy or a backend reaches, and what reaches a dataplane.
+//! `meshtraced inspect`: the dataplanes that a policy or a backend reaches, and the policies that reach a dataplane.
 
 use clap::Args;
 
@@ -11,13 +11,13 @@ use crate::words::closest;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// traffictrace, meshtrace, backend, dataplane or mesh
+    /// Kind of the resource: traffictrace, meshtrace, backend, dataplane or mesh
     #[arg(value_name = "KIND")]
     kind: String,
-    /// Resource to look at; for a mesh, its name alone
+    /// Resource to inspect; for a mesh, its name alone
     #[arg(value_name = "MESH/NAME")]
     name: String,
-    /// Form of the result
+    /// Output format
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: InspectFormat,
 }
@@ -32,9 +32,9 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let Some(kind) = Kind::parse(&arguments.kind) else {
         let help = match closest(&arguments.kind, words) {
             Some(meant) => format!("did you mean {meant}?"),
-            None => format!("known are {}", words.join(", ")),
+            None => format!("the kinds are {}", words.join(", ")),
         };
-        return Err(format!("there is nothing of the kind {}; {help}", arguments.kind).into());
+        return Err(format!("there is no kind {}; {help}", arguments.kind).into());
     };
     let settings = context.settings()?;
     let (mesh, name) = match (kind, arguments.name.split_once('/')) {

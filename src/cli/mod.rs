@@ -1,4 +1,4 @@
-//! The command line: words, formats and exit codes. One file per command.
+//! The command line: arguments, output formats and exit codes, with one file per command.
 
 mod context;
 
@@ -46,7 +46,7 @@ use crate::words::with_causes;
     version,
     about = "Kuma tracing policies on VMs, without a control plane",
     long_about = "Compiles Kuma tracing policies (TrafficTrace, MeshTrace) for every Dataplane of a directory, usually a Git \
-                  checkout, and keeps the files from which Envoy traces up to date.",
+                  checkout, and keeps the Envoy files that enable tracing up to date.",
     after_help = EXAMPLES,
     max_term_width = 110,
     propagate_version = true
@@ -61,59 +61,59 @@ struct Cli {
 const EXAMPLES: &str = "Examples:
   meshtraced run --once                     compile ./policies into ./envoy, once
   envoy -c envoy/default/web-01/bootstrap.yaml
-  meshtraced run                            the same, and again after every change
+  meshtraced run                            compile and publish after every change, too
   meshtraced diff                           what the policies would change on disk
   meshtraced check                          what is wrong with the policies, and where
   meshtraced compile default/web-01         the tracing of one dataplane
-  meshtraced explain default/web-01         where it comes from, and what lost
+  meshtraced explain default/web-01         the origin of each value, and the policies that lost
 
-Every setting can stand in a file (--config) and in a variable MESHTRACED_<KEY>, such as MESHTRACED_KUMA_ZONE.
-Exit codes: 0 done, 1 the policies have errors (diff: changes, check: findings), 2 could not work.";
+Settings come from a file (--config) and from variables MESHTRACED_<KEY>, such as MESHTRACED_KUMA_ZONE.
+Exit codes: 0 success, 1 errors in the policies (diff: changes, check: findings), 2 failure.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Watch the policies, compile them and publish what changed
+    /// Watch the policies, compile them and publish the changes
     Run(run::Arguments),
-    /// Show what the policies would change on disk
+    /// Show the changes that the policies would make on disk
     Diff(diff::Arguments),
-    /// Show what is wrong with the policies, and where
+    /// Check the policies, and show every finding with its place
     Check(check::Arguments),
-    /// Print effective tracing and Envoy messages, write nothing
+    /// Print effective tracing and Envoy messages without writing files
     Compile(compile::Arguments),
-    /// Show why a dataplane traces as it does, or does not
+    /// Show the reasons for the tracing of a dataplane
     Explain(explain::Arguments),
-    /// Show whom a policy or a backend reaches, and what reaches a dataplane
+    /// Show the dataplanes that a policy or backend reaches, or the policies that reach a dataplane
     Inspect(inspect::Arguments),
-    /// Show how the daemon is
+    /// Show the state of the daemon
     Status(status::Arguments),
-    /// Show what was published, for `rollback`
+    /// Show the published generations, for `rollback`
     History(requests::History),
-    /// Publish a change that the guard keeps back
+    /// Approve a change that waits because of the guard
     Approve(requests::Approve),
-    /// Publish nothing from now on
+    /// Stop publishing until `thaw`
     Freeze(requests::Freeze),
-    /// Follow the policies again, after `freeze` or `rollback`
+    /// Resume publishing after `freeze` or `rollback`
     Thaw,
-    /// Go back to what was published before, and stay there
+    /// Publish an earlier generation again, and freeze
     Rollback(requests::Rollback),
-    /// Restore published files that somebody changed
+    /// Restore published files that were edited or removed
     Heal,
-    /// Make the daemon read settings and policies again, and wait
+    /// Make the daemon read settings and policies again, and wait for the result
     Reload,
-    /// Print a JSON Schema, by which editors complete and underline
+    /// Print a JSON Schema for completion and validation in editors
     Schema(extras::Schema),
     /// Print a completion script for a shell
     Completions(extras::Completions),
-    /// Print the manual page, or that of a command
+    /// Print the manual page of the program or of a command
     Man(extras::Man),
 }
 
-/// Runs the command line `arguments`, the first of which is the name of the program.
+/// Runs the program with `arguments`, the first of which is the name of the program.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
-            // A closed pipe is no reason to complain while helping.
+            // The help text may go to a pipe that is already closed.
             let _ = error.print();
             return ExitCode::from(error.exit_code() as u8);
         }
@@ -157,7 +157,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// The program, for completions and the manual page.
+/// The definition of the command line, for completions and manual pages.
 fn program() -> clap::Command {
     <Cli as clap::CommandFactory>::command()
 }

@@ -1,21 +1,21 @@
-//! A sign of life on a terminal, for work that takes longer than a second.
+//! A progress line on a terminal, for work that takes longer than a second.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// The time that work may take before anything is shown.
+/// The time that work may take before the progress line is shown.
 const QUICK: Duration = Duration::from_secs(1);
 
-/// Shows on standard error that something is going on; wipes it when dropped.
+/// A progress line on standard error, erased when dropped.
 pub(super) struct Progress {
     done: Option<Sender<()>>,
     painter: Option<JoinHandle<()>>,
 }
 
 impl Progress {
-    /// Shows from now on that `what` is being done, if standard error is a terminal.
+    /// Starts a progress line that says `what`, if standard error is a terminal.
     pub(super) fn new(what: &'static str) -> Self {
         if !io::stderr().is_terminal() {
             return Self {
@@ -49,7 +49,7 @@ impl Drop for Progress {
     fn drop(&mut self) {
         drop(self.done.take());
         if let Some(painter) = self.painter.take() {
-            // The thread only paints.
+            // Work does not depend on this thread.
             let _ = painter.join();
         }
     }

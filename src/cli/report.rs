@@ -1,4 +1,4 @@
-//! What `run` says of the policies.
+//! The overview of the policies that `run` prints.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -41,7 +41,7 @@ pub(super) fn overview(settings: &Settings, policies: &Policies) -> String {
             *providers.entry(export.provider.name()).or_default() += 1;
         }
         let traced: usize = providers.values().sum();
-        // The most used first.
+        // The most frequent provider comes first.
         let mut providers: Vec<_> = providers.into_iter().collect();
         providers.sort_by_key(|&(name, n)| (std::cmp::Reverse(n), name));
         let providers: Vec<String> = providers.iter().map(|(name, n)| format!("{name} {n}")).collect();

@@ -1,5 +1,5 @@
-//! `approve`, `freeze`, `thaw`, `rollback` and `heal`: asked of the daemon, or done here when none runs. `reload` of the
-//! daemon alone. And `history`.
+//! `approve`, `freeze`, `thaw`, `rollback` and `heal`: requests to the daemon, or done by the command itself when no
+//! daemon runs. `reload`, a request to the daemon only. And `history`.
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -15,14 +15,14 @@ use crate::words::{plural, printable};
 /// Arguments of `approve`.
 #[derive(Debug, Args)]
 pub(super) struct Approve {
-    /// The id that `status` shows; without it, what waits now is approved
+    /// Id of the change, shown by `status` [default: the change that waits now]
     id: Option<String>,
 }
 
 /// Arguments of `freeze`.
 #[derive(Debug, Args)]
 pub(super) struct Freeze {
-    /// Why, for whoever asks later
+    /// Reason, shown by `status`
     #[arg(long, value_name = "TEXT")]
     why: Option<String>,
 }
@@ -31,7 +31,7 @@ pub(super) struct Freeze {
 #[derive(Debug, Args)]
 #[command(after_help = ROLLBACK_HELP)]
 pub(super) struct Rollback {
-    /// The number that `history` shows; without it, the generation before the one that is published
+    /// Number of the generation, shown by `history` [default: the generation before the published one]
     #[arg(value_name = "GENERATION")]
     to: Option<u64>,
 }
@@ -45,7 +45,7 @@ The files of that generation are published as any others, and nothing else is un
 /// Arguments of `history`.
 #[derive(Debug, Args)]
 pub(super) struct History {
-    /// Form of the answer
+    /// Output format
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: Format,
 }
@@ -70,7 +70,7 @@ pub(super) fn roll_back(context: &Context, arguments: &Rollback) -> CommandResul
     ask(context, &Request::Rollback { to: arguments.to })
 }
 
-/// Asks the daemon; where none runs, takes its place for as long as it takes.
+/// Sends the request to the daemon; when none runs, carries it out itself.
 pub(super) fn ask(context: &Context, request: &Request) -> CommandResult {
     let settings = context.settings()?;
     let reply = match client::ask(&settings, request)? {
@@ -91,7 +91,7 @@ pub(super) fn ask(context: &Context, request: &Request) -> CommandResult {
     tell(reply)
 }
 
-/// Makes the daemon read everything again.
+/// Makes the daemon read the settings and the policies again.
 pub(super) fn reload(context: &Context) -> CommandResult {
     let settings = context.settings()?;
     match client::ask(&settings, &Request::Reload)? {
@@ -126,7 +126,7 @@ pub(super) fn history(context: &Context, arguments: &History) -> CommandResult {
                 .collect();
             print(&format!("{}\n", serde_json::to_string_pretty(&entries)?))?;
         }
-        Format::Text if generations.is_empty() => print("nothing was published yet\n")?,
+        Format::Text if generations.is_empty() => print("no generation was published yet\n")?,
         Format::Text => {
             for generation in generations.iter().rev() {
                 let proxies = plural(generation.manifest.len(), "proxy");

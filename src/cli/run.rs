@@ -1,4 +1,4 @@
-//! `meshtraced run`: watch the policies, compile them and publish what changed.
+//! `meshtraced run`: watches the policies, compiles them and publishes the changes.
 
 use std::io::{self, Write};
 use std::time::Instant;
@@ -25,10 +25,10 @@ use crate::words::{plural, printable, with_causes};
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// Publish once and end
+    /// Publish once and exit
     #[arg(long)]
     once: bool,
-    /// Print once what would change, write nothing and end
+    /// Print the changes once and exit, without writing files
     #[arg(long)]
     dry_run: bool,
 }
@@ -57,7 +57,7 @@ fn dry_run(context: &Context, settings: &Settings) -> CommandResult {
     let (plan, published) = (&comparison.planned.plan, comparison.observed.applied.len());
     let mut out = report::overview(settings, &policies);
     if plan.changes.is_empty() {
-        out.push_str("nothing would change\n");
+        out.push_str("no change\n");
     } else {
         let groups = summary::summarize(plan, &policies.compiled.proxies);
         let detail = Detail {
@@ -129,7 +129,7 @@ fn once(context: &Context, settings: &Settings) -> CommandResult {
     )
 }
 
-/// Prints the drift, and why a plan waits for an approval.
+/// Prints the drift, and the reason why a plan waits for approval.
 fn report_plan(reconciliation: &Reconciliation) -> Result<(), Failure> {
     for drift in &reconciliation.planned.drift {
         writeln!(
@@ -144,7 +144,7 @@ fn report_plan(reconciliation: &Reconciliation) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Makes the reloads that are due: how many proxies were reloaded, and why others were not.
+/// Makes the reloads that are due. Returns the number of reloaded proxies and the failures of the others.
 fn reload(settings: &Settings, reconciliation: &Reconciliation, target: &Target, lock: &Lock) -> (usize, Vec<String>) {
     let mut reloader = Reloader::default();
     reconciliation.offer(|offer| reloader.offer(offer, &settings.reload, &target.out, lock));
@@ -159,7 +159,7 @@ fn reload(settings: &Settings, reconciliation: &Reconciliation, target: &Target,
     (reloaded, failures)
 }
 
-/// The line that says what was published, and what to type next.
+/// The line about the published changes, with a command to try next.
 fn published_once(settings: &Settings, reconciliation: &Reconciliation, policies: &Policies, start: Instant) -> String {
     let elapsed = start.elapsed().as_millis();
     let done = reconciliation.carried_out();
@@ -180,8 +180,8 @@ fn published_once(settings: &Settings, reconciliation: &Reconciliation, policies
             policies.held.is_empty() && reconciliation.planned.violation.is_none(),
             reconciliation.published_before,
         ) {
-            (true, 1) => "nothing to do: 1 proxy is up to date\n".to_owned(),
-            (true, _) => format!("nothing to do: {stay} are up to date\n"),
+            (true, 1) => "no change: 1 proxy is up to date\n".to_owned(),
+            (true, _) => format!("no change: {stay} are up to date\n"),
             (false, 0) => "published nothing\n".to_owned(),
             (false, _) => format!("published nothing: {stay} as before\n"),
         };
@@ -202,7 +202,7 @@ fn published_once(settings: &Settings, reconciliation: &Reconciliation, policies
     line
 }
 
-/// A proxy worth trying: the first with outbounds that traces, else the first.
+/// The proxy of the command to try next: the first traced one with outbounds, else the first one.
 fn first_traced(compiled: &Compiled) -> Option<ProxyKey> {
     let key = |proxy: &crate::ir::Proxy| ProxyKey::new(&proxy.mesh, &proxy.name);
     let published = || {
@@ -217,7 +217,7 @@ fn first_traced(compiled: &Compiled) -> Option<ProxyKey> {
     best.map(key)
 }
 
-/// Shows findings and what they keep from being written.
+/// Prints the findings, and the meshes that their errors hold.
 fn complain(context: &Context, settings: &Settings, policies: &Policies) -> Result<(), Failure> {
     let mut shown = text::render(
         &policies.findings,
@@ -232,7 +232,7 @@ fn complain(context: &Context, settings: &Settings, policies: &Policies) -> Resu
     Ok(())
 }
 
-/// Publishes now and after every change, until told to stop.
+/// Publishes now and after every change, until a signal ends the daemon.
 fn watch(context: &Context, settings: Settings) -> CommandResult {
     let how = source::describe(&settings.sources());
     let beginning = format!(
@@ -244,7 +244,7 @@ fn watch(context: &Context, settings: Settings) -> CommandResult {
     let (config, overrides) = (context.config.clone(), context.overrides.clone());
     let load = Box::new(move || Settings::load(config.as_deref(), &overrides));
     daemon::run(settings, load, context.color_on_stderr)?;
-    tracing::info!("stopped; what is published stays");
+    tracing::info!("stopped; published files stay");
     drop(io::stderr().flush());
     Ok(Exit::Done)
 }

@@ -1,4 +1,4 @@
-//! `meshtraced status`: how the daemon is.
+//! `meshtraced status`: the state of the daemon.
 
 use std::fmt::Write as _;
 
@@ -7,14 +7,14 @@ use clap::{Args, ValueEnum};
 
 use super::context::{CommandResult, Context, Exit, print};
 use crate::daemon::client::{self, Seen};
-use crate::daemon::status::{Held, Proxies, Revision, Since, Status, TroubleState};
+use crate::daemon::status::{Condition, Held, Proxies, Revision, Status, TroubleState};
 use crate::words::{plural, printable};
 
 /// Arguments of `status`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// Form of the answer
+    /// Output format
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: Format,
 }
@@ -59,7 +59,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     })
 }
 
-/// The status for people.
+/// The status as text.
 fn text(status: &Status, now: DateTime<Local>) -> String {
     let clock = |at: DateTime<Utc>| {
         let at = at.with_timezone(&Local);
@@ -81,10 +81,10 @@ fn text(status: &Status, now: DateTime<Local>) -> String {
 /// A line of the status: its label and its text.
 type Row = (&'static str, String);
 
-/// A moment for people, without the date if it is today.
+/// Formats a moment in local time, without the date if it is today.
 type Clock<'c> = &'c dyn Fn(DateTime<Utc>) -> String;
 
-/// The wishes of operators: a freeze, and a plan that waits for an approval.
+/// A freeze, and a plan that waits for approval.
 fn operators(status: &Status, clock: Clock) -> Vec<Row> {
     let frozen = status.frozen.as_ref().map(|frozen| {
         let would = match frozen.would_change {
@@ -100,16 +100,16 @@ fn operators(status: &Status, clock: Clock) -> Vec<Row> {
     frozen.into_iter().chain(guarded).collect()
 }
 
-/// The troubles of the daemon itself.
+/// The conditions of the daemon itself.
 fn daemon(status: &Status, clock: Clock) -> Vec<Row> {
     let mut rows = Vec::new();
     for (label, trouble) in [("failure", &status.failure), ("waiting", &status.waiting)] {
-        let row = |trouble: &Since| (label, format!("{} (since {})", trouble.why, clock(trouble.since)));
+        let row = |trouble: &Condition| (label, format!("{} (since {})", trouble.why, clock(trouble.since)));
         rows.extend(trouble.as_ref().map(row));
     }
     rows.extend(status.settings_error.as_ref().map(|error| {
         let text = format!(
-            "{} (since {}); those from before are in use",
+            "{} (since {}); the previous settings stay in use",
             error.why,
             clock(error.since)
         );
@@ -141,7 +141,7 @@ fn held(status: &Status, clock: Clock) -> Vec<Row> {
     status.held.iter().map(row).collect()
 }
 
-/// The proxies, reloads and files that are not as they should be.
+/// The proxies, reloads and files with a problem.
 fn troubles(status: &Status, clock: Clock) -> Vec<Row> {
     let proxies = status.troubles.iter().map(|trouble| {
         let label = match trouble.state {

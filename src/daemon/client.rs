@@ -11,23 +11,23 @@ use crate::apply::{ApplyError, Target, last_status};
 use crate::settings::Settings;
 use crate::system::http_client::{Connection, Response};
 
-/// How long an answer to a look may take.
-const LOOK: Duration = Duration::from_secs(10);
-/// How long the daemon may take to do what it is asked; a publication waits for every Envoy.
-const DO: Duration = Duration::from_secs(300);
+/// Limit for the answer to a `GET`.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// Limit for the answer to a request: a publication waits for every Envoy.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// The status of the daemon, as far as it is known.
+/// The status of a daemon, by where it comes from.
 #[derive(Debug)]
 pub enum Seen {
-    /// The daemon runs, and this is its status.
+    /// Status of the daemon that runs.
     Running(Box<Status>),
-    /// The daemon does not run, and this is the status that it saved last.
+    /// Status that the last daemon saved; none runs now.
     Ended(Box<Status>),
-    /// No daemon has saved a status here.
+    /// No daemon runs, and none has saved a status here.
     Never,
 }
 
-/// Why the daemon cannot be looked at or asked.
+/// The reasons why a running daemon cannot be asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The control socket refuses the connection, or does not answer.
@@ -38,20 +38,20 @@ pub enum ClientError {
         /// The reason.
         source: io::Error,
     },
-    /// The answer is not understood; the daemon may be of another version.
-    #[error("the daemon on {} gives an answer that is not understood: {said}", .path.display())]
+    /// The answer is not in the expected form; the daemon may be of another version.
+    #[error("the daemon on {} gave an unexpected answer: {said}", .path.display())]
     Garbled {
         /// The socket.
         path: PathBuf,
         /// The answer, or what is wrong with it.
         said: String,
     },
-    /// Something about the output directory.
+    /// The output directory cannot be used.
     #[error(transparent)]
     Apply(#[from] ApplyError),
 }
 
-/// Where the daemon with these settings listens.
+/// The path of the control socket of a daemon with these settings.
 ///
 /// # Errors
 /// When the output directory cannot be made absolute.
@@ -62,13 +62,13 @@ pub fn socket(settings: &Settings) -> Result<PathBuf, ApplyError> {
     }
 }
 
-/// How the daemon is, from itself or from what it left.
+/// The status of the daemon: its own answer, or the one that the last daemon saved.
 ///
 /// # Errors
-/// When it runs and cannot be asked.
+/// When a daemon runs and cannot be asked.
 pub fn status(settings: &Settings) -> Result<Seen, ClientError> {
     let path = socket(settings)?;
-    match send(&path, "GET", "/status", "", LOOK) {
+    match send(&path, "GET", "/status", "", READ_TIMEOUT) {
         Ok(response) => Ok(Seen::Running(Box::new(understood(&path, &response)?))),
         Err(error) if is_absent(&error) => {
             let left = last_status::load(&Target::from_settings(settings)?.out)?;
@@ -79,14 +79,14 @@ pub fn status(settings: &Settings) -> Result<Seen, ClientError> {
     }
 }
 
-/// Asks the daemon for something; `None` when none runs.
+/// The daemon's reply to a request; `None` when no daemon runs.
 ///
 /// # Errors
-/// When it runs and cannot be asked.
+/// When a daemon runs and cannot be asked.
 pub fn ask(settings: &Settings, request: &Request) -> Result<Option<Reply>, ClientError> {
     let path = socket(settings)?;
     let body = serde_json::to_string(request).expect("plain data always is JSON");
-    match send(&path, "POST", "/request", &body, DO) {
+    match send(&path, "POST", "/request", &body, REQUEST_TIMEOUT) {
         Ok(response) => understood(&path, &response).map(Some),
         Err(error) if is_absent(&error) => Ok(None),
         Err(source) => Err(ClientError::Unreachable { path, source }),

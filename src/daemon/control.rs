@@ -1,7 +1,8 @@
-//! The control socket: how people and programs look at the daemon and ask things of it.
+//! The control socket, by which people and programs read the daemon's status and send it requests.
 //!
-//! HTTP/1.1 on a Unix socket, and on a TCP port of the loopback interface where that is wanted. Everybody who reaches it
-//! may look; only root and the daemon's own user may ask for a change, and only through the socket.
+//! HTTP/1.1 on a Unix socket and, where the settings ask for it, on a TCP port of the loopback interface. Everybody
+//! who reaches either may read; only root and the daemon's own user may send requests, and only through the Unix
+//! socket.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -28,38 +29,38 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use super::metrics::{self, Metrics};
 use super::status::Status;
 
-/// Name of the socket in the daemon's own directory, where no other is set.
+/// Name of the socket in the daemon's own directory, unless the settings name another.
 pub const SOCKET: &str = "control.sock";
 
-/// Connections at a time, for each listener.
-const AT_ONCE: usize = 32;
-/// How long a client may take to say what it wants.
+/// Connections at a time, per listener.
+const MAX_CONNECTIONS: usize = 32;
+/// Limit for a client to send its request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longest request, in bytes.
-const LONGEST: usize = 64 << 10;
+/// Limit for the body of a request, in bytes.
+const MAX_REQUEST: usize = 64 << 10;
 
 /// A request to the daemon.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "do", deny_unknown_fields)]
 pub enum Request {
-    /// Publish a change that the guard keeps back.
+    /// Publish the plan that violates the guard.
     Approve {
-        /// The id of the plan; without one, the plan that waits now.
+        /// Id of the plan; `None` means the plan that waits now.
         id: Option<String>,
     },
     /// Publish nothing from now on.
     Freeze {
-        /// Why, for whoever asks later.
+        /// Reason, shown by `status`; `None` gives a default one.
         why: Option<String>,
     },
     /// Follow the policies again.
     Thaw,
-    /// Go back to what was published before, and stay there.
+    /// Publish an earlier generation, and freeze.
     Rollback {
-        /// To which generation; the one before the last without it.
+        /// Number of the generation; `None` means the one before the last.
         to: Option<u64>,
     },
-    /// Restore published files that somebody changed.
+    /// Restore published files that drifted, and try nacked files again.
     Heal,
     /// Read the settings and the policies again.
     Reload,
@@ -68,13 +69,13 @@ pub enum Request {
 /// The answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reply {
-    /// Whether it did what was asked.
+    /// Whether the request was carried out.
     pub done: bool,
-    /// The result in words, or the reason why nothing was done.
+    /// The result in words, or the reason for the failure.
     pub said: String,
 }
 
-/// A request on its way to the main loop.
+/// A request that the main loop has not answered yet.
 #[derive(Debug)]
 pub(super) struct PendingRequest {
     pub(super) request: Request,
@@ -90,7 +91,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// Requests arrive at the other end of `requests`.
+    /// Shared state that passes requests on to `requests`.
     pub(super) fn new(requests: mpsc::Sender<PendingRequest>) -> Arc<Self> {
         Arc::new(Self {
             metrics: Metrics::new(),
@@ -112,13 +113,13 @@ impl Shared {
 /// The rights of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Access {
-    /// May ask for changes.
+    /// May read and send requests.
     Admin,
-    /// May look.
+    /// May read.
     ReadOnly,
 }
 
-/// The socket file; removed when this is dropped.
+/// The socket file, which is removed on drop.
 #[derive(Debug)]
 pub(super) struct Socket {
     path: PathBuf,
@@ -131,7 +132,7 @@ impl Drop for Socket {
     }
 }
 
-/// Listens on a socket file from now on; one that nobody listens on any more is replaced.
+/// Starts to listen on a socket file. A file that a dead daemon left is replaced.
 pub(super) fn listen_on_socket(path: &Path, shared: &Arc<Shared>) -> io::Result<Socket> {
     // The path of a socket may have 107 bytes at most, that of a directory more.
     let directory = std::fs::File::open(path.parent().unwrap_or(Path::new(".")))?;
@@ -145,7 +146,7 @@ pub(super) fn listen_on_socket(path: &Path, shared: &Arc<Shared>) -> io::Result<
         Err(_) => {}
     }
     let listener = std::os::unix::net::UnixListener::bind(&short)?;
-    // Who may do what is decided by who it is.
+    // The kernel names the user at the other end.
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
     listener.set_nonblocking(true)?;
     let listener = UnixListener::from_std(listener)?;
@@ -157,7 +158,7 @@ pub(super) fn listen_on_socket(path: &Path, shared: &Arc<Shared>) -> io::Result<
     Ok(Socket { path: path.to_owned() })
 }
 
-/// Listens on a TCP port of the loopback interface from now on.
+/// Starts to listen on a TCP port of the loopback interface.
 pub(super) fn listen_on_port(address: SocketAddr, shared: &Arc<Shared>) -> io::Result<()> {
     let listener = std::net::TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
@@ -170,7 +171,7 @@ pub(super) fn listen_on_port(address: SocketAddr, shared: &Arc<Shared>) -> io::R
     Ok(())
 }
 
-/// Answers whoever comes from now on, so many at a time.
+/// Accepts connections forever, up to [`MAX_CONNECTIONS`] at a time.
 fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     mut accept: impl FnMut(&mut Context) -> Poll<io::Result<S>> + Send + 'static,
     peer: fn(&S) -> Access,
@@ -178,7 +179,7 @@ fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 ) {
     let shared = Arc::clone(shared);
     tokio::spawn(async move {
-        let room = Arc::new(Semaphore::new(AT_ONCE));
+        let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         loop {
             let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
                 return;
@@ -197,7 +198,7 @@ fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     });
 }
 
-/// No file descriptor may be left for a connection: that passes.
+/// Pauses after a failed `accept`: when file descriptors have run out, an immediate retry would spin.
 async fn pause_after(error: &io::Error) {
     tracing::debug!("a connection to the control socket failed: {error}");
     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -233,7 +234,7 @@ async fn answer(request: hyper::Request<Incoming>, peer: Access, shared: &Shared
         (&Method::GET, "/status") => json(StatusCode::OK, &*shared.status()),
         (&Method::GET, "/metrics") => with_type(StatusCode::OK, metrics::CONTENT_TYPE, shared.metrics.text()),
         (&Method::POST, "/request") if peer == Access::ReadOnly => {
-            let said = "only root and the user of the daemon may ask for that, through its socket".to_owned();
+            let said = "only root and the daemon's own user may send requests, through the socket".to_owned();
             json(StatusCode::FORBIDDEN, &Reply { done: false, said })
         }
         (&Method::POST, "/request") => ask(request, shared).await,
@@ -241,22 +242,23 @@ async fn answer(request: hyper::Request<Incoming>, peer: Access, shared: &Shared
             StatusCode::METHOD_NOT_ALLOWED,
             "GET /status and /metrics, POST /request\n",
         ),
-        _ => plain(StatusCode::NOT_FOUND, "there are /status and /metrics\n"),
+        _ => plain(StatusCode::NOT_FOUND, "not found; there are /status and /metrics\n"),
     }
 }
 
 async fn ask(request: hyper::Request<Incoming>, shared: &Shared) -> Response<Full<Bytes>> {
-    let body = tokio::time::timeout(REQUEST_TIMEOUT, Limited::new(request.into_body(), LONGEST).collect()).await;
+    let body = tokio::time::timeout(
+        REQUEST_TIMEOUT,
+        Limited::new(request.into_body(), MAX_REQUEST).collect(),
+    )
+    .await;
     let Ok(Ok(body)) = body else {
-        return plain(StatusCode::BAD_REQUEST, "the request is too long, or did not come\n");
+        return plain(StatusCode::BAD_REQUEST, "the request is too long or incomplete\n");
     };
     let request = match serde_json::from_slice(&body.to_bytes()) {
         Ok(request) => request,
         Err(error) => {
-            return plain(
-                StatusCode::BAD_REQUEST,
-                &format!("the request is not understood: {error}\n"),
-            );
+            return plain(StatusCode::BAD_REQUEST, &format!("not a request: {error}\n"));
         }
     };
     let (reply, answer) = oneshot::channel();

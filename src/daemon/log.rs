@@ -1,4 +1,4 @@
-//! What the daemon says of its reconciliations: each thing once, when it is new.
+//! Log lines about reconciliations: each fact is logged once, when it is new.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -13,32 +13,32 @@ use crate::plan::{Plan, summary};
 use crate::reconcile::{DesiredState, Policies, ReconcileError, Reconciliation};
 use crate::words::{plural, printable, with_causes};
 
-/// A change of the policies that takes longer than this is told: perhaps it was killed.
-const LONG: Duration = Duration::from_secs(5);
+/// Time after which a Git operation that is still under way is logged: it may have been killed.
+const LONG_OPERATION: Duration = Duration::from_secs(5);
 
-/// Remembers what was said.
+/// The log, with the facts that it has told.
 #[derive(Debug, Default)]
 pub(super) struct Log {
-    /// The prefix of the paths of files.
+    /// Prefix of the paths of files in findings.
     pub(super) root: String,
-    /// Whether findings have colours.
+    /// Whether findings are coloured.
     color: bool,
-    /// The name of the revision of the last reconciliation.
+    /// Name of the revision of the last reconciliation.
     revision: Option<String>,
     findings: Vec<Diagnostic>,
     is_held: bool,
     failure: Option<String>,
-    /// Since when somebody has been changing the policies, and whether that was said.
+    /// Start of the Git operation that is under way, and whether it was logged.
     waiting: Option<(Instant, bool)>,
     violation: Option<String>,
     drift: Vec<Drift>,
     failures: Vec<(ProxyKey, String)>,
-    /// Why reloads failed last, by what they called.
+    /// Last error of each failing reload, by its target.
     reloads: BTreeMap<String, String>,
 }
 
 impl Log {
-    /// Nothing was said yet. `root` stands before the paths of files in findings.
+    /// A log that has told nothing yet.
     pub(super) fn new(root: String, color: bool) -> Self {
         Self {
             root,
@@ -47,7 +47,7 @@ impl Log {
         }
     }
 
-    /// Says what is new in a reconciliation.
+    /// Logs what is new in a reconciliation.
     pub(super) fn reconciled(&mut self, reconciliation: &Reconciliation, elapsed: Duration) {
         let is_first = self.revision.is_none();
         match &reconciliation.policies {
@@ -64,28 +64,28 @@ impl Log {
         self.failures(reconciliation);
     }
 
-    /// Says that a reconciliation came to no end.
+    /// Logs that a reconciliation failed.
     pub(super) fn broken(&mut self, error: &ReconcileError) {
         self.failure(&format!("cannot publish: {}", with_causes(error)));
     }
 
-    /// Says that the policies are not read while somebody changes them, once that takes long.
+    /// Logs that the policies cannot be read during a Git operation, once it has taken [`LONG_OPERATION`].
     fn waiting(&mut self, why: &str) {
         let (since, is_said) = self.waiting.get_or_insert_with(|| (Instant::now(), false));
-        if since.elapsed() < LONG || std::mem::replace(is_said, true) {
+        if since.elapsed() < LONG_OPERATION || std::mem::replace(is_said, true) {
             tracing::debug!("{why}");
         } else {
-            tracing::warn!("{why}; until then nothing is compiled, and what is published stays");
+            tracing::warn!("{why}; until then nothing is compiled, and published files stay");
         }
     }
 
     fn waited(&mut self) {
         if let Some((_, true)) = self.waiting.take() {
-            tracing::info!("nobody is changing the policies any more");
+            tracing::info!("the Git operation has ended; the policies are read again");
         }
     }
 
-    /// Says how a reload ended.
+    /// Logs the result of a reload.
     pub(super) fn reloaded(&mut self, reloaded: &Reloaded) {
         let Reloaded { target, attempts, .. } = reloaded;
         let who = reloaded.who();
@@ -102,7 +102,7 @@ impl Log {
                 if before.as_ref() == Some(why) {
                     tracing::debug!(attempts, "{line}");
                 } else {
-                    tracing::error!(attempts, "{line}; it is tried again");
+                    tracing::error!(attempts, "{line}; will retry");
                 }
             }
         }
@@ -110,14 +110,14 @@ impl Log {
 
     fn failure(&mut self, text: &str) {
         if self.failure.as_deref() != Some(text) {
-            tracing::error!("{text}; what is published stays");
+            tracing::error!("{text}; published files stay");
         }
         self.failure = Some(text.to_owned());
     }
 
     fn policies(&mut self, reconciliation: &Reconciliation, policies: &Policies, elapsed: Duration, is_first: bool) {
         if self.failure.take().is_some() {
-            tracing::info!("the policies can be read and published again");
+            tracing::info!("the policies are read and published again");
         }
         let name = policies.snapshot.describe();
         let before = self.revision.replace(name.clone());
@@ -152,7 +152,7 @@ impl Log {
         }
     }
 
-    /// Says what is new; whether something is.
+    /// Logs findings if they are new; `true` if they are.
     fn findings(&mut self, policies: &Policies) -> bool {
         let (findings, held) = (&policies.findings, &policies.held);
         if *findings == self.findings {
@@ -213,15 +213,15 @@ impl Log {
     }
 }
 
-/// Why nothing is published of policies that would change something.
+/// The reason why nothing was published, although the policies would change something.
 fn unpublished(reconciliation: &Reconciliation) -> Option<String> {
     match reconciliation.desired {
         DesiredState::Policies if reconciliation.planned.violation.is_some() => {
-            Some("not published: it waits for approval".to_owned())
+            Some("not published: the change waits for approval".to_owned())
         }
         DesiredState::Policies => match reconciliation.planned.plan.changes.len() {
             0 => None,
-            n => Some(format!("published for none of {}", plural(n, "proxy"))),
+            n => Some(format!("not published: {} failed", plural(n, "proxy"))),
         },
         DesiredState::Generation(_) | DesiredState::Unchanged => match reconciliation.would_change() {
             0 => None,
@@ -230,7 +230,7 @@ fn unpublished(reconciliation: &Reconciliation) -> Option<String> {
     }
 }
 
-/// The line about what was published.
+/// Logs what was published, in one line.
 fn changes(what: &str, revision: &str, done: &Plan, publication: &Publication, elapsed: Duration) {
     let elapsed_ms = elapsed.as_millis();
     let confirmed = publication.count(&Delivery::Acked);
@@ -247,7 +247,7 @@ fn changes(what: &str, revision: &str, done: &Plan, publication: &Publication, e
     tracing::info!(revision, proxies, confirmed, not_running, elapsed_ms, "{line}");
 }
 
-/// The consequence of errors: `held: mesh payments, 1 error; its 3 proxies stay as they are`.
+/// The consequence of errors, such as `held: mesh payments, 1 error; its 3 proxies stay as they are`.
 fn held(reconciliation: &Reconciliation, policies: &Policies) -> String {
     let held = &policies.held;
     let is_error = |finding: &&Diagnostic| finding.severity == Severity::Error;
@@ -263,13 +263,13 @@ fn held(reconciliation: &Reconciliation, policies: &Policies) -> String {
     format!("held: {what}, {errors}; {stay} as before")
 }
 
-/// ` "trace-eu: 10 %"`: the first line of a commit.
+/// The subject of the commit in quotes, after a space: ` "trace-eu: 10 %"`; empty without a commit.
 fn subject(policies: &Policies) -> String {
     let commit = policies.snapshot.commit();
     commit.map_or(String::new(), |commit| format!(" \"{}\"", commit.subject))
 }
 
-/// The result of a reconciliation in few words: `4 proxies changed: sampling 100 % -> 10 %`.
+/// A summary of what a reconciliation changed, such as `4 proxies changed: sampling 100 % -> 10 %`.
 fn what(done: &Plan, reconciliation: &Reconciliation, policies: &Policies) -> String {
     if let DesiredState::Generation(id) = reconciliation.desired {
         return format!(

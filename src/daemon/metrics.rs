@@ -1,4 +1,4 @@
-//! Metrics in the form of Prometheus: gauges told from the [`Status`], and counters of what happened.
+//! Metrics for Prometheus: gauges that are set from the [`Status`], and counters of events.
 
 use std::sync::atomic::AtomicU64;
 
@@ -13,10 +13,10 @@ use prometheus_client::registry::{Registry, Unit};
 use super::status::{Revision, Status};
 use crate::reconcile::Stage;
 
-/// The type of what [`Metrics::text`] gives.
+/// Content type of [`Metrics::text`].
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Upper ends of the durations that are counted, in seconds.
+/// Upper bounds of the buckets for durations, in seconds.
 const SECONDS: [f64; 14] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ];
@@ -25,14 +25,14 @@ type Labels = Vec<(&'static str, String)>;
 type Gauge = gauge::Gauge<f64, AtomicU64>;
 type Gauges = Family<Labels, Gauge>;
 
-/// How a reconciliation ended.
+/// The result of a reconciliation, as a label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ReconcileResult {
-    /// Something was published.
+    /// At least one file was published.
     Changed,
     /// There was nothing to publish.
     Unchanged,
-    /// The machine refused.
+    /// The machine failed: disk, permissions, processes.
     Failed,
 }
 
@@ -59,7 +59,7 @@ pub(super) struct Metrics {
     stages: Family<Labels, Histogram>,
 }
 
-/// The reasons for a person to look, each 1 while it is there.
+/// Each reason for a person to look, with 1 while it applies.
 fn attention(status: &Status) -> [(&'static str, f64); 6] {
     let flag = |is_up: bool| f64::from(u8::from(is_up));
     [
@@ -76,27 +76,27 @@ impl Metrics {
     pub(super) fn new() -> Self {
         let mut registry = Registry::with_prefix("meshtraced");
         let version = vec![("version", env!("CARGO_PKG_VERSION"))];
-        registry.register("build", "What runs", Info::new(version));
+        registry.register("build", "Version of the running daemon", Info::new(version));
         let mut gauges = |name: &str, help: &str| {
             let gauges = Gauges::default();
             registry.register(name, help, gauges.clone());
             gauges
         };
-        let proxies = gauges("proxies", "Proxies by what their Envoy says of the published files");
+        let proxies = gauges("proxies", "Proxies by the state of their Envoy");
         let held = gauges(
             "held",
-            "1 for every mesh that keeps what it has because of errors; all of them: mesh=\"*\"",
+            "1 for every mesh that is held because of errors; mesh=\"*\" when all are",
         );
-        let findings = gauges("findings", "What is wrong with the policies");
-        let policies = gauges("policies", "Policies by what became of them");
+        let findings = gauges("findings", "Errors and warnings in the policies");
+        let policies = gauges("policies", "Policies by outcome");
         let flags = gauges(
             "attention",
-            "1 while something wants a person: failed, settings, frozen, guarded, watch",
+            "1 while a person should look: failed, waiting, settings, frozen, guarded, watch",
         );
         let revisions = Gauges::default();
         registry.register_with_unit(
             "revision_timestamp",
-            "When the last revision was seen, compiled, published and confirmed",
+            "Time of the last revision that was seen, compiled, published and confirmed",
             Unit::Seconds,
             revisions.clone(),
         );
@@ -105,30 +105,30 @@ impl Metrics {
             registry.register(name, help, gauge.clone());
             gauge
         };
-        let drifted = gauge("drifted_files", "Published files that somebody changed");
-        let failing_reloads = gauge("failing_reloads", "Reloads that failed and are tried again");
-        let watched = gauge("watched_directories", "Directories that are watched");
+        let drifted = gauge("drifted_files", "Published files that somebody else changed");
+        let failing_reloads = gauge("failing_reloads", "Reloads that failed and will be retried");
+        let watched = gauge("watched_directories", "Watched directories");
         let mut counter = |name: &str, help: &str| {
             let counter = Counter::default();
             registry.register(name, help, counter.clone());
             counter
         };
-        let overflows = counter("watch_overflows", "Times that events of the watch were lost");
-        let rearmed = counter("watch_rearmed", "Times that the watch was set up again");
+        let overflows = counter("watch_overflows", "Losses of file events");
+        let rearmed = counter("watch_rearmed", "Restarts of the watch");
         let published = counter("published_proxies", "Proxies whose files were changed");
-        let rejected = counter("rejected_proxies", "Publications that an Envoy refused");
-        let drift = counter("drift", "Published files that were found changed");
+        let rejected = counter("rejected_proxies", "Publications that an Envoy rejected");
+        let drift = counter("drift", "Published files that were found changed by somebody else");
         let mut counters = |name: &str, help: &str| {
             let counters = Family::<Labels, Counter>::default();
             registry.register(name, help, counters.clone());
             counters
         };
         let reconciliations = counters("reconciliations", "Reconciliations by result");
-        let reloads = counters("reloads", "Reloads by how they ended");
+        let reloads = counters("reloads", "Reloads by result");
         let stages = Family::new_with_constructor((|| Histogram::new(SECONDS)) as fn() -> Histogram);
         registry.register_with_unit(
             "stage_duration",
-            "Time that the stages of a reconciliation take",
+            "Duration of each stage of a reconciliation",
             Unit::Seconds,
             stages.clone(),
         );
@@ -154,7 +154,7 @@ impl Metrics {
         }
     }
 
-    /// Takes over how the daemon is.
+    /// Sets all gauges from the status.
     pub(super) fn show(&self, status: &Status) {
         let set = |gauges: &Gauges, name: &'static str, values: &[(&str, f64)]| {
             for (label, value) in values {
@@ -220,7 +220,7 @@ impl Metrics {
         }
     }
 
-    /// Counts a reconciliation, and how long its stages took.
+    /// Counts a reconciliation by result, and observes the duration of its stages, in seconds.
     pub(super) fn reconciled(&self, result: ReconcileResult, stages: &[(Stage, f64)]) {
         let word = match result {
             ReconcileResult::Changed => "changed",
@@ -236,7 +236,7 @@ impl Metrics {
         }
     }
 
-    /// Counts proxies that were published, those that refused, and files that were found changed.
+    /// Counts published proxies, nacks and files that were found changed.
     pub(super) fn publication(&self, published: usize, rejected: usize, drifted: usize) {
         self.published.inc_by(published as u64);
         self.rejected.inc_by(rejected as u64);
@@ -249,7 +249,7 @@ impl Metrics {
         self.reloads.get_or_create(&vec![("result", word.to_owned())]).inc();
     }
 
-    /// All of them, as Prometheus reads them.
+    /// All metrics in the OpenMetrics text format.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("a string takes everything");

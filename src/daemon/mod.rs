@@ -1,7 +1,8 @@
-//! The daemon: reconciliations when they are due, until it is told to stop.
+//! The daemon: reconciles whenever events, signals or requests ask for it, until it is told to stop.
 //!
-//! One thread waits for events, signals and requests; another makes the reconciliations ([`worker`], [`reconcile`](crate::reconcile)), so that waiting never
-//! stops. What happened is kept in the [`status`], and the [`control`] socket shows it and takes requests.
+//! One thread waits for events, signals and requests; another makes the reconciliations ([`worker`],
+//! [`reconcile`](crate::reconcile)), so that waiting never stops. What happened is kept in the [`status`], and the
+//! [`control`] socket shows it and takes requests.
 
 pub mod status;
 
@@ -42,42 +43,42 @@ use crate::source::watch::Watcher;
 use crate::telemetry::systemd;
 use crate::words::with_causes;
 
-/// A reconciliation that takes longer than this hangs, and the watchdog may have the process. Every step of a reconciliation has a limit of
-/// its own that is far below.
+/// Time after which a reconciliation counts as hung, and the watchdog may kill the process. Every step of a
+/// reconciliation has a limit of its own far below this one.
 const RECONCILE_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// A reconciliation that is still under way this long after the daemon was told to stop is abandoned, as a crash would.
-const LONGEST_END: Duration = Duration::from_secs(20);
+/// Time for a reconciliation to finish after the daemon was told to stop. Then it is abandoned, as in a crash.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Reloads that are under way this long after the daemon was told to stop are left to the next start.
-const LONGEST_RELOADS: Duration = Duration::from_secs(5);
+/// Time for reloads to finish after the daemon was told to stop. The next start makes the rest.
+const STOP_RELOADS_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Requests that may wait.
-const REQUESTS: usize = 16;
+/// Limit for requests that wait.
+const MAX_PENDING_REQUESTS: usize = 16;
 
-/// Why the daemon ends, other than by being told to.
+/// The errors that end the daemon.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
-    /// The daemon may not publish.
+    /// The output directory cannot be used.
     #[error(transparent)]
     Apply(#[from] ApplyError),
-    /// The system gives it no threads or signals.
+    /// The system refuses threads or signals.
     #[error("cannot wait for events")]
     System(#[from] io::Error),
 }
 
-/// Reads the settings again.
-pub type Load = Box<dyn Fn() -> Result<Settings, SettingsError>>;
+/// A function that reads the settings again.
+pub type LoadSettings = Box<dyn Fn() -> Result<Settings, SettingsError>>;
 
-/// Makes reconciliations until `SIGTERM` or `SIGINT` comes. A second one of these ends the process at once.
+/// Reconciles until `SIGTERM` or `SIGINT` comes. A second such signal ends the process at once.
 ///
-/// `SIGHUP` reads the settings again by `load`; those that are wrong are not taken.
+/// `SIGHUP` reads the settings again with `load`; invalid ones are rejected, and those in use stay.
 ///
 /// # Errors
-/// When it cannot begin: another process publishes to the same directory, or the system refuses what waiting needs.
-pub fn run(settings: Settings, load: Load, color: bool) -> Result<(), DaemonError> {
+/// When another process publishes to the same directory, or the system refuses threads or signals.
+pub fn run(settings: Settings, load: LoadSettings, color: bool) -> Result<(), DaemonError> {
     let worker = Worker::new(settings, color)?;
-    // Waiting takes one thread, a reconciliation another.
+    // One thread waits, another reconciles.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .enable_io()
@@ -88,22 +89,22 @@ pub fn run(settings: Settings, load: Load, color: bool) -> Result<(), DaemonErro
 /// The worker, and the result of its work.
 type Done = (Box<Worker>, Work);
 
-/// The result of work.
+/// The result of the worker's work.
 enum Work {
-    /// A reconciliation, and when to go on with what it left open.
+    /// A reconciliation has ended; the delay to the next one if it left something open.
     Reconciliation(Option<Retry>),
-    /// Reloads that had ended were taken over.
+    /// Reloads that had ended were recorded.
     Reloads,
 }
 
-/// The state of the loop.
+/// The state of the main loop.
 struct Daemon {
-    /// At work it is `None`.
+    /// `None` while it is at work.
     worker: Option<Box<Worker>>,
-    /// The reconciliation or other work under way, and when it began.
+    /// The work under way, and when it began.
     work: Option<(Instant, JoinHandle<Done>)>,
     schedule: Schedule,
-    load: Load,
+    load: LoadSettings,
     signals: Signals,
     wake: Arc<Notify>,
     reloaded: Arc<Notify>,
@@ -111,7 +112,7 @@ struct Daemon {
     pending: Vec<PendingRequest>,
     is_reload_due: bool,
     is_ready: bool,
-    /// Set when the daemon was told to stop: when it ends at the latest.
+    /// Deadline for the end, once the daemon was told to stop.
     stop_by: Option<Instant>,
     shared: Arc<Shared>,
     socket_path: PathBuf,
@@ -131,9 +132,9 @@ enum Event {
 }
 
 impl Daemon {
-    fn new(mut worker: Worker, load: Load) -> Result<Self, DaemonError> {
+    fn new(mut worker: Worker, load: LoadSettings) -> Result<Self, DaemonError> {
         let signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
-        let (sender, requests) = mpsc::channel(REQUESTS);
+        let (sender, requests) = mpsc::channel(MAX_PENDING_REQUESTS);
         let shared = Shared::new(sender);
         worker.shared = Some(Arc::clone(&shared));
         let wake = Arc::new(Notify::new());
@@ -183,7 +184,7 @@ impl Daemon {
                     self.schedule.ask();
                 }
                 Event::Signal(signal) => {
-                    if self.stop_by.replace(Instant::now() + LONGEST_END).is_some() {
+                    if self.stop_by.replace(Instant::now() + STOP_TIMEOUT).is_some() {
                         std::process::exit(128 + signal);
                     }
                     systemd::stopping();
@@ -192,8 +193,8 @@ impl Daemon {
                     }
                 }
                 Event::Stop => {
-                    // Whatever is under way, the next start goes on with it.
-                    tracing::warn!("a reconciliation takes long; what it did not come to is done at the next start");
+                    // The next start goes on with whatever is under way.
+                    tracing::warn!("a reconciliation takes too long; the next start completes it");
                     std::process::exit(0);
                 }
                 Event::PendingRequest(asked) => {
@@ -230,7 +231,7 @@ impl Daemon {
         }
     }
 
-    /// Begins the reconciliation that is due.
+    /// Starts the reconciliation that is due.
     fn begin(&mut self) {
         let (_, reason) = self.schedule.next();
         let Some(mut worker) = self.worker.take() else { return };
@@ -239,7 +240,7 @@ impl Daemon {
         }
         self.schedule.begin(Instant::now());
         let asked = std::mem::take(&mut self.pending);
-        tracing::debug!("looking: {reason:?}");
+        tracing::debug!("reconciling: {reason:?}");
         let work = tokio::task::spawn_blocking(move || {
             let retry = worker.work(reason, asked);
             (worker, Work::Reconciliation(retry))
@@ -247,10 +248,10 @@ impl Daemon {
         self.work = Some((Instant::now(), work));
     }
 
-    /// Takes over reloads that have ended.
+    /// Starts to record the reloads that have ended.
     fn collect(&mut self) {
         let Some(mut worker) = self.worker.take() else { return };
-        // It remembers them on disk, which may take its time.
+        // They are recorded on disk, which may be slow.
         let work = tokio::task::spawn_blocking(move || {
             worker.collect_reloads();
             (worker, Work::Reloads)
@@ -258,12 +259,12 @@ impl Daemon {
         self.work = Some((Instant::now(), work));
     }
 
-    /// Waits a little for reloads, unless it is told once more to end.
+    /// Waits for reloads up to [`STOP_RELOADS_TIMEOUT`], unless a second signal comes.
     async fn end(&mut self) {
         let Some(mut worker) = self.worker.take() else { return };
         let ended = tokio::task::spawn_blocking(move || {
-            worker.finish_reloads(Some(LONGEST_RELOADS));
-            worker.leave_word();
+            worker.finish_reloads(Some(STOP_RELOADS_TIMEOUT));
+            worker.save_status();
         });
         tokio::select! {
             _ = ended => {}
@@ -278,9 +279,9 @@ impl Daemon {
             Work::Reconciliation(None) => self.schedule.settled(),
             Work::Reloads => {}
         }
-        worker.leave_word();
+        worker.save_status();
         if self.socket.is_some() && !self.socket_path.exists() {
-            // It went with its directory.
+            // The socket file went with its directory.
             self.socket = None;
             self.socket = listen_on_socket(&self.socket_path, &self.shared);
         }
@@ -293,10 +294,10 @@ impl Daemon {
         self.worker = Some(worker);
     }
 
-    /// Takes the settings as they are on disk now, if they can be used.
+    /// Reads the settings from disk, and uses them if they are valid.
     fn reload(&mut self, worker: &mut Worker) {
         systemd::reloading();
-        // The end of the reconciliation says that the reload has ended, whatever came of it.
+        // The end of the reconciliation tells systemd that the reload has ended, with or without success.
         self.is_ready = false;
         let refused = match (self.load)() {
             Ok(settings) => self.take(settings, worker).err(),
@@ -304,7 +305,7 @@ impl Daemon {
         };
         match &refused {
             None => tracing::info!("the settings were read again"),
-            Some(why) => tracing::error!("{why}; the settings from before are in use"),
+            Some(why) => tracing::error!("{why}; the previous settings stay in use"),
         }
         worker.tracker.settings(refused, Utc::now());
     }
@@ -326,12 +327,12 @@ impl Daemon {
         Ok(())
     }
 
-    /// A sign of life, unless a reconciliation hangs.
+    /// Feeds the watchdog, unless a reconciliation hangs.
     fn feed(&self) {
         match &self.work {
             Some((began, _)) if began.elapsed() > RECONCILE_TIMEOUT => {
                 tracing::error!(
-                    "a reconciliation hangs for more than {RECONCILE_TIMEOUT:?}; the watchdog is not fed any more"
+                    "a reconciliation has hung for {RECONCILE_TIMEOUT:?}; the watchdog will end the process"
                 );
             }
             _ => systemd::alive(),
@@ -347,12 +348,12 @@ fn timing(settings: &Settings) -> Timing {
     }
 }
 
-/// Opens the control socket, and the port where one is wanted. Without them the daemon still does its work.
+/// Opens the control socket, and the port if the settings name one. The daemon does its work without them.
 fn listen(settings: &Settings, path: &Path, shared: &Arc<Shared>) -> Option<Socket> {
     if let Some(address) = settings.control.listen
         && let Err(error) = control::listen_on_port(address.0, shared)
     {
-        tracing::warn!("cannot listen on {address}: {error}; status and metrics are on the socket only");
+        tracing::warn!("cannot listen on {address}: {error}; status and metrics are served on the socket only");
     }
     listen_on_socket(path, shared)
 }
@@ -366,7 +367,7 @@ fn listen_on_socket(path: &Path, shared: &Arc<Shared>) -> Option<Socket> {
     socket.ok()
 }
 
-/// The end of the work under way; never when there is none.
+/// Waits for the end of the work under way; forever when there is none.
 async fn finished<T>(work: &mut Option<(Instant, JoinHandle<T>)>) -> Result<T, tokio::task::JoinError> {
     match work {
         Some((_, work)) => work.await,
@@ -383,7 +384,7 @@ async fn tick(alive: &mut Option<tokio::time::Interval>) {
     }
 }
 
-/// The next signal.
+/// Waits for the next signal.
 async fn next(signals: &mut Signals) -> i32 {
     match std::future::poll_fn(|context| futures_core::Stream::poll_next(Pin::new(&mut *signals), context)).await {
         Some(signal) => signal,

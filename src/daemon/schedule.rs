@@ -1,17 +1,17 @@
-//! The time of the next reconciliation: debounce, rescan, retries. The clock is passed in.
+//! The time of the next reconciliation, from debounce, rescan and retries. Callers pass the clock in.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// When reconciliations happen.
+/// The settings for the times of reconciliations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Timing {
-    /// A reconciliation comes when there was no event for this long ...
+    /// Time without an event after which a change is reconciled.
     pub debounce: Duration,
-    /// ... or at the latest this long after the first.
+    /// Longest time from the first event to the reconciliation.
     pub debounce_max: Duration,
-    /// A reconciliation comes after this long without any.
+    /// Time after which a reconciliation follows the last one without an event.
     pub rescan: Duration,
 }
 
@@ -20,20 +20,20 @@ pub(super) struct Timing {
 pub(super) enum Reason {
     /// The daemon starts.
     Start,
-    /// The source may have changed.
+    /// Records an event: the source may have changed.
     Changed,
     /// The time for a rescan has come, events or not.
     Rescan,
-    /// Something did not come to its end the last time.
+    /// The last reconciliation left something open.
     Retry,
-    /// Somebody asked for it.
+    /// A request came.
     Request,
 }
 
-/// The longest time between two attempts at the same thing.
+/// The longest delay of a retry, whatever its caller wants.
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 
-/// Knows what happened and when something is due for it.
+/// The events so far, and when a reconciliation is due for them.
 #[derive(Debug)]
 pub(super) struct Schedule {
     timing: Timing,
@@ -62,18 +62,18 @@ impl Schedule {
         self.timing = timing;
     }
 
-    /// The source may have changed.
+    /// Records an event: the source may have changed.
     pub(super) fn changed(&mut self, now: Instant) {
         let first = self.events.map_or(now, |(first, _)| first);
         self.events = Some((first, now));
     }
 
-    /// Somebody wants a reconciliation at once.
+    /// Makes a reconciliation due at once.
     pub(super) fn ask(&mut self) {
         self.pending.get_or_insert(Reason::Request);
     }
 
-    /// A reconciliation begins: it answers everything so far.
+    /// Records the begin of a reconciliation, which answers everything so far.
     pub(super) fn begin(&mut self, now: Instant) {
         self.pending = None;
         self.events = None;
@@ -81,7 +81,8 @@ impl Schedule {
         self.last_reconciliation = now;
     }
 
-    /// A reconciliation ended with something open, to be tried again after `first`, twice that, and so on up to `longest`.
+    /// Records that a reconciliation left something open: a retry follows after `first`, then twice that, up to
+    /// `longest`.
     pub(super) fn retry(&mut self, first: Duration, longest: Duration, now: Instant) {
         let factor = 2_u32.saturating_pow(self.attempts);
         let delay = first.saturating_mul(factor).min(longest).min(LONGEST_RETRY);
@@ -89,12 +90,12 @@ impl Schedule {
         self.retry = Some(now + delay);
     }
 
-    /// A reconciliation ended with nothing open.
+    /// Records that a reconciliation left nothing open.
     pub(super) fn settled(&mut self) {
         self.attempts = 0;
     }
 
-    /// When the next reconciliation is due, and what it is for.
+    /// The time of the next reconciliation, and its reason.
     pub(super) fn next(&self) -> (Instant, Reason) {
         if let Some(reason) = self.pending {
             return (self.last_reconciliation, reason);

@@ -1,4 +1,5 @@
-//! How the daemon is: one value that `meshtraced status`, the metrics and the service manager are told from.
+//! The status of the daemon: one value, from which `meshtraced status`, the metrics and systemd's status line are
+//! made.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::reconcile::Stage;
 use crate::words::plural;
 
-/// How the daemon is, and everything that a person would want to know of it.
+/// The status of a daemon.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Status {
@@ -16,55 +17,55 @@ pub struct Status {
     pub version: String,
     /// Process id of the daemon.
     pub pid: u32,
-    /// When it started.
+    /// Time of the start.
     pub started: DateTime<Utc>,
-    /// Where the policies are, and how they are read.
+    /// The sources of the policies, and how they are read.
     pub policies: String,
-    /// Where the files are published.
+    /// The output directory.
     pub out: String,
-    /// How far each revision came.
+    /// The last revision that each stage has reached.
     pub revisions: Revisions,
-    /// How many proxies are how.
+    /// The numbers of proxies by the state of their Envoy.
     pub proxies: Proxies,
-    /// Meshes that keep what they have because of errors.
+    /// The meshes that are held because of errors.
     pub held: Vec<Held>,
-    /// Errors and warnings in the policies.
+    /// The numbers of errors and warnings in the policies.
     pub findings: Findings,
     /// The numbers of policies that decide, lose or match nothing.
     pub outcomes: Outcomes,
-    /// The error of the machine in the last reconciliation; published files stay.
-    pub failure: Option<Since>,
-    /// Why the policies are not read just now: somebody is changing them.
-    pub waiting: Option<Since>,
-    /// Why the settings on disk are not the ones in use.
-    pub settings_error: Option<Since>,
-    /// Set while nothing is published.
+    /// The error that ended the last reconciliation; published files stay.
+    pub failure: Option<Condition>,
+    /// Set while a Git operation keeps the policies from being read.
+    pub waiting: Option<Condition>,
+    /// Set while the settings on disk are invalid, so that older ones are in use.
+    pub settings_error: Option<Condition>,
+    /// Set while an operator's freeze keeps everything from being published.
     pub frozen: Option<Frozen>,
     /// A change that waits for `meshtraced approve`.
     pub guarded: Option<Guarded>,
-    /// Proxies whose files are not as desired, and why.
+    /// Proxies that do not run with the desired files.
     pub troubles: Vec<Trouble>,
-    /// Published files that somebody changed.
+    /// Published files that somebody else changed.
     pub drift: Vec<Drifted>,
-    /// Reloads that failed and are tried again.
+    /// Reloads that failed and will be retried.
     pub reloads: Vec<Reload>,
     /// The watch on the policies.
     pub watch: Watch,
-    /// How long the stages of the last reconciliation took, in seconds, in their order.
+    /// Duration of each stage of the last reconciliation, in seconds.
     pub stages: BTreeMap<Stage, f64>,
 }
 
-/// How far each revision of the policies came; `None` when none came so far yet.
+/// The last revision that each stage has reached; `None` until the first does.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Revisions {
-    /// The last one that was read.
+    /// The last revision that was read.
     pub seen: Option<Revision>,
-    /// The last one without an error.
+    /// The last revision without an error.
     pub compiled: Option<Revision>,
-    /// The last one whose files are all in place.
+    /// The last revision whose files are all in place.
     pub published: Option<Revision>,
-    /// The last one that every Envoy that runs and can be asked has taken.
+    /// The last revision that was acked by every Envoy that runs and can be asked.
     pub confirmed: Option<Revision>,
 }
 
@@ -75,29 +76,29 @@ pub struct Revision {
     pub name: String,
     /// The commit, where Git knows one.
     pub commit: Option<String>,
-    /// The first line of its message.
+    /// The first line of the commit's message.
     pub subject: Option<String>,
-    /// A hash of all that was read.
+    /// A hash of all files that were read.
     pub content: String,
-    /// When it came so far.
+    /// Time at which the stage was reached.
     pub at: DateTime<Utc>,
 }
 
 impl Revision {
-    /// The same revision at another time.
+    /// The same revision, reaching a stage at another time.
     #[must_use]
     pub fn at(&self, at: DateTime<Utc>) -> Self {
         Self { at, ..self.clone() }
     }
 
-    /// Whether both are of the same policies.
+    /// Whether both revisions hold the same policies.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         (&self.name, &self.content) == (&other.name, &other.content)
     }
 }
 
-/// How many proxies are how.
+/// The numbers of proxies by the state of their Envoy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Proxies {
@@ -117,22 +118,22 @@ pub struct Proxies {
     pub failed: usize,
 }
 
-/// A mesh, or everything, that keeps what it has.
+/// A held mesh, or all of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
-    /// The mesh; `None` for all of them.
+    /// The mesh; `None` means every mesh.
     pub mesh: Option<String>,
-    /// How many errors hold it.
+    /// The number of errors that hold the mesh.
     pub errors: usize,
-    /// The first of them, with its place.
+    /// The first of these errors, with its location.
     pub why: String,
-    /// When that began.
+    /// Time of the first error.
     pub since: DateTime<Utc>,
-    /// The revision that it keeps.
+    /// The revision that stays published.
     pub keeps: Option<String>,
 }
 
-/// How much is wrong with the policies.
+/// The numbers of errors and warnings.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Findings {
@@ -154,40 +155,40 @@ pub struct Outcomes {
     pub match_nothing: usize,
 }
 
-/// Something that is so since a moment.
+/// A condition that lasts until its cause is gone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Since {
-    /// In words.
+pub struct Condition {
+    /// The reason, for people.
     pub why: String,
-    /// When it began.
+    /// Time at which the condition began.
     pub since: DateTime<Utc>,
 }
 
 /// A freeze by an operator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Frozen {
-    /// In words.
+    /// The reason, for people.
     pub why: String,
-    /// When it began.
+    /// Time at which the condition began.
     pub since: DateTime<Utc>,
-    /// The generation that is kept, after a rollback.
+    /// The generation that stays published after a rollback.
     pub generation: Option<u64>,
-    /// How many proxies the policies would change.
+    /// The number of proxies that the policies would change.
     pub would_change: usize,
 }
 
-/// A change that is not published without somebody's approval.
+/// A plan that violates the guard and waits for approval.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Guarded {
-    /// The id by which the plan is approved.
+    /// Id of the plan, for `meshtraced approve`.
     pub id: String,
-    /// In words.
+    /// The reason, for people.
     pub why: String,
-    /// When it was refused first.
+    /// Time at which the plan was first made.
     pub since: DateTime<Utc>,
 }
 
-/// A proxy whose files are not as desired.
+/// A proxy that does not run with the desired files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trouble {
     /// The mesh of the dataplane.
@@ -196,9 +197,9 @@ pub struct Trouble {
     pub dataplane: String,
     /// The kind of trouble.
     pub state: TroubleState,
-    /// In words.
+    /// The reason, for people.
     pub why: String,
-    /// When it began.
+    /// Time at which the condition began.
     pub since: DateTime<Utc>,
 }
 
@@ -210,18 +211,18 @@ pub enum TroubleState {
     Rejected,
     /// Envoy does not answer.
     Unreachable,
-    /// The machine refused to write them.
+    /// The files could not be written.
     Failed,
 }
 
-/// A published file that somebody changed.
+/// A published file that somebody else changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drifted {
     /// The file, below the output directory.
     pub path: String,
     /// The kind of drift, in words.
     pub what: String,
-    /// When that was seen first.
+    /// Time at which the drift was first seen.
     pub since: DateTime<Utc>,
 }
 
@@ -234,9 +235,9 @@ pub struct Reload {
     pub dataplane: String,
     /// The process, unit or command of the reload.
     pub target: String,
-    /// Why it failed.
+    /// The last error.
     pub why: String,
-    /// How often it was tried.
+    /// The number of attempts.
     pub attempts: u32,
 }
 
@@ -244,22 +245,22 @@ pub struct Reload {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Watch {
-    /// Files that were read.
+    /// The number of files that were read.
     pub files: usize,
-    /// Directories that are watched.
+    /// The number of watched directories.
     pub directories: usize,
-    /// When everything was looked at last, events or not.
+    /// Time of the last reconciliation that did not rely on events.
     pub last_full_scan: Option<DateTime<Utc>>,
-    /// How often events were lost.
+    /// The number of times that events were lost.
     pub overflows: u64,
-    /// How often the watch was set up again.
+    /// The number of times that the watch was set up again.
     pub rearmed: u64,
-    /// Why there is no watch, or none that can be relied on; changes are then found at the next rescan.
+    /// The reason why the watch is missing or may miss events; changes are then found at the next rescan.
     pub degraded_reason: Option<String>,
 }
 
 impl Status {
-    /// In one line, as the service manager shows it.
+    /// The status in one line, for systemd.
     #[must_use]
     pub fn line(&self) -> String {
         let published = match &self.revisions.published {
@@ -289,7 +290,7 @@ impl Status {
         );
         add(
             !self.drift.is_empty(),
-            format!("{} files changed by others", self.drift.len()),
+            format!("{} changed by others", plural(self.drift.len(), "file")),
         );
         add(
             !self.reloads.is_empty(),
@@ -299,16 +300,16 @@ impl Status {
             add(true, failure.why.clone());
         }
         if let Some(waiting) = &self.waiting {
-            add(true, format!("waits: {}", waiting.why));
+            add(true, format!("waiting: {}", waiting.why));
         }
-        if let Some(refused) = &self.settings_error {
-            add(true, refused.why.clone());
+        if let Some(error) = &self.settings_error {
+            add(true, error.why.clone());
         }
         line
     }
 
-    /// How long a stage has been without a revision, in words: of what was published by an earlier daemon no revision is
-    /// told.
+    /// The end of `nothing published …` for a stage without a revision: `yet`, or `since it started` when the files
+    /// are those of an earlier daemon, whose revision is unknown.
     #[must_use]
     pub fn nothing_since(&self) -> &'static str {
         if self.proxies.published > 0 {
@@ -318,7 +319,7 @@ impl Status {
         }
     }
 
-    /// Whether everything is as the policies want it.
+    /// Whether nothing wants a person's attention.
     #[must_use]
     pub fn is_good(&self) -> bool {
         self.held.is_empty()

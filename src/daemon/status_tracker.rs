@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::schedule::Reason;
 use super::status::{
-    Drifted, Findings, Frozen, Guarded, Held, Outcomes, Reload, Revision, Since, Status, Trouble, TroubleState,
+    Condition, Drifted, Findings, Frozen, Guarded, Held, Outcomes, Reload, Revision, Status, Trouble, TroubleState,
 };
 use crate::apply::Delivery;
 use crate::apply::ProxyHealth;
@@ -18,31 +18,31 @@ use crate::reconcile::{DesiredState, Policies, Reconciliation};
 use crate::source::watch::Health;
 use crate::words::with_causes;
 
-/// How a proxy is.
+/// The state of a proxy's Envoy, as known from the last time that it was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum State {
+enum ProxyState {
     Active,
     NotRunning,
     Unknown,
     Trouble(TroubleState, String),
 }
 
-/// The status, and what it is kept from.
+/// The status, with what is remembered to derive the next one.
 #[derive(Debug, Default)]
 pub(super) struct StatusTracker {
     pub(super) status: Status,
-    proxies: BTreeMap<ProxyKey, State>,
-    /// The last revision of each mesh that was published whole.
+    proxies: BTreeMap<ProxyKey, ProxyState>,
+    /// The last revision of each mesh whose files were all published.
     kept: BTreeMap<String, String>,
 }
 
 impl StatusTracker {
-    /// Takes over what a reconciliation did.
+    /// Updates the status after a reconciliation.
     pub(super) fn reconciled(&mut self, reconciliation: &Reconciliation, now: DateTime<Utc>) {
         let waiting = self.status.waiting.take();
         match &reconciliation.policies {
             Ok(policies) => self.policies(reconciliation, policies, now),
-            // Nothing is wrong with policies that are just being changed, unless it never ends.
+            // A Git operation under way is no failure.
             Err(error) if error.is_busy() => self.status.waiting = Some(since(waiting, with_causes(error), now)),
             Err(error) => self.failed(with_causes(error), now),
         }
@@ -59,18 +59,18 @@ impl StatusTracker {
         }
     }
 
-    /// Notes an error of the machine.
+    /// Records an error that ended a reconciliation.
     pub(super) fn failed(&mut self, why: String, now: DateTime<Utc>) {
         self.status.failure = Some(since(self.status.failure.take(), why, now));
     }
 
-    /// Notes that the settings on disk cannot be used; `None` when they can.
-    pub(super) fn settings(&mut self, refused: Option<String>, now: DateTime<Utc>) {
+    /// Records that the settings on disk are invalid, with the reason; `None` when they are valid.
+    pub(super) fn settings(&mut self, error: Option<String>, now: DateTime<Utc>) {
         let before = self.status.settings_error.take();
-        self.status.settings_error = refused.map(|why| since(before, why, now));
+        self.status.settings_error = error.map(|why| since(before, why, now));
     }
 
-    /// The reloads that failed and are tried again.
+    /// Records the reloads that failed and will be retried.
     pub(super) fn reloads(&mut self, failing: Vec<Failing>) {
         let reload = |failing: Failing| Reload {
             mesh: failing.proxy.mesh,
@@ -82,7 +82,7 @@ impl StatusTracker {
         self.status.reloads = failing.into_iter().map(reload).collect();
     }
 
-    /// How the watch is when a reconciliation begins.
+    /// Records the health of the watch at the begin of a reconciliation.
     pub(super) fn watch(&mut self, health: &Health, reason: Reason, now: DateTime<Utc>) {
         let watch = &mut self.status.watch;
         watch.directories = health.directories;
@@ -151,45 +151,51 @@ impl StatusTracker {
     }
 
     fn proxies(&mut self, reconciliation: &Reconciliation, now: DateTime<Utc>) {
-        for (proxy, sight) in &reconciliation.health {
-            let was_rejected = matches!(self.proxies.get(proxy), Some(State::Trouble(TroubleState::Rejected, _)));
-            let state = match sight {
+        for (proxy, health) in &reconciliation.health {
+            let was_rejected = matches!(
+                self.proxies.get(proxy),
+                Some(ProxyState::Trouble(TroubleState::Rejected, _))
+            );
+            let state = match health {
                 ProxyHealth::InSync if was_rejected => continue,
-                ProxyHealth::InSync => State::Active,
-                ProxyHealth::OutOfSync => State::Trouble(
+                ProxyHealth::InSync => ProxyState::Active,
+                ProxyHealth::OutOfSync => ProxyState::Trouble(
                     TroubleState::Unreachable,
-                    "Envoy has not taken the files on disk".to_owned(),
+                    "Envoy has not loaded the files on disk".to_owned(),
                 ),
-                ProxyHealth::NotRunning => State::NotRunning,
-                ProxyHealth::TimedOut(why) => State::Trouble(TroubleState::Unreachable, why.clone()),
-                ProxyHealth::Unverifiable => State::Unknown,
+                ProxyHealth::NotRunning => ProxyState::NotRunning,
+                ProxyHealth::TimedOut(why) => ProxyState::Trouble(TroubleState::Unreachable, why.clone()),
+                ProxyHealth::Unverifiable => ProxyState::Unknown,
             };
             self.proxies.insert(proxy.clone(), state);
         }
         for (proxy, result) in &reconciliation.publication.proxies {
             let state = match &result.delivery {
-                Ok(Delivery::Acked) => State::Active,
-                Ok(Delivery::NotRunning) => State::NotRunning,
-                Ok(Delivery::Unverifiable) => State::Unknown,
-                // Nothing that it reads has changed.
-                Ok(Delivery::NotApplicable) => self.proxies.get(proxy).cloned().unwrap_or(State::Unknown),
-                Ok(Delivery::Pending(why)) => State::Trouble(TroubleState::Unreachable, why.clone()),
-                Ok(Delivery::Nacked(why)) => State::Trouble(TroubleState::Rejected, format!("Envoy says {why:?}")),
-                Err(error) => State::Trouble(TroubleState::Failed, with_causes(error)),
+                Ok(Delivery::Acked) => ProxyState::Active,
+                Ok(Delivery::NotRunning) => ProxyState::NotRunning,
+                Ok(Delivery::Unverifiable) => ProxyState::Unknown,
+                // The change was in files that a running Envoy does not read.
+                Ok(Delivery::NotApplicable) => self.proxies.get(proxy).cloned().unwrap_or(ProxyState::Unknown),
+                Ok(Delivery::Pending(why)) => ProxyState::Trouble(TroubleState::Unreachable, why.clone()),
+                Ok(Delivery::Nacked(why)) => ProxyState::Trouble(TroubleState::Rejected, format!("Envoy says {why:?}")),
+                Err(error) => ProxyState::Trouble(TroubleState::Failed, with_causes(error)),
             };
             self.proxies.insert(proxy.clone(), state);
         }
         let results = &reconciliation.publication.proxies;
         let is_open = |proxy: &ProxyKey| results.get(proxy).is_some_and(|result| !result.is_done());
         (self.proxies).retain(|proxy, _| reconciliation.published.contains_key(proxy) || is_open(proxy));
-        // A violation ends with the wish for what was refused.
+        // A trouble ends when nothing is to be published for the proxy any more.
         let still = |proxy: &ProxyKey| results.contains_key(proxy) || reconciliation.desired == DesiredState::Unchanged;
         for (_, state) in self.proxies.iter_mut().filter(|(proxy, _)| !still(proxy)) {
             *state = match state {
-                // It answered when it refused, and runs with what is published.
-                State::Trouble(TroubleState::Rejected, _) => State::Active,
-                State::Trouble(TroubleState::Failed, _) => State::Unknown,
-                State::Trouble(TroubleState::Unreachable, _) | State::Active | State::NotRunning | State::Unknown => {
+                // The Envoy answered when it nacked, and the published files are those it runs with.
+                ProxyState::Trouble(TroubleState::Rejected, _) => ProxyState::Active,
+                ProxyState::Trouble(TroubleState::Failed, _) => ProxyState::Unknown,
+                ProxyState::Trouble(TroubleState::Unreachable, _)
+                | ProxyState::Active
+                | ProxyState::NotRunning
+                | ProxyState::Unknown => {
                     continue;
                 }
             };
@@ -200,7 +206,7 @@ impl StatusTracker {
             .filter(|proxy| !self.proxies.contains_key(proxy))
             .collect::<Vec<_>>()
         {
-            self.proxies.insert(proxy.clone(), State::Unknown);
+            self.proxies.insert(proxy.clone(), ProxyState::Unknown);
         }
         self.count(reconciliation, now);
     }
@@ -214,14 +220,16 @@ impl StatusTracker {
         };
         for (proxy, state) in &self.proxies {
             match state {
-                State::Active => counts.active += 1,
-                State::NotRunning => counts.not_running += 1,
-                State::Unknown => counts.unknown += 1,
-                State::Trouble(TroubleState::Rejected, _) => counts.rejected += 1,
-                State::Trouble(TroubleState::Unreachable, _) => counts.unreachable += 1,
-                State::Trouble(TroubleState::Failed, _) => counts.failed += 1,
+                ProxyState::Active => counts.active += 1,
+                ProxyState::NotRunning => counts.not_running += 1,
+                ProxyState::Unknown => counts.unknown += 1,
+                ProxyState::Trouble(TroubleState::Rejected, _) => counts.rejected += 1,
+                ProxyState::Trouble(TroubleState::Unreachable, _) => counts.unreachable += 1,
+                ProxyState::Trouble(TroubleState::Failed, _) => counts.failed += 1,
             }
-            let State::Trouble(state, why) = state else { continue };
+            let ProxyState::Trouble(state, why) = state else {
+                continue;
+            };
             let same = before.iter().find(|trouble| {
                 (&trouble.mesh, &trouble.dataplane, trouble.state) == (&proxy.mesh, &proxy.dataplane, *state)
             });
@@ -288,9 +296,9 @@ impl StatusTracker {
     }
 }
 
-fn since(before: Option<Since>, why: String, now: DateTime<Utc>) -> Since {
+fn since(before: Option<Condition>, why: String, now: DateTime<Utc>) -> Condition {
     let since = before.map_or(now, |before| before.since);
-    Since { why, since }
+    Condition { why, since }
 }
 
 fn held(

@@ -1,4 +1,5 @@
-//! Makes reconciliations and carries out requests, one after the other, and keeps the status.
+//! The worker: reconciles and carries out requests, one after the other, and keeps log, status and metrics up to
+//! date.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,18 +21,18 @@ use crate::settings::{OnDrift, Settings};
 use crate::source::watch::Watcher;
 use crate::words::{plural, with_causes};
 
-/// When to try again what did not come to its end: first after this, at last after that.
+/// The delays of a retry: the first, and the longest.
 pub(super) type Retry = (Duration, Duration);
 
-/// After a Git operation was under way.
+/// Retry while a Git operation is under way.
 const BUSY: Retry = (Duration::from_millis(50), Duration::from_secs(1));
-/// After the machine refused, or an Envoy did not answer.
+/// Retry after the machine failed, or an Envoy did not answer.
 const OPEN: Retry = (Duration::from_secs(1), Duration::from_secs(60));
 
-/// How long an Envoy may take to answer at all before it is left for later: what changes meanwhile must not wait for it.
+/// Limit for the first answer of an Envoy. A silent one is retried later, so that other changes do not wait for it.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Publishes with certain settings, as the only one.
+/// The only publisher to an output directory.
 pub struct Worker {
     settings: Settings,
     target: Target,
@@ -42,19 +43,19 @@ pub struct Worker {
     backoff: RepairBackoff,
     reloader: Reloader,
     began: Instant,
-    /// The time to go on with what the last reconciliation left open.
+    /// Set when the last reconciliation left something open.
     open: Option<Retry>,
-    /// Set where somebody is to be woken by changes.
+    /// The watch on the policies; `None` in `run --once` and other commands.
     pub(super) watcher: Option<Watcher>,
-    /// The status that was left last.
-    word: Option<Status>,
+    /// The status that was saved last.
+    saved: Option<Status>,
 }
 
 impl Worker {
-    /// Takes the right to publish with these settings.
+    /// A worker that holds the lock on the output directory.
     ///
     /// # Errors
-    /// When another process has it, or the output directory cannot be made.
+    /// When another process holds the lock, or the output directory cannot be created.
     pub fn new(settings: Settings, color: bool) -> Result<Self, ApplyError> {
         let target = target(&settings)?;
         let session = Session::open(&target)?;
@@ -80,7 +81,7 @@ impl Worker {
             began: Instant::now(),
             open: None,
             watcher: None,
-            word: None,
+            saved: None,
         })
     }
 
@@ -90,7 +91,7 @@ impl Worker {
         &self.settings
     }
 
-    /// Goes on with other settings for the same output directory.
+    /// Replaces the settings by others for the same output directory.
     pub(super) fn set_settings(&mut self, settings: Settings, target: Target) {
         self.log.root = settings.sources().prefix();
         self.tracker.status.policies = settings.sources().to_string();
@@ -100,9 +101,9 @@ impl Worker {
         (self.settings, self.target) = (settings, target);
     }
 
-    /// Makes a reconciliation for a reason, and carries out the pending requests. `Some` when something is open afterwards.
+    /// Reconciles, and carries out the pending requests. `Some` when something is left open.
     pub(super) fn work(&mut self, reason: Reason, pending: Vec<PendingRequest>) -> Option<Retry> {
-        // Before the reconciliation, so that nothing that changes during it is missed.
+        // Before the reconciliation, so that no change during it is missed.
         if let Some(watcher) = &mut self.watcher {
             watcher.refresh();
             self.tracker.watch(&watcher.health(), reason, Utc::now());
@@ -124,7 +125,7 @@ impl Worker {
             OnDrift::Report => DriftRepair::Off,
             OnDrift::Heal => DriftRepair::AllExcept(self.backoff.paused(now)),
         };
-        // What came of it was told.
+        // Errors are in the log and the status already.
         let result = self.reconcile(ReconcileOptions {
             drift_repair,
             probe_all,
@@ -134,29 +135,29 @@ impl Worker {
         }
     }
 
-    /// Leaves the status for those who look when no daemon runs, if there is something new in it.
-    pub(super) fn leave_word(&mut self) {
-        let mut word = self.tracker.status.clone();
-        // Neither is worth a write.
-        word.stages.clear();
-        word.watch.last_full_scan = None;
-        if self.word.as_ref() == Some(&word) {
+    /// Saves the status, if it has changed, for `meshtraced status` when no daemon runs.
+    pub(super) fn save_status(&mut self) {
+        let mut status = self.tracker.status.clone();
+        // These two change all the time.
+        status.stages.clear();
+        status.watch.last_full_scan = None;
+        if self.saved.as_ref() == Some(&status) {
             return;
         }
-        let text = serde_json::to_string_pretty(&word).expect("plain data always is JSON");
+        let text = serde_json::to_string_pretty(&status).expect("plain data always is JSON");
         match last_status::save(&text, &self.target.out, self.session.lock()) {
-            Ok(()) => self.word = Some(word),
-            Err(error) => tracing::debug!("cannot leave the status: {}", with_causes(&error)),
+            Ok(()) => self.saved = Some(status),
+            Err(error) => tracing::debug!("cannot save the status: {}", with_causes(&error)),
         }
     }
 
-    /// One reconciliation, told to the log, the status and the metrics.
+    /// Reconciles once, and updates log, status and metrics.
     ///
     /// # Errors
     /// When nothing can be published.
     pub fn reconcile(&mut self, options: ReconcileOptions) -> Result<Reconciliation, ReconcileError> {
         let start = Instant::now();
-        self.hold_on();
+        self.reopen_session();
         let result = reconcile::reconcile(&self.settings, &self.target, &self.session, &options);
         let now = Utc::now();
         self.open = result.as_ref().map_or(Some(OPEN), open);
@@ -182,7 +183,7 @@ impl Worker {
         self.reloader.on_end(Box::new(wake));
     }
 
-    /// Takes over the reloads that have ended: into the log, the status and the metrics.
+    /// Records the reloads that have ended in log, status and metrics.
     pub(super) fn collect_reloads(&mut self) {
         self.take_reloads();
         if let Some(shared) = &self.shared {
@@ -190,7 +191,7 @@ impl Worker {
         }
     }
 
-    /// Waits for the reloads that are due, as long as it takes or no longer than `limit`; why some failed.
+    /// Waits for the reloads that are due, at most for `limit`; gives those that failed.
     pub fn finish_reloads(&mut self, limit: Option<Duration>) -> Vec<Reload> {
         self.reloader.finish(limit);
         self.collect_reloads();
@@ -207,8 +208,8 @@ impl Worker {
         self.tracker.reloads(self.reloader.failing());
     }
 
-    /// Takes the right to publish again where somebody removed or replaced the output directory.
-    fn hold_on(&mut self) {
+    /// Opens a new session if somebody removed or replaced the output directory.
+    fn reopen_session(&mut self) {
         if self.session.lock().is_of(&self.target.out) {
             return;
         }
@@ -221,7 +222,7 @@ impl Worker {
 
     fn tell(&self, result: &Result<Reconciliation, ReconcileError>) {
         let Some(shared) = &self.shared else { return };
-        // Before an answer goes out: its client looks at the status next.
+        // Before the reply goes out, since its client may ask for the status next.
         shared.show(&self.tracker.status);
         match result {
             Ok(reconciliation) => {
@@ -263,7 +264,7 @@ impl Worker {
         }
     }
 
-    /// A reconciliation whose failure is the answer.
+    /// Reconciles once for a request; an error is its reply.
     fn answer(&mut self, drift_repair: DriftRepair, probe_all: bool) -> Result<Reconciliation, String> {
         self.reconcile(ReconcileOptions {
             drift_repair,
@@ -279,7 +280,7 @@ impl Worker {
         };
         if let Some(id) = id.filter(|id| *id != violation.id) {
             return Err(format!(
-                "{id} does not wait for approval any more; what waits now: {violation}"
+                "{id} does not wait for approval any more; now waiting: {violation}"
             ));
         }
         let mut intent = waiting.intent;
@@ -329,7 +330,7 @@ impl Worker {
                 .find(|id| Some(*id) < current)
                 .ok_or("there is no generation before the one that is published; see `meshtraced history`")?,
         };
-        // What cannot be loaded must not become what is wanted.
+        // A generation that cannot be loaded must not be made the desired one.
         history::load(&self.target.out, to).map_err(|error| with_causes(&error))?;
         let mut intent = self.intent()?;
         intent.frozen = Some(Frozen {
@@ -354,23 +355,26 @@ impl Worker {
             reconciliation.remaining_drift().count(),
         ) {
             (0, _) if forgotten > 0 => None,
-            (0, _) => Some("nothing to restore: all files are as they were published".to_owned()),
+            (0, _) => Some("nothing to restore: no published file differs".to_owned()),
             (n, 0) => Some(format!("restored {}", plural(n, "file"))),
             (_, n) => return Err(format!("{} could not be restored", plural(n, "file"))),
         };
         let results = reconciliation.publication.proxies.values();
         let again = results.filter(|result| result.is_nacked()).count();
         if again > 0 {
-            return Err(format!("{} again, see `meshtraced status`", nacked_by(again)));
+            return Err(format!(
+                "{} the same files again; see `meshtraced status`",
+                nacked_by(again)
+            ));
         }
-        let tried = (forgotten > 0).then(|| format!("tried again what {}", nacked_by(forgotten)));
+        let tried = (forgotten > 0).then(|| format!("retried what {} before", nacked_by(forgotten)));
         Ok(restored.into_iter().chain(tried).collect::<Vec<_>>().join("; "))
     }
 
-    /// The result of new settings, which were read just before, and of the policies with them.
+    /// The reply to a reload. The main loop has read the settings just before.
     fn reload(&mut self) -> Result<String, String> {
-        if let Some(refused) = &self.tracker.status.settings_error {
-            return Err(format!("{}; the settings from before are in use", refused.why));
+        if let Some(error) = &self.tracker.status.settings_error {
+            return Err(format!("{}; the previous settings stay in use", error.why));
         }
         let reconciliation = self.answer(DriftRepair::Off, true)?;
         let said = match &reconciliation.policies {
@@ -391,19 +395,19 @@ impl Worker {
     }
 }
 
-/// `2 Envoys refused`.
+/// `2 Envoys rejected`, the begin or end of a clause.
 fn nacked_by(count: usize) -> String {
-    format!("{} refused", plural(count, "Envoy"))
+    format!("{} rejected", plural(count, "Envoy"))
 }
 
-/// Where and how a daemon publishes, which comes back to those who do not answer.
+/// The target of a daemon, with [`ANSWER_TIMEOUT`] for Envoys.
 pub(super) fn target(settings: &Settings) -> Result<Target, ApplyError> {
     let mut target = Target::from_settings(settings)?;
     target.envoy.answer_timeout = target.envoy.answer_timeout.min(ANSWER_TIMEOUT);
     Ok(target)
 }
 
-/// When to go on with a reconciliation that left something open.
+/// The retry of a reconciliation that left something open.
 fn open(reconciliation: &Reconciliation) -> Option<Retry> {
     match &reconciliation.policies {
         Err(error) if error.is_busy() => Some(BUSY),
@@ -413,7 +417,7 @@ fn open(reconciliation: &Reconciliation) -> Option<Retry> {
     }
 }
 
-/// The result of a reconciliation, for the client that asked for it.
+/// The result of a reconciliation, for a reply.
 fn published(reconciliation: &Reconciliation) -> String {
     let done = reconciliation.carried_out();
     if done.changes.is_empty() {

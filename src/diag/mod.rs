@@ -1,7 +1,7 @@
 //! How a finding looks: [`Diagnostic`], its [`Code`] and [`Severity`], and the formats it is shown in.
 //!
-//! A diagnostic is data, which [`render`] makes readable for people and programs. What is wrong with a policy is decided
-//! by the modules that read it.
+//! A diagnostic is data, which [`render`] makes readable for people and programs. What is wrong with a policy is
+//! decided by the modules that read it.
 
 mod code;
 

@@ -1,4 +1,4 @@
-//! The files that are written for a proxy, and where each of them lies.
+//! The files of a proxy, with their paths.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Names one proxy: the dataplane it runs for.
+/// The key of a proxy: mesh and name of its dataplane.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProxyKey {
     /// Mesh of the dataplane.
@@ -16,7 +16,7 @@ pub struct ProxyKey {
 }
 
 impl ProxyKey {
-    /// The proxy of that dataplane.
+    /// The key of a dataplane's proxy.
     pub fn new(mesh: impl Into<String>, dataplane: impl Into<String>) -> Self {
         Self {
             mesh: mesh.into(),
@@ -24,9 +24,9 @@ impl ProxyKey {
         }
     }
 
-    /// The path below the output directory, with `/` between the parts.
+    /// The directory of the proxy, relative to the output directory.
     ///
-    /// Whatever the names hold, the result is two plain directory names, and different keys have
+    /// The result has two plain directory names, whatever characters the key has, and different keys have
     /// different directories.
     #[must_use]
     pub fn directory(&self) -> String {
@@ -40,8 +40,8 @@ impl fmt::Display for ProxyKey {
     }
 }
 
-/// One of the files of a proxy, in the order in which a reader of the directory may rely on them:
-/// clusters before the listeners that name them, everything before the record of it.
+/// One of the files of a proxy, in the order in which they are written:
+/// clusters before the listeners that refer to them, and `effective.yaml` last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Artifact {
     /// `xds/cds.yaml`: clusters.
@@ -50,10 +50,10 @@ pub enum Artifact {
     /// `xds/lds.yaml`: listeners.
     #[serde(rename = "xds/lds.yaml")]
     Lds,
-    /// `bootstrap.yaml`: starts a whole proxy.
+    /// `bootstrap.yaml`: the bootstrap of a complete proxy.
     #[serde(rename = "bootstrap.yaml")]
     Bootstrap,
-    /// `fragment.yaml`: merges into somebody's own bootstrap.
+    /// `fragment.yaml`: a part to merge into a user's own bootstrap.
     #[serde(rename = "fragment.yaml")]
     Fragment,
     /// `effective.yaml`: the effective tracing with the origin of every value.
@@ -62,10 +62,10 @@ pub enum Artifact {
 }
 
 impl Artifact {
-    /// All of them.
+    /// All artifacts, in the order of writing.
     pub const ALL: [Self; 5] = [Self::Cds, Self::Lds, Self::Bootstrap, Self::Fragment, Self::Effective];
 
-    /// Path below the directory of the proxy.
+    /// The path relative to the directory of the proxy.
     #[must_use]
     pub fn path(self) -> &'static str {
         match self {
@@ -84,7 +84,7 @@ pub type Files = BTreeMap<Artifact, String>;
 /// The texts of all files of all proxies.
 pub type Fragments = BTreeMap<ProxyKey, Files>;
 
-/// A name as a file name: itself where that is plain, else with `%xx` for what is not.
+/// A name as a file name, with `%xx` for every byte that is not plain.
 fn file_name(name: &str) -> String {
     let plain = |i: usize, b: u8| {
         b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_') || (b == b'.' && i > 0)

@@ -1,4 +1,4 @@
-//! `bootstrap.yaml`: starts a proxy that reads the rest from `xds/`.
+//! `bootstrap.yaml`: the bootstrap of a proxy that reads listeners and clusters from `xds/`.
 
 use serde_json::{Map, Value, json};
 
@@ -11,18 +11,18 @@ use crate::yaml::write;
 /// File name of the admin socket in the directory of a proxy.
 pub const ADMIN_SOCKET: &str = "admin.sock";
 
-/// The mode of the admin socket: a program that asks Envoy often runs as another user of the same group, and connecting takes
-/// the right to write.
+/// The mode of the admin socket. The daemon often runs as another user of Envoy's group, and
+/// needs write permission to connect.
 const ADMIN_SOCKET_MODE: u32 = 0o660;
 
-/// Longest path of a socket file that Linux takes, in bytes.
+/// The longest path of a socket file on Linux, in bytes.
 const SOCKET_PATH_LIMIT: usize = 107;
 
 pub(super) fn render(proxy: &Proxy, key: &ProxyKey, env: &RenderEnv, findings: &mut Vec<Diagnostic>) -> String {
     let directory = format!("{}/{}", env.out.trim_end_matches('/'), key.directory());
     let mut bootstrap = Map::new();
     let mut set = |key: &str, value: Value| bootstrap.insert(key.to_owned(), value);
-    // Both are required as soon as anything is read from files.
+    // Envoy requires both for configuration from files.
     set(
         "node",
         json!({"id": format!("{}.{}", proxy.mesh, proxy.name), "cluster": proxy.service}),
@@ -33,7 +33,7 @@ pub(super) fn render(proxy: &Proxy, key: &ProxyKey, env: &RenderEnv, findings: &
         set("admin", json!({"address": {"pipe": pipe}}));
     } else if env.admin_pipe {
         let message = format!(
-            "the admin socket of this proxy would lie at a path of {} bytes, more than {SOCKET_PATH_LIMIT}; it gets none",
+            "the path of this proxy's admin socket would have {} bytes, more than the limit of {SOCKET_PATH_LIMIT}, so the proxy gets no admin socket",
             socket.len()
         );
         let finding = Diagnostic::warning(Code::AdminPathTooLong, &proxy.at, message);

@@ -1,11 +1,11 @@
-//! Clusters: where spans and requests go.
+//! The clusters of collectors and of upstreams.
 
 use serde_json::{Map, Value, json};
 
 use crate::ir::{Endpoint, Export, OpenTelemetry, Provider, Proxy, Tls};
 use crate::resource::value::collector_url;
 
-/// The clusters of the collectors of a proxy, sorted by name; none when it does not trace.
+/// The clusters of a proxy's collectors, sorted by name; none when the proxy is not traced.
 #[must_use]
 pub fn collectors(proxy: &Proxy) -> Vec<Value> {
     let tracers = proxy.tracer.iter().chain(&proxy.idle_tracer);
@@ -45,7 +45,7 @@ fn collector(proxy: &Proxy, export: &Export) -> Value {
     Value::Object(cluster)
 }
 
-/// Requests go out as HTTP/2.
+/// The protocol options for HTTP/2 to an upstream.
 fn http2_options() -> Value {
     json!({
         "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
@@ -95,27 +95,27 @@ fn lb_endpoint(endpoint: &Endpoint) -> Value {
     json!({"endpoint": {"address": socket_address(&endpoint.host, endpoint.port)}})
 }
 
-/// An address as clusters and listeners take it.
+/// A `socket_address` of a cluster or listener.
 pub(super) fn socket_address(address: &str, port: u16) -> Value {
     json!({"socket_address": {"address": address, "port_value": port}})
 }
 
-/// The name with every character replaced that Envoy's statistics cannot carry.
+/// The name, with replacements for characters that Envoy's statistics cannot have.
 pub(super) fn stat_name(name: &str) -> String {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     name.chars().map(|c| if fits(c) { c } else { '_' }).collect()
 }
 
-/// TLS as Kuma sets it up for collectors: encrypted, and no certificate is verified.
+/// TLS as Kuma configures it for collectors: encrypted, without verification of the certificate.
 fn unverified_tls(host: &str, tls: &Tls) -> Value {
     let socket = tls_socket(tls_context(host, tls));
     json!([{"name": host, "match": {}, "transport_socket": socket}])
 }
 
-/// The certificates that the machine trusts, where Debian and its kin keep them.
+/// The path of the trusted certificates on Debian and its derivatives.
 const TRUSTED_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-/// TLS as Kuma does not offer it: the certificate must be trusted on this machine, and be that of the host.
+/// TLS with verification, which Kuma does not offer: the certificate must be trusted and name the host.
 fn verified_tls(host: &str, tls: &Tls) -> Value {
     let mut context = tls_context(host, tls);
     let san_type = if collector_url::is_ip(host) {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::ir::Datadog;
 
-/// The provider that sends to `cluster` spans of the service `service`.
+/// The provider that sends spans of `service` to `cluster`.
 pub(super) fn provider(conf: &Datadog, cluster: &str, service: &str) -> Value {
     let mut config = json!({
         "@type": "type.googleapis.com/envoy.config.trace.v3.DatadogConfig",

@@ -1,7 +1,7 @@
 //! `effective.yaml`: the effective tracing of a proxy, with the origin of every value.
 //!
 //! Origins are resources and paths, never files or lines, so that moving a resource or writing a comment
-//! changes no byte. It is also what a later run reads back to say what changed.
+//! changes no byte. A later run reads the file back to describe the changes.
 
 use std::collections::BTreeMap;
 
@@ -15,45 +15,45 @@ use crate::resource::value::percent::Percent;
 use crate::resource::{Effective, Origin, Provenance};
 use crate::yaml::{self, Limits, write};
 
-/// The effective tracing of one proxy, as it is written.
+/// The content of `effective.yaml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EffectiveTracing {
     /// Mesh of the dataplane.
     pub mesh: String,
     /// Name of the dataplane.
     pub dataplane: String,
-    /// The service it is known by.
+    /// The service that identifies the proxy.
     pub service: String,
-    /// The policy that governs it.
+    /// The policy that decides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<Policy>,
-    /// Where its spans go.
+    /// The backend that receives the spans.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backend: Option<Backend>,
     /// The tracing of each listener.
     pub listeners: Vec<ListenerTracing>,
 }
 
-/// The policy that governs a proxy.
+/// The policy that decides for a proxy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Policy {
-    /// Kuma's type of it.
+    /// The kind of the policy.
     #[serde(rename = "type")]
     pub kind: String,
     /// The name of the policy.
     pub name: String,
-    /// Of a `TrafficTrace`: tags of the selector that matched.
+    /// The number of tags of the matching selector, for a `TrafficTrace`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tags: Option<usize>,
-    /// How many of them name a value.
+    /// The number of tags with an exact value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exact: Option<usize>,
-    /// Of a `MeshTrace`: the kind of its target.
+    /// The kind of the target, for a `MeshTrace`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
 }
 
-/// Where spans go and in which form; every value with its origin.
+/// The destination and the form of spans; every value with its origin.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Backend {
     /// The name of the backend; for a backend without one, its URL or endpoint.
@@ -63,20 +63,20 @@ pub struct Backend {
     pub kind: String,
     /// Host and port.
     pub collector: From<String>,
-    /// Percentage of requests.
+    /// The overall sampling, in percent.
     pub sampling: From<f64>,
-    /// The other options of the provider, in Kuma's words.
+    /// The other options of the provider, by Kuma's names.
     pub options: BTreeMap<String, From<Value>>,
 }
 
-/// A value and where it came from.
+/// A value and its origin.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct From<T> {
-    /// The value that counts.
+    /// The effective value.
     pub value: T,
-    /// `TYPE MESH/NAME`, `Mesh NAME`, `settings` or `default`.
+    /// The origin: `TYPE MESH/NAME`, `Mesh NAME`, `settings` or `default`.
     pub from: String,
-    /// Path of the field there; absent for a default.
+    /// The path of the field in the origin; absent for a default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
 }
@@ -113,18 +113,18 @@ impl<T> From<T> {
 pub struct ListenerTracing {
     /// `inbound` or `outbound`.
     pub direction: String,
-    /// Path of its declaration in the dataplane.
+    /// The path of the declaration in the dataplane.
     pub path: String,
     /// Address and port.
     pub address: String,
-    /// The service its requests are for.
+    /// The destination service of requests.
     pub service: String,
     /// The protocol of the listener.
     pub protocol: From<String>,
-    /// The name under which its spans are filed; absent when it is not traced.
+    /// The service name in the spans; absent when the listener is not traced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reports_as: Option<String>,
-    /// Why it is not traced.
+    /// The reason why the listener is not traced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_traced: Option<String>,
 }
@@ -148,7 +148,7 @@ impl EffectiveTracing {
         }
     }
 
-    /// Reads back an `effective.yaml`; `None` for anything else.
+    /// Reads an `effective.yaml`; `None` for any other text.
     #[must_use]
     pub fn read(text: &str) -> Option<Self> {
         let value = yaml::json::read_one(text, &Limits::default())?;

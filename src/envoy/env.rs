@@ -1,9 +1,10 @@
-//! The facts of the machine that reach the bytes of the files.
+//! The properties of the machine that the files depend on.
 
-/// The facts of the machine that reach the bytes of the files.
+/// The properties of the machine that the files depend on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RenderEnv {
-    /// The output directory; absolute, since Envoy would read other paths from where it was started.
+    /// The absolute path of the output directory. Envoy would resolve a relative one against its own working
+    /// directory.
     pub out: String,
     /// Whether the bootstraps have an admin interface on a socket file.
     pub admin_pipe: bool,

@@ -1,7 +1,7 @@
-//! `fragment.yaml`: what `envoy --config-yaml` can merge into somebody's own bootstrap.
+//! `fragment.yaml`: the part that `envoy --config-yaml` can merge into a user's own bootstrap.
 //!
-//! Such a merge appends; it cannot reach into a listener. So the fragment holds the cluster of the collector,
-//! to which the tracing blocks of one's own listeners refer.
+//! Such a merge appends and cannot change a listener. So the fragment has the cluster of the collector,
+//! and the user's own listeners refer to it in their tracing blocks.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! From effective tracing to what Envoy reads.
+//! From effective tracing to the files of Envoy.
 //!
 //! Field names, `@type` URLs and cluster names live here; policies do not. Messages are JSON values with
 //! Envoy's own field names, in the order in which its documentation lists them. Start with [`render`].
@@ -43,7 +43,7 @@ use self::artifact::{Artifact, Files, Fragments, ProxyKey};
 const CLUSTER: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
 const LISTENER: &str = "type.googleapis.com/envoy.config.listener.v3.Listener";
 
-/// The files of every proxy; those that cannot be a proxy of their own are left out and explained.
+/// The files of every proxy. A proxy that cannot be written is left out, with a finding that gives the reason.
 pub fn render<'p>(
     proxies: impl IntoIterator<Item = &'p Proxy>,
     env: &RenderEnv,

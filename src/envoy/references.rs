@@ -1,7 +1,7 @@
-//! What Envoy's own validation does not see: two listeners of one name, and clusters that do not exist.
+//! The faults that Envoy's own validation misses: two listeners of one name, and references to missing clusters.
 //!
-//! Envoy ignores the second listener, and takes an OpenTelemetry tracer whose cluster is missing. Nothing here should
-//! ever be found; a proxy for which something is gets no files, but a finding of the code `dangling-reference`.
+//! Envoy ignores the second listener, and accepts an OpenTelemetry tracer whose cluster is missing. Such a fault is a
+//! bug of meshtraced; the proxy gets a finding `dangling-reference` instead of files.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::sidecar::Resources;
 
-/// The faults in the names that the resources of one proxy define and refer to.
+/// The faults in the names and references of one proxy's resources.
 pub(super) fn faults(resources: &Resources) -> Vec<String> {
     let names = |values: &[Value]| -> Vec<String> {
         let name = |value: &Value| value["name"].as_str().unwrap_or_default().to_owned();
@@ -35,7 +35,7 @@ pub(super) fn faults(resources: &Resources) -> Vec<String> {
     faults
 }
 
-/// The clusters that are named anywhere below a value.
+/// Collects the names of all clusters that a value refers to.
 fn references<'v>(value: &'v Value, found: &mut BTreeSet<&'v str>) {
     match value {
         Value::Array(items) => items.iter().for_each(|item| references(item, found)),

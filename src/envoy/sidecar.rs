@@ -1,7 +1,7 @@
 //! Shape `sidecar`: a complete proxy from the dataplane alone.
 //!
 //! Inbound listeners lead to the local application, outbound listeners to the instances of a service. Names
-//! of listeners and clusters are Kuma's. No timeout cuts a stream, and nothing but tracing is configured.
+//! of listeners and clusters are Kuma's. Streams have no timeout, and tracing is the only feature that is configured.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -21,7 +21,7 @@ pub struct Resources {
     pub listeners: Vec<Value>,
 }
 
-/// The name Kuma gives to a listener.
+/// The name of a listener in Kuma.
 #[must_use]
 pub fn listener_name(listener: &Listener) -> String {
     let (direction, address) = match (&listener.named, listener.direction) {
@@ -37,7 +37,8 @@ pub fn listener_name(listener: &Listener) -> String {
     }
 }
 
-/// The resources of a proxy; `None`, with the reasons in `findings`, when it cannot be one.
+/// The resources of a proxy. `None`, with the reasons in `findings`, when the dataplane cannot be a proxy of this
+/// shape.
 pub(super) fn render(proxy: &Proxy, findings: &mut Vec<Diagnostic>) -> Option<Resources> {
     if proxy.is_gateway {
         let message =
@@ -74,7 +75,7 @@ pub(super) fn render(proxy: &Proxy, findings: &mut Vec<Diagnostic>) -> Option<Re
 
 fn check_addresses(proxy: &Proxy, findings: &mut Vec<Diagnostic>) {
     if let Some(at) = &proxy.transparent {
-        let message = "the outbounds of a dataplane with transparent proxying lie on addresses that only a control plane hands out, so this proxy gets no files";
+        let message = "only a control plane can assign the outbound addresses of a dataplane with transparent proxying, so this proxy gets no files";
         let refusal = Diagnostic::warning(Code::TransparentProxyOutbounds, at, message);
         findings.push(
             refusal
@@ -93,7 +94,10 @@ fn check_addresses(proxy: &Proxy, findings: &mut Vec<Diagnostic>) {
             findings.push(refusal.help("give the inbound an `address` of its own: the IP address to listen on"));
         }
         if !taken.insert((&listener.address, listener.port)) {
-            let message = format!("another listener of this dataplane has {} too", listener_name(listener));
+            let message = format!(
+                "another listener of this dataplane also has {}",
+                listener_name(listener)
+            );
             let refusal = Diagnostic::error(Code::ListenerConflict, &listener.at, message);
             let refusal = refusal.path(listener.path.as_str());
             findings.push(refusal.help("give one of them another `port` or `address`"));
@@ -101,7 +105,7 @@ fn check_addresses(proxy: &Proxy, findings: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Where the application listens. It cannot be where the proxy itself does.
+/// The endpoint of the application, which must differ from the listener of the proxy.
 fn application(listener: &Listener, findings: &mut Vec<Diagnostic>) -> Vec<Endpoint> {
     let is_itself = |endpoint: &&Endpoint| endpoint.host == listener.address && endpoint.port == listener.port;
     if !listener.upstream.iter().any(|endpoint| is_itself(&endpoint)) {
@@ -113,20 +117,20 @@ fn application(listener: &Listener, findings: &mut Vec<Diagnostic>) -> Vec<Endpo
     };
     if is_itself(&&local) {
         let message = format!(
-            "the proxy listens on {}:{}, and its application would have to listen there too",
+            "the application would have to listen on {}:{}, where the proxy listens",
             listener.address, listener.port
         );
         let refusal = Diagnostic::error(Code::ForwardsToItself, &listener.at, message);
         let refusal = refusal.path(listener.path.as_str());
-        findings.push(refusal.help("say where the application listens: `servicePort: 18080`"));
+        findings.push(refusal.help("set the port of the application: `servicePort: 18080`"));
     }
     vec![local]
 }
 
 /// Kuma's name for the cluster of a listener.
 ///
-/// Kuma names local clusters by their port only. Where two inbounds lead to one port of different addresses,
-/// the address tells them apart.
+/// Kuma names local clusters by their port only. When two inbounds lead to one port of different addresses,
+/// the name has the address, too.
 fn cluster_name(listener: &Listener, endpoints: &[Endpoint], proxy: &Proxy) -> String {
     let (Direction::Inbound, Some(endpoint)) = (listener.direction, endpoints.first()) else {
         return listener.destination.clone();

@@ -6,7 +6,7 @@ use super::{datadog, opentelemetry, zipkin};
 use crate::ir::{Export, Listener, Provider, Proxy, Tag, TagValue};
 use crate::resource::value::percent::Percent;
 
-/// The tracing block of a listener; `None` when it is not traced, which is the only way to say so to Envoy.
+/// The tracing block of a listener; `None` when the listener is not traced, since Envoy has no switch for it.
 #[must_use]
 pub fn block(proxy: &Proxy, listener: &Listener) -> Option<Value> {
     let (tracer, reports_as) = (proxy.tracer.as_ref()?, listener.reports_as.as_ref()?);
@@ -55,7 +55,7 @@ fn custom_tag(tag: &Tag) -> Value {
     }
 }
 
-/// A percentage without a fraction that says nothing.
+/// A percentage as an integer if it has no fraction.
 pub(super) fn number(percent: Percent) -> Value {
     let value = percent.get();
     if value.fract() == 0.0 {

@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use crate::yaml::{Limits, json as yaml_json, write};
 
-/// The text of a file with these resources.
+/// The text of an xDS file with the given resources.
 ///
-/// `version_info` is a hash of them, so that Envoy's word for a version is its word for the content.
+/// `version_info` is a hash of the resources, so that an ack of the version is an ack of the content.
 #[must_use]
 pub fn response(resources: Vec<Value>) -> String {
     let content = write::write(&json!({"resources": resources}));
@@ -15,7 +15,7 @@ pub fn response(resources: Vec<Value>) -> String {
     version + &content
 }
 
-/// The messages, each with its type in front, as a discovery response holds them.
+/// The messages, each with its `@type` first, as in a discovery response.
 #[must_use]
 pub fn typed(type_url: &str, messages: Vec<Value>) -> Vec<Value> {
     let with_type = |message: Value| {
@@ -26,15 +26,15 @@ pub fn typed(type_url: &str, messages: Vec<Value>) -> Vec<Value> {
     messages.into_iter().map(with_type).collect()
 }
 
-/// The version of a file that [`response`] wrote.
+/// The `version_info` of a file that [`response`] wrote.
 #[must_use]
 pub fn version(text: &str) -> Option<String> {
     let line = text.lines().next()?.strip_prefix("version_info: ")?;
     Some(line.trim_matches('"').to_owned())
 }
 
-/// The clusters of `after`, and those of `before` whose names are gone; `None` when none are, or when `before` is
-/// no file of ours.
+/// The clusters of `after`, and those of `before` whose names `after` does not have. `None` when there are none of
+/// the latter, or `before` is not a file of meshtraced.
 #[must_use]
 pub fn union(before: &str, after: &str) -> Option<String> {
     let mut all = resources(after)?;
@@ -50,7 +50,7 @@ pub fn union(before: &str, after: &str) -> Option<String> {
     Some(response(all))
 }
 
-/// Whether two files hold the same resources, in any order.
+/// Whether two files have the same resources, in any order.
 #[must_use]
 pub fn is_same_set(one: &str, other: &str) -> bool {
     let sorted = |text: &str| {
@@ -61,8 +61,8 @@ pub fn is_same_set(one: &str, other: &str) -> bool {
     sorted(one) == sorted(other)
 }
 
-/// A proxy as one static configuration: its bootstrap with the resources of both files in place of the way to them. `None`
-/// when one of the texts is none of ours.
+/// A proxy as one static configuration: its bootstrap, with the resources of both files instead of their paths.
+/// `None` when one of the texts is not a file of meshtraced.
 #[must_use]
 pub fn as_static(bootstrap: &str, cds: &str, lds: &str) -> Option<String> {
     let without_type = |text: &str| {

@@ -4,9 +4,9 @@ use serde_json::{Map, Value, json};
 
 use crate::ir::{Collector, Zipkin, ZipkinEncoding};
 
-/// The provider that sends to `cluster`.
+/// The provider that sends spans to `cluster`.
 ///
-/// There is no field for the service: Zipkin files spans under the `node.cluster` of the proxy.
+/// The message has no field for the service: Zipkin spans have the `node.cluster` of the proxy.
 pub(super) fn provider(conf: &Zipkin, collector: &Collector, cluster: &str) -> Value {
     let mut config = Map::new();
     let mut set = |key: &str, value: Value| config.insert(key.to_owned(), value);
@@ -27,7 +27,7 @@ pub(super) fn provider(conf: &Zipkin, collector: &Collector, cluster: &str) -> V
     if conf.split_spans {
         set("split_spans_for_request", json!(true));
     }
-    // Without it the `Host` of the requests would be the name of the cluster.
+    // Without the hostname, the `Host` of requests would be the name of the cluster.
     set("collector_hostname", json!(collector.authority));
     json!({"name": "envoy.tracers.zipkin", "typed_config": config})
 }

@@ -11,7 +11,7 @@ use crate::envoy::sidecar::listener_name;
 use crate::ir::{Direction, Listener, PolicyKind, Proxy, Tracer};
 use crate::select::Governed;
 
-/// Why one proxy traces as it does.
+/// The reasons for the tracing of one proxy.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Explanation {
@@ -19,25 +19,25 @@ pub struct Explanation {
     pub mesh: String,
     /// The name of the dataplane.
     pub name: String,
-    /// Whether one of its listeners makes spans.
+    /// Whether a listener of the proxy makes spans.
     pub traced: bool,
     /// The policy that decides, as `TYPE NAME`.
     pub policy: Option<String>,
-    /// Where its spans go, in short: provider, and backend or collector.
+    /// The provider, and the backend or collector that receives the spans.
     pub backend: Option<String>,
-    /// Why nothing is traced at all.
+    /// The reason why no listener is traced.
     pub not_traced: Option<String>,
     /// The tracing of each listener.
     pub listeners: Vec<ListenerOf>,
-    /// Every value of its tracing, with what it comes from.
+    /// Every value of the tracing, with its origin.
     pub values: Vec<ValueOf>,
-    /// Every policy of its mesh, the strongest first.
+    /// Every policy of the mesh, the strongest first.
     pub policies: Vec<Candidate>,
-    /// The headers by which it continues a trace.
+    /// The headers from which the proxy continues a trace.
     pub reads: Vec<String>,
-    /// The headers by which whoever is called continues it.
+    /// The headers that the proxy sends on, for the next proxy to continue the trace.
     pub writes: Vec<String>,
-    /// Proxies beside it in the path of requests with which traces break.
+    /// The callers and called proxies between which and this proxy traces break.
     pub breaks: Vec<Neighbour>,
 }
 
@@ -49,17 +49,17 @@ pub struct ListenerOf {
     pub name: String,
     /// The protocol of the listener.
     pub protocol: String,
-    /// The place that says so; absent for a default.
+    /// The place that sets the protocol; absent for a default.
     pub protocol_from: Option<Place>,
-    /// The service that requests go to, of an outbound.
+    /// The destination service of an outbound.
     pub to: Option<String>,
-    /// The name under which its spans are filed; absent when it is not traced.
+    /// The service name in the spans; absent when the listener is not traced.
     pub reports_as: Option<String>,
-    /// Why it is not traced.
+    /// The reason why the listener is not traced.
     pub not_traced: Option<String>,
 }
 
-/// Explains one dataplane. `root` stands before every path of a file.
+/// Explains one dataplane. `root` is the prefix of every file path.
 #[must_use]
 pub fn explain(compilation: &Compilation, governed: &Governed, proxy: &Proxy, root: &str) -> Explanation {
     let traced = proxy.traced().next().is_some();
@@ -104,7 +104,8 @@ pub fn explain(compilation: &Compilation, governed: &Governed, proxy: &Proxy, ro
     }
 }
 
-/// Provider, and the name of the backend, or of the collector where the backend has none; one word where they are one.
+/// The provider, and the name of the backend or, without one, of the collector. Equal words are given
+/// once.
 fn backend(tracer: &Tracer) -> Option<String> {
     let export = tracer.export.as_ref()?;
     let provider = export.provider.name();

@@ -1,4 +1,4 @@
-//! Whom a policy or a backend reaches, and what reaches a dataplane.
+//! The dataplanes that a policy or a backend reaches, and the policies that reach a dataplane.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::resource::kinds::mesh_trace::{Backend, OpenTelemetryBackend};
 use crate::select::backend_name;
 use crate::words::{plural, printable};
 
-/// The kind of thing that is asked about.
+/// A kind of resource to inspect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A `TrafficTrace`: the dataplanes that it governs.
@@ -28,7 +28,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All of them, by the words for them.
+    /// All kinds, with their names on the command line.
     pub const ALL: [(&'static str, Self); 5] = [
         ("traffictrace", Self::TrafficTrace),
         ("meshtrace", Self::MeshTrace),
@@ -37,7 +37,7 @@ impl Kind {
         ("mesh", Self::Mesh),
     ];
 
-    /// The kind of that word, in any case, with or without dashes and the ending of the plural.
+    /// The kind with the given name, in any case, with or without dashes and plural ending.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
         let word = word.to_lowercase().replace('-', "");
@@ -54,31 +54,31 @@ impl Kind {
     }
 }
 
-/// An answer, in groups.
+/// The result of an inspection, in groups.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Inspection {
-    /// The kind of thing that was asked about.
+    /// The kind of the inspected resource.
     pub kind: &'static str,
-    /// The mesh that it belongs to.
+    /// The mesh of the inspected resource.
     pub mesh: String,
-    /// The name that was asked about.
+    /// The name of the inspected resource.
     pub name: String,
-    /// The groups of the answer.
+    /// The related resources, in groups.
     pub groups: Vec<Group>,
 }
 
-/// Names that have something in common.
+/// Related resources with a common property.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Group {
     /// The property that the entries have in common.
     pub what: String,
-    /// How many there are.
+    /// The number of entries.
     pub count: usize,
-    /// Their names, sorted.
+    /// The names of the entries, sorted.
     pub names: Vec<String>,
 }
 
-/// Answers; `None` when there is nothing of that name.
+/// Inspects the resource with the given name; `None` when the mesh has none.
 #[must_use]
 pub fn inspect(compilation: &Compilation, kind: Kind, mesh: &str, name: &str) -> Option<Inspection> {
     if !names(compilation, kind, mesh).iter().any(|known| known == name) {
@@ -99,7 +99,7 @@ pub fn inspect(compilation: &Compilation, kind: Kind, mesh: &str, name: &str) ->
     })
 }
 
-/// The names of everything of a kind in a mesh, sorted.
+/// The names of all resources of a kind in a mesh, sorted.
 #[must_use]
 pub fn names(compilation: &Compilation, kind: Kind, mesh: &str) -> Vec<String> {
     let resources = compilation.resources;
@@ -145,7 +145,7 @@ fn backends(compilation: &Compilation, mesh: &str) -> Vec<String> {
     named.chain(otel).chain(inline).collect()
 }
 
-/// Host and port of the collector that a `MeshTrace` names itself.
+/// Host and port of a collector that a `MeshTrace` defines inline.
 fn inline_collector(backend: &Backend) -> Option<String> {
     match backend {
         Backend::Zipkin(zipkin) => Some(zipkin.url.value.authority.clone()),
@@ -162,7 +162,7 @@ fn of_mesh_proxies<'a>(compilation: &Compilation<'a>, mesh: &str) -> impl Iterat
     compilation.proxies.iter().filter(move |proxy| proxy.mesh == mesh)
 }
 
-/// Names by what they have in common, in the order of that.
+/// Names by their common property, sorted by its rank and text.
 #[derive(Default)]
 struct Groups(BTreeMap<(u8, String), Vec<String>>);
 
@@ -208,7 +208,7 @@ fn of_policy(compilation: &Compilation, kind: &str, mesh: &str, name: &str) -> V
     groups.done()
 }
 
-/// The name by which the backend of a proxy is asked for.
+/// The name by which `inspect backend` finds the backend of a proxy.
 fn backend_of(proxy: &Proxy) -> Option<String> {
     let tracer = proxy.tracer.as_ref()?;
     let export = tracer.export.as_ref()?;
@@ -324,10 +324,10 @@ fn of_mesh(compilation: &Compilation, mesh: &str) -> Vec<Group> {
     groups.done()
 }
 
-/// How many names of a group are shown.
+/// The number of names of a group that the text shows.
 const SHOWN: usize = 20;
 
-/// The answer as text.
+/// The inspection as text.
 #[must_use]
 pub fn text(inspection: &Inspection) -> String {
     let Inspection { kind, mesh, name, .. } = inspection;

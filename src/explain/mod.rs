@@ -1,7 +1,7 @@
-//! Why a proxy traces as it does: every value with its origin, every policy with its outcome.
+//! The reasons for the tracing of a proxy: every value with its origin, every policy with its outcome.
 //!
-//! [`explain`] puts together what the stages before decided; nothing is decided here. [`inspect`] asks the other way
-//! round, [`text`] makes both readable, and both can be written as JSON as they are.
+//! [`explain`] collects the decisions of the earlier stages and makes none itself. [`inspect`] answers the reverse
+//! question, [`text`] writes both for people, and both serialize to JSON.
 
 mod place;
 

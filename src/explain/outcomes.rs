@@ -1,4 +1,4 @@
-//! What became of the policies of a whole compilation, in numbers.
+//! The outcomes of all policies of a compilation, in numbers.
 
 use std::collections::BTreeSet;
 use std::ptr;
@@ -6,18 +6,18 @@ use std::ptr;
 use crate::compilation::Compilation;
 use crate::resource::Header;
 
-/// How many policies came to what.
+/// The number of policies by outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Outcomes {
     /// The number of policies that decide for a dataplane.
     pub decide: usize,
-    /// The number of policies that lose, or are merged into a stronger one, wherever they match.
+    /// The number of policies that match, and lose or are merged into a stronger policy everywhere.
     pub lose: usize,
     /// The number of policies that match no dataplane.
     pub match_nothing: usize,
 }
 
-/// Counts them.
+/// Counts the policies of a compilation by outcome.
 #[must_use]
 pub fn outcomes(compilation: &Compilation) -> Outcomes {
     // Each policy has a header of its own, whatever its kind.

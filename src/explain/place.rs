@@ -8,9 +8,9 @@ use crate::source::Location;
 /// The place of a value in a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Place {
-    /// Path of the file, as it can be opened.
+    /// Path of the file, relative to the working directory or absolute.
     pub file: String,
-    /// Line, from 1.
+    /// Line number, from 1.
     pub line: usize,
 }
 

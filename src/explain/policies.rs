@@ -1,4 +1,5 @@
-//! The policies of a mesh, as one dataplane sees them: who won, who lost and why, and what would change it.
+//! The policies of a mesh from the view of one dataplane: the outcome of each, its reason, and the changes that would
+//! make it win.
 
 use std::cmp::Ordering;
 
@@ -15,7 +16,7 @@ use crate::resource::value::tags::Rank;
 use crate::select::mesh_trace::{Merged, precedence};
 use crate::select::{Candidate as Selected, Governed, target};
 
-/// A policy and what became of it.
+/// A policy and its outcome for one dataplane.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Candidate {
@@ -26,12 +27,12 @@ pub struct Candidate {
     pub name: String,
     /// The outcome for the dataplane.
     pub outcome: Outcome,
-    /// How specific it is, or why it is not for the dataplane.
+    /// The specificity of the policy, or the reason why it does not match the dataplane.
     pub why: String,
     /// The changes that would make the policy win.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub would_win: Option<String>,
-    /// Where it is.
+    /// The place of the policy.
     pub at: Place,
 }
 
@@ -41,18 +42,18 @@ pub struct Candidate {
 pub enum Outcome {
     /// The policy decides.
     Won,
-    /// A stronger one decides, and leaves a field to it.
+    /// A stronger policy decides, and leaves a field to this one.
     Merged,
     /// The policy would decide if there were no `MeshTrace`.
     Displaced,
-    /// The policy is for the dataplane, and another one is stronger.
+    /// The policy matches the dataplane, and a stronger one decides.
     Lost,
-    /// The policy is not for the dataplane.
+    /// The policy does not match the dataplane.
     NotForIt,
 }
 
 impl Outcome {
-    /// In words.
+    /// The outcome as text.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -68,7 +69,7 @@ impl Outcome {
 /// All policies of the mesh: first those of the kind that decides, the strongest first.
 pub(super) fn candidates(compilation: &Compilation, governed: &Governed, root: &str) -> Vec<Candidate> {
     let mut all = mesh_traces(compilation, governed, root);
-    // Without the strongest the next one decides, unless it leaves TrafficTrace alone.
+    // Without the strongest MeshTrace the next one decides, unless it does not displace TrafficTrace.
     let strongest_first = governed.mesh_trace.policies.iter().rev();
     let displaced_by: Vec<&Header> = strongest_first
         .take_while(|policy| policy.conf.backend.value.is_some())
@@ -77,7 +78,7 @@ pub(super) fn candidates(compilation: &Compilation, governed: &Governed, root: &
     all.extend(traffic_traces(compilation, governed, &displaced_by, root));
     let decides = all.iter().find(|candidate| candidate.outcome == Outcome::Won);
     let decides = decides.map(|winner| winner.kind);
-    // Each kind by strength, as it is.
+    // Within each kind the strongest comes first, whichever wins.
     let order = |candidate: &Candidate| match candidate.outcome {
         Outcome::NotForIt => 2,
         Outcome::Won | Outcome::Merged | Outcome::Displaced | Outcome::Lost => {
@@ -158,7 +159,7 @@ fn rank(rank: Rank) -> String {
     }
 }
 
-/// The changes that would make a policy win; `stronger` are the winner and the policies between.
+/// The changes that would make a policy win; `stronger` holds the winner and the policies between the two.
 fn advice(own: &Selected, winner: &Selected, stronger: &[&Header], ties: Ties) -> String {
     let more = match winner.rank.tags() + 1 {
         1 => "1 tag".to_owned(),
@@ -180,7 +181,7 @@ fn advice(own: &Selected, winner: &Selected, stronger: &[&Header], ties: Ties) -
     }
 }
 
-/// The names of some policies, or how many they are.
+/// The names of up to two policies, or the number of more.
 fn names(policies: &[&Header]) -> String {
     match policies {
         [one] => one.name().to_owned(),
@@ -189,7 +190,7 @@ fn names(policies: &[&Header]) -> String {
     }
 }
 
-/// The tags that keep the nearest selector and the dataplane apart.
+/// The first tag in which the nearest selector and the dataplane differ.
 fn mismatch(policy: &TrafficTrace, governed: &Governed) -> String {
     let misses = governed.dataplane.tag_sets().flat_map(|tags| {
         let of_selector = move |selector: &crate::resource::value::tags::Selector| {
@@ -199,7 +200,7 @@ fn mismatch(policy: &TrafficTrace, governed: &Governed) -> String {
                     .is_some_and(|found| wanted.value == "*" || *found == wanted.value)
             });
             let (tag, wanted, found) = selector.mismatch(tags)?;
-            let found = found.map_or_else(|| "is not there".to_owned(), |found| format!("is `{found}`"));
+            let found = found.map_or_else(|| "is missing".to_owned(), |found| format!("is `{found}`"));
             Some((missing.count(), format!("`{tag}` {found}, wanted `{wanted}`")))
         };
         policy.selectors.iter().filter_map(of_selector)
@@ -214,7 +215,7 @@ fn mesh_traces(compilation: &Compilation, governed: &Governed, root: &str) -> Ve
     let mut all = Vec::new();
     if let Some(merged) = &governed.mesh_trace.merged {
         let mut stronger = Vec::new();
-        // The strongest stands last.
+        // The strongest policy is the last one.
         for policy in governed.mesh_trace.policies.iter().rev() {
             let own = mesh_trace(policy, merged, governed.winner.is_some(), root);
             let would_win = (!stronger.is_empty())
@@ -245,7 +246,7 @@ fn mesh_trace(policy: &MeshTrace, merged: &Merged, has_traffic_trace: bool, root
         return match merged.backend {
             None if has_traffic_trace => own(
                 Outcome::Lost,
-                format!("{specificity}; it has no backend, and leaves a TrafficTrace alone"),
+                format!("{specificity}; no backend, so it does not displace a TrafficTrace"),
             ),
             None => own(Outcome::Won, format!("{specificity}; it switches tracing off")),
             Some(_) => own(Outcome::Won, specificity),
@@ -282,7 +283,7 @@ fn inherited(policy: &MeshTrace, merged: &Merged) -> Vec<&'static str> {
     fields
 }
 
-/// The kind of a target, and how it names dataplanes.
+/// The kind of a target, and its way to select dataplanes.
 fn specificity(target: &Target) -> String {
     match target {
         Target::Dataplane { name: Some(_), .. } => "Dataplane by name".to_owned(),
@@ -291,7 +292,7 @@ fn specificity(target: &Target) -> String {
     }
 }
 
-/// The kinds by which a policy can be made narrower, for any dataplane that has them.
+/// The kinds of target that are narrower than the given one.
 fn narrower(than: &Target, version: Version) -> Vec<&'static str> {
     let kinds: &[(&str, u8)] = match version {
         Version::V2_13 | Version::V2_14 => &[("MeshService", 5), ("MeshServiceSubset", 8)],
@@ -312,7 +313,7 @@ fn mesh_trace_advice(policy: &MeshTrace, strongest: &MeshTrace, stronger: &[&Hea
         Ordering::Equal | Ordering::Greater => by_name,
         Ordering::Less if !kinds.is_empty() => format!("as {}, or {without}", kinds.join(" or ")),
         Ordering::Less if own.target_precedence() == winner.target_precedence() => without,
-        // As the same kind, what comes next in the order decides.
+        // Between targets of the same kind, the next criterion of the order decides.
         Ordering::Less => {
             let next = |policy: &MeshTrace| (policy.header.origin_precedence(), policy.header.role());
             match next(policy).cmp(&next(strongest)) {

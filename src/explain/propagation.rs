@@ -1,4 +1,4 @@
-//! Which headers carry a trace, by tracer. `tests/it/propagation.rs` measures it on a real Envoy.
+//! The headers that carry a trace, by tracer, as `tests/it/propagation.rs` measures them on a real Envoy.
 
 use std::collections::BTreeSet;
 
@@ -10,13 +10,13 @@ use crate::ir::{Direction, Proxy};
 /// The headers of one tracer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Headers {
-    /// The headers by which the tracer continues a trace; of a set that one program writes, the first.
+    /// The headers from which the tracer continues a trace; the first header of each set.
     pub reads: &'static [&'static str],
     /// The headers that the tracer writes for the next proxy.
     pub writes: &'static [&'static str],
 }
 
-/// The headers of the tracer of that provider.
+/// The headers of a provider's tracer.
 #[must_use]
 pub fn of_provider(provider: &str) -> Headers {
     match provider {
@@ -42,26 +42,26 @@ pub fn of_provider(provider: &str) -> Headers {
     }
 }
 
-/// A proxy beside another one in the path of requests, with whose tracer traces break.
+/// A caller or called proxy, between which and the explained proxy traces break.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Neighbour {
     /// The name of the neighbour.
     pub dataplane: String,
-    /// Whether it is called, rather than calls.
+    /// Whether the neighbour is the called proxy, rather than the caller.
     pub called: bool,
     /// The provider of the neighbour's tracer.
     pub provider: String,
 }
 
-/// Whether a trace goes on from one tracer to another: the second reads what the first writes.
+/// Whether a trace continues from one tracer to another: the second reads a header that the first writes.
 #[must_use]
 pub fn continues(from: &str, to: &str) -> bool {
     let (written, read) = (of_provider(from).writes, of_provider(to).reads);
     written.iter().any(|header| read.contains(header))
 }
 
-/// The proxies that a proxy calls, or is called by, and with which traces break, sorted.
+/// The callers and called proxies of a proxy at which traces break, sorted.
 pub(super) fn breaks(compilation: &Compilation, proxy: &Proxy) -> Vec<Neighbour> {
     let Some(own) = provider(proxy) else { return Vec::new() };
     let mut found = Vec::new();
@@ -94,7 +94,7 @@ pub fn provider(proxy: &Proxy) -> Option<&'static str> {
     Some(proxy.tracer.as_ref()?.export.as_ref()?.provider.name())
 }
 
-/// Whether an outbound of one leads to an inbound of the other, and HTTP is spoken there.
+/// Whether an HTTP outbound of `caller` leads to an HTTP inbound of `called`.
 #[must_use]
 pub fn calls(caller: &Proxy, called: &Proxy) -> bool {
     let outbounds = caller

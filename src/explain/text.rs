@@ -1,4 +1,4 @@
-//! Explanations for people: aligned, one thing a line.
+//! Explanations as aligned text.
 
 use std::fmt::Write as _;
 
@@ -109,7 +109,7 @@ fn headers(explanation: &Explanation) -> String {
     out
 }
 
-/// Another part, parted from the ones before by an empty line.
+/// Appends a part, separated from earlier parts by an empty line.
 pub(super) fn part(out: &mut String, text: &str) {
     if !text.is_empty() {
         if !out.is_empty() && !out.ends_with("\n\n") {
@@ -119,7 +119,7 @@ pub(super) fn part(out: &mut String, text: &str) {
     }
 }
 
-/// Rows in columns; the last column is as wide as it is.
+/// Rows in aligned columns; the last column is not padded.
 pub(super) fn table(rows: Vec<Vec<String>>, indent: &str) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |i: usize| {

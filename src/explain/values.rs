@@ -1,4 +1,4 @@
-//! The values of a proxy's tracing, each with what it comes from.
+//! The values of a proxy's tracing, each with its origin.
 
 use serde::Serialize;
 
@@ -7,28 +7,28 @@ use crate::ir::{Export, OpenTelemetry, PolicyKind, Provider, Sampling, Tag, TagV
 use crate::resource::value::percent::Percent;
 use crate::resource::{Effective, Origin, Provenance};
 
-/// One value and what it comes from.
+/// One value and its origin.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ValueOf {
     /// The name of the property, in Kuma's words.
     pub name: String,
     /// The value as text.
     pub value: String,
-    /// The resource, `settings` or `default`.
+    /// The origin: a resource, `settings` or `default`.
     pub from: String,
-    /// Path of the field there.
+    /// The path of the field in the origin.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// Where it is written.
+    /// The place of the field.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<Place>,
 }
 
-/// The values of a tracer, what matters most first.
+/// The values of a tracer, the most important first.
 pub(super) fn of(tracer: &Tracer, root: &str) -> Vec<ValueOf> {
     let written = |name: &str, value: String, origin: &Origin| written(name, value, origin, root);
     let mut values = Vec::new();
-    // A MeshTrace has no name for its backend, but what it refers to has.
+    // The backend of a MeshTrace has no name, unlike the resource that it refers to.
     let is_reference = tracer.backend.origin.path.ends_with("backendRef.labels");
     if tracer.by == PolicyKind::TrafficTrace || is_reference {
         values.push(written("backend", tracer.backend.value.clone(), &tracer.backend.origin));
@@ -80,7 +80,7 @@ fn of_export(export: &Export, root: &str) -> Vec<ValueOf> {
     values
 }
 
-/// The percentages of sampling; those of a `MeshTrace` only where they are written.
+/// The sampling percentages; for a `MeshTrace` only those that are written.
 fn of_sampling(sampling: &Sampling, root: &str) -> impl Iterator<Item = ValueOf> {
     let mut shares = vec![("sampling", &sampling.overall)];
     let more = [
@@ -112,7 +112,7 @@ fn of_tag(tag: &Tag, root: &str) -> ValueOf {
 /// A percentage, with a note that 0 does not mean off.
 fn percent(share: Percent) -> String {
     match share.get() {
-        0.0 => "0 %, which is not off: decisions that come with a request hold".to_owned(),
+        0.0 => "0 %, which is not off: Envoy follows the sampling decision of a request's headers".to_owned(),
         share => format!("{share} %"),
     }
 }

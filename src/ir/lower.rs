@@ -1,4 +1,4 @@
-//! From what was selected to effective tracing.
+//! From the selection to effective tracing.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -50,7 +50,7 @@ fn lower_one(governed: &Governed, selection: &Selection, kuma: &Kuma) -> Proxy {
     if let Some(gateway) = governed.gateway.filter(|_| is_gateway) {
         listeners.extend(naming.gateway(dataplane, gateway));
     }
-    // With transparent proxying, outbounds lie where a control plane puts them, not where they are written.
+    // With transparent proxying, a control plane binds outbounds to addresses of its own.
     let outbounds = governed
         .outbounds
         .iter()
@@ -74,14 +74,14 @@ fn lower_one(governed: &Governed, selection: &Selection, kuma: &Kuma) -> Proxy {
         idle_tracer,
         listeners,
     };
-    // A collector that nothing would send to is left out; a control plane keeps it.
+    // A collector without any traced listener is left out, although a control plane keeps it.
     if kuma.fidelity == Fidelity::Documented && proxy.traced().next().is_none() {
         proxy.tracer = None;
     }
     proxy
 }
 
-/// The places that the requests of an outbound go to, sorted.
+/// The upstream endpoints of an outbound, sorted.
 fn endpoints(routed: &ResolvedOutbound, dataplane: &Dataplane, selection: &Selection) -> Vec<Endpoint> {
     let services = &selection.services;
     let found = match routed.to {
@@ -92,14 +92,15 @@ fn endpoints(routed: &ResolvedOutbound, dataplane: &Dataplane, selection: &Selec
     endpoints.into_iter().collect()
 }
 
-/// Whether names follow resources: in Kuma 3.0 always, before where the settings and the mesh say so.
+/// Whether listeners and clusters are named after resources: always in Kuma 3.0, before where the settings and the
+/// mesh ask for it.
 fn has_unified_naming(governed: &Governed, kuma: &Kuma) -> bool {
     let is_new = kuma.version >= Version::V3_0;
     let exclusive = is_new || governed.mesh.is_some_and(|mesh| mesh.has_exclusive_mesh_services);
     kuma.unified_naming.unwrap_or(is_new) && exclusive
 }
 
-/// The service that a dataplane is known by: of its tags in Kuma 2, by its label in 3.0.
+/// The service that identifies a dataplane: from its tags in Kuma 2, from its label in 3.0.
 fn identity(dataplane: &Dataplane, kuma: &Kuma) -> String {
     let name = if kuma.version >= Version::V3_0 {
         dataplane.header.label(WORKLOAD).unwrap_or("unknown")
@@ -137,7 +138,7 @@ fn policies(governed: &Governed) -> (Option<Policy>, Vec<Policy>) {
     )
 }
 
-/// Why no listener of the dataplane is traced; `None` when policy and backend are there.
+/// The reason why no listener of the dataplane is traced; `None` when it has a policy and a backend.
 fn why_untraced(governed: &Governed, tracer: Option<&Tracer>) -> Option<String> {
     if tracer.is_some() {
         return None;
@@ -155,12 +156,12 @@ fn why_untraced(governed: &Governed, tracer: Option<&Tracer>) -> Option<String> 
     })
 }
 
-/// How listeners are named, and under which names their spans are filed.
+/// The naming of listeners, and of services in their spans.
 struct Naming<'a> {
     identity: &'a str,
     tracer: Option<&'a Tracer>,
     unified: bool,
-    /// Whether it is Kuma 3.0 or later.
+    /// Whether the version is Kuma 3.0 or later.
     is_new: bool,
     untraced: Option<String>,
 }
@@ -181,7 +182,7 @@ impl Naming<'_> {
         self.tracer.is_some_and(|tracer| tracer.by == PolicyKind::MeshTrace)
     }
 
-    /// The name for the spans of a listener.
+    /// The service name in the spans of a listener.
     fn reports_as(&self, direction: Direction, service: &str, to: &str) -> String {
         let own = match direction {
             Direction::Inbound if !self.is_by_mesh_trace() => service,
@@ -195,7 +196,7 @@ impl Naming<'_> {
         }
     }
 
-    /// The listeners of the inbounds; of several at one address and port the last one is made.
+    /// The listeners of the inbounds; of several at one address and port, Kuma makes only the last.
     fn inbounds(&self, dataplane: &Dataplane) -> Vec<Listener> {
         let mut listeners: Vec<Listener> = Vec::new();
         let with_service = |inbound: &&Inbound| inbound.port.value != SERVICELESS_PORT;
@@ -278,7 +279,7 @@ impl Naming<'_> {
         let word = declared.protocol.value.as_str();
         let port = declared.port.value;
         let because = (self.untraced.clone())
-            .or_else(|| (!declared.protocol.value.is_http()).then(|| format!("it takes {word}")));
+            .or_else(|| (!declared.protocol.value.is_http()).then(|| format!("its protocol is {word}")));
         Listener {
             direction: Direction::Gateway,
             named: ListenerNaming::Gateway(format!("{}:{word}:{port}", gateway.header.name())),
@@ -337,7 +338,7 @@ impl Naming<'_> {
             service: routed.service().to_owned(),
             upstream,
             reports_as: because.is_none().then(|| {
-                // Before 3.0 spans keep the older name.
+                // Before 3.0, spans keep the older service name.
                 let filed = match routed.to {
                     ResolvedDestination::Resource(service, port) if !self.is_new => &destination_name(service, port),
                     ResolvedDestination::Resource(..) | ResolvedDestination::Service(_) => &to,
@@ -390,12 +391,12 @@ fn destination_name(service: &MeshService, port: &Port) -> String {
 
 fn speaks(service: &str, protocol: Protocol) -> String {
     match protocol {
-        Protocol::Unknown => format!("{service} does not say what it speaks"),
+        Protocol::Unknown => format!("{service} has no protocol"),
         known => format!("{service} speaks {known}"),
     }
 }
 
-/// An IP address in its usual form, other names as they are.
+/// An IP address in canonical form; other names unchanged.
 fn canonical(address: &str) -> String {
     address
         .parse::<IpAddr>()

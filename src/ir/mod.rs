@@ -1,8 +1,8 @@
-//! Effective tracing per proxy, in words of its own.
+//! Effective tracing per proxy.
 //!
-//! [`lower()`] turns what was selected into values with every default filled in: one [`Proxy`] per dataplane,
-//! one [`Listener`] per port. Names of clusters and choices that depend on the kind of policy are resolved here; how Envoy
-//! spells any of it is not known.
+//! [`lower()`] turns the selection into values with every default filled in: one [`Proxy`] per dataplane, one
+//! [`Listener`] per port. Names of clusters and choices that depend on the kind of policy are resolved here; how
+//! Envoy spells them is not known.
 
 mod proxy;
 

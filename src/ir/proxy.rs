@@ -1,4 +1,4 @@
-//! A proxy and how it traces, with every default filled in.
+//! A proxy and its tracing, with every default filled in.
 
 use std::net::IpAddr;
 
@@ -7,34 +7,34 @@ use crate::resource::value::protocol::Protocol;
 use crate::resource::{Effective, Located, Origin};
 use crate::source::Location;
 
-/// A proxy and how it traces.
+/// A proxy and its tracing.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Proxy {
     /// The mesh of the dataplane.
     pub mesh: String,
     /// The name of the dataplane in its mesh.
     pub name: String,
-    /// Where it is declared.
+    /// The place of the declaration.
     pub at: Location,
-    /// The service it is known by: under this name Zipkin files its spans.
+    /// The service that identifies the proxy, and the service name in its Zipkin spans.
     pub service: String,
-    /// Whether names of collectors may resolve to IPv6 addresses.
+    /// Whether host names of collectors may resolve to IPv6 addresses.
     pub ipv6: bool,
-    /// Where its outbounds stand if only a control plane can know them.
+    /// The place of the transparent proxying section, with which only a control plane knows the outbounds.
     pub transparent: Option<Location>,
-    /// Whether it is a built-in gateway, which reports its upstream requests as spans of their own.
+    /// Whether the proxy is a built-in gateway, which has spans of its own for upstream requests.
     pub is_gateway: bool,
     /// Whether listeners and clusters are named after resources rather than addresses.
     pub unified_naming: bool,
-    /// The `TrafficTrace` that governs it, whether spans come of it or not.
+    /// The `TrafficTrace` that governs the proxy, whether or not the proxy has spans.
     pub traffic_trace: Option<Policy>,
-    /// The `MeshTrace` policies for it, by increasing precedence.
+    /// The `MeshTrace` policies for the proxy, by increasing precedence.
     pub mesh_traces: Vec<Policy>,
-    /// Where its spans go; `None` when it does not trace.
+    /// The tracer; `None` when the proxy is not traced.
     pub tracer: Option<Tracer>,
-    /// The tracer that a stronger policy displaced, and whose cluster a control plane keeps.
+    /// The tracer that a stronger policy displaced; a control plane keeps its cluster.
     pub idle_tracer: Option<Tracer>,
-    /// The listeners; inbounds first, each in the order written.
+    /// The listeners, inbounds first, each in the order of declaration.
     pub listeners: Vec<Listener>,
 }
 
@@ -46,7 +46,7 @@ impl Proxy {
             .filter(|listener| self.tracer.is_some() && listener.reports_as.is_some())
     }
 
-    /// The policy that decides: the strongest `MeshTrace`, unless it leaves a `TrafficTrace` alone.
+    /// The policy that decides: the strongest `MeshTrace`, or the `TrafficTrace` that it does not displace.
     #[must_use]
     pub fn policy(&self) -> Option<&Policy> {
         let by_traffic_trace = self
@@ -58,32 +58,32 @@ impl Proxy {
     }
 }
 
-/// The policy that governs a proxy, and how it came to.
+/// A policy that governs a proxy.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
     /// The name of the policy.
     pub name: String,
-    /// Where it is.
+    /// The place of the policy.
     pub origin: Origin,
-    /// How specific it is.
+    /// The specificity with which the policy matches.
     pub specificity: Specificity,
 }
 
-/// The rank of a policy among others.
+/// The specificity of a policy among others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Specificity {
-    /// Of a `TrafficTrace`: the selector that matched.
+    /// The tags of the matching selector, for a `TrafficTrace`.
     Tags {
-        /// Number of its tags.
+        /// The number of tags.
         tags: usize,
-        /// How many of them name a value.
+        /// The number of tags with an exact value.
         exact: usize,
     },
-    /// Of a `MeshTrace`: the kind of its target.
+    /// The kind of the target, for a `MeshTrace`.
     Target(&'static str),
 }
 
-/// The kind of policy that a tracer comes from.
+/// The kind of the policy that sets a tracer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PolicyKind {
     /// `TrafficTrace`, with a backend of the `Mesh`.
@@ -92,43 +92,43 @@ pub enum PolicyKind {
     MeshTrace,
 }
 
-/// Where spans go and in which form.
+/// The tracer of a proxy: destination and form of spans, sampling and tags.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tracer {
-    /// The kind of policy it comes from.
+    /// The kind of the policy that sets the tracer.
     pub by: PolicyKind,
-    /// The name of the backend, and what chose it. Where a backend has no name it is what tells one from another:
+    /// The name of the backend, with the origin of the choice. A backend without a name is identified by
     /// its URL or endpoint.
     pub backend: Located<String>,
-    /// Where the spans go; `None` where the policy names a collector that does not exist.
+    /// The destination of spans; `None` when the policy names a collector that does not exist.
     pub export: Option<Export>,
-    /// Share of requests that are traced.
+    /// The percentages of requests that are traced.
     pub sampling: Sampling,
-    /// Tags of every span, in their order.
+    /// The tags of every span, in order.
     pub tags: Vec<Tag>,
 }
 
 /// The destination of spans, and their form.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Export {
-    /// The name of the cluster of the collector, which listeners refer to.
+    /// The name of the collector's cluster, for the references of listeners.
     pub cluster_name: String,
-    /// Whether Envoy keeps statistics of how near the cluster is to its limits, as Kuma asks for from 2.14 on.
+    /// Whether Envoy tracks the remaining capacity of the cluster's circuit breakers, as Kuma sets from 2.14 on.
     pub track_remaining: bool,
-    /// The place that receives the spans.
+    /// The collector that receives the spans.
     pub collector: Collector,
     /// The form of the spans.
     pub provider: Provider,
 }
 
-/// Shares of requests. What nobody wrote is all of them.
+/// Sampling percentages of requests, each 100 by default.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sampling {
-    /// Of those that may be traced after all other decisions.
+    /// The upper limit on all traced requests, applied after the other two.
     pub overall: Effective<Percent>,
-    /// Of those that ask to be traced.
+    /// The percentage of requests with the header that asks for tracing.
     pub client: Effective<Percent>,
-    /// Of the others.
+    /// The percentage of other requests.
     pub random: Effective<Percent>,
 }
 
@@ -139,45 +139,45 @@ pub struct Tag {
     pub name: String,
     /// The source of the value.
     pub value: TagValue,
-    /// Where the value is written; `None` for those that a control plane adds.
+    /// The origin of the value; `None` for a tag that a control plane adds.
     pub origin: Option<Origin>,
 }
 
-/// Where the value of a tag comes from.
+/// The source of the value of a tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TagValue {
-    /// Always this.
+    /// A constant.
     Literal(String),
     /// A header of the request.
     Header {
         /// The name of the header.
         name: String,
-        /// The value without that header.
+        /// The value for requests without the header.
         default: Option<String>,
     },
 }
 
-/// A place that takes spans.
+/// A collector of spans.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Collector {
     /// Host name or IP address, without brackets.
     pub host: String,
-    /// The port at which it receives spans.
+    /// The port that receives spans.
     pub port: u16,
-    /// Host and port as they go into the `Host` header.
+    /// Host and port, in the form of the `Host` header.
     pub authority: String,
-    /// How the connection is encrypted; `None` when it is not.
+    /// The encryption of the connection; `None` for plain text.
     pub tls: Option<Tls>,
-    /// Where host and port were read.
+    /// The origin of host and port.
     pub origin: Origin,
 }
 
-/// How a connection is encrypted.
+/// The encryption of a connection.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tls {
-    /// Whether the collector may ask for a new handshake.
+    /// Whether the collector may renegotiate the handshake.
     pub renegotiation: bool,
-    /// Where it is asked that its certificate is verified; `None` means that none is, as in Kuma.
+    /// The origin of the request to verify the certificate; `None` for no verification, as in Kuma.
     pub verified: Option<Origin>,
 }
 
@@ -207,17 +207,17 @@ impl Provider {
 /// Zipkin version 2.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Zipkin {
-    /// Path that takes the spans.
+    /// The path of the collector's URL.
     pub path: String,
-    /// How they are written.
+    /// The encoding of spans.
     pub encoding: Effective<ZipkinEncoding>,
     /// Whether new trace ids have 128 bits.
     pub trace_id_128bit: Effective<bool>,
     /// Whether client and server share a span.
     pub shared_span_context: Effective<bool>,
-    /// Whether the choice above is written for Envoy although it is the default.
+    /// Whether `shared_span_context` is written for Envoy even if it has the default.
     pub is_shared_span_context_explicit: bool,
-    /// Whether requests of a gateway to its upstreams have spans of their own.
+    /// Whether upstream requests have spans of their own, as on gateways.
     pub split_spans: bool,
 }
 
@@ -228,12 +228,12 @@ pub enum OpenTelemetry {
     Grpc,
     /// Over HTTP.
     Http {
-        /// Where the spans are posted.
+        /// The URI that receives the spans.
         uri: String,
     },
 }
 
-/// How Zipkin spans are written.
+/// The encoding of Zipkin spans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ZipkinEncoding {
     /// JSON, version 2.
@@ -245,13 +245,14 @@ pub enum ZipkinEncoding {
 /// Datadog's protocol, to an agent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Datadog {
-    /// The `Host` header for the agent; `None` sends the name of the cluster, which a strict agent rejects.
+    /// The `Host` header for the agent. With `None`, Envoy sends the name of the cluster, which a strict agent
+    /// rejects.
     pub collector_hostname: Option<String>,
-    /// Whether inbound and outbound spans are filed under names of their own.
+    /// Whether inbound and outbound spans have service names of their own.
     pub split_service: Effective<bool>,
 }
 
-/// Which way requests go through a listener.
+/// The direction of requests through a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Direction {
     /// To the local application.
@@ -265,59 +266,59 @@ pub enum Direction {
 /// The source of the name of a listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListenerNaming {
-    /// The direction, the port and the address, which is here as it was written.
+    /// Direction, port and address. The address is the text of the declaration.
     Address(String),
-    /// The section of the dataplane that declares it.
+    /// The section of the dataplane that declares the listener.
     Section(String),
-    /// The identifier of the resource it leads to.
+    /// The identifier of the destination resource.
     Resource(String),
-    /// The gateway that declares it, with protocol and port.
+    /// The gateway that declares the listener, with protocol and port.
     Gateway(String),
 }
 
 /// One port of a proxy.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Listener {
-    /// Which way.
+    /// The direction of requests.
     pub direction: Direction,
     /// The source of the name.
     pub named: ListenerNaming,
-    /// Where it is declared.
+    /// The place of the declaration.
     pub at: Location,
-    /// The path of its declaration in the dataplane.
+    /// The path of the declaration in the dataplane.
     pub path: String,
-    /// The address it binds, in its usual form; a name where the dataplane has one.
+    /// The bound address in canonical form, or a host name if the dataplane has one.
     pub address: String,
-    /// The port it binds.
+    /// The bound port.
     pub port: u16,
     /// The protocol of requests.
     pub protocol: Effective<Protocol>,
-    /// The service its requests are for.
+    /// The destination service of requests.
     pub service: String,
-    /// The name of where its requests go, which tells two places of one service apart.
+    /// The name of the destination, which distinguishes several destinations of one service.
     pub destination: String,
-    /// Where its requests go.
+    /// The upstream endpoints of requests.
     pub upstream: Vec<Endpoint>,
-    /// The name under which its spans are filed where the provider takes one per listener; `None` when it is
+    /// The service name in the spans, for providers with one name per listener; `None` when the listener is
     /// not traced.
     pub reports_as: Option<String>,
-    /// Why it is not traced, in a few words; `None` when it is.
+    /// The reason why the listener is not traced; `None` when it is.
     pub untraced_reason: Option<String>,
 }
 
 impl Listener {
-    /// The address, if it is one that can be bound as it stands.
+    /// The bound address, if it is an IP address.
     #[must_use]
     pub fn ip(&self) -> Option<IpAddr> {
         self.address.parse().ok()
     }
 }
 
-/// One place that requests go to.
+/// One upstream endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Endpoint {
     /// Host name or IP address.
     pub host: String,
-    /// The port at which requests are taken.
+    /// The port that receives requests.
     pub port: u16,
 }

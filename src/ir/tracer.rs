@@ -1,4 +1,4 @@
-//! Where the spans of a dataplane go, by the policies for it.
+//! The tracer of a dataplane, from the policies that govern it.
 
 use super::proxy::{
     Collector, Datadog, Export, OpenTelemetry, PolicyKind, Provider, Sampling, Tag, TagValue, Tls, Tracer, Zipkin,
@@ -14,7 +14,7 @@ use crate::resource::{Effective, Header, Located, NAMESPACE, Origin, WORKLOAD};
 use crate::select::Governed;
 use crate::select::mesh_trace::Merged;
 
-/// The properties of a proxy and of the control plane that a tracer depends on.
+/// The properties of proxy and control plane that a tracer depends on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LowerContext<'k> {
     pub(super) kuma: &'k Kuma,
@@ -25,16 +25,16 @@ pub(super) struct LowerContext<'k> {
 }
 
 impl LowerContext<'_> {
-    /// The destination of spans, given the kind of policy that chose it and the name of its backend.
+    /// The destination of spans, for the kind of the policy and the name of its backend.
     fn export(&self, by: PolicyKind, backend: &str, collector: Collector, mut provider: Provider) -> Export {
         match &mut provider {
-            // The schema of a MeshTrace fills the default in, and so does Kuma.
+            // Kuma's schema of MeshTrace writes the default.
             Provider::Zipkin(zipkin) => {
                 let is_written = zipkin.shared_span_context.is_written();
                 zipkin.is_shared_span_context_explicit = by == PolicyKind::MeshTrace || is_written;
                 zipkin.split_spans = by == PolicyKind::MeshTrace && self.is_gateway;
             }
-            // Kuma leaves it out.
+            // Kuma omits the field.
             Provider::Datadog(datadog) if self.kuma.fidelity == Fidelity::Documented => {
                 datadog.collector_hostname = Some(collector.authority.clone());
             }
@@ -60,13 +60,13 @@ impl LowerContext<'_> {
     }
 }
 
-/// A text as a part of a name of Kuma's: every other character is a dash.
+/// A text as a part of a Kuma name, with a dash for every character that such names cannot have.
 fn clean(text: &str) -> String {
     let fits = |c: &char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
     text.chars().map(|c| if fits(&c) { c } else { '-' }).collect()
 }
 
-/// The tracer of a dataplane, and the one that it displaces and a control plane keeps a cluster for.
+/// The tracer of a dataplane, and the displaced tracer whose cluster a control plane keeps.
 pub(super) fn tracers(governed: &Governed, context: LowerContext) -> (Option<Tracer>, Option<Tracer>) {
     let legacy = governed
         .backend
@@ -74,7 +74,7 @@ pub(super) fn tracers(governed: &Governed, context: LowerContext) -> (Option<Tra
     let Some((merged, backend)) =
         (governed.mesh_trace.merged.as_ref()).and_then(|merged| Some((merged, merged.backend?)))
     else {
-        // A policy that switches tracing off leaves a TrafficTrace alone.
+        // A MeshTrace that switches tracing off does not displace a TrafficTrace.
         return (legacy, None);
     };
     let tracer = by_mesh_trace(governed, merged, backend, context);
@@ -207,7 +207,7 @@ fn of_url(written: &Located<CollectorUrl>, verified: Option<&Origin>) -> Collect
     }
 }
 
-/// The port on which a collector takes OTLP over HTTP with TLS.
+/// The port of OTLP over HTTP that means TLS.
 const HTTPS_PORT: u16 = 443;
 
 fn of_otlp(written: &Located<Otlp>, verified: Option<&Origin>) -> (Collector, Provider) {
@@ -222,7 +222,7 @@ fn of_otlp(written: &Located<Otlp>, verified: Option<&Origin>) -> (Collector, Pr
             }
         }
     };
-    // Without an address it is the machine of the proxy.
+    // Without an address, the collector runs on the machine of the proxy.
     let host = if host.is_empty() { "127.0.0.1" } else { host };
     let collector = Collector {
         authority: authority(host, *port),
@@ -237,7 +237,7 @@ fn of_otlp(written: &Located<Otlp>, verified: Option<&Origin>) -> (Collector, Pr
     (collector, Provider::OpenTelemetry(provider))
 }
 
-/// Host and port, with brackets context an IPv6 address.
+/// Host and port, with brackets around an IPv6 address.
 fn authority(host: &str, port: u16) -> String {
     if host.contains(':') {
         format!("[{host}]:{port}")
@@ -246,7 +246,7 @@ fn authority(host: &str, port: u16) -> String {
     }
 }
 
-/// The tags that people wrote, and from 2.14 on those that a control plane adds where nobody took the name.
+/// The tags of the policies, and from 2.14 on those that a control plane adds under names not yet taken.
 fn tags(governed: &Governed, merged: &Merged, kuma: &Kuma) -> Vec<Tag> {
     let mut tags: Vec<Tag> = merged.tags.iter().map(tag).collect();
     if kuma.version < Version::V2_14 {

@@ -1,8 +1,9 @@
-//! Published files that are not as they were published, and what to do about them.
+//! Drift: published files that somebody else edited, removed or replaced.
 //!
 //! A file that is gone is restored. A file that somebody edited may be an emergency measure: the edit stays, and is
-//! reported, until something else is desired in its place or a repair is asked for. A file that needs one repair after
-//! another has a second writer, and [`RepairBackoff`](super::repair::RepairBackoff) makes the pauses longer each time.
+//! reported, until something else is desired in its place or a repair is asked for. A file that needs one repair
+//! after another has a second writer, and [`RepairBackoff`](super::repair::RepairBackoff) makes the pauses longer
+//! each time.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -55,9 +56,9 @@ impl Drift {
     #[must_use]
     pub fn describe(&self, is_left: bool) -> String {
         if is_left {
-            format!("{self}, and stays so until something else is published there; `meshtraced heal` restores it")
+            format!("{self}; it stays until something else is published there, or `meshtraced heal` restores the file")
         } else {
-            format!("{self}; it is published again")
+            format!("{self}; restored")
         }
     }
 }

@@ -1,4 +1,5 @@
-//! A brake for plans that change very much at once: a wrong directory, a lost mount, a glob that fits nothing.
+//! The guard: a limit on plans that change very much at once, as after a wrong directory, a lost mount or a glob that
+//! fits nothing.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -121,7 +122,8 @@ impl fmt::Display for GuardViolation {
 
 /// Finds the limit that a plan exceeds, where `published` proxies are published.
 ///
-/// The removal of all proxies exceeds every limit if there are two or more. A single proxy may always be removed or changed.
+/// The removal of all proxies exceeds every limit if there are two or more. A single proxy may always be removed or
+/// changed.
 #[must_use]
 pub fn guard(plan: &Plan, published: usize, guard: &Guard) -> Option<GuardViolation> {
     let count = |action| plan.changes.iter().filter(|change| change.action == action).count();

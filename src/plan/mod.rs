@@ -1,4 +1,4 @@
-//! What to change: a [`Plan`] is a value that `diff` prints and `run` carries out.
+//! The plan: a value that says what to change, which `diff` prints and `run` carries out.
 //!
 //! [`plan`] compares what is applied with what is desired. How a step is carried out is not known here.
 

@@ -21,7 +21,7 @@ pub enum Desired<'d> {
 }
 
 impl<'d> From<Option<&'d Fragments>> for Desired<'d> {
-    /// These files; without any, those that are published.
+    /// The given files; [`Unchanged`](Self::Unchanged) for `None`.
     fn from(files: Option<&'d Fragments>) -> Self {
         files.map_or(Self::Unchanged, Self::Files)
     }
@@ -78,9 +78,10 @@ impl Planned {
 
 /// Decides what has to change so that the observed state becomes the desired one.
 ///
-/// A proxy is updated to its desired files, except for edited files that are [left](DriftRepair). Some proxies are not
-/// updated: those of held meshes; when more than the guard allows would be published anew, those; and all when nothing
-/// else is desired than what is published. Of these the files that are gone are restored from the last generation.
+/// A proxy is updated to its desired files, except for edited files that are [left](DriftRepair). Some proxies are
+/// not updated: those of held meshes; when more than the guard allows would be published anew, those; and all when
+/// nothing else is desired than what is published. Of these the files that are gone are restored from the last
+/// generation.
 ///
 /// A proxy that is neither updated nor restored gets its clusters and listeners delivered once more if its Envoy runs
 /// without them.
@@ -126,7 +127,8 @@ pub fn plan(observed: &Observed, desired: Desired, constraints: &Constraints) ->
     }
 }
 
-/// The drift without the files that somebody brought to their desired text: nothing remains to be done or said about them.
+/// The drift without the files that somebody brought to their desired text: nothing remains to be done or said about
+/// them.
 fn drift_from(observed: &Observed, desired: Desired) -> Vec<Drift> {
     let Desired::Files(desired) = desired else {
         return observed.drift.clone();
@@ -251,8 +253,8 @@ mod tests {
             observed
         }
 
-        /// Does with a plan what a publication does: its steps, and the removal of files that are ours and that the plan
-        /// neither has nor leaves.
+        /// Does with a plan what a publication does: its steps, and the removal of files that are ours and that the
+        /// plan neither has nor leaves.
         fn carry_out(&mut self, plan: &Plan) {
             for change in &plan.changes {
                 let steps = steps(&change.before, &change.after);
@@ -352,8 +354,8 @@ mod tests {
             plan(&self.observe(), self.desired.as_ref().into(), &constraints)
         }
 
-        /// Whether a proxy is brought to its desired files. Where the guard is violated, it is so only if they are those that
-        /// were published.
+        /// Whether a proxy is brought to its desired files. Where the guard is violated, it is so only if they are
+        /// those that were published.
         fn is_updated(&self, proxy: &ProxyKey, planned: &Planned) -> bool {
             let Some(desired) = &self.desired else { return false };
             let desired: BTreeMap<Artifact, Digest> = (desired.get(proxy).into_iter().flatten())

@@ -22,8 +22,8 @@ pub(super) struct ProxyView<'v> {
 }
 
 impl ProxyView<'_> {
-    /// An update to the desired files, except for edited files that `repair` does not admit and of which the same is desired
-    /// as was published.
+    /// An update to the desired files, except for edited files that `repair` does not admit and of which the same is
+    /// desired as was published.
     pub(super) fn update(&self, repair: &DriftRepair) -> Option<Change> {
         let left = self.edits_left(repair);
         let mut before = self.found.cloned();
@@ -52,8 +52,8 @@ impl ProxyView<'_> {
         Some(self.change(action, before.unwrap_or_default(), after.unwrap_or_default(), left))
     }
 
-    /// The change of what is published, whatever somebody did to the files on disk: those that shall have the text that they
-    /// were published with are not in it.
+    /// The change of what is published, whatever somebody did to the files on disk: those that shall have the text
+    /// that they were published with are not in it.
     pub(super) fn publication(&self) -> Option<Change> {
         let drift: BTreeMap<Artifact, &Drift> = self.drift.iter().map(|drift| (drift.artifact, *drift)).collect();
         let text = |files: Option<&Files>, artifact| files.and_then(|files| files.get(&artifact)).cloned();
@@ -116,8 +116,8 @@ impl ProxyView<'_> {
 
     /// The edited files that stay as they are.
     ///
-    /// Clusters and listeners stay only together: when either of the two is to change, both are published, since what was
-    /// edited may not fit the new other half.
+    /// Clusters and listeners stay only together: when either of the two is to change, both are published, since what
+    /// was edited may not fit the new other half.
     fn edits_left(&self, repair: &DriftRepair) -> BTreeSet<Artifact> {
         let (Some(found), Some(desired)) = (self.found, self.desired) else {
             return BTreeSet::new();

@@ -32,8 +32,8 @@ impl DriftRepair {
 
 /// The files that were repaired lately, and the pause that each of them is in.
 ///
-/// The first drift of a file is repaired at once, the next one of the same file a minute after that at the earliest, then
-/// two, and so on up to an hour. A file that stayed as repaired for twice its pause starts from the beginning.
+/// The first drift of a file is repaired at once, the next one of the same file a minute after that at the earliest,
+/// then two, and so on up to an hour. A file that stayed as repaired for twice its pause starts from the beginning.
 ///
 /// Times are measured from some fixed moment, by a clock that never goes back.
 #[derive(Debug, Clone, Default)]

@@ -1,8 +1,8 @@
 //! The order in which the files of one proxy change.
 //!
-//! A running Envoy reads clusters and listeners at a time of its own, each separately, and rejects a listener
-//! that names a cluster it does not have. So clusters are written before the listeners that need them and removed after the
-//! listeners that needed them. An Envoy can start from the pair that is on disk between any two steps.
+//! A running Envoy reads clusters and listeners at a time of its own, each separately, and rejects a listener that
+//! names a cluster it does not have. So clusters are written before the listeners that need them and removed after
+//! the listeners that needed them. An Envoy can start from the pair that is on disk between any two steps.
 
 use crate::envoy::artifact::{Artifact, Files};
 use crate::envoy::xds;

@@ -1,4 +1,4 @@
-//! A reconciliation without its last step.
+//! A comparison: a reconciliation without its last step.
 
 use super::error::ReconcileError;
 use super::observe::observe;
@@ -16,10 +16,11 @@ pub struct Comparison {
     pub planned: Planned,
 }
 
-/// Plans what the policies ask for, also while nothing is published because of a freeze.
+/// Compares the published files with what the policies ask for, whether or not a freeze keeps it from being
+/// published.
 ///
 /// # Errors
-/// When it cannot be told what is published.
+/// When the published files cannot be read.
 pub fn compare(settings: &Settings, target: &Target, policies: &Policies) -> Result<Comparison, ReconcileError> {
     let intent = Intent::read(&target.out)?;
     let observed = observe(target)?;

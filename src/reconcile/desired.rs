@@ -43,7 +43,8 @@ impl DesiredState {
         }
     }
 
-    /// The limits of the plan. Neither held meshes nor the guard limit a rollback, which somebody asked for by its number.
+    /// The limits of the plan. Neither held meshes nor the guard limit a rollback, which somebody asked for by its
+    /// number.
     pub(super) fn constraints<'c>(
         self,
         policies: &'c Result<Policies, ReadError>,

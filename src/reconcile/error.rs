@@ -6,10 +6,10 @@ use crate::settings::SettingsError;
 /// The reason why a reconciliation could not be finished.
 #[derive(Debug, thiserror::Error)]
 pub enum ReconcileError {
-    /// The output directory.
+    /// The output directory cannot be used.
     #[error(transparent)]
     Apply(#[from] ApplyError),
-    /// Settings that contradict each other.
+    /// The settings contradict each other.
     #[error(transparent)]
     Settings(#[from] SettingsError),
 }

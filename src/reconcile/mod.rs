@@ -1,8 +1,8 @@
 //! A reconciliation: read, compile, observe, plan, apply.
 //!
-//! `run --once`, the daemon and the commands that change something make the same reconciliations. Every decision on what is
-//! written is made by [`plan()`]. What is frozen and approved is read back from the disk each time; a
-//! [`Session`] has nothing that a decision depends on.
+//! `run --once`, the daemon and the commands that change something reconcile in the same way. Every decision on what
+//! is written is made by [`plan()`]. What is frozen and approved is read back from the disk each time; a [`Session`]
+//! has nothing that a decision depends on.
 
 mod stages;
 
@@ -38,7 +38,7 @@ use crate::source::Consistency;
 /// Reads and compiles the policies, compares what they ask for with what is published, and publishes the difference.
 ///
 /// # Errors
-/// When nothing can be published, or it cannot be told what is. Policies that cannot be read are not an error: a generation
+/// When nothing can be published, or the published files cannot be read. Unreadable policies are not an error: a generation
 /// that was rolled back to is published without them.
 pub fn reconcile(
     settings: &Settings,

@@ -1,4 +1,4 @@
-//! The observed state: what is on disk, and what the Envoys say about it.
+//! The observed state: the files on disk, and the answers of the Envoys.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,8 @@ pub(super) fn observe(target: &Target) -> Result<Observed, ApplyError> {
     Ok(observed)
 }
 
-/// The texts of the last generation. Without a history there are none, and files that are gone are reported all the same.
+/// The texts of the last generation. Without a history there are none, and files that are gone are reported all the
+/// same.
 fn last_generation(target: &Target) -> Fragments {
     let generations = history::list(&target.out).unwrap_or_default();
     let last = generations

@@ -38,7 +38,8 @@ impl Policies {
             Ok(snapshot) => snapshot,
             Err(error) => return Ok(Err(error)),
         };
-        // The meshes that files were about last only add caution, and a look at policies must not depend on the output directory.
+        // The meshes that files were about last only add caution, and a look at policies must not depend on the
+        // output directory.
         let options = settings.options(apply::file_meshes::load(&target.out).unwrap_or_default())?;
         let compiled = stopwatch.time(Stage::Compile, || compile::compile(&snapshot, &options));
         let findings = compiled.findings();

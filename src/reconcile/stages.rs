@@ -1,4 +1,4 @@
-//! The stages of a reconciliation, and how long they take.
+//! The stages of a reconciliation, and their durations.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -1,8 +1,8 @@
-//! Kuma's nouns, each with the places its values came from.
+//! Kuma's resources, with the origin of every value.
 //!
-//! Start with [`parse()`] and [`Resources`]. Every kind has a file in `kinds` that decodes it and checks its fields as
-//! Kuma would; looking from one resource to another is left to later stages, but for what makes a resource
-//! belong: its mesh and its name.
+//! Start with [`parse()`] and [`Resources`]. Every kind has a file in `kinds` that decodes it and checks its fields
+//! as Kuma would. Relations between resources belong to later stages, except for the identity of a resource:
+//! its mesh and its name.
 
 pub mod decode;
 

@@ -1,4 +1,4 @@
-//! From a snapshot to resources: which documents are ours, and what holds between them by their names.
+//! From a snapshot to resources: classification and decoding of documents, with the checks of their names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,8 +26,8 @@ use crate::yaml::{self, Limits, Node, Scalar, Value, template};
 
 /// Decodes all documents of a snapshot.
 ///
-/// Total: what cannot be understood is left out and explained in `diagnostics`. `known` is what files were about
-/// when they could be read last.
+/// Never fails: an invalid document is left out and explained in `diagnostics`. `known` has the meshes of each file
+/// when it could be read last.
 pub fn parse(
     snapshot: &Snapshot,
     kuma: &Kuma,
@@ -51,7 +51,7 @@ pub fn parse(
     parser.finish()
 }
 
-/// Where a resource stands.
+/// The position of a resource.
 struct Placed {
     name: Location,
     mesh: Location,
@@ -61,7 +61,7 @@ struct Placed {
 struct Parser<'a, 'd> {
     context: Context<'a>,
     resources: Resources,
-    /// Where every resource was first seen.
+    /// The first position of every resource.
     places: BTreeMap<ResourceId, Placed>,
     known: &'a Contributions,
     diagnostics: &'d mut Diagnostics,
@@ -81,7 +81,7 @@ impl Parser<'_, '_> {
         self.report_text(file, found, ours);
     }
 
-    /// Findings about the text of a file: they matter as much as the file does.
+    /// Reports findings about the text of a file, with a severity that depends on the content of the file.
     fn report_text(&mut self, file: &SourceFile, found: Diagnostics, ours: bool) {
         let found = found.into_sorted();
         let is_broken = found.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
@@ -96,7 +96,7 @@ impl Parser<'_, '_> {
                 (Severity::Error, Some(holds)) => diagnostic.holds = holds.clone(),
                 (Severity::Error, None) => diagnostic = downgrade_foreign(diagnostic),
                 (Severity::Warning, _) if ours => {}
-                // Duplicate keys in somebody else's file are somebody else's business.
+                // Duplicate keys in a file without resources do not concern meshtraced.
                 (Severity::Warning, _) => continue,
             }
             self.resources.gaps.note(&diagnostic);
@@ -104,12 +104,13 @@ impl Parser<'_, '_> {
         }
     }
 
-    /// The meshes that an unreadable file holds: those it was about before, and those it seems to be about now.
+    /// The meshes that an unreadable file holds: those of its last readable text, and those that its text now
+    /// mentions.
     fn affected_meshes(&mut self, path: &str, text: &str) -> Option<Holds> {
         let Some(meshes) = self.known.get(path) else {
             return salvage::affected_meshes(text);
         };
-        // It stays known as what it was, until it can be read again.
+        // The file keeps its meshes until it can be read again.
         let known = self.resources.contributions.entry(path.to_owned()).or_default();
         known.extend(meshes.iter().cloned());
         Some(match salvage::affected_meshes(text) {
@@ -121,7 +122,7 @@ impl Parser<'_, '_> {
     fn unreadable(&mut self, unreadable: &Unreadable) {
         let was_about = self.known.get(&unreadable.path);
         if unreadable.reason == UnreadableReason::Empty && was_about.is_none_or(BTreeSet::is_empty) {
-            // It never held anything, and lacks nothing.
+            // An empty file that never had a resource is no error.
             return;
         }
         let place = Place::File(unreadable.path.clone());
@@ -131,7 +132,7 @@ impl Parser<'_, '_> {
             UnreadableReason::TooLarge { .. } => {
                 "split the file, move it out of the policies, or raise `limits.file_bytes` in the settings"
             }
-            UnreadableReason::Empty => "it was not before; if what stood in it is to go, remove the file",
+            UnreadableReason::Empty => "it was not empty before; to remove its resources, remove the file",
             UnreadableReason::Failed(_) | UnreadableReason::NotUtf8 { .. } => {
                 "fix the file, or move it out of the policies"
             }
@@ -178,7 +179,7 @@ impl Parser<'_, '_> {
         self.register(&id, placed);
     }
 
-    /// Reports a document whose kind says that it should be ours, and is not one that we know.
+    /// Reports a document that is probably meant as a resource, with a kind that is not known.
     fn invalid(&mut self, mut diagnostic: Diagnostic, document: usize, map: &yaml::Map) {
         self.resources.seen += 1;
         diagnostic.document = Some(document);
@@ -189,11 +190,11 @@ impl Parser<'_, '_> {
         self.diagnostics.push(diagnostic);
     }
 
-    /// Decodes the fields of a kind, and keeps the resource if there was no error.
+    /// Decodes the fields of a kind, and keeps the resource if it has no error.
     fn body(&mut self, decoder: &mut Decoder, kind: Kind, header: Header, body: &Body) {
         let id = Arc::clone(&decoder.resource);
         let (context, resources) = (&self.context, &mut self.resources);
-        /// Keeps what could be decoded without an error.
+        /// Keeps a resource that was decoded without an error.
         macro_rules! keep {
             ($list:ident, $decode:expr) => {{
                 let decoded = $decode;
@@ -205,7 +206,7 @@ impl Parser<'_, '_> {
             }};
         }
         match kind {
-            // The backends of a mesh that could be understood stay, so that policies can be held against them.
+            // The valid backends of an invalid mesh stay, so that policies can be checked against them.
             Kind::Mesh => {
                 let mesh = mesh::decode(decoder, context, header, body);
                 resources
@@ -232,9 +233,10 @@ impl Parser<'_, '_> {
         }
     }
 
-    /// Whether a resource is a template that nobody rendered, which is then said of every expression in it.
+    /// Whether a resource is an unrendered template. Every expression in it is then reported.
     ///
-    /// What is in it cannot be known; it holds its mesh, or all of them where the mesh is a template too.
+    /// Its content cannot be known, so it holds its mesh, or all meshes if the name of the mesh is an expression,
+    /// too.
     fn is_template(&mut self, id: &ResourceId, document: usize, root: &Node) -> bool {
         let mut found = Vec::new();
         unrendered(root, &mut found);
@@ -250,16 +252,16 @@ impl Parser<'_, '_> {
         is_template
     }
 
-    /// Notes where the resource is; a second one with its name is an error.
+    /// Registers a resource; a second one with the same identity is an error.
     fn register(&mut self, id: &ResourceId, placed: Placed) {
         if id.name.is_empty() {
             return;
         }
         if let Some(first) = self.places.get(id) {
-            let message = format!("there is a {id} already, at {}", first.name);
+            let message = format!("{id} already exists, at {}", first.name);
             let diagnostic = Diagnostic::error(Code::DuplicateResource, &placed.name, message).path("name");
             let diagnostic = diagnostic.resource(placed.document, id.clone());
-            let help = "rename or remove one of them, or leave one file out: `exclude` in the settings";
+            let help = "rename or remove one of them, or exclude one of the files with `exclude` in the settings";
             self.diagnostics.push(diagnostic.help(help));
             return;
         }
@@ -278,7 +280,7 @@ impl Parser<'_, '_> {
         resources.declared = places.keys().filter(is_mesh).map(|id| id.name.clone()).collect();
         resources.declared.insert("default".to_owned());
         let Resources { declared, gaps, .. } = &resources;
-        // A mesh whose document cannot be read may well exist.
+        // A mesh with an invalid document exists nevertheless.
         let exists = |mesh: &str| declared.contains(mesh) || !gaps.has_all_documents(mesh);
         let unknown: BTreeSet<&str> = places
             .keys()
@@ -286,7 +288,7 @@ impl Parser<'_, '_> {
             .filter(|mesh| !exists(mesh))
             .collect();
         let unknown: BTreeSet<String> = unknown.into_iter().map(str::to_owned).collect();
-        // What is wrong with the name itself has been said already.
+        // An invalid name has a finding already.
         let of_unknown = places
             .iter()
             .filter(|(id, _)| unknown.contains(&id.mesh) && is_mesh_name(&id.mesh));
@@ -299,7 +301,7 @@ impl Parser<'_, '_> {
             let diagnostic = Diagnostic::error(Code::UnknownMesh, &placed.mesh, message).path("mesh");
             diagnostics.push(diagnostic.help(help).resource(placed.document, id.clone()));
         }
-        /// Leaves the resources of meshes that exist, sorted, and of several with one name the first.
+        /// Keeps the resources of existing meshes, sorted, and of several with one name the first.
         macro_rules! tidy {
             ($($list:ident)+) => {$(
                 resources.$list.retain(|resource| !unknown.contains(resource.header.mesh()));
@@ -321,7 +323,7 @@ impl Parser<'_, '_> {
     }
 }
 
-/// Where services are resources, inbounds without tags do not even get that of the zone.
+/// Removes the zone tag of inbounds without other tags, which Kuma does not add where services are resources.
 fn forget_zones_of_tagless(resources: &mut Resources) {
     for dataplane in &mut resources.dataplanes {
         let mesh = resources.meshes.get(dataplane.header.mesh());
@@ -335,7 +337,7 @@ fn forget_zones_of_tagless(resources: &mut Resources) {
     }
 }
 
-/// Collects the expressions of templates in the texts below a node.
+/// Collects the template expressions in the texts below a node.
 fn unrendered(node: &Node, found: &mut Vec<Diagnostic>) {
     match &node.value {
         Value::Scalar(scalar) => found.extend(expression(scalar, &node.at)),
@@ -349,7 +351,7 @@ fn unrendered(node: &Node, found: &mut Vec<Diagnostic>) {
     }
 }
 
-/// The finding for an expression in a text; values of variables are nobody's template.
+/// The finding for a template expression in a text; values of variables are not templates.
 fn expression(scalar: &Scalar, at: &Location) -> Option<Diagnostic> {
     template::find(&scalar.text)?;
     let (range, dialect) = template::find(at.text())?;
@@ -360,9 +362,9 @@ fn expression(scalar: &Scalar, at: &Location) -> Option<Diagnostic> {
     Some(template::unrendered(&Location::new(&at.file, place), dialect))
 }
 
-/// A finding about a file in which nothing looks like a resource of ours.
+/// Downgrades a finding about a file in which nothing looks like a resource of a compiled kind.
 fn downgrade_foreign(mut diagnostic: Diagnostic) -> Diagnostic {
-    let note = "nothing in this file looks like a Kuma resource, so it is passed over";
+    let note = "nothing in this file looks like a Kuma resource, so meshtraced ignores it";
     diagnostic.severity = Severity::Warning;
     diagnostic.help = Some(match diagnostic.help {
         Some(help) => format!("{help}; {note}"),
@@ -371,7 +373,7 @@ fn downgrade_foreign(mut diagnostic: Diagnostic) -> Diagnostic {
     diagnostic
 }
 
-/// The mesh that a document names, whatever its kind.
+/// The mesh of a document, whatever its kind.
 fn mesh_of(map: &yaml::Map) -> Option<String> {
     match &map.get("mesh")?.value.value {
         Value::Scalar(scalar) => Some(scalar.text.clone()),

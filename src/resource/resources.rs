@@ -1,4 +1,4 @@
-//! All resources that could be understood.
+//! All valid resources of a snapshot.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,15 +15,15 @@ use super::kinds::traffic_route::TrafficRoute;
 use super::kinds::traffic_trace::TrafficTrace;
 use crate::diag::{Diagnostic, Holds, ResourceId};
 
-/// The meshes that files are about, by the path of the file.
+/// The meshes of each file, by its path.
 pub type Contributions = BTreeMap<String, BTreeSet<String>>;
 
-/// Everything that could be understood.
+/// All valid resources of a snapshot.
 #[derive(Debug, Clone, Default)]
 pub struct Resources {
-    /// `Mesh` by name. The mesh `default` exists without being here.
+    /// `Mesh` by name. The mesh `default` exists even without an entry.
     pub meshes: BTreeMap<String, Mesh>,
-    /// The names of all meshes that exist: declared, understood or not, and `default`.
+    /// The names of all existing meshes: those declared, validly or not, and `default`.
     pub declared: BTreeSet<String>,
     /// `TrafficTrace`, sorted by mesh and name.
     pub traffic_traces: Vec<TrafficTrace>,
@@ -45,39 +45,39 @@ pub struct Resources {
     pub external_services: Vec<ExternalService>,
     /// `MeshService`, `MeshExternalService` and `MeshMultiZoneService`, sorted by mesh and name.
     pub mesh_services: Vec<MeshService>,
-    /// The meshes that each file is about; for a file that cannot be read now, those it was about.
+    /// The meshes of each file; for an unreadable file, those of its last readable text.
     pub contributions: Contributions,
-    /// The resources that are known to be missing, so that nothing is concluded from their absence.
+    /// The invalid resources, from whose absence nothing must be concluded.
     pub gaps: Gaps,
-    /// How many resources of Kuma were seen, whether understood or not.
+    /// The number of Kuma resources, valid or not.
     pub seen: usize,
 }
 
-/// The resources that are there and could not be understood.
+/// The invalid resources of a snapshot.
 #[derive(Debug, Clone, Default)]
 pub struct Gaps {
-    /// Something whose mesh is not known.
+    /// Whether the mesh of an invalid document is not known.
     anything: bool,
-    /// Meshes of which a whole document or more is missing.
+    /// The meshes with an invalid document.
     documents: BTreeSet<String>,
-    /// Meshes of which a dataplane is missing.
+    /// The meshes with an invalid dataplane.
     dataplanes: BTreeSet<String>,
 }
 
 impl Gaps {
-    /// Whether all dataplanes of a mesh are known.
+    /// Whether all dataplanes of a mesh are valid.
     #[must_use]
     pub fn has_all_dataplanes(&self, mesh: &str) -> bool {
         self.has_all_documents(mesh) && !self.dataplanes.contains(mesh)
     }
 
-    /// Whether every document of a mesh could be read.
+    /// Whether every document of a mesh is valid.
     #[must_use]
     pub fn has_all_documents(&self, mesh: &str) -> bool {
         !self.anything && !self.documents.contains(mesh)
     }
 
-    /// Notes a resource that could not be understood.
+    /// Records an invalid resource.
     pub(super) fn miss(&mut self, id: &ResourceId, kind: Kind) {
         match kind {
             Kind::Dataplane => {
@@ -90,7 +90,7 @@ impl Gaps {
         }
     }
 
-    /// Notes what an error keeps from being known.
+    /// Records the meshes that an error holds.
     pub(super) fn note(&mut self, diagnostic: &Diagnostic) {
         match &diagnostic.holds {
             Holds::Nothing => {}

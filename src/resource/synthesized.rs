@@ -1,7 +1,7 @@
-//! The `MeshService`s that a control plane makes of dataplanes.
+//! The `MeshService`s that a control plane synthesizes from dataplanes.
 //!
-//! In universal mode, where the mesh has services as resources: one for every service that tags name, and from 3.0 on
-//! one for every workload that a label names. One that is written stays.
+//! A control plane in universal mode synthesizes them for meshes with services as resources: one for every value of
+//! the service tag, and from 3.0 on one for every value of the workload label. A declared service takes precedence.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::resource::value::names::is_dns_label;
 use crate::resource::value::protocol::Protocol;
 use crate::resource::value::tags::{SERVICE, Tags};
 
-/// The services that are made of the dataplanes, but for those that are written.
+/// The services that are synthesized from the dataplanes, without those that are declared.
 pub(in crate::resource) fn mesh_services(resources: &Resources, kuma: &Kuma) -> Vec<MeshService> {
     let mut made: BTreeMap<(&str, &str), MeshService> = BTreeMap::new();
     let written = resources.mesh_services.iter().map(|service| &service.header);
@@ -42,7 +42,7 @@ pub(in crate::resource) fn mesh_services(resources: &Resources, kuma: &Kuma) -> 
             let service = made
                 .entry((mesh, name))
                 .or_insert_with(|| empty(dataplane, name, by_workload, kuma));
-            // Of dataplanes that differ the first counts.
+            // If dataplanes differ, the first one decides.
             if service.header.at == dataplane.header.at {
                 service.ports.push(port(inbound));
             }

@@ -1,4 +1,4 @@
-//! Where a service is, and what it speaks.
+//! The instances, endpoints and protocol of every service.
 
 use std::collections::BTreeMap;
 
@@ -10,40 +10,40 @@ use crate::resource::value::protocol::Protocol;
 use crate::resource::value::tags::{SERVICE, Tags};
 use crate::resource::{Effective, Resources};
 
-/// The service that an outbound leads to.
+/// The destination of an outbound.
 #[derive(Debug, Clone, Copy)]
 pub enum ResolvedDestination<'a> {
-    /// To a service, as the tags of the outbound name it.
+    /// A service, by the tag `kuma.io/service` of the outbound.
     Service(&'a str),
-    /// To a port of a service that is a resource of its own.
+    /// A port of a service that is a resource.
     Resource(&'a MeshService, &'a Port),
 }
 
 /// The instances of every service of every mesh.
 #[derive(Debug, Clone, Default)]
 pub struct Services<'a> {
-    /// By mesh, then by service.
+    /// The instances by mesh, then by service.
     instances: BTreeMap<&'a str, BTreeMap<&'a str, Vec<Instance<'a>>>>,
     external: &'a [ExternalService],
     real: &'a [MeshService],
-    /// By mesh, kind and the name that people gave.
+    /// The service resources by mesh, kind and display name.
     named: BTreeMap<(&'a str, &'a str, &'a str), Vec<&'a MeshService>>,
     dataplanes: &'a [Dataplane],
-    /// Whether a service of another zone or namespace may be meant where only a name is given.
+    /// Whether a reference by name alone may lead to a service of another zone or namespace.
     anywhere: bool,
 }
 
-/// One inbound that takes requests for a service.
+/// One inbound that receives the requests of a service.
 #[derive(Debug, Clone, Copy)]
 pub struct Instance<'a> {
-    /// The dataplane it belongs to.
+    /// The dataplane of the inbound.
     pub dataplane: &'a Dataplane,
-    /// The inbound that takes the requests.
+    /// The inbound that receives the requests.
     pub inbound: &'a Inbound,
 }
 
 impl Instance<'_> {
-    /// Where others reach it.
+    /// Address and port for other dataplanes.
     #[must_use]
     pub fn endpoint(&self) -> (String, u16) {
         let own = || {
@@ -92,7 +92,7 @@ impl<'a> Services<'a> {
         }
     }
 
-    /// The instances of a service, in the order of their dataplanes; empty when there is none.
+    /// The instances of a service, in the order of their dataplanes; empty without any.
     #[must_use]
     pub fn instances(&self, mesh: &str, service: &str) -> &[Instance<'a>] {
         self.instances
@@ -101,7 +101,7 @@ impl<'a> Services<'a> {
             .map_or(&[], Vec::as_slice)
     }
 
-    /// Where the requests for a service go: to its instances, and without any to its endpoints outside of the mesh.
+    /// The endpoints of a service: its instances or, without any, its endpoints outside of the mesh.
     #[must_use]
     pub fn endpoints(&self, mesh: &str, service: &str) -> Vec<(String, u16)> {
         match self.instances(mesh, service) {
@@ -118,7 +118,7 @@ impl<'a> Services<'a> {
         self.external.iter().filter(is_it)
     }
 
-    /// The service that a `backendRef` of a dataplane names, and its port.
+    /// The service and the port that a `backendRef` of a dataplane refers to.
     #[must_use]
     pub fn resolve(&self, dataplane: &Dataplane, reference: &BackendRef) -> Option<(&'a MeshService, &'a Port)> {
         let own = &dataplane.header;
@@ -142,7 +142,7 @@ impl<'a> Services<'a> {
                 of_kind.filter(has_labels).collect()
             }
         };
-        // What is made of dataplanes is younger than what is written.
+        // Kuma prefers the oldest service; a synthesized one is younger than a declared one.
         candidates.sort_by_key(|service| (!is_near(service), service.is_synthesized()));
         let service = candidates.first()?;
         let port = match (&service.backing, &reference.port) {
@@ -152,7 +152,7 @@ impl<'a> Services<'a> {
         Some((service, port))
     }
 
-    /// Where the requests for a port of a service go.
+    /// The endpoints of a port of a service.
     #[must_use]
     pub fn endpoints_of(&self, service: &MeshService, port: &Port) -> Vec<(String, u16)> {
         match &service.backing {
@@ -182,7 +182,7 @@ impl<'a> Services<'a> {
         }
     }
 
-    /// The inbounds of a mesh that may have all of these tags.
+    /// The inbounds of a mesh that can have all of these tags.
     fn candidates(&self, mesh: &str, tags: &Tags) -> Vec<Instance<'a>> {
         if let Some(service) = tags.get(SERVICE) {
             return self.instances(mesh, service).to_vec();
@@ -198,7 +198,7 @@ impl<'a> Services<'a> {
         inbounds.collect()
     }
 
-    /// The protocol of all instances of a service, as the first of them says; `None` when there is none.
+    /// The common protocol of all instances of a service, with the origin in the first one; `None` without instances.
     #[must_use]
     pub fn protocol(&self, mesh: &str, service: &str) -> Option<Effective<Protocol>> {
         let tagged = |instance: &Instance| Effective::of(instance.inbound.tagged_protocol.as_ref(), Protocol::Unknown);
@@ -214,7 +214,7 @@ impl<'a> Services<'a> {
     }
 }
 
-/// Whether all that is wanted is there.
+/// Whether `there` contains all `wanted` tags.
 fn has(there: &Tags, wanted: &Tags) -> bool {
     wanted.iter().all(|(key, value)| there.get(key) == Some(value))
 }

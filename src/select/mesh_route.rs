@@ -1,8 +1,8 @@
-//! What `MeshHTTPRoute` and `MeshTCPRoute` make of the outbounds of a dataplane.
+//! The effect of `MeshHTTPRoute` and `MeshTCPRoute` on the outbounds of a dataplane.
 //!
-//! A control plane makes listeners three times over: by `TrafficRoute` where the mesh has some, then for HTTP, then for
-//! TCP; a later one replaces an earlier one. The latter two are left out where there are `TrafficRoute`s and no route
-//! of theirs has a destination that tags name.
+//! A control plane makes listeners in three passes: by `TrafficRoute` if the mesh has any, then for HTTP, then for
+//! TCP. A later pass replaces the listeners of an earlier one. The last two passes are skipped if the mesh has
+//! `TrafficRoute`s and no route of those passes has a destination by tags.
 
 use super::destination::{ResolvedDestination, Services};
 use crate::kuma::Version;
@@ -10,14 +10,14 @@ use crate::resource::kinds::dataplane::{BackendRef, Dataplane};
 use crate::resource::kinds::mesh_route::{MeshRoute, RouteRule, RouteTo};
 use crate::resource::value::protocol::Protocol;
 
-/// The listener of an outbound that the routes make.
+/// The kind of listener that the routes make for an outbound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ListenerKind {
-    /// One that reads requests.
+    /// A listener that parses HTTP.
     Http,
-    /// One that does not.
+    /// A listener that forwards TCP.
     Tcp,
-    /// None; one that a `TrafficRoute` made stays.
+    /// No listener; one made by a `TrafficRoute` stays.
     Nothing,
 }
 
@@ -33,7 +33,7 @@ pub(super) struct MeshRoutes<'a, 's> {
 }
 
 impl<'a> MeshRoutes<'a, '_> {
-    /// The listener for a destination that speaks `protocol`.
+    /// The listener for a destination with the given protocol.
     pub(super) fn listener(&self, destination: ResolvedDestination<'a>, protocol: Protocol) -> ListenerKind {
         let tcp = self.runs(&self.tcp).then(|| self.tcp_listener(destination, protocol));
         if tcp == Some(true) {
@@ -47,7 +47,7 @@ impl<'a> MeshRoutes<'a, '_> {
         }
     }
 
-    /// The `MeshTCPRoute` that makes requests to a destination opaque, as far as nothing else is known.
+    /// The `MeshTCPRoute` that makes requests to a destination opaque, when the protocol is not known.
     pub(super) fn opaque(&self, destination: ResolvedDestination<'a>) -> Option<&'a MeshRoute> {
         let has_http_rules = self.rules(&self.http, destination).is_some();
         let mut routes = self.tcp.iter().filter(|_| !has_http_rules);
@@ -63,7 +63,8 @@ impl<'a> MeshRoutes<'a, '_> {
     fn http_listener(&self, destination: ResolvedDestination<'a>, protocol: Protocol) -> bool {
         let rules = self.rules(&self.http, destination).unwrap_or_default();
         let takes_all = rules.iter().any(|rule| rule.is_catch_all);
-        // What no rule takes stays with the destination; to 2.13 also what a rule leads nowhere.
+        // Without a matching rule, requests go to the destination itself; up to 2.13 also with a rule without
+        // backends.
         let by_default = protocol.is_http() && (!takes_all || self.version < Version::V2_14);
         by_default
             || rules.iter().any(|rule| {
@@ -80,7 +81,7 @@ impl<'a> MeshRoutes<'a, '_> {
         rules.is_none_or(|rules| rules.iter().any(|rule| rule.backend_refs.is_some()))
     }
 
-    /// The rules for a destination; `None` where no route is for it.
+    /// The rules for a destination; `None` when no route matches it.
     fn rules(&self, routes: &[&'a MeshRoute], destination: ResolvedDestination<'a>) -> Option<Vec<&'a RouteRule>> {
         let entries = routes.iter().flat_map(|route| &route.to);
         let mut entries = entries.filter(|to| self.is_for(to, destination)).peekable();
@@ -93,7 +94,7 @@ impl<'a> MeshRoutes<'a, '_> {
             ResolvedDestination::Service(service) => to.is_for_service(service),
             ResolvedDestination::Resource(service, port) => {
                 let Some(reference) = &to.destination else { return false };
-                // Most are told apart by their names.
+                // Comparing names first is cheap, and they differ in most cases.
                 if reference
                     .name
                     .as_ref()
@@ -110,7 +111,7 @@ impl<'a> MeshRoutes<'a, '_> {
         }
     }
 
-    /// Whether the place that requests are led to speaks HTTP.
+    /// Whether the destination of a route speaks HTTP.
     fn speaks_http(&self, to: &BackendRef) -> bool {
         if let Some((_, port)) = self.services.resolve(self.dataplane, to) {
             return port.protocol.as_ref().is_some_and(|protocol| protocol.value.is_http());

@@ -1,4 +1,4 @@
-//! The `MeshTrace` policies for a dataplane, in their order, and what they come to together.
+//! The `MeshTrace` policies for a dataplane, in order of precedence and merged.
 
 use std::cmp::Ordering;
 
@@ -8,7 +8,7 @@ use crate::resource::kinds::mesh_gateway::MeshGateway;
 use crate::resource::kinds::mesh_trace::{Backend, MeshTrace, Sampling, Tag};
 use crate::resource::kinds::target_ref::Target;
 
-/// The policies that are for a dataplane, the last one the strongest, and what they come to.
+/// The policies that match a dataplane, and the merged policy.
 #[derive(Debug, Clone)]
 pub struct Traces<'a> {
     /// The policies, by increasing precedence.
@@ -17,20 +17,20 @@ pub struct Traces<'a> {
     pub merged: Option<Merged<'a>>,
 }
 
-/// Several policies as one: of every field the strongest policy that has it.
+/// Several policies merged: every field from the strongest policy that sets it.
 #[derive(Debug, Clone)]
 pub struct Merged<'a> {
-    /// The strongest policy, whose backend it is.
+    /// The strongest policy, which provides the backend.
     pub strongest: &'a MeshTrace,
-    /// The backend; `None` where the strongest policy switches tracing off.
+    /// The backend; `None` when the strongest policy switches tracing off.
     pub backend: Option<&'a Backend>,
-    /// The shares of requests, each from the strongest policy that has it.
+    /// The sampling percentages, each from the strongest policy that sets it.
     pub sampling: Sampling,
-    /// The tags, all from the strongest policy that has a list of them.
+    /// The tags, all from the strongest policy with a list of tags.
     pub tags: &'a [Tag],
 }
 
-/// The policies for a dataplane.
+/// The policies that match a dataplane.
 pub(super) fn traces<'a>(
     dataplane: &'a Dataplane,
     gateway: Option<&'a MeshGateway>,
@@ -46,10 +46,10 @@ pub(super) fn traces<'a>(
     Traces { policies, merged }
 }
 
-/// Sorts by increasing precedence, as a control plane sorts a list by name.
+/// Sorts by increasing precedence, as a control plane sorts a list that is ordered by name.
 ///
-/// [`precedence`] is no order: a policy for all dataplanes ties with one by name and with one by labels. So the way
-/// of sorting shows, and is part of what is reproduced.
+/// [`precedence`] is not transitive: a policy for all dataplanes ties with one by name and with one by labels. The
+/// result depends on the sorting algorithm, which is therefore the control plane's.
 fn sort(policies: &mut [&MeshTrace]) {
     for i in 1..policies.len() {
         let mut j = i;
@@ -64,7 +64,7 @@ fn compare(a: &MeshTrace, b: &MeshTrace) -> Ordering {
     precedence(a, b).then_with(|| b.header.display_name.cmp(&a.header.display_name))
 }
 
-/// Which of two policies is the stronger, leaving their names out.
+/// The order of precedence of two policies, without their names.
 #[must_use]
 pub fn precedence(a: &MeshTrace, b: &MeshTrace) -> Ordering {
     let target_precedence = |policy: &MeshTrace| policy.target.target.target_precedence();
@@ -75,7 +75,7 @@ pub fn precedence(a: &MeshTrace, b: &MeshTrace) -> Ordering {
         .then_with(|| a.header.role().cmp(&b.header.role()))
 }
 
-/// A dataplane by its name is narrower than dataplanes by labels.
+/// Orders targets of kind `Dataplane`: one by name is narrower than one by labels.
 fn by_dataplane(a: &Target, b: &Target) -> Ordering {
     let by = |target: &Target| match target {
         Target::Dataplane { name: Some(_), .. } => Some(2),

@@ -1,6 +1,6 @@
-//! Which policy governs which dataplane, and where its outbounds lead.
+//! The policies that govern each dataplane, and the destinations of its outbounds.
 //!
-//! Start with [`select`]. It compares and chooses; it knows neither the text of a policy nor Envoy.
+//! Start with [`select`]. The module compares and chooses; it knows neither the text of a policy nor Envoy.
 
 pub mod scope;
 
@@ -39,7 +39,7 @@ use self::mesh_trace::Traces;
 pub struct Selection<'a> {
     /// One entry per dataplane.
     pub dataplanes: Vec<Governed<'a>>,
-    /// Where every service is.
+    /// The services of all meshes.
     pub services: Services<'a>,
 }
 
@@ -48,23 +48,23 @@ pub struct Selection<'a> {
 pub struct Governed<'a> {
     /// The dataplane that is governed.
     pub dataplane: &'a Dataplane,
-    /// The document of its mesh, if there is one.
+    /// The `Mesh` resource, if there is one.
     pub mesh: Option<&'a Mesh>,
-    /// The policy that won.
+    /// The `TrafficTrace` that decides.
     pub winner: Option<Candidate<'a>>,
-    /// The policies that match too and lost, the best first.
+    /// The other matching `TrafficTrace` policies, the strongest first.
     pub lost: Vec<Candidate<'a>>,
-    /// The backend that the winner sends spans to, where the mesh has it.
+    /// The backend of the winner; `None` if the mesh does not have it.
     pub backend: Option<&'a Backend>,
-    /// The `MeshGateway` that governs it.
+    /// The `MeshGateway` that governs the dataplane.
     pub gateway: Option<&'a MeshGateway>,
-    /// The one by which policies find it, which may not be of another zone.
+    /// The `MeshGateway` that policies can target the dataplane by; those of other zones are excluded.
     pub policy_gateway: Option<&'a MeshGateway>,
-    /// The `MeshTrace` policies for it.
+    /// The `MeshTrace` policies that match the dataplane.
     pub mesh_trace: Traces<'a>,
-    /// The collector that its `MeshTrace` refers to, where it does and there is one.
+    /// The collector that the merged `MeshTrace` refers to, if any and if it exists.
     pub otel_backend: Option<&'a MeshOpenTelemetryBackend>,
-    /// The outbounds with their destinations, in the order written.
+    /// The outbounds with their destinations, in the order of declaration.
     pub outbounds: Vec<route::ResolvedOutbound<'a>>,
 }
 
@@ -73,7 +73,7 @@ pub struct Governed<'a> {
 pub struct Candidate<'a, P = TrafficTrace> {
     /// The policy that matches.
     pub policy: &'a P,
-    /// How specific its best matching selector is.
+    /// The specificity of the best matching selector.
     pub rank: Rank,
 }
 
@@ -86,7 +86,7 @@ impl<P> Clone for Candidate<'_, P> {
 impl<P> Copy for Candidate<'_, P> {}
 
 impl Governed<'_> {
-    /// The losers that are as specific as the winner: only the name, or the time, decided.
+    /// The losers that are as specific as the winner, so that only name or creation time decided.
     pub fn tied(&self) -> impl Iterator<Item = &Candidate<'_>> {
         let rank = self.winner.map(|winner| winner.rank);
         self.lost.iter().filter(move |lost| Some(lost.rank) == rank)
@@ -101,9 +101,9 @@ pub fn backend_name<'a>(policy: &'a TrafficTrace, mesh: Option<&'a Mesh>) -> Opt
     Some(&name.value)
 }
 
-/// Finds out what governs every dataplane.
+/// Selects the policies, gateway and destinations of every dataplane.
 ///
-/// `hints` are the protocols of services that are not among the resources.
+/// `hints` holds the protocols of services that have no dataplane among the resources.
 pub fn select<'a>(
     resources: &'a Resources,
     kuma: &Kuma,
@@ -156,7 +156,7 @@ pub fn select<'a>(
     Selection { dataplanes, services }
 }
 
-/// The gateway that policies know of: the best of those that were not written in another zone.
+/// The gateway that policies can target a dataplane by: the strongest that is not from another zone.
 fn of_zone<'a>(dataplane: &Dataplane, gateways: &[Candidate<'a, MeshGateway>], kuma: &Kuma) -> Option<&'a MeshGateway> {
     let is_near = |gateway: &MeshGateway| {
         let is_global = gateway.header.origin_precedence() == 0;
@@ -167,7 +167,7 @@ fn of_zone<'a>(dataplane: &Dataplane, gateways: &[Candidate<'a, MeshGateway>], k
     near.find(|gateway| kuma.fidelity == Fidelity::Documented || is_near(gateway))
 }
 
-/// A resource that chooses dataplanes by selectors, one of which must match.
+/// A resource that matches dataplanes by at least one of its selectors.
 trait Selecting {
     fn header(&self) -> &Header;
     fn selectors(&self) -> &[Selector];
@@ -209,10 +209,10 @@ fn otel_backend<'a>(traces: &Traces<'a>, resources: &'a Resources) -> Option<&'a
     }
 }
 
-/// The policies that match, the winner first.
+/// The matching policies, the winner first.
 ///
-/// Policies are compared by the best of their matching selectors. Of equals the latest `creationTime` wins
-/// where the settings say so, and then the smallest name.
+/// Policies are compared by their best matching selector. Among equals the latest `creationTime` wins
+/// if `ties` asks for it, then the smallest name.
 fn candidates<'a, P: Selecting>(dataplane: &Dataplane, policies: &'a [P], ties: Ties) -> Vec<Candidate<'a, P>> {
     let of_mesh = policies
         .iter()
@@ -235,7 +235,7 @@ fn candidates<'a, P: Selecting>(dataplane: &Dataplane, policies: &'a [P], ties: 
     candidates
 }
 
-/// The order of two policies that are equally specific.
+/// The order of two equally specific policies.
 fn precedence(a: &Header, b: &Header, ties: Ties) -> Ordering {
     let by_time = match ties {
         Ties::Name => Ordering::Equal,

@@ -1,9 +1,9 @@
-//! The collectors that a `backendRef` of a `MeshTrace` may mean.
+//! The collectors that a `backendRef` of a `MeshTrace` can refer to.
 
 use crate::resource::TextMap;
 use crate::resource::kinds::mesh_open_telemetry_backend::MeshOpenTelemetryBackend;
 
-/// The backends of a mesh that have all the labels, the one that is meant first: the oldest, and of equals the one
+/// The backends of a mesh with all the labels, the effective one first: the oldest, then the one
 /// with the smallest name.
 #[must_use]
 pub fn backends<'a>(

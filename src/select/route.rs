@@ -1,4 +1,4 @@
-//! Where the outbounds of a dataplane lead, and whether a control plane would trace them.
+//! The destinations of a dataplane's outbounds, and whether a control plane would trace them.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -16,23 +16,23 @@ use crate::resource::value::protocol::Protocol;
 use crate::resource::value::tags::{Rank, SERVICE, Selector, Tags};
 use crate::resource::{Effective, Located, Provenance, Resources};
 
-/// An outbound and where it leads.
+/// An outbound and its destination.
 #[derive(Debug, Clone)]
 pub struct ResolvedOutbound<'a> {
-    /// The outbound as it is written.
+    /// The outbound as declared.
     pub outbound: &'a Outbound,
-    /// Where it leads.
+    /// The destination.
     pub to: ResolvedDestination<'a>,
     /// The protocol of the destination.
     pub protocol: Effective<Protocol>,
-    /// Why nothing traces it whatever the policies say, in a few words.
+    /// The reason why no policy can trace the outbound.
     pub untraced: Option<String>,
-    /// Why `TrafficTrace` does not trace it, in a few words.
+    /// The reason why a `TrafficTrace` cannot trace the outbound.
     pub untraced_by_traffic_trace: Option<String>,
 }
 
 impl ResolvedOutbound<'_> {
-    /// The name of what it leads to.
+    /// The name of the destination service.
     #[must_use]
     pub fn service(&self) -> &str {
         match self.to {
@@ -46,7 +46,7 @@ pub(super) struct Routing<'a, 's> {
     pub(super) resources: &'a Resources,
     /// The `MeshGateway` that governs the dataplane.
     pub(super) gateway: Option<&'a MeshGateway>,
-    /// Whether all dataplanes of the mesh are known.
+    /// Whether all dataplanes of the mesh could be read.
     pub(super) complete: bool,
     pub(super) services: &'s Services<'a>,
     pub(super) kuma: &'s Kuma,
@@ -54,7 +54,7 @@ pub(super) struct Routing<'a, 's> {
 }
 
 impl<'a> Routing<'a, '_> {
-    /// The outbounds of a dataplane; one of a pair with the same address and port stays.
+    /// The outbounds of a dataplane; of those with the same address and port, one.
     pub(super) fn outbounds(
         &self,
         dataplane: &'a Dataplane,
@@ -87,7 +87,7 @@ impl<'a> Routing<'a, '_> {
             let same = |other: &ResolvedOutbound| place(other.outbound) == place(outbound);
             match routed.iter().position(same) {
                 None => routed.push(next),
-                // Without routes, Kuma merges the chains of both, and an opaque one wins.
+                // Without routes, Kuma merges the filter chains of both, and an opaque one wins.
                 Some(i) if router.routes.is_empty() && !routed[i].protocol.value.is_http() => {}
                 Some(i) => routed[i] = next,
             }
@@ -108,7 +108,8 @@ impl<'a> Routing<'a, '_> {
 struct Router<'a, 'r> {
     routing: &'r Routing<'a, 'r>,
     dataplane: &'a Dataplane,
-    /// Whether an outbound that leads nowhere is a finding: the dataplane is traced, and all dataplanes of the mesh are known.
+    /// Whether an outbound without destination is a finding: the dataplane is traced, and all dataplanes of the mesh
+    /// could be read.
     has_findings: bool,
     /// The `TrafficRoute`s of the mesh.
     routes: Vec<&'a TrafficRoute>,
@@ -116,7 +117,7 @@ struct Router<'a, 'r> {
 }
 
 impl<'a> Router<'a, '_> {
-    /// The outbound with its destination; `None` when a control plane makes no listener of it.
+    /// The outbound with its destination; `None` when a control plane makes no listener for it.
     fn resolve(&self, outbound: &'a Outbound, diagnostics: &mut Diagnostics) -> Option<ResolvedOutbound<'a>> {
         match (&outbound.to, self.routing.kuma.fidelity) {
             (Destination::BackendRef(reference), _) => self.to_resource(outbound, reference, diagnostics),
@@ -132,7 +133,7 @@ impl<'a> Router<'a, '_> {
         }
     }
 
-    /// An outbound to a service that is a resource of its own; `None`, as in Kuma, when there is no such service.
+    /// An outbound to a service that is a resource; `None`, as in Kuma, when the service does not exist.
     fn to_resource(
         &self,
         outbound: &'a Outbound,
@@ -161,7 +162,7 @@ impl<'a> Router<'a, '_> {
         let to = ResolvedDestination::Resource(service, port);
         let mut protocol = Effective::of(port.protocol.as_ref(), Protocol::Tcp);
         let made = match self.routing.kuma.fidelity {
-            // Kuma 2.14 takes `HTTP` for no protocol that it knows, and makes neither listener.
+            // Kuma 2.14 does not know the protocol `HTTP` in capitals, and makes neither listener.
             Fidelity::Exact if self.routing.kuma.version >= Version::V2_14 && !port.is_lowercase => {
                 ListenerKind::Nothing
             }
@@ -181,12 +182,13 @@ impl<'a> Router<'a, '_> {
             outbound,
             to,
             protocol,
-            untraced: is_external.then(|| "policies leave a MeshExternalService out".to_owned()),
-            untraced_by_traffic_trace: Some("a TrafficTrace leaves `backendRef` out".to_owned()),
+            untraced: is_external.then(|| "policies do not apply to a MeshExternalService".to_owned()),
+            untraced_by_traffic_trace: Some("a TrafficTrace does not apply to outbounds with `backendRef`".to_owned()),
         })
     }
 
-    /// As the control plane does: by a `TrafficTrace` only through a `TrafficRoute`. `None` when there is no listener.
+    /// The outbound as the control plane resolves it: a `TrafficTrace` applies only through a `TrafficRoute`. `None`
+    /// without a listener.
     fn exact(&self, outbound: &'a Outbound, service: &'a str) -> Option<ResolvedOutbound<'a>> {
         let protocol_of = |service: &str| {
             let known = self.routing.services.protocol(self.dataplane.header.mesh(), service);
@@ -205,7 +207,7 @@ impl<'a> Router<'a, '_> {
             untraced_by_traffic_trace: by_traffic_trace.map(str::to_owned),
         };
         let by_none = "no TrafficRoute in this mesh, and Kuma traces outbounds only through one";
-        let by_route = "a MeshHTTPRoute takes the place of TrafficRoute";
+        let by_route = "a MeshHTTPRoute replaces the TrafficRoute";
         let because = if self.routes.is_empty() { by_none } else { by_route };
         Some(
             match self
@@ -234,7 +236,7 @@ impl<'a> Router<'a, '_> {
                         routed(protocol.unwrap_or(own), None, None)
                     }
                     None => {
-                        let lost = "no TrafficRoute leads there, and there are others";
+                        let lost = "none of the TrafficRoutes leads to this service";
                         routed(own, Some(lost), Some(lost))
                     }
                 },
@@ -242,7 +244,7 @@ impl<'a> Router<'a, '_> {
         )
     }
 
-    /// As the documentation promises: whenever the destination speaks HTTP.
+    /// The outbound as the documentation describes it: traced whenever the destination speaks HTTP.
     fn documented(
         &self,
         outbound: &'a Outbound,
@@ -267,10 +269,10 @@ impl<'a> Router<'a, '_> {
         let Some(protocol) = known.or_else(hint) else {
             if self.has_findings {
                 let message = format!(
-                    "no dataplane here belongs to the service `{service}`, so what it speaks is not known and this outbound is not traced"
+                    "no dataplane here belongs to the service `{service}`, so its protocol is not known and this outbound is not traced"
                 );
                 let help = format!(
-                    "say it in the settings (`services: {{{service}: http}}`) or on the outbound (`kuma.io/protocol: http` in its tags)"
+                    "set the protocol in the settings (`services: {{{service}: http}}`) or on the outbound (`kuma.io/protocol: http` in its tags)"
                 );
                 let diagnostic = Diagnostic::warning(Code::UnknownDestination, &named.origin.at, message)
                     .help(help)
@@ -282,7 +284,7 @@ impl<'a> Router<'a, '_> {
                 outbound,
                 to: ResolvedDestination::Service(service),
                 protocol: Effective::of(None, Protocol::Unknown),
-                untraced: Some(format!("nothing here says what {service} speaks")),
+                untraced: Some(format!("the protocol of {service} is not known")),
                 untraced_by_traffic_trace: None,
             };
         };
@@ -303,7 +305,7 @@ fn place(outbound: &Outbound) -> (IpAddr, u16) {
     )
 }
 
-/// The most specific route for a service: by the rank of its best source and destination selectors together,
+/// The most specific route for a service: by the combined rank of its best source and destination selectors,
 /// then by name.
 fn route_of<'a>(dataplane: &Dataplane, service: &str, routes: &[&'a TrafficRoute]) -> Option<&'a TrafficRoute> {
     let outbound: Tags = [(SERVICE.to_owned(), service.to_owned())].into();

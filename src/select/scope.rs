@@ -1,4 +1,4 @@
-//! Which dataplanes are published on this machine.
+//! The choice of the dataplanes that are published on this machine.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::resource::kinds::dataplane::Dataplane;
 use crate::resource::value::tags::Tags;
 
-/// A choice of dataplanes; a rule without keys fits every dataplane. In the patterns, `*` stands for any characters.
+/// A choice of dataplanes; a rule without keys fits every dataplane. In patterns, `*` stands for any characters.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rule {
@@ -18,19 +18,19 @@ pub struct Rule {
     /// A pattern of the name of the dataplane.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Patterns of tags by the names of the tags. One inbound, or the gateway, must have all of them.
+    /// Patterns of tag values by tag name. One inbound, or the gateway, must have all of the tags.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
 }
 
-/// Whether one of the rules fits the dataplane, or there are none.
+/// Whether one of the rules fits the dataplane, or there are no rules.
 #[must_use]
 pub fn contains(rules: &[Rule], dataplane: &Dataplane) -> bool {
     rules.is_empty() || rules.iter().any(|rule| rule.fits(dataplane))
 }
 
 impl Rule {
-    /// Whether it fits the dataplane.
+    /// Whether the rule fits the dataplane.
     #[must_use]
     pub fn fits(&self, dataplane: &Dataplane) -> bool {
         let tags_fit = |tags: &Tags| {
@@ -42,7 +42,7 @@ impl Rule {
             && (self.tags.is_empty() || dataplane.tag_sets().any(tags_fit))
     }
 
-    /// Whether it fits a dataplane of which nothing is known but its names: then it fits none by tags.
+    /// Whether the rule fits a dataplane by its names alone; a rule with tags does not.
     #[must_use]
     pub fn fits_unseen(&self, mesh: &str, name: &str) -> bool {
         self.tags.is_empty() && self.fits_names(mesh, name)
@@ -54,7 +54,7 @@ impl Rule {
     }
 }
 
-/// Whether the text has the form of the pattern, in which `*` stands for any characters.
+/// Whether the text matches the pattern, in which `*` stands for any characters.
 fn glob(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or("");

@@ -1,4 +1,4 @@
-//! Which dataplanes a policy with a `targetRef` is for.
+//! The match between a policy with a `targetRef` and a dataplane.
 
 use std::fmt;
 
@@ -8,28 +8,28 @@ use crate::resource::kinds::target_ref::{ProxyType, Target, TargetRef};
 use crate::resource::value::tags::{SERVICE, Selector, Tags};
 use crate::resource::{Header, NAMESPACE, Role, TextMap};
 
-/// Why a policy is not for a dataplane.
+/// The reason why a policy does not match a dataplane.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mismatch<'a> {
-    /// The policy is in the mode `shadow`, which only shows what it would do.
+    /// The policy has the effect `shadow`, and so no effect on proxies.
     Shadow,
-    /// The policy was written in another zone.
+    /// The policy belongs to another zone.
     Zone(&'a str),
-    /// The policy is for dataplanes of its own namespace only.
+    /// The policy applies to dataplanes of its own namespace only.
     Namespace(&'a str),
-    /// The policy is for proxies of another type.
+    /// The policy applies to proxies of another type.
     ProxyType,
-    /// The policy is for dataplanes, and a `MeshGateway` governs this one.
+    /// The policy applies to dataplanes without a gateway, and a `MeshGateway` governs this one.
     IsGateway,
-    /// The policy is for gateways, and no `MeshGateway` governs this one.
+    /// The policy applies to gateways, and no `MeshGateway` governs this one.
     NoGateway,
-    /// The policy is for another `MeshGateway`.
+    /// The policy applies to another `MeshGateway`.
     Gateway(&'a str),
-    /// The policy is for another dataplane.
+    /// The policy applies to another dataplane.
     Name(&'a str),
-    /// The policy names a zone or a namespace that differs.
+    /// The policy names another zone or namespace.
     Elsewhere,
-    /// A label differs, or is not there.
+    /// A label differs or is missing.
     Label {
         /// The label.
         key: &'a str,
@@ -38,7 +38,7 @@ pub enum Mismatch<'a> {
         /// The value of the dataplane.
         found: Option<&'a str>,
     },
-    /// A tag differs, or is not there.
+    /// A tag differs or is missing.
     Tag {
         /// The key of the tag.
         tag: &'a str,
@@ -47,22 +47,22 @@ pub enum Mismatch<'a> {
         /// The value of the dataplane; `None` without the tag.
         found: Option<String>,
     },
-    /// The policy names services by labels, and a control plane then selects nothing.
+    /// The policy names services by labels, with which a control plane selects nothing.
     ServiceByLabels,
-    /// The dataplane takes no requests at all.
+    /// The dataplane receives no requests.
     NoListener,
 }
 
 impl fmt::Display for Mismatch<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Shadow => f.write_str("it is a shadow: `kuma.io/effect: shadow`"),
+            Self::Shadow => f.write_str("`kuma.io/effect: shadow` keeps it from any effect"),
             Self::Zone(zone) => write!(f, "it belongs to the zone `{zone}`"),
             Self::Namespace(namespace) => write!(
                 f,
                 "it is for the namespace `{namespace}` only (`kuma.system_namespace` is another)"
             ),
-            Self::ProxyType => f.write_str("its `proxyTypes` leave this kind of proxy out"),
+            Self::ProxyType => f.write_str("its `proxyTypes` do not contain this kind of proxy"),
             Self::IsGateway => f.write_str("it is for dataplanes, and a MeshGateway governs this one"),
             Self::NoGateway => f.write_str("no MeshGateway selects this dataplane"),
             Self::Gateway(name) => write!(f, "it is for the MeshGateway `{name}`"),
@@ -79,11 +79,11 @@ impl fmt::Display for Mismatch<'_> {
 fn differs(f: &mut fmt::Formatter<'_>, noun: &str, key: &str, wanted: &str, found: Option<&str>) -> fmt::Result {
     match found {
         Some(found) => write!(f, "the {noun} `{key}` is `{found}`, wanted `{wanted}`"),
-        None => write!(f, "the {noun} `{key}` is not there, wanted `{wanted}`"),
+        None => write!(f, "the {noun} `{key}` is missing, wanted `{wanted}`"),
     }
 }
 
-/// Why a policy is not for a dataplane; `None` when it is.
+/// The reason why a policy does not match a dataplane; `None` when it matches.
 ///
 /// `gateway` is the `MeshGateway` that governs the dataplane.
 #[must_use]
@@ -110,7 +110,7 @@ pub fn mismatch<'a>(
             mismatch_by_tags(None, tags, dataplane, gateway)
         }
         Target::Service { name: None, .. } => Some(Mismatch::ServiceByLabels),
-        // A tag of that name takes the place of the name.
+        // A tag `kuma.io/service` among the tags replaces the name.
         Target::Service {
             name: Some(name), tags, ..
         } => {
@@ -160,7 +160,7 @@ fn mismatch_by_labels<'a>(labels: &'a TextMap, dataplane: &'a Dataplane) -> Opti
     })
 }
 
-/// The zone of a policy that was written in another one.
+/// The zone of a policy, if it is not the zone of the dataplane.
 fn foreign_zone<'a>(policy: &'a Header, dataplane: &Dataplane, gateway: Option<&MeshGateway>) -> Option<&'a str> {
     let governed = gateway.map_or(&dataplane.header, |gateway| &gateway.header);
     if policy.role() == Role::Producer || !governed.is_of_zone() || !policy.is_of_zone() {
@@ -170,7 +170,7 @@ fn foreign_zone<'a>(policy: &'a Header, dataplane: &Dataplane, gateway: Option<&
     governed.zone().is_some_and(|own| own != zone).then_some(zone)
 }
 
-/// The namespace that a policy is bound to and that the dataplane is not in.
+/// The namespace that a policy is bound to, if the dataplane is not in it.
 fn foreign_namespace<'a>(policy: &'a Header, dataplane: &Dataplane) -> Option<&'a str> {
     match policy.role() {
         Role::System | Role::Producer => None,
@@ -196,7 +196,7 @@ fn mismatch_by_name<'a>(
     (!is_there).then_some(Mismatch::Elsewhere)
 }
 
-/// Why no listener of the dataplane has the service and the tags; the reason of the listener that comes nearest.
+/// The reason why no listener of the dataplane has the service and the tags; that of the nearest listener.
 fn mismatch_by_tags<'a>(
     service: Option<&'a str>,
     wanted: &'a Selector,
@@ -230,7 +230,7 @@ fn differing<'a>(tags: &Tags, tag: &'a str, wanted: &'a str) -> Option<Mismatch<
     })
 }
 
-/// The tags of everything that takes requests: inbounds, listeners of a built-in gateway, a delegated gateway.
+/// The tags of everything that receives requests: inbounds, listeners of a built-in gateway, a delegated gateway.
 fn listener_tags<'a>(
     dataplane: &'a Dataplane,
     gateway: Option<&'a MeshGateway>,

@@ -11,8 +11,8 @@ use crate::settings_value::SettingValue;
 
 /// A user that owns files.
 ///
-/// Names are those of `/etc/passwd`. Names that only NSS knows, from LDAP or `userdb`, are not found; such a user is given by
-/// its number.
+/// Names are those of `/etc/passwd`. Names that only NSS knows, from LDAP or `userdb`, are not found; such a user is
+/// given by its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct User(pub u32);
 
@@ -32,7 +32,7 @@ fn id(noun: &str, name: &str, table: &str) -> Result<u32, String> {
             .then(|| fields.nth(1)?.parse().ok())
             .flatten()
     });
-    found.ok_or_else(|| format!("there is no {noun} `{name}` on this machine"))
+    found.ok_or_else(|| format!("this machine has no {noun} `{name}`"))
 }
 
 impl FromStr for User {

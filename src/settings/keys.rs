@@ -32,7 +32,8 @@ impl Key {
         format!("{VARIABLE_PREFIX}{}", self.path.join("_").to_uppercase())
     }
 
-    /// Whether a variable holds the value as YAML, since it may be a list, a mapping or a boolean, rather than as plain text.
+    /// Whether a variable holds the value as YAML, since it may be a list, a mapping or a boolean, rather than as
+    /// plain text.
     #[must_use]
     pub fn is_yaml_in_variable(&self) -> bool {
         is_more_than_text(&self.schema)

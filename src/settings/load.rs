@@ -71,7 +71,8 @@ struct Mismatch {
     message: String,
 }
 
-/// The settings of a file and of variables. Each is checked when it is added, so that an error names what brought it in.
+/// The settings of a file and of variables. Each is checked when it is added, so that an error names what brought it
+/// in.
 fn merge(file: Option<&File>, variables: &[(String, String)]) -> Result<Settings, SettingsError> {
     let keys = keys();
     let mut values = Value::Mapping(Mapping::new());
@@ -123,7 +124,7 @@ fn reload_without_validator(settings: &Settings) -> Option<Mismatch> {
     let key = |key: &str| Segment::Map { key: key.to_owned() };
     settings.envoy.validate.is_none().then(|| Mismatch {
         path: vec![key("reload"), Segment::Seq { index }, key("base")],
-        message: "nothing reads this bootstrap; set `envoy.validate` to the Envoy that validates with it".to_owned(),
+        message: "this bootstrap is only read for validation; set `envoy.validate` to an Envoy".to_owned(),
     })
 }
 
@@ -153,7 +154,7 @@ fn set_variable(values: &mut Value, keys: &[Key], name: &str, text: &str) -> Res
         let names: Vec<String> = settable().map(Key::variable).collect();
         let meant = closest(name, names.iter().map(String::as_str));
         let meant = meant.map_or(String::new(), |meant| format!("; did you mean {meant}?"));
-        return Err(invalid(name, format!("there is no such setting{meant}")));
+        return Err(invalid(name, format!("not a setting{meant}")));
     };
     let value = match key.is_yaml_in_variable() {
         true => serde_yaml::from_str(text).map_err(|error| invalid(name, error))?,
@@ -268,10 +269,7 @@ mod tests {
                 "kuma:\n  versoin: \"2.14\"",
                 "a.yaml:2:3: kuma.versoin: unknown field `versoin`",
             ),
-            (
-                "kuma: {version: 1.0}",
-                "a.yaml:1:8: kuma.version: `1` is none of \"2.13\"",
-            ),
+            ("kuma: {version: 1.0}", "a.yaml:1:8: kuma.version: `1` must be \"2.13\""),
             (
                 "kuma: {fidelity: full}",
                 "unknown variant `full`, expected `documented` or `exact`",
@@ -281,15 +279,18 @@ mod tests {
             ("debounce: soon", "debounce: `soon` is not a duration"),
             ("mode: \"0999\"", "mode: `0999` is not a file mode"),
             ("mode: \"0440\"", "does not let the owner"),
-            ("group: no-such-group", "group: there is no group `no-such-group`"),
-            ("envoy: {admin: tcp}", "envoy.admin: `tcp` is none of `pipe`"),
+            (
+                "group: no-such-group",
+                "group: this machine has no group `no-such-group`",
+            ),
+            ("envoy: {admin: tcp}", "envoy.admin: `tcp` is not one of `pipe`"),
             (
                 "envoy: {validate: envoy}",
                 "envoy.validate: `envoy` must be an absolute path",
             ),
             (
                 "reload:\n- exec: {argv: [a]}\n  base: /b.yaml",
-                "a.yaml:3:3: reload[0].base: nothing reads",
+                "a.yaml:3:3: reload[0].base: this bootstrap is only read for validation",
             ),
             ("reload: [{select: {name: a}}]", "reload[0]: exactly one of `signal`"),
             ("source: svn", "expected one of `auto`, `worktree`, `git`"),
@@ -301,7 +302,7 @@ mod tests {
             ),
             ("control: {listen: 9902}", "not an address with a port"),
             ("control: {listen: '0.0.0.0:9902'}", "other machines"),
-            ("services: {web: htp}", "services.web: `htp` is none of grpc, http"),
+            ("services: {web: htp}", "services.web: `htp` must be one of grpc, http"),
             ("guard: {max_removed: 101%}", "must be a whole percentage"),
             ("guard: {max_changed: 0.1}", "must be a whole percentage"),
             ("guard: {max_added: 1}", "unknown field `max_added`"),
@@ -360,7 +361,7 @@ mod tests {
                 "settings: MESHTRACED_DEBOUNCE: `x` is not a duration",
             ),
             ("MESHTRACED_SELECT", "[", "settings: MESHTRACED_SELECT: "),
-            ("MESHTRACED_KUMA", "{}", "there is no such setting"),
+            ("MESHTRACED_KUMA", "{}", "not a setting"),
         ] {
             let error = read_with("debounce: 1s", &[(name, text)]).expect_err(name);
             assert!(error.contains(expected), "{name}: {error}");

@@ -1,11 +1,11 @@
 //! meshtraced's own configuration.
 //!
-//! Settings come from one YAML file, then from `MESHTRACED_*` variables, then from options of the command
-//! line; each overrides the ones before. [`Settings`] declares every key once, with its type, default, meaning and an example;
+//! Settings come from one YAML file, then from `MESHTRACED_*` variables, then from options of the command line; each
+//! overrides the ones before. [`Settings`] declares every key once, with its type, default, meaning and an example;
 //! the names of the variables, the JSON Schema and `docs/settings.md` are derived from the declaration.
 //!
-//! Two languages of globs exist side by side. `include` and `exclude` match paths with `globset`, where `**` crosses directories;
-//! `select` and the rules of `reload` match names with `*` alone, as in `select::scope`.
+//! Two languages of globs exist side by side. `include` and `exclude` match paths with `globset`, where `**` crosses
+//! directories; `select` and the rules of `reload` match names with `*` alone, as in `select::scope`.
 
 mod error;
 

@@ -1,7 +1,7 @@
 //! Every setting: its key, type, default, meaning and an example, in one place.
 //!
-//! The doc comment of a field is what `docs/settings.md` and the JSON Schema say of its key, the example too. Sections that
-//! another module understands are declared there, as [`Kuma`] is.
+//! The doc comment of a field is what `docs/settings.md` and the JSON Schema say of its key, the example too.
+//! Sections that another module understands are declared there, as [`Kuma`] is.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -32,12 +32,12 @@ use crate::yaml::Limits;
 #[serde(deny_unknown_fields, default)]
 #[schemars(title = "Settings of meshtraced")]
 pub struct Settings {
-    /// The directory or file that holds the policies, or a list of these. A source whose files are templates has the values of
-    /// their variables in `vars`.
+    /// The directory or file that holds the policies, or a list of these. A source whose files are templates has the
+    /// values of their variables in `vars`.
     #[schemars(example = json!(["/srv/mesh-config/policies", {"path": "/etc/kuma/dataplane.yaml", "vars": {"name": "web-01"}}]))]
     pub policies: Policies,
-    /// Globs of the files that are read, below each directory of `policies`. Without a value, all `*.yaml`, `*.yml` and
-    /// `*.json` are. `*` stays within a directory, `**` does not.
+    /// Globs of the files that are read, below each directory of `policies`. Without a value, all `*.yaml`, `*.yml`
+    /// and `*.json` are. `*` stays within a directory, `**` does not.
     #[schemars(example = ["mesh/**/*.yaml"])]
     pub include: Option<Patterns>,
     /// Globs of files that are not read, even where `include` fits.
@@ -78,8 +78,8 @@ pub struct Settings {
     /// The scope of an error: what is not published until the error is fixed.
     #[schemars(example = OnError::HoldAll)]
     pub on_error: OnError,
-    /// The share of the published proxies that one plan may remove or change. A plan beyond it waits for `meshtraced approve`. A
-    /// single proxy may always be removed or changed.
+    /// The share of the published proxies that one plan may remove or change. A plan beyond it waits for `meshtraced
+    /// approve`. A single proxy may always be removed or changed.
     pub guard: Guard,
     /// The treatment of published files that somebody else edited.
     #[schemars(example = OnDrift::Heal)]
@@ -87,9 +87,9 @@ pub struct Settings {
     /// The number of published generations that are kept for `meshtraced rollback`; 0 keeps none.
     #[schemars(example = 50)]
     pub history: Integer<0>,
-    /// The reloads of Envoys, for the files that an Envoy reads only at its start. The first entry that fits a proxy decides; a
-    /// proxy that no entry fits is not reloaded. `{mesh}`, `{dataplane}` and `{path}` stand for the mesh, the dataplane and the
-    /// directory of the proxy.
+    /// The reloads of Envoys, for the files that an Envoy reads only at its start. The first entry that fits a proxy
+    /// decides; a proxy that no entry fits is not reloaded. `{mesh}`, `{dataplane}` and `{path}` stand for the mesh,
+    /// the dataplane and the directory of the proxy.
     #[schemars(example = json!([{"select": {"name": "web-*"}, "systemd": {"unit": "envoy@{dataplane}.service"}}]))]
     pub reload: Vec<Reload>,
     /// The running Envoys, and the Envoy that validates.
@@ -183,8 +183,8 @@ impl Default for EnvoySettings {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Control {
-    /// The socket file for `meshtraced status` and other commands. Without a value, the socket is `.meshtraced/control.sock` in
-    /// `out`.
+    /// The socket file for `meshtraced status` and other commands. Without a value, the socket is
+    /// `.meshtraced/control.sock` in `out`.
     #[schemars(example = &"/run/meshtraced/control.sock")]
     pub socket: Option<PathBuf>,
     /// A port of the loopback interface that serves status and metrics. Without a value, there is none.
@@ -212,7 +212,8 @@ impl Settings {
         }
     }
 
-    /// The options of a compile with these settings; `known` has the meshes that each file was about when it could be read last.
+    /// The options of a compile with these settings; `known` has the meshes that each file was about when it could be
+    /// read last.
     ///
     /// # Errors
     /// When the output directory has a name that Envoy's configuration cannot hold.

@@ -1,4 +1,4 @@
-//! `reload`: how an Envoy gets to read the files that it reads only at its start.
+//! `reload`: what to run when files changed that an Envoy reads only at its start.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -106,7 +106,7 @@ pub enum Signal {
 }
 
 impl Signal {
-    /// All of them.
+    /// All signals.
     pub const ALL: [Self; 7] = [
         Self::Hup,
         Self::Int,
@@ -138,7 +138,7 @@ impl FromStr for Signal {
     fn from_str(text: &str) -> Result<Self, String> {
         let plain = text.strip_prefix("SIG").unwrap_or(text);
         let signal = Self::ALL.into_iter().find(|signal| signal.name() == plain);
-        signal.ok_or_else(|| format!("`{text}` is none of {}", Self::ALL.map(Self::name).join(", ")))
+        signal.ok_or_else(|| format!("`{text}` is not one of {}", Self::ALL.map(Self::name).join(", ")))
     }
 }
 
@@ -233,7 +233,7 @@ impl FromStr for Template {
             let is_placeholder = !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
             if is_placeholder && !PLACEHOLDERS.contains(&name) {
                 return Err(format!(
-                    "`{{{name}}}` in `{text}` is none of {{mesh}}, {{dataplane}} and {{path}}"
+                    "`{{{name}}}` in `{text}` is not a placeholder; use {{mesh}}, {{dataplane}} or {{path}}"
                 ));
             }
         }
@@ -416,7 +416,7 @@ mod tests {
             ("[{signal: {pidfile: /a}, exec: {argv: [a]}}]", "exactly one of"),
             ("[{signal: {pidfile: a}}]", "must be an absolute path"),
             ("[{signal: {pidfile: '/{proxy}'}}]", "`{proxy}`"),
-            ("[{signal: {pidfile: /a, name: KILL}}]", "none of HUP"),
+            ("[{signal: {pidfile: /a, name: KILL}}]", "not one of HUP"),
             ("[{systemd: {unit: ''}}]", "the text is empty"),
             (
                 "[{systemd: {unit: a, action: stop}}]",

@@ -141,7 +141,7 @@ impl FromStr for Admin {
                 Ok(Self::Http(rest[2..].trim_end_matches('/').to_owned()))
             }
             _ => Err(format!(
-                "`{text}` is none of `pipe`, `http://HOST:PORT`, `unix:/PATH` and `none`"
+                "`{text}` is not one of `pipe`, `http://HOST:PORT`, `unix:/PATH` and `none`"
             )),
         }
     }

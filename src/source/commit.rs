@@ -1,20 +1,20 @@
-//! A commit, as people know it.
+//! A commit, with the names that people know it by.
 
 /// A commit that was read, or that `HEAD` names beside the files that were.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commit {
-    /// The whole id, in hexadecimal.
+    /// The whole id, as hexadecimal digits.
     pub id: String,
-    /// The branch that it was reached by.
+    /// The branch that `HEAD` names; `None` when `HEAD` is detached.
     pub branch: Option<String>,
-    /// The first line of its message.
+    /// The first line of the message.
     pub subject: String,
-    /// Whether the files that were read are others than its own.
+    /// Whether the files that were read differ from those of the commit.
     pub is_modified: bool,
 }
 
 impl Commit {
-    /// The beginning of its id, as people write it.
+    /// The abbreviated id, as people write it.
     pub(super) fn short(&self) -> String {
         self.id.chars().take(7).collect()
     }

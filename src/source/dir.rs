@@ -1,4 +1,4 @@
-//! Reads the files of a directory.
+//! The files of a directory, read at one moment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, Metadata};
@@ -13,24 +13,24 @@ use super::file::UnreadableReason;
 use super::filter::{Filter, LINKED};
 use super::text::{Text, text};
 
-/// How often a directory that keeps changing is read before that is an error.
-const ROUNDS: usize = 5;
+/// The number of attempts to read a directory that keeps changing.
+const ATTEMPTS: usize = 5;
 
 /// The content of a directory.
 pub(super) struct Directory {
-    /// Every file that is read: its path below the root, where it is, and its text.
+    /// Each file: its path below the root, its real path, and its text.
     pub(super) files: Vec<(PathBuf, PathBuf, Text)>,
-    /// Directories below the root in which another Git repository begins.
+    /// Directories below the root that are Git repositories of their own.
     pub(super) repositories: BTreeSet<PathBuf>,
 }
 
-/// Reads the files of a root until they were the same before and after. `resolved` is where the root really is; it is
-/// named as people name it.
+/// The files of a root, read again until none changed during the reading. `resolved` is the real path of the root;
+/// paths below it are given as people name them, below `root`.
 ///
 /// # Errors
 /// When the root is missing or unreadable, or keeps changing.
 pub(super) fn read(root: &Path, resolved: &Path, filter: &Filter, limit: u64) -> Result<Directory, ReadError> {
-    for _ in 0..ROUNDS {
+    for _ in 0..ATTEMPTS {
         let listed = list(root, resolved, filter).and_then(|before| {
             let Some(files) = read_all(&before, limit) else {
                 return Ok(None);
@@ -55,7 +55,7 @@ pub(super) fn read(root: &Path, resolved: &Path, filter: &Filter, limit: u64) ->
 /// The files and repositories that were found in a directory.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Listing {
-    /// The files to read: by their path below the root, where they are and what they were like.
+    /// The files to read, by their path below the root: the real path, and the metadata.
     files: BTreeMap<PathBuf, (PathBuf, Result<Fingerprint, String>)>,
     repositories: BTreeSet<PathBuf>,
 }
@@ -122,7 +122,7 @@ fn list(root: &Path, resolved: &Path, filter: &Filter) -> Result<Listing, ReadEr
                 listing.files.insert(below(&path), (path, fingerprint));
             }
             Ok(_) => {}
-            // A link that leads nowhere or in a circle, or a directory that cannot be entered.
+            // A dangling or circular link, or a directory that cannot be entered.
             Err(error) => {
                 let Some(path) = error.path().map(Path::to_owned) else {
                     continue;
@@ -142,16 +142,16 @@ fn list(root: &Path, resolved: &Path, filter: &Filter) -> Result<Listing, ReadEr
     Ok(listing)
 }
 
-/// Counts what is seen through links.
+/// The count of entries that are reached through links.
 #[derive(Default)]
 struct Linked {
-    /// The outermost link that the walk is below.
+    /// The outermost link above the current entry.
     link: Option<PathBuf>,
     count: usize,
 }
 
 impl Linked {
-    /// How many there were with this one.
+    /// The count, this entry included.
     fn count(&mut self, entry: &DirEntry) -> usize {
         let is_below = |link: &PathBuf| entry.path().starts_with(link);
         if !self.link.as_ref().is_some_and(is_below) {
@@ -166,12 +166,12 @@ fn is_hidden(entry: &DirEntry) -> bool {
     entry.file_name().as_encoded_bytes().starts_with(b".")
 }
 
-/// Whether an entry is no link, or one that leads to something inside the root.
+/// Whether an entry is no link, or a link that stays inside the root.
 fn is_inside(entry: &DirEntry, root: &Path) -> bool {
     !entry.path_is_symlink() || fs::canonicalize(entry.path()).is_ok_and(|target| target.starts_with(root))
 }
 
-/// The path as text; bytes that are no UTF-8 are shown as `\xNN`, so that different paths stay different.
+/// The path as text. Bytes that are not UTF-8 become `\xNN`, so that different paths stay different.
 pub(super) fn show(path: &Path) -> String {
     let path = path.as_os_str().as_encoded_bytes();
     let chunk = |chunk: std::str::Utf8Chunk| {
@@ -181,7 +181,7 @@ pub(super) fn show(path: &Path) -> String {
     path.utf8_chunks().map(chunk).collect()
 }
 
-/// The texts of all files; `None` when one of them is another by now than the one that was listed.
+/// The texts of all files; `None` when one of them is not the file that was listed any more.
 fn read_all(listing: &Listing, limit: u64) -> Option<Vec<(PathBuf, PathBuf, Text)>> {
     let read = |(below, (path, fingerprint)): (&PathBuf, &(PathBuf, Result<Fingerprint, String>))| {
         let text = match fingerprint {
@@ -193,7 +193,7 @@ fn read_all(listing: &Listing, limit: u64) -> Option<Vec<(PathBuf, PathBuf, Text
     listing.files.iter().map(read).collect()
 }
 
-/// The text of a file, or why it is not to be had and how it begins; `None` when it is not the file that was listed.
+/// The text of a file; `None` when it is not the file that was listed any more.
 fn read_one(path: &Path, listed: &Fingerprint, limit: u64) -> Option<Text> {
     match read_bytes(path, listed, limit) {
         Ok(Some(bytes)) if bytes.is_empty() => Some(Err((UnreadableReason::Empty, Some(String::new())))),
@@ -207,10 +207,10 @@ fn read_one(path: &Path, listed: &Fingerprint, limit: u64) -> Option<Text> {
     }
 }
 
-/// The bytes of the file that was listed, at most one more than the limit. A link on the way may lead elsewhere by now,
-/// and back again when the listing is compared: so the open file is, and not its name.
+/// The bytes of the file that was listed, at most one more than the limit. A link on the way may lead elsewhere now,
+/// and back again when the listing is compared, so the open file is compared rather than its name.
 fn read_bytes(path: &Path, listed: &Fingerprint, limit: u64) -> io::Result<Option<Vec<u8>>> {
-    // A pipe that took the place of the file must not block.
+    // A pipe in the place of the file must not block.
     let nonblock = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
     let mut file = File::options().read(true).custom_flags(nonblock).open(path)?;
     if Fingerprint::from_metadata(&file.metadata()?) != *listed {

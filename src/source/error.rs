@@ -1,4 +1,4 @@
-//! Why sources cannot be read.
+//! The errors of sources.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::filter::LINKED;
 use super::git::GitError;
 
-/// Why a source cannot be read.
+/// The reason why a source cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// A source does not exist.
@@ -23,39 +23,39 @@ pub enum ReadError {
     /// A source changed during every attempt to read it.
     #[error("{} keeps changing while it is read", .0.display())]
     Changing(PathBuf),
-    /// A Git operation is under way in its work tree, and somebody has to end it.
-    #[error("{what} is under way in {}; if nobody is at it any more, end or abort it, or remove {}", .path.display(), .sign.display())]
+    /// A Git operation is under way in a work tree, and a person has to end it.
+    #[error("{what} is under way in {}; if nobody works on it any more, finish or abort it, or remove {}", .path.display(), .sign.display())]
     Busy {
         /// The top of the work tree.
         path: PathBuf,
-        /// The operation, with its article.
+        /// The operation, with an article.
         what: &'static str,
-        /// The file or directory by which that is known.
+        /// The file or directory that shows it.
         sign: PathBuf,
     },
-    /// Git is just changing the files of its work tree, or was killed on the way.
-    #[error("a Git command is under way in {}; if no git runs there any more, it was killed halfway: `rm {} && git -C {} reset --hard` brings the files back to the commit", .path.display(), .lock.display(), .path.display())]
+    /// A Git command is changing the files of a work tree, or was killed while it did.
+    #[error("a Git command is under way in {}; if no git runs there any more, it was killed halfway: `rm {} && git -C {} reset --hard` restores the files of the commit", .path.display(), .lock.display(), .path.display())]
     Locked {
         /// The top of the work tree.
         path: PathBuf,
-        /// The lock that Git holds.
+        /// The lock file of Git.
         lock: PathBuf,
     },
     /// Links lead to directories with links.
-    #[error("{} shows more than {LINKED} files and directories through links: links to directories multiply each other; remove them, or leave them out by `exclude`", .0.display())]
+    #[error("{} has more than {LINKED} files and directories behind links: links to directories multiply each other; remove them, or name them in `exclude`", .0.display())]
     Multiplied(PathBuf),
-    /// Files are wanted, and there are none.
+    /// `source: worktree` in a bare repository, which has no files.
     #[error("{} is in a bare Git repository, which has no files; set `source: auto` to read its commit", .0.display())]
     Bare(PathBuf),
-    /// A commit is wanted, and there is no repository.
+    /// `source: git` outside of a repository.
     #[error("{} is in no Git repository, and `source: git` reads commits; set `source: auto` for a plain directory", .0.display())]
     NoRepository(PathBuf),
-    /// `.git` leads to nothing that Git knows.
-    #[error("{} leads to {}, which is no Git repository; if it was moved, `git worktree repair` or a new clone helps", .path.join(".git").display(), .git_dir.display())]
+    /// `.git` does not lead to a repository.
+    #[error("{} leads to {}, which is not a Git repository; if it was moved, run `git worktree repair` or clone again", .path.join(".git").display(), .git_dir.display())]
     Broken {
         /// The top of the work tree.
         path: PathBuf,
-        /// Where `.git` leads to.
+        /// The path that `.git` leads to.
         git_dir: PathBuf,
     },
     /// A commit cannot be read.
@@ -64,7 +64,7 @@ pub enum ReadError {
 }
 
 impl ReadError {
-    /// Whether it passes by itself: somebody is just changing the source.
+    /// Whether the error may pass by itself, since a Git operation is under way.
     #[must_use]
     pub fn is_busy(&self) -> bool {
         matches!(self, Self::Busy { .. } | Self::Locked { .. } | Self::Changing(_))

@@ -1,30 +1,30 @@
-//! One file of a source: its text, or the reason why there is none.
+//! A file of a source: its text, or the reason why its text is unavailable.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-/// A file whose text could be read.
+/// A file with its text.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SourceFile {
-    /// Path below the root, with `/` between its parts; where there are several roots, behind the path of its own.
+    /// Path below the root, with `/` between its parts. With several roots, the path begins with that of the root.
     pub path: String,
-    /// The whole text, as it stands in the file.
+    /// The whole text of the file.
     pub text: String,
-    /// Values for the variables in it; `None` when it is no template.
+    /// Values of the variables in a template; `None` when the file is no template.
     pub vars: Option<Vars>,
 }
 
-/// Values of variables by their names; a name inside another one is parted from it by a point.
+/// Values of variables by their dotted names.
 pub type Vars = BTreeMap<String, String>;
 
 impl SourceFile {
-    /// A file of that path and text.
+    /// A file that is no template.
     pub fn new(path: impl Into<String>, text: impl Into<String>) -> Arc<Self> {
         Self::with_vars(path, text, None)
     }
 
-    /// The same, with values for the variables in it.
+    /// A file that may be a template.
     pub fn with_vars(path: impl Into<String>, text: impl Into<String>, vars: Option<Vars>) -> Arc<Self> {
         Arc::new(Self {
             path: path.into(),
@@ -34,37 +34,37 @@ impl SourceFile {
     }
 }
 
-/// A file that is there but whose text is not to be had.
+/// A file whose text is unavailable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreadable {
-    /// Path below the source root.
+    /// Path, as in [`SourceFile::path`].
     pub path: String,
-    /// Why it could not be read.
+    /// The reason why the text is missing.
     pub reason: UnreadableReason,
-    /// How it begins, as far as that is text: enough to tell what kind of file it is. `None` when nothing of it
-    /// is to be had.
+    /// The text at the begin of the file, by which its kind can be told; `None` when none of it
+    /// is available.
     pub beginning: Option<String>,
 }
 
-/// Why a file's text is not to be had.
+/// The reason why the text of a file is unavailable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UnreadableReason {
-    /// The operating system or the encoding forbids it; the reason in words.
+    /// An error of the operating system or of the encoding, in words.
     Failed(String),
-    /// Larger than the limit; both in bytes.
+    /// The file is larger than the limit; both in bytes.
     TooLarge {
-        /// Size of the file.
+        /// The size of the file.
         size: u64,
-        /// Largest size that is read.
+        /// The limit of the settings.
         limit: u64,
     },
-    /// Without a byte: as an editor, a full disk or a power cut leaves it, and as nobody writes it.
+    /// The file is empty: editors, full disks and power cuts leave such files, and nobody writes one.
     Empty,
-    /// Not UTF-8; the offset in bytes of the first byte that does not fit.
+    /// The file is not UTF-8.
     NotUtf8 {
-        /// Offset of the first bad byte.
+        /// Offset in bytes of the first invalid byte.
         offset: usize,
-        /// Line of that byte, from 1.
+        /// Line of this byte, from 1.
         line: usize,
     },
 }

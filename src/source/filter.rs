@@ -1,4 +1,4 @@
-//! Which files of a directory are read.
+//! The filter that chooses the files of a directory.
 
 use std::path::Path;
 
@@ -6,14 +6,14 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The names that files with policies end with, in any case.
+/// The usual extensions of policy files, in any case of letters.
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 
-/// Files and directories that one root shows through links, each as often as it is seen: more are no policies, but links
-/// that multiply each other.
+/// The limit on files and directories that one root reaches through links, counted as often as they are reached.
+/// Beyond it, links multiply each other.
 pub(super) const LINKED: usize = 100_000;
 
-/// Globs of paths below a root; `*` and `?` stay within a directory, `**` does not.
+/// Globs for paths below a root; `*` and `?` stay within a directory, `**` does not.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "Vec<String>", into = "Vec<String>")]
 #[schemars(with = "Vec<String>")]
@@ -25,15 +25,15 @@ pub struct Patterns {
 /// The choice of the files that are read in a directory.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// Files that are read; `None` for those with the usual extensions.
+    /// The files that are read; `None` means those with the usual extensions.
     include: Option<Patterns>,
-    /// Files that are left out all the same.
+    /// The files that are left out, even where `include` fits.
     exclude: Patterns,
-    /// Directories that are left out as a whole.
+    /// The directories that are left out as a whole.
     pruned: GlobSet,
 }
 
-/// A text that is no glob, with the reason.
+/// The reason why a text is not a glob.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct PatternError(globset::Error);
@@ -62,13 +62,13 @@ impl PartialEq for Patterns {
 impl Eq for Patterns {}
 
 impl Filter {
-    /// A filter that leaves `exclude` out of `include`; without `include`, all files with the usual extensions are read.
+    /// A filter for the files of `include` without those of `exclude`.
     #[must_use]
     pub fn new(include: Option<Patterns>, exclude: Patterns) -> Self {
         let whole_directories = exclude.texts.iter().filter_map(|pattern| pattern.strip_suffix("/**"));
         Self {
             include,
-            // Only a saving: files in a directory that is entered in vain are left out one by one.
+            // An optimization only: in any other directory the files are left out one by one.
             pruned: set(whole_directories).unwrap_or_default(),
             exclude,
         }

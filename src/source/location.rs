@@ -1,4 +1,4 @@
-//! Places inside files.
+//! Locations inside files.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -7,19 +7,19 @@ use std::sync::Arc;
 
 use super::file::SourceFile;
 
-/// A place in a file: `file:line:column`.
+/// A location in a file: `file:line:column`.
 ///
-/// Holds its file, so that it can show its own line. Ordered by path, then by offset.
+/// A location holds its file, so that its line can be shown. Locations are ordered by path, then by offset.
 #[derive(Clone)]
 pub struct Location {
-    /// The file it lies in.
+    /// The file that contains the text.
     pub file: Arc<SourceFile>,
-    /// Offsets in bytes; both ends lie on character boundaries inside the file.
+    /// The range of bytes; both ends are character boundaries inside the file.
     pub bytes: Range<usize>,
 }
 
 impl Location {
-    /// The place of `bytes` in `file`; offsets outside are moved to the nearest character boundary inside.
+    /// The location of `bytes` in `file`. Offsets outside are moved to the nearest character boundary inside.
     #[must_use]
     pub fn new(file: &Arc<SourceFile>, bytes: Range<usize>) -> Self {
         let start = floor_boundary(&file.text, bytes.start);
@@ -44,7 +44,7 @@ impl Location {
         1 + before[line_start..].trim_start_matches('\u{feff}').chars().count()
     }
 
-    /// The place behind its last character.
+    /// The empty location after the last character.
     #[must_use]
     pub fn end(&self) -> Self {
         Self {
@@ -53,14 +53,14 @@ impl Location {
         }
     }
 
-    /// The text at this place.
+    /// The text at the location.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.file.text[self.bytes.clone()]
     }
 }
 
-/// Offsets at which the second and later lines of `text` start.
+/// The offsets at which lines start, from the second line on.
 fn line_starts(text: &str) -> impl Iterator<Item = usize> {
     let bytes = text.as_bytes();
     (0..bytes.len())

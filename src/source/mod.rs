@@ -1,6 +1,6 @@
-//! What people wrote: the files of one moment, and places inside them.
+//! The sources of policies: the files of one moment, and locations inside them.
 //!
-//! Start with [`Snapshot`]. This module knows text and positions and nothing of what the text means.
+//! Start with [`Snapshot`]. This module knows text and positions, and nothing of the meaning of a text.
 //! [`read()`] fills a snapshot from directories and commits, and [`watch`] tells when it is time for the next one.
 
 pub mod filter;

@@ -1,4 +1,4 @@
-//! Reads all sources into a [`Snapshot`], each root in its own mode.
+//! The reading of all sources into a [`Snapshot`], each root in its own mode.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -19,21 +19,21 @@ use super::worktree::QuiescenceCheck;
 /// How consistent the files of work trees must be with each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Consistency {
-    /// The files as they are, even in the middle of a Git operation: for people who are editing them, and in Git hooks.
+    /// The files as they are, even during a Git operation: for people who edit them, and in Git hooks.
     Dirty,
-    /// For publishing: files of a moment when no Git operation was under way in a work tree.
+    /// The files of a moment without a Git operation in any work tree: for publishing.
     Stable,
 }
 
 type Result<T> = std::result::Result<T, ReadError>;
 
-/// Reads the files of all sources: those of a directory or commit that may hold policies, or the file that a root is.
+/// The files of all sources: those of each directory or commit that the filter reads, and roots that are files.
 ///
-/// Hidden files and directories are passed over, links are followed only within the root, and what is no regular file is
-/// left alone. A file that two roots lead to is read once. A root that is reached through links is resolved once.
+/// Hidden files and directories are skipped, links are followed only within the root, and entries that are no regular
+/// files are ignored. A file below two roots is read once. A root that is reached through links is resolved once.
 ///
 /// # Errors
-/// When a root is missing or unreadable, keeps changing, or is just changed by Git.
+/// When a root is missing or unreadable, keeps changing, or is being changed by Git.
 pub fn read(sources: &Sources, max_file_bytes: u64, consistency: Consistency) -> Result<Snapshot> {
     let mut changing = PathBuf::new();
     for _ in 0..ATTEMPTS {
@@ -44,7 +44,7 @@ pub fn read(sources: &Sources, max_file_bytes: u64, consistency: Consistency) ->
                 Some(repository) => repository.to_owned(),
                 None => return snapshot,
             },
-            // What a link led to may be gone by now.
+            // The target of a link may be gone now.
             Err(_) => match moved(sources, &places)? {
                 Some(root) => root.to_owned(),
                 None => return snapshot,
@@ -54,10 +54,10 @@ pub fn read(sources: &Sources, max_file_bytes: u64, consistency: Consistency) ->
     Err(ReadError::Changing(changing))
 }
 
-/// How often sources are looked at that are elsewhere, or at another commit, by the time the last of them was.
+/// The number of attempts when a root leads elsewhere, or is at another commit, after all roots were read.
 const ATTEMPTS: usize = 5;
 
-/// Where the roots really are, all of them at one moment.
+/// The real paths of all roots at one moment.
 fn places(sources: &Sources) -> Result<Vec<PathBuf>> {
     let mut changing = None;
     for _ in 0..ATTEMPTS {
@@ -72,7 +72,7 @@ fn places(sources: &Sources) -> Result<Vec<PathBuf>> {
     Err(ReadError::Changing(changing.unwrap_or(Path::new("")).to_owned()))
 }
 
-/// The first root that is elsewhere by now.
+/// The first root whose real path has changed.
 fn moved<'s>(sources: &'s Sources, places: &[PathBuf]) -> Result<Option<&'s Path>> {
     for (root, place) in sources.roots.iter().zip(places) {
         if read_mode::resolve(&root.path)? != *place {
@@ -82,7 +82,7 @@ fn moved<'s>(sources: &'s Sources, places: &[PathBuf]) -> Result<Option<&'s Path
     Ok(None)
 }
 
-/// The repository that moved from one commit to another between two roots in it.
+/// A repository that moved to another commit after one root in it was read and before the next.
 fn moved_between(snapshot: &Snapshot) -> Option<&Path> {
     let mut heads: BTreeMap<&Path, &str> = BTreeMap::new();
     snapshot.origins.iter().find_map(|origin| {
@@ -100,7 +100,7 @@ fn read_at(sources: &Sources, places: &[PathBuf], limit: u64, consistency: Consi
     let mut snapshot = Snapshot::default();
     let mut seen = BTreeSet::new();
     let mut check = QuiescenceCheck::default();
-    // Those with variables first: a file that two sources reach is the one that can be read.
+    // Templates first: a file below two roots then has its variables.
     let (with_vars, without): (Vec<_>, Vec<_>) =
         (sources.roots.iter().zip(places)).partition(|(root, _)| root.vars.is_some());
     for (root, resolved) in with_vars.into_iter().chain(without) {
@@ -155,28 +155,28 @@ fn read_at(sources: &Sources, places: &[PathBuf], limit: u64, consistency: Consi
     Ok(snapshot)
 }
 
-/// How the roots are read, and which commit that is, without reading their files: `git, main@3f2c1ab`.
+/// The mode and the commit of the roots, without reading their files: `git, main@3f2c1ab`.
 #[must_use]
 pub fn describe(sources: &Sources) -> String {
     let modes: BTreeSet<String> = (sources.roots.iter())
         .map(|root| match ReadMode::for_root(&root.path, sources.mode) {
             Ok(mode) => mode.describe(),
-            Err(_) => "not there yet".to_owned(),
+            Err(_) => "missing".to_owned(),
         })
         .collect();
     modes.into_iter().collect::<Vec<_>>().join("; ")
 }
 
-/// One root on its way into a snapshot.
+/// The reading of one root.
 struct Reading<'r> {
     root: &'r Root,
-    /// Where the root really is.
+    /// The real path of the root.
     resolved: &'r Path,
     filter: &'r Filter,
-    /// Of a file, in bytes.
+    /// The limit of a file, in bytes.
     limit: u64,
     prefix: String,
-    /// The real paths of the files that were read already.
+    /// The real paths of the files of earlier roots.
     seen: &'r BTreeSet<PathBuf>,
     files: Vec<Arc<SourceFile>>,
     unreadable: Vec<Unreadable>,
@@ -184,7 +184,7 @@ struct Reading<'r> {
     reached: Vec<PathBuf>,
 }
 
-/// Texts by their paths; `None` for those that are not to be had.
+/// Texts by their paths; `None` for those that are unavailable.
 type Texts = BTreeMap<String, Option<String>>;
 
 impl Reading<'_> {
@@ -198,11 +198,11 @@ impl Reading<'_> {
         }
     }
 
-    /// The files as they are while Git changes nothing in any repository that they lie in.
+    /// The files at a moment when Git changes nothing in any repository around or below them.
     fn take_stable(&mut self, check: &mut QuiescenceCheck) -> Result<()> {
         loop {
             let directory = self.list()?;
-            // Those below the root, submodules and clones, are known only now: again with an eye on them.
+            // Repositories below the root are known only now; the next attempt checks them too.
             if !check.record_all(&directory.repositories)? {
                 self.take(directory);
                 return Ok(());
@@ -240,8 +240,8 @@ impl Reading<'_> {
         Ok(commit)
     }
 
-    /// The commit of a work tree whose files were read; none where it holds nothing at their place, as of a directory that
-    /// Git ignores. Only for people: that it is not known keeps nothing from being compiled.
+    /// The commit of a work tree whose files were read; `None` where the commit has none of them, as in a directory
+    /// that Git ignores. The commit is for people only: a missing one keeps nothing from being compiled.
     fn head(&self, repository: &Repository) -> Option<Commit> {
         let commit = repository.head().ok()?;
         let below = self.resolved.strip_prefix(&repository.top).unwrap_or(Path::new(""));
@@ -253,8 +253,8 @@ impl Reading<'_> {
         Some(Commit { is_modified, ..commit })
     }
 
-    /// Whether the files are others than those of the commit, as those of submodules always are. How lines end is for Git
-    /// to change.
+    /// Whether the files differ from those of the commit, as those of submodules always do. Differences in line ends
+    /// are Git's own.
     fn differs(&self, tree: &Tree, top: &Path) -> bool {
         let plain = |text: &str| text.replace("\r\n", "\n");
         let is_own = |path: &Path| {

@@ -10,32 +10,32 @@ use super::sources::Mode;
 
 type Result<T> = std::result::Result<T, ReadError>;
 
-/// How a root is read.
+/// The mode in which a root is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ReadMode {
-    /// By the objects of the commit that `HEAD` names, at a path below the top.
+    /// From the objects of the commit that `HEAD` names, at a path below the top.
     Git { repository: Repository, below: PathBuf },
-    /// By the files of a work tree.
+    /// From the files of a work tree.
     Worktree { repository: Repository },
-    /// By files that Git knows nothing of.
+    /// From files outside of a repository.
     Plain,
 }
 
 impl ReadMode {
-    /// How a root is read.
+    /// The mode in which a root is read.
     ///
     /// # Errors
-    /// When only a commit would do, and there is no repository.
+    /// When the mode and the root contradict each other: a commit without a repository, or files in a bare one.
     pub(super) fn for_root(root: &Path, mode: Mode) -> Result<Self> {
         Self::for_resolved(root, &resolve(root)?, mode)
     }
 
-    /// The same for a root whose real place is known.
+    /// The mode for a root whose real path is known.
     pub(super) fn for_resolved(root: &Path, resolved: &Path, mode: Mode) -> Result<Self> {
         let found = git::find(resolved);
         Ok(match (mode, found) {
             (Mode::Git, Some((repository, below))) => Self::Git { repository, below },
-            // Machines keep a dataplane of their own beside the repository.
+            // A root that is a file is often a dataplane that the machine keeps beside the repository.
             (Mode::Git, None) if resolved.is_file() => Self::Plain,
             (Mode::Git, None) if resolved.exists() => return Err(ReadError::NoRepository(root.to_owned())),
             (Mode::Auto, Some((repository, below))) if repository.is_bare => Self::Git { repository, below },
@@ -61,7 +61,7 @@ impl ReadMode {
     }
 }
 
-/// Where a path really is, as far as it is there: the rest of it may be a path in a bare repository.
+/// The real path, as far as the path exists. The rest may be a path in a bare repository.
 pub(super) fn resolve(root: &Path) -> Result<PathBuf> {
     let absolute = std::path::absolute(root).map_err(|error| ReadError::unreadable(root, error))?;
     for there in absolute.ancestors() {
@@ -81,7 +81,7 @@ pub(super) fn resolve(root: &Path) -> Result<PathBuf> {
     Ok(absolute)
 }
 
-/// The name of a directory on the way to a root that is reached through links, where that is the hash of a commit.
+/// The id of a commit that is the name of a directory to which a link of the root leads, as git-sync makes it.
 pub(super) fn link(root: &Path, resolved: &Path) -> Option<String> {
     let written = std::path::absolute(root).ok()?;
     let name = resolved.iter().rev().find(|name| {
@@ -91,7 +91,7 @@ pub(super) fn link(root: &Path, resolved: &Path) -> Option<String> {
     Some(name.to_str()?[..7].to_owned())
 }
 
-/// The prefix of the paths of the files of one of several roots.
+/// The prefix of the paths of files, for one of several roots.
 pub(super) fn prefix(root: &Path, mode: &ReadMode) -> String {
     let is_file = match mode {
         ReadMode::Git { repository, .. } if repository.is_bare => false,

@@ -1,4 +1,4 @@
-//! The files of one moment.
+//! A snapshot: the files of one moment.
 
 use std::sync::Arc;
 
@@ -9,21 +9,22 @@ use super::read_mode::ReadMode;
 /// The source files of one moment, sorted by path.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
-    /// Files whose text could be read.
+    /// The files with their texts.
     pub files: Vec<Arc<SourceFile>>,
-    /// Files that are there but could not be read.
+    /// The files whose text is unavailable.
     pub unreadable: Vec<Unreadable>,
-    /// How each root was read, in the order in which they were. For people: nothing of it may reach what is compiled.
+    /// The origin of the files of each root, in the order of the roots. Origins are for people: nothing that is
+    /// compiled depends on them.
     pub origins: Vec<ReadOrigin>,
 }
 
-/// How a root was read.
+/// The mode, link and commit by which a root was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadOrigin {
     pub(super) mode: ReadMode,
-    /// The name of the directory that the root leads to, where that is the id of a commit, as git-sync makes it.
+    /// The id of the commit in the target of the root's link, as git-sync makes it.
     pub(super) link: Option<String>,
-    /// The commit, where there is one and it was asked for.
+    /// The commit, if there is one and the caller wanted it.
     pub commit: Option<Commit>,
 }
 
@@ -34,12 +35,12 @@ impl Snapshot {
         self.origins.iter().find_map(|origin| origin.commit.as_ref())
     }
 
-    /// The name of this revision for people: that of its commit or of the target of a link, or a hash of the content.
+    /// The name of the revision for people: its commit, the target of its link, or a hash of the content.
     #[must_use]
     pub fn describe(&self) -> String {
         let link = self.origins.iter().find_map(|origin| origin.link.clone());
         match (self.commit(), link) {
-            // More than one text can stand beside a commit.
+            // One commit can have several texts when files are modified.
             (Some(commit), _) if commit.is_modified => format!("{}{}", commit.name(), &self.revision()[..6]),
             (Some(commit), _) => commit.name(),
             (None, Some(link)) => link,
@@ -47,7 +48,7 @@ impl Snapshot {
         }
     }
 
-    /// How many files there are, whether they could be read or not.
+    /// The number of files, with or without a text.
     #[must_use]
     pub fn len(&self) -> usize {
         self.files.len() + self.unreadable.len()
@@ -59,7 +60,7 @@ impl Snapshot {
         self.len() == 0
     }
 
-    /// A snapshot of texts held in memory, as tests and tools need it.
+    /// A snapshot of texts in memory, for tests and tools.
     #[must_use]
     pub fn from_texts<P: Into<String>, T: Into<String>>(files: impl IntoIterator<Item = (P, T)>) -> Self {
         let files = files.into_iter().map(|(path, text)| SourceFile::new(path, text));
@@ -71,13 +72,13 @@ impl Snapshot {
         snapshot
     }
 
-    /// Brings files and unreadable entries into the order of their paths.
+    /// Sorts files and unreadable entries by path.
     pub fn sort(&mut self) {
         self.files.sort_by(|a, b| a.path.cmp(&b.path));
         self.unreadable.sort_by(|a, b| a.path.cmp(&b.path));
     }
 
-    /// A short hash of all paths and texts: the same files give the same revision.
+    /// A short hash of all paths and texts: equal files give equal revisions.
     #[must_use]
     pub fn revision(&self) -> String {
         let mut hasher = blake3::Hasher::new();

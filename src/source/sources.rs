@@ -1,4 +1,4 @@
-//! The places that policies are read from.
+//! The sources that policies are read from.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 use super::file::Vars;
 use super::filter::Filter;
 
-/// Everything that is read, as one set of resources.
+/// All roots, which together hold one set of resources.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sources {
     /// Directories and files.
     pub roots: Vec<Root>,
-    /// Which files of the directories.
+    /// The choice of files in directories.
     pub filter: Filter,
     /// The way in which directories are read.
     pub mode: Mode,
@@ -27,7 +27,7 @@ pub enum Mode {
     /// A bare repository is read as with `git`, any other directory as with `worktree`.
     #[default]
     Auto,
-    /// The files are read, those of a Git work tree while no Git operation is under way.
+    /// The files are read; those of a Git work tree only while no Git operation is under way.
     Worktree,
     /// The objects of the commit that `HEAD` names are read, never the files.
     Git,
@@ -36,14 +36,14 @@ pub enum Mode {
 /// A directory or a file that is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Root {
-    /// Where it is.
+    /// The path, as the settings name it.
     pub path: PathBuf,
-    /// Values for the variables in its files; `None` when they are no templates.
+    /// Values of the variables in its files; `None` when the files are no templates.
     pub vars: Option<Vars>,
 }
 
 impl Sources {
-    /// One directory or file.
+    /// A root alone, with default filter and mode.
     pub fn one(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         Self {
@@ -53,7 +53,7 @@ impl Sources {
         }
     }
 
-    /// The prefix by which the paths of a snapshot's files can be opened: the root where there is only one, since the
+    /// The prefix with which the paths of a snapshot's files can be opened: the root if there is only one, since the
     /// paths of several roots begin with theirs already.
     #[must_use]
     pub fn prefix(&self) -> String {

@@ -1,14 +1,14 @@
-//! Bytes of a file as text, or why there is none and how it begins.
+//! The text of a file from its bytes, or the reason why it has none.
 
 use super::file::UnreadableReason;
 
-/// The longest beginning of a file without text that is kept, in bytes.
+/// The limit for the kept begin of an unreadable file, in bytes.
 const BEGINNING: usize = 64 << 10;
 
-/// A text, or why it is not to be had and how it begins.
+/// A text; or the reason why it is unavailable, with the begin of the file.
 pub(super) type Text = Result<String, (UnreadableReason, Option<String>)>;
 
-/// The text of a file of that size, of which these are the first bytes; all of them, if it is within the limit.
+/// The text of a file of `size` bytes. `bytes` has all of them up to the limit, and the first ones beyond.
 pub(super) fn text(bytes: Vec<u8>, size: u64, limit: u64) -> Text {
     let beginning = |bytes: &[u8]| Some(String::from_utf8_lossy(&bytes[..bytes.len().min(BEGINNING)]).into_owned());
     if size > limit {
@@ -16,11 +16,11 @@ pub(super) fn text(bytes: Vec<u8>, size: u64, limit: u64) -> Text {
     }
     if let Some(text) = utf_16(&bytes) {
         let beginning = text.chars().take(BEGINNING).collect();
-        let why = "it is UTF-16, as some editors and shells of Windows write; save it as UTF-8";
+        let why = "it is UTF-16, which some editors and shells on Windows write; save it as UTF-8";
         return Err((UnreadableReason::Failed(why.to_owned()), Some(beginning)));
     }
     if bytes.starts_with(b"version https://git-lfs.github.com/spec/") {
-        let why = "it is a pointer of Git LFS, and what it stands for is not here; keep policies in Git itself";
+        let why = "it is a Git LFS pointer without its content; keep policies in Git itself";
         return Err((UnreadableReason::Failed(why.to_owned()), beginning(&bytes)));
     }
     String::from_utf8(bytes).map_err(|error| {
@@ -31,7 +31,7 @@ pub(super) fn text(bytes: Vec<u8>, size: u64, limit: u64) -> Text {
     })
 }
 
-/// The text of bytes that begin with a mark of UTF-16.
+/// The text of bytes that begin with a byte order mark of UTF-16.
 fn utf_16(bytes: &[u8]) -> Option<String> {
     let (mark, rest) = bytes.split_at_checked(2)?;
     let unit: fn([u8; 2]) -> u16 = match mark {

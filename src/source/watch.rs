@@ -1,8 +1,9 @@
-//! Tells when a source may have changed.
+//! The watch on sources, which tells when one may have changed.
 //!
-//! An event is a hint and nothing more: its content is ignored, some events never come, and a watch can degrade without an
-//! error. So a caller that waits here also reads the sources from time to time, and calls [`Watcher::refresh`] before each
-//! read: the watch then covers the directories of that moment, so that no later change is missed.
+//! An event is a hint and nothing more: its content is ignored, some events never come, and a watch can degrade
+//! without an error. So a caller that waits here also reads the sources from time to time, and calls
+//! [`Watcher::refresh`] before each read: the watch then covers the directories of that moment, so that no later
+//! change is missed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -22,7 +23,7 @@ use super::worktree;
 /// The names in the directory of a repository that decide which commit is read.
 const REFERENCES: [&str; 3] = ["HEAD", "packed-refs", "config"];
 
-/// File systems that tell nobody what others change on them, by the numbers of statfs(2).
+/// File systems without events for changes by other machines, by the numbers of statfs(2).
 const SILENT: [(i64, &str); 8] = [
     (0x6969, "NFS"),
     (0xff53_4d42, "CIFS"),
@@ -48,18 +49,18 @@ pub struct Watcher {
 /// State that is shared with the thread that gets the events.
 #[derive(Debug, Default)]
 struct Shared {
-    /// Set when events were lost, or the watch reported trouble.
+    /// Set when events were lost, or the watch reported an error.
     is_lost: AtomicBool,
     overflows: AtomicU64,
     concerns: Mutex<Concerns>,
 }
 
-/// Which paths matter.
+/// The paths whose events matter.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 struct Concerns {
-    /// Everything below these.
+    /// Directories of which everything matters.
     trees: BTreeSet<PathBuf>,
-    /// These alone: links, and roots that may be replaced.
+    /// Single paths that matter: links, and roots that may be replaced.
     paths: BTreeSet<PathBuf>,
 }
 
@@ -69,24 +70,24 @@ impl Concerns {
     }
 }
 
-/// Which directory is behind a path: device and inode.
+/// The identity of a directory: device and inode.
 type Identity = (u64, u64);
 
-/// How well changes are noticed.
+/// The health of a watch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Health {
-    /// Directories that are watched.
+    /// The number of watched directories.
     pub directories: usize,
-    /// How often events were lost.
+    /// The number of times that events were lost.
     pub overflows: u64,
-    /// How often the watch was set up again.
+    /// The number of times that the watch was set up again.
     pub rearmed: u64,
-    /// Why there is no watch, or none that can be relied on: changes are then found only by looking from time to time.
+    /// The reason why the watch is missing or may miss events: changes are then found at the next rescan.
     pub degraded_reason: Option<String>,
 }
 
 impl Watcher {
-    /// A watch on all roots that wakes `wake`; [`Self::refresh`] sets it up.
+    /// A watch on all roots that notifies `wake`. [`Self::refresh`] sets it up.
     #[must_use]
     pub fn new(sources: &Sources, wake: Arc<Notify>) -> Self {
         Self {
@@ -99,7 +100,7 @@ impl Watcher {
         }
     }
 
-    /// How well changes are noticed.
+    /// The health of a watch.
     #[must_use]
     pub fn health(&self) -> Health {
         Health {
@@ -110,7 +111,7 @@ impl Watcher {
         }
     }
 
-    /// Watches what is there now: sets the watch up where there is none and where it lost events, and adds directories
+    /// Brings the watch up to date: sets it up if there is none or it lost events, and adds directories
     /// that are new or were replaced.
     pub fn refresh(&mut self) {
         let wanted = Wanted::for_sources(&self.sources);
@@ -131,7 +132,7 @@ impl Watcher {
     fn record_degradation(&mut self, degraded_reason: Option<String>) {
         match (&self.degraded_reason, &degraded_reason) {
             (None, Some(why)) => tracing::warn!("{why}; changes are found at the next rescan"),
-            (Some(_), None) => tracing::info!("changes of the policies are noticed again"),
+            (Some(_), None) => tracing::info!("changes of the policies are watched again"),
             _ => {}
         }
         self.degraded_reason = degraded_reason;
@@ -152,7 +153,7 @@ impl Watcher {
             .map(|(path, _)| path.clone())
             .collect();
         for path in gone {
-            // It may have ended with its directory.
+            // The watch of a directory ends with the directory.
             let _ = watcher.unwatch(&path);
             watched.remove(&path);
         }
@@ -164,7 +165,7 @@ impl Watcher {
                 Ok(()) => {
                     watched.insert(path.clone(), *identity);
                 }
-                // What goes away meanwhile has told its parent.
+                // A directory that vanishes meanwhile is an event of its parent.
                 Err(error) if matches!(error.kind, notify::ErrorKind::PathNotFound) => {}
                 Err(error) => return Err(error),
             }
@@ -175,7 +176,7 @@ impl Watcher {
 
 /// A watch without directories.
 fn listener(shared: Arc<Shared>, wake: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
-    // That somebody reads the files is no news.
+    // Reading a file is no change.
     let config = Config::default().with_event_kinds(EventKindMask::CORE);
     let hear = move |event: notify::Result<notify::Event>| {
         match &event {
@@ -197,7 +198,7 @@ fn listener(shared: Arc<Shared>, wake: Arc<Notify>) -> notify::Result<Recommende
     RecommendedWatcher::new(hear, config)
 }
 
-/// An error of the watch without its paths, which are many.
+/// An error of the watch without its paths, which may be many.
 fn plain(error: &notify::Error) -> String {
     match &error.kind {
         notify::ErrorKind::MaxFilesWatch => {
@@ -216,7 +217,7 @@ fn plain(error: &notify::Error) -> String {
 struct Wanted {
     directories: BTreeMap<PathBuf, Identity>,
     concerns: Concerns,
-    /// Why events cannot be relied on.
+    /// The reason why events may be missed.
     silent: Option<String>,
 }
 
@@ -227,9 +228,9 @@ impl Wanted {
             wanted.way_to(&root.path, 0);
             match ReadMode::for_root(&root.path, sources.mode) {
                 Ok(ReadMode::Git { repository, .. }) => {
-                    // A whole checkout may be replaced, of which the root is a part.
+                    // The checkout around the root may be replaced as a whole.
                     wanted.way_to(&repository.top, 0);
-                    // Its index is about files, which are not read.
+                    // Its index describes files, which are not read in this mode.
                     wanted.repository(&repository.git_dir, REFERENCES);
                     let common = repository.common_dir();
                     wanted.repository(&common, REFERENCES);
@@ -248,7 +249,7 @@ impl Wanted {
         wanted
     }
 
-    /// The directory of a repository, in which these names matter.
+    /// Adds the directory of a repository, in which these names matter.
     fn repository(&mut self, git_dir: &Path, names: impl IntoIterator<Item = &'static str>) {
         self.directory(git_dir);
         let reftable = git_dir.join("reftable");
@@ -261,7 +262,7 @@ impl Wanted {
         }
     }
 
-    /// The files of a root.
+    /// Adds the directories of a root.
     fn files(&mut self, root: &Path, sources: &Sources) {
         let Ok(resolved) = fs::canonicalize(root) else { return };
         self.silent(&resolved);
@@ -288,8 +289,8 @@ impl Wanted {
         }
     }
 
-    /// All links on the way to a path, and the path itself: each can be replaced, or is still to come. Only directories
-    /// above see that.
+    /// Adds all links on the way to a path, and the path itself: each can be replaced, or may be created later. Only
+    /// the directories above get events for that.
     fn way_to(&mut self, path: &Path, depth: usize) {
         let Ok(absolute) = std::path::absolute(path) else {
             return;
@@ -299,7 +300,7 @@ impl Wanted {
             let parent = above.clone();
             above.push(part);
             let Ok(metadata) = fs::symlink_metadata(&above) else {
-                // It is still to come.
+                // The path may be created later.
                 self.entry(&parent, &above);
                 return;
             };
@@ -315,7 +316,7 @@ impl Wanted {
         }
     }
 
-    /// An entry of a directory, under the path that events name.
+    /// Adds an entry of a directory, under the path that events name.
     fn entry(&mut self, parent: &Path, path: &Path) {
         if let (Ok(parent), Some(name)) = (fs::canonicalize(parent), path.file_name()) {
             self.concerns.paths.insert(parent.join(name));
@@ -339,7 +340,7 @@ impl Wanted {
         let kind = stat.f_type as i64 & 0xffff_ffff;
         if let Some((_, name)) = SILENT.iter().find(|(number, _)| *number == kind) {
             self.silent = Some(format!(
-                "{} lies on {name}, which tells nobody of changes",
+                "{} is on {name}, which does not report changes",
                 path.display()
             ));
         }

@@ -1,7 +1,8 @@
-//! Whether Git work trees are at rest.
+//! A check that no Git operation changes a work tree while its files are read.
 //!
-//! Git replaces files one by one, and holds the lock of its index from before the first until after the last. So what
-//! was read while there was no lock before and after, and the index is the same, was not changed by Git meanwhile.
+//! Git replaces files one by one, and holds the lock of its index from before the first until after the last. So
+//! files that were read while there was no lock before and after, and the same index, were not changed by Git
+//! meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,10 +13,10 @@ use std::path::{Path, PathBuf};
 use super::error::ReadError;
 use super::git::{self, Repository};
 
-/// Lock files that Git holds in the directory of a repository while a command changes files.
+/// Lock files in the directory of a repository that exist while a command changes files.
 const LOCKS: [&str; 2] = ["index.lock", "HEAD.lock"];
 
-/// Files and directories that exist while an operation is under way, and the name of the operation.
+/// Files and directories that exist while an operation is under way, with the name of the operation.
 const OPERATIONS: [(&str, &str); 7] = [
     ("rebase-merge", "a rebase"),
     ("rebase-apply", "a rebase or an applied mailbox"),
@@ -26,7 +27,7 @@ const OPERATIONS: [(&str, &str); 7] = [
     ("BISECT_START", "a bisection"),
 ];
 
-/// Names in the directory of a repository that appear and vanish as operations begin and end.
+/// Names in the directory of a repository that appear and vanish when operations begin and end.
 pub(super) fn signs() -> impl Iterator<Item = &'static str> {
     (OPERATIONS.iter().map(|(name, _)| *name)).chain(LOCKS).chain(["index"])
 }
@@ -64,7 +65,8 @@ impl QuiescenceCheck {
         let mut is_new = false;
         for top in tops {
             let found = git::find(top).map(|(repository, _)| repository);
-            // What a `.git` leads to need not be there: a submodule that was copied without its repository is only files.
+            // The target of a `.git` file may be missing: a submodule that was copied without its repository is just
+            // files.
             let found = found.filter(|found| found.top == *top && found.git_dir.join("HEAD").exists());
             if let Some(repository) = found {
                 is_new |= self.record(&repository)?;

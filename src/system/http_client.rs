@@ -1,4 +1,5 @@
-//! An HTTP client for one request over a socket with a deadline, as the admin interface of Envoy and the control socket need it.
+//! An HTTP client for one request over a socket with a deadline, as the admin interface of Envoy and the control
+//! socket need it.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};

@@ -7,8 +7,8 @@ use std::thread::{self, Builder};
 
 use rustix::process::{Resource, getrlimit};
 
-/// The most Envoys that are asked at the same time. An answer is mostly waited for, so the number of cores does not matter:
-/// this many silent Envoys hold up those behind them.
+/// The most Envoys that are asked at the same time. An answer is mostly waited for, so the number of cores does not
+/// matter: this many silent Envoys hold up those behind them.
 const MAX_CONNECTIONS: usize = 64;
 
 /// The files and sockets that one connection needs open, with room to spare.
@@ -28,8 +28,8 @@ pub fn cpu_count() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// The results of `work` for each item, in the order of the items, in which the work is begun too. At most `limit` items are
-/// worked on at the same time.
+/// The results of `work` for each item, in the order of the items, in which the work is begun too. At most `limit`
+/// items are worked on at the same time.
 pub fn map<T: Sync, R: Send>(items: &[T], limit: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let results: Mutex<BTreeMap<usize, R>> = Mutex::default();

@@ -1,8 +1,8 @@
 //! Child processes, each run to its end within a limit of time.
 //!
-//! [`run`] keeps the end of what a program says, [`exchange`] gives it input and takes its output as it comes. Either way a
-//! program has a process group of its own, all of which is killed when it takes too long, and knows nothing of what a
-//! service manager told this process.
+//! [`run`] keeps the end of what a program says, [`exchange`] gives it input and takes its output as it comes. Either
+//! way a program has a process group of its own, all of which is killed when it takes too long, and knows nothing of
+//! what a service manager told this process.
 
 use std::io::{self, PipeReader, Read, Write, pipe};
 use std::os::unix::process::CommandExt;
@@ -22,10 +22,10 @@ const KEPT: usize = 64 << 10;
 /// The bytes at the start of a program's error output that [`exchange`] keeps, enough for a message.
 const KEPT_ERRORS: u64 = 4096;
 
-/// The time between two looks at whether a program was abandoned.
-const LOOK: Duration = Duration::from_millis(100);
+/// The interval at which `is_abandoned` is checked.
+const ABANDONED_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The time that a killed process may take to be gone.
+/// The time within which a killed process has to be gone.
 const DYING: Duration = Duration::from_secs(2);
 
 /// The variables by which a service manager talks to this process alone.
@@ -47,7 +47,7 @@ pub enum End {
 pub struct Ended {
     /// The way in which it ended.
     pub end: End,
-    /// The end of its output and error output together; bytes that are not UTF-8 are replaced.
+    /// The end of output and error output together; bytes that are not UTF-8 are replaced.
     pub said: String,
 }
 
@@ -127,8 +127,8 @@ pub fn exchange<T>(
         let killer = scope.spawn(move || {
             let is_late = waiting.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout);
             if is_late {
-                // Nobody has waited for the process yet, so the number still is its own. Others of its group hold its pipes
-                // open.
+                // Nobody has waited for the process yet, so the number still is its own. Others of its group hold its
+                // pipes open.
                 let _ = kill_process_group(pid, Signal::KILL);
             }
             is_late
@@ -187,7 +187,7 @@ impl Output {
             let left = deadline.saturating_duration_since(Instant::now());
             let mut watched = vec![PollFd::new(&process, PollFlags::IN)];
             watched.extend(self.reader.iter().map(|reader| PollFd::new(reader, PollFlags::IN)));
-            let longest = Timespec::try_from(left.min(LOOK)).map_err(io::Error::other)?;
+            let longest = Timespec::try_from(left.min(ABANDONED_INTERVAL)).map_err(io::Error::other)?;
             match poll(&mut watched, Some(&longest)) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
@@ -207,7 +207,8 @@ impl Output {
         }
     }
 
-    /// Reads what is there, but no more than fits at once: a program that writes without end must not delay its own end.
+    /// Reads what is there, but no more than fits at once: a program that writes without end must not delay its own
+    /// end.
     fn take_in(&mut self) -> io::Result<()> {
         let Some(reader) = &mut self.reader else {
             return Ok(());

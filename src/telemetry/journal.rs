@@ -1,4 +1,4 @@
-//! Lines on standard error, which may be the journal's: there each begins with its priority, `<3>` for an error.
+//! The log on standard error. Where the journal reads it, each line begins with its priority, `<3>` for an error.
 
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
@@ -6,12 +6,12 @@ use std::os::unix::fs::MetadataExt;
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Where the log goes.
+/// The reader of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Output {
-    /// Standard error as it is.
+    /// A terminal or a file.
     Plain,
-    /// Standard error, read by the journal.
+    /// The journal of systemd, which is read with `journalctl`.
     Journal,
 }
 
@@ -60,7 +60,7 @@ pub(super) struct Lines {
 
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // At once: the lines of one event must not mix with those of another. That nobody reads the log any more is no
+        // In one write, so that the lines of two events do not mix. A log that nobody reads any more is no
         // reason to stop.
         let _ = match self.priority {
             None => io::stderr().write_all(bytes),

@@ -1,4 +1,4 @@
-//! What the program tells while it runs: its log, and its word to the service manager ([`systemd`]).
+//! The log of the program, and its notifications to the service manager ([`systemd`]).
 
 mod journal;
 pub mod systemd;
@@ -10,7 +10,7 @@ use tracing_subscriber::fmt::time::ChronoLocal;
 
 use self::journal::Output;
 
-/// Form of the log.
+/// The form of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// Lines for people.
@@ -19,20 +19,20 @@ pub enum LogFormat {
     Json,
 }
 
-/// How much is logged, and how.
+/// The form and the verbosity of the log.
 #[derive(Debug, Clone, Copy)]
 pub struct Logging {
-    /// Form of the lines.
+    /// The form of the lines.
     pub format: LogFormat,
-    /// -1 errors only, 0 what changed, 1 details, 2 everything.
+    /// -1 for errors only, 0 for changes, 1 for details, 2 for everything.
     pub verbosity: i8,
     /// Whether text has colours.
     pub color: bool,
 }
 
-/// Sends the log to standard error from now on. `MESHTRACED_LOG` overrides how much.
+/// Sends the log to standard error. The variable `MESHTRACED_LOG` overrides the verbosity.
 ///
-/// Where that is the journal, every line has its priority and none has a time, which the journal has itself.
+/// For the journal every line has its priority and no time, since the journal adds the time.
 pub fn init(logging: Logging) {
     let level = match logging.verbosity {
         ..=-1 => "error",

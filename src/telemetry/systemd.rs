@@ -1,41 +1,41 @@
-//! The word to the service manager: readiness, reloads, one line of status, and signs of life.
+//! Notifications to the service manager: readiness, reloads, a line of status, and the watchdog.
 //!
-//! Without a service manager (no `NOTIFY_SOCKET`) all of it does nothing.
+//! Without a service manager (no `NOTIFY_SOCKET`) they do nothing.
 
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-/// The service is up, or a reload has ended; `status` is the line that `systemctl status` shows.
+/// Reports that the service is up or a reload has ended; `status` is the line that `systemctl status` shows.
 pub fn ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(&one_line(status))]);
 }
 
-/// A reload has begun. [`ready`] must follow, whatever comes of it.
+/// Reports that a reload has begun. [`ready`] must follow, with or without success.
 pub fn reloading() {
     let mut states = vec![NotifyState::Reloading];
-    // Later versions of systemd want both in one message.
+    // Recent versions of systemd expect both in one message.
     states.extend(NotifyState::monotonic_usec_now());
     states.push(NotifyState::Status("reading the settings again"));
     tell(&states);
 }
 
-/// The line that `systemctl status` shows.
+/// Sets the line that `systemctl status` shows.
 pub fn status(status: &str) {
     tell(&[NotifyState::Status(&one_line(status))]);
 }
 
-/// The service ends.
+/// Reports that the service is stopping.
 pub fn stopping() {
     tell(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
 }
 
-/// A sign of life for the watchdog.
+/// Feeds the watchdog.
 pub fn alive() {
     tell(&[NotifyState::Watchdog]);
 }
 
-/// How often a sign of life is due: a third of what the service manager waits; `None` when it does not wait for one.
+/// The interval at which the watchdog is fed: a third of its timeout; `None` without a watchdog.
 #[must_use]
 pub fn watchdog() -> Option<Duration> {
     sd_notify::watchdog_enabled().map(|limit| limit / 3)

@@ -1,8 +1,8 @@
 //! The reader of YAML: text to a tree with locations, within limits.
 //!
-//! The text may be hostile, so the parser has no unsafe code and everything it yields is counted: depth, documents and
-//! nodes, those of expanded aliases included. A syntax error ends its document only; the next document is read as usual,
-//! so that one run shows the mistakes of all documents.
+//! The text may be hostile, so the parser has no unsafe code and everything it yields is counted: depth, documents
+//! and nodes, those of expanded aliases included. A syntax error ends its document only; the next document is read as
+//! usual, so that one run shows the mistakes of all documents.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -231,8 +231,8 @@ impl<'a> Reader<'a, '_> {
 
     /// Keeps an anchored node for its aliases.
     ///
-    /// Nested anchors are copied once for each level, so the copies have the limit of the aliases: a node beyond it could
-    /// not be repeated anyway.
+    /// Nested anchors are copied once for each level, so the copies have the limit of the aliases: a node beyond it
+    /// could not be repeated anyway.
     fn keep(&mut self, anchor: usize, node: &Node, size: usize) {
         self.held = self.held.saturating_add(size);
         let node = (self.held <= self.limits.alias_nodes.get()).then(|| node.clone());
@@ -278,8 +278,8 @@ impl<'a> Reader<'a, '_> {
 
     /// The entries of a mapping, the location of its last value, and the span of its end.
     ///
-    /// As in go-yaml, and so in Kuma, the last entry with a key wins, entries of merge keys included. Other readers prefer
-    /// a written key to a merge key after it, so that case is a warning.
+    /// As in go-yaml, and so in Kuma, the last entry with a key wins, entries of merge keys included. Other readers
+    /// prefer a written key to a merge key after it, so that case is a warning.
     fn map(&mut self, depth: usize) -> Result<(Map, Option<Location>, Span), Broken> {
         let mut entries = Entries::default();
         let mut last = None;
@@ -328,7 +328,8 @@ impl<'a> Reader<'a, '_> {
         })
     }
 
-    /// The entries that a merge key (`<<`) brings in: those of one mapping, or of a list of mappings in which earlier ones win.
+    /// The entries that a merge key (`<<`) brings in: those of one mapping, or of a list of mappings in which earlier
+    /// ones win.
     fn merge(&self, value: Node) -> Result<Vec<Entry>, Broken> {
         let refuse = |at: &Location| {
             let message = "a merge key (`<<`) takes a mapping or a list of mappings";

@@ -1,6 +1,7 @@
 //! The meaning of plain scalars.
 //!
-//! Kuma reads YAML 1.1 (through go-yaml), most editors and tools read YAML 1.2; people are warned where the two differ.
+//! Kuma reads YAML 1.1 (through go-yaml), most editors and tools read YAML 1.2; people are warned where the two
+//! differ.
 
 /// The value of a plain scalar.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,8 +1,9 @@
 //! Templates in YAML: Mustache variables, which are filled in, and the templates of other tools, which are not.
 //!
-//! Variables are filled in after parsing, not before: each `{{ name }}` is covered with text of the same length that has
-//! no meaning in YAML, and the value replaces the cover in the parsed scalar. So every location in the tree is one of the
-//! file, and a value stays the scalar, or the part of a scalar, in whose place it was written, whatever it contains.
+//! Variables are filled in after parsing, not before: each `{{ name }}` is covered with text of the same length that
+//! has no meaning in YAML, and the value replaces the cover in the parsed scalar. So every location in the tree is
+//! one of the file, and a value stays the scalar, or the part of a scalar, in whose place it was written, whatever it
+//! contains.
 
 use std::ops::Range;
 use std::sync::Arc;

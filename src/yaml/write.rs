@@ -1,8 +1,8 @@
 //! The writer of YAML: text that YAML 1.1, YAML 1.2 and Envoy read as the same value.
 //!
-//! [`write()`] is for the files that Envoy loads. Readers disagree on what looks harmless: for Envoy and YAML 1.1 `on` is
-//! a boolean and `007` a number, for others both are text; Envoy silently takes `null` in a string field for an empty
-//! string. So the promise rests on three rules:
+//! [`write()`] is for the files that Envoy loads. Readers disagree on what looks harmless: for Envoy and YAML 1.1
+//! `on` is a boolean and `007` a number, for others both are text; Envoy silently takes `null` in a string field for
+//! an empty string. So the promise rests on three rules:
 //!
 //! - **Strings** are plain only if they start with an ASCII letter or `_`, go on with ASCII letters, digits and
 //!   `_.:/-`, do not end with `:`, and are not a word that has a meaning for some reader (`RESERVED`). All others are
@@ -13,8 +13,8 @@
 //! - **Floats** have a point, and their exponent has a sign: without these YAML 1.1 reads `1e3` as text. `NaN` and
 //!   infinities do not occur, since JSON has none.
 //!
-//! Envoy has one limit that no spelling lifts: in an untyped field (a `Struct`, such as `node.metadata`) fractions and
-//! integers beyond 32 bits are kept as text. Typed fields read both as numbers.
+//! Envoy has one limit that no spelling lifts: in an untyped field (a `Struct`, such as `node.metadata`) fractions
+//! and integers beyond 32 bits are kept as text. Typed fields read both as numbers.
 //!
 //! The layout is a function of the value: keys in their order, two spaces a level, lists at the column of their
 //! key, `{}` and `[]` for empty ones, `\n` at the end of every line, no folded lines.
@@ -25,13 +25,14 @@ use serde_json::{Map, Number, Value};
 
 /// Words that some version of YAML, or Envoy, reads as something other than text, in upper or lower case.
 ///
-/// `nan`, `inf` and `infinity` are numbers only with a point before them, or for Envoy only in JSON; lenient readers take
-/// them for numbers as they are.
+/// `nan`, `inf` and `infinity` are numbers only with a point before them, or for Envoy only in JSON; lenient readers
+/// take them for numbers as they are.
 const RESERVED: &[&str] = &[
     "true", "false", "yes", "no", "on", "off", "y", "n", "null", "nan", "inf", "infinity",
 ];
 
-/// Longest key, in bytes as written, that is not marked by `?`: readers search at most 1,024 characters for the colon.
+/// Longest key, in bytes as written, that is not marked by `?`: readers search at most 1,024 characters for the
+/// colon.
 const IMPLICIT_KEY_BYTES: usize = 1_000;
 
 /// Writes the value as a YAML document in block style.
@@ -44,8 +45,8 @@ pub fn write(value: &Value) -> String {
 
 /// Writes text as comment lines; nothing in the text can end the comment.
 ///
-/// Every kind of line break starts a new comment line; characters that readers reject even in comments are escaped as in
-/// a string.
+/// Every kind of line break starts a new comment line; characters that readers reject even in comments are escaped as
+/// in a string.
 #[must_use]
 pub fn comment(text: &str) -> String {
     let mut out = String::new();

@@ -79,8 +79,8 @@ fn findings_are_objects_for_programs() {
     let expected = serde_json::json!({"diagnostics": [{
         "severity": "error", "code": "sampling-out-of-range", "file": "mesh.yaml", "document": 0, "line": 8, "column": 15,
         "type": "Mesh", "mesh": "default", "name": "default", "path": "tracing.backends[0].sampling",
-        "kind": "out-of-range", "message": "`sampling` is 101, outside 0..=100",
-        "help": "sampling is a percentage: 25 keeps one request in four",
+        "kind": "out-of-range", "message": "`sampling` is 101; it must be from 0 to 100",
+        "help": "sampling is a percentage: 25 traces one request in four",
     }]});
     assert_eq!(found, expected);
     assert!(output.stderr.is_empty());

@@ -28,8 +28,8 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).expect("a file")
 }
 
-const EDITED: &str = "warning: default/web-01: xds/lds.yaml was edited by somebody else, and stays so until something \
-                      else is published there; `meshtraced heal` restores it\n";
+const EDITED: &str = "warning: default/web-01: xds/lds.yaml was edited by somebody else; it stays until something \
+                      else is published there, or `meshtraced heal` restores the file\n";
 
 #[test]
 fn an_edited_file_stays_until_something_else_is_published_there() {
@@ -62,7 +62,7 @@ fn an_edited_file_stays_until_something_else_is_published_there() {
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(
         said,
-        "warning: default/web-01: xds/lds.yaml was edited by somebody else; it is published again\n"
+        "warning: default/web-01: xds/lds.yaml was edited by somebody else; restored\n"
     );
     assert!(read(&lds).contains("second") && read(&lds) != good);
     mesh.publish();
@@ -82,7 +82,7 @@ fn with_healing_an_edited_file_is_published_again() {
     assert_eq!(healed.status.code(), Some(0));
     assert_eq!(
         String::from_utf8_lossy(&healed.stderr),
-        "warning: default/web-01: xds/lds.yaml was edited by somebody else; it is published again\n"
+        "warning: default/web-01: xds/lds.yaml was edited by somebody else; restored\n"
     );
     assert_eq!(read(&lds), good);
     mesh.publish();
@@ -125,9 +125,9 @@ fn check_restored(harm: impl FnOnce(&PathBuf), said: &str) {
 
 #[test]
 fn what_is_no_file_any_more_comes_back() {
-    let gone = "warning: default/web-01: xds/lds.yaml was removed by somebody else; it is published again\n";
+    let gone = "warning: default/web-01: xds/lds.yaml was removed by somebody else; restored\n";
     check_restored(|lds| fs::remove_file(lds).expect("ours"), gone);
-    let replaced = "warning: default/web-01: xds/lds.yaml is not a readable file any more; it is published again\n";
+    let replaced = "warning: default/web-01: xds/lds.yaml is not a readable file any more; restored\n";
     check_restored(
         |lds| {
             fs::rename(lds, lds.with_extension("mine")).expect("ours");

@@ -60,11 +60,11 @@ fn what_envoy_refuses_is_taken_back_and_not_tried_again() {
     };
     let (code, said) = heal();
     assert_eq!(code, Some(2), "{said}");
-    assert!(said.contains("1 Envoy refused again"), "{said}");
+    assert!(said.contains("1 Envoy rejected the same files again"), "{said}");
     drop(taken);
     let (code, said) = heal();
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.starts_with("tried again what 1 Envoy refused\n"), "{said}");
+    assert!(said.starts_with("retried what 1 Envoy rejected before\n"), "{said}");
     assert_eq!(get(format!("http://{}:8181/", mesh.web.ip())).send().status, 200);
 
     // Another inbound instead.
@@ -91,7 +91,7 @@ fn a_stopped_envoy_gets_nothing_that_it_would_refuse_when_it_wakes() {
     kill_process(pid, Signal::CONT).expect("our own child");
     assert_eq!(code, Some(2), "{said}");
     assert!(
-        said.contains("default/web-01") && said.contains("the next run goes on with it"),
+        said.contains("default/web-01") && said.contains("the next run retries"),
         "{said}"
     );
     let (code, said) = mesh.run_once();

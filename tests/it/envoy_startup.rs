@@ -29,8 +29,8 @@ fn mesh() -> Mesh {
     mesh
 }
 
-/// Stands in for an Envoy that has read the old clusters and the new listeners: it refused those, and takes them when they
-/// are put in place once more.
+/// Stands in for an Envoy that has read the old clusters and the new listeners: it refused those, and takes them when
+/// they are put in place once more.
 fn refusing_once(socket: &Path, xds_dir: PathBuf) {
     let listener = UnixListener::bind(socket).expect("nobody listens there");
     thread::spawn(move || {

@@ -79,7 +79,7 @@ fn a_file_that_is_mounted_by_itself_is_refused() {
     let (code, said, _) = run(&mesh, script);
     assert_eq!(code, Some(2), "{said}");
     assert!(
-        said.contains("web-01/xds/lds.yaml is mounted there by itself") && said.contains("mount its directory"),
+        said.contains("web-01/xds/lds.yaml is a mount point") && said.contains("mount its directory"),
         "{said}"
     );
     assert_eq!(fs::read_to_string(&lds).expect("published"), before);

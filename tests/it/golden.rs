@@ -1,10 +1,9 @@
 //! Cases that read left to right: policies in `in/`, what people see and what Envoy gets in `out/`.
 //!
 //! `out/check.txt` is what `meshtraced check` prints, `out/run.txt` what `meshtraced run --once` prints, and
-//! `out/envoy/` what it writes. `settings.yaml` beside `in/` is optional, and `commands` has more commands, one a line.
-//! With `before/`, those policies are published
-//! first, and `out/diff.txt` is what `meshtraced diff` says then. `UPDATE_GOLDEN=1 cargo test` rewrites `out/`; the
-//! difference is then reviewed like code.
+//! `out/envoy/` what it writes. `settings.yaml` beside `in/` is optional, and `commands` has more commands, one a
+//! line. With `before/`, those policies are published first, and `out/diff.txt` is what `meshtraced diff` says then.
+//! `UPDATE_GOLDEN=1 cargo test` rewrites `out/`; the difference is then reviewed like code.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

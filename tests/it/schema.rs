@@ -246,7 +246,10 @@ fn fields_read(kind: Kind, is_object: bool, at: At) -> BTreeSet<String> {
     let mut fields = BTreeSet::new();
     for version in [Version::V2_13, Version::V2_14, Version::V3_0] {
         for finding in findings(&text, version) {
-            let known = finding.help.as_deref().and_then(|help| help.strip_prefix("it has: "));
+            let known = finding
+                .help
+                .as_deref()
+                .and_then(|help| help.strip_prefix("known fields: "));
             if let (Code::UnknownField, "\"qqqqqqqqqq\"", Some(known)) = (finding.code, text_of(&finding), known) {
                 fields.extend(known.split(", ").map(str::to_owned));
             }

@@ -42,8 +42,8 @@ impl Place {
             tools::envoy().display(),
             self.log().display(),
         );
-        // By another process: this one might hand the open file down to a child that another test starts just now, and
-        // then it could not be executed.
+        // By another process: this one might hand the open file down to a child that another test starts just now,
+        // and then it could not be executed.
         let write = "rm -f \"$2\" && printf %s \"$1\" > \"$2\" && chmod 755 \"$2\"";
         let status = Command::new("sh").args(["-c", write, "sh", &text]).arg(&path).status();
         assert!(status.expect("there is a shell").success());
@@ -302,7 +302,7 @@ fn a_validator_that_is_none_keeps_everything_from_being_published() {
         ("/nonexistent/envoy", "No such file"),
         ("/etc/passwd", "ermission denied"),
         ("/", "ermission denied"),
-        ("/bin/true", "it accepts everything"),
+        ("/bin/true", "it accepts an invalid configuration"),
         ("/bin/false", "exit status: 1"),
     ] {
         place.target.validator = Some(Path::new(path).to_owned());
@@ -415,7 +415,7 @@ fn every_setting_of_it_is_told_and_what_meshtraced_writes_is_accepted() {
     let (code, said) = run(Path::new("/nonexistent/envoy"));
     assert_eq!(code, Some(2), "{said}");
     assert!(
-        said.contains("cannot validate by /nonexistent/envoy (setting `envoy.validate`)"),
+        said.contains("cannot validate with /nonexistent/envoy (setting `envoy.validate`)"),
         "{said}"
     );
     assert!(!mesh.published("web-01").exists());

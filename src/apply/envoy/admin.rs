@@ -20,8 +20,8 @@ const MAX_LISTENERS: u64 = 64 << 20;
 /// The longest other answer that is read, in bytes: far more than one has, and many are read at the same time.
 const MAX_ANSWER: u64 = 1 << 20;
 
-/// The time that a running Envoy may take to answer a first request, of many that are asked. It answers in a millisecond,
-/// unless it is starting or has just been given very much to do.
+/// The time that a running Envoy may take to answer a first request, of many that are asked. It answers in a
+/// millisecond, unless it is starting or has just been given very much to do.
 const FIRST_ANSWER: Duration = Duration::from_millis(500);
 
 /// The place and the time limits of the admin interfaces.
@@ -31,8 +31,8 @@ pub struct EnvoyAdmin {
     pub address: Admin,
     /// The time in which an Envoy has to confirm one step.
     pub confirm_timeout: Duration,
-    /// The time in which an Envoy has to answer at all. It gets little of that at first, and all of it when the others are
-    /// done; a caller that comes back anyway sets it short.
+    /// The time in which an Envoy has to answer at all. It gets little of that at first, and all of it when the
+    /// others are done; a caller that comes back anyway sets it short.
     pub answer_timeout: Duration,
 }
 
@@ -214,8 +214,8 @@ impl Envoy {
         }
     }
 
-    /// Waits until Envoy accepts or rejects a file that was just put in place. The `stats` are those from before, and then the
-    /// last ones.
+    /// Waits until Envoy accepts or rejects a file that was just put in place. The `stats` are those from before, and
+    /// then the last ones.
     pub(in crate::apply) fn wait_for_ack(&self, artifact: Artifact, version: Option<&str>, stats: &mut Stats) -> Ack {
         let deadline = Instant::now() + self.timeout;
         let before = stats.of(artifact).clone();

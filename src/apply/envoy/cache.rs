@@ -10,7 +10,8 @@ use crate::envoy::artifact::ProxyKey;
 pub(in crate::apply) struct Cache {
     /// The proxies whose Envoy did not answer when it was asked last. They are asked after all others.
     silent: Mutex<BTreeSet<ProxyKey>>,
-    /// The digests of the files that the validator accepted last; it is not asked again while they wait for their Envoy.
+    /// The digests of the files that the validator accepted last; it is not asked again while they wait for their
+    /// Envoy.
     accepted: Mutex<BTreeSet<String>>,
 }
 

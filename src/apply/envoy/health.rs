@@ -1,7 +1,7 @@
 //! The health of all Envoys: which run, and whether they have the published files.
 //!
-//! An update is acked when it is published. Later an Envoy may have stopped, started, or lost its watch without a sign, so the
-//! daemon probes all of them from time to time. One that lost its watch gets the same files once more.
+//! An update is acked when it is published. Later an Envoy may have stopped, started, or lost its watch without a
+//! sign, so the daemon probes all of them from time to time. One that lost its watch gets the same files once more.
 
 use std::collections::BTreeMap;
 use std::path::Path;

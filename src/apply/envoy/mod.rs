@@ -1,4 +1,4 @@
-//! What the Envoys of the proxies say, without a look at our disk.
+//! The Envoys of the proxies, as their admin interfaces describe them; our disk is not known here.
 
 mod admin;
 

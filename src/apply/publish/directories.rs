@@ -19,7 +19,8 @@ pub(super) fn make_directories(context: &PublishContext, change: &Change) -> Res
     }
     let dir = proxy_directories(context, &change.proxy, |dir, name, access| {
         let dir = dir.make_child(name, access)?;
-        // A kill between making a directory and opening it to Envoy leaves it closed. A failure here is reported at the end.
+        // A kill between making a directory and opening it to Envoy leaves it closed. A failure here is reported at
+        // the end.
         let _ = dir.restore_permissions(access);
         Ok(Some(dir))
     })?;

@@ -1,4 +1,4 @@
-//! Carries out a plan: files on disk, and Envoy's word that it took them.
+//! The publication of a plan: files on disk, and the acks of the Envoys.
 //!
 //! Everything is written aside first, so that a full disk or a missing permission changes nothing that is
 //! published; then it is renamed into place, proxy by proxy, in the order of [`plan::steps`](crate::plan::steps()).
@@ -65,7 +65,8 @@ pub struct Request<'r> {
     pub bases: &'r Bases,
 }
 
-/// Carries out a plan, gives back mode and owner to files that lost them, and records the published files as a generation.
+/// Carries out a plan, gives back mode and owner to files that lost them, and records the published files as a
+/// generation.
 ///
 /// An error that concerns one proxy is in the result, and keeps no other proxy from being published.
 ///
@@ -136,8 +137,8 @@ fn list(tasks: &[Task], on_disk: &Inventory, context: &PublishContext) -> Result
 
 /// Publishes several proxies at a time, so that a slow Envoy holds up no other.
 ///
-/// Those that did not answer before come last, and the first request to each gets little time. An Envoy that does not answer
-/// then is asked once more when all others are done, if the target allows more time.
+/// Those that did not answer before come last, and the first request to each gets little time. An Envoy that does not
+/// answer then is asked once more when all others are done, if the target allows more time.
 fn roll_out(mut tasks: Vec<Task>, context: &PublishContext, inventory: &mut Inventory, publication: &mut Publication) {
     tasks.retain(|task| match directories::make_directories(context, task.change) {
         Ok(()) => true,
@@ -187,7 +188,8 @@ fn record(task: &Task, rolled_out: RolledOut, inventory: &mut Inventory, publica
     publication.set(task.change, delivery);
 }
 
-/// Begins to record what is published as a generation; `None` when there is nothing to record, or a warning says why not.
+/// Begins to record what is published as a generation; `None` when there is nothing to record, or a warning says why
+/// not.
 fn record_generation(
     output: &OpenOutput,
     inventory: &Inventory,

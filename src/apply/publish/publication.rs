@@ -14,8 +14,8 @@ pub struct Publication {
     pub proxies: BTreeMap<ProxyKey, ProxyResult>,
     /// The number of files and directories that got back their mode or owner.
     pub permissions_restored: usize,
-    /// The proxies of which a file or directory could not get back its mode or owner, or could not be removed, with the
-    /// reason.
+    /// The proxies of which a file or directory could not get back its mode or owner, or could not be removed, with
+    /// the reason.
     pub cleanup_failures: Vec<(ProxyKey, ApplyError)>,
     /// The number of the generation that was recorded.
     pub generation: Option<u64>,
@@ -45,7 +45,8 @@ pub enum Delivery {
     Unverifiable,
     /// Envoy did not answer in time, with the reason as far as it is known. The next run goes on with it.
     Pending(String),
-    /// Envoy or the validator rejected them, now or in a run before, with the reason. The proxy keeps its earlier files.
+    /// Envoy or the validator rejected them, now or in a run before, with the reason. The proxy keeps its earlier
+    /// files.
     Nacked(String),
 }
 
@@ -85,8 +86,8 @@ impl Publication {
     /// The proxies whose files on disk are not the desired ones, with the reason of each.
     pub fn failures(&self) -> impl Iterator<Item = (&ProxyKey, String)> {
         let of_proxies = self.proxies.iter().filter_map(|(proxy, result)| match &result.delivery {
-            Ok(Delivery::Nacked(why)) => Some((proxy, format!("Envoy says {why:?}; it keeps what it had, until its files change or `meshtraced heal` tries these again"))),
-            Ok(Delivery::Pending(why)) => Some((proxy, format!("{why}; the next run goes on with it"))),
+            Ok(Delivery::Nacked(why)) => Some((proxy, format!("Envoy says {why:?}; it keeps the files from before until others are desired, or `meshtraced heal` tries these again"))),
+            Ok(Delivery::Pending(why)) => Some((proxy, format!("{why}; the next run retries"))),
             Ok(Delivery::Acked | Delivery::NotRunning | Delivery::NotApplicable | Delivery::Unverifiable) => None,
             Err(error) => Some((proxy, with_causes(error))),
         });

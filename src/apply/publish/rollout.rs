@@ -1,4 +1,5 @@
-//! The rollout of one proxy: its files are renamed into place one after the other, each when its Envoy is ready for it.
+//! The rollout of one proxy: its files are renamed into place one after the other, each when its Envoy is ready for
+//! it.
 
 use std::time::Duration;
 
@@ -131,8 +132,8 @@ impl<'r> Rollout<'r, '_> {
         Ok(delivery)
     }
 
-    /// Puts a file in place for an Envoy that does not answer now. Listeners that it may judge later, when it has started, can
-    /// be put back then.
+    /// Puts a file in place for an Envoy that does not answer now. Listeners that it may judge later, when it has
+    /// started, can be put back then.
     fn put_without_ack(&mut self, dir: &Dir, file: &StagedFile, pause: Duration, is_running_later: bool) -> Result<()> {
         let StagedFile {
             artifact, name, digest, ..
@@ -268,7 +269,8 @@ impl<'r> Rollout<'r, '_> {
 
     /// The place of the text that a rejected one replaced.
     ///
-    /// Listeners outlive this run there, to go back to as long as Envoy has neither accepted nor rejected the new ones.
+    /// Listeners outlive this run there, to go back to as long as Envoy has neither accepted nor rejected the new
+    /// ones.
     fn old(&self, artifact: Artifact) -> (&'r Dir, String) {
         if artifact == Artifact::Lds {
             (&self.context.output.undo, undo_name(&self.task.change.proxy))

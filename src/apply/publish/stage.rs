@@ -13,8 +13,8 @@ use crate::envoy::xds;
 use crate::plan::digest::Digest;
 use crate::plan::{self, Action, Change, Plan, Step};
 
-/// Writes aside the texts of a plan, and gives a task for each change. A proxy whose Envoy has rejected these texts before, or in
-/// whose way somebody else's files are, gets its result at once.
+/// Writes aside the texts of a plan, and gives a task for each change. A proxy whose Envoy has rejected these texts
+/// before, or in whose way somebody else's files are, gets its result at once.
 pub(super) fn stage_all<'p>(
     plan: &'p Plan,
     context: &PublishContext,

@@ -1,4 +1,4 @@
-//! What is to be done for one proxy, with all texts on disk already.
+//! The task of publishing one proxy, with all texts staged on disk.
 
 use crate::apply::store::inventory::{Known, Owned};
 use crate::envoy::artifact::Artifact;

@@ -1,8 +1,9 @@
 //! The validation of files before they are published, by `envoy --mode validate`.
 //!
 //! Envoy does not read the xDS files of a bootstrap in that mode, so a proxy is validated as one temporary file: the
-//! bootstrap with their resources as static ones. A fragment is validated together with the bootstrap that it is merged into,
-//! where that is known. Envoy opens no port then and looks for no collector: it finds mistakes of the files alone.
+//! bootstrap with their resources as static ones. A fragment is validated together with the bootstrap that it is
+//! merged into, where that is known. Envoy opens no port then and looks for no collector: it finds mistakes of the
+//! files alone.
 //!
 //! An Envoy that cannot validate is an error of the whole publication, and nothing is published: an operator who set
 //! `envoy.validate` relies on it, and the published files work. A missing program must not let the first bad file
@@ -33,8 +34,8 @@ use crate::words::with_causes;
 /// The time that one validation may take. A large proxy needs a second.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// The number of validations that may take too long before no other is begun: the files are not the reason then.
-const MANY: usize = 8;
+/// The number of timeouts after which no other validation is begun, since the files cannot be the reason any more.
+const MAX_TIMEOUTS: usize = 8;
 
 /// The most characters of a reason that are kept.
 const LONGEST: usize = 500;
@@ -74,7 +75,7 @@ enum Answer {
     Accepted,
     /// The files are rejected, with the reason in the words of the validator.
     Rejected(String),
-    /// Nothing that says something about the files, with the reason.
+    /// The answer says nothing about the files, for the given reason.
     Inconclusive(String),
 }
 
@@ -211,7 +212,8 @@ impl<'t> Validator<'t> {
         Input { what, digest }
     }
 
-    /// Checks that the program tells good from bad. A program that accepts everything, or rejects everything, validates nothing.
+    /// Checks that the program tells good from bad. A program that accepts everything, or rejects everything,
+    /// validates nothing.
     fn self_test(&self, context: &PublishContext) -> Result<String> {
         let good = self.with_digest(What::Whole(Some(GOOD.to_owned())));
         if context.cache.is_accepted(&good.digest) {
@@ -221,11 +223,11 @@ impl<'t> Validator<'t> {
         match self.ask_whole(context, "good", GOOD)? {
             Answer::Accepted => {}
             Answer::Rejected(why) | Answer::Inconclusive(why) => {
-                return Err(wrong(&format!("it does not even accept an empty configuration: {why}")));
+                return Err(wrong(&format!("it rejects even an empty configuration: {why}")));
             }
         }
         match self.ask_whole(context, "bad", BAD)? {
-            Answer::Accepted => Err(wrong("it accepts everything, as no Envoy does")),
+            Answer::Accepted => Err(wrong("it accepts an invalid configuration, so it is no Envoy")),
             Answer::Inconclusive(why) => Err(wrong(&why)),
             Answer::Rejected(_) => Ok(good.digest),
         }
@@ -235,7 +237,7 @@ impl<'t> Validator<'t> {
         if context.cache.is_accepted(&input.digest) {
             return Ok(Answer::Accepted);
         }
-        if slow.load(Ordering::Relaxed) >= MANY {
+        if slow.load(Ordering::Relaxed) >= MAX_TIMEOUTS {
             return Ok(Answer::Inconclusive(format!(
                 "{} validations took too long",
                 slow.load(Ordering::Relaxed)

@@ -13,7 +13,8 @@ use crate::system::process::{self, End};
 const LINES: usize = 5;
 const BYTES: usize = 4 << 10;
 
-/// Runs a program until it ends. Processes that it starts and leaves behind are its own affair, also when they keep the output open.
+/// Runs a program until it ends. Processes that it starts and leaves behind are its own affair, also when they keep
+/// the output open.
 ///
 /// # Errors
 /// In words, when the program is not there, fails, is killed, takes longer than `timeout`, or `is_abandoned` is set.
@@ -28,7 +29,7 @@ pub(super) fn run(argv: &[String], timeout: Duration, is_abandoned: &AtomicBool)
             &format!("it took longer than {timeout:?}, and was killed"),
             &ended.said,
         )),
-        End::Abandoned => Err("it was killed, because meshtraced ends".to_owned()),
+        End::Abandoned => Err("it was killed because meshtraced stops".to_owned()),
     }
 }
 

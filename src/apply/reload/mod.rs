@@ -1,8 +1,8 @@
 //! Reloads of Envoys that read their files only when they start, by a signal, a unit of systemd, or a command.
 //!
-//! A reload is due when the published files differ from those that an Envoy was told to read last. These are remembered on disk, so a
-//! reload is made once for a change, also when a crash comes between. Threads make the reloads, and delay nothing else.
-//! Start with [`Reloader`].
+//! A reload is due when the published files differ from those that an Envoy was told to read last. These are
+//! remembered on disk, so a reload is made once for a change, also when a crash comes between. Threads make the
+//! reloads, and delay nothing else. Start with [`Reloader`].
 
 mod command;
 
@@ -182,8 +182,8 @@ impl Reloader {
         each.collect()
     }
 
-    /// Waits until every reload that is due was tried once, at most for `limit` if there is one. Reloads that are not done
-    /// then are made by the next process.
+    /// Waits until every reload that is due was tried once, at most for `limit` if there is one. Reloads that are not
+    /// done then are made by the next process.
     pub fn finish(&self, limit: Option<Duration>) {
         self.queue.finish(limit);
     }
@@ -229,8 +229,8 @@ impl Reloader {
         }
     }
 
-    /// Takes over the entries of the proxies. For a dataplane that is gone from the policies, and still published, the entry
-    /// that was known holds.
+    /// Takes over the entries of the proxies. For a dataplane that is gone from the policies, and still published,
+    /// the entry that was known holds.
     fn learn(&mut self, offer: &Offer) {
         let Some(entries) = offer.entries else { return };
         let mut entries = entries.clone();

@@ -1,4 +1,4 @@
-//! Reloads that wait, run, and have ended, and the threads that make them.
+//! The queue of reloads, and the threads that make them.
 //!
 //! The same call never runs twice at a time, and at most one more of it waits: for everything that came meanwhile.
 

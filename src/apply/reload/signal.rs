@@ -25,8 +25,8 @@ const SLACK: Duration = Duration::from_secs(10);
 
 /// Sends a signal to the process whose id is in `pidfile`.
 ///
-/// The process is held by a descriptor before the file is read a second time, so that no other process can get the signal
-/// that takes over its number.
+/// The process is held by a descriptor before the file is read a second time, so that no other process can get the
+/// signal that takes over its number.
 ///
 /// # Errors
 /// In words, when there is no such process, it may not be signalled, or is an Envoy itself.

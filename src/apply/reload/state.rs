@@ -1,7 +1,7 @@
 //! The files that each Envoy was told to read last, remembered beside the published files.
 //!
-//! An entry is open from before a reload begins until it succeeded, so that a reload that was cut off by a crash, or failed in
-//! the middle, is made again even when the files are the same as before.
+//! An entry is open from before a reload begins until it succeeded, so that a reload that was cut off by a crash, or
+//! failed in the middle, is made again even when the files are the same as before.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -92,8 +92,8 @@ impl ReloadState {
         Ok(())
     }
 
-    /// Whether a proxy has to be reloaded to run with the files in `wanted`; its entry is open then. A proxy that is not known
-    /// yet is assumed to have read the files in `before`.
+    /// Whether a proxy has to be reloaded to run with the files in `wanted`; its entry is open then. A proxy that is
+    /// not known yet is assumed to have read the files in `before`.
     pub(super) fn is_due(&mut self, proxy: &ProxyKey, wanted: &Loaded, before: &Loaded) -> bool {
         let entry = self.proxies.entry(proxy.clone()).or_insert_with(|| Entry {
             files: before.clone(),

@@ -68,7 +68,8 @@ pub(in crate::apply) fn text<D: Document>(document: &D) -> String {
     text.expect("plain data is JSON") + "\n"
 }
 
-/// Replaces a document. When this returns the new one is on disk; when it fails or is killed the old one is there in full.
+/// Replaces a document. When this returns the new one is on disk; when it fails or is killed the old one is there in
+/// full.
 ///
 /// # Errors
 /// When the file cannot be written.

@@ -1,7 +1,7 @@
 //! The meshes that each policy file was about when it could be read last.
 //!
-//! A file that becomes unreadable holds the meshes that it was about. They are remembered beside the published files, so that a
-//! restart does not forget them.
+//! A file that becomes unreadable holds the meshes that it was about. They are remembered beside the published files,
+//! so that a restart does not forget them.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,8 +1,9 @@
 //! What operators asked for by command: a freeze, and the approval of a plan.
 //!
-//! An intent that cannot be read is an error, and the caller publishes nothing: there may have been a freeze, and to publish
-//! through a freeze is what must not happen. It does not count as a freeze either, since nobody could say since when and why.
-//! Writing never reads, so that `freeze`, `thaw` and `approve` each make a good file of a bad one.
+//! An intent that cannot be read is an error, and the caller publishes nothing: there may have been a freeze, and to
+//! publish through a freeze is what must not happen. It does not count as a freeze either, since nobody could say
+//! since when and why. Writing never reads, so that `freeze`, `thaw` and `approve` each make a good file of a bad
+//! one.
 
 use serde::{Deserialize, Serialize};
 

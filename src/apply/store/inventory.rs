@@ -1,9 +1,9 @@
 //! The inventory: the files that are ours, the digests of their texts, and the texts that Envoy rejected.
 //!
 //! Each file is listed with the digest of the text that we put there, so that somebody else's edit is seen. While a
-//! publication is under way a file is listed with everything that a kill at any moment may leave: the text before, those
-//! between, the text after, and nothing at all where the file comes or goes. So what a crash leaves is never mistaken for
-//! an edit; the next publication that comes to its end lists one digest again.
+//! publication is under way a file is listed with everything that a kill at any moment may leave: the text before,
+//! those between, the text after, and nothing at all where the file comes or goes. So what a crash leaves is never
+//! mistaken for an edit; the next publication that comes to its end lists one digest again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,7 +37,8 @@ pub(in crate::apply) struct Nack {
 }
 
 impl Nack {
-    /// Whether these texts are not tried again. Texts that a validator rejected are tried with another one or without one.
+    /// Whether these texts are not tried again. Texts that a validator rejected are tried with another one or without
+    /// one.
     pub(in crate::apply) fn is_of(&self, files: &Files, validator: Option<&str>) -> bool {
         self.digest == digest(files) && (self.by.is_none() || self.by.as_deref() == validator)
     }
@@ -46,8 +47,8 @@ impl Nack {
 /// The entry of one proxy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::apply) struct Entry {
-    /// The files that are ours; none for a proxy that left something behind which could not be removed yet, or was rejected
-    /// before it had any.
+    /// The files that are ours; none for a proxy that left something behind which could not be removed yet, or was
+    /// rejected before it had any.
     pub(in crate::apply) files: Owned,
     pub(in crate::apply) nack: Option<Nack>,
 }

@@ -1,4 +1,5 @@
-//! What is on our disk: published files, the list of those that are ours, the history, and other files of meshtraced's own.
+//! What is on our disk: published files, the list of those that are ours, the history, and other files of
+//! meshtraced's own.
 //!
 //! No Envoy is known here; `envoy` asks them, and `publish` knows both.
 

@@ -79,8 +79,8 @@ impl Place {
 
 /// The result of a read that is tried twice; `None` if both fail for another reason than a shortage of this process.
 ///
-/// A single failure may pass, and then an Envoy reads files that we take for gone: its listeners would lose clusters that
-/// the plan does not know. After a second failure an Envoy that starts there finds as little as we do.
+/// A single failure may pass, and then an Envoy reads files that we take for gone: its listeners would lose clusters
+/// that the plan does not know. After a second failure an Envoy that starts there finds as little as we do.
 fn look<T>(made: impl Fn() -> Result<T>) -> Result<Option<T>> {
     let found = match made() {
         Err(error) if !error.is_shortage() => made(),
@@ -105,7 +105,8 @@ fn drift(content: &Content, known: &Known) -> Option<DriftKind> {
 }
 
 impl ApplyError {
-    /// Whether this process has too few descriptors or too little memory, so that the error says nothing about the file.
+    /// Whether this process has too few descriptors or too little memory, so that the error says nothing about the
+    /// file.
     fn is_shortage(&self) -> bool {
         use rustix::io::Errno;
         let (Self::Failed { source, .. } | Self::Denied { source, .. } | Self::NoSpace { source, .. }) = self else {

@@ -10,7 +10,8 @@ use crate::envoy::artifact::ProxyKey;
 pub(in crate::apply) const META: &str = ".meshtraced";
 /// The directory of files that are not published yet, below [`META`]. Nothing in it outlives a run.
 pub(in crate::apply) const STAGING: &str = "staging";
-/// The directory of the listeners that each Envoy accepted last, below [`META`], while it has not judged the new ones.
+/// The directory of the listeners that each Envoy accepted last, below [`META`], while it has not judged the new
+/// ones.
 const UNDO: &str = "undo";
 
 /// The output directory, and the access to what is published there.

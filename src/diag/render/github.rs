@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use super::limit::FileFindings;
 use crate::diag::{Diagnostic, Place};
 
-/// One workflow command per finding. `root` is put before every path: annotations need paths from the top of the repository.
+/// One workflow command per finding. `root` is put before every path: annotations need paths from the top of the
+/// repository.
 #[must_use]
 pub fn render(files: &[FileFindings], root: &str) -> String {
     let mut out = String::new();

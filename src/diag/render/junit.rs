@@ -6,8 +6,8 @@ use super::limit::FileFindings;
 use super::text;
 use crate::diag::{Diagnostic, Place, Severity};
 
-/// The report as XML. Findings of severity `least` or above are failures, others are test cases that pass; each file of
-/// `clean` is one test case that passes.
+/// The report as XML. Findings of severity `least` or above are failures, others are test cases that pass; each file
+/// of `clean` is one test case that passes.
 #[must_use]
 pub fn render(files: &[FileFindings], clean: &[&str], root: &str, least: Severity) -> String {
     let fails = |finding: &Diagnostic| finding.severity >= least;

@@ -61,8 +61,8 @@ fn result(finding: &Diagnostic, root: &str, codes: &[Code], seen: &mut BTreeMap<
     result
 }
 
-/// A fingerprint that stays the same when the lines of a finding move: code, file, field and message, with a number where
-/// several findings agree in all of them.
+/// A fingerprint that stays the same when the lines of a finding move: code, file, field and message, with a number
+/// where several findings agree in all of them.
 fn fingerprint(finding: &Diagnostic, seen: &mut BTreeMap<String, usize>) -> String {
     let resource = finding.resource.as_ref().map(ToString::to_string).unwrap_or_default();
     let parts = [

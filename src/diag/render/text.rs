@@ -12,8 +12,8 @@ use crate::diag::{Diagnostic, Place, Severity};
 use crate::source::Location;
 use crate::words::{plural, printable};
 
-/// The findings as text, each with an excerpt, in the order given. At most `per_file` findings of a file are shown, the
-/// others are counted.
+/// The findings as text, each with an excerpt, in the order given. At most `per_file` findings of a file are shown,
+/// the others are counted.
 ///
 /// `root` is put before every path, so that a terminal can open it. With `color` the text carries ANSI
 /// colours and is otherwise the same.

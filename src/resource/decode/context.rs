@@ -1,24 +1,24 @@
-//! The control plane as decoders need to know it.
+//! The properties of the control plane that decoders depend on.
 
 use crate::kuma::{Kuma, Version};
 
-/// The control plane as decoders need to know it.
+/// The properties of the control plane that decoders depend on.
 pub(in crate::resource) struct Context<'a> {
     pub(in crate::resource) kuma: &'a Kuma,
 }
 
 impl Context<'_> {
-    /// From 2.14 on a dataplane may have no inbounds, and inbounds no tags.
+    /// Whether a dataplane may have no inbounds, and inbounds no tags, as from 2.14 on.
     pub(in crate::resource) fn inbounds_optional(&self) -> bool {
         self.kuma.version >= Version::V2_14
     }
 
-    /// 3.0 drops the tags of inbounds, and outbounds name resources.
+    /// Whether inbounds have tags and outbounds name services by tags, as before 3.0.
     pub(in crate::resource) fn inbounds_have_tags(&self) -> bool {
         self.kuma.version < Version::V3_0
     }
 
-    /// From 2.14 on an inbound has the field `protocol`.
+    /// Whether an inbound has the field `protocol`, as from 2.14 on.
     pub(in crate::resource) fn has_protocol_field(&self) -> bool {
         self.kuma.version >= Version::V2_14
     }

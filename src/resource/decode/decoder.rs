@@ -1,8 +1,8 @@
 //! The findings about one document, in the order in which a control plane validates.
 //!
-//! A control plane stops after the first phase that finds an error, and people want to know every error at once. Errors
-//! of later phases are errors too where the documentation is followed, and warnings where a control plane is followed
-//! exactly.
+//! A control plane stops after the first phase that finds an error, whereas meshtraced reports every error at once.
+//! Errors of later phases stay errors with `fidelity: documented`, and are warnings with
+//! `fidelity: exact`.
 
 use std::sync::Arc;
 
@@ -15,13 +15,13 @@ use crate::source::Location;
 /// The phases in which a control plane validates a document, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::resource) enum Phase {
-    /// Whether it can be decoded; of the newer kinds, whether it fits their schema.
+    /// The document can be decoded and, for the newer kinds, matches their schema.
     Schema,
-    /// The meaning of the fields.
+    /// The fields have valid values.
     Semantics,
-    /// The name, the mesh and the labels.
+    /// Name, mesh and labels are valid.
     Metadata,
-    /// Values that Envoy would reject, and that a control plane does not check.
+    /// Envoy accepts the values, which a control plane does not check.
     Envoy,
 }
 
@@ -31,11 +31,11 @@ pub(in crate::resource) struct Decoder {
     pub(in crate::resource) document: usize,
     /// The place of the name, for findings about the whole document.
     pub(in crate::resource) place: Location,
-    /// The phase that findings belong to now.
+    /// The current phase, to which new findings belong.
     pub(in crate::resource) phase: Phase,
-    /// Whether a schema checks the kind: null is no absence then, and text no number.
+    /// Whether a schema checks the kind, so that null does not count as absent nor text as a number.
     pub(in crate::resource) is_strict: bool,
-    /// Whether a control plane is followed exactly.
+    /// Whether the setting is `fidelity: exact`.
     exact: bool,
     found: Vec<Found>,
 }
@@ -43,7 +43,7 @@ pub(in crate::resource) struct Decoder {
 struct Found {
     phase: Phase,
     diagnostic: Diagnostic,
-    /// Whether the value could not be decoded, so that nothing is said of what is in it.
+    /// Whether the value could not be decoded, so that findings inside it are dropped.
     undecodable: bool,
 }
 
@@ -72,17 +72,17 @@ impl Decoder {
         }
     }
 
-    /// Whether an error was found so far.
+    /// Whether an error has been found.
     pub(in crate::resource) fn failed(&self) -> bool {
         self.found.iter().any(Found::is_error)
     }
 
-    /// Whether an error was found so far in that phase.
+    /// Whether an error has been found in the given phase.
     pub(in crate::resource) fn failed_at(&self, phase: Phase) -> bool {
         self.found.iter().any(|found| found.is_error() && found.phase == phase)
     }
 
-    /// A decoder of the same document whose findings nobody sees.
+    /// A decoder of the same document whose findings are dropped.
     pub(in crate::resource) fn silent(&self) -> Self {
         Self {
             resource: Arc::clone(&self.resource),
@@ -92,7 +92,7 @@ impl Decoder {
         }
     }
 
-    /// The number of errors that were found so far.
+    /// The number of errors found so far.
     pub(in crate::resource) fn errors(&self) -> usize {
         self.found.iter().filter(|found| found.is_error()).count()
     }
@@ -117,7 +117,8 @@ impl Decoder {
         self.report(Diagnostic::error(code, at, message).path(path).help(help));
     }
 
-    /// Adds a finding that is new, or that repeats another one where a control plane is followed exactly, since that reports both.
+    /// Adds a finding that is new, or a repetition with `fidelity: exact`, since a control plane
+    /// reports repetitions.
     pub(in crate::resource) fn report_if(&mut self, is_new: bool, diagnostic: Diagnostic) {
         if is_new || self.exact {
             self.report(diagnostic);
@@ -131,7 +132,7 @@ impl Decoder {
         self.add(phase, diagnostic, true);
     }
 
-    /// Adds an error about a value that Envoy rejects, and a control plane accepts.
+    /// Adds an error about a value that Envoy rejects and a control plane accepts.
     pub(in crate::resource) fn rejected_by_envoy(&mut self, diagnostic: Diagnostic) {
         self.add(Phase::Envoy, diagnostic, false);
     }
@@ -153,7 +154,7 @@ impl Decoder {
         Located { value, origin }
     }
 
-    /// Hands over the findings.
+    /// Appends the findings to `diagnostics`.
     pub(in crate::resource) fn finish(mut self, diagnostics: &mut Diagnostics) {
         self.drop_consequences();
         if self.exact {
@@ -164,7 +165,7 @@ impl Decoder {
         }
     }
 
-    /// Drops the other findings about a value that cannot be decoded, or about a part of it.
+    /// Drops the other findings about an undecodable value and its parts.
     fn drop_consequences(&mut self) {
         let undecodable = self.found.iter().filter(|found| found.undecodable);
         let paths: Vec<String> = undecodable.map(|found| found.diagnostic.path.clone()).collect();
@@ -183,7 +184,7 @@ impl Decoder {
         let Some(first) = errors.map(|found| found.phase).min() else {
             return;
         };
-        // A document that cannot be decoded gives one answer, and no path.
+        // For a document that cannot be decoded, a control plane reports one error without a path.
         let gives_one = !self.is_strict && first == Phase::Schema;
         let mut is_answered = false;
         for found in self.found.iter_mut().filter(|found| found.is_error()) {
@@ -204,7 +205,7 @@ impl Decoder {
     }
 }
 
-/// The `conf` of a backend that a path leads into; a control plane decodes it by itself.
+/// The part of a path up to the `conf` of a backend, which a control plane decodes separately.
 fn conf_of(path: &str) -> Option<&str> {
     const CONF: &str = ".conf";
     path.find(".conf.").map(|i| &path[..i + CONF.len()])

@@ -1,11 +1,11 @@
-//! Values that hold although nobody may have written them.
+//! Effective values: written in a resource or in the settings, or the default.
 
 use crate::resource::decode::origin::{Located, Origin};
 
-/// A value, and what it comes from.
+/// A value and its source.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Effective<T> {
-    /// The value that counts.
+    /// The effective value.
     pub value: T,
     /// The source of the value.
     pub source: Provenance,
@@ -18,12 +18,12 @@ pub enum Provenance {
     Written(Origin),
     /// A setting of meshtraced, by its key.
     Setting(String),
-    /// Nothing is written, and this is what holds then.
+    /// Nothing is written; the value is Kuma's or Envoy's.
     Default,
 }
 
 impl<T: Clone> Effective<T> {
-    /// The value that is written, or the default.
+    /// The written value, or the default.
     pub fn of(written: Option<&Located<T>>, default: T) -> Self {
         match written {
             Some(written) => Self {
@@ -37,7 +37,7 @@ impl<T: Clone> Effective<T> {
         }
     }
 
-    /// Whether somebody wrote it.
+    /// Whether the value is written in a resource or in the settings.
     #[must_use]
     pub fn is_written(&self) -> bool {
         !matches!(self.source, Provenance::Default)

@@ -1,4 +1,4 @@
-//! How fields are read: what is there, what is wrong with it, and where it came from.
+//! Decoding of fields, with findings about errors and the origin of every value.
 
 pub(in crate::resource) mod origin;
 

@@ -1,7 +1,7 @@
-//! Reading fields out of a document: what is there, what is wrong with it, and where it came from.
+//! The fields of a mapping, decoded with findings and origins.
 //!
-//! Every decoder of this stage works through [`Decoder`] and [`Object`], so that types are checked, unknown
-//! fields are noticed and all mistakes of a document are collected, in one way for all kinds.
+//! Every kind is decoded with [`Decoder`] and [`Object`], so that types are checked, unknown
+//! fields are reported and all errors of a document are collected, in the same way for all kinds.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +13,10 @@ use crate::words::closest;
 use crate::yaml::scalar::{Plain, versions_differ};
 use crate::yaml::{Entry, Map, Node, Scalar, Value};
 
-/// Text values by text keys, such as tags and labels.
+/// Text values by key, such as tags and labels.
 pub type TextMap = BTreeMap<String, Located<String>>;
 
-/// Fields of kinds with a schema that may be null: they have a default, or what is missing is said later.
+/// Fields that may be null in kinds with a schema, since they have a default or a check of their own.
 const NULLABLE: [&str; 14] = [
     "apiVersion",
     "appProtocol",
@@ -34,7 +34,7 @@ const NULLABLE: [&str; 14] = [
     "traceId128bit",
 ];
 
-/// A mapping whose fields are known.
+/// A mapping with known fields.
 ///
 /// `null` counts as absent, as in Kuma.
 pub(in crate::resource) struct Object<'a> {
@@ -48,7 +48,7 @@ pub(in crate::resource) struct Object<'a> {
 impl<'a> Object<'a> {
     /// The mapping at `node`; fields other than those of `known` are reported.
     ///
-    /// `None`, with an error, when it is something else.
+    /// `None`, with an error, when the node is not a mapping.
     pub(in crate::resource) fn new(
         decoder: &mut Decoder,
         node: &'a Node,
@@ -75,13 +75,13 @@ impl<'a> Object<'a> {
         Some(object)
     }
 
-    /// The fields of a mapping whose unknown fields somebody else reports.
+    /// The fields of a mapping, without reports of unknown fields.
     ///
     /// # Panics
-    /// When `node` is no mapping, which the caller has made sure of.
+    /// If `node` is not a mapping, which the caller must check.
     pub(in crate::resource) fn without_check(node: &'a Node) -> Self {
         let Value::Map(map) = &node.value else {
-            panic!("only for mappings")
+            panic!("the node must be a mapping")
         };
         Self {
             map,
@@ -90,7 +90,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// A mapping without fields, in place of one that is not there.
+    /// A mapping without fields, in place of a missing one.
     pub(in crate::resource) fn empty(at: &'a Location, path: &str) -> Self {
         static NOTHING: Map = Map { entries: Vec::new() };
         Self {
@@ -110,7 +110,7 @@ impl<'a> Object<'a> {
             let diagnostic = Diagnostic::warning(Code::UnknownField, &entry.key_at, message).path(self.path_of(key));
             decoder.report(match closest(key, known.iter().copied()) {
                 Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
-                None => diagnostic.help(format!("it has: {}", known.join(", "))),
+                None => diagnostic.help(format!("known fields: {}", known.join(", "))),
             });
         }
     }
@@ -124,12 +124,12 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// The field of that name, unless it is null.
+    /// The field with the given name, unless it is null.
     pub(in crate::resource) fn get(&self, key: &str) -> Option<&'a Entry> {
         self.map.get(key).filter(|entry| !is_null(&entry.value))
     }
 
-    /// Whether there is a field of that name, if only with null.
+    /// Whether the field exists, even if it is null.
     pub(in crate::resource) fn has(&self, key: &str) -> bool {
         self.map.get(key).is_some()
     }
@@ -142,9 +142,9 @@ impl<'a> Object<'a> {
         Some(decoder.located(text, path, &entry.value.at))
     }
 
-    /// One of some words, or its number, which counts as the word: the place among them.
+    /// The index among `words` of a field with one of the words, or with its index as a number.
     ///
-    /// `None` when it is absent, and with an error when it is another one.
+    /// `None` when the field is absent, and with an error when it has another value.
     pub(in crate::resource) fn word(&self, decoder: &mut Decoder, key: &str, words: &[&str]) -> Option<usize> {
         let entry = self.get(key)?;
         let scalar = scalar_of(&entry.value);
@@ -154,7 +154,7 @@ impl<'a> Object<'a> {
         });
         if found.is_none() {
             let written = scalar.map_or("no text", |scalar| scalar.text.as_str());
-            let message = format!("`{key}` is `{written}`; known are {}", words.join(", "));
+            let message = format!("`{key}` is `{written}`; it must be one of {}", words.join(", "));
             let finding = Diagnostic::error(Code::InvalidValue, &entry.value.at, message).path(self.path_of(key));
             decoder.undecodable(match closest(written, words.iter().copied()) {
                 Some(meant) => finding.help(format!("did you mean `{meant}`?")),
@@ -164,7 +164,7 @@ impl<'a> Object<'a> {
         found
     }
 
-    /// A number, which may stand in quotes.
+    /// A number, which may be in quotes.
     pub(in crate::resource) fn number(&self, decoder: &mut Decoder, key: &str) -> Option<Located<f64>> {
         let entry = self.get(key)?;
         let path = self.path_of(key);
@@ -185,14 +185,14 @@ impl<'a> Object<'a> {
         Some(decoder.located(value, path, &entry.value.at))
     }
 
-    /// A whole number of 32 bits without sign, which may stand in quotes unless a schema checks the kind.
+    /// An unsigned integer of 32 bits, which may be in quotes unless a schema checks the kind.
     pub(in crate::resource) fn whole(&self, decoder: &mut Decoder, key: &str) -> Option<Located<u32>> {
         let entry = self.get(key)?;
         let path = self.path_of(key);
         let value = match scalar_of(&entry.value) {
             Some(scalar) => match scalar.plain_value() {
                 Plain::Int(n) => u32::try_from(n).ok(),
-                // YAML becomes JSON on its way, and `80.0` becomes 80.
+                // Kuma converts YAML to JSON, and `80.0` to 80.
                 Plain::Float(n) if n.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&n) => Some(n as u32),
                 Plain::String if !decoder.is_strict && !scalar.plain && is_canonical(scalar.text.trim()) => {
                     scalar.text.trim().parse().ok()
@@ -202,14 +202,14 @@ impl<'a> Object<'a> {
             None => None,
         };
         let Some(value) = value else {
-            wrong_type(decoder, &entry.value, &path, "a whole number");
+            wrong_type(decoder, &entry.value, &path, "an integer");
             return None;
         };
         warn_if_ambiguous(decoder, &entry.value, &path);
         Some(decoder.located(value, path, &entry.value.at))
     }
 
-    /// A truth value.
+    /// `true` or `false`, in any form that Kuma accepts.
     pub(in crate::resource) fn boolean(&self, decoder: &mut Decoder, key: &str) -> Option<Located<bool>> {
         let entry = self.get(key)?;
         let path = self.path_of(key);
@@ -228,13 +228,13 @@ impl<'a> Object<'a> {
         Object::new(decoder, &entry.value, self.path_of(key), known)
     }
 
-    /// The mapping in a field, whatever its fields are.
+    /// The mapping in a field, without reports of unknown fields.
     pub(in crate::resource) fn open_object(&self, decoder: &mut Decoder, key: &str) -> Option<Self> {
         let entry = self.get(key)?;
         Self::open(decoder, &entry.value, self.path_of(key))
     }
 
-    /// The mapping at `node`, whatever its fields are.
+    /// The mapping at `node`, without reports of unknown fields.
     pub(in crate::resource) fn open(decoder: &mut Decoder, node: &'a Node, path: String) -> Option<Self> {
         let Value::Map(map) = &node.value else {
             wrong_type(decoder, node, &path, "a mapping");
@@ -247,24 +247,24 @@ impl<'a> Object<'a> {
         })
     }
 
-    /// How many fields there are.
+    /// The number of fields.
     pub(in crate::resource) fn len(&self) -> usize {
         self.map.entries.len()
     }
 
-    /// Reports fields that are null where a schema wants a value or nothing, and has no value for nothing.
+    /// Reports fields that are null although the schema neither allows null nor has a default.
     fn refuse_null(&self, decoder: &mut Decoder, keys: &[&str]) {
         for entry in self.map.entries.iter().filter(|entry| is_null(&entry.value)) {
             let key = entry.key.text.as_str();
             if keys.contains(&key) && !NULLABLE.contains(&key) {
-                let message = format!("`{key}` is there and holds nothing");
+                let message = format!("`{key}` must not be null");
                 let finding = Diagnostic::error(Code::WrongType, &entry.value.at, message).path(self.path_of(key));
                 decoder.undecodable(finding.help("write a value, or remove the field"));
             }
         }
     }
 
-    /// The items of the list in a field, each with its path; empty when it is absent.
+    /// The items of the list in a field, each with its path; empty when the field is absent.
     pub(in crate::resource) fn list(&self, decoder: &mut Decoder, key: &str) -> Vec<(String, &'a Node)> {
         let Some(entry) = self.get(key) else { return Vec::new() };
         let path = self.path_of(key);
@@ -276,9 +276,9 @@ impl<'a> Object<'a> {
         indexed.map(|(i, node)| (format!("{path}[{i}]"), node)).collect()
     }
 
-    /// The text values of the mapping in a field; `None` when it is absent.
+    /// The text values of the mapping in a field; `None` when the field is absent.
     ///
-    /// Null values are empty texts, unless a schema checks the kind: it takes none, and says paths with points.
+    /// Null values count as empty texts, unless a schema checks the kind; then they are errors, and paths use dots.
     pub(in crate::resource) fn texts(&self, decoder: &mut Decoder, key: &str) -> Option<TextMap> {
         let entry = self.get(key)?;
         let path = self.path_of(key);
@@ -322,7 +322,7 @@ impl<'a> Object<'a> {
     }
 }
 
-/// A whole number, or text, as text.
+/// An integer or a text, as text.
 pub(in crate::resource) fn int_or_text(node: &Node) -> Option<String> {
     let scalar = scalar_of(node)?;
     match scalar.plain_value() {
@@ -333,7 +333,7 @@ pub(in crate::resource) fn int_or_text(node: &Node) -> Option<String> {
     }
 }
 
-/// `path["key"]`, as Kuma writes the entry of a map.
+/// `path["key"]`, Kuma's form of the path of a map entry.
 pub(in crate::resource) fn key_path(path: &str, key: &str) -> String {
     format!("{path}[{key:?}]")
 }
@@ -414,8 +414,7 @@ fn warn_if_ambiguous(decoder: &mut Decoder, node: &Node, path: &str) {
         Plain::Float(value) => value.to_string(),
         Plain::Null | Plain::String => return,
     };
-    let message =
-        format!("`{text}` is {read} to Kuma, which reads YAML 1.1, and something else to readers of YAML 1.2");
+    let message = format!("`{text}` is {read} in YAML 1.1, which Kuma reads, and has another value in YAML 1.2");
     decoder.report(
         Diagnostic::warning(Code::AmbiguousScalar, &node.at, message)
             .path(path)
@@ -423,7 +422,7 @@ fn warn_if_ambiguous(decoder: &mut Decoder, node: &Node, path: &str) {
     );
 }
 
-/// A number as JSON writes it, with blanks around; or one of the names that proto-JSON takes.
+/// A JSON number, possibly with white space around, or one of the names that proto-JSON accepts.
 fn json_number(text: &str) -> Option<f64> {
     let text = text.trim();
     match text {
@@ -435,7 +434,7 @@ fn json_number(text: &str) -> Option<f64> {
     serde_json::from_str::<serde_json::Number>(text).ok()?.as_f64()
 }
 
-/// Whether the text is a whole number as everyone writes it: no sign, no leading zero.
+/// Whether the text is an integer without sign and without leading zero.
 fn is_canonical(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'))
 }

@@ -1,32 +1,32 @@
-//! The places that values come from.
+//! The origins of values.
 
 use std::sync::Arc;
 
 use crate::diag::ResourceId;
 use crate::source::Location;
 
-/// Where a value came from.
+/// The origin of a value: a field of a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
-    /// The resource that holds it.
+    /// The resource that contains the field.
     pub resource: Arc<ResourceId>,
-    /// The path of the field inside that resource.
+    /// The path of the field in the resource.
     pub path: String,
-    /// The text it was read from.
+    /// The location of the field in its file.
     pub at: Location,
 }
 
-/// A value that knows where it came from.
+/// A value with its origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Located<T> {
-    /// The value as it is written.
+    /// The value as written.
     pub value: T,
-    /// Where it came from.
+    /// The origin of the value.
     pub origin: Origin,
 }
 
 impl<T> Located<T> {
-    /// Another value from the same place.
+    /// The result of `f` with the same origin.
     pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Located<U> {
         Located {
             value: f(self.value),

@@ -1,4 +1,4 @@
-//! The envelope of a resource: how its header is read, in the universal form and in that of Kubernetes.
+//! The envelope of a resource: decoding of its header, in the universal and in the Kubernetes form.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::resource::document::labels::{
 use crate::resource::value::names::{is_mesh_name, is_subdomain};
 use crate::yaml::{Node, Value};
 
-/// The fields that stand beside those of the kind in a document of the universal form.
+/// The fields of the header in a document of the universal form.
 const HEADER: &[&str] = &[
     "type",
     "mesh",
@@ -29,24 +29,24 @@ const HEADER: &[&str] = &[
     "creationTime",
     "modificationTime",
     "status",
-    // In exports.
+    // This field is in exports of a control plane.
     "kri",
     "snis",
 ];
 
-/// The part of a document that holds the fields of its kind.
+/// The part of a document with the fields of its kind.
 pub(in crate::resource) struct Body<'a> {
-    /// The mapping; `None` where there is nothing to say.
+    /// The mapping; `None` when it is missing and may be.
     node: Option<&'a Node>,
     /// The whole document.
     root: &'a Node,
     path: &'static str,
-    /// Fields that stand beside those of the kind.
+    /// The fields of the header, if they are in the same mapping.
     beside: &'static [&'static str],
 }
 
 impl<'a> Body<'a> {
-    /// The mapping with the fields of the kind; others are reported.
+    /// The mapping with the fields of the kind; unknown fields are reported.
     pub(in crate::resource) fn object(&self, decoder: &mut Decoder, known: &[&str]) -> Option<Object<'a>> {
         let known: Vec<&str> = known.iter().chain(self.beside).copied().collect();
         match self.node {
@@ -56,9 +56,9 @@ impl<'a> Body<'a> {
     }
 }
 
-/// Decodes what every resource has, and finds the part that holds the rest.
+/// Decodes the header, and finds the part with the fields of the kind.
 ///
-/// `None`, with an error, when there is no such part.
+/// `None`, with an error, when the part is missing.
 pub(in crate::resource) fn decode<'a>(
     decoder: &mut Decoder,
     context: &Context,
@@ -120,7 +120,7 @@ fn universal<'a>(
     })
 }
 
-/// The fields of [`HEADER`] that a `Mesh` has.
+/// The fields of the header of a `Mesh`.
 const WITHOUT_MESH: &[&str] = &[
     "type",
     "name",
@@ -172,14 +172,14 @@ fn kubernetes<'a>(
     spec(decoder, kind, root, known)
 }
 
-/// The fields of `metadata` that matter beside the name.
+/// The fields of `metadata` beside the name.
 struct Metadata {
     labels: TextMap,
     annotations: TextMap,
     namespace: String,
 }
 
-/// Decodes `metadata`, and notes the time and the name in the header. Other fields are Kubernetes' business.
+/// Decodes `metadata`, and sets creation time and name in the header. Fields that only Kubernetes uses are ignored.
 fn metadata(decoder: &mut Decoder, kind: Kind, object: &Object, header: &mut Header) -> Metadata {
     let mut decoded = Metadata {
         labels: TextMap::new(),
@@ -192,7 +192,7 @@ fn metadata(decoder: &mut Decoder, kind: Kind, object: &Object, header: &mut Hea
                 Code::MissingField,
                 object.at,
                 "metadata",
-                "`metadata` must be there, with the name",
+                "`metadata` must not be missing; it has the name",
                 "for example `metadata: {name: web-01}`",
             );
         }
@@ -213,18 +213,18 @@ fn metadata(decoder: &mut Decoder, kind: Kind, object: &Object, header: &mut Hea
     decoded
 }
 
-/// Reports a kind that may be in the namespace of the control plane only.
+/// Reports a resource outside of the control plane's namespace, if its kind must be in it.
 fn check_namespace(decoder: &mut Decoder, context: &Context, kind: Kind, object: &Object) {
     if matches!(kind, Kind::MeshOpenTelemetryBackend | Kind::MeshExternalService) {
         let at = object.get("metadata").map_or(object.at, |entry| &entry.key_at);
         let own = &context.kuma.system_namespace;
-        let message = format!("a {} may be in the namespace `{own}` only", kind.as_str());
-        let help = "the setting `kuma.system_namespace` says which one that is";
+        let message = format!("a {} must be in the namespace `{own}`", kind.as_str());
+        let help = "the setting `kuma.system_namespace` names that namespace";
         decoder.error_help(Code::NotAllowed, at, "metadata.namespace", message, help);
     }
 }
 
-/// The mapping in `spec`. Mistakes in it have no path in Kuma.
+/// The mapping in `spec`. A control plane reports errors in it without a path.
 fn spec<'a>(decoder: &mut Decoder, kind: Kind, root: &'a Node, known: &[&str]) -> Option<Body<'a>> {
     let object = Object::new(decoder, root, "", known)?;
     let node = match object.get("spec") {
@@ -235,8 +235,8 @@ fn spec<'a>(decoder: &mut Decoder, kind: Kind, root: &'a Node, known: &[&str]) -
             return None;
         }
         None if kind.is_target() && !object.has("spec") => {
-            let finding = Diagnostic::error(Code::MissingField, object.at, "`spec` must be there");
-            decoder.undecodable(finding.help("it holds the fields of the kind"));
+            let finding = Diagnostic::error(Code::MissingField, object.at, "`spec` must not be missing");
+            decoder.undecodable(finding.help("it has the fields of the kind"));
             return None;
         }
         None => None,
@@ -264,7 +264,7 @@ fn check_name(decoder: &mut Decoder, kind: Kind, object: &Object) {
         );
     } else if !is_subdomain(&name.value) {
         let message = format!(
-            "`name` is `{}`; it must be lowercase letters, digits, `-` and `.`, with a letter or digit at both ends",
+            "`name` is `{}`; it must consist of lowercase letters, digits, `-` and `.`, and start and end with a letter or digit",
             name.value
         );
         decoder.error(Code::InvalidValue, at, path, message);
@@ -285,7 +285,7 @@ fn check_mesh(decoder: &mut Decoder, object: &Object) {
         );
     } else if !is_mesh_name(&mesh.value) {
         let message = format!(
-            "`mesh` is `{}`; it must be lowercase letters, digits, `-`, `_` and `.`",
+            "`mesh` is `{}`; it must consist of lowercase letters, digits, `-`, `_` and `.`",
             mesh.value
         );
         decoder.error(Code::InvalidValue, at, path, message);
@@ -302,7 +302,7 @@ fn required(decoder: &mut Decoder, object: &Object, key: &str) -> Option<Located
     if text.is_none() {
         let at = entry.map_or(object.at, |entry| &entry.value.at);
         let help = match key {
-            "mesh" => "the mesh that every installation has is `mesh: default`",
+            "mesh" => "the mesh of every installation is `mesh: default`",
             _ => "for example `name: web-01`",
         };
         let path = object.path_of(key);
@@ -327,7 +327,7 @@ fn decode_time(decoder: &mut Decoder, object: &Object, key: &str) -> Option<Date
     }
 }
 
-/// The labels with those that a control plane adds on write.
+/// The labels, with those that a control plane adds on write.
 pub(in crate::resource) fn computed_labels(
     context: &Context,
     kind: Kind,
@@ -345,7 +345,7 @@ pub(in crate::resource) fn computed_labels(
         return labels;
     }
     add(MESH, header.mesh());
-    // A service of several zones belongs to none.
+    // A service of several zones has no zone label.
     let has_zone = kind.is_target() && kind != Kind::MeshMultiZoneService;
     if kind == Kind::Dataplane || has_zone {
         add(ORIGIN, "zone");
@@ -370,7 +370,8 @@ pub(in crate::resource) fn computed_labels(
 impl Context<'_> {
     /// Whether the name of a resource counts as its label `kuma.io/display-name`.
     ///
-    /// From 3.0 on a control plane adds it. The documentation promises it for backends before that already.
+    /// A control plane adds the label from 3.0 on; the documentation describes it for backends of earlier versions,
+    /// too.
     fn names_are_labels(&self, kind: Kind) -> bool {
         self.kuma.version >= Version::V3_0
             || (kind == Kind::MeshOpenTelemetryBackend && self.kuma.fidelity == Fidelity::Documented)

@@ -18,35 +18,35 @@ pub(in crate::resource) const DEFAULT_MESH: &str = "default";
 pub struct Header {
     /// Type, mesh and name; the name of a namespaced resource of Kubernetes is `name.namespace`.
     pub id: Arc<ResourceId>,
-    /// Where the name stands, or the document where it has none.
+    /// The place of the name, or of the document without one.
     pub at: Location,
     /// Index of the document in its file.
     pub document: usize,
-    /// `creationTime`, which decides ties when the settings say so.
+    /// `creationTime`, which decides ties with the setting `kuma.ties: creation-time`.
     pub creation_time: Option<DateTime<FixedOffset>>,
     /// The labels, with those that a control plane computes.
     pub labels: BTreeMap<String, String>,
-    /// The name that people gave to it, by which policies are ordered.
+    /// The display name, by which policies are ordered.
     pub display_name: String,
-    /// Where it is asked that the certificates of https collectors are verified.
+    /// The origin of the request to verify the certificates of https collectors.
     pub verify_collector: Option<Origin>,
 }
 
-/// The dataplanes that a policy may select, from the widest role to the narrowest.
+/// The role of a policy: the dataplanes that it may select, from the widest role to the narrowest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// Every dataplane.
     System,
-    /// Every dataplane, for what its own namespace offers.
+    /// Every dataplane, for requests to services of the policy's namespace.
     Producer,
-    /// Dataplanes of its own namespace, for what they use.
+    /// Dataplanes of the policy's namespace, for their outgoing requests.
     Consumer,
-    /// Dataplanes of its own namespace.
+    /// Dataplanes of the policy's namespace.
     WorkloadOwner,
 }
 
 impl Header {
-    /// The mesh it belongs to.
+    /// The mesh of the resource.
     #[must_use]
     pub fn mesh(&self) -> &str {
         &self.id.mesh
@@ -76,13 +76,13 @@ impl Header {
         self.label(NAMESPACE)
     }
 
-    /// Whether it was written in a zone, and not for all of them.
+    /// Whether the origin of the resource is one zone, rather than the global control plane.
     #[must_use]
     pub fn is_of_zone(&self) -> bool {
         self.label(ORIGIN) == Some("zone")
     }
 
-    /// How near to a dataplane it was written: for all zones, without saying, in a zone.
+    /// The precedence of the resource's origin: global, unknown, zone.
     #[must_use]
     pub fn origin_precedence(&self) -> u8 {
         match self.label(ORIGIN) {
@@ -103,18 +103,18 @@ impl Header {
         }
     }
 
-    /// Whether its role is, or counts as, `system`, and no word that Kuma does not know.
+    /// Whether the role is, or defaults to, `system`. An unknown role does not count.
     pub(in crate::resource) fn is_system(&self) -> bool {
         self.label(ROLE).is_none_or(|role| role == "system")
     }
 
-    /// Whether it is there to be looked at only.
+    /// Whether the resource has the effect `shadow`, and so no effect on proxies.
     #[must_use]
     pub fn is_shadow(&self) -> bool {
         self.label("kuma.io/effect") == Some("shadow")
     }
 
-    /// By mesh and name.
+    /// The sort key: mesh and name.
     pub(in crate::resource) fn order(&self) -> (&str, &str) {
         (self.mesh(), self.name())
     }

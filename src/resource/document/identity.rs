@@ -1,4 +1,4 @@
-//! The identity of a resource: its kind, mesh and name as they are written, right or wrong, and their places.
+//! The identity of a resource: its kind, mesh and name as written, valid or not, with their places.
 
 use crate::diag::ResourceId;
 use crate::resource::document::header::DEFAULT_MESH;
@@ -7,16 +7,16 @@ use crate::resource::document::labels::MESH;
 use crate::source::Location;
 use crate::yaml::{Node, Value};
 
-/// The namespace of a resource that names none.
+/// The namespace of a resource without one.
 pub(in crate::resource) const DEFAULT_NAMESPACE: &str = "default";
 
-/// Kind, mesh and name of a resource, with the places that name them.
+/// Kind, mesh and name of a resource, with their places.
 pub(in crate::resource) struct Identity {
-    /// Kind, mesh and name; empty where they are not written and have no default.
+    /// Kind, mesh and name; empty if missing and without default.
     pub(in crate::resource) id: ResourceId,
-    /// The place of the name, or the mapping where it is missing.
+    /// The place of the name, or of the mapping without one.
     pub(in crate::resource) name_at: Location,
-    /// The place of the mesh, or the document where none is named.
+    /// The place of the mesh, or of the document without one.
     pub(in crate::resource) mesh_at: Location,
 }
 
@@ -26,7 +26,7 @@ impl Identity {
         let metadata = field(Some(root), "metadata");
         let (holder, mesh) = match form {
             Form::Universal => (Some(root), field(Some(root), "mesh")),
-            // A label names the mesh of the newer kinds.
+            // In the newer kinds, the mesh is a label.
             Form::Kubernetes if kind.is_target() => (metadata, field(field(metadata, "labels"), MESH)),
             Form::Kubernetes => (metadata, field(Some(root), "mesh")),
         };
@@ -42,7 +42,7 @@ impl Identity {
     }
 }
 
-/// The id of a resource. A namespace becomes a part of the name.
+/// The id of a resource, with the namespace as a part of the name.
 fn id(kind: Kind, name: Option<&str>, mesh: Option<&str>, namespace: Option<&str>) -> ResourceId {
     let name = match (name, namespace) {
         (Some(name), Some(namespace)) => format!("{name}.{namespace}"),

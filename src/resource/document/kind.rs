@@ -1,4 +1,4 @@
-//! Which documents are Kuma's, and which of those are compiled.
+//! The kinds of Kuma, and the recognition of its documents.
 
 use crate::diag::{Code, Diagnostic};
 use crate::kuma::Version;
@@ -7,7 +7,7 @@ use crate::yaml::{Entry, Map, Value};
 
 /// A kind that is compiled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs, reason = "they are Kuma's names")]
+#[allow(missing_docs, reason = "the names are Kuma's")]
 pub enum Kind {
     Dataplane,
     ExternalService,
@@ -25,7 +25,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Every one.
+    /// All compiled kinds.
     pub const ALL: [Self; 13] = [
         Self::Dataplane,
         Self::ExternalService,
@@ -42,7 +42,7 @@ impl Kind {
         Self::TrafficTrace,
     ];
 
-    /// Kinds that have no say in tracing.
+    /// The kinds that do not affect tracing.
     pub const OTHER: [&str; 56] = [
         "AccessAudit",
         "AccessRole",
@@ -102,7 +102,7 @@ impl Kind {
         "ZoneOverview",
     ];
 
-    /// Kuma's name of it.
+    /// The name of the kind in Kuma.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -122,7 +122,8 @@ impl Kind {
         }
     }
 
-    /// Whether it is of the newer kind: its fields stand under `spec` in either form, and a schema checks them first.
+    /// Whether the kind is one of the newer ones, whose fields are under `spec` in either form and checked by a
+    /// schema.
     #[must_use]
     pub fn is_target(self) -> bool {
         match self {
@@ -142,18 +143,18 @@ impl Kind {
         }
     }
 
-    /// Whether a field `mesh` must name its mesh, in either form.
+    /// Whether a field `mesh` must name the mesh, in either form.
     #[must_use]
     pub fn names_its_mesh(self) -> bool {
         self != Self::Mesh && !self.is_target()
     }
 
-    /// Whether its Kubernetes form lives in a namespace.
+    /// Whether the Kubernetes form has a namespace.
     pub(in crate::resource) fn is_namespaced(self) -> bool {
         self.is_target() || self == Self::Dataplane
     }
 
-    /// Whether that version of Kuma has it, and otherwise what to do about it.
+    /// The help text for a kind that the given version of Kuma does not have; `None` when it has the kind.
     fn missing_in(self, version: Version) -> Option<&'static str> {
         match self {
             Self::MeshOpenTelemetryBackend if version < Version::V2_14 => Some(
@@ -174,31 +175,31 @@ impl Kind {
     }
 }
 
-/// The two ways to write a resource.
+/// The two forms of a resource document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::resource) enum Form {
-    /// `type`, `mesh` and `name` at the top.
+    /// The universal form, with `type`, `mesh` and `name` at the top.
     Universal,
-    /// `apiVersion`, `kind`, `metadata` and `spec`.
+    /// The Kubernetes form, with `apiVersion`, `kind`, `metadata` and `spec`.
     Kubernetes,
 }
 
-/// The kind and form of a document.
+/// The classification of a document.
 pub(in crate::resource) enum Found {
-    /// A resource that is compiled.
+    /// A resource of a compiled kind.
     Kind(Kind, Form),
-    /// Nothing that concerns tracing.
+    /// A document without effect on tracing.
     Foreign,
-    /// Something that should have been a resource that is compiled.
+    /// A document that is probably meant as a resource of a compiled kind.
     Invalid(Box<Diagnostic>),
 }
 
-/// Whether a word names a kind that has a say in tracing.
+/// Whether a word is the name of a compiled kind.
 pub(in crate::resource) fn matters(word: &str) -> bool {
     Kind::parse(word).is_some()
 }
 
-/// The kind and form of a document with these top-level fields.
+/// The classification of a document with the given top-level fields.
 pub(in crate::resource) fn of(map: &Map, version: Version) -> Found {
     match (map.get("type"), map.get("apiVersion"), map.get("kind")) {
         (None, Some(api_version), Some(kind)) => kubernetes(api_version, kind, version),
@@ -212,7 +213,8 @@ fn universal(entry: &Entry, map: &Map, version: Version) -> Found {
     if let Some(kind) = Kind::parse(name) {
         return of_version(kind, Form::Universal, entry, version);
     }
-    // Many formats have a `type`, and a name beside it; a mesh is Kuma's, and so is a word that is nearly one of its own.
+    // Many formats have the fields `type` and `name`. A field `mesh`, or a word close to the name of one of Kuma's
+    // kinds, makes a document Kuma's.
     let is_named = map.get("name").is_some();
     let is_near = || closest(name, Kind::ALL.iter().map(|kind| kind.as_str()).chain(Kind::OTHER)).is_some();
     if Kind::OTHER.contains(&name) || !(map.get("mesh").is_some() || (is_named && is_near())) {
@@ -251,7 +253,7 @@ fn unknown(name: &str, noun: &str, entry: &Entry) -> Found {
     let diagnostic = Diagnostic::error(Code::UnknownType, &entry.value.at, message);
     let diagnostic = match closest(name, known) {
         Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
-        None => diagnostic.help("if this is no Kuma resource, move it out of the policies"),
+        None => diagnostic.help("if this is not a Kuma resource, move it out of the policies"),
     };
     invalid(diagnostic, entry)
 }

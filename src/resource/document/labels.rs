@@ -1,4 +1,4 @@
-//! Labels: the keys that a control plane knows, and what it rejects in them.
+//! Labels: the keys that a control plane knows, and its checks of their values.
 
 use crate::diag::Code;
 use crate::kuma::Fidelity;
@@ -8,25 +8,25 @@ use crate::resource::decode::object::{TextMap, key_path};
 use crate::resource::decode::origin::Origin;
 use crate::resource::value::names::{is_label_value, is_subdomain};
 
-/// The label of the mesh of a resource.
+/// The label with the mesh of a resource.
 pub(in crate::resource) const MESH: &str = "kuma.io/mesh";
-/// The label of where a resource was written: `global` or `zone`.
+/// The label with the origin of a resource: `global` or `zone`.
 pub(in crate::resource) const ORIGIN: &str = "kuma.io/origin";
-/// The label of the zone of a resource.
+/// The label with the zone of a resource.
 pub const ZONE_LABEL: &str = "kuma.io/zone";
-/// The label of the name that people gave to a resource.
+/// The label with the display name of a resource.
 pub const DISPLAY_NAME: &str = "kuma.io/display-name";
-/// The label of the namespace of a resource.
+/// The label with the namespace of a resource.
 pub const NAMESPACE: &str = "k8s.kuma.io/namespace";
-/// The label of what runs beside a dataplane.
+/// The label with the workload of a dataplane.
 pub const WORKLOAD: &str = "kuma.io/workload";
-/// The label of what a policy may select.
+/// The label with the role of a policy.
 pub(in crate::resource) const ROLE: &str = "kuma.io/policy-role";
-/// The label, or annotation, by which meshtraced is asked to verify the certificates of https collectors. Kuma does
-/// not know it, and ignores it.
+/// The label or annotation that makes meshtraced verify the certificates of https collectors. Kuma does
+/// not know the label, and ignores it.
 const VERIFY: &str = "meshtraced/verify-collector";
 
-/// Whether somebody wants certificates verified, and where it is written.
+/// The origin of the request to verify certificates; `None` without a request.
 pub(in crate::resource) fn verify_collector(decoder: &mut Decoder, labels: &TextMap) -> Option<Origin> {
     let asked = labels.get(VERIFY)?;
     match asked.value.as_str() {
@@ -34,7 +34,7 @@ pub(in crate::resource) fn verify_collector(decoder: &mut Decoder, labels: &Text
         "false" => None,
         other => {
             let Origin { path, at, .. } = &asked.origin;
-            let message = format!("`{VERIFY}` is `{other}`; it is \"true\" or \"false\"");
+            let message = format!("`{VERIFY}` is `{other}`; it must be \"true\" or \"false\"");
             decoder.error(Code::UnknownValue, at, path, message);
             None
         }
@@ -59,7 +59,7 @@ pub(in crate::resource) fn check_labels(decoder: &mut Decoder, context: &Context
     check_computed_labels(decoder, context, labels);
 }
 
-/// Labels that a control plane computes, and refuses with another value.
+/// Checks the labels that a control plane computes itself; it rejects other values.
 fn check_computed_labels(decoder: &mut Decoder, context: &Context, labels: &TextMap) {
     let text = |key: &str| labels.get(key).map(|value| value.value.as_str());
     let mesh = decoder.resource.mesh.clone();
@@ -72,7 +72,7 @@ fn check_computed_labels(decoder: &mut Decoder, context: &Context, labels: &Text
         refuse(
             ORIGIN,
             Code::UnknownValue,
-            format!("the origin is `global` or `zone`, not `{origin}`"),
+            format!("the origin must be `global` or `zone`, not `{origin}`"),
         );
     }
     if text(MESH).is_some_and(|label| label != mesh) && origin != Some("global") {

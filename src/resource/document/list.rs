@@ -1,8 +1,8 @@
-//! Lists of resources, as exports of a control plane and of Kubernetes hold them.
+//! Lists of resources, as in exports of a control plane and of Kubernetes.
 
 use crate::yaml::{Map, Node, Value};
 
-/// The resources in a document: itself, or the items of a list.
+/// The resources in a document: the document itself, or the items of a list.
 pub(in crate::resource) fn resources(root: &Node) -> Vec<&Node> {
     match items(root) {
         Some(items) => items.iter().flat_map(resources).collect(),
@@ -10,13 +10,13 @@ pub(in crate::resource) fn resources(root: &Node) -> Vec<&Node> {
     }
 }
 
-/// The items of a document that is nothing but a list of resources.
+/// The items of a document that is a list of resources.
 fn items(root: &Node) -> Option<&[Node]> {
     let Value::Map(map) = &root.value else { return None };
     let Value::List(items) = &map.get("items")?.value.value else {
         return None;
     };
-    // Kubernetes says that it is a list; the API of a control plane says how many there are.
+    // A list of Kubernetes has the kind `List`; one of a control plane's API has a `total`.
     let is_kubernetes = word(map, "kind").is_some_and(|kind| kind.ends_with("List"));
     let is_export = map
         .entries

@@ -1,4 +1,5 @@
-//! A document around the fields of its kind: which kind it is, its header in either form, and what a broken text is about.
+//! The parts of a document around the fields of its kind: its classification, its header in either form, and the
+//! meshes of a broken text.
 
 pub(in crate::resource) mod kind;
 

@@ -1,11 +1,12 @@
-//! What a broken text seems to be about.
+//! The meshes that a text without valid YAML is probably about.
 
 use std::collections::BTreeSet;
 
 use super::kind;
 use crate::diag::Holds;
 
-/// The meshes that a text holds which cannot be read as YAML; `None` when nothing in it looks like a resource of ours.
+/// The meshes that an invalid text holds; `None` when nothing in the text looks like a resource of
+/// a compiled kind.
 pub(in crate::resource) fn affected_meshes(text: &str) -> Option<Holds> {
     let mut meshes = salvage_meshes(text)?.into_iter();
     Some(match (meshes.next(), meshes.next()) {
@@ -14,7 +15,7 @@ pub(in crate::resource) fn affected_meshes(text: &str) -> Option<Holds> {
     })
 }
 
-/// The meshes that a text which is no YAML seems to be about; `None` when it holds nothing like
+/// The meshes that a text without valid YAML is probably about; `None` when it has nothing like
 /// `type: TrafficTrace`.
 fn salvage_meshes(text: &str) -> Option<BTreeSet<String>> {
     let mut meshes: Option<BTreeSet<String>> = None;
@@ -24,7 +25,7 @@ fn salvage_meshes(text: &str) -> Option<BTreeSet<String>> {
             value("apiVersion").is_none_or(|version| version.starts_with("kuma.io") || version.contains("{{"));
         let kind = match (value("type"), value("kind")) {
             (Some(kind), _) => Some(kind),
-            // Policies hold a `kind` that is no document's.
+            // The `kind` inside a policy, such as that of a `targetRef`, is not that of a document.
             (None, Some(kind)) if value("apiVersion").is_some() || value("metadata").is_some() => Some(kind),
             (None, _) => None,
         };
@@ -40,7 +41,7 @@ fn salvage_meshes(text: &str) -> Option<BTreeSet<String>> {
     meshes
 }
 
-/// Fields that stand beside each other: in lines of one indentation, or in the braces of one line.
+/// Groups of sibling fields: in lines of one indentation, or in the braces of one line.
 fn blocks(text: &str) -> Vec<Vec<(&str, &str)>> {
     let mut done = Vec::new();
     let mut open: Vec<(usize, Vec<(&str, &str)>)> = Vec::new();
@@ -72,7 +73,7 @@ fn blocks(text: &str) -> Vec<Vec<(&str, &str)>> {
     done
 }
 
-/// A key whose value stands below it or is no word.
+/// A key whose value is below it or is not a word.
 fn key_alone(piece: &str) -> Option<(&str, &str)> {
     let key = piece.trim_end().strip_suffix(':')?;
     (!key.contains(char::is_whitespace)).then_some((key.trim_matches('"'), ""))

@@ -36,8 +36,8 @@ pub(in crate::resource) fn decode(decoder: &mut Decoder, header: Header, body: &
     let service = tags.get(SERVICE).cloned();
     if service.is_none() {
         let at = root.get("tags").map_or(root.at, |entry| &entry.key_at);
-        let help = "it names the service that outbounds lead to: `kuma.io/service: payment-provider`";
-        let message = format!("mandatory tag `{SERVICE}` is missing");
+        let help = "add the service that outbounds refer to: `kuma.io/service: payment-provider`";
+        let message = format!("the mandatory tag `{SERVICE}` is missing");
         decoder.error_help(Code::MissingField, at, &path, message, help);
     }
     let protocol = protocol::decode(decoder, tags.get(PROTOCOL));
@@ -48,7 +48,7 @@ pub(in crate::resource) fn decode(decoder: &mut Decoder, header: Header, body: &
             Code::InvalidValue,
             at,
             path,
-            "the service cannot be named as the host of `networking.address`",
+            "the name of the service must differ from the host of `networking.address`",
         );
     }
     Some(ExternalService {
@@ -65,7 +65,7 @@ fn decode_networking(decoder: &mut Decoder, root: &Object) -> Option<(String, u1
         if root.get("networking").is_none() {
             let help = "for example `networking: {address: payments.example:443}`";
             let path = root.path_of("networking");
-            decoder.error_help(Code::MissingField, root.at, &path, "`networking` must be there", help);
+            decoder.error_help(Code::MissingField, root.at, &path, "`networking` is missing", help);
         }
         return None;
     };
@@ -82,7 +82,7 @@ fn decode_networking(decoder: &mut Decoder, root: &Object) -> Option<(String, u1
     };
     let parsed = split(&address.value);
     if parsed.is_none() {
-        let message = format!("`address` is `{}`, which is no `HOST:PORT`", address.value);
+        let message = format!("`address` is `{}`; it must be `HOST:PORT`", address.value);
         decoder.error(Code::InvalidAddress, &address.origin.at, &path, message);
     }
     parsed

@@ -17,20 +17,20 @@ use crate::words::closest;
 pub struct Mesh {
     /// Type, mesh, name and labels.
     pub header: Header,
-    /// `tracing.backends`, in the order written.
+    /// `tracing.backends`, in the order of declaration.
     pub backends: Vec<Backend>,
-    /// The names of all backends, those that could not be understood included.
+    /// The names of all backends, including invalid ones.
     pub declared: Vec<String>,
-    /// `tracing.defaultBackend`; absent means that a policy must name its backend.
+    /// `tracing.defaultBackend`; if absent, a policy must name its backend.
     pub default_backend: Option<Located<String>>,
-    /// Whether `meshServices.mode` is not `Disabled`: services are resources too.
+    /// Whether `meshServices.mode` is not `Disabled`, so that services are resources, too.
     pub has_mesh_services: bool,
-    /// Whether `meshServices.mode` is `Exclusive`: services are resources, and nothing is named by tags.
+    /// Whether `meshServices.mode` is `Exclusive`, so that services are resources and have no tags.
     pub has_exclusive_mesh_services: bool,
 }
 
 impl Mesh {
-    /// The backend of that name.
+    /// The backend with the given name.
     #[must_use]
     pub fn backend(&self, name: &str) -> Option<&Backend> {
         self.backends.iter().rev().find(|backend| backend.name.value == name)
@@ -42,7 +42,7 @@ impl Mesh {
 pub struct Backend {
     /// `name`, unique in its mesh.
     pub name: Located<String>,
-    /// `sampling`; absent means what Envoy does then, 100.
+    /// `sampling`; the default is Envoy's, 100.
     pub sampling: Option<Located<Percent>>,
     /// `type` and `conf`.
     pub conf: BackendConf,
@@ -62,11 +62,11 @@ pub enum BackendConf {
 pub struct ZipkinConf {
     /// The URL of the collector, `conf.url`.
     pub url: Located<CollectorUrl>,
-    /// `traceId128bit`; absent means false.
+    /// `traceId128bit`; the default is `false`.
     pub trace_id_128bit: Option<Located<bool>>,
-    /// `apiVersion`; absent means JSON.
+    /// `apiVersion`; the default is JSON.
     pub api_version: Option<Located<ZipkinApiVersion>>,
-    /// `sharedSpanContext`; absent means what Envoy does then, true.
+    /// `sharedSpanContext`; the default is Envoy's, `true`.
     pub shared_span_context: Option<Located<bool>>,
 }
 
@@ -88,14 +88,14 @@ pub struct DatadogConf {
     pub address: Located<String>,
     /// `port`, 1 to 65535.
     pub port: Located<u16>,
-    /// `splitService`; absent means false.
+    /// `splitService`; the default is `false`.
     pub split_service: Option<Located<bool>>,
 }
 
 const TYPES: [&str; 2] = ["zipkin", "datadog"];
 const API_VERSIONS: [&str; 3] = ["httpJsonV1", "httpJson", "httpProto"];
 
-/// Top-level fields of a `Mesh` that have nothing to do with tracing.
+/// The top-level fields of a `Mesh` that do not affect tracing.
 const OTHER: [&str; 8] = [
     "mtls",
     "logging",
@@ -142,7 +142,7 @@ pub(in crate::resource) fn decode(
         .text(decoder, "defaultBackend")
         .filter(|name| !name.value.is_empty());
     mesh.declared = names.iter().map(|name| name.value.clone()).collect();
-    // A backend that cannot be read may be the one.
+    // An invalid backend may be the one.
     let knows_all = names.len() == items.len();
     if let Some(default) = mesh.default_backend.as_ref().filter(|_| knows_all) {
         check_default(decoder, default, &names);
@@ -150,7 +150,7 @@ pub(in crate::resource) fn decode(
     Some(mesh)
 }
 
-/// `meshServices.mode`, by the numbers that stand for the words.
+/// The values of `meshServices.mode`, by their numbers.
 const MODES: [&str; 4] = ["Disabled", "Everywhere", "ReachableBackends", "Exclusive"];
 const EXCLUSIVE: usize = 3;
 
@@ -159,10 +159,10 @@ fn mesh_services_mode(decoder: &mut Decoder, root: &Object) -> usize {
     services.map_or(0, |services| services.word(decoder, "mode", &MODES).unwrap_or(0))
 }
 
-/// Kuma 3.0 takes the field and does nothing with it.
+/// Warns of `tracing`, which Kuma 3.0 accepts and ignores.
 fn warn_of_removal(decoder: &mut Decoder, root: &Object) {
     if let Some(entry) = root.get("tracing") {
-        let message = "Kuma 3.0 ignores `tracing` of a Mesh: its backends stand in MeshTrace";
+        let message = "Kuma 3.0 ignores `tracing` of a Mesh; backends are part of MeshTrace";
         let finding = Diagnostic::warning(Code::UnknownField, &entry.key_at, message).path(root.path_of("tracing"));
         decoder.report(finding.help("remove it, or keep `kuma: {version: \"2.14\"}` in the settings"));
     }
@@ -175,7 +175,7 @@ fn check_default(decoder: &mut Decoder, default: &Located<String>, names: &[Loca
     let Origin { path, at, .. } = &default.origin;
     let names = || names.iter().map(|name| name.value.as_str());
     let message = format!(
-        "`defaultBackend` names backend `{}`, which this mesh does not have",
+        "`defaultBackend` is `{}`, which is not a backend of this mesh",
         default.value
     );
     match closest(&default.value, names()) {
@@ -190,7 +190,7 @@ fn check_default(decoder: &mut Decoder, default: &Located<String>, names: &[Loca
     }
 }
 
-/// One backend; `names` are those of the backends above it, and gets this one's.
+/// Decodes one backend. `names` has the names of the backends above, and gets the name of this one.
 fn decode_backend(decoder: &mut Decoder, object: &Object, names: &mut Vec<Located<String>>) -> Option<Backend> {
     let name = decode_name(decoder, object, names);
     names.extend(name.clone());
@@ -206,9 +206,9 @@ fn decode_backend(decoder: &mut Decoder, object: &Object, names: &mut Vec<Locate
                 let found = other.map_or("no type".to_owned(), |kind| format!("type `{kind}`"));
                 let help = match other.and_then(|kind| closest(kind, TYPES)) {
                     Some(meant) => format!("did you mean `{meant}`?"),
-                    None => "a Mesh has the types `zipkin` and `datadog`".to_owned(),
+                    None => "the types of a Mesh are `zipkin` and `datadog`".to_owned(),
                 };
-                let message = format!("a backend has {found}; known are `zipkin` and `datadog`");
+                let message = format!("a backend has {found}; it must be `zipkin` or `datadog`");
                 decoder.error_help(Code::UnknownValue, kind_at, &object.path_of("type"), message, help);
             }
             None
@@ -255,8 +255,8 @@ fn decode_sampling(decoder: &mut Decoder, object: &Object) -> Option<Located<Per
     match Percent::new(written.value) {
         Some(percent) => Some(written.map(|_| percent)),
         None => {
-            let message = format!("`sampling` is {}, outside 0..=100", at.text());
-            let help = "sampling is a percentage: 25 keeps one request in four";
+            let message = format!("`sampling` is {}; it must be from 0 to 100", at.text());
+            let help = "sampling is a percentage: 25 traces one request in four";
             decoder.error_help(Code::SamplingOutOfRange, at, path, message, help);
             None
         }
@@ -286,7 +286,7 @@ fn decode_url(decoder: &mut Decoder, written: Located<String>) -> Option<Located
         Err(why) => {
             let Origin { path, at, .. } = &written.origin;
             let message = format!("`url` {why}: `{}`", written.value);
-            let help = "it has the form `http://HOST:PORT/PATH`; Zipkin's own is `http://HOST:9411/api/v2/spans`";
+            let help = "the form is `http://HOST:PORT/PATH`; for Zipkin, `http://HOST:9411/api/v2/spans`";
             decoder.error_help(Code::InvalidUrl, at, path, message, help);
             None
         }
@@ -303,7 +303,7 @@ fn decode_api_version(decoder: &mut Decoder, conf: &Object) -> Option<Located<Zi
         "httpProto" => ZipkinApiVersion::HttpProto,
         other => {
             let Origin { path, at, .. } = &written.origin;
-            let message = format!("`apiVersion` is `{other}`; known are `httpJsonV1`, `httpJson` and `httpProto`");
+            let message = format!("`apiVersion` is `{other}`; it must be `httpJsonV1`, `httpJson` or `httpProto`");
             let help = closest(other, API_VERSIONS).map_or("without it, spans are sent as JSON".to_owned(), |meant| {
                 format!("did you mean `{meant}`?")
             });
@@ -332,7 +332,7 @@ fn decode_datadog(decoder: &mut Decoder, backend: &Object) -> Option<DatadogConf
     })
 }
 
-/// Kuma takes any text; what can be no host for Envoy is refused here.
+/// Kuma accepts any text; a text that Envoy cannot use as a host is an error.
 fn decode_address(decoder: &mut Decoder, address: Located<String>) -> Option<Located<String>> {
     let is_host = collector_url::is_ip(&address.value)
         || address
@@ -347,15 +347,15 @@ fn decode_address(decoder: &mut Decoder, address: Located<String>) -> Option<Loc
         "`address` is `{}`, which is neither a host name nor an IP address",
         address.value
     );
-    let help = "write the host alone, without scheme, port or brackets; the port has a field of its own";
+    let help = "write the host alone, without scheme, port or brackets; the port has its own field";
     let finding = Diagnostic::error(Code::InvalidAddress, at, message).path(path.as_str());
     decoder.rejected_by_envoy(finding.help(help));
     None
 }
 
 fn decode_port(decoder: &mut Decoder, backend: &Object, conf: &Conf) -> Option<Located<u16>> {
-    let message = |found: &str| format!("`port` {found}; it must be in 1..=65535");
-    let help = "the Datadog agent listens on 8126";
+    let message = |found: &str| format!("`port` {found}; it must be from 1 to 65535");
+    let help = "the default port of the Datadog agent is 8126";
     let entry = conf.0.as_ref().and_then(|conf| conf.get("port"));
     if entry.is_none() {
         let at = conf.0.as_ref().map_or(backend.at, |conf| conf.at);
@@ -385,7 +385,7 @@ fn decode_port(decoder: &mut Decoder, backend: &Object, conf: &Conf) -> Option<L
     }
 }
 
-/// `conf` of a backend, which may be left out.
+/// `conf` of a backend, which may be absent.
 struct Conf<'a>(Option<Object<'a>>);
 
 /// `conf` of a backend; `None`, with an error, when it is not a mapping.

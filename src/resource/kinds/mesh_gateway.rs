@@ -12,14 +12,14 @@ use crate::source::Location;
 use crate::words::closest;
 use crate::yaml::Node;
 
-/// The listeners of the built-in gateways that it selects.
+/// The listeners of built-in gateways, which the resource selects.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MeshGateway {
     /// Type, mesh, name and labels.
     pub header: Header,
-    /// `selectors`: one that matches is enough.
+    /// `selectors`, one of which must match.
     pub selectors: Vec<Selector>,
-    /// `tags`, added to those of the dataplane.
+    /// `tags`, in addition to those of the dataplane.
     pub tags: Tags,
     /// `conf.listeners`.
     pub listeners: Vec<GatewayListener>,
@@ -28,15 +28,15 @@ pub struct MeshGateway {
 /// One of `conf.listeners`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GatewayListener {
-    /// Where the entry stands.
+    /// The place of the entry.
     pub at: Location,
     /// The path of the entry, such as `conf.listeners[0]`.
     pub path: String,
     /// `port`, 1 to 65535.
     pub port: Located<u16>,
-    /// The protocol that clients use, `conf.listeners[].protocol`.
+    /// `protocol`, the protocol of clients.
     pub protocol: Located<GatewayProtocol>,
-    /// `tags`, added to those of the gateway.
+    /// `tags`, in addition to those of the gateway.
     pub tags: Tags,
 }
 
@@ -61,7 +61,7 @@ const PROTOCOLS: [(&str, GatewayProtocol); 4] = [
 ];
 
 impl GatewayProtocol {
-    /// The word.
+    /// The name of the protocol.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         PROTOCOLS
@@ -70,7 +70,7 @@ impl GatewayProtocol {
             .map_or("", |(word, _)| word)
     }
 
-    /// Whether requests are read, and so can be traced.
+    /// Whether requests are parsed, and so can be traced.
     #[must_use]
     pub fn is_http(self) -> bool {
         matches!(self, Self::Http | Self::Https)
@@ -88,7 +88,7 @@ pub(in crate::resource) fn decode(decoder: &mut Decoder, header: Header, body: &
                 Code::EmptyField,
                 root.at,
                 &path,
-                "`conf` must be there, with the listeners",
+                "`conf` is missing; it contains the listeners",
             );
         }
         return None;
@@ -142,14 +142,18 @@ fn decode_protocol(decoder: &mut Decoder, object: &Object) -> Option<Located<Gat
             object.at,
             &path,
             message,
-            format!("known are {}", words.join(", ")),
+            format!("it must be one of {}", words.join(", ")),
         );
         return None;
     };
     let found = PROTOCOLS.iter().find(|(word, _)| *word == written.value);
     if found.is_none() {
         let Origin { path, at, .. } = &written.origin;
-        let message = format!("`protocol` is `{}`; known are {}", written.value, words.join(", "));
+        let message = format!(
+            "`protocol` is `{}`; it must be one of {}",
+            written.value,
+            words.join(", ")
+        );
         let finding = Diagnostic::error(Code::InvalidValue, at, message).path(path.as_str());
         decoder.undecodable(match closest(&written.value, words) {
             Some(meant) => finding.help(format!("did you mean `{meant}`?")),
@@ -159,21 +163,21 @@ fn decode_protocol(decoder: &mut Decoder, object: &Object) -> Option<Located<Gat
     found.map(|(_, protocol)| written.clone().map(|_| *protocol))
 }
 
-/// Tags that are added to those of a dataplane, and so cannot be those by which it is known.
+/// Decodes tags in addition to those of a dataplane. The tags that identify a dataplane are not allowed.
 fn gateway_tags(decoder: &mut Decoder, object: &Object) -> TextMap {
     let path = object.path_of("tags");
     let tags = object.texts(decoder, "tags").unwrap_or_default();
     tags::check_selector_tags(decoder, &path, &tags);
     for tag in [SERVICE, PROTOCOL, ZONE, "kuma.io/external-service-name"] {
         if let Some(value) = tags.get(tag) {
-            let message = format!("the tag `{tag}` belongs to the dataplane, and cannot be added here");
+            let message = format!("the tag `{tag}` belongs to the dataplane and must not be added here");
             decoder.error(Code::NotAllowed, &value.origin.at, &key_path(&path, tag), message);
         }
     }
     tags
 }
 
-/// Listeners on one port speak one protocol.
+/// Checks that all listeners on one port have one protocol.
 fn check_ports(decoder: &mut Decoder, listeners: &[GatewayListener]) {
     for listener in listeners {
         let differs = |other: &GatewayListener| {

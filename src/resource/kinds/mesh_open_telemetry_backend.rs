@@ -12,12 +12,12 @@ use crate::resource::value::address::decode_port;
 use crate::resource::value::names::is_dns_name;
 use crate::resource::value::otlp_endpoint::{GRPC_PORT, Otlp, Transport};
 
-/// A collector that takes OTLP.
+/// An OTLP collector.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MeshOpenTelemetryBackend {
     /// Type, mesh, name and labels.
     pub header: Header,
-    /// Where it is, and what it speaks.
+    /// The endpoint of the collector.
     pub collector: Located<Otlp>,
 }
 
@@ -57,7 +57,7 @@ pub(in crate::resource) fn decode(
     })
 }
 
-/// Whether it takes OTLP over HTTP, and not over gRPC.
+/// Whether the protocol is OTLP over HTTP, rather than over gRPC.
 fn decode_protocol(decoder: &mut Decoder, spec: &Object) -> bool {
     let Some(protocol) = spec.text(decoder, "protocol") else {
         return false;
@@ -67,7 +67,7 @@ fn decode_protocol(decoder: &mut Decoder, spec: &Object) -> bool {
         "grpc" => false,
         other => {
             let Origin { path, at, .. } = &protocol.origin;
-            let message = format!("`protocol` is `{other}`; known are `grpc` and `http`");
+            let message = format!("`protocol` is `{other}`; it must be `grpc` or `http`");
             decoder.error(Code::UnknownValue, at, path, message);
             false
         }
@@ -86,7 +86,7 @@ fn decode_address(decoder: &mut Decoder, endpoint: &Object) -> Option<String> {
             "`address` is `{}`, which is neither an IP address nor a DNS name",
             address.value
         );
-        let help = "write the host alone, without scheme, port or brackets; port and path have fields of their own";
+        let help = "write the host alone, without scheme, port or brackets; port and path have their own fields";
         decoder.error_help(Code::InvalidAddress, at, path, message, help);
         return None;
     }
@@ -98,7 +98,7 @@ fn decode_path(decoder: &mut Decoder, endpoint: &Object, is_http: bool) -> Optio
     let base = endpoint.text(decoder, "path").filter(|base| !base.value.is_empty())?;
     let Origin { path, at, .. } = &base.origin;
     if !is_http {
-        let message = "`path` means nothing with the protocol `grpc`";
+        let message = "`path` has no meaning with the protocol `grpc`";
         decoder.error_help(
             Code::NotAllowed,
             at,
@@ -114,13 +114,13 @@ fn decode_path(decoder: &mut Decoder, endpoint: &Object, is_http: bool) -> Optio
         decoder.error(Code::InvalidValue, at, path, message);
     }
     if base.value.contains(['?', '#']) {
-        let message = format!("`path` is `{}`; it has no query and no fragment", base.value);
+        let message = format!("`path` is `{}`; it must not have a query or fragment", base.value);
         decoder.error(Code::InvalidValue, at, path, message);
     }
     (decoder.errors() == before).then(|| clean(&base.value))
 }
 
-/// The path as Go's `path.Join` leaves it: without empty parts, `.` and `..`.
+/// The path in the form of Go's `path.Join`: without empty parts, `.` and `..`.
 fn clean(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {
@@ -135,7 +135,7 @@ fn clean(path: &str) -> String {
     parts.iter().map(|part| format!("/{part}")).collect()
 }
 
-/// `env` matters to `kuma-dp` only; its words are checked.
+/// Checks `env`, which only `kuma-dp` uses.
 fn check_env(decoder: &mut Decoder, spec: &Object) {
     let Some(env) = spec.object(decoder, "env", &["mode", "precedence", "allowSignalOverrides"]) else {
         return;
@@ -148,7 +148,7 @@ fn check_env(decoder: &mut Decoder, spec: &Object) {
         let word = env.text(decoder, key).filter(|word| !word.value.is_empty());
         if let Some(word) = word.filter(|word| !known.contains(&word.value.as_str())) {
             let Origin { path, at, .. } = &word.origin;
-            let message = format!("`{key}` is `{}`; known are {}", word.value, known.join(", "));
+            let message = format!("`{key}` is `{}`; it must be one of {}", word.value, known.join(", "));
             decoder.error(Code::UnknownValue, at, path, message);
         }
     }

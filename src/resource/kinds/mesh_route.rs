@@ -1,4 +1,4 @@
-//! `MeshHTTPRoute` and `MeshTCPRoute`: of them only whether they apply, to which destinations, and where they lead.
+//! `MeshHTTPRoute` and `MeshTCPRoute`: the target, the destinations and the backends of their rules.
 
 use crate::resource::decode::context::Context;
 use crate::resource::decode::decoder::Decoder;
@@ -13,16 +13,16 @@ use crate::resource::kinds::target_ref::{self, TargetRef};
 pub struct MeshRoute {
     /// Type, mesh, name and labels.
     pub header: Header,
-    /// `spec.targetRef`: whose outbounds it is for.
+    /// `spec.targetRef`: the dataplanes that the route applies to.
     pub target: TargetRef,
-    /// `spec.to`: for which destinations.
+    /// `spec.to`: the destinations that the route applies to.
     pub to: Vec<RouteTo>,
 }
 
 /// An entry of `spec.to`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RouteTo {
-    /// The destination: all of them where the kind is `Mesh`.
+    /// The destination; `None` for the kind `Mesh`, which means all destinations.
     pub destination: Option<BackendRef>,
     /// The rules, `to[].rules`.
     pub rules: Vec<RouteRule>,
@@ -31,21 +31,21 @@ pub struct RouteTo {
 /// An entry of `rules`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RouteRule {
-    /// Whether it takes every request.
+    /// Whether the rule matches every request.
     pub is_catch_all: bool,
-    /// `default.backendRefs` that have a weight; absent means that requests stay with their destination.
+    /// `default.backendRefs` with a weight; if absent, requests go to their destination.
     pub backend_refs: Option<Vec<BackendRef>>,
 }
 
 impl RouteTo {
-    /// Whether its destination is a service as tags name them, and no resource of its own.
+    /// Whether the destination is a service by tag, rather than a resource.
     #[must_use]
     pub fn is_by_tags(&self) -> bool {
         let kind = self.destination.as_ref().map_or("Mesh", |to| to.kind.value.as_str());
         matches!(kind, "Mesh" | "MeshSubset" | "MeshService" | "MeshServiceSubset")
     }
 
-    /// Whether it is for the service that tags name so.
+    /// Whether the entry applies to the service with the given tag.
     #[must_use]
     pub fn is_for_service(&self, service: &str) -> bool {
         let names = |to: &BackendRef| {
@@ -56,7 +56,7 @@ impl RouteTo {
     }
 }
 
-/// Decodes either kind. How requests are matched and rewritten is not meshtraced's business, and not checked.
+/// Decodes either kind. Matches and filters of requests do not affect tracing and are not checked.
 pub(in crate::resource) fn decode(
     decoder: &mut Decoder,
     context: &Context,
@@ -71,7 +71,7 @@ pub(in crate::resource) fn decode(
         let Some(entry) = Object::new(decoder, node, path, &["targetRef", "hostnames", "rules"]) else {
             continue;
         };
-        // Nobody hears of mistakes in what is not checked.
+        // Findings in the unchecked parts are dropped.
         let unheard = &mut decoder.silent();
         let rules = entry.list(unheard, "rules").into_iter();
         to.push(RouteTo {

@@ -1,4 +1,4 @@
-//! `MeshService`, `MeshExternalService` and `MeshMultiZoneService`: destinations that `backendRef` names.
+//! `MeshService`, `MeshExternalService` and `MeshMultiZoneService`: destinations of a `backendRef`.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -17,41 +17,41 @@ use crate::resource::value::protocol::Protocol;
 use crate::resource::value::tags::Tags;
 use crate::words::closest;
 
-/// A destination that `backendRef` names.
+/// A destination of a `backendRef`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MeshService {
     /// Type, mesh, name and labels.
     pub header: Header,
-    /// The ports at which the service is reached.
+    /// The ports of the service.
     pub ports: Vec<Port>,
     /// The dataplanes or endpoints behind the service.
     pub backing: Backing,
 }
 
-/// The label of what manages a resource.
+/// The label with the manager of a resource.
 pub(in crate::resource) const MANAGED_BY: &str = "kuma.io/managed-by";
-/// The value of the label `kuma.io/managed-by` of services that are made of dataplanes.
+/// The value of the label `kuma.io/managed-by` of synthesized services.
 pub(in crate::resource) const GENERATOR: &str = "meshservice-generator";
 
 /// A port of a service.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Port {
-    /// `name`; absent means the number.
+    /// `name`; the default is the number.
     pub name: Option<Located<String>>,
     /// `port`.
     pub number: Located<u16>,
-    /// `appProtocol`; absent means TCP.
+    /// `appProtocol`; the default is TCP.
     pub protocol: Option<Located<Protocol>>,
-    /// Whether `appProtocol` is written in lowercase, which 2.14 minds.
+    /// Whether `appProtocol` is in lowercase, which 2.14 requires.
     pub is_lowercase: bool,
-    /// `targetPort`: the number or the name of an inbound; absent means `port`.
+    /// `targetPort`: the number or the name of an inbound; the default is `port`.
     pub target: Option<String>,
 }
 
 /// The dataplanes or endpoints behind a service.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Backing {
-    /// `MeshService`: inbounds with all of these tags, of dataplanes with all of these labels and that name.
+    /// `MeshService`: inbounds with all of the tags, of dataplanes with all of the labels and the name.
     Dataplanes {
         /// `selector.dataplaneTags`.
         tags: Tags,
@@ -60,7 +60,7 @@ pub enum Backing {
         /// `selector.dataplaneRef.name`.
         name: Option<String>,
     },
-    /// `MeshMultiZoneService`: the services with all of these labels.
+    /// `MeshMultiZoneService`: the services with all of the labels.
     MeshServices {
         /// `selector.meshService.matchLabels`.
         labels: Tags,
@@ -70,13 +70,13 @@ pub enum Backing {
 }
 
 impl MeshService {
-    /// Whether a control plane makes it of dataplanes.
+    /// Whether a control plane synthesizes the service from dataplanes.
     #[must_use]
     pub fn is_synthesized(&self) -> bool {
         self.header.label(MANAGED_BY) == Some(GENERATOR)
     }
 
-    /// The port with that number.
+    /// The port with the given number.
     #[must_use]
     pub fn port(&self, number: u16) -> Option<&Port> {
         self.ports.iter().find(|port| port.number.value == number)
@@ -92,7 +92,7 @@ impl Port {
     }
 }
 
-/// The forms of `selector` of a `MeshService`, of which one is allowed.
+/// The forms of `selector` of a `MeshService`, one of which is allowed.
 const SELECTORS: [&str; 3] = ["dataplaneTags", "dataplaneRef", "dataplaneLabels"];
 
 pub(in crate::resource) fn decode(
@@ -108,7 +108,7 @@ pub(in crate::resource) fn decode(
     if let Some(selector) = selector.as_ref().filter(|selector| !is_one(selector))
         && context.kuma.version >= Version::V2_14
     {
-        let message = format!("only one of {} may be there", SELECTORS.join(", "));
+        let message = format!("only one of {} is allowed", SELECTORS.join(", "));
         decoder.error(Code::NotAllowed, selector.at, &selector.path, message);
     }
     let mut backing = Backing::Dataplanes {
@@ -213,7 +213,7 @@ fn matched_port(decoder: &mut Decoder, matched: &Object) -> Option<Port> {
     })
 }
 
-/// Host and port; with an extension, it alone knows what an address may be.
+/// Host and port of an endpoint. With an extension, the address is not checked.
 fn endpoint_of(decoder: &mut Decoder, endpoint: &Object, is_extended: bool) -> Option<(String, u16)> {
     let port = decode_port(decoder, endpoint, "port", 1);
     let address = endpoint.text(decoder, "address");
@@ -228,7 +228,7 @@ fn endpoint_of(decoder: &mut Decoder, endpoint: &Object, is_extended: bool) -> O
     Some((address?.value, port?.value))
 }
 
-/// Their names become host names.
+/// Checks the length of the name, which becomes a host name.
 fn check_length(decoder: &mut Decoder, header: &Header) {
     let length = header.display_name.len();
     if length > 63 {
@@ -237,13 +237,17 @@ fn check_length(decoder: &mut Decoder, header: &Header) {
     }
 }
 
-/// A word of a list, in its case.
+/// Checks a protocol, whose case matters.
 fn check_protocol(decoder: &mut Decoder, written: &Located<String>, known: &[&str]) {
     if known.contains(&written.value.as_str()) {
         return;
     }
     let Origin { path, at, .. } = &written.origin;
-    let message = format!("the protocol is `{}`; known are {}", written.value, known.join(", "));
+    let message = format!(
+        "the protocol is `{}`; it must be one of {}",
+        written.value,
+        known.join(", ")
+    );
     match closest(&written.value, known.iter().copied()) {
         Some(meant) => decoder.error_help(
             Code::UnknownValue,
@@ -256,16 +260,16 @@ fn check_protocol(decoder: &mut Decoder, written: &Located<String>, known: &[&st
     }
 }
 
-/// The mapping in a field, which must be there.
+/// The mapping in a required field.
 fn needed<'a>(decoder: &mut Decoder, object: &Object<'a>, key: &str, known: &[&str]) -> Option<Object<'a>> {
     if !object.has(key) {
-        let finding = Diagnostic::error(Code::MissingField, object.at, format!("`{key}` must be there"));
+        let finding = Diagnostic::error(Code::MissingField, object.at, format!("`{key}` is missing"));
         decoder.undecodable(finding.path(object.path_of(key)));
     }
     object.object(decoder, key, known)
 }
 
-/// Checks a port of a `MeshMultiZoneService` by the rules that hold for no other.
+/// Checks a port of a `MeshMultiZoneService`, which has rules of its own.
 fn check_port(decoder: &mut Decoder, object: &Object) {
     if let Some(name) = object.text(decoder, "name").filter(|name| name.value.is_empty()) {
         let Origin { path, at, .. } = &name.origin;
@@ -286,7 +290,7 @@ fn port(decoder: &mut Decoder, object: &Object) -> Option<Port> {
         is_lowercase: written
             .as_ref()
             .is_none_or(|word| word.value == word.value.to_lowercase()),
-        // Of a `MeshService` Kuma takes any word.
+        // Kuma accepts any protocol in a `MeshService`.
         protocol: written.map(|written| written.map(|name| Protocol::parse(&name))),
         target,
     })

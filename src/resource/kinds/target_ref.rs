@@ -1,4 +1,4 @@
-//! `targetRef`: whom a policy of the newer kind is for.
+//! `targetRef`: the dataplanes that a newer policy applies to.
 
 use crate::diag::Code;
 use crate::kuma::Version;
@@ -11,10 +11,10 @@ use crate::resource::value::tags::{self, Selector};
 use crate::source::Location;
 use crate::words::closest;
 
-/// Whom a policy is for.
+/// The target of a policy.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TargetRef {
-    /// Where it is written; of an absent one, where the policy is.
+    /// The place of the `targetRef`, or of the policy without one.
     pub at: Location,
     /// The dataplanes that it selects.
     pub target: Target,
@@ -23,22 +23,22 @@ pub struct TargetRef {
 /// The dataplanes that a `targetRef` selects.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Target {
-    /// `Mesh`, or `MeshSubset` where there are tags: dataplanes of the mesh that have them.
+    /// `Mesh`, or `MeshSubset` with tags: dataplanes of the mesh with all of the tags.
     Mesh {
-        /// Whether it is a `MeshSubset`, which is the narrower kind even without tags.
+        /// Whether the kind is `MeshSubset`, which is narrower even without tags.
         subset: bool,
         /// The tags that a dataplane must have.
         tags: Selector,
-        /// Kinds of proxies; all when there is none.
+        /// The types of proxies; empty for all.
         proxy_types: Vec<ProxyType>,
     },
-    /// `MeshService`, or `MeshServiceSubset` where there are tags.
+    /// `MeshService`, or `MeshServiceSubset` with tags.
     Service {
-        /// Whether it is a `MeshServiceSubset`.
+        /// Whether the kind is `MeshServiceSubset`.
         subset: bool,
-        /// The service; `None` where it is named by labels, which then selects nothing.
+        /// The service; `None` for a service by labels, with which Kuma selects nothing.
         name: Option<Located<String>>,
-        /// More tags.
+        /// The other tags that a dataplane must have.
         tags: Selector,
     },
     /// `MeshGateway`.
@@ -50,17 +50,17 @@ pub enum Target {
     Dataplane {
         /// The name of the dataplane.
         name: Option<Located<String>>,
-        /// The namespace of the dataplane; absent means that of the policy.
+        /// The namespace of the dataplane; the default is that of the policy.
         namespace: Option<Located<String>>,
-        /// Labels that it has.
+        /// The labels that a dataplane must have.
         labels: Option<TextMap>,
     },
 }
 
-/// A kind of proxy, as policies tell them apart.
+/// A type of proxy, for `proxyTypes`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProxyType {
-    /// Beside an application.
+    /// A proxy beside an application.
     Sidecar,
     /// A gateway, built-in or delegated.
     Gateway,
@@ -76,7 +76,7 @@ impl Target {
         }
     }
 
-    /// Kuma's name of the kind.
+    /// The name of the kind.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -89,7 +89,7 @@ impl Target {
         }
     }
 
-    /// How narrow the kind is: of two policies the narrower wins.
+    /// The precedence of the kind: the narrower, the higher.
     #[must_use]
     pub fn target_precedence(&self) -> u8 {
         match self {
@@ -114,10 +114,10 @@ const FIELDS: [&str; 8] = [
     "proxyTypes",
 ];
 
-/// The fields that are left in 3.0.
+/// The fields in 3.0.
 const FIELDS_3_0: [&str; 3] = ["kind", "labels", "sectionName"];
 
-/// A `targetRef` that has the right shape; what its fields mean together is not checked yet.
+/// A `targetRef` with fields of valid types; their combination is not checked yet.
 pub(in crate::resource) struct Raw<'a> {
     object: Object<'a>,
     kind: Located<String>,
@@ -130,14 +130,14 @@ pub(in crate::resource) struct Raw<'a> {
     proxy_types: Option<Vec<ProxyType>>,
 }
 
-/// Decodes the shape of the `targetRef` in `key`; `None` when it is absent or wrong.
+/// Decodes the types of the `targetRef` in `key`; `None` when it is absent or invalid.
 pub(in crate::resource) fn shape<'a>(
     decoder: &mut Decoder,
     context: &Context,
     object: &Object<'a>,
     key: &str,
 ) -> Option<Raw<'a>> {
-    // 3.0 ignores the fields that it dropped.
+    // 3.0 ignores the fields that it removed.
     let is_known = |key: &str| context.kuma.version < Version::V3_0 || FIELDS_3_0.contains(&key);
     let known: Vec<&str> = FIELDS.into_iter().filter(|key| is_known(key)).collect();
     let object = object.object(decoder, key, &known)?;
@@ -151,8 +151,8 @@ pub(in crate::resource) fn shape<'a>(
         is_known
     });
     if !object.has("kind") {
-        let message = "`kind` must be there: what the policy is for";
-        let help = "for every dataplane of the mesh: `targetRef: {kind: Mesh}`, or no `targetRef` at all";
+        let message = "`kind` is missing: the kind of the target";
+        let help = "for every dataplane of the mesh, write `targetRef: {kind: Mesh}`, or no `targetRef`";
         decoder.error_help(Code::MissingField, object.at, &object.path_of("kind"), message, help);
     }
     let mut text = |key: &str| object.text(decoder, key).filter(|_| is_known(key));
@@ -168,7 +168,7 @@ pub(in crate::resource) fn shape<'a>(
                     "Sidecar" => Some(ProxyType::Sidecar),
                     "Gateway" => Some(ProxyType::Gateway),
                     other => {
-                        let message = format!("a proxy type is `Sidecar` or `Gateway`, not `{other}`");
+                        let message = format!("a proxy type must be `Sidecar` or `Gateway`, not `{other}`");
                         decoder.error(Code::UnknownValue, &node.at, &path, message);
                         None
                     }
@@ -189,9 +189,9 @@ pub(in crate::resource) fn shape<'a>(
     })
 }
 
-/// The meaning of the fields of a `targetRef` together; an absent one means every dataplane of the mesh.
+/// Decodes the combination of the fields of a `targetRef`. Without one, the target is every dataplane of the mesh.
 ///
-/// `None`, with an error, when they do not fit.
+/// `None`, with an error, when the combination is invalid.
 pub(in crate::resource) fn meaning(
     decoder: &mut Decoder,
     context: &Context,
@@ -209,7 +209,7 @@ pub(in crate::resource) fn meaning(
     if !supported.contains(&raw.kind.value.as_str()) {
         if raw.kind.value == "MeshGateway" {
             let Origin { path, at, .. } = &raw.kind.origin;
-            let message = "only a policy of the system namespace may be for a `MeshGateway`";
+            let message = "only a policy of the system namespace may target a `MeshGateway`";
             let help = format!("put it into the namespace `{}`", context.kuma.system_namespace);
             decoder.error_help(Code::UnknownType, at, path, message, help);
         } else {
@@ -223,15 +223,15 @@ pub(in crate::resource) fn meaning(
 
 fn unsupported(decoder: &mut Decoder, kind: &Located<String>, supported: &[&str]) {
     let Origin { path, at, .. } = &kind.origin;
-    let message = format!("a {} cannot be for the kind `{}`", decoder.resource.kind, kind.value);
+    let message = format!("a {} cannot target the kind `{}`", decoder.resource.kind, kind.value);
     let help = match closest(&kind.value, supported.iter().copied()) {
         Some(meant) => format!("did you mean `{meant}`?"),
-        None => format!("it can be for {}", supported.join(", ")),
+        None => format!("it can target {}", supported.join(", ")),
     };
     decoder.error_help(Code::UnknownType, at, path, message, help);
 }
 
-/// The kinds that the schema knows, whatever the policy.
+/// The kinds in the schema, for all policies.
 fn schema_kinds(context: &Context) -> &'static [&'static str] {
     match context.kuma.version {
         Version::V2_13 | Version::V2_14 => &[
@@ -261,7 +261,7 @@ fn supported(context: &Context, is_system: bool) -> Vec<&'static str> {
 }
 
 impl Raw<'_> {
-    /// Checks the fields that this kind does not take, and those that it needs.
+    /// Checks the fields that the kind excludes and requires.
     fn target(&self, decoder: &mut Decoder, context: &Context) -> Option<Target> {
         let before = decoder.errors();
         let kind = self.kind.value.as_str();
@@ -316,7 +316,7 @@ impl Raw<'_> {
 
     fn gateway(&self, decoder: &mut Decoder) -> Option<Target> {
         self.refuse(decoder, &["mesh", "proxyTypes", "labels", "namespace", "sectionName"]);
-        // Routes may be for listeners of a gateway.
+        // A route may target a listener of a gateway.
         if decoder.resource.kind == "MeshTrace" {
             self.refuse(decoder, &["tags"]);
         }
@@ -332,7 +332,8 @@ impl Raw<'_> {
         if let Some(section) = filled(self.section.as_ref()) {
             let Origin { path, at, .. } = &section.origin;
             let kind = &decoder.resource.kind;
-            let message = format!("`sectionName` is for policies about inbound traffic, which a {kind} is not");
+            let message =
+                format!("`sectionName` has no meaning for a {kind}; it is for policies about inbound traffic");
             decoder.error_help(Code::NotAllowed, at, path, message, "remove it");
         }
         Target::Dataplane {
@@ -342,7 +343,7 @@ impl Raw<'_> {
         }
     }
 
-    /// Fields that mean nothing for this kind.
+    /// Reports fields without meaning for the kind.
     fn refuse(&self, decoder: &mut Decoder, keys: &[&str]) {
         for &key in keys {
             let is_set = match key {
@@ -356,7 +357,7 @@ impl Raw<'_> {
             };
             if is_set {
                 let at = self.object.get(key).map_or(self.object.at, |entry| &entry.key_at);
-                let message = format!("`{key}` means nothing for the kind `{}`", self.kind.value);
+                let message = format!("`{key}` has no meaning for the kind `{}`", self.kind.value);
                 decoder.error(Code::NotAllowed, at, &self.object.path_of(key), message);
             }
         }
@@ -368,7 +369,7 @@ impl Raw<'_> {
                 .object
                 .get("proxyTypes")
                 .map_or(self.object.at, |entry| &entry.value.at);
-            let message = "`proxyTypes` must have an element, or not be there";
+            let message = "`proxyTypes` must not be empty; without it, all types match";
             decoder.error(Code::MissingField, at, &self.object.path_of("proxyTypes"), message);
         }
     }
@@ -377,7 +378,7 @@ impl Raw<'_> {
         if let Some(name) = filled(self.name.as_ref()).filter(|name| !is_mesh_name(&name.value)) {
             let Origin { path, at, .. } = &name.origin;
             let message = format!(
-                "`name` is `{}`; it must be lowercase letters, digits, `-`, `_` and `.`",
+                "`name` is `{}`; it must consist of lowercase letters, digits, `-`, `_` and `.`",
                 name.value
             );
             decoder.error(Code::InvalidValue, at, path, message);
@@ -386,7 +387,7 @@ impl Raw<'_> {
 
     fn require_name(&self, decoder: &mut Decoder) {
         if filled(self.name.as_ref()).is_none() {
-            let message = format!("`name` must be there with the kind `{}`", self.kind.value);
+            let message = format!("`name` is missing; the kind `{}` requires it", self.kind.value);
             decoder.error(
                 Code::MissingField,
                 self.object.at,
@@ -401,13 +402,13 @@ impl Raw<'_> {
         if has_labels || filled(self.name.as_ref()).is_some() {
             return;
         }
-        // From 2.14 on Kuma says so of the whole.
+        // From 2.14 on, Kuma reports the error for the whole `targetRef`.
         let path = if context.kuma.version >= Version::V2_14 {
             self.object.path.clone()
         } else {
             self.object.path_of("name")
         };
-        let message = format!("`name` or `labels` must be there with the kind `{}`", self.kind.value);
+        let message = format!("`name` or `labels` is required for the kind `{}`", self.kind.value);
         decoder.error(Code::MissingField, self.object.at, &path, message);
     }
 
@@ -415,13 +416,13 @@ impl Raw<'_> {
         let has_labels = self.labels.as_ref().is_some_and(|labels| !labels.is_empty());
         if has_labels && (filled(self.name.as_ref()).is_some() || filled(self.namespace.as_ref()).is_some()) {
             let at = self.object.get("labels").map_or(self.object.at, |entry| &entry.key_at);
-            let message = "either `labels`, or `name` and `namespace`";
+            let message = "`labels` must not be used with `name` or `namespace`";
             decoder.error(Code::NotAllowed, at, &self.object.path_of("labels"), message);
         }
     }
 }
 
-/// The text, unless it is empty.
+/// The text, if it is not empty.
 fn filled(text: Option<&Located<String>>) -> Option<Located<String>> {
     text.filter(|text| !text.value.is_empty()).cloned()
 }

@@ -1,7 +1,7 @@
-//! `TrafficRoute`: where the outbounds of a dataplane lead.
+//! `TrafficRoute`: the destinations of a dataplane's outbounds.
 //!
-//! Its presence decides what a control plane traces, and its destinations decide the protocol. How requests
-//! are matched and rewritten is not meshtraced's business.
+//! Its presence decides whether a control plane traces outbounds, and its destinations decide the protocol. Matches
+//! and modifications of requests do not affect tracing and are not decoded.
 
 use crate::diag::{Code, Diagnostic};
 use crate::resource::decode::decoder::{Decoder, Phase};
@@ -10,21 +10,21 @@ use crate::resource::document::envelope::Body;
 use crate::resource::document::header::Header;
 use crate::resource::value::tags::{self, SERVICE, Selector, Service, Tags};
 
-/// A route for the outbounds that it matches.
+/// A route for outbounds, matched by source and destination.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrafficRoute {
     /// Type, mesh, name and labels.
     pub header: Header,
-    /// `sources`: dataplanes it applies to.
+    /// `sources`: the dataplanes that the route applies to.
     pub sources: Vec<Selector>,
-    /// `destinations`: outbounds it applies to.
+    /// `destinations`: the outbounds that the route applies to.
     pub destinations: Vec<Selector>,
-    /// The tags of all destinations that get traffic, those of `conf.http` first.
+    /// The tags of all destinations with traffic, those of `conf.http` first.
     pub targets: Vec<Tags>,
 }
 
 impl TrafficRoute {
-    /// The services that an outbound to `service` leads to; a `*` stands for that service.
+    /// The services that an outbound to `service` leads to; `*` stands for `service`.
     pub fn services<'a>(&'a self, service: &'a str) -> impl Iterator<Item = &'a str> {
         self.targets
             .iter()
@@ -65,17 +65,17 @@ pub(in crate::resource) fn decode(decoder: &mut Decoder, header: Header, body: &
     })
 }
 
-/// `destination`, or the entries of `split` that have a weight.
+/// `destination`, or the entries of `split` with a weight.
 fn decode_targets(decoder: &mut Decoder, object: &Object) -> Vec<Tags> {
     let (destination, split) = (object.get("destination"), object.get("split"));
     if destination.is_some() && split.is_some() {
         let at = &split.map_or(object.at, |entry| &entry.key_at).clone();
-        let message = "`split` and `destination` cannot both be there";
+        let message = "`split` and `destination` must not be used together";
         decoder.error(Code::NotAllowed, at, &object.path_of("split"), message);
         return Vec::new();
     }
     if split.is_none() && destination.is_none() {
-        let message = "either `destination` or `split` must be there";
+        let message = "either `destination` or `split` is required";
         decoder.error(Code::MissingField, object.at, &object.path, message);
         return Vec::new();
     }
@@ -95,7 +95,7 @@ fn decode_targets(decoder: &mut Decoder, object: &Object) -> Vec<Tags> {
                 Code::MissingField,
                 entry.at,
                 &entry.path_of("weight"),
-                "`weight` must be there",
+                "`weight` is missing",
             );
         }
         let weight = weight.map_or(0, |weight| weight.value);

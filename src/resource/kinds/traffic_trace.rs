@@ -1,4 +1,4 @@
-//! `TrafficTrace`: which dataplanes are traced, and where to.
+//! `TrafficTrace`: the older policy, which selects dataplanes by tags and names a backend of the mesh.
 
 use crate::resource::decode::decoder::Decoder;
 use crate::resource::decode::origin::Located;
@@ -6,14 +6,14 @@ use crate::resource::document::envelope::Body;
 use crate::resource::document::header::Header;
 use crate::resource::value::tags::{self, Selector, Service};
 
-/// A policy that turns tracing on for the dataplanes it selects.
+/// A policy that turns tracing on for the selected dataplanes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrafficTrace {
     /// Type, mesh, name and labels.
     pub header: Header,
-    /// `selectors`: one that matches is enough.
+    /// `selectors`, one of which must match.
     pub selectors: Vec<Selector>,
-    /// `conf.backend`; absent means the default backend of the mesh.
+    /// `conf.backend`; the default is the default backend of the mesh.
     pub backend: Option<Located<String>>,
 }
 

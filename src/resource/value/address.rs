@@ -7,12 +7,12 @@ use crate::resource::decode::decoder::Decoder;
 use crate::resource::decode::object::Object;
 use crate::resource::decode::origin::{Located, Origin};
 
-/// An IP address, and how it is written, which is how Kuma names a listener.
+/// An IP address with its text, from which Kuma makes the name of a listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WrittenIp {
     /// The address.
     pub ip: IpAddr,
-    /// The address as it is written.
+    /// The text of the address.
     pub text: String,
 }
 
@@ -24,7 +24,7 @@ pub(in crate::resource) fn decode_port(
 ) -> Option<Located<u16>> {
     let path = object.path_of(key);
     if object.get(key).is_none() {
-        let message = format!("`{key}` is missing; it must be in 1..=65535");
+        let message = format!("`{key}` is missing; it must be from 1 to 65535");
         if decoder.is_strict {
             decoder.undecodable(Diagnostic::error(Code::MissingField, object.at, message).path(path));
         } else {
@@ -36,7 +36,7 @@ pub(in crate::resource) fn decode_port(
     match u16::try_from(written.value) {
         Ok(port) if port >= least => Some(written.map(|_| port)),
         _ => {
-            let message = format!("`{key}` is {}; it must be in {least}..=65535", written.value);
+            let message = format!("`{key}` is {}; it must be from {least} to 65535", written.value);
             decoder.error(Code::PortOutOfRange, &written.origin.at, &path, message);
             None
         }

@@ -1,48 +1,48 @@
-//! The URL of a Zipkin collector, read as Kuma reads it.
+//! The URL of a Zipkin collector, parsed as in Kuma.
 //!
 //! Kuma parses with Go's `net/url.ParseRequestURI`, which is neither RFC 3986 nor the WHATWG rules: a `#` is
-//! part of the path, a default port that is written out counts, the host keeps its case.
+//! part of the path, an explicit default port is kept, and the host keeps its case.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// A collector URL that Envoy can use.
+/// The parts of a collector URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CollectorUrl {
-    /// Whether the scheme is `https`; every other scheme means no TLS.
+    /// Whether the scheme is `https`; any other scheme means plain text.
     pub tls: bool,
     /// Host name or IP address, without brackets.
     pub host: String,
     /// Port, 1 to 65535.
     pub port: u16,
-    /// Host and port as they stand in the URL, with brackets: what goes into the `Host` header.
+    /// Host and port as in the URL, with brackets: the value of the `Host` header.
     pub authority: String,
-    /// The path with its escapes undone; never empty. The query is dropped, as in Kuma.
+    /// The path without escapes; never empty. The query is dropped, as in Kuma.
     pub path: String,
 }
 
-/// Why a URL cannot be used.
+/// The reason why a URL is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
-    /// Kuma wants `http`, and for Zipkin takes `https`, in lowercase.
+    /// Kuma accepts `http` and, for Zipkin, `https`, in lowercase.
     #[error("must begin with {0}")]
     Scheme(&'static str),
-    /// The URL has a part that means nothing here.
-    #[error("has a {0}, which means nothing here")]
+    /// The URL has a part without a meaning for a collector.
+    #[error("has a {0}, which has no meaning for a collector")]
     Surplus(&'static str),
-    /// Kuma refuses it as no URL.
+    /// Kuma rejects the text, since it is not a URL.
     #[error("is not a URL with a scheme and a host")]
     Invalid,
-    /// Kuma wants the port written out.
-    #[error("names no port, and Kuma wants it written out")]
+    /// Kuma requires an explicit port.
+    #[error("has no port; Kuma requires one")]
     NoPort,
     /// Kuma takes it and Envoy does not.
-    #[error("has port {0}, outside 1..=65535")]
+    #[error("has port {0}; it must be from 1 to 65535")]
     PortOutOfRange(String),
     /// Kuma takes it and Envoy does not.
-    #[error("names no host")]
+    #[error("has no host")]
     NoHost,
     /// Kuma takes it and Envoy does not.
-    #[error("has no path, and Envoy needs one to send spans to")]
+    #[error("has no path; Envoy requires one for spans")]
     NoPath,
     /// Kuma takes it and Envoy does not.
     #[error("has a path whose escapes are not UTF-8")]
@@ -50,17 +50,17 @@ pub enum UrlError {
 }
 
 impl UrlError {
-    /// Whether the URL has something that must go, rather than lacks something.
+    /// Whether the URL has a part to remove, rather than a missing one.
     #[must_use]
     pub fn is_surplus(&self) -> bool {
         matches!(self, Self::Scheme(_) | Self::Surplus(_))
     }
 }
 
-/// Reads the URL of a Zipkin collector in a `MeshTrace`, which is one of the web.
+/// Parses the URL of a Zipkin collector in a `MeshTrace`, with scheme `http` or `https`.
 ///
 /// # Errors
-/// The first reason why Kuma or Envoy would refuse it.
+/// The first reason why Kuma or Envoy would reject the URL.
 pub fn parse_http(text: &str) -> Result<CollectorUrl, UrlError> {
     if !["http://", "https://"].iter().any(|scheme| text.starts_with(scheme)) {
         return Err(UrlError::Scheme("http:// or https://"));
@@ -74,10 +74,10 @@ pub fn parse_http(text: &str) -> Result<CollectorUrl, UrlError> {
     }
 }
 
-/// Reads the URL of a Datadog agent in a `MeshTrace`: a scheme, a host and a port.
+/// Parses the URL of a Datadog agent in a `MeshTrace`: scheme, host and port.
 ///
 /// # Errors
-/// All reasons why Kuma or Envoy would refuse it.
+/// All reasons why Kuma or Envoy would reject the URL.
 pub fn parse_agent(text: &str) -> Result<CollectorUrl, Vec<UrlError>> {
     let (path, query) = match text.split_once('?') {
         Some((before, query)) => (before, query),
@@ -108,7 +108,7 @@ pub fn parse_agent(text: &str) -> Result<CollectorUrl, Vec<UrlError>> {
     if authority.contains('@') {
         reasons.push(UrlError::Surplus("user"));
     }
-    // With a path of its own it is what collectors have.
+    // A path is valid in the URL of a collector, but not of an agent.
     let slash = if path.is_empty() { "/" } else { "" };
     match parse(&format!("{}{slash}", text.split('?').next().unwrap_or_default())) {
         Ok(url) if reasons.is_empty() => Ok(url),
@@ -121,10 +121,10 @@ pub fn parse_agent(text: &str) -> Result<CollectorUrl, Vec<UrlError>> {
     }
 }
 
-/// Reads a URL.
+/// Parses the URL of a collector.
 ///
 /// # Errors
-/// The first reason why Kuma or Envoy would refuse it.
+/// The first reason why Kuma or Envoy would reject the URL.
 pub fn parse(text: &str) -> Result<CollectorUrl, UrlError> {
     if text.is_empty() || text.bytes().any(|b| b < b' ' || b == 0x7f) {
         return Err(UrlError::Invalid);
@@ -132,7 +132,7 @@ pub fn parse(text: &str) -> Result<CollectorUrl, UrlError> {
     let (scheme, rest) = split_scheme(text)?;
     let rest = rest.split_once('?').map_or(rest, |(before, _query)| before);
     let Some(rest) = rest.strip_prefix('/') else {
-        // With a scheme this is what Go calls opaque: no host and no port.
+        // With a scheme, Go calls this form opaque: it has neither host nor port.
         return Err(if scheme.is_some() {
             UrlError::NoPort
         } else {
@@ -194,7 +194,7 @@ fn is_user_info(text: &str) -> bool {
     text.chars().all(allowed) && unescape(text).is_some()
 }
 
-/// The host, with brackets and escapes undone, and the digits after its colon.
+/// The host, without brackets and escapes, and the digits after its colon.
 fn split_port(authority: &str) -> Result<(String, Option<&str>), UrlError> {
     let digits = |port: &str| port.bytes().all(|b| b.is_ascii_digit());
     if let Some(rest) = authority.strip_prefix('[') {
@@ -238,7 +238,7 @@ fn split_port(authority: &str) -> Result<(String, Option<&str>), UrlError> {
     Ok((host.ok_or(UrlError::Invalid)?, port))
 }
 
-/// The bytes with `%xx` undone; `None` for a `%` that starts no escape.
+/// The bytes with `%xx` decoded; `None` for a `%` that does not start an escape.
 fn unescape(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -256,7 +256,7 @@ fn unescape(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Whether a host is an IP address and not a name.
+/// Whether a host is an IP address, rather than a name.
 #[must_use]
 pub fn is_ip(host: &str) -> bool {
     host.parse::<IpAddr>().is_ok()

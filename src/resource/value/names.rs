@@ -1,12 +1,12 @@
 //! The grammars of names.
 
-/// Whether a resource may name its mesh so: by a rule older, and more lenient, than that for names.
+/// Whether a mesh name is valid in a resource. The rule is older, and more lenient, than that for names.
 pub(in crate::resource) fn is_mesh_name(mesh: &str) -> bool {
     let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b);
     !mesh.is_empty() && mesh.bytes().all(fits)
 }
 
-/// Whether a name is one of DNS, in lowercase.
+/// Whether a name is a DNS subdomain in lowercase.
 pub(in crate::resource) fn is_subdomain(name: &str) -> bool {
     let label = |label: &str| {
         let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
@@ -18,7 +18,7 @@ pub(in crate::resource) fn is_subdomain(name: &str) -> bool {
     name.split('.').all(label)
 }
 
-/// Whether a name can be a label of DNS that begins with a letter.
+/// Whether a name is a DNS label that begins with a letter.
 pub(in crate::resource) fn is_dns_label(name: &str) -> bool {
     let bytes = name.as_bytes();
     let fits = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-';
@@ -28,7 +28,8 @@ pub(in crate::resource) fn is_dns_label(name: &str) -> bool {
         && bytes.iter().all(fits)
 }
 
-/// A DNS name as Kuma accepts it: labels of letters, digits, `-` and `_`, at most 63 long, 255 in all.
+/// Whether Kuma accepts a text as a DNS name: labels of letters, digits, `-` and `_`, up to 63 characters each and
+/// 255 in all.
 pub(in crate::resource) fn is_dns_name(text: &str) -> bool {
     let text = text.strip_suffix('.').unwrap_or(text);
     let label = |label: &str| {
@@ -41,7 +42,7 @@ pub(in crate::resource) fn is_dns_name(text: &str) -> bool {
     text.len() <= 255 && text.split('.').all(label)
 }
 
-/// Whether a value may be that of a label, by the rule of Kubernetes.
+/// Whether Kubernetes accepts a text as the value of a label.
 pub(in crate::resource) fn is_label_value(value: &str) -> bool {
     let bytes = value.as_bytes();
     let ends_well = |b: Option<&u8>| b.is_none_or(u8::is_ascii_alphanumeric);

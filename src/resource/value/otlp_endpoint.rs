@@ -1,21 +1,21 @@
-//! Where a collector takes OTLP, as `endpoint` of a `MeshTrace` says it.
+//! The `endpoint` of an OTLP collector in a `MeshTrace`.
 
 use std::net::Ipv6Addr;
 
 use crate::kuma::Version;
 
-/// A collector that takes OTLP.
+/// The endpoint of an OTLP collector.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Otlp {
-    /// Host name or IP address, without brackets; empty means the machine of the proxy.
+    /// Host name or IP address, without brackets; empty for the machine of the proxy.
     pub host: String,
     /// Port, 1 to 65535.
     pub port: u16,
-    /// How it takes it.
+    /// The transport of OTLP.
     pub transport: Transport,
 }
 
-/// How OTLP is carried.
+/// A transport of OTLP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Transport {
     /// gRPC, without TLS.
@@ -27,30 +27,30 @@ pub enum Transport {
     },
 }
 
-/// The port on which collectors take OTLP over gRPC.
+/// The default port of OTLP over gRPC.
 pub const GRPC_PORT: u16 = 4317;
 
-/// Why an endpoint cannot be used.
+/// The reason why an endpoint is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
-    /// The endpoint has parts of a URL.
-    #[error("is a URL and not `HOST:PORT`")]
+    /// The endpoint is a URL.
+    #[error("must be `HOST:PORT`, not a URL")]
     Url,
     /// Kuma takes it and Envoy does not.
-    #[error("names no host")]
+    #[error("has no host")]
     NoHost,
     /// Kuma takes it and Envoy does not.
     #[error("has no port from 1 to 65535")]
     Port,
-    /// Kuma 2.13 cuts it at the first colon.
-    #[error("holds an IPv6 address, which Kuma reads from 2.14 on")]
+    /// Kuma 2.13 splits an IPv6 address at its first colon.
+    #[error("has an IPv6 address, which Kuma supports from 2.14 on")]
     Ipv6,
 }
 
-/// Reads `HOST`, or `HOST:PORT`.
+/// Parses `HOST` or `HOST:PORT`.
 ///
 /// # Errors
-/// The reason why Kuma or Envoy would refuse it.
+/// The reason why Kuma or Envoy would reject the endpoint.
 pub fn parse_endpoint(text: &str, version: Version) -> Result<Otlp, EndpointError> {
     let (host, port) = match version {
         Version::V2_13 => cut(text)?,
@@ -66,7 +66,7 @@ pub fn parse_endpoint(text: &str, version: Version) -> Result<Otlp, EndpointErro
     })
 }
 
-/// As 2.13: the host is what stands before the first colon, and the port what stands behind it.
+/// Host and port by the rule of 2.13: split at the first colon.
 fn cut(text: &str) -> Result<(String, u16), EndpointError> {
     if text.starts_with('[') || text.parse::<Ipv6Addr>().is_ok() {
         return Err(EndpointError::Ipv6);
@@ -87,7 +87,7 @@ fn cut(text: &str) -> Result<(String, u16), EndpointError> {
     Ok((host.to_owned(), port))
 }
 
-/// As 2.14: what cannot be parted is the host as a whole.
+/// Host and port by the rule of 2.14: an endpoint that cannot be split is a host.
 fn split(text: &str) -> Result<(String, u16), EndpointError> {
     if text.contains(['/', '?', '#']) {
         return Err(EndpointError::Url);
@@ -113,7 +113,7 @@ fn split(text: &str) -> Result<(String, u16), EndpointError> {
     }
 }
 
-/// A port; none, and one out of range, is that of gRPC, and no number is `None`.
+/// The port of a text: the default if empty or out of range, `None` if not a number.
 fn port_of(text: &str) -> Option<u16> {
     let is_number = text.bytes().all(|b| b.is_ascii_digit());
     is_number.then(|| text.parse().ok().filter(|&port| port != 0).unwrap_or(GRPC_PORT))

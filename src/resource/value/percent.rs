@@ -5,16 +5,16 @@
 pub struct Percent(f64);
 
 impl Percent {
-    /// Everything.
+    /// 100 percent.
     pub const HUNDRED: Self = Self(100.0);
 
-    /// `None` outside the range; NaN is outside. `-0` is 0.
+    /// A percentage from a number; `None` outside the range and for NaN. `-0` becomes 0.
     #[must_use]
     pub fn new(value: f64) -> Option<Self> {
         (0.0..=100.0).contains(&value).then_some(Self(value.abs()))
     }
 
-    /// The number, 0 to 100.
+    /// The number, from 0 to 100.
     #[must_use]
     pub fn get(self) -> f64 {
         self.0

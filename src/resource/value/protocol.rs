@@ -1,4 +1,4 @@
-//! The protocols of a service, and what several instances of it have in common.
+//! The protocols of a service, and the common protocol of several instances.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,7 +12,7 @@ use crate::resource::decode::origin::{Located, Origin};
 use crate::settings_value::SettingValue;
 use crate::words::closest;
 
-/// The protocol of a service, as the tag `kuma.io/protocol` says.
+/// The protocol of a service, from the tag `kuma.io/protocol`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Protocol {
     /// HTTP/1.
@@ -23,13 +23,13 @@ pub enum Protocol {
     Grpc,
     /// Opaque TCP.
     Tcp,
-    /// TLS that the proxy does not open.
+    /// TLS that the proxy does not terminate.
     Tls,
     /// The protocol of Kafka, treated as TCP.
     Kafka,
     /// The protocol of MySQL, treated as TCP.
     Mysql,
-    /// Not said, or not the same everywhere; treated as opaque TCP.
+    /// Not set, or not the same in all instances; treated as opaque TCP.
     Unknown,
 }
 
@@ -39,7 +39,7 @@ impl FromStr for Protocol {
     fn from_str(text: &str) -> Result<Self, String> {
         match Self::SUPPORTED.contains(&text) {
             true => Ok(Self::parse(text)),
-            false => Err(format!("`{text}` is none of {}", Self::SUPPORTED.join(", "))),
+            false => Err(format!("`{text}` must be one of {}", Self::SUPPORTED.join(", "))),
         }
     }
 }
@@ -57,10 +57,10 @@ impl SettingValue for Protocol {
 setting_value!(Protocol);
 
 impl Protocol {
-    /// The words people are told of.
+    /// The names in messages and in the schema.
     pub const SUPPORTED: [&'static str; 5] = ["grpc", "http", "http2", "kafka", "tcp"];
 
-    /// The protocol of that name, in any case; [`Protocol::Unknown`] for other words.
+    /// The protocol with the given name, in any case; [`Protocol::Unknown`] for other names.
     #[must_use]
     pub fn parse(name: &str) -> Self {
         match name.to_lowercase().as_str() {
@@ -75,7 +75,7 @@ impl Protocol {
         }
     }
 
-    /// The name, `unknown` where there is none.
+    /// The name of the protocol; `unknown` for [`Protocol::Unknown`].
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -90,19 +90,20 @@ impl Protocol {
         }
     }
 
-    /// Whether a proxy reads its requests and so can trace them.
+    /// Whether a proxy parses requests of the protocol, and so can trace them.
     #[must_use]
     pub fn is_http(self) -> bool {
         matches!(self, Self::Http | Self::Http2 | Self::Grpc)
     }
 
-    /// Whether it runs over HTTP/2.
+    /// Whether the protocol runs over HTTP/2.
     #[must_use]
     pub fn is_http2(self) -> bool {
         matches!(self, Self::Http2 | Self::Grpc)
     }
 
-    /// The protocol that two sides have in common, as Kuma computes it: `grpc` and `http2` make `http2`, `http` and `http2` make `tcp`.
+    /// The common protocol of two instances, as in Kuma: `grpc` and `http2` make `http2`, `http` and
+    /// `http2` make `tcp`.
     #[must_use]
     pub fn common(self, other: Self) -> Self {
         if self == other {
@@ -112,7 +113,7 @@ impl Protocol {
         self.stack().iter().find(shared).copied().unwrap_or(Self::Unknown)
     }
 
-    /// The protocol and those it runs on, for comparing.
+    /// The protocol and those below it, for comparison.
     fn stack(self) -> &'static [Self] {
         match self {
             Self::Grpc => &[Self::Grpc, Self::Http2, Self::Tcp],
@@ -131,7 +132,7 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// The protocol of that name; `None`, with an error where it is one that Kuma does not configure.
+/// The protocol of a tag; `None`, with an error, when Kuma does not configure it.
 pub(in crate::resource) fn decode(
     decoder: &mut Decoder,
     written: Option<&Located<String>>,
@@ -143,14 +144,13 @@ pub(in crate::resource) fn decode(
             let message = format!("the protocol `{}` is not known", written.value);
             let help = match closest(&written.value, Protocol::SUPPORTED) {
                 Some(meant) => format!("did you mean `{meant}`?"),
-                None => format!("known are {}", Protocol::SUPPORTED.join(", ")),
+                None => format!("the protocols are {}", Protocol::SUPPORTED.join(", ")),
             };
             decoder.error_help(Code::UnknownValue, at, path, message, help);
             None
         }
         protocol @ (Protocol::Tls | Protocol::Mysql) => {
-            let message =
-                format!("Kuma accepts the protocol `{protocol}` and then gives the proxy no configuration at all");
+            let message = format!("Kuma accepts the protocol `{protocol}`, but sends no configuration to the proxy");
             let finding = Diagnostic::error(Code::UnknownValue, at, message).path(path.as_str());
             decoder.rejected_by_envoy(finding.help("write `tcp`"));
             None

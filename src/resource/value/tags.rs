@@ -6,31 +6,31 @@ use crate::diag::{Code, Diagnostic};
 use crate::resource::decode::decoder::Decoder;
 use crate::resource::decode::object::{Object, TextMap, key_path};
 
-/// The tag that names a service.
+/// The tag with the name of a service.
 pub const SERVICE: &str = "kuma.io/service";
-/// The tag that says what a service speaks.
+/// The tag with the protocol of a service.
 pub const PROTOCOL: &str = "kuma.io/protocol";
-/// The tag of the zone a dataplane runs in.
+/// The tag with the zone of a dataplane.
 pub const ZONE: &str = "kuma.io/zone";
 
 /// The tags of one inbound, outbound or gateway.
 pub type Tags = BTreeMap<String, String>;
 
-/// A selector: the tags that must be there, `*` for any value.
+/// A selector: required tags, with `*` for any value.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Selector {
-    /// Wanted values by tag.
+    /// The required values by tag.
     pub tags: TextMap,
 }
 
 impl Selector {
-    /// Whether every wanted tag is among `tags` with its value, or with any value where `*` is wanted.
+    /// Whether `tags` has every required tag, with its value or with any value for `*`.
     #[must_use]
     pub fn matches(&self, tags: &Tags) -> bool {
         self.mismatch(tags).is_none()
     }
 
-    /// The first wanted tag that `tags` does not have: its name, the wanted value and the one found.
+    /// The first required tag that `tags` does not have: its name, the required value and the one found.
     #[must_use]
     pub fn mismatch<'s>(&'s self, tags: &'s Tags) -> Option<(&'s str, &'s str, Option<&'s str>)> {
         self.tags.iter().find_map(|(tag, wanted)| {
@@ -41,7 +41,7 @@ impl Selector {
         })
     }
 
-    /// How specific it is.
+    /// The specificity of the selector.
     #[must_use]
     pub fn rank(&self) -> Rank {
         let wildcard = self.tags.values().filter(|wanted| wanted.value == "*").count();
@@ -52,23 +52,23 @@ impl Selector {
     }
 }
 
-/// How specific a selector is: first by the number of its tags, then by how many of them are exact.
+/// The specificity of a selector: the number of its tags, then the number of exact ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Rank {
-    /// Tags with a value.
+    /// The number of tags with a value.
     pub exact: usize,
-    /// Tags with `*`.
+    /// The number of tags with `*`.
     pub wildcard: usize,
 }
 
 impl Rank {
-    /// Number of tags.
+    /// The number of all tags.
     #[must_use]
     pub fn tags(self) -> usize {
         self.exact + self.wildcard
     }
 
-    /// The rank of two selectors that both match.
+    /// The combined rank of two selectors.
     #[must_use]
     pub fn with(self, other: Self) -> Self {
         Self {
@@ -90,12 +90,12 @@ impl Ord for Rank {
     }
 }
 
-/// The service tag that a mapping of tags must have.
+/// The rule for the service tag in a mapping of tags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::resource) enum Service {
     Required,
     Optional,
-    /// No tag but the service.
+    /// The service tag is the only one.
     Alone,
 }
 
@@ -133,7 +133,7 @@ pub(in crate::resource) fn selectors(
     selectors
 }
 
-/// Decodes one selector out of the mapping in `key`, which must have a tag.
+/// Decodes one selector from the mapping in `key`, which must have a tag.
 pub(in crate::resource) fn selector(
     decoder: &mut Decoder,
     object: &Object,
@@ -149,7 +149,7 @@ pub(in crate::resource) fn selector(
     let at = object.get(key).map_or(object.at, |entry| &entry.key_at);
     let names_service = tags.contains_key(SERVICE);
     let missing = |decoder: &mut Decoder, is_first: bool| {
-        let message = format!("mandatory tag `{SERVICE}` is missing");
+        let message = format!("the mandatory tag `{SERVICE}` is missing");
         let finding = Diagnostic::error(Code::MissingField, at, message).path(path.as_str());
         decoder.report_if(is_first, finding);
     };
@@ -185,19 +185,19 @@ pub(in crate::resource) fn selector(
     (!tags.is_empty()).then_some(Selector { tags })
 }
 
-/// Checks tags that are wanted, `*` for any value.
+/// Checks required tags, with `*` for any value.
 pub(in crate::resource) fn check_selector_tags(decoder: &mut Decoder, path: &str, tags: &TextMap) {
     for (tag, value) in tags {
         check_tag_name(decoder, path, tag, &value.origin.at);
         let (at, path) = (&value.origin.at, &value.origin.path);
         if value.value.is_empty() {
-            decoder.error(Code::EmptyField, at, path, "tag value must be non-empty");
+            decoder.error(Code::EmptyField, at, path, "a tag value must not be empty");
         } else if value.value != "*" && !value.value.bytes().all(|b| is_tag_value(b) || b == b'/') {
             let message = format!(
-                "tag value `{}` must be `*`, or only have letters, digits and `.-_:/`",
+                "the tag value `{}` must be `*`, or consist of letters, digits and `.-_:/`",
                 value.value
             );
-            let help = "there is no matching by pattern: `*` stands alone for any value";
+            let help = "Kuma has no patterns: `*` alone means any value";
             decoder.error_help(Code::InvalidValue, at, path, message, help);
         }
     }
@@ -209,15 +209,18 @@ pub(in crate::resource) fn check_tags(decoder: &mut Decoder, path: &str, tags: &
         check_tag_name(decoder, path, tag, &value.origin.at);
         let (at, path) = (&value.origin.at, &value.origin.path);
         if value.value.is_empty() {
-            decoder.error(Code::EmptyField, at, path, "tag value must be non-empty");
+            decoder.error(Code::EmptyField, at, path, "a tag value must not be empty");
         } else if !value.value.bytes().all(is_tag_value) {
-            let message = format!("tag value `{}` must only have letters, digits and `.-_:`", value.value);
+            let message = format!(
+                "the tag value `{}` must consist of letters, digits and `.-_:`",
+                value.value
+            );
             decoder.error(Code::InvalidValue, at, path, message);
         }
     }
 }
 
-/// The plain texts of located tags.
+/// The tags without their origins.
 pub(in crate::resource) fn plain(tags: &TextMap) -> Tags {
     tags.iter()
         .map(|(tag, value)| (tag.clone(), value.value.clone()))
@@ -226,9 +229,9 @@ pub(in crate::resource) fn plain(tags: &TextMap) -> Tags {
 
 fn check_tag_name(decoder: &mut Decoder, path: &str, tag: &str, at: &crate::source::Location) {
     if tag.is_empty() {
-        decoder.error(Code::EmptyField, at, path, "tag name must be non-empty");
+        decoder.error(Code::EmptyField, at, path, "a tag name must not be empty");
     } else if !tag.bytes().all(|b| is_tag_value(b) || b == b'/') {
-        let message = format!("tag name `{tag}` must only have letters, digits and `.-_:/`");
+        let message = format!("the tag name `{tag}` must consist of letters, digits and `.-_:/`");
         decoder.error(Code::InvalidValue, at, &key_path(path, tag), message);
     }
 }

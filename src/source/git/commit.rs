@@ -14,7 +14,7 @@ use crate::source::commit::Commit;
 use crate::source::filter::Filter;
 use crate::source::text::{Text, text};
 
-/// The files of a commit, each by its path below the root.
+/// The files of a commit, by their paths below the root.
 #[derive(Debug)]
 pub(in crate::source) struct Tree {
     pub(in crate::source) commit: Commit,
@@ -28,20 +28,20 @@ impl Repository {
     pub(in crate::source) fn head(&self) -> Result<Commit> {
         let head = self.git_dir.join("HEAD");
         match fs::read(&head) {
-            // Git only says that this is no repository.
+            // Git's message would only say that this is no repository.
             Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
                 return Err(GitError::Closed { path: head, source });
             }
             _ => {}
         }
-        // The branch first, and then its commit: they belong together also when `HEAD` is moved meanwhile.
+        // The branch first, then its commit: they belong together even when `HEAD` moves meanwhile.
         let branch = self.ask(["symbolic-ref", "--quiet", "HEAD"]).ok();
         let branch = branch.map(|name| String::from_utf8_lossy(&name).trim().to_owned());
         let reference = branch.as_deref().unwrap_or("HEAD");
-        // Not peeled: a commit that is lost is another trouble than a branch without one.
+        // Not peeled, so that a lost commit is told from a branch without one.
         let id = match self.ask(["rev-parse", "--verify", "--quiet", reference]) {
             Ok(id) => String::from_utf8_lossy(&id).trim().to_owned(),
-            // Without a message: there is no commit.
+            // No message means that there is no commit.
             Err(GitError::Failed { message, repository }) if message.is_empty() => {
                 return Err(GitError::Unborn { repository });
             }
@@ -77,7 +77,7 @@ impl Repository {
         Ok(Tree { commit, files, is_file })
     }
 
-    /// Everything below a path of a commit, or the file that it is.
+    /// The directory or the file at a path of a commit, with all entries below it.
     fn root(&self, commit: &Commit, below: &Path) -> Result<Root> {
         if below.as_os_str().is_empty() {
             let entries = entries(&self.ask(["ls-tree", "-r", "-z", "--full-tree", &commit.id])?);
@@ -127,7 +127,7 @@ impl Repository {
         }
     }
 
-    /// The files that are read, those behind links among them.
+    /// The files that are read, including those behind links.
     fn choose(
         &self,
         commit: &Commit,
@@ -165,7 +165,7 @@ impl Repository {
         Ok(chosen)
     }
 
-    /// Where the links of a tree lead, as they are written.
+    /// The targets of the links of a tree, as they are written.
     fn links(&self, all: &BTreeMap<PathBuf, Entry>) -> Result<BTreeMap<PathBuf, PathBuf>> {
         let links: Vec<(&PathBuf, &Entry)> = all.iter().filter(|(_, entry)| entry.kind == Kind::Link).collect();
         let ids: Vec<&str> = links.iter().map(|(_, entry)| entry.id.as_str()).collect();
@@ -196,7 +196,7 @@ impl Repository {
             commit: commit.short(),
         };
         match asked {
-            // The repository names where missing objects could be fetched from, which is not allowed.
+            // The repository names a remote for missing objects, and fetching is not allowed.
             Err(GitError::Failed { message, .. }) if message.contains("promisor") => return Err(partial()),
             asked => asked?,
         }

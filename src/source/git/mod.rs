@@ -1,8 +1,8 @@
-//! Reads a commit out of Git's objects, by Git's own program.
+//! Commits, read from Git's objects by Git's own program.
 //!
-//! What a commit holds never changes, so that a snapshot of it is whole by construction. Git knows all forms of
-//! repositories; what it refuses is told in its words. It is asked for objects alone: it changes nothing, waits for
-//! no lock, and reaches for no network.
+//! A commit never changes, so a snapshot of it is whole by construction. Git knows all forms of repositories, and its
+//! errors are passed on in its own words. Git is asked for objects alone: it changes nothing, waits for no lock, and
+//! uses no network.
 
 mod error;
 

@@ -1,4 +1,4 @@
-//! Git's own program, and what it answers.
+//! Runs of Git's own program, and their output.
 
 use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, Read};
@@ -10,7 +10,7 @@ use super::repository::Repository;
 use crate::system::process::{self, Exchanged};
 
 impl Repository {
-    /// Objects in the order of their ids: their first bytes and their size; `None` for one that is not there.
+    /// Objects in the order of `ids`: the first bytes of each and its size; `None` for a missing object.
     pub(super) fn objects(&self, ids: &[&str], limit: u64, mut take: impl FnMut(Option<(Vec<u8>, u64)>)) -> Result<()> {
         if ids.is_empty() {
             return Ok(());
@@ -61,19 +61,19 @@ impl Repository {
 
     fn command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
         let mut command = Command::new("git");
-        // A Git hook that runs us says by variables which repository it is about; this one is another.
+        // A Git hook that runs this program passes its own repository in variables; this repository is another.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_bytes().starts_with(b"GIT_")) {
             command.env_remove(name);
         }
         command
             .env("LC_ALL", "C")
             .env("GIT_OPTIONAL_LOCKS", "0")
-            // What is not here is not fetched.
+            // Missing objects are not fetched.
             .env("GIT_NO_LAZY_FETCH", "1")
             .env("GIT_ALLOW_PROTOCOL", "")
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_LITERAL_PATHSPECS", "1")
-            // The settings name this repository, whoever owns it. What is asked of Git runs neither hooks nor filters nor
+            // The settings name this repository, whoever owns it. These commands run neither hooks nor filters nor
             // any other program that a repository could name.
             .args([
                 "-c",
@@ -84,14 +84,14 @@ impl Repository {
             ])
             .arg("--git-dir")
             .arg(&self.git_dir)
-            // Git takes the directory that it is started in for a place in the work tree.
+            // Git takes the directory that it is started in for a part of the work tree.
             .current_dir("/")
             .args(arguments);
         command
     }
 }
 
-/// The next object that `cat-file --batch` tells: a line with id, type and size, the bytes, and a line end.
+/// The next object of `cat-file --batch`: a line with id, type and size, then the bytes and a line end.
 fn object(stdout: &mut impl BufRead, limit: u64) -> io::Result<Option<(Vec<u8>, u64)>> {
     let mut head = String::new();
     if stdout.read_line(&mut head)? == 0 {

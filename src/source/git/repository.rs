@@ -1,4 +1,4 @@
-//! Where repositories are.
+//! Repositories, and the search for them.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 pub(in crate::source) struct Repository {
     /// The directory of the repository in Git's sense: `.git`, or that of a linked work tree or submodule.
     pub(in crate::source) git_dir: PathBuf,
-    /// The directory that it is known by: of its files, or itself where it is bare.
+    /// The top of the work tree; the directory of the repository itself if it is bare.
     pub(in crate::source) top: PathBuf,
-    /// Whether it has no files.
+    /// Whether the repository has no work tree.
     pub(in crate::source) is_bare: bool,
 }
 
-/// The repository that a path lies in, and the path below its top; the path need not be there.
+/// The repository around a path, and the path below its top. The path need not exist.
 pub(in crate::source) fn find(path: &Path) -> Option<(Repository, PathBuf)> {
     path.ancestors().find_map(|top| {
         let below = path.strip_prefix(top).ok()?.to_owned();
@@ -35,11 +35,11 @@ pub(in crate::source) fn find(path: &Path) -> Option<(Repository, PathBuf)> {
     })
 }
 
-/// The directory that `.git` in a directory is or leads to.
+/// The directory that the entry `.git` of a directory is or leads to.
 fn git_dir(top: &Path) -> Option<PathBuf> {
     let path = top.join(".git");
     if path.is_dir() {
-        // As Git does: an empty directory of that name is none of its own. One that cannot be looked into may be.
+        // As in Git, an empty directory `.git` is no repository. An unreadable one may be.
         let head = fs::symlink_metadata(path.join("HEAD"));
         let is_empty = head.is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
         return (!is_empty).then(|| real(path));
@@ -49,7 +49,7 @@ fn git_dir(top: &Path) -> Option<PathBuf> {
     Some(real(top.join(OsStr::from_bytes(target))))
 }
 
-/// The path that events name, without links and `..`; as it is where nothing is there.
+/// The real path, which events name; the path itself where nothing exists.
 fn real(path: PathBuf) -> PathBuf {
     fs::canonicalize(&path).unwrap_or(path)
 }
@@ -59,7 +59,7 @@ fn is_bare(directory: &Path) -> bool {
 }
 
 impl Repository {
-    /// Where what all linked work trees have in common lies: branches and objects.
+    /// The directory with the branches and objects that all linked work trees share.
     pub(in crate::source) fn common_dir(&self) -> PathBuf {
         match fs::read(self.git_dir.join("commondir")) {
             Ok(text) => real(self.git_dir.join(OsStr::from_bytes(text.trim_ascii_end()))),

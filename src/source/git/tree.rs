@@ -1,4 +1,4 @@
-//! What a tree of Git holds, and where the links in it lead.
+//! The entries of a Git tree, and the targets of its links.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::source::filter::{Filter, LINKED};
 
-/// Links that lead to links: more than this is a circle.
+/// The number of links that may lead to each other; more are a circle.
 const LINKS: usize = 40;
 
 /// One entry of a tree.
@@ -25,7 +25,7 @@ pub(super) enum Kind {
     Submodule,
 }
 
-/// The entries that `ls-tree -z` lists: `100644 blob 83baae…\tpath`, each with a NUL behind it.
+/// The entries of `ls-tree -z`: `100644 blob 83baae…\tpath`, each followed by a NUL.
 pub(super) fn entries(listed: &[u8]) -> BTreeMap<PathBuf, Entry> {
     let entry = |line: &[u8]| {
         let tab = line.iter().position(|byte| *byte == b'\t')?;
@@ -54,7 +54,7 @@ fn is_hidden(name: &OsStr) -> bool {
     name.as_bytes().starts_with(b".")
 }
 
-/// Whether all directories above a path are entered, and nothing on the way is hidden.
+/// Whether the filter enters all directories above a path, and none of its parts is hidden.
 pub(super) fn is_entered(path: &Path, filter: &Filter) -> bool {
     let above = path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty());
     path.iter().all(|name| !is_hidden(name)) && above.into_iter().all(|above| filter.enters(above))
@@ -68,11 +68,11 @@ pub(super) fn is_wanted(path: &Path, filter: &Filter) -> bool {
 pub(super) struct Links<'a> {
     all: &'a BTreeMap<PathBuf, Entry>,
     links: &'a BTreeMap<PathBuf, PathBuf>,
-    /// How many more files may be shown.
+    /// The number of files that may still be reached.
     left: usize,
 }
 
-/// More is behind links than anybody wants.
+/// Links reach more than [`LINKED`] files.
 #[derive(Debug)]
 pub(super) struct TooMany;
 
@@ -82,11 +82,11 @@ impl<'a> Links<'a> {
         Self { all, links, left }
     }
 
-    /// The files that a link shows, each by the path at which it is seen: the file that it leads to, or all of a directory
-    /// with what the links in it show. `inside` are the directories that one is in by then, wherever those really are.
+    /// The files behind a link, each by the path at which it is reached: the file that the link leads to, or all
+    /// files of a directory, with those behind its own links. `inside` has the real paths of the directories above.
     ///
     /// # Errors
-    /// When that is too much, with all that was asked for before.
+    /// When the files of all calls together exceed the limit.
     pub(super) fn behind(
         &mut self,
         link: &Path,
@@ -100,7 +100,7 @@ impl<'a> Links<'a> {
         if let Some(entry) = all.get(&target).filter(|entry| entry.kind == Kind::File) {
             return Ok(vec![(seen.to_owned(), entry)]);
         }
-        // A directory that holds its own link has no end.
+        // A directory that holds a link to itself has no end.
         if inside.contains(&target) {
             return Ok(Vec::new());
         }
@@ -125,7 +125,7 @@ impl<'a> Links<'a> {
     }
 }
 
-/// Where a path leads when all links on the way are followed; `None` outside the tree, or in a circle.
+/// The real path of a path, with all links followed; `None` outside the tree, or in a circle.
 fn resolve(path: &Path, links: &BTreeMap<PathBuf, PathBuf>) -> Option<PathBuf> {
     let mut rest: Vec<OsString> = path.iter().rev().map(OsStr::to_owned).collect();
     let mut resolved = PathBuf::new();

@@ -1,7 +1,7 @@
 //! Explanations of text that is not YAML, at the place of the mistake.
 //!
-//! The parser stops where it cannot go on, which is often after the mistake, and speaks of its grammar. Each function here
-//! covers one kind of mistake that people make: it finds the place and says what to type.
+//! The parser stops where it cannot go on, which is often after the mistake, and speaks of its grammar. Each function
+//! here covers one kind of mistake that people make: it finds the place and says what to type.
 
 mod text;
 

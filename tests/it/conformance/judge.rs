@@ -1,7 +1,7 @@
 //! Compares what meshtraced printed with what a case expects.
 //!
-//! Field names may be snake_case or lowerCamelCase, numbers are equal by value, a percentage of zero may be written out
-//! or left out, and the order of listeners, clusters and dataplanes means nothing. All other order does.
+//! Field names may be snake_case or lowerCamelCase, numbers are equal by value, a percentage of zero may be written
+//! out or left out, and the order of listeners, clusters and dataplanes means nothing. All other order does.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -191,8 +191,8 @@ fn short(text: &str) -> String {
     text.chars().take(160).collect()
 }
 
-/// The right answer to a case, in another spelling than that of the case: snake_case, numbers with a fraction, lists in
-/// reverse.
+/// The right answer to a case, in another spelling than that of the case: snake_case, numbers with a fraction, lists
+/// in reverse.
 pub(super) fn as_printed(expected: &Value) -> Answer {
     let invalid = expected["result"] == "invalid";
     let errors = items(&expected["violations"]).map(|violation| {

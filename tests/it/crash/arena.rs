@@ -23,8 +23,8 @@ pub(crate) struct Arena {
     expected: BTreeMap<PathBuf, Vec<u8>>,
     /// The calls of a publication, in their order.
     pub(crate) calls: Vec<Call>,
-    /// The same calls in groups that are counted apart: of two threads only the one that makes its call of a number first
-    /// is hit, unless the calls of the other are counted by themselves.
+    /// The same calls in groups that are counted apart: of two threads only the one that makes its call of a number
+    /// first is hit, unless the calls of the other are counted by themselves.
     pub(crate) groups: Vec<Group>,
 }
 
@@ -139,7 +139,8 @@ impl Arena {
         assert!(status.expect("cp").success());
     }
 
-    /// Lets something happen to a run at a call of a group, and checks what it leaves and what the next run makes of it.
+    /// Lets something happen to a run at a call of a group, and checks what it leaves and what the next run makes of
+    /// it.
     #[track_caller]
     pub(crate) fn hurt(&self, group: usize, call: &str, how: &str, number: usize) -> Hurt {
         self.hurt_by(&self.groups[group].strace, call, how, number)

@@ -83,7 +83,7 @@ fn a_refusal_is_told_until_the_input_changes() {
     let status = daemon.until("it is refused", |status| status["proxies"]["rejected"] == 1);
     let why = status["troubles"][0]["why"].as_str().expect("a reason");
     assert!(why.contains("Address already in use"), "{why}");
-    daemon.until_said("published for none of 1 proxy");
+    daemon.until_said("not published: 1 proxy failed");
     let rejected = web.stat("listener_manager.lds.update_rejected");
     // Other turns do not try it again, and it is not forgotten.
     daemon.signal(Signal::HUP);

@@ -118,7 +118,7 @@ fn a_change_that_would_remove_too_much_waits_for_approval() {
         mesh.write(name, "# gone\n");
     }
     let status = daemon.until("it waits", |status| status["guarded"].is_object());
-    daemon.until_said("not published: it waits for approval");
+    daemon.until_said("not published: the change waits for approval");
     let id = status["guarded"]["id"].as_str().expect("an id").to_owned();
     assert!(mesh.published("web-01").join("xds/lds.yaml").exists());
     let (code, text, _) = ask(&mesh, &["status"]);

@@ -110,7 +110,7 @@ fn wrong_settings_are_not_taken_and_right_ones_are() {
     }
     let (code, text, _) = ask(&mesh, &["status"]);
     assert_eq!(
-        (code, text.contains("those from before are in use")),
+        (code, text.contains("the previous settings stay in use")),
         (Some(1), true),
         "{text}"
     );

@@ -14,8 +14,8 @@ use super::mounts::{self, needs};
 use super::process::Process;
 use super::wait;
 
-/// Arguments: where to put the file system, the directory, a file that says "ready", the room in KiB, how to end, where
-/// to copy what is left, and the command.
+/// Arguments: where to put the file system, the directory, a file that says "ready", the room in KiB, how to end,
+/// where to copy what is left, and the command.
 const SCRIPT: &str = r#"
 set -eu
 stage=$1 dir=$2 ready=$3 room=$4 kept=$5; shift 5

@@ -72,8 +72,8 @@ impl Unprivileged {
     }
 }
 
-/// By another process: were the file open for writing here while another test starts a child, that child would hold it
-/// open for a moment too, and the copy could not be executed ("text file busy").
+/// By another process: were the file open for writing here while another test starts a child, that child would hold
+/// it open for a moment too, and the copy could not be executed ("text file busy").
 fn copy(from: &Path, to: &Path) {
     let status = Command::new("cp")
         .arg(from)

@@ -49,8 +49,8 @@ fn interrupted(place: &Place, above: &Path, source: &str, word: &str, script: &s
     command
 }
 
-/// Lets the interruption happen in the next turn, which a new file or branch leads to, and checks that nothing of what was
-/// before it stands beside what came after.
+/// Lets the interruption happen in the next turn, which a new file or branch leads to, and checks that nothing of
+/// what was before it stands beside what came after.
 #[track_caller]
 fn check(place: &Place, command: Command, git: &Git, dir: &Path) {
     let daemon = place.daemon_by(command);

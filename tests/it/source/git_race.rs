@@ -1,5 +1,5 @@
-//! Commits follow each other in every way that Git has, and Git is stopped on its way: what is published is always one
-//! commit, in full, and at the end the last one.
+//! Commits follow each other in every way that Git has, and Git is stopped on its way: what is published is always
+//! one commit, in full, and at the end the last one.
 
 use std::collections::BTreeMap;
 use std::process::Stdio;

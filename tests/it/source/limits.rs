@@ -87,7 +87,7 @@ fn watches_that_are_to_be_had_again_are_taken() {
         status["watch"]["degraded_reason"].is_null()
     });
     assert!(status["watch"]["directories"].as_u64() >= Some(2), "{status:#}");
-    daemon.until_said("changes of the policies are noticed again");
+    daemon.until_said("changes of the policies are watched again");
     stamp(&root, 18);
     place.until_published(&daemon, 18);
 }

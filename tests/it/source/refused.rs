@@ -48,7 +48,7 @@ const REFUSED: [(&str, Make, &[&str]); 10] = [
             above.commit("with a submodule");
             above.dir
         },
-        &["sub is a submodule", "name its own directory", "exclude"],
+        &["sub is a submodule", "add its directory to `policies`", "exclude"],
     ),
     (
         "directory that is not in the commit",

@@ -58,7 +58,7 @@ fn a_lock_holds_everything_up_and_says_so_until_it_goes() {
         fs::remove_file(&lock).expect("our own lock");
         place.until_published(&daemon, 18);
         daemon.until("it waits no more", |status| status["waiting"].is_null());
-        daemon.until_said("nobody is changing the policies any more");
+        daemon.until_said("the Git operation has ended");
         assert_eq!(
             daemon.process.log().matches("until then nothing is compiled").count(),
             1

@@ -62,8 +62,8 @@ fn a_file_or_test_that_a_page_names_is_there() {
     none(&wrong);
 }
 
-/// Whether a name, such as `source::git_race` or `publish::readers_see_whole_files`, is that of an integration test or of a module of
-/// them. An ellipsis stands for the rest of a long name.
+/// Whether a name, such as `source::git_race` or `publish::readers_see_whole_files`, is that of an integration test
+/// or of a module of them. An ellipsis stands for the rest of a long name.
 fn is_test(name: &str) -> bool {
     let (path, last) = name.rsplit_once("::").unwrap_or(("", name));
     let module = root().join("tests/it").join(path.replace("::", "/"));

@@ -1,7 +1,7 @@
 //! The rules about the tree itself, each a test that names the file, the line and the rule.
 //!
-//! The sources are parsed by `syn`, so that a rule sees what the compiler sees: no comment, no string and no test below
-//! the code is taken for code.
+//! The sources are parsed by `syn`, so that a rule sees what the compiler sees: no comment, no string and no test
+//! below the code is taken for code.
 
 mod comments;
 mod definitions;

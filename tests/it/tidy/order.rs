@@ -40,8 +40,9 @@ enum Level {
 
 /// What breaks the order at one level, one line for each mention.
 ///
-/// Among the `mod` lines of a file, a module may use those before it and all that is inside of them. A file may use its
-/// own children, and no child may use what is written in the file that declares it: so no circle of files is possible.
+/// Among the `mod` lines of a file, a module may use those before it and all that is inside of them. A file may use
+/// its own children, and no child may use what is written in the file that declares it: so no circle of files is
+/// possible.
 fn breaches(sources: &Sources, level: Level) -> Vec<String> {
     let mut found = Vec::new();
     for module in sources.iter() {

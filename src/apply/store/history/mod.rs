@@ -1,12 +1,12 @@
 //! Earlier publications, kept so that they can be published again.
 //!
 //! Each publication that changed something is a generation: the files of each proxy, as digests. The texts lie
-//! beside, named by their digests, each once however many generations share it, mostly as second names of the published
-//! files, which take no room. Somebody who edits such a file in place edits the copy too; so each text is compared with
-//! its digest when it is loaded.
+//! beside, named by their digests, each once however many generations share it, mostly as second names of the
+//! published files, which take no room. Somebody who edits such a file in place edits the copy too; so each text is
+//! compared with its digest when it is loaded.
 //!
-//! To bring a generation back, plan from what is applied to what [`load`] gives, and apply that plan; it becomes the next
-//! generation.
+//! To bring a generation back, plan from what is applied to what [`load`] gives, and apply that plan; it becomes the
+//! next generation.
 
 mod generation;
 
@@ -23,7 +23,8 @@ use super::output::OutputDir;
 use crate::apply::error::{ApplyError, Result};
 use crate::envoy::artifact::Fragments;
 
-/// The generations that are kept, the oldest first, the last of which is what is published. One that is damaged is left out.
+/// The generations that are kept, the oldest first, the last of which is what is published. One that is damaged is
+/// left out.
 ///
 /// # Errors
 /// When the history cannot be read.

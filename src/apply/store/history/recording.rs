@@ -28,8 +28,8 @@ pub(in crate::apply) struct Recording {
 
 /// Writes aside what makes a generation of what is published now, unless it is the last one.
 ///
-/// `touched` says which proxies were published just now, and whether they came to the end. Of those that did not, the last
-/// generation has the say: what they have is on its way.
+/// `touched` says which proxies were published just now, and whether they came to the end. Of those that did not, the
+/// last generation has the say: what they have is on its way.
 pub(in crate::apply) fn record(
     output: &OpenOutput,
     inventory: &Inventory,

@@ -21,9 +21,9 @@ pub struct Gateway {
 /// The configuration of the gateway: built in or delegated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GatewayKind {
-    /// `DELEGATED`: somebody else; Kuma sees its outbounds only.
+    /// `DELEGATED`: another program; Kuma configures its outbounds only.
     Delegated,
-    /// `BUILTIN`: Kuma, by `MeshGateway`.
+    /// `BUILTIN`: Envoy, configured by a `MeshGateway`.
     Builtin,
 }
 
@@ -49,7 +49,7 @@ pub(in crate::resource) fn decode(decoder: &mut Decoder, context: &Context, netw
             Code::MissingField,
             at,
             &path,
-            format!("mandatory tag `{SERVICE}` is missing"),
+            format!("the mandatory tag `{SERVICE}` is missing"),
         );
     }
     tags::check_tags(decoder, &path, &tags);
@@ -58,7 +58,7 @@ pub(in crate::resource) fn decode(decoder: &mut Decoder, context: &Context, netw
         .filter(|protocol| Protocol::parse(&protocol.value) != Protocol::Tcp)
     {
         let Origin { path, at, .. } = &protocol.origin;
-        let message = format!("the protocol of a gateway can only be `tcp`, not `{}`", protocol.value);
+        let message = format!("the protocol of a gateway must be `tcp`, not `{}`", protocol.value);
         decoder.error(Code::UnknownValue, at, path, message);
     }
     Some(Gateway {

@@ -15,19 +15,19 @@ use crate::yaml::Node;
 /// A listener for requests to the local application.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Inbound {
-    /// Where the entry stands.
+    /// The place of the entry.
     pub at: Location,
     /// The path of the entry, such as `networking.inbound[0]`.
     pub path: String,
     /// `port`, 1 to 65535.
     pub port: Located<u16>,
-    /// `name`; absent means the port.
+    /// `name`; the default is the port.
     pub name: Option<Located<String>>,
-    /// `address`; absent means the address of the dataplane.
+    /// `address`; the default is the address of the dataplane.
     pub address: Option<Located<WrittenIp>>,
-    /// `servicePort`; absent means `port`.
+    /// `servicePort`; the default is `port`.
     pub service_port: Option<Located<u16>>,
-    /// `serviceAddress`; absent means the address of the listener.
+    /// `serviceAddress`; the default is the address of the listener.
     pub service_address: Option<Located<WrittenIp>>,
     /// `tags`, with the zone.
     pub tags: Tags,
@@ -35,21 +35,21 @@ pub struct Inbound {
     pub service: Option<Located<String>>,
     /// The protocol of the listener: the field `protocol` from Kuma 2.14 on, else the tag `kuma.io/protocol`.
     pub protocol: Option<Located<Protocol>>,
-    /// The tag `kuma.io/protocol`, from which the protocol of the service follows.
+    /// The tag `kuma.io/protocol`, which sets the protocol of the service.
     pub tagged_protocol: Option<Located<Protocol>>,
-    /// Whether it takes part as an endpoint of its service: neither `NotReady` nor `Ignored` nor unhealthy.
+    /// Whether the inbound is an endpoint of its service: neither `NotReady` nor `Ignored` nor unhealthy.
     pub ready: bool,
 }
 
 impl Inbound {
-    /// The name of its section: its own, or the port.
+    /// The section name of the inbound: its `name`, or the port.
     #[must_use]
     pub fn section(&self) -> String {
         (self.name.as_ref()).map_or_else(|| self.port.value.to_string(), |name| name.value.clone())
     }
 }
 
-/// Port of an inbound that belongs to no service and gets no listener.
+/// The port of an inbound without service and without listener.
 pub const SERVICELESS_PORT: u16 = 49151;
 
 const FIELDS: [&str; 9] = [
@@ -119,19 +119,19 @@ fn decode_tags(decoder: &mut Decoder, context: &Context, object: &Object) -> Tex
     }
     if !tags.contains_key(SERVICE) && !context.may_lack_tags(&tags) {
         let at = object.get("tags").map_or(object.at, |entry| &entry.key_at);
-        let help = "every inbound names the service it belongs to: `kuma.io/service: web`";
+        let help = "add the service of the inbound: `kuma.io/service: web`";
         decoder.error_help(
             Code::MissingField,
             at,
             &key_path(&tags_path, SERVICE),
-            format!("the tag `{SERVICE}` has to exist"),
+            format!("the tag `{SERVICE}` is missing"),
             help,
         );
     }
     tags
 }
 
-/// Neither `state` nor `health` says that it takes no requests.
+/// Whether neither `state` nor `health` excludes the inbound from requests.
 fn decode_ready(decoder: &mut Decoder, context: &Context, object: &Object) -> bool {
     let is_ready = object
         .word(decoder, "state", &["Ready", "NotReady", "Ignored"])
@@ -139,7 +139,7 @@ fn decode_ready(decoder: &mut Decoder, context: &Context, object: &Object) -> bo
         == 0;
     let health = object.object(decoder, "health", &["ready"]);
     let healthy = health.is_none_or(|health| health.boolean(decoder, "ready").is_some_and(|ready| ready.value));
-    // A control plane counts an application with a probe as not ready until the probe was answered.
+    // A control plane counts an application with a probe as not ready until the probe succeeds.
     let is_asked = context.kuma.fidelity == Fidelity::Exact && object.get("serviceProbe").is_some();
     is_ready && healthy && !is_asked
 }
@@ -166,7 +166,7 @@ impl Sockets {
         }
     }
 
-    /// Reports an application that listens where its proxy does, which cannot work.
+    /// Reports an application with the same address and port as its proxy.
     fn check(&self, decoder: &mut Decoder, dataplane: Option<&Located<String>>) {
         let Some(service_address) = &self.service_address else {
             return;

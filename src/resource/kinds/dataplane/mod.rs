@@ -1,4 +1,4 @@
-//! `Dataplane`: one proxy, its listeners and their tags.
+//! `Dataplane`: a proxy, its listeners and their tags.
 
 mod gateway;
 mod inbound;
@@ -25,14 +25,14 @@ use crate::resource::value::names::{is_dns_label, is_dns_name};
 use crate::resource::value::tags::{self, SERVICE, Tags, ZONE};
 use crate::source::Location;
 
-/// A proxy and what it listens to.
+/// A proxy with its listeners.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dataplane {
     /// Type, mesh, name and labels.
     pub header: Header,
     /// `networking.address`: an IP address or a DNS name.
     pub address: Located<String>,
-    /// `networking.advertisedAddress`: where others reach it, if not at its address.
+    /// `networking.advertisedAddress`: the address for other dataplanes, if it differs.
     pub advertised_address: Option<Located<String>>,
     /// `networking.inbound`.
     pub inbounds: Vec<Inbound>,
@@ -40,12 +40,12 @@ pub struct Dataplane {
     pub outbounds: Vec<Outbound>,
     /// `networking.gateway`.
     pub gateway: Option<Gateway>,
-    /// `networking.transparentProxying`, where it is.
+    /// The place of `networking.transparentProxying`.
     pub transparent_proxying: Option<Location>,
 }
 
 impl Dataplane {
-    /// The tag sets that selectors are held against: one per inbound, or that of the gateway.
+    /// The sets of tags that selectors are matched with: one per inbound, or that of the gateway.
     pub fn tag_sets(&self) -> impl Iterator<Item = &Tags> {
         self.inbounds
             .iter()
@@ -53,7 +53,7 @@ impl Dataplane {
             .chain(self.gateway.iter().map(|gateway| &gateway.tags))
     }
 
-    /// The byte-wise smallest service of the dataplane, by which it is known: `unknown` without any.
+    /// The service that identifies the dataplane: the smallest in byte order, `unknown` without any.
     #[must_use]
     pub fn identifying_service(&self) -> &str {
         self.tag_sets()
@@ -137,31 +137,31 @@ pub(in crate::resource) fn decode(
 fn decode_networking<'a>(decoder: &mut Decoder, root: &Object<'a>) -> Option<Object<'a>> {
     let networking = root.object(decoder, "networking", &NETWORKING);
     if networking.is_none() && root.get("networking").is_none() {
-        let help = "it has the address of the proxy, its inbounds and its outbounds";
+        let help = "it contains the address of the proxy, its inbounds and its outbounds";
         decoder.error_help(
             Code::MissingField,
             root.at,
             &root.path_of("networking"),
-            "`networking` must be defined",
+            "`networking` is missing",
             help,
         );
     }
     networking
 }
 
-/// Reports the listeners of a zone proxy, of which nothing is made here.
+/// Reports the listeners of a zone proxy, which meshtraced does not compile.
 fn report_zone_proxy(decoder: &mut Decoder, context: &Context, networking: &Object) {
     if let Some(listeners) = networking
         .get("listeners")
         .filter(|_| context.kuma.version >= Version::V2_14)
     {
-        let message = "the listeners of a zone proxy are made by a control plane only; nothing is made of them here";
+        let message = "the listeners of a zone proxy need a control plane; meshtraced ignores them";
         let finding = Diagnostic::warning(Code::ZoneProxy, &listeners.key_at, message);
         decoder.report(finding.path(networking.path_of("listeners")));
     }
 }
 
-/// The place of `transparentProxying` where it redirects something.
+/// The place of `transparentProxying`, if it redirects traffic.
 fn transparent_proxying(decoder: &Decoder, networking: &Object) -> Option<Location> {
     let entry = networking.get("transparentProxying").filter(|_| {
         let ports = networking.open_object(&mut decoder.silent(), "transparentProxying");
@@ -174,14 +174,15 @@ fn transparent_proxying(decoder: &Decoder, networking: &Object) -> Option<Locati
     entry.map(|entry| entry.key_at.clone())
 }
 
-/// From 2.14 on the workload becomes the name of a resource.
+/// Checks the workload, which from 2.14 on becomes the name of a resource.
 fn check_workload(decoder: &mut Decoder, context: &Context, header: &Header) {
     let workload = header.label(WORKLOAD).filter(|workload| !workload.is_empty());
     if let Some(workload) = workload.filter(|workload| !is_dns_label(workload))
         && context.kuma.version >= Version::V2_14
     {
-        let message =
-            format!("the workload `{workload}` must be lowercase letters, digits and `-`, and begin with a letter");
+        let message = format!(
+            "the workload `{workload}` must consist of lowercase letters, digits and `-`, and begin with a letter"
+        );
         let finding = Diagnostic::error(Code::InvalidValue, &header.at, message);
         decoder.phase = Phase::Metadata;
         decoder.report(finding.path("labels[\"kuma.io/workload\"]"));
@@ -189,7 +190,7 @@ fn check_workload(decoder: &mut Decoder, context: &Context, header: &Header) {
     }
 }
 
-/// Probes have a port; a built-in gateway has none of them.
+/// Checks that probes have a port, and that a built-in gateway has no probes.
 fn check_probes(decoder: &mut Decoder, root: &Object, gateway: Option<&Gateway>) {
     let Some(probes) = root.open_object(decoder, "probes") else {
         return;
@@ -202,7 +203,7 @@ fn check_probes(decoder: &mut Decoder, root: &Object, gateway: Option<&Gateway>)
     }
 }
 
-/// The parts that `networking` has.
+/// The parts of `networking`.
 struct Shape {
     gateway: Option<GatewayKind>,
     has_inbounds: bool,
@@ -231,7 +232,7 @@ fn check_shape(decoder: &mut Decoder, context: &Context, networking: &Object, sh
         None if networking.get("gateway").is_some() => {}
         None if !shape.has_inbounds && !context.inbounds_optional() => {
             let (message, help) = (
-                "a dataplane must have at least one inbound, or a gateway",
+                "a dataplane must have an inbound or a gateway",
                 "an inbound has a `port` and `tags` with `kuma.io/service`",
             );
             decoder.error_help(Code::MissingField, networking.at, &networking.path, message, help);
@@ -251,16 +252,16 @@ fn decode_address(decoder: &mut Decoder, networking: &Object) -> Option<Located<
         let at = entry.map_or(networking.at, |entry| &entry.value.at);
         let message = match entry {
             Some(_) => "`address` must not be empty",
-            None => "`address` must be there",
+            None => "`address` is missing",
         };
-        let help = "the IP address by which other proxies reach this one: `address: 10.0.0.1`";
+        let help = "add the IP address at which other proxies reach this one: `address: 10.0.0.1`";
         decoder.error_help(Code::EmptyField, at, &path, message, help);
         return None;
     };
     let at = &address.origin.at;
     match address.value.as_str() {
         "0.0.0.0" | "::" => {
-            let help = "write the address by which other proxies reach this one";
+            let help = "write the address at which other proxies reach this one";
             decoder.error_help(
                 Code::NotAllowed,
                 at,
@@ -280,12 +281,12 @@ fn decode_address(decoder: &mut Decoder, networking: &Object) -> Option<Located<
 }
 
 impl Context<'_> {
-    /// Whether an inbound or gateway may have these tags although no service is among them.
+    /// Whether an inbound or gateway may have the given tags without a service.
     pub(in crate::resource) fn may_lack_tags(&self, tags: &TextMap) -> bool {
         tags.is_empty() && self.inbounds_optional()
     }
 
-    /// The tags with that of the zone, as a control plane would have added it.
+    /// The tags, with the zone tag that a control plane adds.
     pub(in crate::resource) fn with_zone(&self, tags: &TextMap) -> Tags {
         let mut tags = tags::plain(tags);
         match self.kuma.fidelity {

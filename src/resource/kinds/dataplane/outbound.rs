@@ -14,42 +14,42 @@ use crate::yaml::Node;
 /// A listener for requests of the local application to a service.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outbound {
-    /// Where the entry stands.
+    /// The place of the entry.
     pub at: Location,
     /// The path of the entry, such as `networking.outbound[0]`.
     pub path: String,
     /// `port`, 1 to 65535.
     pub port: Located<u16>,
-    /// `address`; absent means 127.0.0.1.
+    /// `address`; the default is 127.0.0.1.
     pub address: Option<Located<WrittenIp>>,
-    /// Where it leads.
+    /// The destination.
     pub to: Destination,
 }
 
-/// Where an outbound leads.
+/// The destination of an outbound.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Destination {
     /// `tags`.
     Service {
         /// `tags["kuma.io/service"]`.
         service: Located<String>,
-        /// The protocol by a tag of the outbound, which Kuma does not read.
+        /// The tag `kuma.io/protocol` of the outbound, which Kuma does not read.
         protocol: Option<Located<Protocol>>,
     },
     /// `backendRef`, which `TrafficTrace` never traces.
     BackendRef(BackendRef),
 }
 
-/// `backendRef`: a port of a service that is a resource of its own.
+/// `backendRef`: a port of a service that is a resource.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BackendRef {
     /// `backendRef.kind`.
     pub kind: Located<String>,
-    /// `name`; absent where labels choose.
+    /// `name`; absent if labels select the service.
     pub name: Option<Located<String>>,
     /// `backendRef.labels`.
     pub labels: TextMap,
-    /// `port`; a `MeshExternalService` has one, whatever is written here.
+    /// `port`; without effect for a `MeshExternalService`, which has one port.
     pub port: Option<Located<u16>>,
 }
 
@@ -74,7 +74,7 @@ pub(in crate::resource) fn decode(
                     Code::NotAllowed,
                     at,
                     &backend_ref.path,
-                    "`backendRef` and `tags` cannot both be there",
+                    "an outbound must not have both `backendRef` and `tags`",
                 );
             }
             reference.map(Destination::BackendRef)
@@ -82,8 +82,8 @@ pub(in crate::resource) fn decode(
         None if object.get("backendRef").is_some() => None,
         None if !context.inbounds_have_tags() => {
             let path = object.path_of("backendRef");
-            let help = "name the service it leads to: `backendRef: {kind: MeshService, name: backend, port: 80}`";
-            decoder.error_help(Code::MissingField, object.at, &path, "`backendRef` must be there", help);
+            let help = "add the destination: `backendRef: {kind: MeshService, name: backend, port: 80}`";
+            decoder.error_help(Code::MissingField, object.at, &path, "`backendRef` is missing", help);
             None
         }
         None => {
@@ -103,12 +103,12 @@ pub(in crate::resource) fn decode(
 fn decode_destination(decoder: &mut Decoder, object: &Object, path: &str, tags: &TextMap) -> Option<Destination> {
     let Some(service) = tags.get(SERVICE) else {
         let at = object.get("tags").map_or(object.at, |entry| &entry.key_at);
-        let help = "an outbound names the service it leads to: `tags: {kuma.io/service: backend}`";
+        let help = "add the destination: `tags: {kuma.io/service: backend}`";
         decoder.error_help(
             Code::MissingField,
             at,
             path,
-            format!("mandatory tag `{SERVICE}` is missing"),
+            format!("the mandatory tag `{SERVICE}` is missing"),
             help,
         );
         return None;
@@ -122,7 +122,7 @@ fn decode_destination(decoder: &mut Decoder, object: &Object, path: &str, tags: 
     })
 }
 
-/// A reference to a destination as routes write it, of which nothing is checked.
+/// The `backendRef` of a route, without checks.
 pub(in crate::resource) fn lenient_backend_ref(decoder: &mut Decoder, object: &Object) -> BackendRef {
     let kind = object.text(decoder, "kind");
     BackendRef {
@@ -133,7 +133,7 @@ pub(in crate::resource) fn lenient_backend_ref(decoder: &mut Decoder, object: &O
     }
 }
 
-/// A port that is not checked; `None` also where it can be none.
+/// A port, without an error if it is invalid.
 fn any_port(decoder: &mut Decoder, object: &Object) -> Option<Located<u16>> {
     let port = object.whole(decoder, "port")?;
     let number = u16::try_from(port.value).ok()?;
@@ -147,17 +147,17 @@ fn decode_backend_ref(decoder: &mut Decoder, object: &Object) -> Option<BackendR
     let word = kind.as_ref().map_or("", |kind| kind.value.as_str());
     if !kinds.contains(&word) {
         let at = object.get("kind").map_or(object.at, |entry| &entry.value.at);
-        let message = format!("`kind` is `{word}`; known are {}", kinds.join(", "));
+        let message = format!("`kind` is `{word}`; it must be one of {}", kinds.join(", "));
         decoder.error(Code::UnknownType, at, &object.path_of("kind"), message);
     }
     let name = object.text(decoder, "name").filter(|name| !name.value.is_empty());
     let labels = object.texts(decoder, "labels").unwrap_or_default();
     if name.is_none() && labels.is_empty() && !decoder.failed_at(Phase::Schema) {
-        let message = "either `name` or `labels` must be there";
+        let message = "either `name` or `labels` is required";
         decoder.error(Code::MissingField, object.at, &object.path, message);
     }
     let port = if word == "MeshExternalService" {
-        // It has one port; what is written here is part of a name only.
+        // The service has one port; the number here is only a part of a name.
         any_port(decoder, object)
     } else {
         decode_port(decoder, object, "port", 1)

@@ -1,4 +1,4 @@
-//! `MeshTrace`: the newer policy, which chooses dataplanes by a `targetRef` and holds its backend itself.
+//! `MeshTrace`: the newer policy, which selects dataplanes by a `targetRef` and contains its backend.
 
 mod shape;
 
@@ -18,36 +18,36 @@ use crate::resource::value::percent::Percent;
 
 use self::shape::{BackendShape, DEFAULT, Shape, TagShape, conf_shape};
 
-/// A policy that turns tracing on, or off, for the dataplanes it is for.
+/// A policy that turns tracing on or off for the dataplanes of its target.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MeshTrace {
     /// Type, mesh, name and labels.
     pub header: Header,
-    /// `spec.targetRef`: whom it is for.
+    /// `spec.targetRef`: the dataplanes that the policy applies to.
     pub target: TargetRef,
-    /// `spec.default`: what it does.
+    /// `spec.default`: the tracing configuration.
     pub conf: Conf,
 }
 
 /// `spec.default`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Conf {
-    /// `backends`, of which there is one or none; none means that it does not trace.
+    /// `backends`, at most one; none switches tracing off.
     pub backend: Located<Option<Backend>>,
     /// The percentages in `default.sampling`.
     pub sampling: Sampling,
-    /// `tags`; absent means those of a wider policy.
+    /// `tags`; if absent, those of a wider policy apply.
     pub tags: Option<Vec<Tag>>,
 }
 
-/// `sampling`: shares of requests. Absent means that of a wider policy, and without any what Envoy does then, 100.
+/// `sampling`: percentages of requests. If absent, those of a wider policy apply, then Envoy's default of 100.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Sampling {
-    /// Share of requests that may be traced after all other decisions.
+    /// The upper limit on all traced requests, applied after the other two.
     pub overall: Option<Located<Percent>>,
-    /// Share of the requests traced that ask for it by `x-client-trace-id`.
+    /// The percentage of requests with the header `x-client-trace-id`.
     pub client: Option<Located<Percent>>,
-    /// Share of the other requests.
+    /// The percentage of other requests.
     pub random: Option<Located<Percent>>,
 }
 
@@ -56,20 +56,20 @@ pub struct Sampling {
 pub struct Tag {
     /// The name of the tag on spans.
     pub name: Located<String>,
-    /// Where its value comes from.
+    /// The source of the value.
     pub value: TagValue,
 }
 
-/// Where the value of a tag comes from.
+/// The source of the value of a tag.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TagValue {
-    /// `literal`: always this.
+    /// `literal`: a constant.
     Literal(Located<String>),
     /// `header`: a header of the request.
     Header {
         /// The name of the header.
         name: Located<String>,
-        /// The value without that header; absent means no tag then.
+        /// The value for requests without the header; if absent, such requests have no tag.
         default: Option<Located<String>>,
     },
 }
@@ -90,13 +90,13 @@ pub enum Backend {
 pub struct ZipkinBackend {
     /// The URL of the collector.
     pub url: Located<CollectorUrl>,
-    /// `url` as it is written.
+    /// The text of `url`.
     pub written: String,
-    /// `traceId128bit`; absent means false.
+    /// `traceId128bit`; the default is `false`.
     pub trace_id_128bit: Option<Located<bool>>,
-    /// `apiVersion`; absent means JSON.
+    /// `apiVersion`; the default is JSON.
     pub api_version: Option<Located<ZipkinApiVersion>>,
-    /// `sharedSpanContext`; absent means true.
+    /// `sharedSpanContext`; the default is `true`.
     pub shared_span_context: Option<Located<bool>>,
 }
 
@@ -105,25 +105,25 @@ pub struct ZipkinBackend {
 pub struct DatadogBackend {
     /// `url`: host and port of the agent.
     pub url: Located<CollectorUrl>,
-    /// `url` as it is written.
+    /// The text of `url`.
     pub written: String,
-    /// `splitService`; absent means false.
+    /// `splitService`; the default is `false`.
     pub split_service: Option<Located<bool>>,
 }
 
 /// `openTelemetry`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum OpenTelemetryBackend {
-    /// `endpoint`: a collector that takes OTLP over gRPC.
+    /// `endpoint`: an OTLP collector over gRPC.
     Endpoint {
-        /// Where it is.
+        /// The endpoint of the collector.
         endpoint: Located<Otlp>,
-        /// `endpoint` as it is written.
+        /// The text of `endpoint`.
         written: String,
     },
-    /// `backendRef`: the `MeshOpenTelemetryBackend` that has these labels.
+    /// `backendRef`: a `MeshOpenTelemetryBackend`, selected by labels.
     BackendRef {
-        /// The labels, and where they are written.
+        /// The labels, with their place.
         labels: Located<TextMap>,
     },
 }
@@ -134,7 +134,7 @@ pub(in crate::resource) fn decode(
     header: Header,
     body: &Body,
 ) -> Option<MeshTrace> {
-    // As Kuma: what the schema refuses comes first, and only what passes it is looked at as a whole.
+    // As in Kuma, the schema is checked first, and the meaning only if the schema is satisfied.
     decoder.phase = Phase::Schema;
     let spec = body.object(decoder, &["targetRef", "default"])?;
     let target = target_ref::shape(decoder, context, &spec, "targetRef");
@@ -148,14 +148,14 @@ pub(in crate::resource) fn decode(
     let Some(shape) = shape.filter(|shape| shape.object.get("backends").is_some()) else {
         let path = spec.path_of("default.backends");
         let help = match spec.has("backends") {
-            true => "it stands beside `default`; move it into it",
-            false => "name where spans go, or write `backends: []` to trace nothing",
+            true => "move it into `default`; it is beside `default` now",
+            false => "add a backend, or write `backends: []` to switch tracing off",
         };
         decoder.error_help(
             Code::MissingField,
             spec.at,
             &path,
-            "`default.backends` must be there",
+            "`default.backends` is missing",
             help,
         );
         return None;
@@ -168,7 +168,7 @@ pub(in crate::resource) fn decode(
     })
 }
 
-/// The meaning of `default`, once its shape is right.
+/// The meaning of `default`, which the schema accepts.
 fn conf(decoder: &mut Decoder, context: &Context, shape: Shape) -> Option<Conf> {
     let entry = shape.object.get("backends")?;
     let at = decoder.located((), shape.object.path_of("backends"), &entry.value.at);
@@ -201,12 +201,12 @@ fn backend_of(decoder: &mut Decoder, context: &Context, shape: BackendShape) -> 
     for (key, of, is_there) in blocks {
         let path = shape.object.path_of(key);
         if of == kind.value && !is_there {
-            let message = format!("`{key}` must be there with the type `{of}`");
+            let message = format!("`{key}` is missing; the type `{of}` requires it");
             decoder.error(Code::MissingField, shape.object.at, &path, message);
         } else if of != kind.value && is_there {
-            // Kuma takes the cluster from one block and the provider from the other, which Envoy refuses.
+            // Kuma takes the cluster from one block and the provider from the other, which Envoy rejects.
             let at = shape.object.get(key).map_or(shape.object.at, |entry| &entry.key_at);
-            let message = format!("`{key}` does not go with the type `{}`", kind.value);
+            let message = format!("`{key}` must not be used with the type `{}`", kind.value);
             let finding = Diagnostic::error(Code::NotAllowed, at, message).path(path);
             decoder.rejected_by_envoy(finding.help("remove one of the two"));
         }
@@ -240,7 +240,7 @@ fn backend_of(decoder: &mut Decoder, context: &Context, shape: BackendShape) -> 
     }
 }
 
-/// A text that is not empty.
+/// A text that must not be empty.
 fn text_there(decoder: &mut Decoder, object: &Object, key: &str) -> Option<Located<String>> {
     let text = object.text(decoder, key)?;
     if text.value.is_empty() {
@@ -257,7 +257,7 @@ fn zipkin_url(decoder: &mut Decoder, written: &Located<String>) -> Option<Locate
         Err(why) => {
             let Origin { path, at, .. } = &written.origin;
             let message = format!("`url` {why}: `{}`", written.value);
-            let help = "it has the form `http://HOST:PORT/PATH`; Zipkin's own is `http://HOST:9411/api/v2/spans`";
+            let help = "the form is `http://HOST:PORT/PATH`; for Zipkin, `http://HOST:9411/api/v2/spans`";
             decoder.error_help(Code::InvalidUrl, at, path, message, help);
             None
         }
@@ -276,7 +276,7 @@ fn datadog_url(decoder: &mut Decoder, written: &Located<String>) -> Option<Locat
                     Code::InvalidUrl
                 };
                 let message = format!("`url` {why}: `{}`", written.value);
-                let help = "it has the form `http://HOST:PORT`; the Datadog agent listens on 8126";
+                let help = "the form is `http://HOST:PORT`; the default port of the Datadog agent is 8126";
                 decoder.error_help(code, at, path, message, help);
             }
             None
@@ -292,25 +292,25 @@ fn open_telemetry(
 ) -> Option<OpenTelemetryBackend> {
     let version = context.kuma.version;
     let endpoint = conf.text(decoder, "endpoint").filter(|endpoint| {
-        // 3.0 does not know the field any more.
+        // The field is removed in 3.0.
         !endpoint.value.is_empty() && version < Version::V3_0
     });
     match (endpoint, backend_ref) {
         (Some(_), Some(reference)) => {
-            let message = "`endpoint` and `backendRef` cannot both be there";
-            let help = "`backendRef` is the newer one; remove `endpoint`";
+            let message = "`endpoint` and `backendRef` must not be used together";
+            let help = "remove `endpoint`, the older one";
             decoder.error_help(Code::NotAllowed, reference.at, &conf.path, message, help);
             None
         }
         (None, None) if version >= Version::V3_0 => {
-            let help = "declare a MeshOpenTelemetryBackend, and name it by its labels";
+            let help = "declare a MeshOpenTelemetryBackend, and refer to it by its labels";
             let path = conf.path_of("backendRef");
-            decoder.error_help(Code::MissingField, conf.at, &path, "`backendRef` must be there", help);
+            decoder.error_help(Code::MissingField, conf.at, &path, "`backendRef` is missing", help);
             None
         }
         (None, None) => {
             let help = "for example `endpoint: otel-collector:4317`";
-            let message = "either `endpoint` or `backendRef` must be there";
+            let message = "either `endpoint` or `backendRef` is required";
             decoder.error_help(Code::MissingField, conf.at, &conf.path, message, help);
             None
         }
@@ -318,7 +318,7 @@ fn open_telemetry(
             let labels = reference.texts(decoder, "labels").unwrap_or_default();
             if labels.is_empty() {
                 let help = "for example `labels: {kuma.io/display-name: collector}`";
-                let message = "`labels` must be there: those of the backend";
+                let message = "`labels` is missing: the labels of the backend";
                 decoder.error_help(Code::MissingField, reference.at, &reference.path, message, help);
                 return None;
             }
@@ -335,7 +335,7 @@ fn open_telemetry(
                 }),
                 Err(why) => {
                     let message = format!("`endpoint` {why}: `{}`", written.value);
-                    let help = "it has the form `HOST:PORT`; collectors take OTLP over gRPC on 4317";
+                    let help = "the form is `HOST:PORT`; the default port of OTLP over gRPC is 4317";
                     decoder.error_help(Code::InvalidAddress, at, path, message, help);
                     None
                 }
@@ -354,7 +354,7 @@ fn tag_of(decoder: &mut Decoder, shape: TagShape) -> Option<Tag> {
         (Some(literal), None) => TagValue::Literal(literal),
         (None, Some((name, default))) => TagValue::Header { name, default },
         (Some(_), Some(_)) | (None, None) => {
-            let message = "a tag has either `literal` or `header`";
+            let message = "a tag must have either `literal` or `header`";
             let (path, at) = (&shape.object.path, shape.object.at);
             decoder.error(Code::NotAllowed, at, path, message);
             return None;
@@ -364,7 +364,7 @@ fn tag_of(decoder: &mut Decoder, shape: TagShape) -> Option<Tag> {
     Some(Tag { name, value })
 }
 
-/// Envoy refuses what Kuma takes here.
+/// Checks for a tag that Kuma accepts and Envoy rejects.
 fn check_tag(decoder: &mut Decoder, value: &TagValue) {
     let (text, what) = match value {
         TagValue::Literal(literal) => (literal, "`literal`"),
@@ -372,7 +372,7 @@ fn check_tag(decoder: &mut Decoder, value: &TagValue) {
     };
     if text.value.is_empty() {
         let Origin { path, at, .. } = &text.origin;
-        let message = format!("{what} must not be empty: Envoy refuses such a tag");
+        let message = format!("{what} must not be empty: Envoy rejects such a tag");
         let finding = Diagnostic::error(Code::EmptyField, at, message).path(path.as_str());
         decoder.rejected_by_envoy(finding.help("remove the tag, or give it a value"));
     }
@@ -394,22 +394,22 @@ fn percent(decoder: &mut Decoder, written: Located<String>) -> Option<Located<Pe
     match Percent::new(number).filter(|_| number != 100.0 || !is_above_hundred(&written.value)) {
         Some(percent) => Some(written.map(|_| percent)),
         None => {
-            let message = format!("{} is outside 0..=100", written.value);
-            let help = "sampling is a percentage: 25 keeps one request in four";
+            let message = format!("the percentage is {}; it must be from 0 to 100", written.value);
+            let help = "sampling is a percentage: 25 traces one request in four";
             decoder.error_help(Code::SamplingOutOfRange, at, path, message, help);
             None
         }
     }
 }
 
-/// Whether a decimal number that is 100 to a computer is a little more.
+/// Whether a decimal number is above 100, although its floating-point value is 100.
 fn is_above_hundred(text: &str) -> bool {
     let mantissa = text.split(['e', 'E']).next().unwrap_or(text);
     let digits = mantissa.trim_start_matches(['+', '0', '.']);
     digits.starts_with('1') && digits.trim_end_matches(['0', '.']).len() > 1
 }
 
-/// A decimal number as Kuma reads it: a sign, digits with a point, an exponent.
+/// A decimal number by Kuma's grammar: a sign, digits with a point, an exponent.
 fn decimal(text: &str) -> Option<f64> {
     let (mantissa, exponent) = text.split_once(['e', 'E']).map_or((text, None), |(m, e)| (m, Some(e)));
     let unsigned = |text: &str| text.strip_prefix(['+', '-']).unwrap_or(text).to_owned();

@@ -1,4 +1,4 @@
-//! The first look at a `MeshTrace`, which Kuma's schema takes: whether fields have the right types.
+//! The check of a `MeshTrace` against Kuma's schema: the types of its fields.
 
 use crate::diag::Code;
 use crate::kuma::Version;
@@ -11,11 +11,11 @@ use crate::words::closest;
 use crate::yaml::{Node, Value};
 
 const TYPES: [&str; 3] = ["Zipkin", "Datadog", "OpenTelemetry"];
-/// In the order in which they are kept.
+/// The fields of `sampling`, in the order of their array.
 const SHARES: [&str; 3] = ["overall", "client", "random"];
 pub(in crate::resource) const DEFAULT: [&str; 3] = ["backends", "sampling", "tags"];
 
-/// `default` with fields of the right types.
+/// `default`, with fields of valid types.
 pub(in crate::resource) struct Shape<'a> {
     pub(in crate::resource) object: Object<'a>,
     pub(in crate::resource) backends: Vec<BackendShape<'a>>,
@@ -45,8 +45,8 @@ pub(in crate::resource) fn conf_shape<'a>(decoder: &mut Decoder, context: &Conte
     let items = object.list(decoder, "backends");
     if items.len() > 1 {
         let at = &items[1].1.at;
-        let help = "a proxy sends its spans to one backend; remove the others";
-        let message = format!("`backends` has {} entries, and may have one or none", items.len());
+        let help = "a proxy sends spans to one backend; remove the others";
+        let message = format!("`backends` has {} entries; it must have at most one", items.len());
         decoder.error_help(Code::NotAllowed, at, &object.path_of("backends"), message, help);
     }
     let backends = items
@@ -76,10 +76,14 @@ fn backend_shape<'a>(
     node: &'a Node,
 ) -> Option<BackendShape<'a>> {
     let object = Object::new(decoder, node, path, &["type", "zipkin", "datadog", "openTelemetry"])?;
-    let kind = required(decoder, &object, "type", "it is `Zipkin`, `Datadog` or `OpenTelemetry`");
+    let kind = required(decoder, &object, "type", "write `Zipkin`, `Datadog` or `OpenTelemetry`");
     if let Some(kind) = kind.as_ref().filter(|kind| !TYPES.contains(&kind.value.as_str())) {
         let Origin { path, at, .. } = &kind.origin;
-        let message = format!("a backend has type `{}`; known are {}", kind.value, TYPES.join(", "));
+        let message = format!(
+            "a backend has type `{}`; it must be one of {}",
+            kind.value,
+            TYPES.join(", ")
+        );
         let help = closest(&kind.value, TYPES).unwrap_or(TYPES[0]);
         decoder.error_help(Code::UnknownValue, at, path, message, format!("did you mean `{help}`?"));
     }
@@ -151,7 +155,7 @@ fn backend_ref_shape<'a>(decoder: &mut Decoder, context: &Context, conf: &Object
     let kind = required(decoder, &reference, "kind", "write `kind: MeshOpenTelemetryBackend`");
     if let Some(kind) = kind.filter(|kind| kind.value != "MeshOpenTelemetryBackend") {
         let Origin { path, at, .. } = &kind.origin;
-        let message = format!("a backend is a `MeshOpenTelemetryBackend`, not a `{}`", kind.value);
+        let message = format!("a backend must be a `MeshOpenTelemetryBackend`, not a `{}`", kind.value);
         decoder.error(Code::UnknownType, at, path, message);
     }
     reference.texts(decoder, "labels");
@@ -160,11 +164,11 @@ fn backend_ref_shape<'a>(decoder: &mut Decoder, context: &Context, conf: &Object
 
 fn tag_shape<'a>(decoder: &mut Decoder, path: String, node: &'a Node) -> Option<TagShape<'a>> {
     let object = Object::new(decoder, node, path, &["name", "literal", "header"])?;
-    let name = required(decoder, &object, "name", "the name of the tag");
+    let name = required(decoder, &object, "name", "write the name of the tag");
     let literal = object.text(decoder, "literal");
     let header = object.object(decoder, "header", &["name", "default"]);
     let header = header.and_then(|header| {
-        let name = required(decoder, &header, "name", "the name of the header")?;
+        let name = required(decoder, &header, "name", "write the name of the header")?;
         Some((name, header.text(decoder, "default")))
     });
     Some(TagShape {
@@ -175,25 +179,25 @@ fn tag_shape<'a>(decoder: &mut Decoder, path: String, node: &'a Node) -> Option<
     })
 }
 
-/// A text that must be there, if only an empty one.
+/// A required text, which may be empty.
 fn required(decoder: &mut Decoder, object: &Object, key: &str, help: &str) -> Option<Located<String>> {
     if !object.has(key) {
-        let message = format!("`{key}` must be there");
+        let message = format!("`{key}` is missing");
         decoder.error_help(Code::MissingField, object.at, &object.path_of(key), message, help);
     }
     object.text(decoder, key)
 }
 
-/// A whole number, or a number in quotes; as text.
+/// An integer, or a decimal number in quotes, as text.
 fn share_of(decoder: &mut Decoder, object: &Object, key: &str) -> Option<Located<String>> {
     let entry = object.get(key)?;
     let path = object.path_of(key);
     let Some(text) = int_or_text(&entry.value) else {
         let help = match &entry.value.value {
             Value::Scalar(_) => format!("quote it: {key}: \"{}\"", entry.value.at.text()),
-            Value::List(_) | Value::Map(_) => format!("write the percentage alone: {key}: 80"),
+            Value::List(_) | Value::Map(_) => format!("write a percentage: {key}: 80"),
         };
-        let what = "a whole number, or a decimal in quotes";
+        let what = "an integer, or a decimal number in quotes";
         wrong_type_help(decoder, &entry.value, &path, what, Some(help));
         return None;
     };
@@ -207,7 +211,7 @@ fn api_version(decoder: &mut Decoder, zipkin: &Object) -> Option<Located<ZipkinA
         "httpProto" => ZipkinApiVersion::HttpProto,
         other => {
             let Origin { path, at, .. } = &written.origin;
-            let message = format!("`apiVersion` is `{other}`; a MeshTrace knows `httpJson` and `httpProto`");
+            let message = format!("`apiVersion` is `{other}`; it must be `httpJson` or `httpProto`");
             let meant = closest(other, ["httpJson", "httpProto"]).unwrap_or("httpJson");
             decoder.error_help(
                 Code::UnknownValue,

@@ -1,7 +1,7 @@
 //! Collectors of all protocols that Envoy's tracers speak, which show the spans to the test in one form.
 //!
-//! [`Collector`] takes Zipkin's JSON and OTLP, over gRPC and HTTP, at one port. [`DatadogAgent`] is Datadog's own test
-//! agent, which also checks the traces.
+//! [`Collector`] takes Zipkin's JSON and OTLP, over gRPC and HTTP, at one port. [`DatadogAgent`] is Datadog's own
+//! test agent, which also checks the traces.
 
 mod datadog;
 mod inbox;
