@@ -1,4 +1,4 @@
-//! Does meshtraced answer as Kuma's control plane does? The cases are in `tests/conformance`.
+//! The answers of meshtraced, compared with those of Kuma's control planes in `tests/conformance`.
 //!
 //! `judge` compares one answer with one expectation.
 
@@ -110,7 +110,7 @@ pub(crate) fn settings_for(expected: &Value) -> Value {
     json!({ "kuma": kuma })
 }
 
-/// The judge itself must accept what is right in every case and see what is wrong, whatever meshtraced can do today.
+/// The judge itself must accept the right answer to every case, and see every fault.
 #[test]
 fn every_expectation_is_met_by_itself_and_by_nothing_else() {
     for case in cases() {

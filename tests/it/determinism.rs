@@ -29,7 +29,7 @@ fn compiled(files: &[(String, String)]) -> Compiled {
     compile(&Snapshot::from_texts(files.iter().cloned()), &options)
 }
 
-/// What a run would print and write, without the places, which do move with the files.
+/// The output and the files of a run, without places, which move with the files.
 fn essence(compiled: &Compiled) -> String {
     let mut findings: Vec<String> = (compiled.diagnostics.iter().chain(&compiled.unpublishable))
         .map(|finding| {

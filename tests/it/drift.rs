@@ -1,4 +1,4 @@
-//! Published files that somebody changes, and plans that change very much: what the program says and does.
+//! Drift of published files, and plans that exceed the guard.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -109,7 +109,7 @@ fn an_edit_that_is_what_the_policies_say_is_nothing_to_tell() {
     assert_eq!([read(&cds), read(&effective)], after);
 }
 
-/// Does something to the listeners, and checks what is said when they are published again.
+/// Damages the listeners, and checks that a run restores them with the given message.
 #[track_caller]
 fn check_restored(harm: impl FnOnce(&PathBuf), said: &str) {
     let mesh = mesh();

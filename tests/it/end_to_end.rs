@@ -1,4 +1,4 @@
-//! From policies to spans: the program, real Envoys, and collectors that look at what arrives.
+//! From policies to spans: the program, real Envoys, and collectors that check the received spans.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -154,7 +154,7 @@ impl Drop for StopOnDrop<'_> {
     }
 }
 
-/// One process, which never refused anything.
+/// Checks that one process ran all the time and rejected no update.
 fn took_everything(envoy: &Envoy) {
     for stat in [
         "listener_manager.lds.update_rejected",

@@ -1,4 +1,5 @@
-//! Whatever the suite compiles, a real Envoy takes: every bootstrap, and its clusters and listeners wrapped in one.
+//! A real Envoy accepts all compiled files of the suite: every bootstrap, and its clusters and listeners wrapped in
+//! one.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -97,7 +98,7 @@ fn two_releases_of_envoy_take_every_file_of_the_suite() {
     println!("{} proxies of {} sources", bootstraps.len(), sources.len());
 }
 
-/// Somebody's own bootstrap, whose listener sends spans to a cluster that only the fragment has.
+/// A user's own bootstrap, whose listener sends spans to a cluster that only the fragment has.
 const BASE: &str = r#"
 node: {id: mine, cluster: mine}
 static_resources:

@@ -1,4 +1,4 @@
-//! Envoys that stop, go on, end and start while everything changes, many times over.
+//! Envoys that stop, continue, end and start many times while the policies change.
 
 use std::fs;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! Many Envoys at once, of which some do not answer, or not as an Envoy does.
+//! Many Envoys at once, some of which do not answer, or answer with garbage.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +17,7 @@ use crate::kit::admin::{self, Silent};
 use crate::kit::publish::{self, publish};
 use crate::kit::wait;
 
-/// Longer than any test: whoever waits for that holds up the others.
+/// A time longer than any test; waiting for it would delay the others.
 const FOR_EVER: Duration = Duration::from_secs(3600);
 /// As the daemon waits.
 const SOON: Duration = Duration::from_millis(500);

@@ -1,4 +1,4 @@
-//! Envoys that refuse, and Envoys that do not answer.
+//! Envoys that reject files, and Envoys that do not answer.
 
 use std::fs;
 use std::net::TcpListener;

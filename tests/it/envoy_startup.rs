@@ -1,4 +1,4 @@
-//! Envoys of which little is known: one that starts in the middle of a publication, and one that cannot be asked.
+//! An Envoy that starts during a publication, and an Envoy without an admin interface.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

@@ -1,4 +1,4 @@
-//! Output directories on file systems that do not do what they should.
+//! Output directories on file systems with faults and special properties.
 
 use std::ffi::OsStr;
 use std::fs;

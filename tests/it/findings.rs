@@ -1,4 +1,4 @@
-//! `docs/findings.md` has every code, and what it shows is so.
+//! `docs/findings.md` has every code, and its examples and outputs are true.
 //!
 //! `UPDATE_GOLDEN=1 cargo test --test it findings` rewrites what is said of the examples.
 
@@ -13,7 +13,7 @@ use meshtraced::envoy::RenderEnv;
 use meshtraced::kuma::{Kuma, Version};
 use meshtraced::source::{Snapshot, SourceFile};
 
-/// Codes that no text of a policy can show, each with the test that does.
+/// Codes that no text of a policy can produce, each with its test.
 const WITHOUT_EXAMPLE: [(&str, &str); 4] = [
     ("unreadable-file", "tests/cases/mistake-not-utf-8"),
     ("no-resources", "tests/cases/mistake-no-resources"),

@@ -1,4 +1,4 @@
-//! Cases that read left to right: policies in `in/`, what people see and what Envoy gets in `out/`.
+//! Golden cases: policies in `in/`, the output for people and the files for Envoy in `out/`.
 //!
 //! `out/check.txt` is what `meshtraced check` prints, `out/run.txt` what `meshtraced run --once` prints, and
 //! `out/envoy/` what it writes. `settings.yaml` beside `in/` is optional, and `commands` has more commands, one a

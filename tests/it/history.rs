@@ -1,4 +1,4 @@
-//! Generations: what is recorded, kept, brought back, and refused.
+//! Generations: recording, pruning, rollback, and damaged ones.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;

@@ -1,4 +1,4 @@
-//! Hostile and damaged input: what people see, and what stays published.
+//! Hostile and damaged input: messages, and published files that stay.
 
 use std::fs;
 

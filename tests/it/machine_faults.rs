@@ -1,4 +1,4 @@
-//! Machines that refuse: missing permissions, full disks, files of others, two daemons.
+//! Faults of the machine: missing permissions, full disks, files of others, two daemons.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! Which headers a real Envoy reads and writes, by tracer: what `explain` says is what was measured here.
+//! The headers that a real Envoy reads and writes, by tracer, compared with those of `explain`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! What holds for every input, tried with many and with the nastiest that are known.
+//! Properties of all inputs, tried with random and with the most difficult known ones.
 
 pub(crate) mod compile;
 mod mistakes;

@@ -1,4 +1,4 @@
-//! The publisher by itself: what readers see meanwhile, what a kill leaves, and what it does not touch.
+//! The publisher: the view of readers during a publication, files after a kill, and files of others.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};

@@ -1,4 +1,4 @@
-//! The copy that `systemd/pull` keeps of a repository: whatever happened to it, the next pull brings the commit.
+//! The copy of a repository that `systemd/pull` maintains: the next pull repairs any damage and brings the commit.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! The transcripts of the README are what the program says.
+//! The transcripts of the README equal the output of the program.
 
 use std::fs;
 use std::path::Path;

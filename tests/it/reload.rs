@@ -1,4 +1,4 @@
-//! Reloads: when they are due, what is called for whom, and what becomes of those that fail.
+//! Reloads: their causes, their commands and signals, and their failures.
 
 mod commands;
 mod signals;

@@ -1,4 +1,4 @@
-//! Compares what meshtraced printed with what a case expects.
+//! The comparison of meshtraced's output with the expectation of a case.
 //!
 //! Field names may be snake_case or lowerCamelCase, numbers are equal by value, a percentage of zero may be written
 //! out or left out, and the order of listeners, clusters and dataplanes means nothing. All other order does.
@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::kit::yaml::items;
 
-/// How `meshtraced compile -o json` ended.
+/// The result of `meshtraced compile -o json`.
 pub(super) struct Answer {
     pub(super) code: Option<i32>,
     pub(super) stdout: String,
@@ -47,7 +47,7 @@ pub(super) fn judge(expected: &Value, answer: &Answer) -> Vec<String> {
     dataplanes(expected, &got)
 }
 
-/// What an error points at; the file without its folder.
+/// The file, document and path of an error; the file without its folder.
 fn pointed_at<'a>(finding: &'a Value, path: &str) -> (&'a str, u64, Option<&'a str>, Option<&'a str>) {
     let file = Path::new(finding["file"].as_str().unwrap_or_default()).file_name();
     let file = file.and_then(|name| name.to_str()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A directory where a publication can be hurt at any of its system calls, and be looked at afterwards.
+//! A directory in which a publication can be interrupted at any of its system calls, and checked afterwards.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,9 +17,9 @@ use crate::kit::strace::{self, Call, Run, Strace};
 /// A directory with policies and two states of them: one dataplane changes its collector, one goes, and one comes.
 pub(crate) struct Arena {
     dir: TempDir,
-    /// What each state publishes.
+    /// The published files of each state.
     states: [Fragments; 2],
-    /// The output directory after both were published and nothing happened.
+    /// The output directory after both states were published without interruption.
     expected: BTreeMap<PathBuf, Vec<u8>>,
     /// The calls of a publication, in their order.
     pub(crate) calls: Vec<Call>,
@@ -28,16 +28,16 @@ pub(crate) struct Arena {
     pub(crate) groups: Vec<Group>,
 }
 
-/// Calls that have to do with a part of the output directory.
+/// The calls about a part of the output directory.
 pub(crate) struct Group {
     strace: Strace,
     pub(crate) calls: Vec<Call>,
 }
 
-/// How a run ended to which something happened.
+/// The result of an interrupted run.
 pub(crate) struct Hurt {
     pub(crate) run: Run,
-    /// Whether it published all the same.
+    /// Whether the run published nevertheless.
     pub(crate) is_finished: bool,
 }
 
@@ -107,7 +107,7 @@ impl Arena {
         arena
     }
 
-    /// The calls of a run that nothing happens to.
+    /// The calls of an uninterrupted run.
     #[track_caller]
     fn record(&self, strace: &Strace) -> Vec<Call> {
         self.reset();
@@ -129,7 +129,7 @@ impl Arena {
         command
     }
 
-    /// Back to the first state.
+    /// Restores the first state.
     pub(crate) fn reset(&self) {
         let _ = fs::remove_dir_all(self.out());
         let status = Command::new("cp")
@@ -139,14 +139,14 @@ impl Arena {
         assert!(status.expect("cp").success());
     }
 
-    /// Lets something happen to a run at a call of a group, and checks what it leaves and what the next run makes of
-    /// it.
+    /// Interrupts a run at a call of a group, and checks the files that remain and the result of the next run
+    /// after it.
     #[track_caller]
     pub(crate) fn hurt(&self, group: usize, call: &str, how: &str, number: usize) -> Hurt {
         self.hurt_by(&self.groups[group].strace, call, how, number)
     }
 
-    /// The same, of the calls that have to do with one directory of the published.
+    /// Interrupts a run at a call about one published directory, with the same checks.
     #[track_caller]
     pub(crate) fn hurt_in(&self, directory: &str, call: &str, how: &str, number: usize) -> Hurt {
         self.hurt_by(&Strace::of([self.out().join(directory)]), call, how, number)
@@ -160,7 +160,7 @@ impl Arena {
         Hurt { run, is_finished }
     }
 
-    /// Lets something happen to a run at a call of a group, and nothing more.
+    /// Interrupts a run at a call of a group, without checks.
     #[track_caller]
     pub(crate) fn injure(&self, group: usize, call: &str, how: &str, number: usize) -> Run {
         self.groups[group]
@@ -168,7 +168,8 @@ impl Arena {
             .inject(&self.command("after"), call, how, number)
     }
 
-    /// Checks what an accident left and what the next run makes of it. Whether all was published before that.
+    /// Checks the files after an interruption and the result of the next run. Returns whether everything was
+    /// published before that run.
     #[track_caller]
     pub(crate) fn check(&self, at: &str) -> bool {
         self.check_readers(at);
@@ -179,7 +180,7 @@ impl Arena {
         is_finished
     }
 
-    /// What an Envoy that starts now would find.
+    /// Checks the files that an Envoy would find at its start.
     #[track_caller]
     fn check_readers(&self, at: &str) {
         let found = read(&self.out());
@@ -216,7 +217,7 @@ impl Arena {
         );
     }
 
-    /// That nothing tells that something happened.
+    /// Checks that no trace of the interruption remains.
     #[track_caller]
     fn check_end(&self, at: &str) {
         let found = tree(&self.out());
@@ -259,7 +260,7 @@ pub(crate) fn ended(output: &Output) -> (Option<i32>, String) {
     (output.status.code(), said)
 }
 
-/// Whether every cluster that the listeners name is there.
+/// Whether every cluster that the listeners refer to exists.
 fn is_pair(files: &Files) -> bool {
     let (Some(cds), Some(lds)) = (files.get(&Artifact::Cds), files.get(&Artifact::Lds)) else {
         return false;
@@ -269,7 +270,7 @@ fn is_pair(files: &Files) -> bool {
         .all(|cluster| !lds.contains(cluster) || cds.contains(cluster))
 }
 
-/// What is published, as a reader finds it.
+/// The published files, in the view of a reader.
 fn read(out: &Path) -> Fragments {
     let mut found = Fragments::new();
     for dataplane in ["web", "goes", "comes"] {

@@ -1,7 +1,7 @@
-//! Every system call by which a run changes the output directory is the last one, or fails, once.
+//! Runs that are killed, or fail, at each system call by which they change the output directory.
 //!
-//! What readers find then are old or new files in full and a pair of clusters and listeners that starts; the next run
-//! ends where one that nothing happened to ends, and says nothing about it.
+//! Readers then find complete old or new files, and a pair of clusters and listeners with which Envoy starts. The
+//! next run has the same result as an uninterrupted one, without a message.
 
 mod arena;
 mod power;
@@ -13,10 +13,10 @@ use self::arena::{Arena, ended};
 use crate::kit::parallel::in_parallel;
 use crate::kit::strace::Call;
 
-/// Something that happens to a run: in which group of calls, at which call, what, and at which of them.
+/// An interruption: the group of calls, the call, the fault, and the number of the call.
 type Accident = (usize, String, &'static str, usize);
 
-/// The calls of each group that are worth an accident.
+/// The calls of each group at which interruptions are tried.
 fn accidents(arena: &Arena, how: impl Fn(usize, &Call) -> Vec<&'static str>) -> Vec<Accident> {
     let mut all = BTreeSet::new();
     for (index, group) in arena.groups.iter().enumerate() {

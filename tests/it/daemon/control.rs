@@ -1,4 +1,4 @@
-//! The control socket, with good clients and with bad ones.
+//! The control socket, with well-behaved and faulty clients.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;

@@ -17,7 +17,7 @@ fn signal(envoy: &Envoy, signal: Signal) {
     kill_process(pid, signal).expect("our own child");
 }
 
-/// What no Envoy here may ever count.
+/// The counters of Envoy that must stay at 0.
 fn refusals(envoy: &Envoy) -> u64 {
     ["cluster_manager.cds", "listener_manager.lds"]
         .iter()

@@ -1,4 +1,4 @@
-//! The daemon: what it says of itself, what it can be asked, and how it begins, reloads and ends.
+//! The daemon: its status, its requests, its start, its reloads and its end.
 
 mod control;
 mod envoys;
@@ -13,12 +13,12 @@ use crate::kit::daemon::Daemon;
 use crate::kit::mesh::Mesh;
 use crate::kit::process::Process;
 
-/// Starts a daemon; it has made its first reconciliation.
+/// Starts a daemon, and waits for its first reconciliation.
 fn start(mesh: &Mesh) -> Daemon {
     start_with(mesh, |_| ())
 }
 
-/// The same, with a change to the command that starts it.
+/// Starts a daemon with a changed command, and waits for its first reconciliation.
 fn start_with(mesh: &Mesh, change: impl FnOnce(&mut Command)) -> Daemon {
     let daemon = begin(mesh, change);
     daemon.until("its first reconciliation", |status| {

@@ -1,4 +1,4 @@
-//! What comes after something went wrong: the daemon finds its way back by itself.
+//! Recovery of the daemon from faults, without help.
 
 use std::fs;
 use std::process::Stdio;

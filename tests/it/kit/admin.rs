@@ -1,4 +1,4 @@
-//! Stand-ins for the admin interfaces of Envoys: those that behave, and those that do not.
+//! Simulated admin interfaces of Envoys, well-behaved and faulty.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use meshtraced::envoy::xds;
 
-/// Answers as an Envoy does that takes whatever lies in `xds` of its directory.
+/// Simulates an Envoy that acks every file in `xds` of its directory.
 ///
-/// It takes it only when it was asked so many times, as one that has much to do.
+/// The ack comes only after `after` questions, as from a busy Envoy.
 pub(crate) fn willing(directory: &Path, after: usize) {
     let listener = listen(directory);
     let xds = directory.join("xds");
@@ -34,12 +34,12 @@ pub(crate) fn willing(directory: &Path, after: usize) {
              listener_manager.lds.version_text: \"{lds}\"\nlistener_manager.lds.update_success: 1\n"
         );
         let length = body.len();
-        // Who asked may have gone.
+        // The client may have closed the connection.
         let _ = write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}");
     });
 }
 
-/// Takes connections and says nothing, as a stopped process; [`Silent::speak`] makes it a willing one.
+/// An admin interface that accepts connections and does not answer, like a stopped process, until [`Silent::speak`].
 pub(crate) struct Silent(UnixListener);
 
 impl Silent {
@@ -48,14 +48,14 @@ impl Silent {
     }
 
     pub(crate) fn speak(self, directory: &Path) {
-        // Whoever waits for an answer finds that its connection ends.
+        // Clients that wait for an answer see the end of the connection.
         drop(self.0);
         fs::remove_file(directory.join("admin.sock")).expect("ours");
         willing(directory, 0);
     }
 }
 
-/// Says this to every question, and then so on for ever, or until nobody listens any more.
+/// Answers every request with `words`, then with `on_and_on` until the client closes the connection.
 pub(crate) fn babbling(directory: &Path, words: &'static [u8], on_and_on: &'static [u8], pause: Duration) {
     serve(listen(directory), move |mut stream| {
         thread::spawn(move || {
@@ -68,7 +68,7 @@ pub(crate) fn babbling(directory: &Path, words: &'static [u8], on_and_on: &'stat
     });
 }
 
-/// Says this to every question and hangs up.
+/// Answers every request with `words` and closes the connection.
 pub(crate) fn curt(directory: &Path, words: &'static [u8]) {
     serve(listen(directory), move |mut stream| drop(stream.write_all(words)));
 }
@@ -77,7 +77,7 @@ fn listen(directory: &Path) -> UnixListener {
     UnixListener::bind(directory.join("admin.sock")).expect("nobody listens there")
 }
 
-/// Calls `answer` for every connection on which a whole question came. Ends with the tests.
+/// Calls `answer` for every connection with a complete request. Ends with the tests.
 fn serve(listener: UnixListener, answer: impl Fn(UnixStream) + Send + Sync + 'static) {
     let answer = Arc::new(answer);
     thread::spawn(move || {

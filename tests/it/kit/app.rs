@@ -1,8 +1,8 @@
-//! An application behind a proxy: says what it was asked, and may ask the next one first.
+//! An application behind a proxy, which echoes its request and may first call another one.
 //!
-//! `GET /call?url=URL` calls that URL; with a next hop configured every request calls it. Either way the headers that
-//! join spans into one trace are passed on, as a traced application has to. HTTP/1.1 and HTTP/2 on the same port; a
-//! gRPC request gets its own message back, with `grpc-status: 0` in the trailers.
+//! `GET /call?url=URL` calls that URL; with a configured next hop, every request calls it. Either way, the headers
+//! that join spans into one trace are passed on, as by any traced application. HTTP/1.1 and HTTP/2 on the same port;
+//! a gRPC request gets its own message back, with `grpc-status: 0` in the trailers.
 
 use std::net::SocketAddr;
 
@@ -15,10 +15,10 @@ use serde_json::{Map, Value, json};
 use super::http::{Answer, Body, Server, get};
 use super::ports;
 
-/// Prefixes of the headers a traced application passes on: Envoy's, Zipkin's, the W3C's and Datadog's.
+/// Prefixes of the headers that a traced application passes on: Envoy's, Zipkin's, the W3C's and Datadog's.
 const TRACE_HEADERS: [&str; 6] = ["x-request-id", "x-b3-", "b3", "traceparent", "tracestate", "x-datadog-"];
 
-/// An application about to start.
+/// The options of an application.
 pub(crate) struct Plan {
     name: String,
     address: Option<SocketAddr>,
@@ -26,13 +26,13 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Where to listen; an address of its own otherwise.
+    /// Sets the address; the default is one of its own.
     pub(crate) fn on(mut self, address: SocketAddr) -> Self {
         self.address = Some(address);
         self
     }
 
-    /// What to call for every request.
+    /// Sets the URL to call for every request.
     pub(crate) fn calls(mut self, url: impl Into<String>) -> Self {
         self.next = Some(url.into());
         self

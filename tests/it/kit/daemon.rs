@@ -1,4 +1,4 @@
-//! A running `meshtraced run` that can be looked at and ended.
+//! A running `meshtraced run`, with its status and its end.
 
 use std::path::PathBuf;
 
@@ -12,18 +12,18 @@ use super::wait;
 /// A daemon; killed when dropped.
 pub(crate) struct Daemon {
     pub(crate) process: Process,
-    /// Where it listens.
+    /// The path of the control socket.
     pub(crate) socket: PathBuf,
 }
 
 impl Daemon {
-    /// What it says of itself.
+    /// The status, from the control socket.
     pub(crate) fn status(&self) -> Result<Value, String> {
         let answer = get("http://daemon/status").try_send_through(&self.socket)?;
         serde_json::from_str(&answer.body).map_err(|error| error.to_string())
     }
 
-    /// Waits until the status is so.
+    /// Waits until `is_so` holds for the status.
     #[track_caller]
     pub(crate) fn until(&self, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         wait::until(what, || match self.status() {
@@ -33,7 +33,7 @@ impl Daemon {
         })
     }
 
-    /// Waits until that is in the log.
+    /// Waits until the log contains `words`.
     #[track_caller]
     pub(crate) fn until_said(&self, words: &str) {
         wait::until(&format!("the log says {words:?}"), || {
@@ -42,9 +42,9 @@ impl Daemon {
         });
     }
 
-    /// How many turns it made, by how they ended: `changed`, `unchanged`, `failed`.
+    /// The number of reconciliations with the given result: `changed`, `unchanged` or `failed`.
     #[track_caller]
-    pub(crate) fn turns(&self, result: &str) -> u64 {
+    pub(crate) fn reconciliations(&self, result: &str) -> u64 {
         let answer = get("http://daemon/metrics").try_send_through(&self.socket);
         let metrics = answer.expect("metrics").body;
         let name = format!("meshtraced_reconciliations_total{{result=\"{result}\"}} ");
@@ -57,7 +57,7 @@ impl Daemon {
         kill_process(pid.expect("a process id"), signal).expect("our own child");
     }
 
-    /// Ends it as a service manager does; the exit code.
+    /// Ends the daemon like a service manager, and returns the exit code.
     pub(crate) fn end(mut self) -> Option<i32> {
         self.signal(Signal::TERM);
         wait::until("its end", || self.process.exited().ok_or_else(|| self.process.log())).code()

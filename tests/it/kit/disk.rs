@@ -1,6 +1,7 @@
-//! A disk whose power can be cut: a file system in a file, copied as it is while programs still have much to write.
+//! A disk whose power can be cut: a file system in a file, copied before all data is written.
 //!
-//! It is as hard as ext4 gets: nothing goes to the disk by itself for minutes, and names go there without content.
+//! The options are the strictest of ext4: nothing is written by itself for minutes, and names are written without
+//! content.
 
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -8,7 +9,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-/// How ext4 is mounted; what it does for careless programs is off.
+/// The mount options of ext4, without its protection of careless programs.
 const OPTIONS: &str = "loop,data=writeback,noauto_da_alloc,commit=300,noatime";
 
 /// A mounted file system; unmounted when dropped.
@@ -16,10 +17,10 @@ pub(crate) struct Disk {
     dir: TempDir,
 }
 
-/// What was on the disk when its power was cut.
+/// The content of the disk after a power cut.
 pub(crate) struct Remains {
     image: PathBuf,
-    /// Which cut it was.
+    /// The name of the cut.
     pub(crate) what: &'static str,
 }
 
@@ -38,7 +39,7 @@ impl Disk {
         disk
     }
 
-    /// Where it is mounted.
+    /// The mount point.
     pub(crate) fn path(&self) -> PathBuf {
         self.dir.path().join("mounted")
     }
@@ -60,17 +61,17 @@ impl Disk {
         run(Command::new("umount").arg(self.path()));
     }
 
-    /// Writes all there is to write.
+    /// Writes all pending data.
     pub(crate) fn sync(&self) {
         let root = File::open(self.path()).expect("it is mounted");
         rustix::fs::syncfs(root).expect("it can be written");
     }
 
-    /// Cuts the power in two ways: nothing is written that nobody asked for, and every name is but no content.
+    /// Cuts the power in two ways: only synced data is on the disk, or also every name, without content.
     #[track_caller]
     pub(crate) fn cut(&self) -> [Remains; 2] {
         let nothing = self.copy("nothing more is written");
-        // The journal has one transaction for everybody's names.
+        // The journal has one transaction for the names of all programs.
         let file = File::create(self.path().join("of-somebody-else")).expect("a file");
         file.sync_all().expect("it can be written");
         [nothing, self.copy("names are written")]
@@ -83,7 +84,7 @@ impl Disk {
         Remains { image, what }
     }
 
-    /// Comes back with what remained.
+    /// Mounts the remains again.
     #[track_caller]
     pub(crate) fn boot(&self, remains: Remains) {
         self.unmount();
@@ -94,7 +95,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // Where it was never mounted there is nothing to do.
+        // The disk may not be mounted.
         let _ = Command::new("umount").arg(self.path()).status();
     }
 }

@@ -11,7 +11,7 @@ use super::http::{get, post};
 use super::process::Process;
 use super::{tools, wait, yaml};
 
-/// Where Envoy's admin listens.
+/// The address of Envoy's admin interface.
 enum Admin {
     Tcp(String),
     Pipe(PathBuf),
@@ -21,12 +21,12 @@ enum Admin {
 pub(crate) struct Envoy {
     process: Process,
     admin: Admin,
-    /// Its log, and its admin socket when the bootstrap has none.
+    /// The log, and the admin socket if the bootstrap has none.
     _dir: TempDir,
 }
 
 impl Envoy {
-    /// Runs `bootstrap` and waits until all listeners it names, itself or in its LDS file, take connections.
+    /// Runs `bootstrap` and waits until all listeners, of the bootstrap and of its LDS file, accept connections.
     #[track_caller]
     pub(crate) fn start(bootstrap: &Path) -> Self {
         let mut envoy = Self::spawn(bootstrap);
@@ -34,15 +34,16 @@ impl Envoy {
         envoy
     }
 
-    /// Runs `bootstrap` and waits for its admin only: for what is not expected to come up whole.
+    /// Runs `bootstrap` and waits for its admin interface only, for an Envoy that cannot start completely.
     ///
-    /// A bootstrap without an admin gets one. Relative paths in it are relative to its own directory, and need a `/`.
+    /// A bootstrap without an admin interface gets one. Relative paths are relative to its directory, and need a `/`.
     #[track_caller]
     pub(crate) fn spawn(bootstrap: &Path) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let bootstrap = fs::canonicalize(bootstrap).unwrap_or_else(|e| panic!("{}: {e}", bootstrap.display()));
         let mut command = Command::new(tools::envoy());
-        // Fast to drain, and without the shared memory that only one Envoy of a machine can have.
+        // Draining is short, and the shared memory of hot restart, which only one Envoy of a machine can have, is
+        // off.
         command
             .arg("-c")
             .arg(&bootstrap)
@@ -94,28 +95,28 @@ impl Envoy {
         });
     }
 
-    /// The body of `GET path` at the admin.
+    /// The body of `GET path` from the admin interface.
     #[track_caller]
     pub(crate) fn admin(&self, path: &str) -> String {
         self.ask(path)
             .unwrap_or_else(|why| panic!("admin {path}: {why}\n{}", self.process.last_lines(10)))
     }
 
-    /// The body of `POST path` at the admin: what changes something, as `/drain_listeners`.
+    /// The body of `POST path` from the admin interface, for changes such as `/drain_listeners`.
     #[track_caller]
     pub(crate) fn admin_post(&self, path: &str) -> String {
         self.exchange(true, path)
             .unwrap_or_else(|why| panic!("admin {path}: {why}"))
     }
 
-    /// A counter or gauge; Envoy creates some of them with their first use.
+    /// A counter or gauge; Envoy creates some with their first use.
     #[track_caller]
     pub(crate) fn stat(&self, name: &str) -> Option<u64> {
         let text = self.stat_text(name)?;
         Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
     }
 
-    /// A statistic that is text, as `listener_manager.lds.version_text`, without its quotes.
+    /// A text statistic, such as `listener_manager.lds.version_text`, without quotes.
     #[track_caller]
     pub(crate) fn stat_text(&self, name: &str) -> Option<String> {
         let stats = self.admin("/stats");
@@ -125,12 +126,12 @@ impl Envoy {
         Some(value.trim_matches('"').to_owned())
     }
 
-    /// Its process.
+    /// The process id.
     pub(crate) fn id(&self) -> u32 {
         self.process.id()
     }
 
-    /// Everything it logged so far.
+    /// The log so far.
     pub(crate) fn log(&self) -> String {
         self.process.log()
     }
@@ -163,7 +164,7 @@ fn admin_of(bootstrap: &Value) -> Option<Admin> {
     Some(Admin::Tcp(format!("{host}:{port}")))
 }
 
-/// Names of all listeners of a bootstrap and of the LDS file it points to.
+/// The names of all listeners of a bootstrap and of its LDS file.
 fn listener_names(bootstrap: &Path) -> Vec<String> {
     let read = yaml::read(bootstrap);
     let lds = &read["dynamic_resources"]["lds_config"]["path_config_source"]["path"];

@@ -1,7 +1,7 @@
-//! A directory on a disk that is really full.
+//! A directory on a full disk.
 //!
-//! In a mount namespace of its own the command sees a small file system in place of the directory, with the same
-//! content and not a byte more. Nobody else sees it.
+//! In its own mount namespace, a command sees a small file system in place of the directory, with the same
+//! content and no free space. Other processes do not see the file system.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -34,7 +34,7 @@ cp -a "$dir/." "$kept/"
 exit $status
 "#;
 
-/// A directory and how much room it has left.
+/// A directory with its free space.
 pub(crate) struct FullDisk {
     dir: PathBuf,
     room_kib: u32,
@@ -45,7 +45,7 @@ pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
-    /// What the directory held when the command ended.
+    /// The content of the directory at the end of the command.
     pub(crate) kept: TempDir,
 }
 
@@ -56,13 +56,13 @@ pub(crate) struct Running {
 }
 
 impl FullDisk {
-    /// `dir` with all it holds, and no room for another byte.
+    /// `dir` with its content and no free space.
     pub(crate) fn at(dir: &Path) -> Self {
         let dir = fs::canonicalize(dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
         Self { dir, room_kib: 0 }
     }
 
-    /// Leaves so much room, in whole pages of 4 KiB: a disk that fills up half-way.
+    /// Leaves free space in whole pages of 4 KiB, for a disk that fills up half-way.
     pub(crate) fn with_room(mut self, kib: u32) -> Self {
         self.room_kib = kib;
         self
@@ -84,7 +84,7 @@ impl FullDisk {
         }
     }
 
-    /// Starts `command` and comes back when the disk is full and the command about to run; `log` gets its output.
+    /// Starts `command` and returns when the disk is full and the command is about to run; `log` gets the output.
     #[track_caller]
     pub(crate) fn spawn(&self, command: &Command, log: PathBuf) -> Running {
         let stage = temporary();
@@ -117,14 +117,14 @@ impl FullDisk {
 }
 
 impl Running {
-    /// Makes room, as someone who cleans up would.
+    /// Frees space on the disk.
     #[track_caller]
     pub(crate) fn free(&self) {
         let filler = self.inside(&self.stage.path().join("fs/filler"));
         fs::remove_file(&filler).unwrap_or_else(|e| panic!("cannot remove {}: {e}", filler.display()));
     }
 
-    /// `path` as the command sees it.
+    /// The path at which other processes see `path` of the command.
     pub(crate) fn inside(&self, path: &Path) -> PathBuf {
         let path = path.strip_prefix("/").expect("an absolute path");
         Path::new("/proc")

@@ -1,11 +1,11 @@
-//! Git repositories, made by Git itself, without anything that the machine or its user has set up for Git.
+//! Git repositories made by Git itself, without the Git configuration of the machine and the user.
 
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What a Git hook, or whoever runs the tests, may have in its environment.
+/// Variables that a Git hook, or the environment of the tests, may set.
 const INHERITED: [&str; 6] = [
     "GIT_DIR",
     "GIT_WORK_TREE",
@@ -31,12 +31,12 @@ impl Git {
         git
     }
 
-    /// A repository that is there.
+    /// An existing repository.
     pub(crate) fn at(dir: impl Into<PathBuf>) -> Self {
         Self { dir: dir.into() }
     }
 
-    /// Git in that directory.
+    /// A Git command in the directory.
     pub(crate) fn command<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Command {
         let mut command = Command::new("git");
         for name in INHERITED {
@@ -54,7 +54,7 @@ impl Git {
         command
     }
 
-    /// What Git says; it must not fail.
+    /// The output of a Git command, which must succeed.
     #[track_caller]
     pub(crate) fn run<A: AsRef<OsStr>>(&self, arguments: &[A]) -> String {
         let (is_done, said) = self.try_run(arguments);
@@ -63,7 +63,7 @@ impl Git {
         said.trim().to_owned()
     }
 
-    /// Whether it went well, and what Git says.
+    /// Whether a Git command succeeded, and its output.
     pub(crate) fn try_run<A: AsRef<OsStr>>(&self, arguments: &[A]) -> (bool, String) {
         let output = self.command(arguments).output();
         let output = output.expect("the tests need git (Debian: apt-get install git)");
@@ -71,7 +71,7 @@ impl Git {
         (output.status.success(), String::from_utf8_lossy(&said).into_owned())
     }
 
-    /// Commits all that is there; the id of the commit.
+    /// Commits all files, and returns the id of the commit.
     #[track_caller]
     pub(crate) fn commit(&self, subject: &str) -> String {
         self.run(&["add", "-A"]);

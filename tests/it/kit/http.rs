@@ -36,13 +36,13 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 pub(crate) type Body = BoxBody<Bytes, Infallible>;
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// What a server said.
+/// The response of a server.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: String,
-    /// After the body; gRPC has its status there.
+    /// The trailers, with the status of gRPC.
     pub(crate) trailers: HeaderMap,
 }
 
@@ -53,7 +53,7 @@ impl Answer {
     }
 }
 
-/// A request on its way to be made.
+/// A request before it is sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Ask {
     method: Method,
@@ -93,19 +93,19 @@ impl Ask {
         self
     }
 
-    /// The answer; panics when there is none.
+    /// The response; panics without one.
     #[track_caller]
     pub(crate) fn send(self) -> Answer {
         let url = self.url.clone();
         self.try_send().unwrap_or_else(|why| panic!("{url}: {why}"))
     }
 
-    /// The answer, or why there is none.
+    /// The response, or the reason why there is none.
     pub(crate) fn try_send(self) -> Result<Answer, String> {
         RUNTIME.block_on(self.answer())
     }
 
-    /// The same over a Unix socket; only the path of the URL matters.
+    /// The response over a Unix socket, with the path of the URL.
     pub(crate) fn try_send_through(self, socket: &Path) -> Result<Answer, String> {
         let socket = PathBuf::from(socket);
         RUNTIME.block_on(in_time(async move {
@@ -167,7 +167,7 @@ async fn in_time(exchange: impl Future<Output = Result<Answer, Failure>>) -> Res
     }
 }
 
-/// A server; it and its connections are closed when dropped, and its port is free again.
+/// A server, closed with its connections when dropped, so that its port is free again.
 pub(super) struct Server {
     pub(super) address: SocketAddr,
     accepting: Option<JoinHandle<()>>,

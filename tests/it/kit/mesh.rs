@@ -1,4 +1,4 @@
-//! A small mesh that runs for real: policies, the published files, applications and Envoys.
+//! A small running mesh: policies, published files, applications and Envoys.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -28,12 +28,12 @@ impl Backend {
         }
     }
 
-    /// The backend `first`, a Zipkin collector at 127.0.0.`host` that nobody runs.
+    /// The backend `first`, a Zipkin collector at 127.0.0.`host` that does not run.
     pub(crate) fn nowhere(host: u8) -> Self {
         Self::zipkin("first", ([127, 0, 0, host], 9411).into())
     }
 
-    /// A Datadog agent, with a service of its own for each direction and destination.
+    /// A Datadog agent, with a service name for each direction and destination.
     pub(crate) fn datadog(name: &str, agent: SocketAddr) -> Self {
         let (address, port) = (agent.ip(), agent.port());
         Self {
@@ -54,7 +54,7 @@ impl Backend {
     }
 }
 
-/// A scenario about to start: `web` calls `backend`, each behind its proxy, in the mesh `default`.
+/// The options of a scenario: `web` calls `backend`, each behind its proxy, in the mesh `default`.
 pub(crate) struct MeshBuilder {
     backends: Vec<Backend>,
     protocol: &'static str,
@@ -67,7 +67,7 @@ impl MeshBuilder {
         self
     }
 
-    /// The protocol that the service `backend` speaks.
+    /// Sets the protocol of the service `backend`.
     pub(crate) fn protocol(mut self, protocol: &'static str) -> Self {
         self.protocol = protocol;
         self
@@ -98,7 +98,7 @@ impl MeshBuilder {
     }
 }
 
-/// The dataplane of a service, with an inbound at that address.
+/// The dataplane of a service, with an inbound at the given address.
 fn dataplane(service: &str, at: SocketAddr, protocol: &str) -> String {
     format!(
         "type: Dataplane\nmesh: default\nname: {service}-01\nnetworking:\n  address: {}\n  inbound:\n  - port: {}\n    servicePort: 18080\n    tags: {{kuma.io/service: {service}, kuma.io/protocol: {protocol}}}\n",
@@ -110,13 +110,13 @@ fn dataplane(service: &str, at: SocketAddr, protocol: &str) -> String {
 /// A scenario: `web` calls `backend`, each behind its proxy, in the mesh `default`.
 pub(crate) struct Mesh {
     dir: TempDir,
-    /// Where requests to `web` come in.
+    /// The address of the inbound of `web`.
     pub(crate) web: SocketAddr,
     _apps: [App; 2],
 }
 
 impl Mesh {
-    /// A scenario in which nobody runs the collector, and `backend` speaks HTTP.
+    /// A scenario in which no collector runs and `backend` speaks HTTP.
     pub(crate) fn builder() -> MeshBuilder {
         MeshBuilder {
             backends: vec![Backend::nowhere(1)],
@@ -124,7 +124,7 @@ impl Mesh {
         }
     }
 
-    /// The scenario that the builder starts without further words.
+    /// The scenario with the default options.
     pub(crate) fn start() -> Self {
         Self::builder().start()
     }
@@ -134,7 +134,7 @@ impl Mesh {
         self.write("mesh.yaml", &Backend::mesh(backends));
     }
 
-    /// Sends all spans to that backend from now on.
+    /// Sends all spans to the given backend from now on.
     pub(crate) fn trace_all(&self, backend: &str) {
         let text = format!(
             "type: TrafficTrace\nmesh: default\nname: trace-all\nselectors:\n- match: {{kuma.io/service: '*'}}\nconf: {{backend: {backend}}}\n"
@@ -163,11 +163,11 @@ impl Mesh {
         command
     }
 
-    /// Publishes once: the exit code, and what was said on standard error.
+    /// Publishes once, and returns the exit code and standard error.
     #[track_caller]
     pub(crate) fn run_once(&self) -> (Option<i32>, String) {
         let mut command = self.meshtraced(&["run", "--once"]);
-        // Long enough for an Envoy that answers at all.
+        // An Envoy that answers needs less time.
         let output = command.env("MESHTRACED_ENVOY_CONFIRM_TIMEOUT", "2s").output();
         let output = output.expect("the program starts");
         let said = String::from_utf8(output.stderr).expect("messages are UTF-8");
@@ -175,7 +175,7 @@ impl Mesh {
         (output.status.code(), said)
     }
 
-    /// Publishes once, which must go well.
+    /// Publishes once, without errors.
     #[track_caller]
     pub(crate) fn publish(&self) {
         assert_eq!(self.run_once(), (Some(0), String::new()));
@@ -186,7 +186,7 @@ impl Mesh {
         Process::spawn(self.meshtraced(&["run", "-v"]), self.dir.path().join("daemon.log"))
     }
 
-    /// Where `policies` and `envoy` are.
+    /// The directory of `policies` and `envoy`.
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
     }
@@ -196,7 +196,7 @@ impl Mesh {
         self.dir.path().join("envoy/default").join(dataplane)
     }
 
-    /// Starts the Envoys of `web` and `backend` from what is published.
+    /// Starts the Envoys of `web` and `backend` from their published files.
     #[track_caller]
     pub(crate) fn envoys(&self) -> [Envoy; 2] {
         ["web-01", "backend-01"].map(|dataplane| Envoy::start(&self.published(dataplane).join("bootstrap.yaml")))
@@ -208,7 +208,7 @@ fn at_port(mut address: SocketAddr, port: u16) -> SocketAddr {
     address
 }
 
-/// All files below a directory with that name, sorted.
+/// All files with the given name below a directory, sorted.
 pub(crate) fn find(root: &Path, name: &str) -> Vec<PathBuf> {
     let entries = walkdir::WalkDir::new(root)
         .sort_by_file_name()

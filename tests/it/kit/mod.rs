@@ -1,9 +1,9 @@
-//! The test kit: real programs around meshtraced, and the bad days a machine can have.
+//! The test kit: real programs around meshtraced, and failures of the machine.
 //!
-//! `tools` fetches the pinned programs. `mesh` is a scenario that runs for real: policies, applications (`app`) and
-//! Envoys (`envoy`), whose spans a `collector` takes; `program` and `daemon` run meshtraced itself. Waiting is
-//! polling or a condition variable with a deadline that nobody should meet; no test depends on how long a thing took.
-//! What a test cannot do on this machine is a panic that says what to install, never a skip.
+//! `tools` downloads the pinned programs. `mesh` is a running scenario: policies, applications (`app`) and
+//! Envoys (`envoy`), whose spans a `collector` receives; `program` and `daemon` run meshtraced itself. Waiting is
+//! polling or a condition variable with a generous deadline; no test depends on elapsed time.
+//! A test that cannot run on the machine panics with the missing requirement, and is never skipped.
 
 pub(crate) mod admin;
 pub(crate) mod app;

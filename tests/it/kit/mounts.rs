@@ -1,4 +1,4 @@
-//! Commands in a mount namespace of their own: nobody else sees what is mounted for them.
+//! Commands in their own mount namespace, which other processes do not see.
 
 use std::ffi::OsStr;
 use std::process::Command;
@@ -24,7 +24,7 @@ pub(crate) fn inside(script: &str, arguments: &[&OsStr], command: &Command) -> C
     wrapped
 }
 
-/// What to say when it cannot be done.
+/// The message for a machine without mount namespaces.
 pub(crate) fn needs(why: &str) -> String {
     format!(
         "cannot mount anything: {why}\nThe tests need unshare and mount (Debian: apt-get install util-linux mount), and \

@@ -1,7 +1,7 @@
 //! Loopback addresses that belong to one test.
 //!
-//! All of 127.0.0.0/8 is this machine. A test process takes a /24 of it for itself, by holding a port in it open, and
-//! gives each caller an address of its own. On that address every port is free, so fixed port numbers never collide.
+//! All of 127.0.0.0/8 is this machine. A test process claims a /24 by holding a port in it open, and
+//! gives each caller a separate address. All ports of the address are free, so fixed port numbers never collide.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process;
@@ -19,7 +19,7 @@ struct Block {
 
 static BLOCK: Mutex<Option<Block>> = Mutex::new(None);
 
-/// An address nobody else has.
+/// An unused address.
 pub(crate) fn address() -> Ipv4Addr {
     let mut block = BLOCK.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     if block.as_ref().is_none_or(|b| b.next == 254) {
@@ -31,7 +31,7 @@ pub(crate) fn address() -> Ipv4Addr {
     address
 }
 
-/// `port` on an address nobody else has.
+/// `port` on an unused address.
 pub(crate) fn socket(port: u16) -> SocketAddr {
     SocketAddr::from((address(), port))
 }

@@ -30,17 +30,17 @@ impl Process {
         self.child.id()
     }
 
-    /// Everything it wrote so far.
+    /// The output so far.
     pub(crate) fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
-    /// How it ended, if it has.
+    /// The exit status, once the process has ended.
     pub(crate) fn exited(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("our own child can be asked")
     }
 
-    /// Panics with its last words when it no longer runs.
+    /// Panics with the last lines of the output if the process has ended.
     #[track_caller]
     pub(crate) fn assert_alive(&mut self) {
         if let Some(status) = self.exited() {
@@ -48,7 +48,7 @@ impl Process {
         }
     }
 
-    /// The end of its output, for messages.
+    /// The last lines of the output, for messages.
     pub(crate) fn last_lines(&self, count: usize) -> String {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
@@ -58,7 +58,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // An error only says that it is gone already.
+        // An error means that the process has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! The built program in a directory with good policies.
+//! The built program in a directory with valid policies.
 
 use std::fs;
 use std::path::Path;
@@ -28,7 +28,7 @@ networking:
   - {port: 8080, tags: {kuma.io/service: web, kuma.io/protocol: http}}
 ";
 
-/// A temporary directory with good policies in `policies`.
+/// A temporary directory with valid policies in `policies`.
 pub(crate) fn good() -> TempDir {
     let dir = tempfile::tempdir().expect("a temporary directory");
     fs::create_dir(dir.path().join("policies")).expect("a directory");

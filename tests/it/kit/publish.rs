@@ -1,4 +1,4 @@
-//! Publications by the library itself, without the program around them.
+//! Publications by the library, without the program.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use meshtraced::envoy::artifact::{Fragments, ProxyKey};
 use meshtraced::plan::{self, Constraints, Desired, DriftRepair, Observed, Plan};
 use meshtraced::settings::Admin;
 
-/// A target as the settings describe it when they say nothing, with short timeouts and few generations.
+/// A target with default settings, short timeouts and few generations.
 pub(crate) fn target(root: &Path) -> Target {
     Target {
         out: OutputDir {
@@ -33,7 +33,7 @@ pub(crate) fn key(dataplane: &str) -> ProxyKey {
     ProxyKey::new("default", dataplane)
 }
 
-/// The plan that reaches the desired files whatever was done to those that are published.
+/// The plan that reaches the desired files and repairs all drift.
 pub(crate) fn plan(observed: &Observed, desired: &Fragments) -> Plan {
     let constraints = Constraints {
         drift_repair: &DriftRepair::All,
@@ -48,7 +48,7 @@ pub(crate) fn apply(plan: &Plan, bases: &Bases, target: &Target, session: &Sessi
     apply::apply(&Request { plan, revision, bases }, target, session)
 }
 
-/// Publishes files in place of all that are published.
+/// Publishes the desired files and removes all others.
 pub(crate) fn publish(desired: &Fragments, target: &Target) -> Publication {
     let session = Session::open(target).expect("nobody else publishes there");
     let observed = apply::observe(&target.out).expect("a readable directory");

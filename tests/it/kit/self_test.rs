@@ -1,4 +1,4 @@
-//! The kit itself, against hand-written Envoy configuration: a tool that is wrong makes every other test worthless.
+//! Tests of the kit itself, with hand-written Envoy configuration: a faulty tool makes every other test worthless.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -235,7 +235,7 @@ fn a_span_at_datadog_continues_the_trace_and_passes_the_checks() {
 #[should_panic(expected = "trace_count_header")]
 fn a_trace_that_breaks_a_rule_of_datadog_is_seen() {
     let agent = DatadogAgent::start();
-    // An empty list of traces, which does not say how many it has.
+    // An empty list of traces, without a count.
     post(format!("http://{}/v0.4/traces", agent.address()), vec![0x90])
         .header("content-type", "application/msgpack")
         .send();

@@ -1,7 +1,7 @@
-//! System calls of a program: recorded, made to fail, or the last thing that it does.
+//! System calls of a program: recorded, made to fail, or the last call before it is killed.
 //!
-//! Only calls that have to do with one directory count, so that neither the dynamic loader nor anything else of the
-//! machine is hit. Calls are counted by thread.
+//! Only calls about one directory count, so that neither the dynamic loader nor anything else of the
+//! machine is affected. Calls are counted per thread.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,7 +12,7 @@ use tempfile::NamedTempFile;
 
 use super::tools;
 
-/// The calls by which a program changes a directory, and says what has to be on disk.
+/// The calls by which a program changes a directory or syncs it.
 pub(crate) const WRITES: [&str; 21] = [
     "openat",
     "write",
@@ -41,40 +41,40 @@ pub(crate) const WRITES: [&str; 21] = [
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
     pub(crate) name: String,
-    /// With the paths of what is open: `"a", 4</out>, "b"`.
+    /// The arguments, with the paths of open files: `"a", 4</out>, "b"`.
     pub(crate) arguments: String,
-    /// Which of its thread's calls of that name it is, from 1.
+    /// The number of the call among those of its thread with the same name, from 1.
     pub(crate) number: usize,
 }
 
-/// How a run ended.
+/// The result of a run.
 pub(crate) struct Run {
     pub(crate) output: Output,
-    /// Whether there was such a call.
+    /// Whether the call was made.
     pub(crate) was_hit: bool,
-    /// The calls that it made, in their order.
+    /// The calls of the program, in order.
     pub(crate) calls: Vec<Call>,
 }
 
-/// A directory whose calls count.
+/// The directories whose calls count.
 pub(crate) struct Strace {
     paths: Vec<PathBuf>,
 }
 
 impl Strace {
-    /// Calls that have to do with one of these.
+    /// Counts the calls about one of the paths.
     pub(crate) fn of(paths: impl IntoIterator<Item = PathBuf>) -> Self {
         Self {
             paths: paths.into_iter().collect(),
         }
     }
 
-    /// All calls.
+    /// Counts all calls.
     pub(crate) fn of_everything() -> Self {
         Self { paths: Vec::new() }
     }
 
-    /// Runs a command and gives the calls that it made, in their order.
+    /// Runs a command and returns its calls, in order.
     #[track_caller]
     pub(crate) fn record(&self, command: &Command) -> (Output, Vec<Call>) {
         let (output, log) = self.run(command, &trace(), None);
@@ -111,7 +111,8 @@ impl Strace {
         (output, text)
     }
 
-    /// The command under strace, which stops it when it makes that call the `number`th time; `log` tells.
+    /// The command under strace, which stops the command at the `number`th call of the given name and writes to
+    /// `log`.
     pub(crate) fn stopping(&self, command: &Command, call: &str, number: usize, log: &Path) -> Command {
         let inject = format!("inject={call}:signal=SIGSTOP:when={number}");
         self.wrapped(command, &format!("trace={call}"), Some(&inject), log)
@@ -143,7 +144,7 @@ fn trace() -> String {
     format!("trace={}", WRITES.join(","))
 }
 
-/// The calls that a log tells of.
+/// The calls in a log.
 fn calls(log: &str) -> Vec<Call> {
     let mut counts = BTreeMap::new();
     let calls = log.lines().filter_map(|line| {
@@ -163,7 +164,7 @@ fn calls(log: &str) -> Vec<Call> {
     calls.collect()
 }
 
-/// The names of everything that calls named, below `dir`.
+/// The names below `dir` in the arguments of calls.
 pub(crate) fn names(calls: &[Call], dir: &Path) -> BTreeSet<String> {
     let mark = format!("<{}/", dir.display());
     let opened = calls.iter().flat_map(|call| {

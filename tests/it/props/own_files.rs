@@ -1,4 +1,4 @@
-//! Whatever becomes of the files that meshtraced keeps for itself, what is published stays whole.
+//! Published files stay complete, whatever happens to the state files of meshtraced.
 
 use std::collections::BTreeSet;
 use std::fs;

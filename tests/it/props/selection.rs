@@ -1,5 +1,5 @@
-//! Who wins, tried with random policies: the order of files says nothing, weaker policies change nothing, values are
-//! those of the text they are said to come from, and what `explain` says would help does help.
+//! Selection with random policies: the order of files has no effect, weaker policies change nothing, values are
+//! those at their origins, and the advice of `explain` makes a policy win.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! Commands and units: what is called how, and every way in which a command can go wrong.
+//! Commands and units of reloads, and all failures of a command.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Plain directories, as editors, copying tools and deployments change them.
+//! Plain directories, changed by editors, copying tools and deployments.
 
 use std::fs::{self, File};
 use std::io::Write;

@@ -1,5 +1,5 @@
-//! Commits follow each other in every way that Git has, and Git is stopped on its way: what is published is always
-//! one commit, in full, and at the end the last one.
+//! Commits that change by every Git operation, interrupted at any point: the published files are always those of
+//! one commit, and finally those of the last one.
 
 use std::collections::BTreeMap;
 use std::process::Stdio;

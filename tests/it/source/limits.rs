@@ -1,4 +1,4 @@
-//! Watches that lose events or cannot be had, and events that are many.
+//! Lost events, limits of watches, and many events.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -145,7 +145,7 @@ fn reading_many_files_wakes_nobody() {
     }
     let daemon = place.daemon(&root, "auto");
     daemon.until("its first turn", |status| status["watch"]["files"] == 20_002);
-    let turns = || ["changed", "unchanged", "failed"].map(|result| daemon.turns(result));
+    let turns = || ["changed", "unchanged", "failed"].map(|result| daemon.reconciliations(result));
     // Whatever its own reading would lead to comes before the answer to a change that is made after it.
     for stamped in [18, 19] {
         stamp(&root, stamped);
@@ -204,7 +204,7 @@ fn a_checkout_with_twenty_thousand_events_is_one_compilation() {
         };
         daemon.until("the first commit", |status| at(status, &commits[0]));
         place.until_published(&daemon, 17);
-        let turns = || ["changed", "unchanged", "failed"].map(|result| daemon.turns(result));
+        let turns = || ["changed", "unchanged", "failed"].map(|result| daemon.reconciliations(result));
         let before = settled(&turns);
         git.run(&["reset", "-q", "--hard", &commits[1]]);
         daemon.until("the second commit", |status| at(status, &commits[1]));

@@ -1,4 +1,4 @@
-//! Repositories that cannot be read: each is told why, and nothing of them is published.
+//! Repositories that cannot be read: each has a message, and nothing is published.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! Doc comments name what they are about, and say more than the name that stands below them.
+//! Doc comments begin with a noun, and say more than the name below them.
 
 use super::none;
 use super::source::Sources;

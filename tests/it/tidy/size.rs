@@ -1,4 +1,4 @@
-//! Files and functions that a reader can hold.
+//! Limits on the size of files and functions.
 
 use super::none;
 use super::source::Sources;

@@ -1,4 +1,4 @@
-//! Datadog's own test agent: takes traces as the real agent does and checks what tracers must keep to.
+//! Datadog's own test agent, which receives traces like the real agent and checks the rules for tracers.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use crate::kit::http::get;
 use crate::kit::process::Process;
 use crate::kit::{ports, tools, wait};
 
-/// Enables every check the agent knows but that of the content length, which Envoy's chunked requests cannot have.
+/// Enables every check of the agent except that of the content length, which Envoy's chunked requests do not have.
 const LAUNCHER: &str = r#"
 import os
 from ddapm_test_agent import agent, trace_checks
@@ -22,7 +22,7 @@ os.environ["ENABLED_CHECKS"] = ",".join(names)
 agent.main()
 "#;
 
-/// How often a check was made, by outcome.
+/// The number of results of a check, by outcome.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
 pub(crate) struct Outcomes {
     #[serde(rename = "Passed_Checks")]
@@ -33,7 +33,7 @@ pub(crate) struct Outcomes {
     pub(crate) skipped: u64,
 }
 
-/// A span as the agent shows it, the fields that Envoy fills in.
+/// A span in the form of the agent, with the fields that Envoy sets.
 #[derive(Deserialize)]
 struct DatadogSpan {
     trace_id: u64,
@@ -54,7 +54,7 @@ impl From<DatadogSpan> for Span {
             parent_id: (span.parent_id != 0).then(|| span.parent_id.to_string()),
             service: span.service,
             name: span.resource,
-            // Envoy writes none to Datadog.
+            // Envoy does not send the kind to Datadog.
             kind: None,
             shared: false,
             tags: span.meta,
@@ -113,7 +113,7 @@ impl DatadogAgent {
         traces.into_iter().flatten().map(Span::from).collect()
     }
 
-    /// Waits until `find` finds what it looks for among all spans so far.
+    /// Waits until `find` returns a value for all spans received so far.
     #[track_caller]
     pub(crate) fn wait_for<T>(&self, mut find: impl FnMut(&[Span]) -> Option<T>) -> T {
         wait::until("a span at Datadog's test agent", || {
@@ -122,14 +122,14 @@ impl DatadogAgent {
         })
     }
 
-    /// How all checks went so far, by name.
+    /// The results of all checks so far, by name.
     #[track_caller]
     pub(crate) fn checks(&self) -> BTreeMap<String, Outcomes> {
         let summary = get(self.url("/test/trace_check/summary?return_all=true")).send().json();
         serde_json::from_value(summary).expect("outcomes by name")
     }
 
-    /// Panics unless checks were made and all went well.
+    /// Panics unless checks were made and all succeeded.
     #[track_caller]
     pub(crate) fn assert_checks_green(&self) {
         let failures = get(self.url("/test/trace_check/failures?return_all=true")).send();

@@ -14,7 +14,7 @@ pub(super) struct Inbox(Arc<(Mutex<Received>, Condvar)>);
 struct Received {
     reports: Vec<Report>,
     spans: Vec<Span>,
-    /// The paths of requests that could not be decoded, and why.
+    /// The paths of requests that could not be decoded, with the reasons.
     undecodable: Vec<String>,
 }
 
@@ -27,7 +27,7 @@ impl Inbox {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a request with its spans, or why they cannot be decoded.
+    /// Adds a request with its spans, or with the reason why they cannot be decoded.
     pub(super) fn put(&self, report: Report, spans: Result<Vec<Span>, String>) {
         let mut received = self.lock();
         match spans {
@@ -45,7 +45,7 @@ impl Inbox {
         self.lock().reports.clone()
     }
 
-    /// Waits until `find` finds what it looks for among all spans so far.
+    /// Waits until `find` returns a value for all spans received so far.
     #[track_caller]
     pub(super) fn wait_for<T>(&self, mut find: impl FnMut(&[Span]) -> Option<T>) -> T {
         let deadline = Instant::now() + DEADLINE;

@@ -1,6 +1,6 @@
-//! Collectors of all protocols that Envoy's tracers speak, which show the spans to the test in one form.
+//! Collectors for all protocols of Envoy's tracers, with spans in one form.
 //!
-//! [`Collector`] takes Zipkin's JSON and OTLP, over gRPC and HTTP, at one port. [`DatadogAgent`] is Datadog's own
+//! [`Collector`] receives Zipkin's JSON and OTLP, over gRPC and HTTP, on one port. [`DatadogAgent`] is Datadog's own
 //! test agent, which also checks the traces.
 
 mod datadog;
@@ -30,7 +30,7 @@ pub(crate) struct Report {
     pub(crate) path: String,
     pub(crate) host: String,
     pub(crate) version: String,
-    /// The number of spans in it.
+    /// The number of spans in the request.
     pub(crate) spans: usize,
 }
 
@@ -62,7 +62,7 @@ impl Collector {
         self.inbox.reports()
     }
 
-    /// Waits until `find` finds what it looks for among all spans so far. Envoy sends them every five seconds.
+    /// Waits until `find` returns a value for all spans received so far. Envoy sends spans every five seconds.
     #[track_caller]
     pub(crate) fn wait_for<T>(&self, find: impl FnMut(&[Span]) -> Option<T>) -> T {
         self.inbox.wait_for(find)
@@ -132,7 +132,7 @@ fn response(status: StatusCode, content_type: &'static str, body: Body) -> Respo
     response
 }
 
-/// An empty message, and that all went well.
+/// An empty message with the status of success.
 fn grpc_success() -> Body {
     let trailers = HeaderMap::from_iter([("grpc-status".parse().expect("a name"), HeaderValue::from_static("0"))]);
     let message = Full::new(Bytes::from_static(&[0; 5]));

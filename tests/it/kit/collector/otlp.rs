@@ -1,4 +1,4 @@
-//! OTLP over gRPC and HTTP, decoded with OpenTelemetry's own definitions of the protocol.
+//! OTLP over gRPC and HTTP, decoded with OpenTelemetry's own protocol definitions.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use super::span::{Kind, Span};
 /// The path of the call that exports spans.
 pub(super) const GRPC_PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
-/// The spans of the messages of a gRPC call: each has a flag and its length before it.
+/// The spans of the messages of a gRPC call, each preceded by a flag and its length.
 pub(super) fn decode_grpc(mut body: &[u8]) -> Result<Vec<Span>, String> {
     let mut all = Vec::new();
     while let Some((head, rest)) = body.split_at_checked(5) {

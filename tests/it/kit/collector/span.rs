@@ -1,35 +1,35 @@
-//! A span, in the same form whatever protocol it came by.
+//! A span, in one form for all protocols.
 
 use std::collections::BTreeMap;
 
 /// A span of an Envoy.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Span {
-    /// As the protocol writes it: in hexadecimal, of Datadog in decimal.
+    /// The trace id in the form of the protocol: hexadecimal, for Datadog decimal.
     pub(crate) trace_id: String,
-    /// As the protocol writes it.
+    /// The id in the form of the protocol.
     pub(crate) id: String,
     /// `None` for the first span of a trace.
     pub(crate) parent_id: Option<String>,
     pub(crate) service: String,
     /// The name of the operation; Datadog's resource.
     pub(crate) name: String,
-    /// `None` where the protocol or Envoy has none.
+    /// The side of the call; `None` if the protocol or Envoy does not send it.
     pub(crate) kind: Option<Kind>,
-    /// The id is that of the caller's span: both sides report the same one. Of Zipkin only.
+    /// Whether the id is that of the caller's span, so that both sides report the same id; Zipkin only.
     pub(crate) shared: bool,
-    /// Tags, attributes or meta that are text.
+    /// The tags, attributes or meta with text values.
     pub(crate) tags: BTreeMap<String, String>,
 }
 
-/// The side of a call that a span is of.
+/// The side of a call that a span belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Client,
     Server,
 }
 
-/// The spans of a trace, once there are so many.
+/// The spans of a trace, once there are `count` of them.
 pub(crate) fn of_trace(spans: &[Span], trace_id: &str, count: usize) -> Option<Vec<Span>> {
     let of_trace: Vec<Span> = spans.iter().filter(|span| span.trace_id == trace_id).cloned().collect();
     (of_trace.len() == count).then_some(of_trace)

@@ -1,4 +1,4 @@
-//! Zipkin's v2 JSON, the fields that Envoy writes.
+//! Zipkin's v2 JSON, with the fields that Envoy sets.
 
 use std::collections::BTreeMap;
 
