@@ -11,6 +11,8 @@ mod backend_not_found;
 
 mod both_policies;
 
+mod collector_mismatch;
+
 mod mixed_propagation;
 
 mod no_http_listener;
@@ -39,6 +41,7 @@ pub fn run(compilation: &Compilation, diagnostics: &mut Diagnostics) {
         ambiguous_policies::ask,
         backend_not_found::ask,
         both_policies::ask,
+        collector_mismatch::ask,
         mixed_propagation::ask,
         no_http_listener::ask,
         sampling_zero::ask,

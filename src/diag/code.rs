@@ -82,6 +82,8 @@ codes! {
     InvalidUrl = "invalid-url", "malformed";
     /// A collector address that is not valid.
     InvalidAddress = "invalid-address", "malformed";
+    /// A collector that probably cannot receive the spans that Envoy sends.
+    CollectorMismatch = "collector-mismatch", "not-allowed";
     /// Two resources with the same type, mesh and name.
     DuplicateResource = "duplicate-resource", "duplicate";
     /// Two backends of a mesh with the same name.
