@@ -46,6 +46,8 @@ codes! {
     LimitExceeded = "limit-exceeded", "malformed";
     /// A file exists but cannot be read as text.
     UnreadableFile = "unreadable-file", "malformed";
+    /// A document whose values are encrypted.
+    EncryptedDocument = "encrypted-document", "malformed";
     /// No resource was found.
     NoResources = "no-resources", "required";
     /// A key that appears twice in one mapping; the last one counts.

@@ -218,6 +218,14 @@ impl Diagnostics {
         self.found.push(diagnostic);
     }
 
+    /// Removes the findings of a code at the given places.
+    pub fn remove(&mut self, code: Code, places: &[Location]) {
+        self.found.retain(|finding| {
+            let is_there = matches!(&finding.place, Place::In(at) if places.contains(at));
+            finding.code != code || !is_there
+        });
+    }
+
     /// Whether there is an error among the findings.
     #[must_use]
     pub fn has_errors(&self) -> bool {

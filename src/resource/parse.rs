@@ -11,7 +11,7 @@ use crate::resource::document::envelope::{self, Body};
 use crate::resource::document::header::Header;
 use crate::resource::document::identity::Identity;
 use crate::resource::document::kind::{self, Kind};
-use crate::resource::document::{list, salvage};
+use crate::resource::document::{encryption, glued, list, salvage};
 use crate::resource::kinds::{
     dataplane, external_service, mesh, mesh_gateway, mesh_open_telemetry_backend, mesh_route, mesh_service, mesh_trace,
     traffic_route, traffic_trace,
@@ -74,11 +74,50 @@ impl Parser<'_, '_> {
         let before = self.resources.seen;
         for document in &stream.documents {
             for root in list::resources(&document.root) {
-                self.resource(&file.path, document.index, root);
+                if !self.is_glued(file, document.index, root, &mut found) {
+                    self.resource(file, document.index, root);
+                }
             }
         }
         let ours = self.resources.seen > before;
         self.report_text(file, found, ours);
+    }
+
+    /// Whether a document consists of several that a missing line `---` joins. The errors are added to `found`.
+    fn is_glued(&mut self, file: &SourceFile, document: usize, root: &Node, found: &mut Diagnostics) -> bool {
+        let Value::Map(map) = &root.value else { return false };
+        let errors = glued::errors(map);
+        let is_ours = || {
+            !matches!(kind::of(map, self.context.kuma.version), kind::Found::Foreign)
+                || salvage::affected_meshes(&file.text).is_some()
+        };
+        if errors.is_empty() || !is_ours() {
+            return false;
+        }
+        self.resources.seen += 1;
+        found.remove(Code::DuplicateKey, &map.repeated);
+        for mut error in errors {
+            error.document = Some(document);
+            found.push(error);
+        }
+        true
+    }
+
+    /// Whether a document is encrypted, which is reported. An encrypted resource holds the meshes that its file had
+    /// before or mentions now; without any, the resource may belong to any mesh.
+    fn is_encrypted(&mut self, file: &SourceFile, document: usize, map: &yaml::Map) -> bool {
+        let Some(mut error) = encryption::error(map) else {
+            return false;
+        };
+        let is_ours = !matches!(kind::of(map, self.context.kuma.version), kind::Found::Foreign);
+        if is_ours || encryption::hides_kind(map) {
+            error.document = Some(document);
+            error.holds = self.affected_meshes(&file.path, &file.text).unwrap_or(Holds::All);
+            self.resources.seen += 1;
+            self.resources.gaps.note(&error);
+            self.diagnostics.push(error);
+        }
+        true
     }
 
     /// Reports findings about the text of a file, with a severity that depends on the content of the file.
@@ -149,8 +188,11 @@ impl Parser<'_, '_> {
         self.diagnostics.push(diagnostic);
     }
 
-    fn resource(&mut self, path: &str, document: usize, root: &Node) {
+    fn resource(&mut self, file: &SourceFile, document: usize, root: &Node) {
         let Value::Map(map) = &root.value else { return };
+        if self.is_encrypted(file, document, map) {
+            return;
+        }
         let (kind, form) = match kind::of(map, self.context.kuma.version) {
             kind::Found::Kind(kind, form) => (kind, form),
             kind::Found::Foreign => return,
@@ -161,7 +203,7 @@ impl Parser<'_, '_> {
         if self.is_template(&id, document, root) {
             return;
         }
-        let contribution = self.resources.contributions.entry(path.to_owned()).or_default();
+        let contribution = self.resources.contributions.entry(file.path.clone()).or_default();
         contribution.insert(id.mesh.clone());
         let mut decoder = Decoder::new(id, document, name_at.clone(), kind.is_target(), &self.context);
         let (header, body) = envelope::decode(&mut decoder, &self.context, kind, form, root);

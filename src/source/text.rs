@@ -5,6 +5,26 @@ use super::file::UnreadableReason;
 /// The limit for the kept begin of an unreadable file, in bytes.
 const BEGINNING: usize = 64 << 10;
 
+/// The starts of files that stand for a content which is stored elsewhere or encrypted, each with the reason.
+const PLACEHOLDERS: [(&[u8], &str); 4] = [
+    (
+        b"version https://git-lfs.github.com/spec/",
+        "it is a Git LFS pointer without its content; keep policies in Git itself",
+    ),
+    (
+        b"$ANSIBLE_VAULT;",
+        "it is encrypted with Ansible Vault; decrypt it first: `ansible-vault decrypt`",
+    ),
+    (
+        b"-----BEGIN AGE ENCRYPTED FILE-----",
+        "it is encrypted with age; decrypt it first: `age --decrypt`",
+    ),
+    (
+        b"-----BEGIN PGP MESSAGE-----",
+        "it is encrypted with PGP; decrypt it first: `gpg --decrypt`",
+    ),
+];
+
 /// A text; or the reason why it is unavailable, with the begin of the file.
 pub(super) type Text = Result<String, (UnreadableReason, Option<String>)>;
 
@@ -19,9 +39,8 @@ pub(super) fn text(bytes: Vec<u8>, size: u64, limit: u64) -> Text {
         let why = "it is UTF-16, which some editors and shells on Windows write; save it as UTF-8";
         return Err((UnreadableReason::Failed(why.to_owned()), Some(beginning)));
     }
-    if bytes.starts_with(b"version https://git-lfs.github.com/spec/") {
-        let why = "it is a Git LFS pointer without its content; keep policies in Git itself";
-        return Err((UnreadableReason::Failed(why.to_owned()), beginning(&bytes)));
+    if let Some((_, why)) = PLACEHOLDERS.iter().find(|(start, _)| bytes.starts_with(start)) {
+        return Err((UnreadableReason::Failed((*why).to_owned()), beginning(&bytes)));
     }
     String::from_utf8(bytes).map_err(|error| {
         let offset = error.utf8_error().valid_up_to();

@@ -282,11 +282,13 @@ impl<'a> Reader<'a, '_> {
     /// prefer a written key to a merge key after it, so that case is a warning.
     fn map(&mut self, depth: usize) -> Result<(Map, Option<Location>, Span), Broken> {
         let mut entries = Entries::default();
+        let mut repeated = Vec::new();
         let mut last = None;
         loop {
             let (key, at) = match self.next()? {
                 Some((Event::MappingEnd, end)) => {
-                    return Ok((Map { entries: entries.list }, last, end));
+                    let entries = entries.list;
+                    return Ok((Map { entries, repeated }, last, end));
                 }
                 Some((event, span)) => {
                     let is_merge = is_merge_key(&event);
@@ -308,6 +310,7 @@ impl<'a> Reader<'a, '_> {
                     let entry = Entry { key, key_at: at, value };
                     if let Some((i, KeyOrigin::Written)) = entries.set(entry, KeyOrigin::Written) {
                         self.duplicate_key(&entries.list[i]);
+                        repeated.push(entries.list[i].key_at.clone());
                     }
                 }
                 None => {

@@ -104,6 +104,8 @@ impl Scalar {
 pub struct Map {
     /// Keys with their values, in the order of the file.
     pub entries: Vec<Entry>,
+    /// The locations of keys that are written again after an equal key; the last one has the value.
+    pub repeated: Vec<Location>,
 }
 
 impl Map {

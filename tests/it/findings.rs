@@ -22,12 +22,13 @@ const WITHOUT_EXAMPLE: [(&str, &str); 4] = [
 ];
 
 /// Codes that are about the text; all others are about a field, and have its path.
-const OF_TEXT: [&str; 5] = [
+const OF_TEXT: [&str; 6] = [
     "syntax-error",
     "unrendered-template",
     "missing-variable",
     "limit-exceeded",
     "duplicate-key",
+    "encrypted-document",
 ];
 
 /// A section of the page.

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use jsonschema::Validator;
 use meshtraced::compile::compile;
-use meshtraced::diag::{Code, Diagnostic, Place};
+use meshtraced::diag::{Code, Diagnostic, Place, Severity};
 use meshtraced::kuma::{Fidelity, Version};
 use meshtraced::resource::Kind;
 use meshtraced::schema;
@@ -99,7 +99,11 @@ fn found(text: &str) -> BTreeMap<usize, BTreeSet<Code>> {
         }
         for index in 0..100 {
             let codes: BTreeSet<Code> = (findings.iter())
-                .filter(|finding| finding.document == Some(index) && !BEYOND.contains(&finding.code))
+                .filter(|finding| finding.document == Some(index))
+                .filter(|finding| {
+                    finding.severity == Severity::Error && finding.code == Code::DuplicateKey
+                        || !BEYOND.contains(&finding.code)
+                })
                 .filter(|finding| !finding.message.starts_with("only a policy of the system namespace"))
                 // Only YAML 1.1 reads it as a boolean, and editors read 1.2.
                 .filter(|finding| !matches!(text_of(finding), "on" | "off" | "yes" | "no"))
@@ -171,11 +175,15 @@ fn files() -> Vec<PathBuf> {
     files
 }
 
-/// The documents of a file that are not null; `None` where the text is no YAML.
+/// The documents of a file that are neither null nor text; `None` where the text is not YAML.
 fn documents(text: &str) -> Option<Vec<Value>> {
     serde_yaml::Deserializer::from_str(text)
         .map(|document| Value::deserialize(document).ok())
-        .filter(|document| document.as_ref().is_none_or(|document| !document.is_null()))
+        .filter(|document| {
+            document
+                .as_ref()
+                .is_none_or(|document| !document.is_null() && !document.is_string())
+        })
         .collect()
 }
 

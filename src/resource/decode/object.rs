@@ -92,7 +92,10 @@ impl<'a> Object<'a> {
 
     /// A mapping without fields, in place of a missing one.
     pub(in crate::resource) fn empty(at: &'a Location, path: &str) -> Self {
-        static NOTHING: Map = Map { entries: Vec::new() };
+        static NOTHING: Map = Map {
+            entries: Vec::new(),
+            repeated: Vec::new(),
+        };
         Self {
             map: &NOTHING,
             at,

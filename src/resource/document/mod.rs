@@ -11,6 +11,10 @@ pub(in crate::resource) mod header;
 
 pub(in crate::resource) mod identity;
 
+pub(in crate::resource) mod glued;
+
+pub(in crate::resource) mod encryption;
+
 pub(in crate::resource) mod envelope;
 
 pub(in crate::resource) mod salvage;
