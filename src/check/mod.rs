@@ -13,6 +13,8 @@ mod both_policies;
 
 mod collector_mismatch;
 
+mod hidden_listener;
+
 mod mixed_propagation;
 
 mod no_http_listener;
@@ -42,6 +44,7 @@ pub fn run(compilation: &Compilation, diagnostics: &mut Diagnostics) {
         backend_not_found::ask,
         both_policies::ask,
         collector_mismatch::ask,
+        hidden_listener::ask,
         mixed_propagation::ask,
         no_http_listener::ask,
         sampling_zero::ask,

@@ -3,11 +3,10 @@
 use super::subject::{Subject, about};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::kuma::Version;
-use crate::resource::value::protocol::Protocol;
 
 /// One finding per dataplane, at the protocol of its first inbound.
 pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
-    for governed in &subject.selection.dataplanes {
+    for (governed, proxy) in subject.selection.dataplanes.iter().zip(subject.compilation.proxies) {
         let dataplane = governed.dataplane;
         let newer = (governed.mesh_trace.merged.as_ref()).filter(|merged| merged.backend.is_some());
         let older = governed.winner.filter(|_| governed.backend.is_some());
@@ -22,19 +21,18 @@ pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
                 .iter()
                 .any(|listener| listener.protocol.value.is_http())
         });
-        let inbound_protocols = dataplane
-            .inbounds
-            .iter()
-            .map(|inbound| inbound.protocol.as_ref().map_or(Protocol::Unknown, |p| p.value));
-        let mut protocols = inbound_protocols.chain(governed.outbounds.iter().map(|routed| routed.protocol.value));
         // Which outbounds there are is not known.
         if dataplane.transparent_proxying.is_some() && dataplane.inbounds.is_empty() {
             continue;
         }
-        if has_gateway || protocols.any(Protocol::is_http) {
+        if has_gateway || proxy.listeners.iter().any(|listener| listener.protocol.value.is_http()) {
             continue;
         }
-        let first = dataplane.inbounds.first();
+        let listener_paths: Vec<&str> = proxy.listeners.iter().map(|listener| listener.path.as_str()).collect();
+        let mut inbounds = dataplane.inbounds.iter();
+        let first = inbounds
+            .find(|inbound| listener_paths.contains(&inbound.path.as_str()))
+            .or(dataplane.inbounds.first());
         let protocol = first.and_then(|inbound| inbound.protocol.as_ref());
         let at = protocol
             .map(|protocol| &protocol.origin.at)

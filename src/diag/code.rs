@@ -104,6 +104,8 @@ codes! {
     BothPolicies = "both-policies", "duplicate";
     /// A proxy that calls another one whose tracer does not read the headers that the caller's tracer writes.
     MixedPropagation = "mixed-propagation", "not-allowed";
+    /// An inbound or outbound without a listener, because another one has its address and port.
+    HiddenListener = "hidden-listener", "duplicate";
     /// A selected dataplane without any HTTP listener.
     NoHttpListener = "no-http-listener", "not-allowed";
     /// An outbound whose destination service is not in the repository.

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use crate::props::compile::options;
 
 /// Findings that come from looking at more than one document, or at the text: no schema sees what they see.
-const BEYOND: [Code; 17] = [
+const BEYOND: [Code; 18] = [
     Code::AmbiguousPolicies,
     Code::AmbiguousScalar,
     Code::BackendNotFound,
@@ -28,6 +28,7 @@ const BEYOND: [Code; 17] = [
     Code::DuplicateKey,
     Code::DuplicateResource,
     Code::ForwardsToItself,
+    Code::HiddenListener,
     Code::ListenerConflict,
     Code::MixedPropagation,
     Code::NoHttpListener,
