@@ -27,7 +27,7 @@ const PRIVATE_NAMES: [(&str, &str); 3] = [
     (".svc.cluster.local", "the DNS of a Kubernetes cluster"),
 ];
 
-/// At most three findings per collector of a `Mesh`, `MeshTrace` or `MeshOpenTelemetryBackend`: port, host and version.
+/// The findings per collector of a `Mesh`, `MeshTrace` or `MeshOpenTelemetryBackend`: port, host, path and version.
 pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
     for mesh in subject.resources.meshes.values() {
         let mut sink = Sink::new(&mesh.header, diagnostics);

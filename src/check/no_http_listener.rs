@@ -1,5 +1,7 @@
 //! `no-http-listener`: a dataplane is selected and has nothing that could be traced.
 
+use std::collections::BTreeSet;
+
 use super::subject::{Subject, about};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::kuma::Version;
@@ -28,10 +30,10 @@ pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
         if has_gateway || proxy.listeners.iter().any(|listener| listener.protocol.value.is_http()) {
             continue;
         }
-        let listener_paths: Vec<&str> = proxy.listeners.iter().map(|listener| listener.path.as_str()).collect();
+        let listener_paths: BTreeSet<&str> = proxy.listeners.iter().map(|listener| listener.path.as_str()).collect();
         let mut inbounds = dataplane.inbounds.iter();
         let first = inbounds
-            .find(|inbound| listener_paths.contains(&inbound.path.as_str()))
+            .find(|inbound| listener_paths.contains(inbound.path.as_str()))
             .or(dataplane.inbounds.first());
         let protocol = first.and_then(|inbound| inbound.protocol.as_ref());
         let at = protocol

@@ -219,7 +219,7 @@ impl Diagnostics {
     }
 
     /// Removes the findings of a code at the given places.
-    pub fn remove(&mut self, code: Code, places: &[Location]) {
+    pub fn remove(&mut self, code: Code, places: &BTreeSet<&Location>) {
         self.found.retain(|finding| {
             let is_there = matches!(&finding.place, Place::In(at) if places.contains(at));
             finding.code != code || !is_there

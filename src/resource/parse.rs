@@ -72,52 +72,61 @@ impl Parser<'_, '_> {
         let mut found = Diagnostics::default();
         let stream = yaml::read::read(file, limits, &mut found);
         let before = self.resources.seen;
+        let (mut encrypted, mut glued) = (Vec::new(), Vec::new());
         for document in &stream.documents {
             for root in list::resources(&document.root) {
-                if !self.is_glued(file, document.index, root, &mut found) {
-                    self.resource(file, document.index, root);
+                let Value::Map(map) = &root.value else { continue };
+                if encryption::is_encrypted(map) {
+                    encrypted.push((document.index, map));
+                } else if glued::is_glued(map) {
+                    glued.push((document.index, map));
+                } else {
+                    self.resource(&file.path, document.index, root, map);
                 }
             }
         }
+        self.encrypted(file, &encrypted);
+        self.glued(file, &glued, &mut found);
         let ours = self.resources.seen > before;
         self.report_text(file, found, ours);
     }
 
-    /// Whether a document consists of several that a missing line `---` joins. The errors are added to `found`.
-    fn is_glued(&mut self, file: &SourceFile, document: usize, root: &Node, found: &mut Diagnostics) -> bool {
-        let Value::Map(map) = &root.value else { return false };
-        let errors = glued::errors(map);
-        let is_ours = || {
-            !matches!(kind::of(map, self.context.kuma.version), kind::Found::Foreign)
-                || salvage::affected_meshes(&file.text).is_some()
+    /// Reports the encrypted resources among documents. They hold the meshes that the file had before or mentions
+    /// now; without any, they may belong to any mesh.
+    fn encrypted(&mut self, file: &SourceFile, documents: &[(usize, &yaml::Map)]) {
+        let may_be_ours = |map: &yaml::Map| {
+            encryption::hides_kind(map) || !matches!(kind::of(map, self.context.kuma.version), kind::Found::Foreign)
         };
-        if errors.is_empty() || !is_ours() {
-            return false;
+        let ours: Vec<_> = (documents.iter()).filter(|(_, map)| may_be_ours(map)).collect();
+        if ours.is_empty() {
+            return;
         }
-        self.resources.seen += 1;
-        found.remove(Code::DuplicateKey, &map.repeated);
-        for mut error in errors {
-            error.document = Some(document);
-            found.push(error);
-        }
-        true
-    }
-
-    /// Whether a document is encrypted, which is reported. An encrypted resource holds the meshes that its file had
-    /// before or mentions now; without any, the resource may belong to any mesh.
-    fn is_encrypted(&mut self, file: &SourceFile, document: usize, map: &yaml::Map) -> bool {
-        let Some(mut error) = encryption::error(map) else {
-            return false;
-        };
-        let is_ours = !matches!(kind::of(map, self.context.kuma.version), kind::Found::Foreign);
-        if is_ours || encryption::hides_kind(map) {
-            error.document = Some(document);
-            error.holds = self.affected_meshes(&file.path, &file.text).unwrap_or(Holds::All);
+        let holds = self.affected_meshes(&file.path, &file.text).unwrap_or(Holds::All);
+        for (document, map) in ours {
+            let mut error = encryption::error(map).holds(holds.clone());
+            error.document = Some(*document);
             self.resources.seen += 1;
             self.resources.gaps.note(&error);
             self.diagnostics.push(error);
         }
-        true
+    }
+
+    /// Adds the errors about documents that a missing line `---` joins to `found`, in place of the warnings about
+    /// their keys. Documents of files without resources do not concern meshtraced.
+    fn glued(&mut self, file: &SourceFile, documents: &[(usize, &yaml::Map)], found: &mut Diagnostics) {
+        let is_known = |map: &yaml::Map| !matches!(kind::of(map, self.context.kuma.version), kind::Found::Foreign);
+        if !documents.iter().any(|(_, map)| is_known(map)) && salvage::affected_meshes(&file.text).is_none() {
+            return;
+        }
+        let repeated = documents.iter().flat_map(|(_, map)| &map.repeated).collect();
+        found.remove(Code::DuplicateKey, &repeated);
+        for (document, map) in documents {
+            self.resources.seen += 1;
+            for mut error in glued::errors(map) {
+                error.document = Some(*document);
+                found.push(error);
+            }
+        }
     }
 
     /// Reports findings about the text of a file, with a severity that depends on the content of the file.
@@ -188,11 +197,7 @@ impl Parser<'_, '_> {
         self.diagnostics.push(diagnostic);
     }
 
-    fn resource(&mut self, file: &SourceFile, document: usize, root: &Node) {
-        let Value::Map(map) = &root.value else { return };
-        if self.is_encrypted(file, document, map) {
-            return;
-        }
+    fn resource(&mut self, path: &str, document: usize, root: &Node, map: &yaml::Map) {
         let (kind, form) = match kind::of(map, self.context.kuma.version) {
             kind::Found::Kind(kind, form) => (kind, form),
             kind::Found::Foreign => return,
@@ -203,7 +208,7 @@ impl Parser<'_, '_> {
         if self.is_template(&id, document, root) {
             return;
         }
-        let contribution = self.resources.contributions.entry(file.path.clone()).or_default();
+        let contribution = self.resources.contributions.entry(path.to_owned()).or_default();
         contribution.insert(id.mesh.clone());
         let mut decoder = Decoder::new(id, document, name_at.clone(), kind.is_target(), &self.context);
         let (header, body) = envelope::decode(&mut decoder, &self.context, kind, form, root);

@@ -6,16 +6,26 @@ use crate::yaml::{Map, Value};
 /// The beginning of every value that SOPS encrypted.
 const SOPS_VALUE: &str = "ENC[";
 
-/// The error about a document that SOPS encrypted; `None` for any other document.
-pub(in crate::resource) fn error(map: &Map) -> Option<Diagnostic> {
-    let entry = map.get("sops")?;
-    let is_metadata = match &entry.value.value {
-        Value::Map(sops) => sops.get("mac").is_some() || sops.get("lastmodified").is_some(),
-        Value::Scalar(_) | Value::List(_) => false,
-    };
+/// The key under which SOPS writes its metadata.
+const SOPS: &str = "sops";
+
+/// Whether SOPS encrypted a document.
+pub(in crate::resource) fn is_encrypted(map: &Map) -> bool {
+    match map.get(SOPS).map(|entry| &entry.value.value) {
+        Some(Value::Map(sops)) => sops.get("mac").is_some() || sops.get("lastmodified").is_some(),
+        Some(Value::Scalar(_) | Value::List(_)) | None => false,
+    }
+}
+
+/// The error about an encrypted document.
+///
+/// # Panics
+/// If the document is not encrypted, which the caller must check.
+pub(in crate::resource) fn error(map: &Map) -> Diagnostic {
+    let entry = map.get(SOPS).expect("an encrypted document has the metadata of SOPS");
     let message = "the document is encrypted with SOPS";
-    let error = Diagnostic::error(Code::EncryptedDocument, &entry.key_at, message);
-    is_metadata.then(|| error.help("decrypt it first: `sops decrypt`; or move the file out of the policies"))
+    Diagnostic::error(Code::EncryptedDocument, &entry.key_at, message)
+        .help("decrypt it first: `sops decrypt`; or move the file out of the policies")
 }
 
 /// Whether the kind of a document is encrypted, so that the document may be any resource.

@@ -10,18 +10,30 @@ const KIND: [&str; 2] = ["type", "kind"];
 /// The fields that, with the kind, identify a document.
 const IDENTITY: [&str; 4] = ["apiVersion", "mesh", "name", "metadata"];
 
+/// Whether a key of the document's identity is written more than once.
+pub(in crate::resource) fn is_glued(map: &Map) -> bool {
+    map.repeated
+        .iter()
+        .any(|at| is_one_of(at, &KIND) || is_one_of(at, &IDENTITY))
+}
+
 /// The errors about keys of a document's identity that are written more than once; empty for a sound document.
 ///
 /// YAML keeps the last of equal keys, so the documents before it would be lost. There is one error for each lost
 /// document: at its kind or, if the kind is written once, at another key.
 pub(in crate::resource) fn errors(map: &Map) -> Vec<Diagnostic> {
     let repeated = |keys: &[&str]| -> Vec<&Location> {
-        let is_one_of = |at: &&Location| keys.contains(&at.text().trim_matches(['"', '\'']));
-        map.repeated.iter().filter(is_one_of).collect()
+        let keys = map.repeated.iter().filter(|at| is_one_of(at, keys));
+        keys.collect()
     };
     let kinds = repeated(&KIND);
     let keys = if kinds.is_empty() { repeated(&IDENTITY) } else { kinds };
     keys.into_iter().map(error).collect()
+}
+
+/// Whether the key at a location is one of `keys`, with or without quotes.
+fn is_one_of(at: &Location, keys: &[&str]) -> bool {
+    keys.contains(&at.text().trim_matches(['"', '\'']))
 }
 
 /// The error about a repeated key.
@@ -32,10 +44,9 @@ fn error(at: &Location) -> Diagnostic {
     );
     let before = at.file.text[..at.bytes.start].trim_end();
     let help = if before.ends_with("---") {
-        let line = before.lines().count();
-        format!("put the `---` at the end of line {line} on a line of its own")
+        "put the `---` at the end of the line before it on a line of its own"
     } else {
-        "write `---` on a line of its own between two documents, or remove one of the keys".to_owned()
+        "write `---` on a line of its own between two documents, or remove one of the keys"
     };
     Diagnostic::error(Code::DuplicateKey, at, message).help(help)
 }
