@@ -43,7 +43,8 @@ pub(crate) struct Collector {
 impl Collector {
     /// A collector at an address of its own.
     pub(crate) fn start() -> Self {
-        Self::start_on(ports::socket(9411))
+        // No protocol usually has this port, so that no finding warns of another one.
+        Self::start_on(ports::socket(19_411))
     }
 
     pub(crate) fn start_on(address: SocketAddr) -> Self {
