@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::subject::{Subject, about, and_others};
 use crate::diag::{Code, Diagnostic, Diagnostics};
-use crate::select::mesh_trace;
+use crate::select::target;
 
 /// One finding per pair of policies, not per dataplane.
 pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
@@ -19,7 +19,7 @@ fn mesh_traces(subject: &Subject, diagnostics: &mut Diagnostics) {
     for governed in &subject.selection.dataplanes {
         for pair in governed.mesh_trace.policies.windows(2) {
             let [weaker, stronger] = [pair[0], pair[1]];
-            if mesh_trace::precedence(weaker, stronger) == Ordering::Equal {
+            if target::precedence(weaker, stronger) == Ordering::Equal {
                 let names = (weaker.header.mesh(), stronger.header.name(), weaker.header.name());
                 let (_, _, dataplanes) = ties.entry(names).or_insert((stronger, weaker, Vec::new()));
                 dataplanes.push(governed.dataplane.header.name());

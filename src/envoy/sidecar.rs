@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{cluster, tracing};
 use crate::diag::{Code, Diagnostic};
-use crate::ir::{Direction, Endpoint, Listener, ListenerNaming, Proxy};
+use crate::ir::{Direction, Endpoint, Listener, ListenerNaming, Proxy, Upstream};
 
 /// The resources of one proxy.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,20 +54,24 @@ pub(super) fn render(proxy: &Proxy, findings: &mut Vec<Diagnostic>) -> Option<Re
         clusters.insert(name_of(&collector), collector);
     }
     for listener in &proxy.listeners {
-        let endpoints = match listener.direction {
-            Direction::Inbound => application(listener, findings),
-            Direction::Outbound | Direction::Gateway => listener.upstream.clone(),
-        };
-        let name = cluster_name(listener, &endpoints, proxy);
-        let upstream = cluster::upstream(&name, proxy.ipv6, &endpoints, listener.protocol.value.is_http2());
-        match clusters.get(&name) {
-            Some(other) if *other != upstream => refuse_name(listener, &name, findings),
-            Some(_) => {}
-            None => {
-                clusters.insert(name.clone(), upstream);
+        let mut names = Vec::new();
+        for upstream in &listener.upstreams {
+            let endpoints = match listener.direction {
+                Direction::Inbound => application(listener, &upstream.endpoints, findings),
+                Direction::Outbound | Direction::Gateway => upstream.endpoints.clone(),
+            };
+            let name = cluster_name(listener, upstream, &endpoints, proxy);
+            let cluster = cluster::upstream(&name, proxy.ipv6, &endpoints, upstream.protocol.is_http2());
+            match clusters.get(&name) {
+                Some(other) if *other != cluster => report_name_conflict(listener, &name, findings),
+                Some(_) => {}
+                None => {
+                    clusters.insert(name.clone(), cluster);
+                }
             }
+            names.push((name, upstream.weight));
         }
-        listeners.push(render_listener(proxy, listener, &name));
+        listeners.push(render_listener(proxy, listener, &names));
     }
     let clusters = clusters.into_values().collect();
     findings.is_empty().then_some(Resources { clusters, listeners })
@@ -76,9 +80,9 @@ pub(super) fn render(proxy: &Proxy, findings: &mut Vec<Diagnostic>) -> Option<Re
 fn check_addresses(proxy: &Proxy, findings: &mut Vec<Diagnostic>) {
     if let Some(at) = &proxy.transparent {
         let message = "only a control plane can assign the outbound addresses of a dataplane with transparent proxying, so this proxy gets no files";
-        let refusal = Diagnostic::warning(Code::TransparentProxyOutbounds, at, message);
+        let finding = Diagnostic::warning(Code::TransparentProxyOutbounds, at, message);
         findings.push(
-            refusal
+            finding
                 .help("remove `transparentProxying` and list the `outbound` entries")
                 .path("networking.transparentProxying"),
         );
@@ -90,26 +94,26 @@ fn check_addresses(proxy: &Proxy, findings: &mut Vec<Diagnostic>) {
                 "a listener needs an IP address to bind, and `{}` is a name, so this proxy gets no files",
                 listener.address
             );
-            let refusal = Diagnostic::warning(Code::InvalidAddress, &listener.at, message).path(listener.path.as_str());
-            findings.push(refusal.help("give the inbound an `address` of its own: the IP address to listen on"));
+            let finding = Diagnostic::warning(Code::InvalidAddress, &listener.at, message).path(listener.path.as_str());
+            findings.push(finding.help("give the inbound an `address` of its own: the IP address to listen on"));
         }
         if !taken.insert((&listener.address, listener.port)) {
             let message = format!(
                 "another listener of this dataplane also has {}",
                 listener_name(listener)
             );
-            let refusal = Diagnostic::error(Code::ListenerConflict, &listener.at, message);
-            let refusal = refusal.path(listener.path.as_str());
-            findings.push(refusal.help("give one of them another `port` or `address`"));
+            let finding = Diagnostic::error(Code::ListenerConflict, &listener.at, message);
+            let finding = finding.path(listener.path.as_str());
+            findings.push(finding.help("give one of them another `port` or `address`"));
         }
     }
 }
 
 /// The endpoint of the application, which must differ from the listener of the proxy.
-fn application(listener: &Listener, findings: &mut Vec<Diagnostic>) -> Vec<Endpoint> {
+fn application(listener: &Listener, endpoints: &[Endpoint], findings: &mut Vec<Diagnostic>) -> Vec<Endpoint> {
     let is_itself = |endpoint: &&Endpoint| endpoint.host == listener.address && endpoint.port == listener.port;
-    if !listener.upstream.iter().any(|endpoint| is_itself(&endpoint)) {
-        return listener.upstream.clone();
+    if !endpoints.iter().any(|endpoint| is_itself(&endpoint)) {
+        return endpoints.to_vec();
     }
     let local = Endpoint {
         host: Ipv4Addr::LOCALHOST.to_string(),
@@ -120,9 +124,9 @@ fn application(listener: &Listener, findings: &mut Vec<Diagnostic>) -> Vec<Endpo
             "the application would have to listen on {}:{}, where the proxy listens",
             listener.address, listener.port
         );
-        let refusal = Diagnostic::error(Code::ForwardsToItself, &listener.at, message);
-        let refusal = refusal.path(listener.path.as_str());
-        findings.push(refusal.help("set the port of the application: `servicePort: 18080`"));
+        let finding = Diagnostic::error(Code::ForwardsToItself, &listener.at, message);
+        let finding = finding.path(listener.path.as_str());
+        findings.push(finding.help("set the port of the application: `servicePort: 18080`"));
     }
     vec![local]
 }
@@ -131,39 +135,42 @@ fn application(listener: &Listener, findings: &mut Vec<Diagnostic>) -> Vec<Endpo
 ///
 /// Kuma names local clusters by their port only. When two inbounds lead to one port of different addresses,
 /// the name has the address, too.
-fn cluster_name(listener: &Listener, endpoints: &[Endpoint], proxy: &Proxy) -> String {
+fn cluster_name(listener: &Listener, upstream: &Upstream, endpoints: &[Endpoint], proxy: &Proxy) -> String {
     let (Direction::Inbound, Some(endpoint)) = (listener.direction, endpoints.first()) else {
-        return listener.destination.clone();
+        return upstream.cluster.clone();
     };
     let inbounds = proxy
         .listeners
         .iter()
         .filter(|other| other.direction == Direction::Inbound);
     let mut others = inbounds
-        .flat_map(|other| &other.upstream)
+        .flat_map(Listener::endpoints)
         .filter(|other| other.port == endpoint.port);
-    if others.any(|other| !listener.upstream.contains(other)) {
+    if others.any(|other| !upstream.endpoints.contains(other)) {
         format!("localhost:{}:{}", endpoint.host, endpoint.port)
     } else {
-        format!("localhost:{}", endpoint.port)
+        upstream.cluster.clone()
     }
 }
 
-fn refuse_name(listener: &Listener, name: &str, findings: &mut Vec<Diagnostic>) {
+fn report_name_conflict(listener: &Listener, name: &str, findings: &mut Vec<Diagnostic>) {
     let message = format!("two clusters of this proxy would be named `{name}`");
-    let refusal = Diagnostic::error(Code::ListenerConflict, &listener.at, message);
-    findings.push(refusal.path(listener.path.as_str()).help("rename the service"));
+    let finding = Diagnostic::error(Code::ListenerConflict, &listener.at, message);
+    findings.push(finding.path(listener.path.as_str()).help("rename the service"));
 }
 
 fn name_of(cluster: &Value) -> String {
     cluster["name"].as_str().unwrap_or_default().to_owned()
 }
 
-fn render_listener(proxy: &Proxy, listener: &Listener, cluster: &str) -> Value {
-    let filter = if listener.protocol.value.is_http() {
-        http_filter(proxy, listener, cluster)
-    } else {
-        tcp_filter(cluster)
+/// A listener whose requests are split among clusters by weight. Without a cluster, it closes connections, as in Kuma.
+fn render_listener(proxy: &Proxy, listener: &Listener, clusters: &[(String, u32)]) -> Value {
+    let filters = match clusters.first() {
+        None => json!([]),
+        Some((first, _)) if listener.protocol.value.is_http() => {
+            json!([http_filter(proxy, listener, first, clusters)])
+        }
+        Some((first, _)) => json!([tcp_filter(first, clusters)]),
     };
     let direction = match listener.direction {
         Direction::Inbound => "INBOUND",
@@ -172,21 +179,22 @@ fn render_listener(proxy: &Proxy, listener: &Listener, cluster: &str) -> Value {
     json!({
         "name": listener_name(listener),
         "address": cluster::socket_address(&listener.address, listener.port),
-        "filter_chains": [{"filters": [filter]}],
+        "filter_chains": [{"filters": filters}],
         "traffic_direction": direction,
     })
 }
 
-fn http_filter(proxy: &Proxy, listener: &Listener, cluster: &str) -> Value {
+fn http_filter(proxy: &Proxy, listener: &Listener, first: &str, clusters: &[(String, u32)]) -> Value {
+    let (specifier, upstream) = cluster_specifier(clusters);
     let mut manager = json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": cluster::stat_name(cluster),
+        "stat_prefix": cluster::stat_name(first),
         "route_config": {
             "name": listener_name(listener),
             "virtual_hosts": [{
                 "name": listener.service,
                 "domains": ["*"],
-                "routes": [{"match": {"prefix": "/"}, "route": {"cluster": cluster, "timeout": "0s"}}],
+                "routes": [{"match": {"prefix": "/"}, "route": {(specifier): upstream, "timeout": "0s"}}],
             }],
         },
         "http_filters": [{
@@ -201,14 +209,27 @@ fn http_filter(proxy: &Proxy, listener: &Listener, cluster: &str) -> Value {
     json!({"name": "envoy.filters.network.http_connection_manager", "typed_config": manager})
 }
 
-fn tcp_filter(cluster: &str) -> Value {
+fn tcp_filter(first: &str, clusters: &[(String, u32)]) -> Value {
+    let (specifier, upstream) = cluster_specifier(clusters);
     json!({
         "name": "envoy.filters.network.tcp_proxy",
         "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
-            "stat_prefix": cluster::stat_name(cluster),
-            "cluster": cluster,
+            "stat_prefix": cluster::stat_name(first),
+            (specifier): upstream,
             "idle_timeout": "0s",
         },
     })
+}
+
+/// The cluster of a route or of a TCP proxy, or several by their weights: the name of Envoy's field, and its value.
+fn cluster_specifier(clusters: &[(String, u32)]) -> (&'static str, Value) {
+    match clusters {
+        [(name, _)] => ("cluster", json!(name)),
+        several => {
+            let entry = |(name, weight): &(String, u32)| json!({"name": name, "weight": weight});
+            let entries: Vec<Value> = several.iter().map(entry).collect();
+            ("weighted_clusters", json!({"clusters": entries}))
+        }
+    }
 }

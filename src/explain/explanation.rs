@@ -8,7 +8,8 @@ use super::propagation::{self, Neighbour};
 use super::values::{self, ValueOf};
 use crate::compilation::Compilation;
 use crate::envoy::sidecar::listener_name;
-use crate::ir::{Direction, Listener, PolicyKind, Proxy, Tracer};
+use crate::ir::{Direction, Listener, PolicyKind, Proxy, Tracer, Upstream};
+use crate::resource::value::tags::Tags;
 use crate::select::Governed;
 
 /// The reasons for the tracing of one proxy.
@@ -51,12 +52,25 @@ pub struct ListenerOf {
     pub protocol: String,
     /// The place that sets the protocol; absent for a default.
     pub protocol_from: Option<Place>,
-    /// The destination service of an outbound.
-    pub to: Option<String>,
+    /// The destinations of an outbound. Without any, a control plane closes the connections.
+    pub to: Option<Vec<DestinationOf>>,
     /// The service name in the spans; absent when the listener is not traced.
     pub reports_as: Option<String>,
     /// The reason why the listener is not traced.
     pub not_traced: Option<String>,
+}
+
+/// One of the destinations among which the requests of an outbound are split.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DestinationOf {
+    /// The service that receives the requests.
+    pub service: String,
+    /// The tags that narrow down its endpoints.
+    #[serde(skip_serializing_if = "Tags::is_empty")]
+    pub tags: Tags,
+    /// The share of requests, in percent.
+    pub percent: f64,
 }
 
 /// Explains one dataplane. `root` is the prefix of every file path.
@@ -126,8 +140,19 @@ fn of_listener(listener: &Listener, root: &str) -> ListenerOf {
         name: listener_name(listener),
         protocol: listener.protocol.value.to_string(),
         protocol_from: Place::of_effective(&listener.protocol, root),
-        to: is_outbound.then(|| listener.service.clone()),
+        to: is_outbound.then(|| destinations(&listener.upstreams)),
         reports_as: listener.reports_as.clone(),
         not_traced: listener.untraced_reason.clone(),
     }
+}
+
+fn destinations(upstreams: &[Upstream]) -> Vec<DestinationOf> {
+    let total: u64 = upstreams.iter().map(|upstream| u64::from(upstream.weight)).sum();
+    let of_upstream = |upstream: &Upstream| DestinationOf {
+        service: upstream.service.clone(),
+        tags: upstream.tags.clone(),
+        // Precise enough: shares are shown with at most two digits after the point.
+        percent: (f64::from(upstream.weight) * 1e4 / total as f64).round() / 1e2,
+    };
+    upstreams.iter().map(of_upstream).collect()
 }

@@ -13,7 +13,8 @@ use crate::resource::kinds::mesh_trace::MeshTrace;
 use crate::resource::kinds::target_ref::Target;
 use crate::resource::kinds::traffic_trace::TrafficTrace;
 use crate::resource::value::tags::Rank;
-use crate::select::mesh_trace::{Merged, precedence};
+use crate::select::mesh_trace::Merged;
+use crate::select::target::precedence;
 use crate::select::{Candidate as Selected, Governed, target};
 
 /// A policy and its outcome for one dataplane.

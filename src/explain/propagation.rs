@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use crate::compilation::Compilation;
-use crate::ir::{Direction, Proxy};
+use crate::ir::{Direction, Listener, Proxy};
 
 /// The headers of one tracer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +103,7 @@ pub fn calls(caller: &Proxy, called: &Proxy) -> bool {
         .filter(|listener| listener.direction == Direction::Outbound);
     let targets: BTreeSet<(&str, u16)> = outbounds
         .filter(|listener| listener.protocol.value.is_http())
-        .flat_map(|listener| &listener.upstream)
+        .flat_map(Listener::endpoints)
         .map(|endpoint| (endpoint.host.as_str(), endpoint.port))
         .collect();
     let mut inbounds = called

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::explanation::Explanation;
+use super::explanation::{DestinationOf, Explanation};
 use super::policies::{Candidate, Outcome};
 
 /// An explanation as text.
@@ -53,7 +53,7 @@ fn listeners(explanation: &Explanation) -> Vec<Vec<String>> {
             let head = vec![listener.name.clone(), listener.protocol.clone()];
             let rest = match (&listener.reports_as, &listener.not_traced) {
                 (Some(name), _) => {
-                    let to = listener.to.as_ref().map_or(String::new(), |to| format!(", to {to}"));
+                    let to = listener.to.as_deref().map_or(String::new(), destinations);
                     vec![backend.clone(), sampling.clone(), format!("as `{name}`{to}")]
                 }
                 (None, why) => {
@@ -61,12 +61,39 @@ fn listeners(explanation: &Explanation) -> Vec<Vec<String>> {
                     let by_protocol = !matches!(listener.protocol.as_str(), "http" | "http2" | "grpc");
                     let at = listener.protocol_from.as_ref().filter(|_| by_protocol);
                     let at = at.map_or(String::new(), |at| format!(" ({at})"));
-                    vec!["not traced".to_owned(), String::new(), format!("{why}{at}")]
+                    // The destination as declared needs no mention beside the reason.
+                    let is_split =
+                        |to: &&[DestinationOf]| to.iter().any(|to| !to.tags.is_empty() || to.percent < 100.0);
+                    let to = listener
+                        .to
+                        .as_deref()
+                        .filter(is_split)
+                        .map_or(String::new(), destinations);
+                    vec!["not traced".to_owned(), String::new(), format!("{why}{at}{to}")]
                 }
             };
             [head, rest].concat()
         })
         .collect()
+}
+
+/// `, to 90 % backend, 10 % backend with version: 2`.
+fn destinations(to: &[DestinationOf]) -> String {
+    let named = |to: &DestinationOf| {
+        let share = if to.percent < 100.0 {
+            format!("{} % ", to.percent)
+        } else {
+            String::new()
+        };
+        let tags: Vec<String> = to.tags.iter().map(|(tag, value)| format!("{tag}: {value}")).collect();
+        let with = if tags.is_empty() { "" } else { " with " };
+        format!("{share}{}{with}{}", to.service, tags.join(" and "))
+    };
+    let all: Vec<String> = to.iter().map(named).collect();
+    if all.is_empty() {
+        return String::new();
+    }
+    format!(", to {}", all.join(", "))
 }
 
 fn policy(candidate: &Candidate) -> Vec<String> {

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use sha2::{Digest, Sha256};
+
 use super::proxy::{
-    Direction, Endpoint, Listener, ListenerNaming, Policy, PolicyKind, Provider, Proxy, Specificity, Tracer,
+    Direction, Endpoint, Listener, ListenerNaming, Policy, PolicyKind, Provider, Proxy, Specificity, Tracer, Upstream,
 };
 use super::tracer::{LowerContext, tracers};
 use crate::kuma::{Fidelity, Kuma, Version};
@@ -12,8 +14,9 @@ use crate::resource::kinds::dataplane::{Dataplane, Destination, GatewayKind, Inb
 use crate::resource::kinds::mesh_gateway::{GatewayListener, MeshGateway};
 use crate::resource::kinds::mesh_service::{MeshService, Port};
 use crate::resource::value::protocol::Protocol;
+use crate::resource::value::tags::{MESH, SERVICE, Tags};
 use crate::resource::{Effective, Origin, WORKLOAD};
-use crate::select::destination::ResolvedDestination;
+use crate::select::destination::{ResolvedDestination, Target};
 use crate::select::route::ResolvedOutbound;
 use crate::select::{Governed, Selection};
 
@@ -56,8 +59,11 @@ fn lower_one(governed: &Governed, selection: &Selection, kuma: &Kuma) -> Proxy {
         .iter()
         .filter(|_| dataplane.transparent_proxying.is_none());
     for routed in outbounds {
-        let upstream = endpoints(routed, dataplane, selection);
-        listeners.push(naming.outbound(routed, upstream));
+        let upstreams = routed.targets.iter().map(|target| {
+            let endpoints = endpoints(target, dataplane, selection);
+            naming.upstream(routed, target, endpoints)
+        });
+        listeners.push(naming.outbound(routed, upstreams.collect()));
     }
     let mut proxy = Proxy {
         mesh: dataplane.header.mesh().to_owned(),
@@ -81,11 +87,11 @@ fn lower_one(governed: &Governed, selection: &Selection, kuma: &Kuma) -> Proxy {
     proxy
 }
 
-/// The upstream endpoints of an outbound, sorted.
-fn endpoints(routed: &ResolvedOutbound, dataplane: &Dataplane, selection: &Selection) -> Vec<Endpoint> {
+/// The endpoints of a destination, sorted.
+fn endpoints(target: &Target, dataplane: &Dataplane, selection: &Selection) -> Vec<Endpoint> {
     let services = &selection.services;
-    let found = match routed.to {
-        ResolvedDestination::Service(service) => services.endpoints(dataplane.header.mesh(), service),
+    let found = match target.to {
+        ResolvedDestination::Service(service) => services.endpoints(dataplane.header.mesh(), service, &target.tags),
         ResolvedDestination::Resource(service, port) => services.endpoints_of(service, port),
     };
     let endpoints: BTreeSet<Endpoint> = found.into_iter().map(|(host, port)| Endpoint { host, port }).collect();
@@ -245,9 +251,15 @@ impl Naming<'_> {
             path: inbound.path.clone(),
             address,
             port: inbound.port.value,
+            upstreams: vec![Upstream {
+                service: service.clone(),
+                tags: Tags::new(),
+                cluster: format!("localhost:{port}"),
+                weight: 1,
+                protocol: protocol.value,
+                endpoints: vec![Endpoint { host, port }],
+            }],
             protocol,
-            destination: service.clone(),
-            upstream: vec![Endpoint { host, port }],
             reports_as: because
                 .is_none()
                 .then(|| self.reports_as(Direction::Inbound, &filed, "")),
@@ -289,8 +301,7 @@ impl Naming<'_> {
             port,
             protocol,
             service: self.identity.to_owned(),
-            destination: String::new(),
-            upstream: Vec::new(),
+            upstreams: Vec::new(),
             reports_as: because
                 .is_none()
                 .then(|| self.reports_as(Direction::Gateway, self.identity, "")),
@@ -298,9 +309,8 @@ impl Naming<'_> {
         }
     }
 
-    fn outbound(&self, routed: &ResolvedOutbound, upstream: Vec<Endpoint>) -> Listener {
+    fn outbound(&self, routed: &ResolvedOutbound, upstreams: Vec<Upstream>) -> Listener {
         let own = routed.outbound.address.as_ref().map(|address| &address.value);
-        let written = own.map_or("127.0.0.1", |address| address.text.as_str());
         let by_policy = if self.is_by_mesh_trace() {
             &None
         } else {
@@ -312,42 +322,87 @@ impl Naming<'_> {
             .or_else(|| (!routed.protocol.value.is_http()).then(|| speaks(routed.service(), routed.protocol.value)));
         let named = match routed.to {
             ResolvedDestination::Resource(service, port) if self.unified => {
-                let number = match &routed.outbound.to {
-                    Destination::BackendRef(reference) => reference.port.as_ref().map(|port| port.value),
-                    Destination::Service { .. } => None,
-                };
-                ListenerNaming::Resource(identifier(service, number.unwrap_or(port.number.value)))
+                ListenerNaming::Resource(self.resource_name(routed, service, port))
             }
             ResolvedDestination::Resource(..) | ResolvedDestination::Service(_) => {
+                let written = own.map_or("127.0.0.1", |address| address.text.as_str());
                 ListenerNaming::Address(written.to_owned())
             }
         };
-        let to = match (routed.to, &named) {
-            (_, ListenerNaming::Resource(identifier)) => identifier.clone(),
-            (ResolvedDestination::Resource(service, port), _) => destination_name(service, port),
-            (ResolvedDestination::Service(service), _) => service.to_owned(),
-        };
         Listener {
             direction: Direction::Outbound,
-            named,
             at: routed.outbound.at.clone(),
             path: routed.outbound.path.clone(),
             address: own.map_or_else(|| "127.0.0.1".to_owned(), |address| address.ip.to_string()),
             port: routed.outbound.port.value,
             protocol: routed.protocol.clone(),
             service: routed.service().to_owned(),
-            upstream,
+            upstreams,
             reports_as: because.is_none().then(|| {
-                // Before 3.0, spans keep the older service name.
-                let filed = match routed.to {
-                    ResolvedDestination::Resource(service, port) if !self.is_new => &destination_name(service, port),
-                    ResolvedDestination::Resource(..) | ResolvedDestination::Service(_) => &to,
+                let to = match (routed.to, &named) {
+                    (ResolvedDestination::Service(service), _) => service.to_owned(),
+                    (_, ListenerNaming::Resource(identifier)) if self.is_new => identifier.clone(),
+                    // Before 3.0, spans keep the older service name.
+                    (ResolvedDestination::Resource(service, port), _) => destination_name(service, port),
                 };
-                self.reports_as(Direction::Outbound, "", filed)
+                self.reports_as(Direction::Outbound, "", &to)
             }),
-            destination: to,
+            named,
             untraced_reason: because,
         }
+    }
+
+    /// One of the destinations of an outbound.
+    fn upstream(&self, routed: &ResolvedOutbound, target: &Target, endpoints: Vec<Endpoint>) -> Upstream {
+        let (service, cluster) = match target.to {
+            ResolvedDestination::Service(service) => (service, cluster_name(service, &target.tags)),
+            ResolvedDestination::Resource(service, port) if self.unified => {
+                (&*service.header.display_name, self.resource_name(routed, service, port))
+            }
+            ResolvedDestination::Resource(service, port) => {
+                (&*service.header.display_name, destination_name(service, port))
+            }
+        };
+        Upstream {
+            service: service.to_owned(),
+            tags: target.tags.clone(),
+            cluster,
+            weight: target.weight,
+            protocol: target.protocol.value,
+            endpoints,
+        }
+    }
+
+    /// The identifier of a destination, with the port as the outbound itself writes it.
+    fn resource_name(&self, routed: &ResolvedOutbound, service: &MeshService, port: &Port) -> String {
+        let own = match (&routed.outbound.to, routed.to) {
+            (Destination::BackendRef(reference), ResolvedDestination::Resource(declared, _))
+                if declared.header.id == service.header.id =>
+            {
+                reference.port.as_ref().map(|port| port.value)
+            }
+            _ => None,
+        };
+        identifier(service, own.unwrap_or(port.number.value))
+    }
+}
+
+/// Kuma's name for the cluster of a service: the service, with a hash of all tags if it is narrowed down by some.
+fn cluster_name(service: &str, tags: &Tags) -> String {
+    if tags.is_empty() {
+        return service.to_owned();
+    }
+    let mut all = tags.clone();
+    all.insert(SERVICE.to_owned(), service.to_owned());
+    let mut hash = Sha256::new();
+    for (tag, value) in &all {
+        hash.update(tag);
+        hash.update(value);
+    }
+    let digest: String = hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    match tags.get(MESH) {
+        Some(mesh) => format!("{service}-{digest}_{mesh}"),
+        None => format!("{service}-{digest}"),
     }
 }
 
@@ -401,4 +456,19 @@ fn canonical(address: &str) -> String {
     address
         .parse::<IpAddr>()
         .map_or_else(|_| address.to_owned(), |address| address.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clusters_are_named_as_kuma_names_them() {
+        let tags = Tags::from([("version".to_owned(), "2.0".to_owned())]);
+        assert_eq!(cluster_name("backend", &Tags::new()), "backend");
+        // SHA-256 of `kuma.io/servicebackendversion2.0`, in hexadecimal, begins so.
+        assert_eq!(cluster_name("backend", &tags), "backend-7ca7868fd5459179");
+        let other = Tags::from([(MESH.to_owned(), "other".to_owned())]);
+        assert!(cluster_name("backend", &other).ends_with("_other"));
+    }
 }

@@ -13,5 +13,5 @@ mod lower;
 pub use lower::lower;
 pub use proxy::{
     Collector, Datadog, Direction, Endpoint, Export, Listener, ListenerNaming, OpenTelemetry, Policy, PolicyKind,
-    Provider, Proxy, Sampling, Specificity, Tag, TagValue, Tls, Tracer, Zipkin, ZipkinEncoding,
+    Provider, Proxy, Sampling, Specificity, Tag, TagValue, Tls, Tracer, Upstream, Zipkin, ZipkinEncoding,
 };

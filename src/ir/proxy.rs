@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use crate::resource::value::percent::Percent;
 use crate::resource::value::protocol::Protocol;
+use crate::resource::value::tags::Tags;
 use crate::resource::{Effective, Located, Origin};
 use crate::source::Location;
 
@@ -293,12 +294,11 @@ pub struct Listener {
     pub port: u16,
     /// The protocol of requests.
     pub protocol: Effective<Protocol>,
-    /// The destination service of requests.
+    /// The destination service of requests, as declared.
     pub service: String,
-    /// The name of the destination, which distinguishes several destinations of one service.
-    pub destination: String,
-    /// The upstream endpoints of requests.
-    pub upstream: Vec<Endpoint>,
+    /// The destinations among which the requests are split: one, unless a route names others. Without any, connections
+    /// are closed.
+    pub upstreams: Vec<Upstream>,
     /// The service name in the spans, for providers with one name per listener; `None` when the listener is
     /// not traced.
     pub reports_as: Option<String>,
@@ -307,11 +307,33 @@ pub struct Listener {
 }
 
 impl Listener {
+    /// The endpoints of all destinations.
+    pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        self.upstreams.iter().flat_map(|upstream| &upstream.endpoints)
+    }
+
     /// The bound address, if it is an IP address.
     #[must_use]
     pub fn ip(&self) -> Option<IpAddr> {
         self.address.parse().ok()
     }
+}
+
+/// One of the destinations among which the requests of a listener are split.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// The service that receives the requests.
+    pub service: String,
+    /// The tags that narrow down its endpoints.
+    pub tags: Tags,
+    /// Kuma's name of its cluster.
+    pub cluster: String,
+    /// The share of requests, in relation to the sum of all weights beside it.
+    pub weight: u32,
+    /// The protocol of the destination.
+    pub protocol: Protocol,
+    /// The endpoints, sorted.
+    pub endpoints: Vec<Endpoint>,
 }
 
 /// One upstream endpoint.

@@ -19,6 +19,19 @@ pub enum ResolvedDestination<'a> {
     Resource(&'a MeshService, &'a Port),
 }
 
+/// One of the destinations among which the requests of an outbound are split.
+#[derive(Debug, Clone)]
+pub struct Target<'a> {
+    /// The service, or the port of a service that is a resource.
+    pub to: ResolvedDestination<'a>,
+    /// The tags that an instance of the service must have beside `kuma.io/service`.
+    pub tags: Tags,
+    /// The share of requests, in relation to the sum of all weights beside it.
+    pub weight: u32,
+    /// The protocol of the destination.
+    pub protocol: Effective<Protocol>,
+}
+
 /// The instances of every service of every mesh.
 #[derive(Debug, Clone, Default)]
 pub struct Services<'a> {
@@ -101,15 +114,31 @@ impl<'a> Services<'a> {
             .map_or(&[], Vec::as_slice)
     }
 
-    /// The endpoints of a service: its instances or, without any, its endpoints outside of the mesh.
+    /// The endpoints of a service: its instances with all of the tags or, without any instance, its endpoints outside
+    /// of the mesh, which Kuma does not narrow down by tags.
+    ///
+    /// The tag `kuma.io/mesh` leads to gateways of another mesh, which only a control plane knows.
     #[must_use]
-    pub fn endpoints(&self, mesh: &str, service: &str) -> Vec<(String, u16)> {
+    pub fn endpoints(&self, mesh: &str, service: &str, tags: &Tags) -> Vec<(String, u16)> {
         match self.instances(mesh, service) {
             [] => (self.outside(mesh, service))
                 .map(|external| (external.host.clone(), external.port))
                 .collect(),
-            instances => instances.iter().map(Instance::endpoint).collect(),
+            instances => narrowed(instances, tags).map(Instance::endpoint).collect(),
         }
+    }
+
+    /// Whether a service has instances, and none of them has all of the tags.
+    #[must_use]
+    pub fn lacks(&self, mesh: &str, service: &str, tags: &Tags) -> bool {
+        let instances = self.instances(mesh, service);
+        !instances.is_empty() && narrowed(instances, tags).next().is_none()
+    }
+
+    /// Whether a service has an instance, or an endpoint outside of the mesh.
+    #[must_use]
+    pub fn knows(&self, mesh: &str, service: &str) -> bool {
+        !self.instances(mesh, service).is_empty() || self.outside(mesh, service).next().is_some()
     }
 
     fn outside(&self, mesh: &str, service: &str) -> impl Iterator<Item = &'a ExternalService> {
@@ -122,9 +151,9 @@ impl<'a> Services<'a> {
     #[must_use]
     pub fn resolve(&self, dataplane: &Dataplane, reference: &BackendRef) -> Option<(&'a MeshService, &'a Port)> {
         let own = &dataplane.header;
-        let is_near = |service: &MeshService| {
-            service.header.zone() == own.zone() && service.header.namespace() == own.namespace()
-        };
+        let namespace = (reference.namespace.as_ref()).map_or(own.namespace(), |written| Some(&written.value));
+        let is_near =
+            |service: &MeshService| service.header.zone() == own.zone() && service.header.namespace() == namespace;
         let mut candidates: Vec<&'a MeshService> = match &reference.name {
             Some(name) => {
                 let key = (own.mesh(), reference.kind.value.as_str(), name.value.as_str());
@@ -145,9 +174,10 @@ impl<'a> Services<'a> {
         // Kuma prefers the oldest service; a synthesized one is younger than a declared one.
         candidates.sort_by_key(|service| (!is_near(service), service.is_synthesized()));
         let service = candidates.first()?;
-        let port = match (&service.backing, &reference.port) {
-            (Backing::Endpoints(_), _) | (_, None) => service.ports.first()?,
-            (_, Some(port)) => service.port(port.value)?,
+        let port = match (&service.backing, &reference.section, &reference.port) {
+            (Backing::Endpoints(_), _, _) | (_, None, None) => service.ports.first()?,
+            (_, Some(section), _) => service.ports.iter().find(|port| port.is_called(&section.value))?,
+            (_, None, Some(port)) => service.port(port.value)?,
         };
         Some((service, port))
     }
@@ -198,9 +228,10 @@ impl<'a> Services<'a> {
         inbounds.collect()
     }
 
-    /// The common protocol of all instances of a service, with the origin in the first one; `None` without instances.
+    /// The common protocol of the instances of a service that have all of the tags, with the origin in the first one;
+    /// of all instances when none has the tags, and `None` without instances.
     #[must_use]
-    pub fn protocol(&self, mesh: &str, service: &str) -> Option<Effective<Protocol>> {
+    pub fn protocol(&self, mesh: &str, service: &str, tags: &Tags) -> Option<Effective<Protocol>> {
         let tagged = |instance: &Instance| Effective::of(instance.inbound.tagged_protocol.as_ref(), Protocol::Unknown);
         let both = |a: Effective<Protocol>, b: Effective<Protocol>| Effective {
             value: a.value.common(b.value),
@@ -209,9 +240,17 @@ impl<'a> Services<'a> {
         let of_external = |external: &ExternalService| Effective::of(external.protocol.as_ref(), Protocol::Unknown);
         match self.instances(mesh, service) {
             [] => self.outside(mesh, service).map(of_external).reduce(both),
-            instances => instances.iter().map(tagged).reduce(both),
+            instances => {
+                let of_tagged = narrowed(instances, tags).map(tagged).reduce(both);
+                of_tagged.or_else(|| instances.iter().map(tagged).reduce(both))
+            }
         }
     }
+}
+
+/// The instances with all of the tags.
+fn narrowed<'i, 'a>(instances: &'i [Instance<'a>], tags: &'i Tags) -> impl Iterator<Item = &'i Instance<'a>> {
+    instances.iter().filter(|instance| has(&instance.inbound.tags, tags))
 }
 
 /// Whether `there` contains all `wanted` tags.

@@ -4,11 +4,15 @@
 //! TCP. A later pass replaces the listeners of an earlier one. The last two passes are skipped if the mesh has
 //! `TrafficRoute`s and no route of those passes has a destination by tags.
 
-use super::destination::{ResolvedDestination, Services};
+use std::collections::BTreeMap;
+
+use super::destination::{ResolvedDestination, Services, Target};
 use crate::kuma::Version;
-use crate::resource::kinds::dataplane::{BackendRef, Dataplane};
-use crate::resource::kinds::mesh_route::{MeshRoute, RouteRule, RouteTo};
+use crate::resource::kinds::dataplane::Dataplane;
+use crate::resource::kinds::mesh_route::{MeshRoute, RouteRule, RouteTo, WeightedRef};
 use crate::resource::value::protocol::Protocol;
+use crate::resource::value::tags::{self, Tags};
+use crate::resource::{Effective, Origin, Provenance};
 
 /// The kind of listener that the routes make for an outbound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +25,16 @@ pub(super) enum ListenerKind {
     Nothing,
 }
 
-/// The routes for a dataplane.
+/// The destinations that routes give to the requests of an outbound.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Routed<'a> {
+    /// The destinations; empty when requests go to the destination of the outbound itself.
+    pub(super) targets: Vec<Target<'a>>,
+    /// The rules for some requests only, or with filters: the destinations do not express them.
+    pub(super) left_out: Vec<&'a Origin>,
+}
+
+/// The routes for a dataplane, each list by increasing precedence.
 pub(super) struct MeshRoutes<'a, 's> {
     pub(super) http: Vec<&'a MeshRoute>,
     pub(super) tcp: Vec<&'a MeshRoute>,
@@ -30,6 +43,8 @@ pub(super) struct MeshRoutes<'a, 's> {
     /// Whether the mesh has `TrafficRoute`s.
     pub(super) beside_traffic_routes: bool,
     pub(super) version: Version,
+    /// The protocols of services without instances.
+    pub(super) hints: &'s BTreeMap<String, Protocol>,
 }
 
 impl<'a> MeshRoutes<'a, '_> {
@@ -56,6 +71,59 @@ impl<'a> MeshRoutes<'a, '_> {
             .copied()
     }
 
+    /// The destinations by `MeshTCPRoute` of connections to a destination.
+    pub(super) fn routed_tcp(&self, destination: ResolvedDestination<'a>) -> Routed<'a> {
+        let rules = self.rules(&self.tcp, destination).unwrap_or_default();
+        self.routed(&rules, |_| true)
+    }
+
+    /// The destinations by `MeshHTTPRoute` of requests to a destination; without those that do not speak HTTP, as in
+    /// Kuma. `None` when no route is for the destination.
+    pub(super) fn routed_http(&self, destination: ResolvedDestination<'a>) -> Option<Routed<'a>> {
+        let rules = self.rules(&self.http, destination)?;
+        Some(self.routed(&rules, |target| target.protocol.value.is_http()))
+    }
+
+    /// The destinations by rules in order of precedence: those of the last one for every request.
+    fn routed(&self, rules: &[&'a RouteRule], fits: impl Fn(&Target) -> bool) -> Routed<'a> {
+        let mut routed = Routed::default();
+        for rule in rules {
+            let leads = rule.backend_refs.as_ref();
+            if rule.has_filters || (!rule.is_catch_all && leads.is_some()) {
+                routed.left_out.push(&rule.origin);
+            }
+            if let Some(leads) = leads.filter(|_| rule.is_catch_all) {
+                routed.targets = leads.iter().filter_map(|lead| self.target(lead)).collect();
+            }
+        }
+        routed.targets.retain(fits);
+        routed
+    }
+
+    /// The destination that a route names; `None` when it is a resource that does not exist.
+    fn target(&self, lead: &'a WeightedRef) -> Option<Target<'a>> {
+        let WeightedRef { weight, reference } = lead;
+        if reference.is_of_resource() {
+            let (service, port) = self.services.resolve(self.dataplane, reference)?;
+            return Some(Target {
+                to: ResolvedDestination::Resource(service, port),
+                tags: Tags::new(),
+                weight: *weight,
+                protocol: Effective::of(port.protocol.as_ref(), Protocol::Tcp),
+            });
+        }
+        let service = &reference.name.as_ref()?.value;
+        let tags = tags::plain(&reference.tags);
+        let known = self.services.protocol(self.dataplane.header.mesh(), service, &tags);
+        let known = known.or_else(|| hinted(self.hints, service));
+        Some(Target {
+            to: ResolvedDestination::Service(service),
+            tags,
+            weight: *weight,
+            protocol: known.unwrap_or_else(|| Effective::of(None, Protocol::Unknown)),
+        })
+    }
+
     fn runs(&self, routes: &[&MeshRoute]) -> bool {
         !self.beside_traffic_routes || routes.iter().flat_map(|route| &route.to).any(RouteTo::is_by_tags)
     }
@@ -68,8 +136,11 @@ impl<'a> MeshRoutes<'a, '_> {
         let by_default = protocol.is_http() && (!takes_all || self.version < Version::V2_14);
         by_default
             || rules.iter().any(|rule| {
-                let places = rule.backend_refs.as_ref();
-                places.map_or(protocol.is_http(), |to| to.iter().any(|to| self.speaks_http(to)))
+                let leads = rule.backend_refs.as_ref();
+                leads.map_or(protocol.is_http(), |leads| {
+                    let mut targets = leads.iter().filter_map(|lead| self.target(lead));
+                    targets.any(|target| target.protocol.value.is_http())
+                })
             })
     }
 
@@ -105,22 +176,19 @@ impl<'a> MeshRoutes<'a, '_> {
                 let resolved = self.services.resolve(self.dataplane, reference);
                 resolved.is_some_and(|(other, _)| {
                     let is_port = reference.port.as_ref().is_none_or(|own| own.value == port.number.value);
-                    other.header.id == service.header.id && is_port
+                    let is_section = (reference.section.as_ref()).is_none_or(|section| port.is_called(&section.value));
+                    other.header.id == service.header.id && is_port && is_section
                 })
             }
         }
     }
+}
 
-    /// Whether the destination of a route speaks HTTP.
-    fn speaks_http(&self, to: &BackendRef) -> bool {
-        if let Some((_, port)) = self.services.resolve(self.dataplane, to) {
-            return port.protocol.as_ref().is_some_and(|protocol| protocol.value.is_http());
-        }
-        let mesh = self.dataplane.header.mesh();
-        let protocol = to
-            .name
-            .as_ref()
-            .and_then(|name| self.services.protocol(mesh, &name.value));
-        protocol.is_some_and(|protocol| protocol.value.is_http())
-    }
+/// The protocol that the settings give to a service.
+pub(super) fn hinted(hints: &BTreeMap<String, Protocol>, service: &str) -> Option<Effective<Protocol>> {
+    let source = || Provenance::Setting(format!("services.{service}"));
+    hints.get(service).map(|&value| Effective {
+        value,
+        source: source(),
+    })
 }

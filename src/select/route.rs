@@ -3,27 +3,30 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::destination::{ResolvedDestination, Services};
-use super::mesh_route::{ListenerKind, MeshRoutes};
+use super::destination::{ResolvedDestination, Services, Target};
+use super::mesh_route::{ListenerKind, MeshRoutes, Routed, hinted};
 use super::target;
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::kuma::{Fidelity, Kuma, Version};
 use crate::resource::kinds::dataplane::{BackendRef, Dataplane, Destination, Outbound};
 use crate::resource::kinds::mesh_gateway::MeshGateway;
-use crate::resource::kinds::mesh_route::MeshRoute;
-use crate::resource::kinds::traffic_route::TrafficRoute;
+use crate::resource::kinds::traffic_route::{TrafficRoute, WeightedTags};
 use crate::resource::value::protocol::Protocol;
-use crate::resource::value::tags::{Rank, SERVICE, Selector, Tags};
-use crate::resource::{Effective, Located, Provenance, Resources};
+use crate::resource::value::tags::{self, PROTOCOL, Rank, SERVICE, Selector, Tags};
+use crate::resource::{Effective, Located, Origin, Resources, TextMap};
 
 /// An outbound and its destination.
 #[derive(Debug, Clone)]
 pub struct ResolvedOutbound<'a> {
     /// The outbound as declared.
     pub outbound: &'a Outbound,
-    /// The destination.
+    /// The destination as declared.
     pub to: ResolvedDestination<'a>,
-    /// The protocol of the destination.
+    /// The destinations among which routes split the requests; empty when a control plane closes the connections.
+    pub targets: Vec<Target<'a>>,
+    /// The rules of routes that the destinations do not express.
+    pub left_out: Vec<&'a Origin>,
+    /// The protocol of the destinations.
     pub protocol: Effective<Protocol>,
     /// The reason why no policy can trace the outbound.
     pub untraced: Option<String>,
@@ -61,46 +64,47 @@ impl<'a> Routing<'a, '_> {
         traced: bool,
         diagnostics: &mut Diagnostics,
     ) -> Vec<ResolvedOutbound<'a>> {
+        static NO_HINTS: BTreeMap<String, Protocol> = BTreeMap::new();
         let routes: Vec<&TrafficRoute> = (self.resources.traffic_routes.iter())
             .filter(|route| route.header.mesh() == dataplane.header.mesh())
             .collect();
         let mesh_routes = MeshRoutes {
-            http: self.routes_for(dataplane, &self.resources.http_routes),
-            tcp: self.routes_for(dataplane, &self.resources.tcp_routes),
+            http: target::policies_for(dataplane, self.gateway, &self.resources.http_routes),
+            tcp: target::policies_for(dataplane, self.gateway, &self.resources.tcp_routes),
             services: self.services,
             dataplane,
             beside_traffic_routes: !routes.is_empty(),
             version: self.kuma.version,
+            hints: match self.kuma.fidelity {
+                Fidelity::Documented => self.hints,
+                Fidelity::Exact => &NO_HINTS,
+            },
         };
         let router = Router {
             routing: self,
             dataplane,
-            has_findings: traced && self.complete,
+            traced,
             routes,
             mesh_routes,
         };
         let mut routed: Vec<ResolvedOutbound> = Vec::new();
+        let mut places: BTreeMap<(IpAddr, u16), usize> = BTreeMap::new();
         for outbound in &dataplane.outbounds {
             let Some(next) = router.resolve(outbound, diagnostics) else {
                 continue;
             };
-            let same = |other: &ResolvedOutbound| place(other.outbound) == place(outbound);
-            match routed.iter().position(same) {
+            let i = *places.entry(place(outbound)).or_insert(routed.len());
+            match routed.get(i) {
                 None => routed.push(next),
                 // Without routes, Kuma merges the filter chains of both, and an opaque one wins.
-                Some(i) if router.routes.is_empty() && !routed[i].protocol.value.is_http() => {}
-                Some(i) => routed[i] = next,
+                Some(other) if router.routes.is_empty() && !other.protocol.value.is_http() => {}
+                Some(_) => routed[i] = next,
             }
         }
+        for outbound in &routed {
+            router.report_lost(outbound, diagnostics);
+        }
         routed
-    }
-
-    fn routes_for(&self, dataplane: &'a Dataplane, routes: &'a [MeshRoute]) -> Vec<&'a MeshRoute> {
-        let is_for = |route: &&MeshRoute| {
-            route.header.mesh() == dataplane.header.mesh()
-                && target::mismatch(&route.header, &route.target, dataplane, self.gateway).is_none()
-        };
-        routes.iter().filter(is_for).collect()
     }
 }
 
@@ -108,9 +112,8 @@ impl<'a> Routing<'a, '_> {
 struct Router<'a, 'r> {
     routing: &'r Routing<'a, 'r>,
     dataplane: &'a Dataplane,
-    /// Whether an outbound without destination is a finding: the dataplane is traced, and all dataplanes of the mesh
-    /// could be read.
-    has_findings: bool,
+    /// Whether a policy traces the dataplane.
+    traced: bool,
     /// The `TrafficRoute`s of the mesh.
     routes: Vec<&'a TrafficRoute>,
     mesh_routes: MeshRoutes<'a, 'r>,
@@ -121,14 +124,9 @@ impl<'a> Router<'a, '_> {
     fn resolve(&self, outbound: &'a Outbound, diagnostics: &mut Diagnostics) -> Option<ResolvedOutbound<'a>> {
         match (&outbound.to, self.routing.kuma.fidelity) {
             (Destination::BackendRef(reference), _) => self.to_resource(outbound, reference, diagnostics),
-            (Destination::Service { service, .. }, Fidelity::Exact) => self.exact(outbound, &service.value),
-            (Destination::Service { service, protocol }, Fidelity::Documented) => {
-                let mut resolved = self.documented(outbound, service, protocol.as_ref(), diagnostics);
-                if let Some(route) = self.mesh_routes.opaque(ResolvedDestination::Service(&service.value)) {
-                    resolved.protocol.value = Protocol::Tcp;
-                    resolved.untraced = Some(format!("MeshTCPRoute {} makes it opaque", route.header.name()));
-                }
-                Some(resolved)
+            (Destination::Service { service, tags }, Fidelity::Exact) => self.exact(outbound, &service.value, tags),
+            (Destination::Service { service, tags }, Fidelity::Documented) => {
+                Some(self.documented(outbound, service, tags, diagnostics))
             }
         }
     }
@@ -141,26 +139,13 @@ impl<'a> Router<'a, '_> {
         diagnostics: &mut Diagnostics,
     ) -> Option<ResolvedOutbound<'a>> {
         let Some((service, port)) = self.routing.services.resolve(self.dataplane, reference) else {
-            if self.has_findings {
-                let named = reference.name.as_ref().map_or_else(
-                    || "with these labels".to_owned(),
-                    |name| format!("`{}` with this port", name.value),
-                );
-                let message = format!(
-                    "there is no {} {named}, so this outbound gets no listener",
-                    reference.kind.value
-                );
-                let at = reference.name.as_ref().map_or(&outbound.at, |name| &name.origin.at);
-                let path = format!("{}.backendRef", outbound.path);
-                let finding = Diagnostic::warning(Code::UnknownDestination, at, message).path(path);
-                let finding = finding.help(format!("declare it: `type: {}`", reference.kind.value));
-                diagnostics.push(finding.resource(self.dataplane.header.document, (*self.dataplane.header.id).clone()));
-            }
+            self.report_no_resource(outbound, reference, diagnostics);
             return None;
         };
         let is_external = reference.kind.value == "MeshExternalService";
         let to = ResolvedDestination::Resource(service, port);
-        let mut protocol = Effective::of(port.protocol.as_ref(), Protocol::Tcp);
+        let own = Effective::of(port.protocol.as_ref(), Protocol::Tcp);
+        let mut protocol = own.clone();
         let made = match self.routing.kuma.fidelity {
             // Kuma 2.14 does not know the protocol `HTTP` in capitals, and makes neither listener.
             Fidelity::Exact if self.routing.kuma.version >= Version::V2_14 && !port.is_lowercase => {
@@ -170,17 +155,32 @@ impl<'a> Router<'a, '_> {
             Fidelity::Documented if self.mesh_routes.opaque(to).is_some() => ListenerKind::Tcp,
             Fidelity::Documented => ListenerKind::Http,
         };
-        match made {
+        let routed = match made {
             ListenerKind::Nothing => return None,
-            ListenerKind::Tcp => protocol.value = Protocol::Tcp,
-            ListenerKind::Http if self.routing.kuma.fidelity == Fidelity::Exact && !protocol.value.is_http() => {
+            ListenerKind::Tcp => {
+                protocol.value = Protocol::Tcp;
+                self.mesh_routes.routed_tcp(to)
+            }
+            ListenerKind::Http => self.mesh_routes.routed_http(to).unwrap_or_default(),
+        };
+        let routed = routed.or(Target {
+            to,
+            tags: Tags::new(),
+            weight: 1,
+            protocol: own,
+        });
+        match self.routing.kuma.fidelity {
+            Fidelity::Exact if made == ListenerKind::Http && !protocol.value.is_http() => {
                 protocol.value = Protocol::Http;
             }
-            ListenerKind::Http => {}
+            Fidelity::Documented if made == ListenerKind::Http => protocol = common(&routed.targets, protocol),
+            Fidelity::Exact | Fidelity::Documented => {}
         }
         Some(ResolvedOutbound {
             outbound,
             to,
+            targets: routed.targets,
+            left_out: routed.left_out,
             protocol,
             untraced: is_external.then(|| "policies do not apply to a MeshExternalService".to_owned()),
             untraced_by_traffic_trace: Some("a TrafficTrace does not apply to outbounds with `backendRef`".to_owned()),
@@ -189,59 +189,63 @@ impl<'a> Router<'a, '_> {
 
     /// The outbound as the control plane resolves it: a `TrafficTrace` applies only through a `TrafficRoute`. `None`
     /// without a listener.
-    fn exact(&self, outbound: &'a Outbound, service: &'a str) -> Option<ResolvedOutbound<'a>> {
-        let protocol_of = |service: &str| {
-            let known = self.routing.services.protocol(self.dataplane.header.mesh(), service);
-            known.unwrap_or_else(|| Effective::of(None, Protocol::Unknown))
+    fn exact(&self, outbound: &'a Outbound, service: &'a str, tags: &TextMap) -> Option<ResolvedOutbound<'a>> {
+        let to = ResolvedDestination::Service(service);
+        let tags = tags::plain(tags);
+        // A control plane knows one protocol per service, whatever the tags.
+        let own = self.known_protocol(service, &Tags::new());
+        let itself = Target {
+            to,
+            tags: tags.clone(),
+            weight: 1,
+            protocol: own.clone(),
         };
-        let both = |a: Effective<Protocol>, b: Effective<Protocol>| Effective {
-            value: a.value.common(b.value),
-            ..a
+        let resolved =
+            |routed: Routed<'a>, protocol, untraced: Option<&str>, by_traffic_trace: &str| ResolvedOutbound {
+                outbound,
+                to,
+                targets: routed.targets,
+                left_out: routed.left_out,
+                protocol,
+                untraced: untraced.map(str::to_owned),
+                untraced_by_traffic_trace: Some(by_traffic_trace.to_owned()),
+            };
+        let because = if self.routes.is_empty() {
+            "no TrafficRoute in this mesh, and Kuma traces outbounds only through one"
+        } else {
+            "a MeshHTTPRoute replaces the TrafficRoute"
         };
-        let own = protocol_of(service);
-        let routed = |protocol, untraced: Option<&str>, by_traffic_trace: Option<&str>| ResolvedOutbound {
-            outbound,
-            to: ResolvedDestination::Service(service),
-            protocol,
-            untraced: untraced.map(str::to_owned),
-            untraced_by_traffic_trace: by_traffic_trace.map(str::to_owned),
-        };
-        let by_none = "no TrafficRoute in this mesh, and Kuma traces outbounds only through one";
-        let by_route = "a MeshHTTPRoute replaces the TrafficRoute";
-        let because = if self.routes.is_empty() { by_none } else { by_route };
-        Some(
-            match self
-                .mesh_routes
-                .listener(ResolvedDestination::Service(service), own.value)
-            {
-                ListenerKind::Nothing if self.routes.is_empty() => return None,
-                ListenerKind::Tcp => {
-                    let opaque = own.value.is_http().then_some("a MeshTCPRoute makes it opaque");
-                    let protocol = Effective {
-                        value: if own.value.is_http() { Protocol::Tcp } else { own.value },
-                        ..own
-                    };
-                    routed(protocol, opaque, Some(because))
-                }
-                ListenerKind::Http => {
-                    let protocol = Effective {
-                        value: if own.value.is_http() { own.value } else { Protocol::Http },
-                        ..own
-                    };
-                    routed(protocol, None, Some(because))
-                }
-                ListenerKind::Nothing => match route_of(self.dataplane, service, &self.routes) {
-                    Some(route) => {
-                        let protocol = route.services(service).map(protocol_of).reduce(both);
-                        routed(protocol.unwrap_or(own), None, None)
+        let speaks = |protocol, own: Effective<Protocol>| Effective { value: protocol, ..own };
+        Some(match self.mesh_routes.listener(to, own.value) {
+            ListenerKind::Nothing if self.routes.is_empty() => return None,
+            ListenerKind::Tcp => {
+                let is_http = own.value.is_http();
+                let opaque = is_http.then_some("a MeshTCPRoute makes it opaque");
+                let protocol = if is_http { Protocol::Tcp } else { own.value };
+                let routed = self.mesh_routes.routed_tcp(to).or(itself);
+                resolved(routed, speaks(protocol, own), opaque, because)
+            }
+            ListenerKind::Http => {
+                let protocol = if own.value.is_http() { own.value } else { Protocol::Http };
+                let routed = self.mesh_routes.routed_http(to).unwrap_or_default().or(itself);
+                resolved(routed, speaks(protocol, own), None, because)
+            }
+            ListenerKind::Nothing => match route_of(self.dataplane, service, &self.routes) {
+                Some(route) => {
+                    let by_route = self.by_traffic_route(route, service, &tags);
+                    let all = route.all_targets().map(|target| self.routed(target, service, &tags));
+                    let protocol = common(&all.collect::<Vec<_>>(), own);
+                    ResolvedOutbound {
+                        untraced_by_traffic_trace: None,
+                        ..resolved(by_route, protocol, None, "")
                     }
-                    None => {
-                        let lost = "none of the TrafficRoutes leads to this service";
-                        routed(own, Some(lost), Some(lost))
-                    }
-                },
+                }
+                None => {
+                    let lost = "none of the TrafficRoutes leads to this service";
+                    resolved(Routed::default(), own, Some(lost), lost)
+                }
             },
-        )
+        })
     }
 
     /// The outbound as the documentation describes it: traced whenever the destination speaks HTTP.
@@ -249,53 +253,191 @@ impl<'a> Router<'a, '_> {
         &self,
         outbound: &'a Outbound,
         named: &'a Located<String>,
-        own: Option<&Located<Protocol>>,
+        written: &'a TextMap,
         diagnostics: &mut Diagnostics,
     ) -> ResolvedOutbound<'a> {
         let service = &*named.value;
-        let known = self.routing.services.protocol(self.dataplane.header.mesh(), service);
-        let by_setting = |&value: &Protocol| {
-            let source = Provenance::Setting(format!("services.{service}"));
-            Effective { value, source }
+        let to = ResolvedDestination::Service(service);
+        let tags = tags::plain(written);
+        let own = self.known_protocol(service, &tags);
+        let by_outbound = || {
+            let written = written.get(PROTOCOL)?;
+            let protocol = written.clone().map(|name| Protocol::parse(&name));
+            Some(Effective::of(Some(&protocol), Protocol::Unknown))
         };
-        let by_outbound = |own| Effective::of(Some(own), Protocol::Unknown);
-        let hint = || {
-            self.routing
-                .hints
-                .get(service)
-                .map(by_setting)
-                .or_else(|| own.map(by_outbound))
+        let is_hinted = self.knows(service) || own.is_written();
+        let own = if is_hinted { own } else { by_outbound().unwrap_or(own) };
+        let itself = Target {
+            to,
+            tags: tags.clone(),
+            weight: 1,
+            protocol: own.clone(),
         };
-        let Some(protocol) = known.or_else(hint) else {
-            if self.has_findings {
-                let message = format!(
-                    "no dataplane here belongs to the service `{service}`, so its protocol is not known and this outbound is not traced"
-                );
-                let help = format!(
-                    "set the protocol in the settings (`services: {{{service}: http}}`) or on the outbound (`kuma.io/protocol: http` in its tags)"
-                );
-                let diagnostic = Diagnostic::warning(Code::UnknownDestination, &named.origin.at, message)
-                    .help(help)
-                    .path(&named.origin.path);
-                diagnostics
-                    .push(diagnostic.resource(self.dataplane.header.document, (*self.dataplane.header.id).clone()));
+        let opaque = self.mesh_routes.opaque(to);
+        let routed = match (opaque, self.mesh_routes.routed_http(to)) {
+            (Some(_), _) => self.mesh_routes.routed_tcp(to),
+            (None, Some(routed)) => routed,
+            (None, None) => route_of(self.dataplane, service, &self.routes)
+                .map(|route| self.by_traffic_route(route, service, &tags))
+                .unwrap_or_default(),
+        };
+        let routed = routed.or(itself);
+        let unknown = routed.targets.iter().find_map(|target| match target.to {
+            ResolvedDestination::Service(name) => (!self.knows(name) && !target.protocol.is_written()).then_some(name),
+            ResolvedDestination::Resource(..) => None,
+        });
+        let mut protocol = common(&routed.targets, own);
+        let untraced = match (opaque, unknown) {
+            (Some(route), _) => {
+                protocol.value = Protocol::Tcp;
+                Some(format!("MeshTCPRoute {} makes it opaque", route.header.name()))
             }
-            return ResolvedOutbound {
-                outbound,
-                to: ResolvedDestination::Service(service),
-                protocol: Effective::of(None, Protocol::Unknown),
-                untraced: Some(format!("the protocol of {service} is not known")),
-                untraced_by_traffic_trace: None,
-            };
+            (None, Some(unknown)) => {
+                self.report_unknown(named, unknown, diagnostics);
+                protocol = Effective::of(None, Protocol::Unknown);
+                Some(format!("the protocol of {unknown} is not known"))
+            }
+            (None, None) => None,
         };
         ResolvedOutbound {
             outbound,
-            to: ResolvedDestination::Service(service),
+            to,
+            targets: routed.targets,
+            left_out: routed.left_out,
             protocol,
-            untraced: None,
+            untraced,
             untraced_by_traffic_trace: None,
         }
     }
+
+    /// The destinations that a `TrafficRoute` gives to the requests of an outbound, without the part for some
+    /// requests of HTTP only.
+    fn by_traffic_route(&self, route: &'a TrafficRoute, service: &'a str, tags: &Tags) -> Routed<'a> {
+        let targets = route.targets.iter().map(|target| self.routed(target, service, tags));
+        Routed {
+            targets: targets.collect(),
+            left_out: route.http.iter().map(|rule| &rule.origin).collect(),
+        }
+    }
+
+    /// A destination of a `TrafficRoute` for an outbound with the given service and other tags.
+    fn routed(&self, target: &'a WeightedTags, service: &'a str, tags: &Tags) -> Target<'a> {
+        let own = target.tags.get(SERVICE).map(String::as_str);
+        let service = own.filter(|own| *own != "*").unwrap_or(service);
+        let mut tags = target.for_outbound(tags);
+        tags.remove(SERVICE);
+        let narrow = match self.routing.kuma.fidelity {
+            Fidelity::Documented => &tags,
+            Fidelity::Exact => &Tags::new(),
+        };
+        Target {
+            to: ResolvedDestination::Service(service),
+            weight: target.weight,
+            protocol: self.known_protocol(service, narrow),
+            tags,
+        }
+    }
+
+    /// The protocol of a service, of its instances or by the settings.
+    fn known_protocol(&self, service: &str, tags: &Tags) -> Effective<Protocol> {
+        let mesh = self.dataplane.header.mesh();
+        let known = self.routing.services.protocol(mesh, service, tags);
+        let known = known.or_else(|| hinted(self.mesh_routes.hints, service));
+        known.unwrap_or_else(|| Effective::of(None, Protocol::Unknown))
+    }
+
+    fn knows(&self, service: &str) -> bool {
+        self.routing.services.knows(self.dataplane.header.mesh(), service)
+    }
+
+    fn report_no_resource(&self, outbound: &Outbound, reference: &BackendRef, diagnostics: &mut Diagnostics) {
+        if !self.traced || !self.routing.complete {
+            return;
+        }
+        let named = reference.name.as_ref().map_or_else(
+            || "with these labels".to_owned(),
+            |name| format!("`{}` with this port", name.value),
+        );
+        let kind = &reference.kind.value;
+        let message = format!("there is no {kind} {named}, so this outbound gets no listener");
+        let at = reference.name.as_ref().map_or(&outbound.at, |name| &name.origin.at);
+        let finding = Diagnostic::warning(Code::UnknownDestination, at, message);
+        let finding = finding.path(format!("{}.backendRef", outbound.path));
+        self.report(finding.help(format!("declare it: `type: {kind}`")), diagnostics);
+    }
+
+    fn report_unknown(&self, named: &Located<String>, service: &str, diagnostics: &mut Diagnostics) {
+        if !self.traced || !self.routing.complete {
+            return;
+        }
+        let message = format!(
+            "no dataplane here belongs to the service `{service}`, so its protocol is not known and this outbound is not traced"
+        );
+        let in_settings = format!("set the protocol in the settings (`services: {{{service}: http}}`)");
+        let help = if service == named.value {
+            format!("{in_settings} or on the outbound (`kuma.io/protocol: http` in its tags)")
+        } else {
+            in_settings
+        };
+        let finding = Diagnostic::warning(Code::UnknownDestination, &named.origin.at, message);
+        self.report(finding.help(help).path(&named.origin.path), diagnostics);
+    }
+
+    /// Reports an outbound of which no endpoint has the tags.
+    fn report_lost(&self, outbound: &ResolvedOutbound, diagnostics: &mut Diagnostics) {
+        let mesh = self.dataplane.header.mesh();
+        for target in outbound.targets.iter().filter(|_| self.routing.complete) {
+            let ResolvedDestination::Service(service) = target.to else {
+                continue;
+            };
+            if !self.routing.services.lacks(mesh, service, &target.tags) {
+                continue;
+            }
+            let tags: Vec<String> = target
+                .tags
+                .iter()
+                .map(|(tag, value)| format!("{tag}: {value}"))
+                .collect();
+            let noun = if tags.len() == 1 { "the tag" } else { "all of the tags" };
+            let message = format!(
+                "no dataplane of the service `{service}` has {noun} `{}`, so requests of this outbound fail",
+                tags.join(", ")
+            );
+            let (at, path) = match &outbound.outbound.to {
+                Destination::Service { tags, .. } => tags.values().next().map(|tag| (&tag.origin.at, &tag.origin.path)),
+                Destination::BackendRef(_) => None,
+            }
+            .unwrap_or((&outbound.outbound.at, &outbound.outbound.path));
+            let finding = Diagnostic::warning(Code::UnknownDestination, at, message).path(path);
+            let help = "tags of an outbound narrow down its endpoints; only an inbound with all of them is one";
+            self.report(finding.help(help), diagnostics);
+        }
+    }
+
+    fn report(&self, finding: Diagnostic, diagnostics: &mut Diagnostics) {
+        let header = &self.dataplane.header;
+        diagnostics.push(finding.resource(header.document, (*header.id).clone()));
+    }
+}
+
+impl<'a> Routed<'a> {
+    /// The destinations, or the given one when routes name none.
+    fn or(mut self, itself: Target<'a>) -> Self {
+        if self.targets.is_empty() {
+            self.targets.push(itself);
+        }
+        self
+    }
+}
+
+/// The common protocol of all destinations.
+fn common(targets: &[Target], otherwise: Effective<Protocol>) -> Effective<Protocol> {
+    let protocols = targets.iter().map(|target| target.protocol.clone());
+    let both = |a: Effective<Protocol>, b: Effective<Protocol>| Effective {
+        value: a.value.common(b.value),
+        ..a
+    };
+    protocols.reduce(both).unwrap_or(otherwise)
 }
 
 fn place(outbound: &Outbound) -> (IpAddr, u16) {

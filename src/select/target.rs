@@ -1,12 +1,95 @@
 //! The match between a policy with a `targetRef` and a dataplane.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use crate::resource::kinds::dataplane::{Dataplane, GatewayKind};
 use crate::resource::kinds::mesh_gateway::MeshGateway;
+use crate::resource::kinds::mesh_route::MeshRoute;
+use crate::resource::kinds::mesh_trace::MeshTrace;
 use crate::resource::kinds::target_ref::{ProxyType, Target, TargetRef};
 use crate::resource::value::tags::{SERVICE, Selector, Tags};
 use crate::resource::{Header, NAMESPACE, Role, TextMap};
+
+/// A policy with a `targetRef`.
+pub trait Targeting {
+    /// Type, mesh, name and labels.
+    fn header(&self) -> &Header;
+    /// The dataplanes that the policy selects.
+    fn target(&self) -> &TargetRef;
+}
+
+impl Targeting for MeshTrace {
+    fn header(&self) -> &Header {
+        &self.header
+    }
+
+    fn target(&self) -> &TargetRef {
+        &self.target
+    }
+}
+
+impl Targeting for MeshRoute {
+    fn header(&self) -> &Header {
+        &self.header
+    }
+
+    fn target(&self) -> &TargetRef {
+        &self.target
+    }
+}
+
+/// The policies for a dataplane, by increasing precedence, as a control plane sorts a list that is ordered by name.
+///
+/// [`precedence`] is not transitive: a policy for all dataplanes ties with one by name and with one by labels. The
+/// result depends on the sorting algorithm, which is therefore the control plane's.
+pub(super) fn policies_for<'a, P: Targeting>(
+    dataplane: &'a Dataplane,
+    gateway: Option<&'a MeshGateway>,
+    policies: &'a [P],
+) -> Vec<&'a P> {
+    let is_for = |policy: &&P| {
+        policy.header().mesh() == dataplane.header.mesh()
+            && mismatch(policy.header(), policy.target(), dataplane, gateway).is_none()
+    };
+    let mut policies: Vec<&P> = policies.iter().filter(is_for).collect();
+    for i in 1..policies.len() {
+        let mut j = i;
+        while j > 0 && compare(policies[j], policies[j - 1]) == Ordering::Less {
+            policies.swap(j, j - 1);
+            j -= 1;
+        }
+    }
+    policies
+}
+
+fn compare<P: Targeting>(a: &P, b: &P) -> Ordering {
+    precedence(a, b).then_with(|| b.header().display_name.cmp(&a.header().display_name))
+}
+
+/// The order of precedence of two policies, without their names.
+#[must_use]
+pub fn precedence<P: Targeting>(a: &P, b: &P) -> Ordering {
+    let target_precedence = |policy: &P| policy.target().target.target_precedence();
+    target_precedence(a)
+        .cmp(&target_precedence(b))
+        .then_with(|| by_dataplane(&a.target().target, &b.target().target))
+        .then_with(|| a.header().origin_precedence().cmp(&b.header().origin_precedence()))
+        .then_with(|| a.header().role().cmp(&b.header().role()))
+}
+
+/// Orders targets of kind `Dataplane`: one by name is narrower than one by labels.
+fn by_dataplane(a: &Target, b: &Target) -> Ordering {
+    let by = |target: &Target| match target {
+        Target::Dataplane { name: Some(_), .. } => Some(2),
+        Target::Dataplane { labels: Some(_), .. } => Some(1),
+        Target::Dataplane { .. } | Target::Mesh { .. } | Target::Service { .. } | Target::Gateway { .. } => None,
+    };
+    match (by(a), by(b)) {
+        (Some(a), Some(b)) => a.cmp(&b),
+        _ => Ordering::Equal,
+    }
+}
 
 /// The reason why a policy does not match a dataplane.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,6 +4,7 @@ mod cli;
 mod conformance;
 mod crash;
 mod daemon;
+mod destinations;
 mod determinism;
 mod drift;
 mod end_to_end;

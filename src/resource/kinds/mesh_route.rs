@@ -3,6 +3,7 @@
 use crate::resource::decode::context::Context;
 use crate::resource::decode::decoder::Decoder;
 use crate::resource::decode::object::Object;
+use crate::resource::decode::origin::Origin;
 use crate::resource::document::envelope::Body;
 use crate::resource::document::header::Header;
 use crate::resource::kinds::dataplane::{BackendRef, lenient_backend_ref};
@@ -31,10 +32,23 @@ pub struct RouteTo {
 /// An entry of `rules`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RouteRule {
+    /// The place of the entry.
+    pub origin: Origin,
     /// Whether the rule matches every request.
     pub is_catch_all: bool,
+    /// Whether the rule has filters, which change requests or answer them.
+    pub has_filters: bool,
     /// `default.backendRefs` with a weight; if absent, requests go to their destination.
-    pub backend_refs: Option<Vec<BackendRef>>,
+    pub backend_refs: Option<Vec<WeightedRef>>,
+}
+
+/// An entry of `backendRefs` with traffic.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WeightedRef {
+    /// The share of requests, in relation to the sum of all weights beside it.
+    pub weight: u32,
+    /// The destination.
+    pub reference: BackendRef,
 }
 
 impl RouteTo {
@@ -56,7 +70,7 @@ impl RouteTo {
     }
 }
 
-/// Decodes either kind. Matches and filters of requests do not affect tracing and are not checked.
+/// Decodes either kind. Matches and filters of requests are not checked.
 pub(in crate::resource) fn decode(
     decoder: &mut Decoder,
     context: &Context,
@@ -91,30 +105,37 @@ pub(in crate::resource) fn decode(
 
 fn decode_rule(unheard: &mut Decoder, rule: &Object) -> RouteRule {
     let matches = rule.list(unheard, "matches");
-    let is_catch_all = matches.into_iter().any(|(path, node)| {
-        let Some(entry) = Object::open(unheard, node, path) else {
-            return false;
-        };
-        let is_whole = |path: &Object, unheard: &mut Decoder| {
-            let mut word = |key: &str| path.text(unheard, key).map(|text| text.value);
-            word("type").as_deref() == Some("PathPrefix") && word("value").as_deref() == Some("/")
-        };
-        entry.len() == 1
-            && entry
-                .open_object(unheard, "path")
-                .is_some_and(|path| is_whole(&path, unheard))
-    });
+    // A rule of a MeshTCPRoute has no matches.
+    let takes_all = matches.is_empty() && unheard.resource.kind == "MeshTCPRoute";
+    let is_catch_all = takes_all
+        || matches.into_iter().any(|(path, node)| {
+            let Some(entry) = Object::open(unheard, node, path) else {
+                return false;
+            };
+            let is_whole = |path: &Object, unheard: &mut Decoder| {
+                let mut word = |key: &str| path.text(unheard, key).map(|text| text.value);
+                word("type").as_deref() == Some("PathPrefix") && word("value").as_deref() == Some("/")
+            };
+            entry.len() == 1
+                && entry
+                    .open_object(unheard, "path")
+                    .is_some_and(|path| is_whole(&path, unheard))
+        });
     let default = rule.open_object(unheard, "default");
+    let filters = (default.as_ref()).map_or_else(Vec::new, |default| default.list(unheard, "filters"));
     let items = default.map_or_else(Vec::new, |default| default.list(unheard, "backendRefs"));
     let is_led = !items.is_empty();
     let backend_refs = items.into_iter().filter_map(|(path, node)| {
         let entry = Object::open(unheard, node, path)?;
-        let is_weightless = entry.whole(unheard, "weight").is_some_and(|weight| weight.value == 0);
-        (!is_weightless).then(|| lenient_backend_ref(unheard, &entry))
+        let weight = entry.whole(unheard, "weight").map_or(1, |weight| weight.value);
+        let reference = lenient_backend_ref(unheard, &entry);
+        (weight > 0).then_some(WeightedRef { weight, reference })
     });
     let backend_refs = backend_refs.collect();
     RouteRule {
+        origin: unheard.located((), rule.path.as_str(), rule.at).origin,
         is_catch_all,
+        has_filters: !filters.is_empty(),
         backend_refs: is_led.then_some(backend_refs),
     }
 }

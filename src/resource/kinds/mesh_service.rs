@@ -84,6 +84,12 @@ impl MeshService {
 }
 
 impl Port {
+    /// Whether a `sectionName` means the port: by its name or its number.
+    #[must_use]
+    pub fn is_called(&self, section: &str) -> bool {
+        self.section() == section || self.number.value.to_string() == section
+    }
+
     /// The name of the port, or its number.
     #[must_use]
     pub fn section(&self) -> String {

@@ -1,14 +1,15 @@
 //! `TrafficRoute`: the destinations of a dataplane's outbounds.
 //!
-//! Its presence decides whether a control plane traces outbounds, and its destinations decide the protocol. Matches
-//! and modifications of requests do not affect tracing and are not decoded.
+//! Its presence decides whether a control plane traces outbounds, and its destinations decide where requests go and
+//! with which protocol. Matches and modifications of requests are not decoded.
 
 use crate::diag::{Code, Diagnostic};
 use crate::resource::decode::decoder::{Decoder, Phase};
 use crate::resource::decode::object::Object;
+use crate::resource::decode::origin::Origin;
 use crate::resource::document::envelope::Body;
 use crate::resource::document::header::Header;
-use crate::resource::value::tags::{self, SERVICE, Selector, Service, Tags};
+use crate::resource::value::tags::{self, Selector, Service, Tags};
 
 /// A route for outbounds, matched by source and destination.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,19 +20,46 @@ pub struct TrafficRoute {
     pub sources: Vec<Selector>,
     /// `destinations`: the outbounds that the route applies to.
     pub destinations: Vec<Selector>,
-    /// The tags of all destinations with traffic, those of `conf.http` first.
-    pub targets: Vec<Tags>,
+    /// `conf.http`: the destinations of requests of HTTP that match.
+    pub http: Vec<HttpRule>,
+    /// `conf.split` or `conf.destination`: the destinations of all other requests.
+    pub targets: Vec<WeightedTags>,
+}
+
+/// An entry of `conf.http`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HttpRule {
+    /// The place of the entry.
+    pub origin: Origin,
+    /// `split` or `destination`.
+    pub targets: Vec<WeightedTags>,
+}
+
+/// A destination with traffic.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WeightedTags {
+    /// The share of requests, in relation to the sum of all weights beside it.
+    pub weight: u32,
+    /// The tags that an endpoint must have. The value `*`, and a tag that is absent, stand for those of the outbound.
+    pub tags: Tags,
+}
+
+impl WeightedTags {
+    /// The tags of the endpoints for an outbound with the given tags.
+    #[must_use]
+    pub fn for_outbound(&self, outbound: &Tags) -> Tags {
+        let own = self.tags.iter().filter(|(_, value)| *value != "*");
+        let mut tags = outbound.clone();
+        tags.extend(own.map(|(tag, value)| (tag.clone(), value.clone())));
+        tags
+    }
 }
 
 impl TrafficRoute {
-    /// The services that an outbound to `service` leads to; `*` stands for `service`.
-    pub fn services<'a>(&'a self, service: &'a str) -> impl Iterator<Item = &'a str> {
-        self.targets
-            .iter()
-            .map(move |tags| match tags.get(SERVICE).map(String::as_str) {
-                None | Some("*") => service,
-                Some(other) => other,
-            })
+    /// All destinations with traffic, those of `conf.http` first.
+    pub fn all_targets(&self) -> impl Iterator<Item = &WeightedTags> {
+        let of_http = self.http.iter().flat_map(|rule| &rule.targets);
+        of_http.chain(&self.targets)
     }
 }
 
@@ -50,23 +78,26 @@ pub(in crate::resource) fn decode(decoder: &mut Decoder, header: Header, body: &
         }
         return None;
     };
-    let mut targets = Vec::new();
+    let mut http = Vec::new();
     for (path, node) in conf.list(decoder, "http") {
-        if let Some(http) = Object::new(decoder, node, path, &["match", "modify", "split", "destination"]) {
-            targets.extend(decode_targets(decoder, &http));
+        if let Some(rule) = Object::new(decoder, node, path, &["match", "modify", "split", "destination"]) {
+            http.push(HttpRule {
+                origin: decoder.located((), rule.path.as_str(), rule.at).origin,
+                targets: decode_targets(decoder, &rule),
+            });
         }
     }
-    targets.extend(decode_targets(decoder, &conf));
     Some(TrafficRoute {
         header,
         sources,
         destinations,
-        targets,
+        http,
+        targets: decode_targets(decoder, &conf),
     })
 }
 
 /// `destination`, or the entries of `split` with a weight.
-fn decode_targets(decoder: &mut Decoder, object: &Object) -> Vec<Tags> {
+fn decode_targets(decoder: &mut Decoder, object: &Object) -> Vec<WeightedTags> {
     let (destination, split) = (object.get("destination"), object.get("split"));
     if destination.is_some() && split.is_some() {
         let at = &split.map_or(object.at, |entry| &entry.key_at).clone();
@@ -81,7 +112,7 @@ fn decode_targets(decoder: &mut Decoder, object: &Object) -> Vec<Tags> {
     }
     if split.is_none() {
         let selector = tags::selector(decoder, object, "destination", Service::Required);
-        return selector.iter().map(|selector| tags::plain(&selector.tags)).collect();
+        return selector.iter().map(|selector| weighted(100, selector)).collect();
     }
     let mut targets = Vec::new();
     let mut total: u64 = 0;
@@ -104,7 +135,7 @@ fn decode_targets(decoder: &mut Decoder, object: &Object) -> Vec<Tags> {
         targets.extend(
             selector
                 .filter(|_| weight > 0)
-                .map(|selector| tags::plain(&selector.tags)),
+                .map(|selector| weighted(weight, &selector)),
         );
     }
     if total == 0 && !decoder.failed_at(Phase::Schema) {
@@ -114,4 +145,11 @@ fn decode_targets(decoder: &mut Decoder, object: &Object) -> Vec<Tags> {
         decoder.report_if(!decoder.failed(), finding);
     }
     targets
+}
+
+fn weighted(weight: u32, selector: &Selector) -> WeightedTags {
+    WeightedTags {
+        weight,
+        tags: tags::plain(&selector.tags),
+    }
 }

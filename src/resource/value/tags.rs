@@ -10,6 +10,8 @@ use crate::resource::decode::object::{Object, TextMap, key_path};
 pub const SERVICE: &str = "kuma.io/service";
 /// The tag with the protocol of a service.
 pub const PROTOCOL: &str = "kuma.io/protocol";
+/// The tag of an outbound with the mesh of its destination, where it is another one.
+pub const MESH: &str = "kuma.io/mesh";
 /// The tag with the zone of a dataplane.
 pub const ZONE: &str = "kuma.io/zone";
 
@@ -221,7 +223,8 @@ pub(in crate::resource) fn check_tags(decoder: &mut Decoder, path: &str, tags: &
 }
 
 /// The tags without their origins.
-pub(in crate::resource) fn plain(tags: &TextMap) -> Tags {
+#[must_use]
+pub fn plain(tags: &TextMap) -> Tags {
     tags.iter()
         .map(|(tag, value)| (tag.clone(), value.value.clone()))
         .collect()

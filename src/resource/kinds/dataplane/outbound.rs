@@ -6,8 +6,7 @@ use crate::resource::decode::decoder::{Decoder, Phase};
 use crate::resource::decode::object::{Object, TextMap};
 use crate::resource::decode::origin::Located;
 use crate::resource::value::address::{WrittenIp, decode_ip, decode_port};
-use crate::resource::value::protocol::Protocol;
-use crate::resource::value::tags::{self, PROTOCOL, SERVICE};
+use crate::resource::value::tags::{self, SERVICE};
 use crate::source::Location;
 use crate::yaml::Node;
 
@@ -33,24 +32,42 @@ pub enum Destination {
     Service {
         /// `tags["kuma.io/service"]`.
         service: Located<String>,
-        /// The tag `kuma.io/protocol` of the outbound, which Kuma does not read.
-        protocol: Option<Located<Protocol>>,
+        /// The other tags, all of which an endpoint must have.
+        tags: TextMap,
     },
     /// `backendRef`, which `TrafficTrace` never traces.
-    BackendRef(BackendRef),
+    BackendRef(Box<BackendRef>),
 }
 
-/// `backendRef`: a port of a service that is a resource.
+/// `backendRef`: a port of a service that is a resource; in a route, also a service by its tags.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BackendRef {
     /// `backendRef.kind`.
     pub kind: Located<String>,
     /// `name`; absent if labels select the service.
     pub name: Option<Located<String>>,
+    /// `namespace`, in a route; the default is that of the route.
+    pub namespace: Option<Located<String>>,
     /// `backendRef.labels`.
     pub labels: TextMap,
+    /// `tags`, in a route, all of which an endpoint must have.
+    pub tags: TextMap,
     /// `port`; without effect for a `MeshExternalService`, which has one port.
     pub port: Option<Located<u16>>,
+    /// `sectionName`, in a route: the name or number of the port.
+    pub section: Option<Located<String>>,
+}
+
+impl BackendRef {
+    /// Whether the reference is to a resource, rather than to a service by its tags.
+    #[must_use]
+    pub fn is_of_resource(&self) -> bool {
+        match self.kind.value.as_str() {
+            "MeshService" => self.port.is_some() || self.section.is_some(),
+            "MeshExternalService" | "MeshMultiZoneService" => true,
+            _ => false,
+        }
+    }
 }
 
 pub(in crate::resource) fn decode(
@@ -77,7 +94,7 @@ pub(in crate::resource) fn decode(
                     "an outbound must not have both `backendRef` and `tags`",
                 );
             }
-            reference.map(Destination::BackendRef)
+            reference.map(|reference| Destination::BackendRef(Box::new(reference)))
         }
         None if object.get("backendRef").is_some() => None,
         None if !context.inbounds_have_tags() => {
@@ -113,12 +130,10 @@ fn decode_destination(decoder: &mut Decoder, object: &Object, path: &str, tags: 
         );
         return None;
     };
-    let protocol = tags
-        .get(PROTOCOL)
-        .map(|written| written.clone().map(|name| Protocol::parse(&name)));
+    let others = tags.iter().filter(|(tag, _)| *tag != SERVICE);
     Some(Destination::Service {
         service: service.clone(),
-        protocol,
+        tags: others.map(|(tag, value)| (tag.clone(), value.clone())).collect(),
     })
 }
 
@@ -127,10 +142,17 @@ pub(in crate::resource) fn lenient_backend_ref(decoder: &mut Decoder, object: &O
     let kind = object.text(decoder, "kind");
     BackendRef {
         kind: kind.unwrap_or_else(|| decoder.located("Mesh".to_owned(), object.path_of("kind"), object.at)),
-        name: object.text(decoder, "name").filter(|name| !name.value.is_empty()),
+        name: filled(decoder, object, "name"),
+        namespace: filled(decoder, object, "namespace"),
         labels: object.texts(decoder, "labels").unwrap_or_default(),
-        port: any_port(decoder, object),
+        tags: object.texts(decoder, "tags").unwrap_or_default(),
+        port: any_port(decoder, object).filter(|port| port.value > 0),
+        section: filled(decoder, object, "sectionName"),
     }
+}
+
+fn filled(decoder: &mut Decoder, object: &Object, key: &str) -> Option<Located<String>> {
+    object.text(decoder, key).filter(|text| !text.value.is_empty())
 }
 
 /// A port, without an error if it is invalid.
@@ -150,7 +172,7 @@ fn decode_backend_ref(decoder: &mut Decoder, object: &Object) -> Option<BackendR
         let message = format!("`kind` is `{word}`; it must be one of {}", kinds.join(", "));
         decoder.error(Code::UnknownType, at, &object.path_of("kind"), message);
     }
-    let name = object.text(decoder, "name").filter(|name| !name.value.is_empty());
+    let name = filled(decoder, object, "name");
     let labels = object.texts(decoder, "labels").unwrap_or_default();
     if name.is_none() && labels.is_empty() && !decoder.failed_at(Phase::Schema) {
         let message = "either `name` or `labels` is required";
@@ -165,7 +187,10 @@ fn decode_backend_ref(decoder: &mut Decoder, object: &Object) -> Option<BackendR
     (decoder.errors() == before).then_some(BackendRef {
         kind: kind?,
         name,
+        namespace: None,
         labels,
+        tags: TextMap::new(),
         port,
+        section: None,
     })
 }
