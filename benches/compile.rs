@@ -28,6 +28,7 @@ fn took(dataplanes: usize) -> Duration {
         env: RenderEnv {
             out: "/out".to_owned(),
             admin_pipe: true,
+            without: Default::default(),
         },
         limits: Limits::default(),
         known: [].into(),

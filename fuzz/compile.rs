@@ -26,6 +26,7 @@ pub fn every_way(snapshot: &Snapshot) {
             env: RenderEnv {
                 out: "/out".to_owned(),
                 admin_pipe: true,
+                without: Default::default(),
             },
             limits: Limits::default(),
             known: [].into(),

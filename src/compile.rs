@@ -47,8 +47,12 @@ pub struct Compiled {
     pub diagnostics: Vec<Diagnostic>,
     /// The reasons why dataplanes cannot be written in the configured shape, sorted.
     pub unpublishable: Vec<Diagnostic>,
-    /// The number of Kuma resources in the snapshot.
+    /// The proxies in scope that have no files, sorted.
+    pub without_files: Vec<ProxyKey>,
+    /// The number of Kuma resources in the snapshot that affect tracing.
     pub resources: usize,
+    /// The number of Kuma resources in the snapshot that do not, by kind.
+    pub passed_over: BTreeMap<&'static str, usize>,
     /// The meshes of each file, for the next compile.
     pub known: Contributions,
     /// The names of all meshes that a resource belongs to.
@@ -108,12 +112,14 @@ pub fn compile_with<T>(
         .dataplanes
         .iter()
         .map(|governed| scope::contains(&options.scope, governed.dataplane));
-    let published = proxies
-        .iter()
-        .zip(in_scope)
-        .filter_map(|(proxy, in_scope)| in_scope.then_some(proxy));
+    let wanted = proxies.iter().zip(in_scope);
+    let wanted: Vec<&Proxy> = wanted
+        .filter_map(|(proxy, in_scope)| in_scope.then_some(proxy))
+        .collect();
     let mut unpublishable = Diagnostics::default();
-    let fragments = envoy::render(published, &options.env, &mut unpublishable);
+    let fragments = envoy::render(wanted.iter().copied(), &options.env, &mut unpublishable);
+    let keys = wanted.iter().map(|proxy| ProxyKey::new(&proxy.mesh, &proxy.name));
+    let without_files = keys.filter(|key| !fragments.contains_key(key)).collect();
     let inspected = inspect(&compilation);
     let meshes = resources
         .meshes
@@ -122,7 +128,9 @@ pub fn compile_with<T>(
         .chain(proxies.iter().map(|proxy| proxy.mesh.clone()));
     let compiled = Compiled {
         meshes: meshes.collect(),
+        without_files,
         resources: resources.seen,
+        passed_over: resources.passed_over.clone(),
         known: resources.contributions.clone(),
         outcomes: outcomes(&compilation),
         reload_entries: reload_entries(&selection, &options.reload),

@@ -12,6 +12,19 @@ pub fn plural(n: usize, word: &str) -> String {
     }
 }
 
+/// The first few of several names, with the number of the others: `a, b, c, d and 3 more`.
+#[must_use]
+pub fn few(names: &[String]) -> String {
+    const FEW: usize = 4;
+    // One more than few are all.
+    let shown = if names.len() <= FEW + 1 { names.len() } else { FEW };
+    let mut text = names[..shown].join(", ");
+    if shown < names.len() {
+        text.push_str(&format!(" and {} more", names.len() - shown));
+    }
+    text
+}
+
 /// An error and its causes on one line, separated by colons.
 #[must_use]
 pub fn with_causes(error: &dyn Error) -> String {
@@ -63,6 +76,13 @@ mod tests {
     #[test]
     fn control_characters_are_shown_and_not_sent() {
         assert_eq!(printable("a\u{1b}[31mb\u{202e}"), "a\\u{1b}[31mb\\u{202e}");
+    }
+
+    #[test]
+    fn many_names_are_cut() {
+        let all: Vec<String> = (1..8).map(|i| format!("web-0{i}")).collect();
+        assert_eq!(few(&all), "web-01, web-02, web-03, web-04 and 3 more");
+        assert_eq!(few(&all[..5]), "web-01, web-02, web-03, web-04, web-05");
     }
 
     #[test]

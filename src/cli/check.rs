@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::compiled::policies;
 use super::context::{CommandResult, Context, Exit, print};
+use super::report;
 use crate::diag::render::limit::{FileFindings, limit_per_file};
 use crate::diag::render::{github, json as diag_json, junit, sarif, text};
 use crate::diag::{Code, Diagnostic, Severity};
@@ -89,7 +90,10 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
                 Some(count) => format!("{count}\n"),
                 None => {
                     let (resources, files) = (plural(compiled.resources, "resource"), plural(snapshot.len(), "file"));
-                    format!("{resources} in {files}, no findings\n")
+                    format!(
+                        "{resources} in {files}{}, no findings\n",
+                        report::passed_over(&compiled)
+                    )
                 }
             });
             out

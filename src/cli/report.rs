@@ -3,9 +3,22 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use crate::compile::Compiled;
 use crate::reconcile::Policies;
 use crate::settings::Settings;
-use crate::words::{plural, printable};
+use crate::words::{few, plural, printable};
+
+/// The numbers of resources without effect on tracing, after those with one: `, 3 passed over (2 Timeout, 1 Retry)`.
+pub(super) fn passed_over(compiled: &Compiled) -> String {
+    let total: usize = compiled.passed_over.values().sum();
+    if total == 0 {
+        return String::new();
+    }
+    let mut kinds: Vec<(&str, usize)> = compiled.passed_over.iter().map(|(kind, n)| (*kind, *n)).collect();
+    kinds.sort_by_key(|&(kind, n)| (std::cmp::Reverse(n), kind));
+    let kinds: Vec<String> = kinds.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
+    format!(", {total} passed over ({})", few(&kinds))
+}
 
 /// The sources, and the numbers for every mesh:
 ///
@@ -22,9 +35,10 @@ pub(super) fn overview(settings: &Settings, policies: &Policies) -> String {
     } = policies;
     let (files, resources) = (plural(snapshot.len(), "file"), plural(compiled.resources, "resource"));
     let mut out = format!(
-        "meshtraced {}: {} ({files}, {resources}) -> {}\n",
+        "meshtraced {}: {} ({files}, {resources}{}) -> {}\n",
         env!("CARGO_PKG_VERSION"),
         settings.sources(),
+        passed_over(compiled),
         settings.out.display(),
     );
     let width = compiled
@@ -45,10 +59,20 @@ pub(super) fn overview(settings: &Settings, policies: &Policies) -> String {
         let mut providers: Vec<_> = providers.into_iter().collect();
         providers.sort_by_key(|&(name, n)| (std::cmp::Reverse(n), name));
         let providers: Vec<String> = providers.iter().map(|(name, n)| format!("{name} {n}")).collect();
+        let without = compiled
+            .without_files
+            .iter()
+            .filter(|proxy| proxy.mesh == *mesh)
+            .count();
+        let without = if without == 0 {
+            String::new()
+        } else {
+            format!("   {without} without files")
+        };
         let held = if held.contains(mesh) { "   held" } else { "" };
         let dataplanes = plural(proxies.len(), "dataplane");
         let row = format!(
-            "  {:<width$}   {dataplanes:>13}   {traced:>3} traced   {}{held}",
+            "  {:<width$}   {dataplanes:>13}   {traced:>3} traced   {}{without}{held}",
             printable(mesh),
             providers.join(", ")
         );

@@ -117,16 +117,14 @@ fn once(context: &Context, settings: &Settings) -> CommandResult {
         failed = true;
         writeln!(io::stderr(), "error: {proxy}: {}", printable(&why))?;
     }
-    Ok(
-        match (
-            failed,
-            policies.held.is_empty() && reconciliation.planned.violation.is_none(),
-        ) {
-            (true, _) => Exit::Failed,
-            (false, false) => Exit::Found,
-            (false, true) => Exit::Done,
-        },
-    )
+    // Whoever selects proxies by name or tags wants each of them.
+    let lacks_selected = !settings.select.is_empty() && !policies.compiled.without_files.is_empty();
+    let is_complete = policies.held.is_empty() && reconciliation.planned.violation.is_none() && !lacks_selected;
+    Ok(match (failed, is_complete) {
+        (true, _) => Exit::Failed,
+        (false, false) => Exit::Found,
+        (false, true) => Exit::Done,
+    })
 }
 
 /// Prints the drift, and the reason why a plan waits for approval.
@@ -166,6 +164,11 @@ fn published_once(settings: &Settings, reconciliation: &Reconciliation, policies
     let files = done.changes.iter().map(|change| change.changed().count()).sum();
     let proxies = done.changes.len();
     let stay = plural(reconciliation.published_before, "proxy");
+    let without = match policies.compiled.without_files.len() {
+        0 => String::new(),
+        1 => ", 1 dataplane has no files".to_owned(),
+        n => format!(", {n} dataplanes have no files"),
+    };
     if let Some(frozen) = &reconciliation.intent.frozen
         && proxies == 0
     {
@@ -180,8 +183,8 @@ fn published_once(settings: &Settings, reconciliation: &Reconciliation, policies
             policies.held.is_empty() && reconciliation.planned.violation.is_none(),
             reconciliation.published_before,
         ) {
-            (true, 1) => "no change: 1 proxy is up to date\n".to_owned(),
-            (true, _) => format!("no change: {stay} are up to date\n"),
+            (true, 1) => format!("no change: 1 proxy is up to date{without}\n"),
+            (true, _) => format!("no change: {stay} are up to date{without}\n"),
             (false, 0) => "published nothing\n".to_owned(),
             (false, _) => format!("published nothing: {stay} as before\n"),
         };

@@ -118,16 +118,17 @@ fn daemon(status: &Status, clock: Clock) -> Vec<Row> {
     rows
 }
 
-/// The meshes that errors hold.
+/// The meshes and proxies that errors hold.
 fn held(status: &Status, clock: Clock) -> Vec<Row> {
     if status.held.is_empty() {
         return vec![("held", "nothing".to_owned())];
     }
     let row = |held: &Held| {
-        let mesh = held
-            .mesh
-            .as_ref()
-            .map_or("everything".to_owned(), |mesh| format!("mesh {mesh}"));
+        let what = match (&held.mesh, held.proxies) {
+            (None, _) => "everything".to_owned(),
+            (Some(mesh), 0) => format!("mesh {mesh}"),
+            (Some(mesh), proxies) => format!("{} of mesh {mesh}", plural(proxies, "proxy")),
+        };
         let keeps = held
             .keeps
             .as_ref()
@@ -135,7 +136,7 @@ fn held(status: &Status, clock: Clock) -> Vec<Row> {
         let (errors, since) = (plural(held.errors, "error"), clock(held.since));
         (
             "held",
-            format!("{mesh}: {errors}, first {} (since {since}{keeps})", held.why),
+            format!("{what}: {errors}, first {} (since {since}{keeps})", held.why),
         )
     };
     status.held.iter().map(row).collect()

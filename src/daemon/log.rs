@@ -252,15 +252,9 @@ fn held(reconciliation: &Reconciliation, policies: &Policies) -> String {
     let held = &policies.held;
     let is_error = |finding: &&Diagnostic| finding.severity == Severity::Error;
     let errors = plural(policies.findings.iter().filter(is_error).count(), "error");
-    let is_held = |proxy: &&ProxyKey| held.contains(&proxy.mesh);
+    let is_held = |proxy: &&ProxyKey| held.contains_proxy(proxy);
     let stay = plural(reconciliation.published.keys().filter(is_held).count(), "proxy");
-    let meshes: Vec<&str> = held.meshes.iter().map(String::as_str).collect();
-    let what = match (held.all, meshes.as_slice()) {
-        (true, _) => "everything".to_owned(),
-        (false, [mesh]) => format!("mesh {mesh}"),
-        (false, meshes) => format!("the meshes {}", meshes.join(", ")),
-    };
-    format!("held: {what}, {errors}; {stay} as before")
+    format!("held: {}, {errors}; {stay} as before", held.names())
 }
 
 /// The subject of the commit in quotes, after a space: ` "trace-eu: 10 %"`; empty without a commit.

@@ -85,7 +85,7 @@ impl Metrics {
         let proxies = gauges("proxies", "Proxies by the state of their Envoy");
         let held = gauges(
             "held",
-            "1 for every mesh that is held because of errors; mesh=\"*\" when all are",
+            "1 for every mesh of which errors hold something; mesh=\"*\" when they hold everything",
         );
         let findings = gauges("findings", "Errors and warnings in the policies");
         let policies = gauges("policies", "Policies by outcome");

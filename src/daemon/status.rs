@@ -118,12 +118,15 @@ pub struct Proxies {
     pub failed: usize,
 }
 
-/// A held mesh, or all of them.
+/// A held mesh, some of its proxies, or all meshes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
     /// The mesh; `None` means every mesh.
     pub mesh: Option<String>,
-    /// The number of errors that hold the mesh.
+    /// The number of proxies that are held without their mesh; 0 for a whole mesh.
+    #[serde(default)]
+    pub proxies: usize,
+    /// The number of errors that hold it.
     pub errors: usize,
     /// The first of these errors, with its location.
     pub why: String,

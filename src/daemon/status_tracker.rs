@@ -125,11 +125,29 @@ impl StatusTracker {
             );
         }
         let before = std::mem::take(&mut status.held);
-        let all = policies.held.all.then_some(None).into_iter();
-        let meshes = policies.held.meshes.iter().map(Some);
+        let held_now = &policies.held;
+        let all = held_now.all.then_some((None, 0)).into_iter();
+        let meshes = held_now.meshes.iter().map(|mesh| (Some(mesh), 0));
+        let mut of_mesh: BTreeMap<&String, usize> = BTreeMap::new();
+        for proxy in &held_now.proxies {
+            *of_mesh.entry(&proxy.mesh).or_default() += 1;
+        }
+        let proxies = of_mesh.into_iter().map(|(mesh, n)| (Some(mesh), n));
         status.held = all
-            .chain(meshes.filter(|_| !policies.held.all))
-            .map(|mesh| held(mesh, policies, &before, &self.kept, now))
+            .chain(meshes.chain(proxies).filter(|_| !held_now.all))
+            .map(|(mesh, proxies)| {
+                let keeps = mesh.and_then(|mesh| self.kept.get(mesh).cloned());
+                held(
+                    mesh,
+                    proxies,
+                    policies,
+                    Known {
+                        before: &before,
+                        keeps,
+                        now,
+                    },
+                )
+            })
             .collect();
     }
 
@@ -301,23 +319,27 @@ fn since(before: Option<Condition>, why: String, now: DateTime<Utc>) -> Conditio
     Condition { why, since }
 }
 
-fn held(
-    mesh: Option<&String>,
-    policies: &Policies,
-    before: &[Held],
-    kept: &BTreeMap<String, String>,
+/// The knowledge about a hold from earlier reconciliations.
+struct Known<'k> {
+    before: &'k [Held],
+    /// The revision that stays published.
+    keeps: Option<String>,
     now: DateTime<Utc>,
-) -> Held {
+}
+
+fn held(mesh: Option<&String>, proxies: usize, policies: &Policies, known: Known) -> Held {
     let errors = policies.findings.iter().filter(|finding| match mesh {
         None => finding.severity == Severity::Error,
+        Some(mesh) if proxies > 0 => finding.holds.has_proxies_of(mesh),
         Some(mesh) => finding.holds.contains(mesh),
     });
-    let same = before.iter().find(|before| before.mesh.as_ref() == mesh);
+    let is_same = |before: &&Held| before.mesh.as_ref() == mesh && (before.proxies > 0) == (proxies > 0);
     Held {
         mesh: mesh.cloned(),
+        proxies,
         errors: errors.clone().count(),
         why: errors.clone().next().map_or(String::new(), |first| first.one_line()),
-        since: same.map_or(now, |same| same.since),
-        keeps: mesh.and_then(|mesh| kept.get(mesh).cloned()),
+        since: known.before.iter().find(is_same).map_or(known.now, |same| same.since),
+        keeps: known.keeps,
     }
 }

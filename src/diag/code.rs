@@ -116,6 +116,8 @@ codes! {
     ZoneProxy = "zone-proxy", "not-allowed";
     /// A built-in gateway, whose routes only a control plane compiles.
     BuiltinGateway = "builtin-gateway", "not-allowed";
+    /// A feature of a Kuma proxy that a sidecar lacks.
+    NotCarriedOver = "not-carried-over", "not-allowed";
     /// An inbound that would forward to itself.
     ForwardsToItself = "forwards-to-itself", "not-allowed";
     /// Two listeners of one proxy at the same address and port.

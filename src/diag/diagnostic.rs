@@ -53,12 +53,14 @@ impl fmt::Display for ResourceId {
     }
 }
 
-/// The meshes that an error keeps from being published.
+/// The meshes or proxies that an error keeps from being published.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Holds {
     /// No mesh; so every warning.
     #[default]
     Nothing,
+    /// The proxies of the named dataplanes, each with its mesh and its name.
+    Proxies(BTreeSet<(String, String)>),
     /// The named meshes.
     Meshes(BTreeSet<String>),
     /// All meshes: the mesh of the mistake cannot be known.
@@ -66,13 +68,22 @@ pub enum Holds {
 }
 
 impl Holds {
-    /// Whether the mesh is held.
+    /// Whether the whole mesh is held.
     #[must_use]
     pub fn contains(&self, mesh: &str) -> bool {
         match self {
-            Self::Nothing => false,
+            Self::Nothing | Self::Proxies(_) => false,
             Self::Meshes(meshes) => meshes.contains(mesh),
             Self::All => true,
+        }
+    }
+
+    /// Whether a proxy of the mesh is held by its own name.
+    #[must_use]
+    pub fn has_proxies_of(&self, mesh: &str) -> bool {
+        match self {
+            Self::Proxies(proxies) => proxies.iter().any(|(of, _)| of == mesh),
+            Self::Nothing | Self::Meshes(_) | Self::All => false,
         }
     }
 
@@ -113,7 +124,7 @@ pub struct Diagnostic {
     pub message: String,
     /// Advice on what to type.
     pub help: Option<String>,
-    /// The meshes that the finding keeps from being published.
+    /// The meshes or proxies that the finding keeps from being published.
     pub holds: Holds,
 }
 
@@ -178,7 +189,7 @@ impl Diagnostic {
         self
     }
 
-    /// Sets the meshes that the finding keeps from being published.
+    /// Sets the meshes or proxies that the finding keeps from being published.
     #[must_use]
     pub fn holds(mut self, holds: Holds) -> Self {
         self.holds = holds;

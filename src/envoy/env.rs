@@ -1,6 +1,10 @@
-//! The properties of the machine that the files depend on.
+//! The properties of the machine, and of its settings, that the files depend on.
 
-/// The properties of the machine that the files depend on.
+use std::collections::BTreeSet;
+
+use crate::resource::value::feature::Feature;
+
+/// The properties of the machine, and of its settings, that the files depend on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RenderEnv {
     /// The absolute path of the output directory. Envoy would resolve a relative one against its own working
@@ -8,4 +12,6 @@ pub struct RenderEnv {
     pub out: String,
     /// Whether the bootstraps have an admin interface on a socket file.
     pub admin_pipe: bool,
+    /// The features that proxies may lack.
+    pub without: BTreeSet<Feature>,
 }

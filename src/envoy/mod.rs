@@ -21,6 +21,8 @@ pub mod tracing;
 
 pub mod sidecar;
 
+mod left_out;
+
 mod references;
 
 mod bootstrap;
@@ -35,10 +37,11 @@ pub use env::RenderEnv;
 
 use std::collections::BTreeMap;
 
-use crate::diag::{Code, Diagnostic, Diagnostics, ResourceId};
+use crate::diag::{Code, Diagnostic, Diagnostics, Holds, ResourceId, Severity};
 use crate::ir::Proxy;
 
 use self::artifact::{Artifact, Files, Fragments, ProxyKey};
+use self::left_out::LeftOutBy;
 
 const CLUSTER: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
 const LISTENER: &str = "type.googleapis.com/envoy.config.listener.v3.Listener";
@@ -50,10 +53,12 @@ pub fn render<'p>(
     diagnostics: &mut Diagnostics,
 ) -> Fragments {
     let mut fragments = Fragments::new();
+    let mut left_out = LeftOutBy::default();
     for proxy in proxies {
         let key = ProxyKey::new(&proxy.mesh, &proxy.name);
         let mut findings = Vec::new();
-        let resources = sidecar::render(proxy, &mut findings);
+        let may_lack_all = left_out.may_lack_all(proxy, &env.without);
+        let resources = sidecar::render(proxy, &mut findings).filter(|_| may_lack_all);
         let resources = resources.filter(|resources| {
             let faults = references::faults(resources);
             let finding = |fault| Diagnostic::error(Code::DanglingReference, &proxy.at, fault);
@@ -68,6 +73,7 @@ pub fn render<'p>(
             diagnostics.push(about(proxy, finding));
         }
     }
+    left_out.report(diagnostics);
     fragments
 }
 
@@ -87,15 +93,20 @@ fn files(
     ])
 }
 
+/// A finding about one proxy; an error holds that proxy alone.
 fn about(proxy: &Proxy, diagnostic: Diagnostic) -> Diagnostic {
     let id = ResourceId {
         kind: "Dataplane".to_owned(),
         mesh: proxy.mesh.clone(),
         name: proxy.name.clone(),
     };
-    let document = diagnostic.document;
+    let holds = match diagnostic.severity {
+        Severity::Error => Holds::Proxies([(proxy.mesh.clone(), proxy.name.clone())].into()),
+        Severity::Warning => Holds::Nothing,
+    };
     Diagnostic {
-        document,
-        ..diagnostic.resource(0, id)
+        resource: Some(id),
+        holds,
+        ..diagnostic
     }
 }

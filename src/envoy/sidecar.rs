@@ -121,7 +121,7 @@ fn application(listener: &Listener, endpoints: &[Endpoint], findings: &mut Vec<D
     };
     if is_itself(&&local) {
         let message = format!(
-            "the application would have to listen on {}:{}, where the proxy listens",
+            "a sidecar would forward to itself: the application listens on {}:{}, too",
             listener.address, listener.port
         );
         let finding = Diagnostic::error(Code::ForwardsToItself, &listener.at, message);

@@ -8,7 +8,8 @@ use super::propagation::{self, Neighbour};
 use super::values::{self, ValueOf};
 use crate::compilation::Compilation;
 use crate::envoy::sidecar::listener_name;
-use crate::ir::{Direction, Listener, PolicyKind, Proxy, Tracer, Upstream};
+use crate::ir::{Direction, LeftOut, Listener, PolicyKind, Proxy, Tracer, Upstream};
+use crate::resource::value::feature::Feature;
 use crate::resource::value::tags::Tags;
 use crate::select::Governed;
 
@@ -38,8 +39,24 @@ pub struct Explanation {
     pub reads: Vec<String>,
     /// The headers that the proxy sends on, for the next proxy to continue the trace.
     pub writes: Vec<String>,
+    /// The features of a control plane's proxy that a sidecar lacks.
+    pub left_out: Vec<LeftOutOf>,
     /// The callers and called proxies between which and this proxy traces break.
     pub breaks: Vec<Neighbour>,
+}
+
+/// A feature of a control plane's proxy that a sidecar lacks.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LeftOutOf {
+    /// The group of the feature, as the setting `sidecar.without` names it.
+    pub feature: Feature,
+    /// The resource that asks for it, as `TYPE NAME`.
+    pub resource: String,
+    /// The path of the field in the resource.
+    pub path: String,
+    /// The place of the field.
+    pub at: Place,
 }
 
 /// The tracing of one listener.
@@ -114,6 +131,11 @@ pub fn explain(compilation: &Compilation, governed: &Governed, proxy: &Proxy, ro
         policies: policies::candidates(compilation, governed, root),
         reads: listed(|headers| headers.reads),
         writes: listed(|headers| headers.writes),
+        left_out: proxy
+            .left_out
+            .iter()
+            .map(|left_out| of_left_out(left_out, root))
+            .collect(),
         breaks: propagation::breaks(compilation, proxy),
     }
 }
@@ -132,6 +154,15 @@ fn backend(tracer: &Tracer) -> Option<String> {
     } else {
         format!("{provider} {name}")
     })
+}
+
+fn of_left_out(LeftOut { feature, origin }: &LeftOut, root: &str) -> LeftOutOf {
+    LeftOutOf {
+        feature: *feature,
+        resource: format!("{} {}", origin.resource.kind, origin.resource.name),
+        path: origin.path.clone(),
+        at: Place::of(&origin.at, root),
+    }
 }
 
 fn of_listener(listener: &Listener, root: &str) -> ListenerOf {

@@ -28,6 +28,11 @@ pub fn explanation(explanation: &Explanation) -> String {
         &mut out,
         &table(explanation.policies.iter().map(policy).collect(), "  "),
     );
+    let left_out = explanation.left_out.iter().map(|left_out| {
+        let (name, at) = (left_out.feature.as_str().to_owned(), left_out.at.to_string());
+        vec!["without".to_owned(), name, left_out.resource.clone(), at]
+    });
+    part(&mut out, &table(left_out.collect(), "  "));
     part(&mut out, &headers(explanation));
     out
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use sha2::{Digest, Sha256};
 
+use super::left_out::left_out;
 use super::proxy::{
     Direction, Endpoint, Listener, ListenerNaming, Policy, PolicyKind, Provider, Proxy, Specificity, Tracer, Upstream,
 };
@@ -79,6 +80,7 @@ fn lower_one(governed: &Governed, selection: &Selection, kuma: &Kuma) -> Proxy {
         tracer,
         idle_tracer,
         listeners,
+        left_out: left_out(governed, &selection.services),
     };
     // A collector without any traced listener is left out, although a control plane keeps it.
     if kuma.fidelity == Fidelity::Documented && proxy.traced().next().is_none() {

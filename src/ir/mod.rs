@@ -8,10 +8,12 @@ mod proxy;
 
 mod tracer;
 
+mod left_out;
+
 mod lower;
 
 pub use lower::lower;
 pub use proxy::{
-    Collector, Datadog, Direction, Endpoint, Export, Listener, ListenerNaming, OpenTelemetry, Policy, PolicyKind,
-    Provider, Proxy, Sampling, Specificity, Tag, TagValue, Tls, Tracer, Upstream, Zipkin, ZipkinEncoding,
+    Collector, Datadog, Direction, Endpoint, Export, LeftOut, Listener, ListenerNaming, OpenTelemetry, Policy,
+    PolicyKind, Provider, Proxy, Sampling, Specificity, Tag, TagValue, Tls, Tracer, Upstream, Zipkin, ZipkinEncoding,
 };

@@ -1,7 +1,9 @@
 //! A proxy and its tracing, with every default filled in.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use crate::resource::value::feature::Feature;
 use crate::resource::value::percent::Percent;
 use crate::resource::value::protocol::Protocol;
 use crate::resource::value::tags::Tags;
@@ -37,6 +39,17 @@ pub struct Proxy {
     pub idle_tracer: Option<Tracer>,
     /// The listeners, inbounds first, each in the order of declaration.
     pub listeners: Vec<Listener>,
+    /// The features that a control plane gives to the proxy, beside its listeners, destinations and tracing.
+    pub left_out: BTreeSet<LeftOut>,
+}
+
+/// A feature that a control plane gives to a proxy, and that is left out here.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LeftOut {
+    /// The group of the feature.
+    pub feature: Feature,
+    /// The place that asks for it.
+    pub origin: Origin,
 }
 
 impl Proxy {

@@ -91,7 +91,7 @@ impl Planned {
 pub fn plan(observed: &Observed, desired: Desired, constraints: &Constraints) -> Planned {
     let drift = drift_from(observed, desired);
     let proxies = views(observed, desired, &drift);
-    let is_held = |view: &ProxyView| desired == Desired::Unchanged || constraints.held.contains(&view.proxy.mesh);
+    let is_held = |view: &ProxyView| desired == Desired::Unchanged || constraints.held.contains_proxy(view.proxy);
 
     let publications = proxies.iter().filter(|view| !is_held(view));
     let publications = Plan {
@@ -365,19 +365,29 @@ mod tests {
             let published: BTreeMap<Artifact, Digest> = of_proxy
                 .map(|((_, artifact), digest)| (*artifact, digest.clone()))
                 .collect();
-            !self.held.contains(&proxy.mesh) && (planned.violation.is_none() || published == desired)
+            !self.held.contains_proxy(proxy) && (planned.violation.is_none() || published == desired)
         }
     }
 
     fn situation() -> impl Strategy<Value = Situation> {
-        let held = (any::<bool>(), btree_set("[xy]", 0..2), 0..4_u8);
+        let held = (
+            any::<bool>(),
+            btree_set("[xy]", 0..2),
+            btree_set(proxy(), 0..2),
+            0..4_u8,
+        );
         let share = || (0..=100_u8).prop_map(|percent| Share::new(percent).expect("a percentage"));
         let guard = (share(), share()).prop_map(|(max_removed, max_changed)| Guard {
             max_removed,
             max_changed,
         });
-        let held = held.prop_map(|(all, meshes, is_held)| match is_held {
-            0 => Held { all, meshes },
+        let held = held.prop_map(|(all, meshes, proxies, is_held)| match is_held {
+            0 => Held { all, meshes, proxies },
+            1 => Held {
+                all: false,
+                meshes,
+                proxies,
+            },
             _ => Held::default(),
         });
         let desired = option::weighted(0.8, (fragments(), vec(any::<bool>(), 5)));
@@ -460,7 +470,7 @@ mod tests {
                 let file = (proxy.clone(), *artifact);
                 let [found, after] = [&before.disk, &situation.disk].map(|disk| disk.files.get(&file).cloned().flatten());
                 prop_assert_eq!(before.disk.owned.get(&file), situation.disk.owned.get(&file));
-                let is_held = situation.held.contains(&proxy.mesh) || situation.desired.is_none();
+                let is_held = situation.held.contains_proxy(proxy) || situation.desired.is_none();
                 let is_edit = found.is_some() && (is_held || situation.repair == DriftRepair::Off);
                 let is_repaired = |text| !is_edit && before.disk.owned.get(&file) == Some(&Digest::of(text));
                 prop_assert!(found == after || after.as_deref().is_some_and(is_repaired), "{found:?} {after:?}");

@@ -10,7 +10,7 @@ use crate::envoy::effective::{Backend, EffectiveTracing, ListenerTracing, Policy
 use crate::ir::Proxy;
 use crate::resource::Provenance;
 use crate::source::Location;
-use crate::words::{plural, printable};
+use crate::words::{few, plural, printable};
 
 /// The proxies of one mesh that get the same changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,14 +27,15 @@ pub struct Group {
     pub lines: Vec<Line>,
 }
 
-/// The number of names that are shown unless all are asked for.
-const NAMES: usize = 4;
-
 impl Group {
     /// The names of the dataplanes, all or the first few.
     #[must_use]
     pub fn names(&self, all: bool) -> String {
-        names(&self.dataplanes, all)
+        printable(&if all {
+            self.dataplanes.join(", ")
+        } else {
+            few(&self.dataplanes)
+        })
     }
 
     /// The group in one line, for a log.
@@ -158,20 +159,6 @@ pub fn count(plan: &Plan, published: usize) -> String {
     say(remove, "goes", "go");
     say(stay, "stays", "stay");
     parts.join(", ")
-}
-
-fn names(names: &[String], all: bool) -> String {
-    // One more than few are all.
-    let shown = if all || names.len() <= NAMES + 1 {
-        names.len()
-    } else {
-        NAMES
-    };
-    let mut text = names[..shown].join(", ");
-    if shown < names.len() {
-        text.push_str(&format!(" and {} more", names.len() - shown));
-    }
-    printable(&text)
 }
 
 fn impact(change: &Change) -> Impact {
@@ -375,17 +362,4 @@ fn because(old: Option<&Policy>, new: Option<&Policy>, proxy: Option<&Proxy>) ->
         (None, None) => return None,
     };
     Some(line("because", None, text, None))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn many_names_are_cut() {
-        let all: Vec<String> = (1..8).map(|i| format!("web-0{i}")).collect();
-        assert_eq!(names(&all, false), "web-01, web-02, web-03, web-04 and 3 more");
-        assert_eq!(names(&all[..5], false), "web-01, web-02, web-03, web-04, web-05");
-        assert!(names(&all, true).ends_with("web-07"));
-    }
 }

@@ -10,8 +10,9 @@ use crate::resource::decode::decoder::Decoder;
 use crate::resource::document::envelope::{self, Body};
 use crate::resource::document::header::Header;
 use crate::resource::document::identity::Identity;
-use crate::resource::document::kind::{self, Kind};
+use crate::resource::document::kind::{self, Form, Kind};
 use crate::resource::document::{encryption, glued, list, salvage};
+use crate::resource::kinds::other_policy::{self, OtherKind};
 use crate::resource::kinds::{
     dataplane, external_service, mesh, mesh_gateway, mesh_open_telemetry_backend, mesh_route, mesh_service, mesh_trace,
     traffic_route, traffic_trace,
@@ -94,9 +95,8 @@ impl Parser<'_, '_> {
     /// Reports the encrypted resources among documents. They hold the meshes that the file had before or mentions
     /// now; without any, they may belong to any mesh.
     fn encrypted(&mut self, file: &SourceFile, documents: &[(usize, &yaml::Map)]) {
-        let may_be_ours = |map: &yaml::Map| {
-            encryption::hides_kind(map) || !matches!(kind::of(map, self.context.kuma.version), kind::Found::Foreign)
-        };
+        let may_be_ours =
+            |map: &yaml::Map| encryption::hides_kind(map) || kind::of(map, self.context.kuma.version).affects_tracing();
         let ours: Vec<_> = (documents.iter()).filter(|(_, map)| may_be_ours(map)).collect();
         if ours.is_empty() {
             return;
@@ -114,7 +114,7 @@ impl Parser<'_, '_> {
     /// Adds the errors about documents that a missing line `---` joins to `found`, in place of the warnings about
     /// their keys. Documents of files without resources do not concern meshtraced.
     fn glued(&mut self, file: &SourceFile, documents: &[(usize, &yaml::Map)], found: &mut Diagnostics) {
-        let is_known = |map: &yaml::Map| !matches!(kind::of(map, self.context.kuma.version), kind::Found::Foreign);
+        let is_known = |map: &yaml::Map| kind::of(map, self.context.kuma.version).affects_tracing();
         if !documents.iter().any(|(_, map)| is_known(map)) && salvage::affected_meshes(&file.text).is_none() {
             return;
         }
@@ -200,6 +200,7 @@ impl Parser<'_, '_> {
     fn resource(&mut self, path: &str, document: usize, root: &Node, map: &yaml::Map) {
         let (kind, form) = match kind::of(map, self.context.kuma.version) {
             kind::Found::Kind(kind, form) => (kind, form),
+            kind::Found::Other(name, form) => return self.other(name, form, document, root),
             kind::Found::Foreign => return,
             kind::Found::Invalid(diagnostic) => return self.invalid(*diagnostic, document, map),
         };
@@ -224,6 +225,25 @@ impl Parser<'_, '_> {
             document,
         };
         self.register(&id, placed);
+    }
+
+    /// Counts a resource of a kind without effect on tracing, and keeps it if it configures proxies in another way.
+    fn other(&mut self, name: &'static str, form: Form, document: usize, root: &Node) {
+        // A list of Kubernetes holds resources.
+        if name == "List" {
+            return;
+        }
+        *self.resources.passed_over.entry(name).or_default() += 1;
+        let Some(kind) = OtherKind::find(name, self.context.kuma.version) else {
+            return;
+        };
+        let envelope = kind.envelope();
+        let Identity { mut id, name_at, .. } = Identity::read(envelope, form, root);
+        id.kind = name.to_owned();
+        let unheard = &mut Decoder::new(id, document, name_at, envelope.is_target(), &self.context);
+        let (header, body) = envelope::decode(unheard, &self.context, envelope, form, root);
+        let policy = other_policy::decode(unheard, &self.context, kind, header, body.as_ref());
+        self.resources.other_policies.push(policy);
     }
 
     /// Reports a document that is probably meant as a resource, with a kind that is not known.
@@ -358,7 +378,7 @@ impl Parser<'_, '_> {
         }
         tidy! {
             traffic_traces traffic_routes dataplanes mesh_traces mesh_gateways http_routes tcp_routes otel_backends
-            external_services mesh_services
+            external_services mesh_services other_policies
         }
         if kuma.fidelity == Fidelity::Exact && kuma.version >= Version::V2_14 {
             forget_zones_of_tagless(&mut resources);

@@ -11,6 +11,7 @@ use super::kinds::mesh_open_telemetry_backend::MeshOpenTelemetryBackend;
 use super::kinds::mesh_route::MeshRoute;
 use super::kinds::mesh_service::MeshService;
 use super::kinds::mesh_trace::MeshTrace;
+use super::kinds::other_policy::OtherPolicy;
 use super::kinds::traffic_route::TrafficRoute;
 use super::kinds::traffic_trace::TrafficTrace;
 use crate::diag::{Diagnostic, Holds, ResourceId};
@@ -45,12 +46,16 @@ pub struct Resources {
     pub external_services: Vec<ExternalService>,
     /// `MeshService`, `MeshExternalService` and `MeshMultiZoneService`, sorted by mesh and name.
     pub mesh_services: Vec<MeshService>,
+    /// The policies that configure proxies in other ways than tracing, sorted by mesh and name.
+    pub other_policies: Vec<OtherPolicy>,
     /// The meshes of each file; for an unreadable file, those of its last readable text.
     pub contributions: Contributions,
     /// The invalid resources, from whose absence nothing must be concluded.
     pub gaps: Gaps,
     /// The number of Kuma resources, valid or not.
     pub seen: usize,
+    /// The number of Kuma resources without effect on tracing, by kind.
+    pub passed_over: BTreeMap<&'static str, usize>,
 }
 
 /// The invalid resources of a snapshot.
@@ -93,7 +98,8 @@ impl Gaps {
     /// Records the meshes that an error holds.
     pub(super) fn note(&mut self, diagnostic: &Diagnostic) {
         match &diagnostic.holds {
-            Holds::Nothing => {}
+            // A proxy that cannot be written does not make its dataplane invalid.
+            Holds::Nothing | Holds::Proxies(_) => {}
             Holds::Meshes(meshes) => self.documents.extend(meshes.iter().cloned()),
             Holds::All => self.anything = true,
         }

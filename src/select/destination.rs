@@ -8,7 +8,7 @@ use crate::resource::kinds::external_service::ExternalService;
 use crate::resource::kinds::mesh_service::{Backing, MeshService, Port};
 use crate::resource::value::protocol::Protocol;
 use crate::resource::value::tags::{SERVICE, Tags};
-use crate::resource::{Effective, Resources};
+use crate::resource::{Effective, Origin, Resources};
 
 /// The destination of an outbound.
 #[derive(Debug, Clone, Copy)]
@@ -141,6 +141,21 @@ impl<'a> Services<'a> {
         !self.instances(mesh, service).is_empty() || self.outside(mesh, service).next().is_some()
     }
 
+    /// The places that ask for TLS to a destination outside of the mesh.
+    pub fn tls(&self, mesh: &str, destination: ResolvedDestination<'a>) -> Vec<&'a Origin> {
+        match destination {
+            ResolvedDestination::Service(service) if self.instances(mesh, service).is_empty() => self
+                .outside(mesh, service)
+                .filter_map(|external| external.tls.as_ref())
+                .collect(),
+            ResolvedDestination::Service(_) => Vec::new(),
+            ResolvedDestination::Resource(service, _) => match &service.backing {
+                Backing::Endpoints { tls, .. } => tls.iter().collect(),
+                Backing::Dataplanes { .. } | Backing::MeshServices { .. } => Vec::new(),
+            },
+        }
+    }
+
     fn outside(&self, mesh: &str, service: &str) -> impl Iterator<Item = &'a ExternalService> {
         let is_it =
             move |external: &&ExternalService| external.header.mesh() == mesh && external.service.value == service;
@@ -175,7 +190,7 @@ impl<'a> Services<'a> {
         candidates.sort_by_key(|service| (!is_near(service), service.is_synthesized()));
         let service = candidates.first()?;
         let port = match (&service.backing, &reference.section, &reference.port) {
-            (Backing::Endpoints(_), _, _) | (_, None, None) => service.ports.first()?,
+            (Backing::Endpoints { .. }, _, _) | (_, None, None) => service.ports.first()?,
             (_, Some(section), _) => service.ports.iter().find(|port| port.is_called(&section.value))?,
             (_, None, Some(port)) => service.port(port.value)?,
         };
@@ -186,7 +201,7 @@ impl<'a> Services<'a> {
     #[must_use]
     pub fn endpoints_of(&self, service: &MeshService, port: &Port) -> Vec<(String, u16)> {
         match &service.backing {
-            Backing::Endpoints(endpoints) => endpoints.clone(),
+            Backing::Endpoints { endpoints, .. } => endpoints.clone(),
             Backing::MeshServices { labels } => (self.real.iter())
                 .filter(|other| other.header.id.kind == "MeshService" && other.header.mesh() == service.header.mesh())
                 .filter(|other| has(&other.header.labels, labels))

@@ -26,6 +26,7 @@ use crate::resource::kinds::mesh::{Backend, Mesh};
 use crate::resource::kinds::mesh_gateway::MeshGateway;
 use crate::resource::kinds::mesh_open_telemetry_backend::MeshOpenTelemetryBackend;
 use crate::resource::kinds::mesh_trace::{Backend as MeshTraceBackend, OpenTelemetryBackend};
+use crate::resource::kinds::other_policy::OtherPolicy;
 use crate::resource::kinds::traffic_trace::TrafficTrace;
 use crate::resource::value::protocol::Protocol;
 use crate::resource::value::tags::{Rank, Selector};
@@ -64,6 +65,8 @@ pub struct Governed<'a> {
     pub mesh_trace: Traces<'a>,
     /// The collector that the merged `MeshTrace` refers to, if any and if it exists.
     pub otel_backend: Option<&'a MeshOpenTelemetryBackend>,
+    /// The policies that configure the proxy in other ways than tracing.
+    pub others: Vec<&'a OtherPolicy>,
     /// The outbounds with their destinations, in the order of declaration.
     pub outbounds: Vec<route::ResolvedOutbound<'a>>,
 }
@@ -150,6 +153,7 @@ pub fn select<'a>(
             policy_gateway: of_zone,
             mesh_trace,
             otel_backend,
+            others: target::others_for(dataplane, of_zone, &resources.other_policies),
             outbounds,
         });
     }

@@ -7,6 +7,7 @@ use crate::resource::kinds::dataplane::{Dataplane, GatewayKind};
 use crate::resource::kinds::mesh_gateway::MeshGateway;
 use crate::resource::kinds::mesh_route::MeshRoute;
 use crate::resource::kinds::mesh_trace::MeshTrace;
+use crate::resource::kinds::other_policy::{OtherPolicy, Reach};
 use crate::resource::kinds::target_ref::{ProxyType, Target, TargetRef};
 use crate::resource::value::tags::{SERVICE, Selector, Tags};
 use crate::resource::{Header, NAMESPACE, Role, TextMap};
@@ -27,6 +28,26 @@ impl Targeting for MeshTrace {
     fn target(&self) -> &TargetRef {
         &self.target
     }
+}
+
+/// The policies of other kinds that apply to a dataplane, in the order of their names.
+pub(super) fn others_for<'a>(
+    dataplane: &Dataplane,
+    gateway: Option<&MeshGateway>,
+    policies: &'a [OtherPolicy],
+) -> Vec<&'a OtherPolicy> {
+    let applies = |policy: &&OtherPolicy| {
+        let is_of_mesh = policy.header.mesh() == dataplane.header.mesh();
+        is_of_mesh
+            && match &policy.reach {
+                Reach::Mesh => true,
+                Reach::Target(target) => mismatch(&policy.header, target, dataplane, gateway).is_none(),
+                Reach::Selectors(selectors) => {
+                    (dataplane.tag_sets()).any(|tags| selectors.iter().any(|selector| selector.matches(tags)))
+                }
+            }
+    };
+    policies.iter().filter(applies).collect()
 }
 
 impl Targeting for MeshRoute {

@@ -3,7 +3,7 @@
 //! The doc comment of a field is what `docs/settings.md` and the JSON Schema say of its key, the example too.
 //! Sections that another module understands are declared there, as [`Kuma`] is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
@@ -20,6 +20,7 @@ use crate::envoy::RenderEnv;
 use crate::kuma::Kuma;
 use crate::plan::guard::Guard;
 use crate::resource::Contributions;
+use crate::resource::value::feature::Feature;
 use crate::resource::value::protocol::Protocol;
 use crate::select::scope::Rule;
 use crate::settings_value::{HumanDuration, Integer};
@@ -57,6 +58,8 @@ pub struct Settings {
     /// The dataplanes that this machine publishes: those that one of the rules fits, or all without a rule.
     #[schemars(example = json!([{"mesh": "default", "name": "web-*"}, {"tags": {"kuma.io/zone": "eu-*"}}]))]
     pub select: Vec<Rule>,
+    /// The shape `sidecar`: a complete proxy from the dataplane alone.
+    pub sidecar: Sidecar,
     /// The time without a change to a policy after which a reconciliation begins.
     #[schemars(example = &"500ms")]
     pub debounce: HumanDuration,
@@ -114,6 +117,7 @@ impl Default for Settings {
             kuma: Kuma::default(),
             services: BTreeMap::new(),
             select: Vec::new(),
+            sidecar: Sidecar::default(),
             debounce: HumanDuration::from_millis(100),
             debounce_max: HumanDuration::from_secs(2),
             rescan: HumanDuration::from_secs(60),
@@ -151,6 +155,17 @@ pub enum OnDrift {
     Report,
     /// The files get their published text back.
     Heal,
+}
+
+/// The shape `sidecar`: a complete proxy from the dataplane alone.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sidecar {
+    /// The features of a Kuma proxy that a sidecar may lack without a finding: `mtls`, `permissions`, `routes`,
+    /// `patches`, `traffic` (timeouts, retries, health checks, limits, faults) and `telemetry` (access logs, metrics). A
+    /// proxy that would lack one of the first four is not published without it.
+    #[schemars(example = json!(["mtls", "permissions"]))]
+    pub without: BTreeSet<Feature>,
 }
 
 /// The running Envoys, and the Envoy that validates.
@@ -230,6 +245,7 @@ impl Settings {
             env: RenderEnv {
                 out: out.to_owned(),
                 admin_pipe: self.envoy.admin == Admin::Pipe,
+                without: self.sidecar.without.clone(),
             },
             limits: self.limits.clone(),
             known,

@@ -166,6 +166,7 @@ fn compile_at(out: &str, snapshot: &Snapshot, kuma: Kuma) -> Vec<Diagnostic> {
         env: RenderEnv {
             out: out.to_owned(),
             admin_pipe: true,
+            without: BTreeSet::new(),
         },
         limits: meshtraced::yaml::Limits::default(),
         known: [].into(),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::diag::{Code, Diagnostic};
 use crate::resource::decode::decoder::Decoder;
-use crate::resource::decode::origin::Located;
+use crate::resource::decode::origin::{Located, Origin};
 use crate::source::Location;
 use crate::words::closest;
 use crate::yaml::scalar::{Plain, versions_differ};
@@ -125,6 +125,12 @@ impl<'a> Object<'a> {
         } else {
             format!("{}.{key}", self.path)
         }
+    }
+
+    /// The place of a field: of its key, or of the mapping when the field is absent.
+    pub(in crate::resource) fn origin_of(&self, decoder: &Decoder, key: &str) -> Origin {
+        let at = self.get(key).map_or(self.at, |entry| &entry.key_at);
+        decoder.located((), self.path_of(key), at).origin
     }
 
     /// The field with the given name, unless it is null.

@@ -6,7 +6,7 @@ use crate::diag::ResourceId;
 use crate::source::Location;
 
 /// The origin of a value: a field of a resource.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Origin {
     /// The resource that contains the field.
     pub resource: Arc<ResourceId>,

@@ -46,6 +46,14 @@ pub(in crate::resource) struct Body<'a> {
 }
 
 impl<'a> Body<'a> {
+    /// The mapping with the fields of the kind, whatever fields it has.
+    pub(in crate::resource) fn open(&self, decoder: &mut Decoder) -> Option<Object<'a>> {
+        match self.node {
+            Some(node) => Object::open(decoder, node, self.path.to_owned()),
+            None => Some(Object::empty(&self.root.at, self.path)),
+        }
+    }
+
     /// The mapping with the fields of the kind; unknown fields are reported.
     pub(in crate::resource) fn object(&self, decoder: &mut Decoder, known: &[&str]) -> Option<Object<'a>> {
         let known: Vec<&str> = known.iter().chain(self.beside).copied().collect();

@@ -188,10 +188,19 @@ pub(in crate::resource) enum Form {
 pub(in crate::resource) enum Found {
     /// A resource of a compiled kind.
     Kind(Kind, Form),
-    /// A document without effect on tracing.
+    /// A resource of a kind without effect on tracing.
+    Other(&'static str, Form),
+    /// A document that is none of Kuma's.
     Foreign,
     /// A document that is probably meant as a resource of a compiled kind.
     Invalid(Box<Diagnostic>),
+}
+
+impl Found {
+    /// Whether the document is, or is meant as, a resource of a compiled kind.
+    pub(in crate::resource) fn affects_tracing(&self) -> bool {
+        matches!(self, Self::Kind(..) | Self::Invalid(_))
+    }
 }
 
 /// Whether a word is the name of a compiled kind.
@@ -217,8 +226,11 @@ fn universal(entry: &Entry, map: &Map, version: Version) -> Found {
     // kinds, makes a document Kuma's.
     let is_named = map.get("name").is_some();
     let is_near = || closest(name, Kind::ALL.iter().map(|kind| kind.as_str()).chain(Kind::OTHER)).is_some();
-    if Kind::OTHER.contains(&name) || !(map.get("mesh").is_some() || (is_named && is_near())) {
+    if !(map.get("mesh").is_some() || (is_named && is_near())) {
         return Found::Foreign;
+    }
+    if let Some(name) = other(name) {
+        return Found::Other(name, Form::Universal);
     }
     unknown(name, "type", entry)
 }
@@ -227,13 +239,21 @@ fn kubernetes(api_version: &Entry, entry: &Entry, version: Version) -> Found {
     let (Some(api_version), Some(name)) = (text(api_version), text(entry)) else {
         return Found::Foreign;
     };
-    if !api_version.starts_with("kuma.io/") || Kind::OTHER.contains(&name) {
+    if !api_version.starts_with("kuma.io/") {
         return Found::Foreign;
+    }
+    if let Some(name) = other(name) {
+        return Found::Other(name, Form::Kubernetes);
     }
     match Kind::parse(name) {
         Some(kind) => of_version(kind, Form::Kubernetes, entry, version),
         None => unknown(name, "kind", entry),
     }
+}
+
+/// The kind without effect on tracing that has the given name. A list is no resource itself.
+fn other(name: &str) -> Option<&'static str> {
+    Kind::OTHER.into_iter().find(|other| *other == name)
 }
 
 fn of_version(kind: Kind, form: Form, entry: &Entry, version: Version) -> Found {

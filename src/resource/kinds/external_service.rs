@@ -25,11 +25,15 @@ pub struct ExternalService {
     pub host: String,
     /// Port in `networking.address`.
     pub port: u16,
+    /// `networking.tls`, if it is enabled: proxies encrypt their connections to the service.
+    pub tls: Option<Origin>,
 }
 
 pub(in crate::resource) fn decode(decoder: &mut Decoder, header: Header, body: &Body) -> Option<ExternalService> {
     let root = body.object(decoder, &["tags", "networking"])?;
     let address = decode_networking(decoder, &root);
+    let tls = root.open_object(&mut decoder.silent(), "networking");
+    let tls = tls.and_then(|networking| enabled_tls(decoder, &networking));
     let path = root.path_of("tags");
     let tags = root.texts(decoder, "tags").unwrap_or_default();
     tags::check_tags(decoder, &path, &tags);
@@ -57,7 +61,16 @@ pub(in crate::resource) fn decode(decoder: &mut Decoder, header: Header, body: &
         protocol,
         host: address.0,
         port: address.1,
+        tls,
     })
+}
+
+/// The place of `tls`, if it is enabled.
+pub(in crate::resource) fn enabled_tls(decoder: &mut Decoder, object: &Object) -> Option<Origin> {
+    let unheard = &mut decoder.silent();
+    let tls = object.open_object(unheard, "tls")?;
+    let is_enabled = tls.boolean(unheard, "enabled").is_some_and(|enabled| enabled.value);
+    is_enabled.then(|| object.origin_of(decoder, "tls"))
 }
 
 fn decode_networking(decoder: &mut Decoder, root: &Object) -> Option<(String, u16)> {

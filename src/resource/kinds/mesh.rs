@@ -23,6 +23,10 @@ pub struct Mesh {
     pub declared: Vec<String>,
     /// `tracing.defaultBackend`; if absent, a policy must name its backend.
     pub default_backend: Option<Located<String>>,
+    /// `mtls` with an `enabledBackend`: proxies encrypt and authenticate their connections.
+    pub mtls: Option<Origin>,
+    /// `metrics` with an `enabledBackend`: proxies serve metrics.
+    pub metrics: Option<Origin>,
     /// Whether `meshServices.mode` is not `Disabled`, so that services are resources, too.
     pub has_mesh_services: bool,
     /// Whether `meshServices.mode` is `Exclusive`, so that services are resources and have no tags.
@@ -122,6 +126,8 @@ pub(in crate::resource) fn decode(
         backends: Vec::new(),
         declared: Vec::new(),
         default_backend: None,
+        mtls: enabled(decoder, &root, "mtls"),
+        metrics: enabled(decoder, &root, "metrics"),
         has_mesh_services: mode > 0,
         has_exclusive_mesh_services: mode == EXCLUSIVE,
     };
@@ -157,6 +163,15 @@ const EXCLUSIVE: usize = 3;
 fn mesh_services_mode(decoder: &mut Decoder, root: &Object) -> usize {
     let services = root.open_object(decoder, "meshServices");
     services.map_or(0, |services| services.word(decoder, "mode", &MODES).unwrap_or(0))
+}
+
+/// The place of a section with an `enabledBackend`. Nothing else of the section is read.
+fn enabled(decoder: &mut Decoder, root: &Object, key: &str) -> Option<Origin> {
+    let unheard = &mut decoder.silent();
+    let section = root.open_object(unheard, key)?;
+    let backend = section.text(unheard, "enabledBackend");
+    let is_enabled = backend.is_some_and(|backend| !backend.value.is_empty());
+    is_enabled.then(|| root.origin_of(decoder, key))
 }
 
 /// Warns of `tracing`, which Kuma 3.0 accepts and ignores.

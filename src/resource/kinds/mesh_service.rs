@@ -11,6 +11,7 @@ use crate::resource::decode::object::{Object, int_or_text};
 use crate::resource::decode::origin::{Located, Origin};
 use crate::resource::document::envelope::Body;
 use crate::resource::document::header::Header;
+use crate::resource::kinds::external_service::enabled_tls;
 use crate::resource::value::address::decode_port;
 use crate::resource::value::names::is_dns_name;
 use crate::resource::value::protocol::Protocol;
@@ -66,7 +67,12 @@ pub enum Backing {
         labels: Tags,
     },
     /// `MeshExternalService`: hosts and ports.
-    Endpoints(Vec<(String, u16)>),
+    Endpoints {
+        /// Host and port of each endpoint.
+        endpoints: Vec<(String, u16)>,
+        /// `tls`, if it is enabled: proxies encrypt their connections to the service.
+        tls: Option<Origin>,
+    },
 }
 
 impl MeshService {
@@ -199,7 +205,10 @@ pub(in crate::resource) fn decode_external(decoder: &mut Decoder, header: Header
     Some(MeshService {
         ports: vec![port?],
         header,
-        backing: Backing::Endpoints(endpoints),
+        backing: Backing::Endpoints {
+            endpoints,
+            tls: enabled_tls(decoder, &spec),
+        },
     })
 }
 

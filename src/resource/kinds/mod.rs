@@ -4,6 +4,8 @@ pub mod mesh;
 
 pub mod target_ref;
 
+pub mod other_policy;
+
 pub mod traffic_trace;
 
 pub mod traffic_route;

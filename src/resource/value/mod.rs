@@ -4,6 +4,8 @@ pub(in crate::resource) mod names;
 
 pub(in crate::resource) mod address;
 
+pub mod feature;
+
 pub mod percent;
 
 pub mod protocol;

@@ -29,6 +29,7 @@ pub(crate) fn options(fidelity: Fidelity, version: Version) -> Options {
         env: RenderEnv {
             out: "/out".to_owned(),
             admin_pipe: true,
+            without: Default::default(),
         },
         limits: Limits::default(),
         known: Default::default(),
