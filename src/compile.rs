@@ -160,7 +160,8 @@ fn reload_entries(selection: &Selection, rules: &[Rule]) -> BTreeMap<ProxyKey, O
 /// mistake.
 fn hold_all_for_undeclared_meshes(mut diagnostics: Vec<Diagnostic>, resources: &Resources) -> Vec<Diagnostic> {
     for diagnostic in &mut diagnostics {
-        if matches!(&diagnostic.holds, Holds::Meshes(meshes) if !meshes.is_subset(&resources.declared)) {
+        let exists = |mesh: &String| resources.declared.contains(mesh) || resources.unavailable.contains(mesh);
+        if matches!(&diagnostic.holds, Holds::Meshes(meshes) if !meshes.iter().all(exists)) {
             diagnostic.holds = Holds::All;
         }
     }

@@ -1,6 +1,7 @@
 //! From a snapshot to resources: classification and decoding of documents, with the checks of their names.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::diag::{Code, Diagnostic, Diagnostics, Holds, Place, ResourceId, Severity};
@@ -161,6 +162,7 @@ impl Parser<'_, '_> {
         // The file keeps its meshes until it can be read again.
         let known = self.resources.contributions.entry(path.to_owned()).or_default();
         known.extend(meshes.iter().cloned());
+        self.resources.unavailable.extend(meshes.iter().cloned());
         Some(match salvage::affected_meshes(text) {
             Some(Holds::All) => Holds::All,
             _ => Holds::Meshes(known.clone()),
@@ -168,30 +170,36 @@ impl Parser<'_, '_> {
     }
 
     fn unreadable(&mut self, unreadable: &Unreadable) {
-        let was_about = self.known.get(&unreadable.path);
-        if unreadable.reason == UnreadableReason::Empty && was_about.is_none_or(BTreeSet::is_empty) {
-            // An empty file that never had a resource is no error.
+        let mut was_about = BTreeSet::new();
+        for (path, meshes) in covered(self.known, unreadable) {
+            // The files keep their meshes until they can be read again.
+            let contribution = self.resources.contributions.entry(path.clone()).or_default();
+            contribution.extend(meshes.iter().cloned());
+            was_about.extend(meshes.iter().cloned());
+        }
+        let now = unreadable.beginning.as_deref().and_then(salvage::affected_meshes);
+        self.resources.unavailable.extend(was_about.iter().cloned());
+        let holds = match (now, was_about.is_empty()) {
+            (Some(Holds::All), _) => Some(Holds::All),
+            (_, false) => Some(Holds::Meshes(was_about)),
+            (now, true) if unreadable.beginning.is_some() => now,
+            (_, true) => unreadable.may_be_about_anything().then_some(Holds::All),
+        };
+        // An empty file that never had a resource is no error.
+        if holds.is_none() && unreadable.reason == UnreadableReason::Empty {
             return;
         }
         let place = Place::File(unreadable.path.clone());
-        let message = format!("the file {}", unreadable.reason);
+        let message = unreadable.reason.to_string();
         let diagnostic = Diagnostic::new(Severity::Error, Code::UnreadableFile, place, message);
-        let diagnostic = diagnostic.help(match &unreadable.reason {
-            UnreadableReason::TooLarge { .. } => {
-                "split the file, move it out of the policies, or raise `limits.file_bytes` in the settings"
-            }
-            UnreadableReason::Empty => "it was not empty before; to remove its resources, remove the file",
-            UnreadableReason::Failed(_) | UnreadableReason::NotUtf8 { .. } => {
-                "fix the file, or move it out of the policies"
-            }
-        });
-        let holds = match &unreadable.beginning {
-            Some(text) => self.affected_meshes(&unreadable.path, text),
-            None => self.affected_meshes(&unreadable.path, "").or(Some(Holds::All)),
-        };
+        let diagnostic = diagnostic.help(unreadable.reason.help());
         let diagnostic = match holds {
             Some(holds) => diagnostic.holds(holds),
-            None => downgrade_foreign(diagnostic),
+            None if unreadable.beginning.is_some() => downgrade_foreign(diagnostic),
+            None => Diagnostic {
+                severity: Severity::Warning,
+                ..diagnostic
+            },
         };
         self.resources.gaps.note(&diagnostic);
         self.diagnostics.push(diagnostic);
@@ -388,6 +396,18 @@ impl Parser<'_, '_> {
         (resources.mesh_services).sort_by(|a, b| a.header.order().cmp(&b.header.order()));
         resources
     }
+}
+
+/// The known files that are unavailable now.
+fn covered<'k>(known: &'k Contributions, unreadable: &Unreadable) -> Vec<(&'k String, &'k BTreeSet<String>)> {
+    let (path, is_glob) = (
+        &unreadable.path,
+        matches!(unreadable.reason, UnreadableReason::NoMatch(_)),
+    );
+    let first = if is_glob { "" } else { path.as_str() };
+    let candidates = known.range::<str, _>((Bound::Included(first), Bound::Unbounded));
+    let candidates = candidates.take_while(|(known, _)| is_glob || known.starts_with(path.as_str()));
+    candidates.filter(|(known, _)| unreadable.covers(known)).collect()
 }
 
 /// Removes the zone tag of inbounds without other tags, which Kuma does not add where services are resources.

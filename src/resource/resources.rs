@@ -50,6 +50,8 @@ pub struct Resources {
     pub other_policies: Vec<OtherPolicy>,
     /// The meshes of each file; for an unreadable file, those of its last readable text.
     pub contributions: Contributions,
+    /// The meshes of files that are unavailable now.
+    pub unavailable: BTreeSet<String>,
     /// The invalid resources, from whose absence nothing must be concluded.
     pub gaps: Gaps,
     /// The number of Kuma resources, valid or not.

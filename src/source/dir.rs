@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use walkdir::{DirEntry, WalkDir};
 
 use super::error::ReadError;
-use super::file::UnreadableReason;
+use super::file::{Link, LinkFault, LinkKind, UnreadableReason, show};
 use super::filter::{Filter, LINKED};
 use super::text::{Text, text};
 
@@ -24,18 +24,28 @@ pub(super) struct Directory {
     pub(super) repositories: BTreeSet<PathBuf>,
 }
 
-/// The files of a root, read again until none changed during the reading. `resolved` is the real path of the root;
-/// paths below it are given as people name them, below `root`.
+/// The place of a directory or file that is read.
+pub(super) struct Place<'p> {
+    /// The path as people name it.
+    pub(super) root: &'p Path,
+    /// The real path.
+    pub(super) resolved: &'p Path,
+    /// The real path of the directory that links may lead to: the top of the repository, or the root itself.
+    pub(super) within: &'p Path,
+}
+
+/// The files of a root, read again until none changed during the reading.
 ///
 /// # Errors
 /// When the root is missing or unreadable, or keeps changing.
-pub(super) fn read(root: &Path, resolved: &Path, filter: &Filter, limit: u64) -> Result<Directory, ReadError> {
+pub(super) fn read(place: &Place, filter: &Filter, limit: u64) -> Result<Directory, ReadError> {
+    let Place { root, resolved, .. } = *place;
     for _ in 0..ATTEMPTS {
-        let listed = list(root, resolved, filter).and_then(|before| {
+        let listed = list(place, filter).and_then(|before| {
             let Some(files) = read_all(&before, limit) else {
                 return Ok(None);
             };
-            let is_same = before == list(root, resolved, filter)?;
+            let is_same = before == list(place, filter)?;
             Ok(is_same.then_some(Directory {
                 files,
                 repositories: before.repositories,
@@ -56,7 +66,7 @@ pub(super) fn read(root: &Path, resolved: &Path, filter: &Filter, limit: u64) ->
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Listing {
     /// The files to read, by their path below the root: the real path, and the metadata.
-    files: BTreeMap<PathBuf, (PathBuf, Result<Fingerprint, String>)>,
+    files: BTreeMap<PathBuf, (PathBuf, Result<Fingerprint, UnreadableReason>)>,
     repositories: BTreeSet<PathBuf>,
 }
 
@@ -82,7 +92,8 @@ impl Fingerprint {
     }
 }
 
-fn list(root: &Path, resolved: &Path, filter: &Filter) -> Result<Listing, ReadError> {
+fn list(place: &Place, filter: &Filter) -> Result<Listing, ReadError> {
+    let Place { root, resolved, .. } = *place;
     let unreadable = |error| ReadError::unreadable(root, error);
     let mut listing = Listing::default();
     if resolved.is_file() {
@@ -98,48 +109,140 @@ fn list(root: &Path, resolved: &Path, filter: &Filter) -> Result<Listing, ReadEr
         .follow_links(true)
         .sort_by_file_name()
         .into_iter();
-    let below = |path: &Path| path.strip_prefix(resolved).unwrap_or(path).to_owned();
-    let repositories = &mut listing.repositories;
-    let wanted = |entry: &DirEntry| {
-        if entry.file_name() == ".git" && entry.depth() > 1 {
-            repositories.extend(entry.path().parent().map(Path::to_owned));
-        }
-        let is_left_out = entry.file_type().is_dir() && !filter.enters(&below(entry.path()));
-        entry.depth() == 0 || (!is_hidden(entry) && !is_left_out && is_inside(entry, resolved))
-    };
+    let mut passed = Passed::new(place, filter);
     let mut linked = Linked::default();
-    for entry in entries.filter_entry(wanted) {
+    for entry in entries.filter_entry(|entry| passed.enters(entry)) {
         if entry.as_ref().is_ok_and(|entry| linked.count(entry) > LINKED) {
             return Err(ReadError::Multiplied(root.to_owned()));
         }
         match entry {
-            Ok(entry) if entry.file_type().is_file() && filter.reads(&below(entry.path())) => {
+            Ok(entry) if entry.file_type().is_file() && filter.reads(place.below(entry.path())) => {
                 let metadata = entry.metadata().map_err(io::Error::from);
                 let fingerprint = metadata
                     .map(|metadata| Fingerprint::from_metadata(&metadata))
-                    .map_err(|error| error.to_string());
-                let path = entry.into_path();
-                listing.files.insert(below(&path), (path, fingerprint));
+                    .map_err(|error| UnreadableReason::Failed(error.to_string()));
+                listing.add(place, entry.path(), fingerprint);
             }
             Ok(_) => {}
-            // A dangling or circular link, or a directory that cannot be entered.
             Err(error) => {
-                let Some(path) = error.path().map(Path::to_owned) else {
-                    continue;
-                };
-                let leads_nowhere = error.io_error().is_some_and(|error| {
-                    let circle = rustix::io::Errno::LOOP.raw_os_error();
-                    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
-                        || error.raw_os_error() == Some(circle)
-                });
-                if error.loop_ancestor().is_none() && !leads_nowhere {
-                    let why = io::Error::from(error).to_string();
-                    listing.files.insert(below(&path), (path, Err(why)));
+                if let Some(path) = error.path().map(Path::to_owned)
+                    && !filter.leaves_out(place.below(&path))
+                    && let Some(why) = why_not_entered(error, &path, filter.reads(place.below(&path)))
+                {
+                    listing.add(place, &path, Err(why));
                 }
             }
         }
     }
+    passed.finish(&mut listing);
     Ok(listing)
+}
+
+/// The reason why a path cannot be read; `None` when nothing is lost with it.
+fn why_not_entered(error: walkdir::Error, path: &Path, is_policy: bool) -> Option<UnreadableReason> {
+    // A link to a directory above itself shows nothing new.
+    if error.loop_ancestor().is_some() {
+        return None;
+    }
+    let leads_nowhere = error.io_error().is_some_and(|error| {
+        let circle = rustix::io::Errno::LOOP.raw_os_error();
+        matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+            || error.raw_os_error() == Some(circle)
+    });
+    if !leads_nowhere {
+        return Some(UnreadableReason::Failed(io::Error::from(error).to_string()));
+    }
+    let kind = if is_policy { LinkKind::Policy } else { LinkKind::Unknown };
+    // Without a link, a directory vanished meanwhile.
+    link(path, LinkFault::Nowhere, kind)
+}
+
+impl Place<'_> {
+    /// A path below the root.
+    fn below<'a>(&self, path: &'a Path) -> &'a Path {
+        path.strip_prefix(self.resolved).unwrap_or(path)
+    }
+}
+
+impl Listing {
+    fn add(&mut self, place: &Place, path: &Path, found: Result<Fingerprint, UnreadableReason>) {
+        self.files
+            .insert(place.below(path).to_owned(), (path.to_owned(), found));
+    }
+}
+
+/// The entries that a walk passed.
+struct Passed<'p> {
+    place: &'p Place<'p>,
+    filter: &'p Filter,
+    /// Directories that are Git repositories of their own.
+    repositories: BTreeSet<PathBuf>,
+    /// Links that lead out of the place, with the type of the target.
+    outside: Vec<(PathBuf, fs::FileType)>,
+    /// Directories with a name that files have.
+    directories: Vec<PathBuf>,
+}
+
+impl<'p> Passed<'p> {
+    fn new(place: &'p Place<'p>, filter: &'p Filter) -> Self {
+        Self {
+            place,
+            filter,
+            repositories: BTreeSet::new(),
+            outside: Vec::new(),
+            directories: Vec::new(),
+        }
+    }
+
+    /// Whether the walk shall go on with an entry.
+    fn enters(&mut self, entry: &DirEntry) -> bool {
+        if entry.file_name() == ".git" && entry.depth() > 1 {
+            self.repositories.extend(entry.path().parent().map(Path::to_owned));
+        }
+        let below = self.place.below(entry.path());
+        let is_left_out = entry.file_type().is_dir() && !self.filter.enters(below);
+        if entry.depth() == 0 || is_hidden(entry) || is_left_out {
+            return entry.depth() == 0;
+        }
+        if !is_inside(entry, self.place.within) {
+            self.outside.push((entry.path().to_owned(), entry.file_type()));
+            return false;
+        }
+        if entry.file_type().is_dir() && self.filter.reads(below) {
+            self.directories.push(entry.path().to_owned());
+        }
+        true
+    }
+
+    /// Adds what a listing cannot say by its files.
+    fn finish(self, listing: &mut Listing) {
+        for (path, target) in self.outside {
+            let below = self.place.below(&path);
+            let kind = match target {
+                target if target.is_dir() => LinkKind::Directory,
+                target if target.is_file() && self.filter.reads(below) => LinkKind::Policy,
+                // Nothing that would be read.
+                _ => continue,
+            };
+            if let Some(link) = link(&path, LinkFault::Outside, kind).filter(|_| !self.filter.leaves_out(below)) {
+                listing.add(self.place, &path, Err(link));
+            }
+        }
+        for path in self.directories {
+            let below = self.place.below(&path);
+            let next = listing.files.range(below.to_owned()..).next();
+            if !next.is_some_and(|(file, _)| file.starts_with(below)) {
+                listing.add(self.place, &path, Err(UnreadableReason::Directory));
+            }
+        }
+        listing.repositories = self.repositories;
+    }
+}
+
+/// A link that is not followed; `None` when there is no link at the path.
+fn link(path: &Path, fault: LinkFault, kind: LinkKind) -> Option<UnreadableReason> {
+    let target = show(&fs::read_link(path).ok()?);
+    Some(UnreadableReason::Link(Link { target, fault, kind }))
 }
 
 /// The count of entries that are reached through links.
@@ -166,27 +269,17 @@ fn is_hidden(entry: &DirEntry) -> bool {
     entry.file_name().as_encoded_bytes().starts_with(b".")
 }
 
-/// Whether an entry is no link, or a link that stays inside the root.
-fn is_inside(entry: &DirEntry, root: &Path) -> bool {
-    !entry.path_is_symlink() || fs::canonicalize(entry.path()).is_ok_and(|target| target.starts_with(root))
-}
-
-/// The path as text. Bytes that are not UTF-8 become `\xNN`, so that different paths stay different.
-pub(super) fn show(path: &Path) -> String {
-    let path = path.as_os_str().as_encoded_bytes();
-    let chunk = |chunk: std::str::Utf8Chunk| {
-        let bad: String = chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")).collect();
-        format!("{}{bad}", chunk.valid())
-    };
-    path.utf8_chunks().map(chunk).collect()
+/// Whether an entry is no link, or a link that stays inside a directory.
+fn is_inside(entry: &DirEntry, within: &Path) -> bool {
+    !entry.path_is_symlink() || fs::canonicalize(entry.path()).is_ok_and(|target| target.starts_with(within))
 }
 
 /// The texts of all files; `None` when one of them is not the file that was listed any more.
 fn read_all(listing: &Listing, limit: u64) -> Option<Vec<(PathBuf, PathBuf, Text)>> {
-    let read = |(below, (path, fingerprint)): (&PathBuf, &(PathBuf, Result<Fingerprint, String>))| {
+    let read = |(below, (path, fingerprint)): (&PathBuf, &(PathBuf, Result<Fingerprint, UnreadableReason>))| {
         let text = match fingerprint {
             Ok(fingerprint) => read_one(path, fingerprint, limit)?,
-            Err(why) => Err((UnreadableReason::Failed(why.clone()), None)),
+            Err(why) => Err((why.clone(), None)),
         };
         Some((below.clone(), path.clone(), text))
     };

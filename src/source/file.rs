@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
+
+use globset::GlobMatcher;
 
 /// A file with its text.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,16 +37,26 @@ impl SourceFile {
     }
 }
 
-/// A file whose text is unavailable.
+/// A file, a directory or a glob whose files are unavailable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreadable {
-    /// Path, as in [`SourceFile::path`].
+    /// Path, as in [`SourceFile::path`]; or a glob.
     pub path: String,
     /// The reason why the text is missing.
     pub reason: UnreadableReason,
     /// The text at the begin of the file, by which its kind can be told; `None` when none of it
     /// is available.
     pub beginning: Option<String>,
+}
+
+/// The path as text. Bytes that are not UTF-8 become `\xNN`, so that different paths stay different.
+pub(super) fn show(path: &Path) -> String {
+    let path = path.as_os_str().as_encoded_bytes();
+    let chunk = |chunk: std::str::Utf8Chunk| {
+        let bad: String = chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")).collect();
+        format!("{}{bad}", chunk.valid())
+    };
+    path.utf8_chunks().map(chunk).collect()
 }
 
 /// The reason why the text of a file is unavailable.
@@ -67,19 +80,145 @@ pub enum UnreadableReason {
         /// Line of this byte, from 1.
         line: usize,
     },
+    /// A link that is not followed.
+    Link(Link),
+    /// A directory without files, with a name that policies have.
+    Directory,
+    /// A submodule whose files are not those of the commit, in words.
+    Submodule(String),
+    /// A directory that is a source, without a file to read.
+    NoFiles,
+    /// A glob of `include` that no file matches.
+    NoMatch(Box<Matches>),
+}
+
+/// A link that is not followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// The target as the link names it.
+    pub target: String,
+    /// The reason why the link is not followed.
+    pub fault: LinkFault,
+    /// The kind of the link's target.
+    pub kind: LinkKind,
+}
+
+/// The reason why a link is not followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkFault {
+    /// A target out of the repository or, without one, of the source.
+    Outside,
+    /// A target that does not exist, or is the link itself.
+    Nowhere,
+}
+
+/// The kind of a link's target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkKind {
+    /// A file that would be read, by the name of the link.
+    Policy,
+    /// A directory with files of its own.
+    Directory,
+    /// A file that would not be read, or a directory.
+    Unknown,
+}
+
+/// The files that a glob of `include` matches, in any source.
+#[derive(Debug, Clone)]
+pub struct Matches {
+    /// The glob, for paths below a source.
+    pub(super) glob: GlobMatcher,
+    /// The beginnings of the paths of each source's files.
+    pub(super) prefixes: Vec<String>,
+}
+
+impl PartialEq for Matches {
+    fn eq(&self, other: &Self) -> bool {
+        self.glob.glob() == other.glob.glob() && self.prefixes == other.prefixes
+    }
+}
+
+impl Eq for Matches {}
+
+impl Unreadable {
+    /// Whether a path is that of an unavailable file.
+    #[must_use]
+    pub fn covers(&self, path: &str) -> bool {
+        let is_below = |path: &str| {
+            path.strip_prefix(self.path.as_str())
+                .is_some_and(|rest| rest.starts_with('/'))
+        };
+        match &self.reason {
+            UnreadableReason::NoMatch(matches) => (matches.prefixes.iter())
+                .filter_map(|prefix| path.strip_prefix(prefix.as_str()))
+                .any(|below| matches.glob.is_match(below)),
+            _ => path == self.path || is_below(path),
+        }
+    }
+
+    /// Whether nothing can be concluded from the absence of the files, even when they were never read.
+    #[must_use]
+    pub fn may_be_about_anything(&self) -> bool {
+        match &self.reason {
+            UnreadableReason::Failed(_)
+            | UnreadableReason::TooLarge { .. }
+            | UnreadableReason::NotUtf8 { .. }
+            | UnreadableReason::Submodule(_) => true,
+            UnreadableReason::Link(link) => link.kind != LinkKind::Unknown,
+            UnreadableReason::Empty
+            | UnreadableReason::Directory
+            | UnreadableReason::NoFiles
+            | UnreadableReason::NoMatch(_) => false,
+        }
+    }
+}
+
+impl UnreadableReason {
+    /// Advice on what to do.
+    #[must_use]
+    pub fn help(&self) -> &'static str {
+        match self {
+            Self::TooLarge { .. } => {
+                "split the file, move it out of the policies, or raise `limits.file_bytes` in the settings"
+            }
+            Self::Empty => "it was not empty before; to remove its resources, remove the file",
+            Self::Failed(_) | Self::NotUtf8 { .. } => "fix the file, or move it out of the policies",
+            Self::Link(Link {
+                fault: LinkFault::Outside,
+                ..
+            }) => {
+                "copy its target into the policies, add the target to `policies` in the settings, or leave the link out with `exclude`"
+            }
+            Self::Link(_) => "fix or remove the link, or leave it out with `exclude` in the settings",
+            Self::Directory => "put the file in its place, or remove the directory",
+            Self::Submodule(_) => {
+                "`git submodule update --init` brings its files; `exclude` in the settings leaves the submodule out"
+            }
+            Self::NoFiles => "put its files in place, or remove the source from `policies` in the settings",
+            Self::NoMatch(_) => "fix or remove the glob: `include` in the settings",
+        }
+    }
 }
 
 impl fmt::Display for UnreadableReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Failed(why) => write!(f, "cannot be read: {why}"),
+            Self::Failed(why) => write!(f, "the file cannot be read: {why}"),
             Self::TooLarge { size, limit } => {
-                write!(f, "is {size} bytes long, more than the limit of {limit}")
+                write!(f, "the file is {size} bytes long, more than the limit of {limit}")
             }
-            Self::Empty => f.write_str("is empty"),
+            Self::Empty => f.write_str("the file is empty"),
             Self::NotUtf8 { offset, line } => {
-                write!(f, "is not UTF-8: line {line}, byte {offset} of the file")
+                write!(f, "the file is not UTF-8: line {line}, byte {offset} of the file")
             }
+            Self::Link(Link { target, fault, .. }) => match fault {
+                LinkFault::Outside => write!(f, "the link to `{target}` leads out of the policies"),
+                LinkFault::Nowhere => write!(f, "the link to `{target}` leads nowhere"),
+            },
+            Self::Directory => f.write_str("this is a directory without files, not a file"),
+            Self::Submodule(why) => f.write_str(why),
+            Self::NoFiles => f.write_str("this source has no file to read"),
+            Self::NoMatch(matches) => write!(f, "no file matches `{}`", matches.glob.glob()),
         }
     }
 }

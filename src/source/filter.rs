@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use globset::{Glob, GlobBuilder, GlobMatcher, GlobSet, GlobSetBuilder};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -84,6 +84,31 @@ impl Filter {
         included && !self.exclude.set.is_match(path)
     }
 
+    /// The globs of `include` that match none of the paths, each below its root.
+    #[must_use]
+    pub fn unmatched<'p>(&self, paths: impl Iterator<Item = &'p Path>) -> Vec<GlobMatcher> {
+        let Some(include) = &self.include else {
+            return Vec::new();
+        };
+        let mut is_matched = vec![false; include.texts.len()];
+        for path in paths {
+            include.set.matches(path).into_iter().for_each(|i| is_matched[i] = true);
+        }
+        let unmatched = include
+            .texts
+            .iter()
+            .zip(is_matched)
+            .filter(|(_, is_matched)| !is_matched);
+        let glob = |text: &String| Some(glob(text).ok()?.compile_matcher());
+        unmatched.filter_map(|(text, _)| glob(text)).collect()
+    }
+
+    /// Whether a file or directory is left out by name, whatever it is.
+    #[must_use]
+    pub fn leaves_out(&self, path: &Path) -> bool {
+        self.exclude.set.is_match(path) || self.pruned.is_match(path)
+    }
+
     /// Whether a directory is entered, by its path below the root.
     #[must_use]
     pub fn enters(&self, path: &Path) -> bool {
@@ -102,14 +127,14 @@ impl Eq for Filter {}
 fn set<'p>(patterns: impl Iterator<Item = &'p str>) -> Result<GlobSet, PatternError> {
     let mut set = GlobSetBuilder::new();
     for pattern in patterns {
-        set.add(
-            GlobBuilder::new(pattern)
-                .literal_separator(true)
-                .build()
-                .map_err(PatternError)?,
-        );
+        set.add(glob(pattern)?);
     }
     set.build().map_err(PatternError)
+}
+
+fn glob(pattern: &str) -> Result<Glob, PatternError> {
+    let glob = GlobBuilder::new(pattern).literal_separator(true).build();
+    glob.map_err(PatternError)
 }
 
 fn has_extension(path: &Path) -> bool {

@@ -33,7 +33,7 @@ pub mod watch;
 
 pub use commit::Commit;
 pub use error::ReadError;
-pub use file::{SourceFile, Unreadable, UnreadableReason, Vars};
+pub use file::{Link, LinkFault, LinkKind, SourceFile, Unreadable, UnreadableReason, Vars};
 pub use git::GitError;
 pub use location::Location;
 pub use read::{Consistency, describe, read};

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use globset::GlobMatcher;
+
 use super::commit::Commit;
-use super::dir::{self, Directory};
+use super::dir::{self, Directory, Place};
 use super::error::ReadError;
-use super::file::{SourceFile, Unreadable, UnreadableReason};
+use super::file::{Matches, SourceFile, Unreadable, UnreadableReason, show};
 use super::filter::Filter;
 use super::git::{GitError, Repository, Tree};
 use super::read_mode::{self, ReadMode};
@@ -29,8 +31,8 @@ type Result<T> = std::result::Result<T, ReadError>;
 
 /// The files of all sources: those of each directory or commit that the filter reads, and roots that are files.
 ///
-/// Hidden files and directories are skipped, links are followed only within the root, and entries that are no regular
-/// files are ignored. A file below two roots is read once. A root that is reached through links is resolved once.
+/// Hidden files and directories are skipped, links are followed within the repository or, without one, within the root,
+/// and entries that are no regular files are ignored. A file below two roots is read once. A root that is reached through links is resolved once.
 ///
 /// # Errors
 /// When a root is missing or unreadable, keeps changing, or is being changed by Git.
@@ -100,6 +102,7 @@ fn read_at(sources: &Sources, places: &[PathBuf], limit: u64, consistency: Consi
     let mut snapshot = Snapshot::default();
     let mut seen = BTreeSet::new();
     let mut check = QuiescenceCheck::default();
+    let (mut paths, mut prefixes) = (Vec::new(), Vec::new());
     // Templates first: a file below two roots then has its variables.
     let (with_vars, without): (Vec<_>, Vec<_>) =
         (sources.roots.iter().zip(places)).partition(|(root, _)| root.vars.is_some());
@@ -113,6 +116,10 @@ fn read_at(sources: &Sources, places: &[PathBuf], limit: u64, consistency: Consi
         let mut reading = Reading {
             root,
             resolved,
+            within: match &mode {
+                ReadMode::Worktree { repository } => &repository.top,
+                ReadMode::Git { .. } | ReadMode::Plain => resolved,
+            },
             filter: &sources.filter,
             limit,
             prefix,
@@ -121,23 +128,12 @@ fn read_at(sources: &Sources, places: &[PathBuf], limit: u64, consistency: Consi
             unreadable: Vec::new(),
             reached: Vec::new(),
         };
-        let commit = match &mode {
-            ReadMode::Git { repository, below } => Some(reading.commit(repository, below)?),
-            ReadMode::Worktree { repository } if consistency == Consistency::Stable => {
-                check.record(repository)?;
-                reading.take_stable(&mut check)?;
-                reading.head(repository)
-            }
-            ReadMode::Plain if consistency == Consistency::Stable => {
-                reading.take_stable(&mut check)?;
-                None
-            }
-            ReadMode::Worktree { .. } | ReadMode::Plain => {
-                let files = reading.list()?;
-                reading.take(files);
-                None
-            }
-        };
+        let commit = reading.read(&mode, consistency, &mut check)?;
+        paths.extend(reading.paths());
+        if !is_alone && reading.is_empty() {
+            reading.note_no_files();
+        }
+        prefixes.push(reading.prefix.clone());
         let Reading {
             files,
             unreadable,
@@ -151,8 +147,25 @@ fn read_at(sources: &Sources, places: &[PathBuf], limit: u64, consistency: Consi
         snapshot.origins.push(ReadOrigin { mode, link, commit });
     }
     check.verify()?;
+    snapshot
+        .unreadable
+        .extend(unmatched(&sources.filter, &paths, &prefixes));
     snapshot.sort();
     Ok(snapshot)
+}
+
+/// The globs that match none of the paths; `prefixes` are those of the sources.
+fn unmatched(filter: &Filter, paths: &[PathBuf], prefixes: &[String]) -> Vec<Unreadable> {
+    let globs = filter.unmatched(paths.iter().map(PathBuf::as_path)).into_iter();
+    let entry = |glob: GlobMatcher| Unreadable {
+        path: glob.glob().to_string(),
+        reason: UnreadableReason::NoMatch(Box::new(Matches {
+            glob,
+            prefixes: prefixes.to_vec(),
+        })),
+        beginning: None,
+    };
+    globs.map(entry).collect()
 }
 
 /// The mode and the commit of the roots, without reading their files: `git, main@3f2c1ab`.
@@ -172,6 +185,8 @@ struct Reading<'r> {
     root: &'r Root,
     /// The real path of the root.
     resolved: &'r Path,
+    /// The directory that links may lead to.
+    within: &'r Path,
     filter: &'r Filter,
     /// The limit of a file, in bytes.
     limit: u64,
@@ -188,8 +203,43 @@ struct Reading<'r> {
 type Texts = BTreeMap<String, Option<String>>;
 
 impl Reading<'_> {
+    /// Reads the root in its mode. Returns the commit that was read, if there is one.
+    fn read(
+        &mut self,
+        mode: &ReadMode,
+        consistency: Consistency,
+        check: &mut QuiescenceCheck,
+    ) -> Result<Option<Commit>> {
+        let commit = match mode {
+            ReadMode::Git { repository, below } => return self.commit(repository, below).map(Some),
+            ReadMode::Worktree { repository } if consistency == Consistency::Stable => {
+                check.record(repository)?;
+                self.take_stable(check)?;
+                self.head(repository)
+            }
+            ReadMode::Plain if consistency == Consistency::Stable => {
+                self.take_stable(check)?;
+                None
+            }
+            ReadMode::Worktree { .. } | ReadMode::Plain => {
+                let files = self.list()?;
+                self.take(files);
+                None
+            }
+        };
+        if let ReadMode::Worktree { repository } = mode {
+            self.check_submodules(repository);
+        }
+        Ok(commit)
+    }
+
     fn list(&self) -> Result<Directory> {
-        dir::read(&self.root.path, self.resolved, self.filter, self.limit)
+        let place = Place {
+            root: &self.root.path,
+            resolved: self.resolved,
+            within: self.within,
+        };
+        dir::read(&place, self.filter, self.limit)
     }
 
     fn take(&mut self, directory: Directory) {
@@ -214,7 +264,7 @@ impl Reading<'_> {
         if self.seen.contains(&really) {
             return;
         }
-        let name = format!("{}{}", self.prefix, dir::show(path));
+        let name = format!("{}{}", self.prefix, show(path));
         match text {
             Ok(text) => {
                 let vars = self.root.vars.clone();
@@ -227,6 +277,40 @@ impl Reading<'_> {
             }),
         }
         self.reached.push(really);
+    }
+
+    /// The paths of all files below the root.
+    fn paths(&self) -> Vec<PathBuf> {
+        let read = self.files.iter().map(|file| &file.path);
+        let all = read.chain(self.unreadable.iter().map(|file| &file.path));
+        all.map(|path| PathBuf::from(path.strip_prefix(&self.prefix).unwrap_or(path)))
+            .collect()
+    }
+
+    /// Whether the root is a directory of which nothing was read, not even by an earlier root.
+    fn is_empty(&self) -> bool {
+        let is_read = |path: &PathBuf| path.starts_with(self.resolved);
+        self.files.is_empty() && self.unreadable.is_empty() && !self.seen.iter().any(is_read)
+    }
+
+    fn note_no_files(&mut self) {
+        self.unreadable.push(Unreadable {
+            path: self.prefix.trim_end_matches('/').to_owned(),
+            reason: UnreadableReason::NoFiles,
+            beginning: None,
+        });
+    }
+
+    /// Adds the submodules whose files are missing or belong to another commit. Without Git, none is known.
+    fn check_submodules(&mut self, repository: &Repository) {
+        let below = self.resolved.strip_prefix(&repository.top).unwrap_or(Path::new(""));
+        for (path, why) in repository.unsound_submodules(below, self.filter).unwrap_or_default() {
+            self.unreadable.push(Unreadable {
+                path: format!("{}{}", self.prefix, show(&path)),
+                reason: UnreadableReason::Submodule(why),
+                beginning: None,
+            });
+        }
     }
 
     /// The files of the commit that `HEAD` names.
@@ -265,7 +349,7 @@ impl Reading<'_> {
             .filter(|(path, _)| is_own(path))
             .map(|(path, text)| {
                 (
-                    format!("{}{}", self.prefix, dir::show(path)),
+                    format!("{}{}", self.prefix, show(path)),
                     text.as_deref().ok().map(plain),
                 )
             })
@@ -316,7 +400,12 @@ mod tests {
         .expect("a pipe");
         let snapshot = files(root.path()).expect("readable");
         assert_eq!(paths(&snapshot), ["a/c.YML", "a/d.json", "b.yaml"]);
-        assert!(snapshot.unreadable.is_empty(), "{:?}", snapshot.unreadable);
+        let unreadable: Vec<_> = snapshot
+            .unreadable
+            .iter()
+            .map(|file| (file.path.as_str(), &file.reason))
+            .collect();
+        assert_eq!(unreadable, [("h.yaml", &UnreadableReason::Directory)]);
     }
 
     #[test]

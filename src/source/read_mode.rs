@@ -3,8 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::dir;
 use super::error::ReadError;
+use super::file::show;
 use super::git::{self, Repository};
 use super::sources::Mode;
 
@@ -102,7 +102,7 @@ pub(super) fn prefix(root: &Path, mode: &ReadMode) -> String {
     } else {
         root
     };
-    match dir::show(directory).trim_end_matches('/') {
+    match show(directory).trim_end_matches('/') {
         "" if directory.has_root() => "/".to_owned(),
         "" => String::new(),
         directory => format!("{directory}/"),

@@ -6,10 +6,18 @@ use super::file::UnreadableReason;
 const BEGINNING: usize = 64 << 10;
 
 /// The starts of files that stand for a content which is stored elsewhere or encrypted, each with the reason.
-const PLACEHOLDERS: [(&[u8], &str); 4] = [
+const PLACEHOLDERS: [(&[u8], &str); 6] = [
     (
         b"version https://git-lfs.github.com/spec/",
         "it is a Git LFS pointer without its content; keep policies in Git itself",
+    ),
+    (
+        b"/annex/objects/",
+        "it is a git-annex pointer without its content; keep policies in Git itself",
+    ),
+    (
+        b"\0GITCRYPT\0",
+        "it is encrypted with git-crypt; decrypt it first: `git-crypt unlock`",
     ),
     (
         b"$ANSIBLE_VAULT;",

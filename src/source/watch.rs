@@ -242,6 +242,7 @@ impl Wanted {
                     wanted.repository(&repository.git_dir, REFERENCES);
                     wanted.repository(&repository.git_dir, worktree::signs());
                     wanted.files(&root.path, sources);
+                    wanted.links(&root.path, &repository.top);
                 }
                 Ok(ReadMode::Plain) | Err(_) => wanted.files(&root.path, sources),
             }
@@ -275,6 +276,27 @@ impl Wanted {
         }
         let below = |path: &Path| path.strip_prefix(&resolved).unwrap_or(path).to_owned();
         self.tree(&resolved, |path| sources.filter.enters(&below(path)));
+    }
+
+    /// Adds the targets of links that lead out of a root and stay in its repository.
+    fn links(&mut self, root: &Path, top: &Path) {
+        let Ok(resolved) = fs::canonicalize(root) else { return };
+        let mut trees = vec![resolved];
+        let mut i = 0;
+        while let Some(tree) = trees.get(i).cloned() {
+            i += 1;
+            let entries = WalkDir::new(&tree).into_iter();
+            let entries = entries.filter_entry(|entry| entry.file_name() != ".git").flatten();
+            for link in entries.filter(|entry| entry.path_is_symlink()) {
+                self.way_to(link.path(), 0);
+                let target = fs::canonicalize(link.path()).ok();
+                let target = target.filter(|target| target.is_dir() && target.starts_with(top));
+                if let Some(target) = target.filter(|target| !trees.iter().any(|tree| target.starts_with(tree))) {
+                    self.tree(&target, |_| true);
+                    trees.push(target);
+                }
+            }
+        }
     }
 
     fn tree(&mut self, root: &Path, is_entered: impl Fn(&Path) -> bool) {

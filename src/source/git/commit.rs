@@ -11,6 +11,7 @@ use super::error::{GitError, Result};
 use super::repository::Repository;
 use super::tree::{Entry, Kind, Links, TooMany, entries, is_entered, is_wanted};
 use crate::source::commit::Commit;
+use crate::source::file::{Link, LinkKind, UnreadableReason, show};
 use crate::source::filter::Filter;
 use crate::source::text::{Text, text};
 
@@ -68,21 +69,25 @@ impl Repository {
     pub(in crate::source) fn read(&self, below: &Path, filter: &Filter, limit: u64) -> Result<Tree> {
         let commit = self.head()?;
         let Root { entries, is_file } = self.root(&commit, below)?;
-        let entries = if is_file {
-            entries
+        let found = if is_file {
+            Entries {
+                entries,
+                links: BTreeMap::new(),
+            }
         } else {
             self.choose(&commit, &entries, below, filter)?
         };
-        let files = self.texts(&commit, &entries, limit)?;
+        let mut files = self.texts(&commit, &found.entries, limit)?;
+        let not_followed = |link| Err((UnreadableReason::Link(link), None));
+        files.extend(found.links.into_iter().map(|(path, link)| (path, not_followed(link))));
         Ok(Tree { commit, files, is_file })
     }
 
     /// The directory or the file at a path of a commit, with all entries below it.
     fn root(&self, commit: &Commit, below: &Path) -> Result<Root> {
         if below.as_os_str().is_empty() {
-            let entries = entries(&self.ask(["ls-tree", "-r", "-z", "--full-tree", &commit.id])?);
             return Ok(Root {
-                entries,
+                entries: self.all(commit)?,
                 is_file: false,
             });
         }
@@ -127,42 +132,69 @@ impl Repository {
         }
     }
 
-    /// The files that are read, including those behind links.
+    /// All entries of a commit.
+    fn all(&self, commit: &Commit) -> Result<BTreeMap<PathBuf, Entry>> {
+        Ok(entries(&self.ask([
+            "ls-tree",
+            "-r",
+            "-z",
+            "--full-tree",
+            &commit.id,
+        ])?))
+    }
+
+    /// The files that are read, including those behind links, and the links that are not followed. Links may lead
+    /// anywhere in the commit.
     fn choose(
         &self,
         commit: &Commit,
         all: &BTreeMap<PathBuf, Entry>,
         below: &Path,
         filter: &Filter,
-    ) -> Result<BTreeMap<PathBuf, Entry>> {
-        let links = self.links(all)?;
-        let mut links = Links::new(all, &links);
-        let mut chosen = BTreeMap::new();
+    ) -> Result<Entries> {
+        let has_links = all.values().any(|entry| entry.kind == Kind::Link);
+        let everything = if has_links { self.all(commit)? } else { BTreeMap::new() };
+        let links = self.links(&everything)?;
+        let mut links = Links::new(&everything, &links);
+        let mut found = Entries::default();
         for (path, entry) in all {
             match entry.kind {
                 Kind::File if is_wanted(path, filter) => {
-                    chosen.insert(path.clone(), entry.clone());
+                    found.entries.insert(path.clone(), entry.clone());
                 }
                 Kind::Submodule if is_entered(path, filter) && filter.enters(path) => {
                     return Err(self.submodule(&below.join(path)));
                 }
-                Kind::Link => {
-                    let inside = path.ancestors().skip(1).map(Path::to_owned).collect();
-                    let behind = links.behind(path, path, &inside);
+                Kind::Link if is_entered(path, filter) && !filter.leaves_out(path) => {
+                    let link = below.join(path);
+                    let inside = link.ancestors().skip(1).map(Path::to_owned).collect();
+                    let behind = links.behind(&link, path, &inside);
                     let behind = behind.map_err(|TooMany| GitError::Multiplied {
                         repository: self.top.clone(),
                         commit: commit.short(),
                     })?;
                     for (seen, target) in behind {
-                        if is_wanted(&seen, filter) {
-                            chosen.insert(seen, target.clone());
+                        match target {
+                            Ok(entry) if is_wanted(&seen, filter) => {
+                                found.entries.insert(seen, entry.clone());
+                            }
+                            Err((fault, target)) if is_entered(&seen, filter) && !filter.leaves_out(&seen) => {
+                                let kind = if filter.reads(&seen) {
+                                    LinkKind::Policy
+                                } else {
+                                    LinkKind::Unknown
+                                };
+                                let target = show(&target);
+                                found.links.insert(seen, Link { target, fault, kind });
+                            }
+                            Ok(_) | Err(_) => {}
                         }
                     }
                 }
-                Kind::File | Kind::Submodule | Kind::Tree => {}
+                Kind::File | Kind::Link | Kind::Submodule | Kind::Tree => {}
             }
         }
-        Ok(chosen)
+        Ok(found)
     }
 
     /// The targets of the links of a tree, as they are written.
@@ -204,6 +236,13 @@ impl Repository {
         let texts = texts.ok_or_else(partial)?;
         Ok(entries.keys().cloned().zip(texts).collect())
     }
+}
+
+/// The entries to read, and the links that are not followed, by their paths below the root.
+#[derive(Default)]
+struct Entries {
+    entries: BTreeMap<PathBuf, Entry>,
+    links: BTreeMap<PathBuf, Link>,
 }
 
 /// The directory or file at a path of a commit.

@@ -14,6 +14,8 @@ mod tree;
 
 mod commit;
 
+mod submodule;
+
 pub(super) use commit::Tree;
 pub use error::GitError;
 pub(super) use repository::{Repository, find};

@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
+use crate::source::file::LinkFault;
 use crate::source::filter::{Filter, LINKED};
 
 /// The number of links that may lead to each other; more are a circle.
@@ -72,6 +73,9 @@ pub(super) struct Links<'a> {
     left: usize,
 }
 
+/// A file behind a link; or the reason why the link is not followed, and its target as it is written.
+pub(super) type Behind<'a> = Result<&'a Entry, (LinkFault, PathBuf)>;
+
 /// Links reach more than [`LINKED`] files.
 #[derive(Debug)]
 pub(super) struct TooMany;
@@ -83,7 +87,8 @@ impl<'a> Links<'a> {
     }
 
     /// The files behind a link, each by the path at which it is reached: the file that the link leads to, or all
-    /// files of a directory, with those behind its own links. `inside` has the real paths of the directories above.
+    /// files of a directory, with those behind its own links. A link that is not followed is an error in their place.
+    /// `inside` has the real paths of the directories above.
     ///
     /// # Errors
     /// When the files of all calls together exceed the limit.
@@ -92,27 +97,36 @@ impl<'a> Links<'a> {
         link: &Path,
         seen: &Path,
         inside: &BTreeSet<PathBuf>,
-    ) -> Result<Vec<(PathBuf, &'a Entry)>, TooMany> {
+    ) -> Result<Vec<(PathBuf, Behind<'a>)>, TooMany> {
         let all = self.all;
-        let Some(target) = resolve(link, self.links) else {
-            return Ok(Vec::new());
+        let not_followed = |fault| {
+            let target = self.links.get(link).map_or(Path::new(""), PathBuf::as_path).to_owned();
+            Ok(vec![(seen.to_owned(), Err((fault, target)))])
+        };
+        let target = match resolve(link, self.links) {
+            Ok(target) => target,
+            Err(fault) => return not_followed(fault),
         };
         if let Some(entry) = all.get(&target).filter(|entry| entry.kind == Kind::File) {
-            return Ok(vec![(seen.to_owned(), entry)]);
+            return Ok(vec![(seen.to_owned(), Ok(entry))]);
         }
         // A directory that holds a link to itself has no end.
         if inside.contains(&target) {
             return Ok(Vec::new());
         }
-        let mut shown = Vec::new();
-        for (path, entry) in all
+        let mut below = all
             .range(target.clone()..)
             .take_while(|(path, _)| path.starts_with(&target))
-        {
+            .peekable();
+        if below.peek().is_none() {
+            return not_followed(LinkFault::Nowhere);
+        }
+        let mut shown = Vec::new();
+        for (path, entry) in below {
             self.left = self.left.checked_sub(1).ok_or(TooMany)?;
             let below = path.strip_prefix(&target).unwrap_or(path);
             match entry.kind {
-                Kind::File => shown.push((seen.join(below), entry)),
+                Kind::File => shown.push((seen.join(below), Ok(entry))),
                 Kind::Link => {
                     let on_the_way = path.ancestors().skip(1).take_while(|above| above.starts_with(&target));
                     let inside = inside.iter().cloned().chain(on_the_way.map(Path::to_owned)).collect();
@@ -125,34 +139,40 @@ impl<'a> Links<'a> {
     }
 }
 
-/// The real path of a path, with all links followed; `None` outside the tree, or in a circle.
-fn resolve(path: &Path, links: &BTreeMap<PathBuf, PathBuf>) -> Option<PathBuf> {
+/// The real path of a path, with all links followed.
+///
+/// # Errors
+/// When the path leads out of the tree, or in a circle.
+fn resolve(path: &Path, links: &BTreeMap<PathBuf, PathBuf>) -> Result<PathBuf, LinkFault> {
     let mut rest: Vec<OsString> = path.iter().rev().map(OsStr::to_owned).collect();
     let mut resolved = PathBuf::new();
     let mut followed = 0;
     while let Some(part) = rest.pop() {
-        match Path::new(&part).components().next()? {
-            Component::CurDir => {}
-            Component::ParentDir => {
+        match Path::new(&part).components().next() {
+            None | Some(Component::CurDir) => {}
+            Some(Component::ParentDir) => {
                 if !resolved.pop() {
-                    return None;
+                    return Err(LinkFault::Outside);
                 }
             }
-            Component::Normal(name) => {
+            Some(Component::Normal(name)) => {
                 resolved.push(name);
                 if let Some(target) = links.get(&resolved) {
                     followed += 1;
-                    if followed > LINKS || target.is_absolute() {
-                        return None;
+                    if followed > LINKS {
+                        return Err(LinkFault::Nowhere);
+                    }
+                    if target.is_absolute() {
+                        return Err(LinkFault::Outside);
                     }
                     resolved.pop();
                     rest.extend(target.iter().rev().map(OsStr::to_owned));
                 }
             }
-            Component::RootDir | Component::Prefix(_) => return None,
+            Some(Component::RootDir | Component::Prefix(_)) => return Err(LinkFault::Outside),
         }
     }
-    Some(resolved)
+    Ok(resolved)
 }
 
 #[cfg(test)]
@@ -172,15 +192,15 @@ mod tests {
         .into_iter()
         .map(|(from, to)| (from.into(), to.into()))
         .collect();
-        let check = |path: &str, expected: Option<&str>| {
+        let check = |path: &str, expected: Result<&str, LinkFault>| {
             assert_eq!(resolve(Path::new(path), &links), expected.map(PathBuf::from), "{path}");
         };
-        check("a", Some("dir/file"));
-        check("current/file", Some("dir/file"));
-        check("plain", Some("plain"));
-        for path in ["dir/up", "circle", "absolute"] {
-            check(path, None);
-        }
+        check("a", Ok("dir/file"));
+        check("current/file", Ok("dir/file"));
+        check("plain", Ok("plain"));
+        check("dir/up", Err(LinkFault::Outside));
+        check("absolute", Err(LinkFault::Outside));
+        check("circle", Err(LinkFault::Nowhere));
     }
 
     #[test]

@@ -278,11 +278,8 @@ fn what_is_no_regular_file_is_passed_over() {
     let _socket = UnixListener::bind(root.join("socket.yaml")).expect("a socket");
     symlink("/dev/zero", root.join("device.yaml")).expect("a link");
     fs::create_dir(root.join("directory.yaml")).expect("a directory");
-    for target in ["two.yaml/x", "loop.yaml", "."] {
-        let _ = fs::remove_file(root.join("loop.yaml"));
-        symlink(target, root.join("loop.yaml")).expect("a link");
-        assert_eq!(place.publish(&root, "auto"), Ok(stamps_are(17)), "{target}");
-    }
+    symlink(".", root.join("loop.yaml")).expect("a link");
+    assert_eq!(place.publish(&root, "auto"), Ok(stamps_are(17)));
     // As a daemon it goes on, too: a pipe that takes the place of a file does not block.
     let daemon = place.daemon(&root, "auto");
     daemon.until("its first turn", |status| status["revisions"]["seen"].is_object());

@@ -3,6 +3,7 @@
 //! Each tree of policies carries a stamp: the sampling of two meshes that stand in two files. Published proxies whose
 //! stamps differ were compiled from two trees at once.
 
+mod absent;
 mod consistent_reads;
 mod directories;
 mod git_race;
