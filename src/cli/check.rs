@@ -70,7 +70,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let root = settings.sources().prefix();
     let files = limit_per_file(&findings, settings.findings_per_file.get());
     print(&match arguments.output {
-        Format::Json => json(&files),
+        Format::Json => json(&files, &root),
         Format::Sarif => format!("{:#}\n", sarif::render(&files, &root)),
         Format::Github => github::render(&files, &root),
         Format::Junit => {
@@ -107,12 +107,12 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
 }
 
 /// The findings as JSON, with the number of findings beyond the limit per file.
-fn json(files: &[FileFindings]) -> String {
+fn json(files: &[FileFindings], root: &str) -> String {
     let shown = files.iter().flat_map(|of_file| &of_file.shown);
-    let entries: Vec<_> = shown.map(|finding| diag_json::entry(finding)).collect();
-    let left_out: BTreeMap<&str, usize> = (files.iter())
+    let entries: Vec<_> = shown.map(|finding| diag_json::entry(finding, root)).collect();
+    let left_out: BTreeMap<String, usize> = (files.iter())
         .filter(|of_file| of_file.left_out > 0)
-        .filter_map(|of_file| Some((of_file.file?, of_file.left_out)))
+        .filter_map(|of_file| Some((format!("{root}{}", of_file.file?), of_file.left_out)))
         .collect();
     let mut found = json!({"diagnostics": entries});
     if !left_out.is_empty() {

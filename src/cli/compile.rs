@@ -49,7 +49,12 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let dataplanes: Vec<Value> = chosen.into_iter().map(entry).collect();
     match arguments.output {
         Format::Json => {
-            let findings: Vec<_> = compiled.diagnostics.iter().map(diag_json::entry).collect();
+            let root = settings.sources().prefix();
+            let findings = compiled
+                .diagnostics
+                .iter()
+                .map(|finding| diag_json::entry(finding, &root));
+            let findings: Vec<_> = findings.collect();
             print(&format!(
                 "{:#}\n",
                 json!({"dataplanes": dataplanes, "diagnostics": findings})

@@ -79,7 +79,12 @@ pub(super) fn print_found<T: Serialize>(
 
 /// The message that no `noun` has the name `name`, with the closest known name.
 pub(super) fn no_such(noun: &str, name: &str, known: &[String]) -> String {
-    let help = match closest(name, known.iter().map(String::as_str)) {
+    // The namespace of Kubernetes is a part of the name.
+    let named = known
+        .iter()
+        .find(|known| known.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')));
+    let near = || closest(name, known.iter().map(String::as_str));
+    let help = match named.map(String::as_str).or_else(near) {
         Some(meant) => format!("did you mean {meant}?"),
         None => format!("the policies have {}, named MESH/NAME", plural(known.len(), noun)),
     };

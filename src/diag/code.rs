@@ -84,6 +84,8 @@ codes! {
     InvalidUrl = "invalid-url", "malformed";
     /// A collector address that is not valid.
     InvalidAddress = "invalid-address", "malformed";
+    /// A part of a collector URL that is not sent to the collector.
+    UnsentUrlPart = "unsent-url-part", "not-allowed";
     /// A collector that probably cannot receive the spans that Envoy sends.
     CollectorMismatch = "collector-mismatch", "not-allowed";
     /// Two resources with the same type, mesh and name.

@@ -179,6 +179,7 @@ fn backend(tracer: &Tracer) -> Option<Backend> {
         Provider::Zipkin(zipkin) => {
             let encoding = |encoding| match encoding {
                 ZipkinEncoding::Json => "httpJson".into(),
+                ZipkinEncoding::JsonForV1 => "httpJsonV1".into(),
                 ZipkinEncoding::Proto => "httpProto".into(),
             };
             vec![

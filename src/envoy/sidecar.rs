@@ -91,10 +91,10 @@ fn check_addresses(proxy: &Proxy, findings: &mut Vec<Diagnostic>) {
     for listener in &proxy.listeners {
         if listener.ip().is_none() {
             let message = format!(
-                "a listener needs an IP address to bind, and `{}` is a name, so this proxy gets no files",
+                "a listener needs an IP address to bind, and `{}` is a name, which only the callers of this proxy resolve",
                 listener.address
             );
-            let finding = Diagnostic::warning(Code::InvalidAddress, &listener.at, message).path(listener.path.as_str());
+            let finding = Diagnostic::error(Code::InvalidAddress, &listener.at, message).path(listener.path.as_str());
             findings.push(finding.help("give the inbound an `address` of its own: the IP address to listen on"));
         }
         if !taken.insert((&listener.address, listener.port)) {

@@ -20,7 +20,7 @@ pub(super) fn provider(conf: &Zipkin, collector: &Collector, cluster: &str) -> V
         set("shared_span_context", json!(conf.shared_span_context.value));
     }
     let version = match conf.encoding.value {
-        ZipkinEncoding::Json => "HTTP_JSON",
+        ZipkinEncoding::Json | ZipkinEncoding::JsonForV1 => "HTTP_JSON",
         ZipkinEncoding::Proto => "HTTP_PROTO",
     };
     set("collector_endpoint_version", json!(version));

@@ -66,6 +66,7 @@ fn of_export(export: &Export, root: &str) -> Vec<ValueOf> {
         Provider::Zipkin(zipkin) => {
             let encoding = match zipkin.encoding.value {
                 ZipkinEncoding::Json => "httpJson",
+                ZipkinEncoding::JsonForV1 => "httpJsonV1, sent as httpJson",
                 ZipkinEncoding::Proto => "httpProto",
             };
             values.extend([

@@ -234,8 +234,7 @@ impl Naming<'_> {
         let protocol = Effective::of(inbound.protocol.as_ref(), Protocol::Unknown);
         let because =
             (self.untraced.clone()).or_else(|| (!protocol.value.is_http()).then(|| speaks(&service, protocol.value)));
-        let host =
-            (inbound.service_address.as_ref()).map_or_else(|| address.clone(), |address| address.value.ip.to_string());
+        let host = (inbound.service_address.as_ref()).map_or_else(|| address.clone(), |address| address.value.clone());
         let port = (inbound.service_port.as_ref()).map_or(inbound.port.value, |port| port.value);
         let named = if self.unified {
             ListenerNaming::Section(section.clone())

@@ -221,7 +221,7 @@ impl Provider {
 /// Zipkin version 2.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Zipkin {
-    /// The path of the collector's URL.
+    /// The path of the collector's URL, with its query if that is sent.
     pub path: String,
     /// The encoding of spans.
     pub encoding: Effective<ZipkinEncoding>,
@@ -252,6 +252,8 @@ pub enum OpenTelemetry {
 pub enum ZipkinEncoding {
     /// JSON, version 2.
     Json,
+    /// JSON, version 2, where version 1 is written: Envoy cannot send that.
+    JsonForV1,
     /// Protocol buffers.
     Proto,
 }

@@ -92,7 +92,7 @@ fn by_traffic_trace(governed: &Governed, backend: &mesh::Backend, context: Lower
     let (collector, provider) = match &backend.conf {
         BackendConf::Zipkin(conf) => {
             let flags = [&conf.trace_id_128bit, &conf.shared_span_context];
-            let provider = zipkin(&conf.url, conf.api_version.as_ref(), flags);
+            let provider = zipkin(context.kuma, &conf.url, conf.api_version.as_ref(), flags);
             (of_url(&conf.url, verified), provider)
         }
         BackendConf::Datadog(conf) => {
@@ -124,7 +124,7 @@ fn by_mesh_trace(governed: &Governed, merged: &Merged, backend: &Backend, contex
     let (backend, destination) = match backend {
         Backend::Zipkin(conf) => {
             let flags = [&conf.trace_id_128bit, &conf.shared_span_context];
-            let provider = zipkin(&conf.url, conf.api_version.as_ref(), flags);
+            let provider = zipkin(context.kuma, &conf.url, conf.api_version.as_ref(), flags);
             let destination = (of_url(&conf.url, verified), provider);
             (conf.url.clone().map(|_| conf.written.clone()), Some(destination))
         }
@@ -162,12 +162,21 @@ fn by_mesh_trace(governed: &Governed, merged: &Merged, backend: &Backend, contex
 }
 
 fn zipkin(
+    kuma: &Kuma,
     url: &Located<CollectorUrl>,
     api_version: Option<&Located<ZipkinApiVersion>>,
     [trace_id_128bit, shared_span_context]: [&Option<Located<bool>>; 2],
 ) -> Provider {
+    let query = url
+        .value
+        .query
+        .as_ref()
+        .filter(|_| kuma.fidelity == Fidelity::Documented);
     Provider::Zipkin(Zipkin {
-        path: url.value.path.clone(),
+        path: match query {
+            Some(query) => format!("{}?{query}", url.value.path),
+            None => url.value.path.clone(),
+        },
         encoding: encoding(api_version),
         trace_id_128bit: Effective::of(trace_id_128bit.as_ref(), false),
         shared_span_context: Effective::of(shared_span_context.as_ref(), true),
@@ -187,7 +196,8 @@ fn encoding(version: Option<&Located<ZipkinApiVersion>>) -> Effective<ZipkinEnco
     let encoding = version.cloned().map(|version| {
         version.map(|version| match version {
             ZipkinApiVersion::HttpProto => ZipkinEncoding::Proto,
-            ZipkinApiVersion::HttpJson | ZipkinApiVersion::HttpJsonV1 => ZipkinEncoding::Json,
+            ZipkinApiVersion::HttpJson => ZipkinEncoding::Json,
+            ZipkinApiVersion::HttpJsonV1 => ZipkinEncoding::JsonForV1,
         })
     });
     Effective::of(encoding.as_ref(), ZipkinEncoding::Json)

@@ -16,6 +16,8 @@ mod resources;
 
 mod synthesized;
 
+mod complete;
+
 mod parse;
 
 pub use decode::{Effective, Located, Origin, Provenance, TextMap};

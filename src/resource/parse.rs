@@ -1,30 +1,28 @@
 //! From a snapshot to resources: classification and decoding of documents, with the checks of their names.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::diag::{Code, Diagnostic, Diagnostics, Holds, Place, ResourceId, Severity};
-use crate::kuma::{Fidelity, Kuma, Version};
+use crate::kuma::{Fidelity, Kuma};
+use crate::resource::complete::{Placed, complete};
 use crate::resource::decode::context::Context;
 use crate::resource::decode::decoder::Decoder;
 use crate::resource::document::envelope::{self, Body};
 use crate::resource::document::header::Header;
 use crate::resource::document::identity::Identity;
 use crate::resource::document::kind::{self, Form, Kind};
-use crate::resource::document::{encryption, glued, list, salvage};
+use crate::resource::document::kustomization::Kustomizations;
+use crate::resource::document::unrendered::unrendered;
+use crate::resource::document::{encryption, glued, list, old_form, salvage};
 use crate::resource::kinds::other_policy::{self, OtherKind};
 use crate::resource::kinds::{
     dataplane, external_service, mesh, mesh_gateway, mesh_open_telemetry_backend, mesh_route, mesh_service, mesh_trace,
     traffic_route, traffic_trace,
 };
-use crate::resource::resources::{Contributions, Resources};
-use crate::resource::synthesized;
-use crate::resource::value::names::is_mesh_name;
-use crate::resource::value::tags::ZONE;
-use crate::source::{Location, Snapshot, SourceFile, Unreadable, UnreadableReason};
-use crate::words::closest;
-use crate::yaml::{self, Limits, Node, Scalar, Value, template};
+use crate::resource::resources::{Contributions, Resources, covered};
+use crate::source::{Snapshot, SourceFile, Unreadable, UnreadableReason};
+use crate::yaml::{self, Limits, Node, Value, template};
 
 /// Decodes all documents of a snapshot.
 ///
@@ -44,20 +42,19 @@ pub fn parse(
         known,
         diagnostics,
     };
+    let kustomizations = Kustomizations::find(snapshot, limits);
     for file in &snapshot.files {
-        parser.file(file, limits);
+        if kustomizations.around(&file.path).is_none() {
+            parser.file(file, limits);
+        }
+    }
+    for (directory, error) in kustomizations.errors() {
+        parser.kustomization(&kustomizations, snapshot, directory, error);
     }
     for unreadable in &snapshot.unreadable {
         parser.unreadable(unreadable);
     }
     parser.finish()
-}
-
-/// The position of a resource.
-struct Placed {
-    name: Location,
-    mesh: Location,
-    document: usize,
 }
 
 struct Parser<'a, 'd> {
@@ -80,7 +77,7 @@ impl Parser<'_, '_> {
                 let Value::Map(map) = &root.value else { continue };
                 if encryption::is_encrypted(map) {
                     encrypted.push((document.index, map));
-                } else if glued::is_glued(map) {
+                } else if glued::is_glued(map) && self.context.kuma.fidelity == Fidelity::Documented {
                     glued.push((document.index, map));
                 } else {
                     self.resource(&file.path, document.index, root, map);
@@ -91,6 +88,30 @@ impl Parser<'_, '_> {
         self.glued(file, &glued, &mut found);
         let ours = self.resources.seen > before;
         self.report_text(file, found, ours);
+    }
+
+    /// Reports a kustomization whose files are not decoded. It holds the meshes that they had before or mention now.
+    fn kustomization(&mut self, all: &Kustomizations, snapshot: &Snapshot, directory: &str, error: Diagnostic) {
+        let mut meshes = BTreeSet::new();
+        let mut is_ours = false;
+        for file in snapshot
+            .files
+            .iter()
+            .filter(|file| all.around(&file.path) == Some(directory))
+        {
+            match self.affected_meshes(&file.path, &file.text) {
+                Some(Holds::Meshes(of_file)) => meshes.extend(of_file),
+                Some(Holds::All) => is_ours = true,
+                Some(Holds::Nothing | Holds::Proxies(_)) | None => {}
+            }
+        }
+        if meshes.is_empty() && !is_ours {
+            return;
+        }
+        self.resources.seen += 1;
+        let error = error.holds(if is_ours { Holds::All } else { Holds::Meshes(meshes) });
+        self.resources.gaps.note(&error);
+        self.diagnostics.push(error);
     }
 
     /// Reports the encrypted resources among documents. They hold the meshes that the file had before or mentions
@@ -220,6 +241,15 @@ impl Parser<'_, '_> {
         let contribution = self.resources.contributions.entry(path.to_owned()).or_default();
         contribution.insert(id.mesh.clone());
         let mut decoder = Decoder::new(id, document, name_at.clone(), kind.is_target(), &self.context);
+        let fields = match (form, map.get("spec").map(|entry| &entry.value.value)) {
+            (Form::Kubernetes, Some(Value::Map(spec))) => spec,
+            _ => map,
+        };
+        if let Some(error) = old_form::error(kind, fields) {
+            self.resources.gaps.miss(&decoder.resource, kind);
+            decoder.report(error);
+            return decoder.finish(self.diagnostics);
+        }
         let (header, body) = envelope::decode(&mut decoder, &self.context, kind, form, root);
         let id = Arc::clone(&decoder.resource);
         match body {
@@ -344,109 +374,8 @@ impl Parser<'_, '_> {
     }
 
     fn finish(self) -> Resources {
-        let Self {
-            mut resources,
-            places,
-            diagnostics,
-            context: Context { kuma },
-            ..
-        } = self;
-        let is_mesh = |id: &&ResourceId| id.kind == "Mesh";
-        resources.declared = places.keys().filter(is_mesh).map(|id| id.name.clone()).collect();
-        resources.declared.insert("default".to_owned());
-        let Resources { declared, gaps, .. } = &resources;
-        // A mesh with an invalid document exists nevertheless.
-        let exists = |mesh: &str| declared.contains(mesh) || !gaps.has_all_documents(mesh);
-        let unknown: BTreeSet<&str> = places
-            .keys()
-            .map(|id| id.mesh.as_str())
-            .filter(|mesh| !exists(mesh))
-            .collect();
-        let unknown: BTreeSet<String> = unknown.into_iter().map(str::to_owned).collect();
-        // An invalid name has a finding already.
-        let of_unknown = places
-            .iter()
-            .filter(|(id, _)| unknown.contains(&id.mesh) && is_mesh_name(&id.mesh));
-        for (id, placed) in of_unknown {
-            let message = format!("`{}` is in the mesh `{}`, which does not exist", id.name, id.mesh);
-            let help = match closest(&id.mesh, declared.iter().map(String::as_str)) {
-                Some(meant) => format!("did you mean `{meant}`?"),
-                None => format!("declare it: `type: Mesh` with `name: {}`", id.mesh),
-            };
-            let diagnostic = Diagnostic::error(Code::UnknownMesh, &placed.mesh, message).path("mesh");
-            diagnostics.push(diagnostic.help(help).resource(placed.document, id.clone()));
-        }
-        /// Keeps the resources of existing meshes, sorted, and of several with one name the first.
-        macro_rules! tidy {
-            ($($list:ident)+) => {$(
-                resources.$list.retain(|resource| !unknown.contains(resource.header.mesh()));
-                resources.$list.sort_by(|a, b| a.header.order().cmp(&b.header.order()));
-                resources.$list.dedup_by(|a, b| a.header.id == b.header.id);
-            )+};
-        }
-        tidy! {
-            traffic_traces traffic_routes dataplanes mesh_traces mesh_gateways http_routes tcp_routes otel_backends
-            external_services mesh_services other_policies
-        }
-        if kuma.fidelity == Fidelity::Exact && kuma.version >= Version::V2_14 {
-            forget_zones_of_tagless(&mut resources);
-        }
-        let synthesized = synthesized::mesh_services(&resources, kuma);
-        resources.mesh_services.extend(synthesized);
-        (resources.mesh_services).sort_by(|a, b| a.header.order().cmp(&b.header.order()));
-        resources
+        complete(self.resources, &self.places, self.context.kuma, self.diagnostics)
     }
-}
-
-/// The known files that are unavailable now.
-fn covered<'k>(known: &'k Contributions, unreadable: &Unreadable) -> Vec<(&'k String, &'k BTreeSet<String>)> {
-    let (path, is_glob) = (
-        &unreadable.path,
-        matches!(unreadable.reason, UnreadableReason::NoMatch(_)),
-    );
-    let first = if is_glob { "" } else { path.as_str() };
-    let candidates = known.range::<str, _>((Bound::Included(first), Bound::Unbounded));
-    let candidates = candidates.take_while(|(known, _)| is_glob || known.starts_with(path.as_str()));
-    candidates.filter(|(known, _)| unreadable.covers(known)).collect()
-}
-
-/// Removes the zone tag of inbounds without other tags, which Kuma does not add where services are resources.
-fn forget_zones_of_tagless(resources: &mut Resources) {
-    for dataplane in &mut resources.dataplanes {
-        let mesh = resources.meshes.get(dataplane.header.mesh());
-        if mesh.is_some_and(|mesh| mesh.has_exclusive_mesh_services) {
-            let tagless = dataplane
-                .inbounds
-                .iter_mut()
-                .filter(|inbound| inbound.service.is_none());
-            tagless.for_each(|inbound| drop(inbound.tags.remove(ZONE)));
-        }
-    }
-}
-
-/// Collects the template expressions in the texts below a node.
-fn unrendered(node: &Node, found: &mut Vec<Diagnostic>) {
-    match &node.value {
-        Value::Scalar(scalar) => found.extend(expression(scalar, &node.at)),
-        Value::List(items) => items.iter().for_each(|item| unrendered(item, found)),
-        Value::Map(map) => {
-            for entry in &map.entries {
-                found.extend(expression(&entry.key, &entry.key_at));
-                unrendered(&entry.value, found);
-            }
-        }
-    }
-}
-
-/// The finding for a template expression in a text; values of variables are not templates.
-fn expression(scalar: &Scalar, at: &Location) -> Option<Diagnostic> {
-    template::find(&scalar.text)?;
-    let (range, dialect) = template::find(at.text())?;
-    if at.file.vars.is_some() && template::is_mustache(dialect) {
-        return None;
-    }
-    let place = at.bytes.start + range.start..at.bytes.start + range.end;
-    Some(template::unrendered(&Location::new(&at.file, place), dialect))
 }
 
 /// Downgrades a finding about a file in which nothing looks like a resource of a compiled kind.

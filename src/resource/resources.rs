@@ -1,6 +1,7 @@
 //! All valid resources of a snapshot.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use super::document::kind::Kind;
 use super::kinds::dataplane::Dataplane;
@@ -15,9 +16,25 @@ use super::kinds::other_policy::OtherPolicy;
 use super::kinds::traffic_route::TrafficRoute;
 use super::kinds::traffic_trace::TrafficTrace;
 use crate::diag::{Diagnostic, Holds, ResourceId};
+use crate::source::{Unreadable, UnreadableReason};
 
 /// The meshes of each file, by its path.
 pub type Contributions = BTreeMap<String, BTreeSet<String>>;
+
+/// The known files that are unavailable now.
+pub(super) fn covered<'k>(
+    known: &'k Contributions,
+    unreadable: &Unreadable,
+) -> Vec<(&'k String, &'k BTreeSet<String>)> {
+    let (path, is_glob) = (
+        &unreadable.path,
+        matches!(unreadable.reason, UnreadableReason::NoMatch(_)),
+    );
+    let first = if is_glob { "" } else { path.as_str() };
+    let candidates = known.range::<str, _>((Bound::Included(first), Bound::Unbounded));
+    let candidates = candidates.take_while(|(known, _)| is_glob || known.starts_with(path.as_str()));
+    candidates.filter(|(known, _)| unreadable.covers(known)).collect()
+}
 
 /// All valid resources of a snapshot.
 #[derive(Debug, Clone, Default)]

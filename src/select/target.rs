@@ -164,7 +164,7 @@ impl fmt::Display for Mismatch<'_> {
             Self::Zone(zone) => write!(f, "it belongs to the zone `{zone}`"),
             Self::Namespace(namespace) => write!(
                 f,
-                "it is for the namespace `{namespace}` only (`kuma.system_namespace` is another)"
+                "it is for the namespace `{namespace}` only (if that is the namespace of the control plane: `kuma: {{system_namespace: {namespace}}}` in the settings)"
             ),
             Self::ProxyType => f.write_str("its `proxyTypes` do not contain this kind of proxy"),
             Self::IsGateway => f.write_str("it is for dataplanes, and a MeshGateway governs this one"),

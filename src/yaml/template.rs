@@ -169,10 +169,22 @@ pub(crate) fn find(text: &str) -> Option<(Range<usize>, &'static str)> {
         (start..end, "a Jinja template, as Ansible has them")
     });
     let dollar = dollar(text).map(|range| (range, "for envsubst, a shell or Terraform to fill in"));
-    [braces, percent, dollar]
+    let reference =
+        reference(text).map(|range| (range, "for Kubernetes to fill in from the environment of a container"));
+    [braces, percent, dollar, reference]
         .into_iter()
         .flatten()
         .min_by_key(|(range, _)| range.start)
+}
+
+/// The range of `$(NAME)`.
+fn reference(text: &str) -> Option<Range<usize>> {
+    let start = text.find("$(")?;
+    let name = text[start + 2..].split(')').next()?;
+    let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
+    let end = start + 2 + name.len();
+    (is_name && text[end..].starts_with(')')).then_some(start..end + 1)
 }
 
 /// The range of `${NAME}` or `${path.to.name}`, or of `$NAME` if it is the whole text.

@@ -77,8 +77,8 @@ fn findings_are_objects_for_programs() {
     assert_eq!(output.status.code(), Some(1));
     let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let expected = serde_json::json!({"diagnostics": [{
-        "severity": "error", "code": "sampling-out-of-range", "file": "mesh.yaml", "document": 0, "line": 8, "column": 15,
-        "type": "Mesh", "mesh": "default", "name": "default", "path": "tracing.backends[0].sampling",
+        "severity": "error", "code": "sampling-out-of-range", "document": 0, "line": 8, "column": 15,
+        "file": "tests/cases/mistake-sampling-101/in/mesh.yaml", "type": "Mesh", "mesh": "default", "name": "default", "path": "tracing.backends[0].sampling",
         "kind": "out-of-range", "message": "`sampling` is 101; it must be from 0 to 100",
         "help": "sampling is a percentage: 25 traces one request in four",
     }]});

@@ -40,6 +40,15 @@ const BEYOND: [Code; 18] = [
     Code::UnknownDefaultBackend,
 ];
 
+/// Words of findings about documents that the schema cannot recognize, or about a section that it leaves open.
+const UNRECOGNIZED: [&str; 5] = [
+    "so this document has no type",
+    "`apiVersion` is missing, or",
+    "it must be `kuma.io/v1alpha1`",
+    "is a report of a control plane",
+    "does not belong into",
+];
+
 /// Findings that the schema underlines too, wherever they are.
 const WITHIN: [Code; 8] = [
     Code::EmptyField,
@@ -106,6 +115,8 @@ fn found(text: &str) -> BTreeMap<usize, BTreeSet<Code>> {
                         || !BEYOND.contains(&finding.code)
                 })
                 .filter(|finding| !finding.message.starts_with("only a policy of the system namespace"))
+                // Without the name of a kind, the schema takes a document for one of others.
+                .filter(|finding| !UNRECOGNIZED.iter().any(|words| finding.message.contains(words)))
                 // Only YAML 1.1 reads it as a boolean, and editors read 1.2.
                 .filter(|finding| !matches!(text_of(finding), "on" | "off" | "yes" | "no"))
                 .map(|finding| finding.code)

@@ -12,7 +12,7 @@ pub struct Entry<'a> {
     severity: &'static str,
     code: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    file: Option<&'a str>,
+    file: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     document: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -32,9 +32,9 @@ pub struct Entry<'a> {
     help: Option<&'a str>,
 }
 
-/// The JSON object of one finding.
+/// The JSON object of one finding. `root` is the prefix of every file path.
 #[must_use]
-pub fn entry(diagnostic: &Diagnostic) -> Entry<'_> {
+pub fn entry<'a>(diagnostic: &'a Diagnostic, root: &str) -> Entry<'a> {
     let at = match &diagnostic.place {
         Place::In(at) => Some(at),
         Place::File(_) | Place::Nowhere => None,
@@ -43,7 +43,7 @@ pub fn entry(diagnostic: &Diagnostic) -> Entry<'_> {
     Entry {
         severity: diagnostic.severity.as_str(),
         code: diagnostic.code.as_str(),
-        file: diagnostic.file(),
+        file: diagnostic.file().map(|path| format!("{root}{path}")),
         document: diagnostic.document,
         line: at.map(|at| at.line()),
         column: at.map(|at| at.column()),

@@ -72,6 +72,11 @@ impl Decoder {
         }
     }
 
+    /// Whether the control plane decides, with its quirks.
+    pub(in crate::resource) fn is_exact(&self) -> bool {
+        self.exact
+    }
+
     /// Whether an error has been found.
     pub(in crate::resource) fn failed(&self) -> bool {
         self.found.iter().any(Found::is_error)

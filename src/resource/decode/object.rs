@@ -45,6 +45,26 @@ pub(in crate::resource) struct Object<'a> {
     pub(in crate::resource) path: String,
 }
 
+/// Fields that hold blocks, and that a wrong indentation moves into or out of another block.
+const BLOCKS: [&str; 16] = [
+    "backends",
+    "conf",
+    "default",
+    "destinations",
+    "inbound",
+    "mtls",
+    "networking",
+    "outbound",
+    "routing",
+    "sampling",
+    "selectors",
+    "sources",
+    "spec",
+    "targetRef",
+    "to",
+    "tracing",
+];
+
 impl<'a> Object<'a> {
     /// The mapping at `node`; fields other than those of `known` are reported.
     ///
@@ -107,6 +127,12 @@ impl<'a> Object<'a> {
         for entry in &self.map.entries {
             let key = entry.key.text.as_str();
             if known.contains(&key) {
+                continue;
+            }
+            if BLOCKS.contains(&key) && !decoder.is_exact() && !matches!(entry.value.value, Value::Scalar(_)) {
+                let message = format!("`{key}` does not belong here, so Kuma ignores the whole block");
+                let finding = Diagnostic::error(Code::UnknownField, &entry.key_at, message);
+                decoder.report(finding.path(self.path_of(key)).help("is its indentation right?"));
                 continue;
             }
             let message = format!("Kuma has no field `{key}` here and ignores it");
@@ -187,7 +213,9 @@ impl<'a> Object<'a> {
             None => None,
         };
         let Some(value) = value else {
-            wrong_type(decoder, &entry.value, &path, "a number");
+            let written = scalar_of(&entry.value).and_then(|scalar| plain_number(&scalar.text));
+            let help = written.map(|number| format!("write the number alone: `{key}: {number}`"));
+            wrong_type_help(decoder, &entry.value, &path, "a number", help);
             return None;
         };
         warn_if_ambiguous(decoder, &entry.value, &path);
@@ -211,7 +239,10 @@ impl<'a> Object<'a> {
             None => None,
         };
         let Some(value) = value else {
-            wrong_type(decoder, &entry.value, &path, "an integer");
+            let written = scalar_of(&entry.value).and_then(|scalar| plain_number(&scalar.text));
+            let whole = written.filter(|number| is_canonical(number));
+            let help = whole.map(|number| format!("write it without quotes: `{key}: {number}`"));
+            wrong_type_help(decoder, &entry.value, &path, "an integer", help);
             return None;
         };
         warn_if_ambiguous(decoder, &entry.value, &path);
@@ -441,6 +472,13 @@ fn json_number(text: &str) -> Option<f64> {
         _ => {}
     }
     serde_json::from_str::<serde_json::Number>(text).ok()?.as_f64()
+}
+
+/// The number in a text such as `60 %` or `12,5`; `None` when there is nothing to correct.
+pub(in crate::resource) fn plain_number(text: &str) -> Option<String> {
+    let number = text.trim().trim_end_matches('%').trim_end().replace(',', ".");
+    let is_number = number.starts_with(|c: char| c.is_ascii_digit()) && number.parse::<f64>().is_ok();
+    is_number.then_some(number)
 }
 
 /// Whether the text is an integer without sign and without leading zero.

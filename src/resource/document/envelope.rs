@@ -201,7 +201,7 @@ fn metadata(decoder: &mut Decoder, kind: Kind, object: &Object, header: &mut Hea
                 object.at,
                 "metadata",
                 "`metadata` must not be missing; it has the name",
-                "for example `metadata: {name: web-01}`",
+                "write `metadata: {name: NAME}`",
             );
         }
         return decoded;
@@ -227,7 +227,15 @@ fn check_namespace(decoder: &mut Decoder, context: &Context, kind: Kind, object:
         let at = object.get("metadata").map_or(object.at, |entry| &entry.key_at);
         let own = &context.kuma.system_namespace;
         let message = format!("a {} must be in the namespace `{own}`", kind.as_str());
-        let help = "the setting `kuma.system_namespace` names that namespace";
+        let written = object.open_object(&mut decoder.silent(), "metadata");
+        let written = written.and_then(|metadata| metadata.text(&mut decoder.silent(), "namespace"));
+        let help = match written {
+            Some(other) => format!(
+                "if `{0}` is the namespace of the control plane, say so in the settings: `kuma: {{system_namespace: {0}}}`",
+                other.value
+            ),
+            None => format!("write `namespace: {own}`"),
+        };
         decoder.error_help(Code::NotAllowed, at, "metadata.namespace", message, help);
     }
 }
@@ -310,8 +318,8 @@ fn required(decoder: &mut Decoder, object: &Object, key: &str) -> Option<Located
     if text.is_none() {
         let at = entry.map_or(object.at, |entry| &entry.value.at);
         let help = match key {
-            "mesh" => "the mesh of every installation is `mesh: default`",
-            _ => "for example `name: web-01`",
+            "mesh" => "the mesh of every installation is `mesh: default`".to_owned(),
+            _ => format!("a {} is known by its name: write `name: NAME`", decoder.resource.kind),
         };
         let path = object.path_of(key);
         decoder.error_help(Code::EmptyField, at, &path, format!("`{key}` must not be empty"), help);

@@ -213,8 +213,34 @@ pub(in crate::resource) fn of(map: &Map, version: Version) -> Found {
     match (map.get("type"), map.get("apiVersion"), map.get("kind")) {
         (None, Some(api_version), Some(kind)) => kubernetes(api_version, kind, version),
         (Some(kind), ..) => universal(kind, map, version),
-        (None, ..) => Found::Foreign,
+        (None, None, Some(kind)) if is_ours(kind) => {
+            let message = "`apiVersion` is missing, or this is `type` in the universal form";
+            let help = "write `apiVersion: kuma.io/v1alpha1` above it; or `type` in place of `kind`, and `mesh` and `name` beside it";
+            let error = Diagnostic::error(Code::MissingField, &kind.key_at, message);
+            Found::Invalid(Box::new(error.path("apiVersion").help(help)))
+        }
+        (None, ..) => misspelled(map),
     }
+}
+
+/// A document in which a key near `type` or `kind` has the name of a compiled kind.
+fn misspelled(map: &Map) -> Found {
+    let is_near = |entry: &&Entry| closest(&entry.key.text, ["type", "kind"]).is_some();
+    match map.entries.iter().find(|entry| is_near(entry) && is_ours(entry)) {
+        Some(entry) => {
+            let written = &entry.key.text;
+            let meant = closest(written, ["type", "kind"]).unwrap_or("type");
+            let message = format!("Kuma has no field `{written}` here, so this document has no type");
+            let error = Diagnostic::error(Code::UnknownField, &entry.key_at, message);
+            invalid(error.help(format!("did you mean `{meant}`?")), entry)
+        }
+        None => Found::Foreign,
+    }
+}
+
+/// Whether the value of a field is the name of a compiled kind.
+fn is_ours(entry: &Entry) -> bool {
+    text(entry).is_some_and(matters)
 }
 
 fn universal(entry: &Entry, map: &Map, version: Version) -> Found {
@@ -230,17 +256,29 @@ fn universal(entry: &Entry, map: &Map, version: Version) -> Found {
         return Found::Foreign;
     }
     if let Some(name) = other(name) {
-        return Found::Other(name, Form::Universal);
+        return overview(name, entry).unwrap_or(Found::Other(name, Form::Universal));
     }
     unknown(name, "type", entry)
 }
 
-fn kubernetes(api_version: &Entry, entry: &Entry, version: Version) -> Found {
-    let (Some(api_version), Some(name)) = (text(api_version), text(entry)) else {
+fn wrong_version(written: &str, entry: &Entry) -> Found {
+    let message = format!("`apiVersion` is `{written}`; it must be `kuma.io/v1alpha1`");
+    let error = Diagnostic::error(Code::UnknownValue, &entry.value.at, message);
+    invalid(error.help("write `apiVersion: kuma.io/v1alpha1`"), entry)
+}
+
+fn kubernetes(api_entry: &Entry, entry: &Entry, version: Version) -> Found {
+    let (Some(api_version), Some(name)) = (text(api_entry), text(entry)) else {
         return Found::Foreign;
     };
     if !api_version.starts_with("kuma.io/") {
-        return Found::Foreign;
+        let group = api_version.split('/').next().unwrap_or_default();
+        let is_near = closest(group, ["kuma.io"]).is_some() && matters(name);
+        return if is_near {
+            wrong_version(api_version, api_entry)
+        } else {
+            Found::Foreign
+        };
     }
     if let Some(name) = other(name) {
         return Found::Other(name, Form::Kubernetes);
@@ -249,6 +287,19 @@ fn kubernetes(api_version: &Entry, entry: &Entry, version: Version) -> Found {
         Some(kind) => of_version(kind, Form::Kubernetes, entry, version),
         None => unknown(name, "kind", entry),
     }
+}
+
+/// The error about a report that a control plane makes of a dataplane, and that is no dataplane.
+fn overview(name: &str, entry: &Entry) -> Option<Found> {
+    if name != "DataplaneOverview" {
+        return None;
+    }
+    let message = "a DataplaneOverview is a report of a control plane, with the Dataplane inside";
+    let error = Diagnostic::error(Code::UnknownType, &entry.value.at, message);
+    Some(invalid(
+        error.help("export the Dataplane itself: `kumactl get dataplane NAME -o yaml`"),
+        entry,
+    ))
 }
 
 /// The kind without effect on tracing that has the given name. A list is no resource itself.

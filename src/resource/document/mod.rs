@@ -19,6 +19,12 @@ pub(in crate::resource) mod envelope;
 
 pub(in crate::resource) mod salvage;
 
+pub(in crate::resource) mod kustomization;
+
+pub(in crate::resource) mod old_form;
+
+pub(in crate::resource) mod unrendered;
+
 pub use header::{Header, Role};
 pub use kind::Kind;
 pub use labels::{DISPLAY_NAME, NAMESPACE, WORKLOAD, ZONE_LABEL};

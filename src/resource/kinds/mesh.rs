@@ -1,6 +1,6 @@
 //! `Mesh`: the tracing backends of a mesh.
 
-use crate::diag::{Code, Diagnostic};
+use crate::diag::{Code, Diagnostic, Place, Severity};
 use crate::kuma::Version;
 use crate::resource::decode::context::Context;
 use crate::resource::decode::decoder::Decoder;
@@ -121,6 +121,7 @@ pub(in crate::resource) fn decode(
     let root = body.object(decoder, &known)?;
     let tracing = root.object(decoder, "tracing", &["defaultBackend", "backends"]);
     let mode = mesh_services_mode(decoder, &root);
+    report_moved_tracing(decoder, &root);
     let mut mesh = Mesh {
         header,
         backends: Vec::new(),
@@ -142,7 +143,8 @@ pub(in crate::resource) fn decode(
         let Some(object) = Object::new(decoder, node, path, &["name", "type", "sampling", "conf"]) else {
             continue;
         };
-        mesh.backends.extend(decode_backend(decoder, &object, &mut names));
+        mesh.backends
+            .extend(decode_backend(decoder, context, &object, &mut names));
     }
     mesh.default_backend = tracing
         .text(decoder, "defaultBackend")
@@ -163,6 +165,30 @@ const EXCLUSIVE: usize = 3;
 fn mesh_services_mode(decoder: &mut Decoder, root: &Object) -> usize {
     let services = root.open_object(decoder, "meshServices");
     services.map_or(0, |services| services.word(decoder, "mode", &MODES).unwrap_or(0))
+}
+
+/// Reports a block `tracing` inside of another section, which nobody reads there.
+fn report_moved_tracing(decoder: &mut Decoder, root: &Object) {
+    for key in OTHER {
+        let section = root.open_object(&mut decoder.silent(), key);
+        if let Some((section, moved)) = section
+            .as_ref()
+            .and_then(|section| Some((section, section.get("tracing")?)))
+        {
+            let message = format!("`tracing` does not belong into `{key}`, so Kuma ignores the whole block");
+            let severity = if decoder.is_exact() {
+                Severity::Warning
+            } else {
+                Severity::Error
+            };
+            let finding = Diagnostic::new(severity, Code::UnknownField, Place::In(moved.key_at.clone()), message);
+            decoder.report(
+                finding
+                    .path(section.path_of("tracing"))
+                    .help("is its indentation right?"),
+            );
+        }
+    }
 }
 
 /// The place of a section with an `enabledBackend`. Nothing else of the section is read.
@@ -206,14 +232,19 @@ fn check_default(decoder: &mut Decoder, default: &Located<String>, names: &[Loca
 }
 
 /// Decodes one backend. `names` has the names of the backends above, and gets the name of this one.
-fn decode_backend(decoder: &mut Decoder, object: &Object, names: &mut Vec<Located<String>>) -> Option<Backend> {
+fn decode_backend(
+    decoder: &mut Decoder,
+    context: &Context,
+    object: &Object,
+    names: &mut Vec<Located<String>>,
+) -> Option<Backend> {
     let name = decode_name(decoder, object, names);
     names.extend(name.clone());
     let sampling = decode_sampling(decoder, object);
     let kind_at = object.get("type").map_or(object.at, |entry| &entry.value.at);
     let kind = object.text(decoder, "type");
     let conf = match kind.as_ref().map(|kind| kind.value.as_str()) {
-        Some("zipkin") => decode_zipkin(decoder, object).map(BackendConf::Zipkin),
+        Some("zipkin") => decode_zipkin(decoder, context, object).map(BackendConf::Zipkin),
         Some("datadog") => decode_datadog(decoder, object).map(BackendConf::Datadog),
         other => {
             // A value of the wrong type has been reported already.
@@ -278,7 +309,7 @@ fn decode_sampling(decoder: &mut Decoder, object: &Object) -> Option<Located<Per
     }
 }
 
-fn decode_zipkin(decoder: &mut Decoder, backend: &Object) -> Option<ZipkinConf> {
+fn decode_zipkin(decoder: &mut Decoder, context: &Context, backend: &Object) -> Option<ZipkinConf> {
     let known = ["url", "traceId128bit", "apiVersion", "sharedSpanContext"];
     let conf = conf(decoder, backend, &known)?;
     let api_version = conf.optional(|conf| decode_api_version(decoder, conf));
@@ -287,6 +318,7 @@ fn decode_zipkin(decoder: &mut Decoder, backend: &Object) -> Option<ZipkinConf> 
     let example = "for example: `url: http://zipkin.example:9411/api/v2/spans`";
     let url = conf.required_text(decoder, backend, "url", example)?;
     let url = decode_url(decoder, url)?;
+    collector_url::warn_of_unsent_parts(decoder, context, &url);
     Some(ZipkinConf {
         url,
         trace_id_128bit,
@@ -301,7 +333,10 @@ fn decode_url(decoder: &mut Decoder, written: Located<String>) -> Option<Located
         Err(why) => {
             let Origin { path, at, .. } = &written.origin;
             let message = format!("`url` {why}: `{}`", written.value);
-            let help = "the form is `http://HOST:PORT/PATH`; for Zipkin, `http://HOST:9411/api/v2/spans`";
+            let help = match collector_url::completed(&written.value, 9411, "/api/v2/spans") {
+                Some(meant) => format!("write `url: {meant}`"),
+                None => "the form is `http://HOST:PORT/PATH`; for Zipkin, `http://HOST:9411/api/v2/spans`".to_owned(),
+            };
             decoder.error_help(Code::InvalidUrl, at, path, message, help);
             None
         }

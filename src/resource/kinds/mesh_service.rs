@@ -157,7 +157,7 @@ pub(in crate::resource) fn decode_multi_zone(
     let labels = inner.as_ref().map(|inner| plain(decoder, inner, "matchLabels"));
     let labels = labels.unwrap_or_default();
     if let Some(inner) = inner.filter(|_| labels.is_empty()) {
-        let help = "for example `matchLabels: {kuma.io/display-name: backend}`";
+        let help = "for the MeshService with the name NAME: `matchLabels: {kuma.io/display-name: NAME}`";
         let path = inner.path_of("matchLabels");
         decoder.error_help(
             Code::EmptyField,

@@ -5,6 +5,12 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use crate::diag::{Code, Diagnostic};
+use crate::kuma::Fidelity;
+use crate::resource::decode::context::Context;
+use crate::resource::decode::decoder::Decoder;
+use crate::resource::decode::origin::{Located, Origin};
+
 /// The parts of a collector URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CollectorUrl {
@@ -16,8 +22,12 @@ pub struct CollectorUrl {
     pub port: u16,
     /// Host and port as in the URL, with brackets: the value of the `Host` header.
     pub authority: String,
-    /// The path without escapes; never empty. The query is dropped, as in Kuma.
+    /// The path without escapes; never empty.
     pub path: String,
+    /// The query as in the URL, which Kuma drops.
+    pub query: Option<String>,
+    /// Whether the URL has a user or a password, which are never sent.
+    pub has_user: bool,
 }
 
 /// The reason why a URL is not accepted.
@@ -130,7 +140,10 @@ pub fn parse(text: &str) -> Result<CollectorUrl, UrlError> {
         return Err(UrlError::Invalid);
     }
     let (scheme, rest) = split_scheme(text)?;
-    let rest = rest.split_once('?').map_or(rest, |(before, _query)| before);
+    let (rest, query) = match rest.split_once('?') {
+        Some((before, query)) => (before, Some(query).filter(|query| !query.is_empty())),
+        None => (rest, None),
+    };
     let Some(rest) = rest.strip_prefix('/') else {
         // With a scheme, Go calls this form opaque: it has neither host nor port.
         return Err(if scheme.is_some() {
@@ -143,10 +156,10 @@ pub fn parse(text: &str) -> Result<CollectorUrl, UrlError> {
         return unescape(rest).map_or(Err(UrlError::Invalid), |_| Err(UrlError::NoPort));
     };
     let (authority, path) = rest.find('/').map_or((rest, ""), |i| rest.split_at(i));
-    let authority = match authority.rsplit_once('@') {
-        Some((user, authority)) if is_user_info(user) => authority,
+    let (has_user, authority) = match authority.rsplit_once('@') {
+        Some((user, authority)) if is_user_info(user) => (true, authority),
         Some(_) => return Err(UrlError::Invalid),
-        None => authority,
+        None => (false, authority),
     };
     let (host, port) = split_port(authority)?;
     let path = unescape(path).ok_or(UrlError::Invalid)?;
@@ -175,7 +188,61 @@ pub fn parse(text: &str) -> Result<CollectorUrl, UrlError> {
         port,
         authority,
         path,
+        query: query.map(str::to_owned),
+        has_user,
     })
+}
+
+/// The URL that was probably meant: with a scheme, a port and a path where these are missing; without a path by default,
+/// that of an agent. `None` when nothing is to be corrected, or the result is no URL either.
+#[must_use]
+pub fn completed(text: &str, default_port: u16, default_path: &str) -> Option<String> {
+    let text = text.trim();
+    let (scheme, rest) = match text.split_once("://") {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => ("https", rest),
+        Some((_, rest)) => ("http", rest),
+        None => ("http", text.trim_start_matches('/')),
+    };
+    let (authority, path) = rest.find(['/', '?']).map_or((rest, ""), |i| rest.split_at(i));
+    // The URL of an agent is a host and a port alone, without TLS.
+    let (scheme, authority, path) = if default_path.is_empty() {
+        ("http", authority.rsplit('@').next().unwrap_or(authority), "")
+    } else {
+        (scheme, authority, path)
+    };
+    let has_port = match authority.rsplit_once(']') {
+        Some((_, after)) => after.starts_with(':'),
+        None => authority.contains(':'),
+    };
+    let port = match (has_port, scheme) {
+        (true, _) => String::new(),
+        (false, "https") => ":443".to_owned(),
+        (false, _) => format!(":{default_port}"),
+    };
+    let path = match path {
+        "" | "/" => default_path.to_owned(),
+        query if query.starts_with('?') => format!("{default_path}{query}"),
+        path => path.to_owned(),
+    };
+    let authority = authority.trim_end_matches(':');
+    let completed = format!("{scheme}://{authority}{port}{path}");
+    let is_url = parse_http(&completed).is_ok() || (path.is_empty() && parse_agent(&completed).is_ok());
+    (completed != text && is_url).then_some(completed)
+}
+
+/// Warns of the parts of a URL that are not sent to its collector.
+pub(in crate::resource) fn warn_of_unsent_parts(decoder: &mut Decoder, context: &Context, url: &Located<CollectorUrl>) {
+    let Origin { path, at, .. } = &url.origin;
+    if url.value.has_user {
+        let message = "`url` has a user or a password, which neither Kuma nor meshtraced sends to the collector";
+        let finding = Diagnostic::warning(Code::UnsentUrlPart, at, message).path(path.as_str());
+        decoder.report(finding.help("remove them, and change the password: whoever reads the policies knows it"));
+    }
+    if url.value.query.is_some() && context.kuma.fidelity == Fidelity::Exact {
+        let message = "Kuma drops the query of `url`, so the collector does not get it";
+        let finding = Diagnostic::warning(Code::UnsentUrlPart, at, message).path(path.as_str());
+        decoder.report(finding.help("with `kuma: {fidelity: documented}` in the settings, the query is sent"));
+    }
 }
 
 fn split_scheme(text: &str) -> Result<(Option<&str>, &str), UrlError> {
@@ -294,6 +361,33 @@ mod tests {
             "http://[fe80::1%25eth0]:80/x",
             Ok((false, "fe80::1%eth0", 80, "[fe80::1%eth0]:80", "/x")),
         );
+    }
+
+    #[test]
+    fn query_and_user_are_told() {
+        let url = parse("https://me:pw@z.example:443/trace/v1?Api-Key=X&Data-Format=zipkin").expect("a URL");
+        assert_eq!(url.query.as_deref(), Some("Api-Key=X&Data-Format=zipkin"));
+        assert!(url.has_user && url.path == "/trace/v1" && url.authority == "z.example:443");
+        let url = parse("http://z:80/x?").expect("a URL");
+        assert!(url.query.is_none() && !url.has_user);
+    }
+
+    #[test]
+    fn what_is_missing_is_completed() {
+        let check = |text: &str, expected: Option<&str>| {
+            assert_eq!(completed(text, 9411, "/api/v2/spans").as_deref(), expected, "{text}");
+        };
+        check("zipkin.local:9411", Some("http://zipkin.local:9411/api/v2/spans"));
+        check("zipkin.local", Some("http://zipkin.local:9411/api/v2/spans"));
+        check("10.0.0.1:9411/api", Some("http://10.0.0.1:9411/api"));
+        check("https://z.example/x", Some("https://z.example:443/x"));
+        check("http://z:9411/", Some("http://z:9411/api/v2/spans"));
+        check("http://[fd00::1]/x", Some("http://[fd00::1]:9411/x"));
+        check("http://z:9411/x", None);
+        check("http://a b:80/x", None);
+        assert_eq!(completed("dd", 8126, "").as_deref(), Some("http://dd:8126"));
+        let agent = completed("https://me@dd.example/v0.4/traces", 8126, "");
+        assert_eq!(agent.as_deref(), Some("http://dd.example:8126"));
     }
 
     #[test]

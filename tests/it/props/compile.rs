@@ -60,7 +60,7 @@ proptest! {
             }
             let is_error = finding.severity == meshtraced::diag::Severity::Error;
             prop_assert_eq!(is_error, finding.holds != meshtraced::diag::Holds::Nothing, "{:?}", finding);
-            serde_json::to_string(&json::entry(finding)).expect("JSON");
+            serde_json::to_string(&json::entry(finding, "")).expect("JSON");
         }
         let shown = text::render(&findings, "policies/", 20, false);
         prop_assert!(!shown.contains('\u{1b}'), "{}", shown);

@@ -1,5 +1,7 @@
 //! `networking.inbound`: listeners for requests to the local application.
 
+use std::net::IpAddr;
+
 use crate::diag::Code;
 use crate::kuma::Fidelity;
 use crate::resource::decode::context::Context;
@@ -7,6 +9,7 @@ use crate::resource::decode::decoder::Decoder;
 use crate::resource::decode::object::{Object, TextMap, key_path};
 use crate::resource::decode::origin::{Located, Origin};
 use crate::resource::value::address::{WrittenIp, decode_ip, decode_port};
+use crate::resource::value::names::is_dns_name;
 use crate::resource::value::protocol::{self, Protocol};
 use crate::resource::value::tags::{self, PROTOCOL, SERVICE, Tags};
 use crate::source::Location;
@@ -27,8 +30,9 @@ pub struct Inbound {
     pub address: Option<Located<WrittenIp>>,
     /// `servicePort`; the default is `port`.
     pub service_port: Option<Located<u16>>,
-    /// `serviceAddress`; the default is the address of the listener.
-    pub service_address: Option<Located<WrittenIp>>,
+    /// `serviceAddress`: an IP address in canonical form, or a DNS name, which a control plane rejects although Kuma
+    /// documents it. The default is the address of the listener.
+    pub service_address: Option<Located<String>>,
     /// `tags`, with the zone.
     pub tags: Tags,
     /// `tags["kuma.io/service"]`.
@@ -119,7 +123,9 @@ fn decode_tags(decoder: &mut Decoder, context: &Context, object: &Object) -> Tex
     }
     if !tags.contains_key(SERVICE) && !context.may_lack_tags(&tags) {
         let at = object.get("tags").map_or(object.at, |entry| &entry.key_at);
-        let help = "add the service of the inbound: `kuma.io/service: web`";
+        let written = tags.get("service").map(|written| written.value.as_str());
+        let service = written.unwrap_or("SERVICE");
+        let help = format!("add the service of the inbound: `kuma.io/service: {service}`");
         decoder.error_help(
             Code::MissingField,
             at,
@@ -144,11 +150,22 @@ fn decode_ready(decoder: &mut Decoder, context: &Context, object: &Object) -> bo
     is_ready && healthy && !is_asked
 }
 
+/// The address of the application.
+fn decode_service_address(decoder: &mut Decoder, object: &Object) -> Option<Located<String>> {
+    let written = object.text(&mut decoder.silent(), "serviceAddress");
+    match written {
+        Some(name) if !decoder.is_exact() && name.value.parse::<IpAddr>().is_err() && is_dns_name(&name.value) => {
+            Some(name)
+        }
+        _ => decode_ip(decoder, object, "serviceAddress").map(|address| address.map(|address| address.ip.to_string())),
+    }
+}
+
 /// The addresses and ports on which the proxy and the application listen.
 struct Sockets {
     address: Option<Located<WrittenIp>>,
     port: Option<Located<u16>>,
-    service_address: Option<Located<WrittenIp>>,
+    service_address: Option<Located<String>>,
     service_port: Option<Located<u16>>,
 }
 
@@ -162,7 +179,7 @@ impl Sockets {
             port,
             service_port: service_port.filter(|port| port.value != 0),
             address: decode_ip(decoder, object, "address"),
-            service_address: decode_ip(decoder, object, "serviceAddress"),
+            service_address: decode_service_address(decoder, object),
         }
     }
 
@@ -177,7 +194,8 @@ impl Sockets {
         ];
         let is_port = |own: &Located<u16>| self.port.as_ref().is_some_and(|port| port.value == own.value);
         let same_port = self.service_port.as_ref().is_none_or(is_port);
-        if same_port && listens_at.contains(&Some(service_address.value.ip)) {
+        let ip = service_address.value.parse().ok();
+        if same_port && ip.is_some() && listens_at.contains(&ip) {
             let Origin { path, at, .. } = &service_address.origin;
             let message = "`serviceAddress` and `servicePort` must differ from the address and port of the listener";
             decoder.error(Code::InvalidAddress, at, path, message);

@@ -120,7 +120,9 @@ pub(in crate::resource) fn decode(
 fn decode_destination(decoder: &mut Decoder, object: &Object, path: &str, tags: &TextMap) -> Option<Destination> {
     let Some(service) = tags.get(SERVICE) else {
         let at = object.get("tags").map_or(object.at, |entry| &entry.key_at);
-        let help = "add the destination: `tags: {kuma.io/service: backend}`";
+        let written = tags.get("service").map(|written| written.value.as_str());
+        let service = written.unwrap_or("SERVICE");
+        let help = format!("add the destination: `tags: {{kuma.io/service: {service}}}`");
         decoder.error_help(
             Code::MissingField,
             at,

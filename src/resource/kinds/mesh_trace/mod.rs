@@ -6,7 +6,7 @@ use crate::diag::{Code, Diagnostic};
 use crate::kuma::Version;
 use crate::resource::decode::context::Context;
 use crate::resource::decode::decoder::{Decoder, Phase};
-use crate::resource::decode::object::{Object, TextMap};
+use crate::resource::decode::object::{Object, TextMap, plain_number};
 use crate::resource::decode::origin::{Located, Origin};
 use crate::resource::document::envelope::Body;
 use crate::resource::document::header::Header;
@@ -16,7 +16,7 @@ use crate::resource::value::collector_url::{self, CollectorUrl};
 use crate::resource::value::otlp_endpoint::{self, Otlp};
 use crate::resource::value::percent::Percent;
 
-use self::shape::{BackendShape, DEFAULT, Shape, TagShape, conf_shape};
+use self::shape::{BackendShape, DEFAULT, Shape, TYPES, TagShape, conf_shape};
 
 /// A policy that turns tracing on or off for the dataplanes of its target.
 #[derive(Debug, Clone, PartialEq)]
@@ -134,21 +134,19 @@ pub(in crate::resource) fn decode(
     header: Header,
     body: &Body,
 ) -> Option<MeshTrace> {
-    // As in Kuma, the schema is checked first, and the meaning only if the schema is satisfied.
+    // As in Kuma, the schema is checked first. A control plane looks at the meaning only if the schema is satisfied.
     decoder.phase = Phase::Schema;
     let spec = body.object(decoder, &["targetRef", "default"])?;
     let target = target_ref::shape(decoder, context, &spec, "targetRef");
     let default = spec.object(decoder, "default", &DEFAULT);
     let shape = default.map(|default| conf_shape(decoder, context, default));
-    if decoder.failed_at(Phase::Schema) {
-        return None;
-    }
     decoder.phase = Phase::Semantics;
     let target = target_ref::meaning(decoder, context, target, header.is_system());
     let Some(shape) = shape.filter(|shape| shape.object.get("backends").is_some()) else {
         let path = spec.path_of("default.backends");
         let help = match spec.has("backends") {
-            true => "move it into `default`; it is beside `default` now",
+            true if spec.has("default") => "move it into `default`; it is beside `default` now",
+            true => "put it below a key `default:`",
             false => "add a backend, or write `backends: []` to switch tracing off",
         };
         decoder.error_help(
@@ -192,7 +190,10 @@ fn conf(decoder: &mut Decoder, context: &Context, shape: Shape) -> Option<Conf> 
 }
 
 fn backend_of(decoder: &mut Decoder, context: &Context, shape: BackendShape) -> Option<Backend> {
-    let kind = shape.kind.as_ref()?;
+    let kind = shape
+        .kind
+        .as_ref()
+        .filter(|kind| TYPES.contains(&kind.value.as_str()))?;
     let blocks = [
         ("zipkin", "Zipkin", shape.zipkin.is_some()),
         ("datadog", "Datadog", shape.datadog.is_some()),
@@ -216,6 +217,7 @@ fn backend_of(decoder: &mut Decoder, context: &Context, shape: BackendShape) -> 
         "Zipkin" => {
             let written = text_there(decoder, shape.zipkin.as_ref()?, "url")?;
             let url = zipkin_url(decoder, &written)?;
+            collector_url::warn_of_unsent_parts(decoder, context, &url);
             Some(Backend::Zipkin(ZipkinBackend {
                 url,
                 written: written.value,
@@ -257,7 +259,10 @@ fn zipkin_url(decoder: &mut Decoder, written: &Located<String>) -> Option<Locate
         Err(why) => {
             let Origin { path, at, .. } = &written.origin;
             let message = format!("`url` {why}: `{}`", written.value);
-            let help = "the form is `http://HOST:PORT/PATH`; for Zipkin, `http://HOST:9411/api/v2/spans`";
+            let help = match collector_url::completed(&written.value, 9411, "/api/v2/spans") {
+                Some(meant) => format!("write `url: {meant}`"),
+                None => "the form is `http://HOST:PORT/PATH`; for Zipkin, `http://HOST:9411/api/v2/spans`".to_owned(),
+            };
             decoder.error_help(Code::InvalidUrl, at, path, message, help);
             None
         }
@@ -276,7 +281,10 @@ fn datadog_url(decoder: &mut Decoder, written: &Located<String>) -> Option<Locat
                     Code::InvalidUrl
                 };
                 let message = format!("`url` {why}: `{}`", written.value);
-                let help = "the form is `http://HOST:PORT`; the default port of the Datadog agent is 8126";
+                let help = match collector_url::completed(&written.value, 8126, "") {
+                    Some(meant) => format!("write `url: {meant}`"),
+                    None => "the form is `http://HOST:PORT`; the default port of the Datadog agent is 8126".to_owned(),
+                };
                 decoder.error_help(code, at, path, message, help);
             }
             None
@@ -315,16 +323,7 @@ fn open_telemetry(
             None
         }
         (None, Some(reference)) => {
-            let labels = reference.texts(decoder, "labels").unwrap_or_default();
-            if labels.is_empty() {
-                let help = "for example `labels: {kuma.io/display-name: collector}`";
-                let message = "`labels` is missing: the labels of the backend";
-                decoder.error_help(Code::MissingField, reference.at, &reference.path, message, help);
-                return None;
-            }
-            let at = reference.get("labels").map_or(reference.at, |entry| &entry.value.at);
-            let labels = decoder.located(labels, reference.path_of("labels"), at);
-            Some(OpenTelemetryBackend::BackendRef { labels })
+            reference_labels(decoder, reference).map(|labels| OpenTelemetryBackend::BackendRef { labels })
         }
         (Some(written), None) => {
             let Origin { path, at, .. } = &written.origin;
@@ -342,6 +341,23 @@ fn open_telemetry(
             }
         }
     }
+}
+
+/// The labels of a `backendRef`.
+fn reference_labels(decoder: &mut Decoder, reference: &Object) -> Option<Located<TextMap>> {
+    let labels = reference.texts(decoder, "labels").unwrap_or_default();
+    if labels.is_empty() {
+        let name = reference.text(&mut decoder.silent(), "name").map(|name| name.value);
+        let help = match name {
+            Some(name) => format!("write the name as a label: `labels: {{kuma.io/display-name: {name}}}`"),
+            None => "for the collector with the name NAME: `labels: {kuma.io/display-name: NAME}`".to_owned(),
+        };
+        let message = "`labels` is missing: the labels of the backend";
+        decoder.error_help(Code::MissingField, reference.at, &reference.path, message, help);
+        return None;
+    }
+    let at = reference.get("labels").map_or(reference.at, |entry| &entry.value.at);
+    Some(decoder.located(labels, reference.path_of("labels"), at))
 }
 
 fn tag_of(decoder: &mut Decoder, shape: TagShape) -> Option<Tag> {
@@ -382,13 +398,11 @@ fn percent(decoder: &mut Decoder, written: Located<String>) -> Option<Located<Pe
     let Origin { path, at, .. } = &written.origin;
     let Some(number) = decimal(&written.value) else {
         let message = format!("`{}` is not a decimal number", written.value);
-        decoder.error_help(
-            Code::InvalidValue,
-            at,
-            path,
-            message,
-            "write the percentage alone, such as \"12.5\"",
-        );
+        let help = match plain_number(&written.value) {
+            Some(number) => format!("write the number alone: \"{number}\""),
+            None => "a percentage is a number from 0 to 100, in quotes if it has a decimal point".to_owned(),
+        };
+        decoder.error_help(Code::InvalidValue, at, path, message, help);
         return None;
     };
     match Percent::new(number).filter(|_| number != 100.0 || !is_above_hundred(&written.value)) {

@@ -4,13 +4,13 @@ use crate::diag::Code;
 use crate::kuma::Version;
 use crate::resource::decode::context::Context;
 use crate::resource::decode::decoder::Decoder;
-use crate::resource::decode::object::{Object, int_or_text, wrong_type_help};
+use crate::resource::decode::object::{Object, int_or_text, plain_number, wrong_type_help};
 use crate::resource::decode::origin::{Located, Origin};
 use crate::resource::kinds::mesh::ZipkinApiVersion;
 use crate::words::closest;
 use crate::yaml::{Node, Value};
 
-const TYPES: [&str; 3] = ["Zipkin", "Datadog", "OpenTelemetry"];
+pub(in crate::resource) const TYPES: [&str; 3] = ["Zipkin", "Datadog", "OpenTelemetry"];
 /// The fields of `sampling`, in the order of their array.
 const SHARES: [&str; 3] = ["overall", "client", "random"];
 pub(in crate::resource) const DEFAULT: [&str; 3] = ["backends", "sampling", "tags"];
@@ -53,7 +53,7 @@ pub(in crate::resource) fn conf_shape<'a>(decoder: &mut Decoder, context: &Conte
         .into_iter()
         .filter_map(|(path, node)| backend_shape(decoder, context, path, node))
         .collect();
-    let sampling = object.object(decoder, "sampling", &SHARES);
+    let sampling = sampling_of(decoder, &object);
     let sampling = SHARES.map(|key| sampling.as_ref().and_then(|sampling| share_of(decoder, sampling, key)));
     let has_tags = object.get("tags").is_some();
     let tags = object.list(decoder, "tags");
@@ -67,6 +67,19 @@ pub(in crate::resource) fn conf_shape<'a>(decoder: &mut Decoder, context: &Conte
         sampling,
         tags: has_tags.then_some(tags),
     }
+}
+
+/// The mapping in `sampling`.
+fn sampling_of<'a>(decoder: &mut Decoder, object: &Object<'a>) -> Option<Object<'a>> {
+    let entry = object.get("sampling")?;
+    if let Some(number) = int_or_text(&entry.value) {
+        let share = plain_number(&number).unwrap_or(number);
+        let help = format!("write `sampling: {{random: {share}}}`, for {share} % of the requests");
+        let path = object.path_of("sampling");
+        wrong_type_help(decoder, &entry.value, &path, "a mapping", Some(help));
+        return None;
+    }
+    object.object(decoder, "sampling", &SHARES)
 }
 
 fn backend_shape<'a>(
@@ -195,7 +208,16 @@ fn share_of(decoder: &mut Decoder, object: &Object, key: &str) -> Option<Located
     let Some(text) = int_or_text(&entry.value) else {
         let help = match &entry.value.value {
             Value::Scalar(_) => format!("quote it: {key}: \"{}\"", entry.value.at.text()),
-            Value::List(_) | Value::Map(_) => format!("write a percentage: {key}: 80"),
+            Value::List(items) => match items.as_slice() {
+                [
+                    Node {
+                        value: Value::Scalar(only),
+                        ..
+                    },
+                ] => format!("write it without brackets: {key}: {}", only.text),
+                _ => "a percentage is one number".to_owned(),
+            },
+            Value::Map(_) => "a percentage is one number".to_owned(),
         };
         let what = "an integer, or a decimal number in quotes";
         wrong_type_help(decoder, &entry.value, &path, what, Some(help));

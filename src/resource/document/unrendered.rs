@@ -1,0 +1,30 @@
+//! Template expressions in documents that nobody has rendered.
+
+use crate::diag::Diagnostic;
+use crate::source::Location;
+use crate::yaml::{Node, Scalar, Value, template};
+
+/// Collects the template expressions in the texts below a node.
+pub(in crate::resource) fn unrendered(node: &Node, found: &mut Vec<Diagnostic>) {
+    match &node.value {
+        Value::Scalar(scalar) => found.extend(expression(scalar, &node.at)),
+        Value::List(items) => items.iter().for_each(|item| unrendered(item, found)),
+        Value::Map(map) => {
+            for entry in &map.entries {
+                found.extend(expression(&entry.key, &entry.key_at));
+                unrendered(&entry.value, found);
+            }
+        }
+    }
+}
+
+/// The finding for a template expression in a text; values of variables are not templates.
+fn expression(scalar: &Scalar, at: &Location) -> Option<Diagnostic> {
+    template::find(&scalar.text)?;
+    let (range, dialect) = template::find(at.text())?;
+    if at.file.vars.is_some() && template::is_mustache(dialect) {
+        return None;
+    }
+    let place = at.bytes.start + range.start..at.bytes.start + range.end;
+    Some(template::unrendered(&Location::new(&at.file, place), dialect))
+}
