@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::check;
 use crate::compilation::Compilation;
-use crate::diag::{Diagnostic, Diagnostics, Holds};
+use crate::diag::{Diagnostic, Diagnostics, Holds, ResourceId};
 use crate::envoy::artifact::{Fragments, ProxyKey};
 use crate::envoy::{self, RenderEnv};
 use crate::explain::outcomes::{Outcomes, outcomes};
@@ -14,7 +14,7 @@ use crate::resource::value::protocol::Protocol;
 use crate::resource::{self, Contributions, Resources};
 use crate::select::scope::{self, Rule};
 use crate::select::{self, Selection};
-use crate::source::Snapshot;
+use crate::source::{Location, Snapshot};
 use crate::yaml::Limits;
 
 /// The options of one compile.
@@ -49,6 +49,8 @@ pub struct Compiled {
     pub unpublishable: Vec<Diagnostic>,
     /// The proxies in scope that have no files, sorted.
     pub without_files: Vec<ProxyKey>,
+    /// The places of all valid policies, by kind, mesh and name.
+    pub policies: BTreeMap<ResourceId, Location>,
     /// The number of Kuma resources in the snapshot that affect tracing.
     pub resources: usize,
     /// The number of Kuma resources in the snapshot that do not, by kind.
@@ -129,6 +131,7 @@ pub fn compile_with<T>(
     let compiled = Compiled {
         meshes: meshes.collect(),
         without_files,
+        policies: policies(&resources),
         resources: resources.seen,
         passed_over: resources.passed_over.clone(),
         known: resources.contributions.clone(),
@@ -140,6 +143,16 @@ pub fn compile_with<T>(
         unpublishable: unpublishable.into_sorted(),
     };
     (compiled, inspected)
+}
+
+/// The places of all policies.
+fn policies(resources: &Resources) -> BTreeMap<ResourceId, Location> {
+    let traffic_traces = resources.traffic_traces.iter().map(|policy| &policy.header);
+    let mesh_traces = resources.mesh_traces.iter().map(|policy| &policy.header);
+    traffic_traces
+        .chain(mesh_traces)
+        .map(|header| ((*header.id).clone(), header.at.clone()))
+        .collect()
 }
 
 /// The index of the first rule that fits each dataplane; empty when there are no rules.

@@ -66,7 +66,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         ))?;
         return Ok(Exit::Done);
     }
-    let groups = summary::summarize(plan, &policies.compiled.proxies);
+    let groups = summary::summarize(plan, &policies.compiled);
     let detail = Detail {
         list: arguments.list,
         bytes: arguments.bytes,

@@ -59,7 +59,7 @@ fn dry_run(context: &Context, settings: &Settings) -> CommandResult {
     if plan.changes.is_empty() {
         out.push_str("no change\n");
     } else {
-        let groups = summary::summarize(plan, &policies.compiled.proxies);
+        let groups = summary::summarize(plan, &policies.compiled);
         let detail = Detail {
             color: context.color_on_stdout,
             ..Detail::default()

@@ -271,7 +271,7 @@ fn what(done: &Plan, reconciliation: &Reconciliation, policies: &Policies) -> St
             summary::count(done, reconciliation.published_before)
         );
     }
-    let groups: Vec<String> = summary::summarize(done, &policies.compiled.proxies)
+    let groups: Vec<String> = summary::summarize(done, &policies.compiled)
         .iter()
         .map(summary::Group::one_line)
         .collect();

@@ -14,12 +14,13 @@ use crate::kuma::{Fidelity, Kuma, Version};
 use crate::resource::kinds::dataplane::{Dataplane, Destination, GatewayKind, Inbound, SERVICELESS_PORT};
 use crate::resource::kinds::mesh_gateway::{GatewayListener, MeshGateway};
 use crate::resource::kinds::mesh_service::{MeshService, Port};
+use crate::resource::kinds::mesh_trace::MeshTrace;
 use crate::resource::value::protocol::Protocol;
 use crate::resource::value::tags::{MESH, SERVICE, Tags};
 use crate::resource::{Effective, Origin, WORKLOAD};
 use crate::select::destination::{ResolvedDestination, Target};
 use crate::select::route::ResolvedOutbound;
-use crate::select::{Governed, Selection};
+use crate::select::{Candidate, Governed, Selection};
 
 /// Effective tracing of every dataplane, in the order of mesh and name.
 #[must_use]
@@ -42,7 +43,6 @@ fn lower_one(governed: &Governed, selection: &Selection, kuma: &Kuma) -> Proxy {
     };
     let (tracer, idle_tracer) = tracers(governed, context);
     let identity = identity(dataplane, kuma);
-    let policies = policies(governed);
     let naming = Naming {
         identity: &identity,
         tracer: tracer.as_ref(),
@@ -75,8 +75,15 @@ fn lower_one(governed: &Governed, selection: &Selection, kuma: &Kuma) -> Proxy {
         transparent: dataplane.transparent_proxying.clone(),
         is_gateway,
         unified_naming,
-        traffic_trace: policies.0,
-        mesh_traces: policies.1,
+        traffic_trace: governed.winner.as_ref().map(of_traffic_trace),
+        lost: governed.lost.iter().map(of_traffic_trace).collect(),
+        mesh_traces: governed
+            .mesh_trace
+            .policies
+            .iter()
+            .copied()
+            .map(of_mesh_trace)
+            .collect(),
         tracer,
         idle_tracer,
         listeners,
@@ -118,20 +125,24 @@ fn identity(dataplane: &Dataplane, kuma: &Kuma) -> String {
     name.to_owned()
 }
 
-fn policies(governed: &Governed) -> (Option<Policy>, Vec<Policy>) {
-    let traffic_trace = governed.winner.map(|winner| Policy {
-        name: winner.policy.header.name().to_owned(),
+fn of_traffic_trace(candidate: &Candidate) -> Policy {
+    let header = &candidate.policy.header;
+    Policy {
+        name: header.name().to_owned(),
         origin: Origin {
-            resource: winner.policy.header.id.clone(),
+            resource: header.id.clone(),
             path: "selectors".to_owned(),
-            at: winner.policy.header.at.clone(),
+            at: header.at.clone(),
         },
         specificity: Specificity::Tags {
-            tags: winner.rank.tags(),
-            exact: winner.rank.exact,
+            tags: candidate.rank.tags(),
+            exact: candidate.rank.exact,
         },
-    });
-    let of_mesh_trace = |policy: &&crate::resource::kinds::mesh_trace::MeshTrace| Policy {
+    }
+}
+
+fn of_mesh_trace(policy: &MeshTrace) -> Policy {
+    Policy {
         name: policy.header.name().to_owned(),
         origin: Origin {
             resource: policy.header.id.clone(),
@@ -139,11 +150,7 @@ fn policies(governed: &Governed) -> (Option<Policy>, Vec<Policy>) {
             at: policy.header.at.clone(),
         },
         specificity: Specificity::Target(policy.target.target.kind()),
-    };
-    (
-        traffic_trace,
-        governed.mesh_trace.policies.iter().map(of_mesh_trace).collect(),
-    )
+    }
 }
 
 /// The reason why no listener of the dataplane is traced; `None` when it has a policy and a backend.

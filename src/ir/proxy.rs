@@ -31,6 +31,8 @@ pub struct Proxy {
     pub unified_naming: bool,
     /// The `TrafficTrace` that governs the proxy, whether or not the proxy has spans.
     pub traffic_trace: Option<Policy>,
+    /// The other `TrafficTrace` policies that match the proxy, the strongest first.
+    pub lost: Vec<Policy>,
     /// The `MeshTrace` policies for the proxy, by increasing precedence.
     pub mesh_traces: Vec<Policy>,
     /// The tracer; `None` when the proxy is not traced.
@@ -58,6 +60,11 @@ impl Proxy {
         self.listeners
             .iter()
             .filter(|listener| self.tracer.is_some() && listener.reports_as.is_some())
+    }
+
+    /// All policies that match the proxy.
+    pub fn policies(&self) -> impl Iterator<Item = &Policy> {
+        self.traffic_trace.iter().chain(&self.lost).chain(&self.mesh_traces)
     }
 
     /// The policy that decides: the strongest `MeshTrace`, or the `TrafficTrace` that it does not displace.

@@ -22,6 +22,8 @@ mod proxy;
 
 pub mod planner;
 
+mod because;
+
 pub mod summary;
 
 pub use change::{Action, Change, Plan};

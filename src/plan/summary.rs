@@ -4,12 +4,13 @@
 
 use std::collections::BTreeMap;
 
+use super::because::{Because, place, policy_name};
 use super::change::{Action, Change, Plan};
+use crate::compile::Compiled;
 use crate::envoy::artifact::{Artifact, ProxyKey};
-use crate::envoy::effective::{Backend, EffectiveTracing, ListenerTracing, Policy};
+use crate::envoy::effective::{Backend, EffectiveTracing, ListenerTracing};
 use crate::ir::Proxy;
 use crate::resource::Provenance;
-use crate::source::Location;
 use crate::words::{few, plural, printable};
 
 /// The proxies of one mesh that get the same changes.
@@ -100,18 +101,20 @@ impl Impact {
     }
 }
 
-/// The changes of a plan in groups: proxies that change first, then new ones, then removed ones.
+/// The changes of a plan in groups: proxies that change first, then new ones, then removed ones. `compiled` is the
+/// compile that the plan comes from.
 #[must_use]
-pub fn summarize(plan: &Plan, proxies: &[Proxy]) -> Vec<Group> {
-    let proxies: BTreeMap<ProxyKey, &Proxy> = proxies
+pub fn summarize(plan: &Plan, compiled: &Compiled) -> Vec<Group> {
+    let proxies: BTreeMap<ProxyKey, &Proxy> = (compiled.proxies)
         .iter()
         .map(|proxy| (ProxyKey::new(&proxy.mesh, &proxy.name), proxy))
         .collect();
+    let because = Because { compiled };
     let mut groups: BTreeMap<(u8, String, Impact, Vec<Line>), Vec<String>> = BTreeMap::new();
     for change in &plan.changes {
         let proxy = proxies.get(&change.proxy).copied();
         let (order, lines) = match change.action {
-            Action::Change => (0, lines_of_change(change, proxy)),
+            Action::Change => (0, lines_of_change(change, proxy, &because)),
             Action::Add => (
                 1,
                 effective(change, Artifact::Effective)
@@ -120,7 +123,7 @@ pub fn summarize(plan: &Plan, proxies: &[Proxy]) -> Vec<Group> {
                     .into_iter()
                     .collect(),
             ),
-            Action::Remove => (2, vec![line("", None, "its Dataplane is gone", None)]),
+            Action::Remove => (2, vec![line("", None, because.removed(&change.proxy, proxy), None)]),
         };
         let key = (order, change.proxy.mesh.clone(), impact(change), lines);
         groups.entry(key).or_default().push(change.proxy.dataplane.clone());
@@ -210,15 +213,6 @@ fn named(backend: &Backend) -> String {
     }
 }
 
-fn policy_name(policy: &Policy, proxy: Option<&Proxy>) -> String {
-    let at = proxy.and_then(Proxy::policy).map(|policy| &policy.origin.at);
-    at.map_or_else(|| policy.name.clone(), |at| format!("{} ({})", policy.name, place(at)))
-}
-
-fn place(at: &Location) -> String {
-    format!("{}:{}", at.file.path, at.line())
-}
-
 fn collector(backend: &Backend) -> String {
     format!("{} ({})", named(backend), backend.collector.value)
 }
@@ -227,7 +221,7 @@ fn sampling(backend: &Backend) -> String {
     format!("{} %", backend.sampling.value)
 }
 
-fn lines_of_change(change: &Change, proxy: Option<&Proxy>) -> Vec<Line> {
+fn lines_of_change(change: &Change, proxy: Option<&Proxy>, because: &Because) -> Vec<Line> {
     let (Some(old), Some(new)) = effective(change, Artifact::Effective) else {
         return vec![line("files", None, changed_files(change), None)];
     };
@@ -237,7 +231,8 @@ fn lines_of_change(change: &Change, proxy: Option<&Proxy>) -> Vec<Line> {
     if old.service != new.service {
         lines.push(line("service", Some(old.service.clone()), new.service.clone(), None));
     }
-    lines.extend(because(old.policy.as_ref(), new.policy.as_ref(), proxy));
+    let reason = because.policy_changed(&change.proxy.mesh, old.policy.as_ref(), new.policy.as_ref(), proxy);
+    lines.extend(reason.map(|text| line("because", None, text, None)));
     if lines.is_empty() {
         lines.push(line(
             "files",
@@ -327,39 +322,4 @@ fn lines_of_listeners(old: &[ListenerTracing], new: &[ListenerTracing], lines: &
     for listener in old.iter().filter(|listener| find(new, listener).is_none()) {
         lines.push(line(&label(listener), Some(listener.service.clone()), "gone", None));
     }
-}
-
-/// The reason why another policy governs now.
-fn because(old: Option<&Policy>, new: Option<&Policy>, proxy: Option<&Proxy>) -> Option<Line> {
-    let tags = |n: usize| {
-        if n == 1 {
-            "1 tag".to_owned()
-        } else {
-            format!("{n} tags")
-        }
-    };
-    let rank = |policy: &Policy| policy.tags.zip(policy.exact);
-    let ranks = old.and_then(rank).zip(new.and_then(rank));
-    let text = match (old, new) {
-        (old, new) if old.map(|policy| &policy.name) == new.map(|policy| &policy.name) => return None,
-        (None, Some(new)) => format!("{} selects it now", policy_name(new, proxy)),
-        (Some(old), None) => format!("{} does not select it any more, nor does any other policy", old.name),
-        (Some(old), Some(new)) if ranks.is_some_and(|((old, _), (new, _))| new > old) => {
-            let ((less, _), (more, _)) = ranks.expect("looked at above");
-            let new = policy_name(new, proxy);
-            format!("{new} now wins over {}: {} against {less}", old.name, tags(more))
-        }
-        (Some(old), Some(new)) if ranks.is_some_and(|((n, less), (m, more))| n == m && more > less) => {
-            let ((_, less), (all, more)) = ranks.expect("looked at above");
-            let new = policy_name(new, proxy);
-            format!(
-                "{new} now wins over {}: {more} exact of {} against {less}",
-                old.name,
-                tags(all)
-            )
-        }
-        (Some(old), Some(new)) => format!("{} governs it now, not {}", policy_name(new, proxy), old.name),
-        (None, None) => return None,
-    };
-    Some(line("because", None, text, None))
 }
