@@ -25,6 +25,8 @@ mod sampling_zero;
 
 mod selects_nothing;
 
+mod span_name;
+
 pub use no_resources::no_resources;
 
 use self::subject::Subject;
@@ -49,6 +51,7 @@ pub fn run(compilation: &Compilation, diagnostics: &mut Diagnostics) {
         no_http_listener::ask,
         sampling_zero::ask,
         selects_nothing::ask,
+        span_name::ask,
     ] {
         question(&subject, diagnostics);
     }

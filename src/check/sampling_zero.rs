@@ -2,19 +2,26 @@
 
 use super::subject::{Subject, about};
 use crate::diag::{Code, Diagnostic, Diagnostics};
+use crate::explain::sampling::at_zero;
+use crate::resource::kinds::mesh::BackendConf;
+use crate::resource::kinds::mesh_trace::Backend;
 
 /// One finding per backend, and per share of a `MeshTrace` that leaves nothing to sample.
 pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
     for policy in &subject.resources.mesh_traces {
         let sampling = &policy.conf.sampling;
-        for share in [&sampling.overall, &sampling.random].into_iter().flatten() {
-            if share.value.get() > 0.0 {
+        let provider = match &policy.conf.backend.value {
+            Some(Backend::Zipkin(_)) => "zipkin",
+            Some(Backend::Datadog(_)) => "datadog",
+            Some(Backend::OpenTelemetry(_)) => "opentelemetry",
+            None => continue,
+        };
+        for (name, share) in [("overall", &sampling.overall), ("random", &sampling.random)] {
+            let Some(share) = share.as_ref().filter(|share| share.value.get() == 0.0) else {
                 continue;
-            }
-            let message = format!(
-                "sampling 0 of `{}` does not switch tracing off: requests that come with a sampling decision are traced, and Datadog gets spans all the same",
-                policy.header.name()
-            );
+            };
+            let name_of = policy.header.name();
+            let message = format!("with `{name}: 0` of `{name_of}`, {}", at_zero(provider, name));
             let diagnostic = Diagnostic::warning(Code::SamplingZero, &share.origin.at, message);
             let help = "to trace nothing, write `backends: []`";
             diagnostics.push(about(&policy.header, diagnostic.path(&share.origin.path).help(help)));
@@ -25,9 +32,14 @@ pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
             let Some(sampling) = backend.sampling.as_ref().filter(|sampling| sampling.value.get() == 0.0) else {
                 continue;
             };
+            let provider = match &backend.conf {
+                BackendConf::Zipkin(_) => "zipkin",
+                BackendConf::Datadog(_) => "datadog",
+            };
+            let name = &backend.name.value;
             let message = format!(
-                "sampling 0 of backend `{}` does not switch tracing off: requests that come with a sampling decision are traced, and Datadog gets spans all the same",
-                backend.name.value
+                "with `sampling: 0` of backend `{name}`, {}",
+                at_zero(provider, "overall")
             );
             let diagnostic = Diagnostic::warning(Code::SamplingZero, &sampling.origin.at, message);
             let help = "to trace nothing, remove the TrafficTrace, or narrow its selectors";

@@ -108,6 +108,8 @@ codes! {
     MixedPropagation = "mixed-propagation", "not-allowed";
     /// An inbound or outbound without a listener, because another one has its address and port.
     HiddenListener = "hidden-listener", "duplicate";
+    /// An inbound whose spans have the name of another service.
+    SpanName = "span-name", "duplicate";
     /// A selected dataplane without any HTTP listener.
     NoHttpListener = "no-http-listener", "not-allowed";
     /// An outbound whose destination service is not in the repository.

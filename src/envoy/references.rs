@@ -1,7 +1,8 @@
 //! The faults that Envoy's own validation misses: two listeners of one name, and references to missing clusters.
 //!
-//! Envoy ignores the second listener, and accepts an OpenTelemetry tracer whose cluster is missing. Such a fault is a
-//! bug of meshtraced; the proxy gets a finding `dangling-reference` instead of files.
+//! A running Envoy rejects the two listeners, and accepts an OpenTelemetry tracer whose cluster is missing
+//! (`tests/it/envoy_says.rs`). Such a fault is a bug of meshtraced; the proxy gets a finding `dangling-reference` instead
+//! of files.
 
 use std::collections::BTreeSet;
 

@@ -71,6 +71,14 @@ pub(super) fn render(proxy: &Proxy, findings: &mut Vec<Diagnostic>) -> Option<Re
             }
             names.push((name, upstream.weight));
         }
+        let total: u64 = names.iter().map(|(_, weight)| u64::from(*weight)).sum();
+        if total > u64::from(u32::MAX) {
+            let message = format!(
+                "the weights of the routes for this outbound add up to {total}; Envoy takes 4294967295 at most"
+            );
+            let finding = Diagnostic::error(Code::InvalidValue, &listener.at, message).path(listener.path.as_str());
+            findings.push(finding.help("write smaller weights in the same proportion"));
+        }
         listeners.push(render_listener(proxy, listener, &names));
     }
     let clusters = clusters.into_values().collect();

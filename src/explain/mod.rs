@@ -9,6 +9,8 @@ pub mod policies;
 
 pub mod propagation;
 
+pub mod sampling;
+
 pub mod values;
 
 mod explanation;

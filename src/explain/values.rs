@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::place::Place;
+use super::sampling::at_zero;
 use crate::ir::{Export, OpenTelemetry, PolicyKind, Provider, Sampling, Tag, TagValue, Tracer, ZipkinEncoding};
 use crate::resource::value::percent::Percent;
 use crate::resource::{Effective, Origin, Provenance};
@@ -34,7 +35,8 @@ pub(super) fn of(tracer: &Tracer, root: &str) -> Vec<ValueOf> {
         values.push(written("backend", tracer.backend.value.clone(), &tracer.backend.origin));
     }
     values.extend(tracer.export.iter().flat_map(|export| of_export(export, root)));
-    values.extend(of_sampling(&tracer.sampling, root));
+    let provider = tracer.export.as_ref().map(|export| export.provider.name());
+    values.extend(of_sampling(&tracer.sampling, provider.unwrap_or_default(), root));
     values.extend(tracer.tags.iter().map(|tag| of_tag(tag, root)));
     values
 }
@@ -82,16 +84,17 @@ fn of_export(export: &Export, root: &str) -> Vec<ValueOf> {
 }
 
 /// The sampling percentages; for a `MeshTrace` only those that are written.
-fn of_sampling(sampling: &Sampling, root: &str) -> impl Iterator<Item = ValueOf> {
-    let mut shares = vec![("sampling", &sampling.overall)];
+fn of_sampling(sampling: &Sampling, provider: &str, root: &str) -> impl Iterator<Item = ValueOf> {
+    let mut shares = vec![("sampling", "overall", &sampling.overall)];
     let more = [
-        ("sampling.client", &sampling.client),
-        ("sampling.random", &sampling.random),
+        ("sampling.client", "client", &sampling.client),
+        ("sampling.random", "random", &sampling.random),
     ];
-    shares.extend(more.into_iter().filter(|(_, share)| share.is_written()));
-    shares
-        .into_iter()
-        .map(move |(name, share)| effective(name, share, percent(share.value), root))
+    shares.extend(more.into_iter().filter(|(_, _, share)| share.is_written()));
+    let value = move |(name, share_name, share): (&str, &str, &Effective<Percent>)| {
+        effective(name, share, percent(share.value, provider, share_name), root)
+    };
+    shares.into_iter().map(value)
 }
 
 fn of_tag(tag: &Tag, root: &str) -> ValueOf {
@@ -110,10 +113,10 @@ fn of_tag(tag: &Tag, root: &str) -> ValueOf {
     }
 }
 
-/// A percentage, with a note that 0 does not mean off.
-fn percent(share: Percent) -> String {
+/// A percentage, with a note on the spans that 0 leaves.
+fn percent(share: Percent, provider: &str, name: &str) -> String {
     match share.get() {
-        0.0 => "0 %, which is not off: Envoy follows the sampling decision of a request's headers".to_owned(),
+        0.0 => format!("0 %: {}", at_zero(provider, name)),
         share => format!("{share} %"),
     }
 }

@@ -54,18 +54,7 @@ fn lower_one(governed: &Governed, selection: &Selection, kuma: &Kuma) -> Proxy {
     if let Some(gateway) = governed.gateway.filter(|_| is_gateway) {
         listeners.extend(naming.gateway(dataplane, gateway));
     }
-    // With transparent proxying, a control plane binds outbounds to addresses of its own.
-    let outbounds = governed
-        .outbounds
-        .iter()
-        .filter(|_| dataplane.transparent_proxying.is_none());
-    for routed in outbounds {
-        let upstreams = routed.targets.iter().map(|target| {
-            let endpoints = endpoints(target, dataplane, selection);
-            naming.upstream(routed, target, endpoints)
-        });
-        listeners.push(naming.outbound(routed, upstreams.collect()));
-    }
+    listeners.extend(outbounds(governed, selection, &naming));
     let mut proxy = Proxy {
         mesh: dataplane.header.mesh().to_owned(),
         name: dataplane.header.name().to_owned(),
@@ -77,11 +66,7 @@ fn lower_one(governed: &Governed, selection: &Selection, kuma: &Kuma) -> Proxy {
         unified_naming,
         traffic_trace: governed.winner.as_ref().map(of_traffic_trace),
         lost: governed.lost.iter().map(of_traffic_trace).collect(),
-        mesh_traces: governed
-            .mesh_trace
-            .policies
-            .iter()
-            .copied()
+        mesh_traces: (governed.mesh_trace.policies.iter().copied())
             .map(of_mesh_trace)
             .collect(),
         tracer,
@@ -94,6 +79,23 @@ fn lower_one(governed: &Governed, selection: &Selection, kuma: &Kuma) -> Proxy {
         proxy.tracer = None;
     }
     proxy
+}
+
+/// The listeners of the outbounds. With transparent proxying, a control plane binds them to addresses of its own.
+fn outbounds(governed: &Governed, selection: &Selection, naming: &Naming) -> Vec<Listener> {
+    let dataplane = governed.dataplane;
+    let known = governed
+        .outbounds
+        .iter()
+        .filter(|_| dataplane.transparent_proxying.is_none());
+    let listener = |routed: &ResolvedOutbound| {
+        let upstreams = routed.targets.iter().map(|target| {
+            let endpoints = endpoints(target, dataplane, selection);
+            naming.upstream(routed, target, endpoints)
+        });
+        naming.outbound(routed, upstreams.collect())
+    };
+    known.map(listener).collect()
 }
 
 /// The endpoints of a destination, sorted.
@@ -193,6 +195,11 @@ impl Naming<'_> {
         }
     }
 
+    fn is_for_zipkin(&self) -> bool {
+        let export = self.tracer.and_then(|tracer| tracer.export.as_ref());
+        export.is_some_and(|export| matches!(export.provider, Provider::Zipkin(_)))
+    }
+
     fn is_by_mesh_trace(&self) -> bool {
         self.tracer.is_some_and(|tracer| tracer.by == PolicyKind::MeshTrace)
     }
@@ -200,7 +207,8 @@ impl Naming<'_> {
     /// The service name in the spans of a listener.
     fn reports_as(&self, direction: Direction, service: &str, to: &str) -> String {
         let own = match direction {
-            Direction::Inbound if !self.is_by_mesh_trace() => service,
+            // Zipkin spans have the name of the proxy, which is the service that identifies it.
+            Direction::Inbound if !self.is_by_mesh_trace() && !self.is_for_zipkin() => service,
             Direction::Inbound | Direction::Outbound | Direction::Gateway => self.identity,
         };
         match direction {

@@ -152,13 +152,16 @@ impl<'a> Router<'a, '_> {
                 ListenerKind::Nothing
             }
             Fidelity::Exact => self.mesh_routes.listener(to, protocol.value),
-            Fidelity::Documented if self.mesh_routes.opaque(to).is_some() => ListenerKind::Tcp,
+            // A MeshHTTPRoute does not reach destinations that do not speak HTTP.
+            Fidelity::Documented if self.mesh_routes.opaque(to).is_some() || !own.value.is_http() => ListenerKind::Tcp,
             Fidelity::Documented => ListenerKind::Http,
         };
         let routed = match made {
             ListenerKind::Nothing => return None,
             ListenerKind::Tcp => {
-                protocol.value = Protocol::Tcp;
+                if own.value.is_http() {
+                    protocol.value = Protocol::Tcp;
+                }
                 self.mesh_routes.routed_tcp(to)
             }
             ListenerKind::Http => self.mesh_routes.routed_http(to).unwrap_or_default(),
@@ -274,7 +277,9 @@ impl<'a> Router<'a, '_> {
             protocol: own.clone(),
         };
         let opaque = self.mesh_routes.opaque(to);
-        let routed = match (opaque, self.mesh_routes.routed_http(to)) {
+        // A MeshHTTPRoute does not reach destinations that do not speak HTTP.
+        let by_http = self.mesh_routes.routed_http(to).filter(|_| own.value.is_http());
+        let routed = match (opaque, by_http) {
             (Some(_), _) => self.mesh_routes.routed_tcp(to),
             (None, Some(routed)) => routed,
             (None, None) => route_of(self.dataplane, service, &self.routes)

@@ -68,7 +68,7 @@ fn client(mesh: &Mesh) -> [SocketAddr; 2] {
 fn requests_reach_the_endpoints_that_tags_and_routes_choose() {
     let mesh = Mesh::builder().backends(&[Backend::nowhere(1)]).start();
     for file in ["web.yaml", "backend.yaml"] {
-        std::fs::remove_file(mesh.dir().join("policies").join(file)).expect("a file of the scenario");
+        mesh.remove(file);
     }
     let _applications = applications(&mesh);
     let [any, narrow] = client(&mesh);

@@ -84,7 +84,7 @@ fn two_releases_of_envoy_take_every_file_of_the_suite() {
     let bootstraps = distinct(&published);
     assert!(bootstraps.len() > 300, "only {} proxies", bootstraps.len());
     let mut refused: Vec<String> = Vec::new();
-    for envoy in [tools::envoy(), tools::older_envoy()] {
+    for envoy in tools::releases() {
         let wrapped = in_parallel(&bootstraps, |bootstrap| {
             let xds = bootstrap.parent().expect("a directory").join("xds");
             validate_resources(envoy, &xds.join("cds.yaml"), &xds.join("lds.yaml"))

@@ -12,6 +12,7 @@ mod envoy_accepts;
 mod envoy_churn;
 mod envoy_fleet;
 mod envoy_rejects;
+mod envoy_says;
 mod envoy_startup;
 mod filesystems;
 mod findings;

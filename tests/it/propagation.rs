@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::path::Path;
 
 use meshtraced::explain::propagation::{Headers, of_provider};
 use serde_json::Value;
@@ -9,6 +10,7 @@ use serde_json::Value;
 use crate::kit::collector::Collector;
 use crate::kit::http::get;
 use crate::kit::mesh::{Backend, Mesh};
+use crate::kit::tools;
 
 /// A backend of each provider. Where nobody is at home headers are the same.
 fn backends(zipkin: SocketAddr) -> [(&'static str, String); 3] {
@@ -58,6 +60,12 @@ const INCOMING: [(&[(&str, &str)], &str); 4] = [
 
 #[test]
 fn headers_are_read_and_written_as_explain_says() {
+    for release in tools::releases() {
+        headers_of(release);
+    }
+}
+
+fn headers_of(release: &Path) {
     let zipkin = Collector::start();
     for (provider, backend) in backends(zipkin.address()) {
         let mesh = Mesh::builder()
@@ -68,7 +76,7 @@ fn headers_are_read_and_written_as_explain_says() {
         );
         mesh.write("trace-all.yaml", &policy);
         mesh.publish();
-        let _envoys = mesh.envoys();
+        let _envoys = mesh.envoys_of(release);
         let Headers { reads, writes } = of_provider(provider);
 
         let seen = behind(&get(format!("http://{}/", mesh.web)).send().json());

@@ -425,7 +425,7 @@ fn every_setting_of_it_is_told_and_what_meshtraced_writes_is_accepted() {
         said.starts_with("error: settings: MESHTRACED_ENVOY_VALIDATE: "),
         "{said}"
     );
-    for envoy in [tools::envoy(), tools::older_envoy()] {
+    for envoy in tools::releases() {
         assert_eq!(run(envoy), (Some(0), String::new()));
         let diff = mesh.meshtraced(&["diff"]).output().expect("the program starts");
         assert_eq!(diff.status.code(), Some(0));

@@ -29,7 +29,13 @@ impl Envoy {
     /// Runs `bootstrap` and waits until all listeners, of the bootstrap and of its LDS file, accept connections.
     #[track_caller]
     pub(crate) fn start(bootstrap: &Path) -> Self {
-        let mut envoy = Self::spawn(bootstrap);
+        Self::start_release(tools::envoy(), bootstrap)
+    }
+
+    /// As [`Self::start`], with the given release.
+    #[track_caller]
+    pub(crate) fn start_release(release: &Path, bootstrap: &Path) -> Self {
+        let mut envoy = Self::spawn_release(release, bootstrap);
         envoy.wait_for_listeners(&listener_names(bootstrap));
         envoy
     }
@@ -39,9 +45,15 @@ impl Envoy {
     /// A bootstrap without an admin interface gets one. Relative paths are relative to its directory, and need a `/`.
     #[track_caller]
     pub(crate) fn spawn(bootstrap: &Path) -> Self {
+        Self::spawn_release(tools::envoy(), bootstrap)
+    }
+
+    /// As [`Self::spawn`], with the given release.
+    #[track_caller]
+    pub(crate) fn spawn_release(release: &Path, bootstrap: &Path) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let bootstrap = fs::canonicalize(bootstrap).unwrap_or_else(|e| panic!("{}: {e}", bootstrap.display()));
-        let mut command = Command::new(tools::envoy());
+        let mut command = Command::new(release);
         // Draining is short, and the shared memory of hot restart, which only one Envoy of a machine can have, is
         // off.
         command

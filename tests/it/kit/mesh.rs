@@ -11,6 +11,7 @@ use crate::kit::app::App;
 use crate::kit::envoy::Envoy;
 use crate::kit::ports;
 use crate::kit::process::Process;
+use crate::kit::tools;
 
 /// A backend of `tracing` on the mesh.
 #[derive(Clone, Debug)]
@@ -151,6 +152,11 @@ impl Mesh {
         fs::rename(&new, policies.join(name)).expect("a file with its name");
     }
 
+    /// Removes a file of the policies.
+    pub(crate) fn remove(&self, name: &str) {
+        fs::remove_file(self.dir.path().join("policies").join(name)).expect("a file of the policies");
+    }
+
     /// The text of a file of the policies.
     pub(crate) fn read(&self, name: &str) -> String {
         fs::read_to_string(self.dir.path().join("policies").join(name)).expect("a file of the policies")
@@ -199,7 +205,14 @@ impl Mesh {
     /// Starts the Envoys of `web` and `backend` from their published files.
     #[track_caller]
     pub(crate) fn envoys(&self) -> [Envoy; 2] {
-        ["web-01", "backend-01"].map(|dataplane| Envoy::start(&self.published(dataplane).join("bootstrap.yaml")))
+        self.envoys_of(tools::envoy())
+    }
+
+    /// As [`Self::envoys`], with the given release.
+    #[track_caller]
+    pub(crate) fn envoys_of(&self, release: &Path) -> [Envoy; 2] {
+        let bootstrap = |dataplane: &str| self.published(dataplane).join("bootstrap.yaml");
+        ["web-01", "backend-01"].map(|dataplane| Envoy::start_release(release, &bootstrap(dataplane)))
     }
 }
 

@@ -28,6 +28,11 @@ pub(crate) fn older_envoy() -> &'static Path {
     ENVOY.get_or_init(|| envoy_of(1))
 }
 
+/// Both releases: what is said of Envoy holds for either.
+pub(crate) fn releases() -> [&'static Path; 2] {
+    [envoy(), older_envoy()]
+}
+
 /// The binary of a pinned Envoy. The launcher beside the binary is a script with the path of the directory in which
 /// it was made.
 fn envoy_of(pin: usize) -> PathBuf {

@@ -30,11 +30,9 @@ impl Inbox {
     /// Adds a request with its spans, or with the reason why they cannot be decoded.
     pub(super) fn put(&self, report: Report, spans: Result<Vec<Span>, String>) {
         let mut received = self.lock();
+        received.reports.push(report);
         match spans {
-            Ok(spans) => {
-                received.reports.push(report);
-                received.spans.extend(spans);
-            }
+            Ok(spans) => received.spans.extend(spans),
             Err(why) => received.undecodable.push(why),
         }
         self.0.1.notify_all();

@@ -107,7 +107,11 @@ async fn receive(inbox: Inbox, request: Request<Incoming>) -> Response<Body> {
     };
     let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
     let report = Report {
-        path: path.to_owned(),
+        path: head
+            .uri
+            .path_and_query()
+            .map_or(path, |whole| whole.as_str())
+            .to_owned(),
         host: host.unwrap_or_default().to_owned(),
         version: format!("{:?}", head.version),
         spans: decoded.as_ref().map_or(0, Vec::len),
