@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::compile::Compiled;
+use crate::envoy::artifact::ProxyKey;
 use crate::reconcile::Policies;
 use crate::settings::Settings;
 use crate::words::{few, plural, printable};
@@ -27,12 +28,7 @@ pub(super) fn passed_over(compiled: &Compiled) -> String {
 ///   default    6 dataplanes   6 traced   zipkin 4, datadog 2
 /// ```
 pub(super) fn overview(settings: &Settings, policies: &Policies) -> String {
-    let Policies {
-        snapshot,
-        compiled,
-        held,
-        ..
-    } = policies;
+    let Policies { snapshot, compiled, .. } = policies;
     let (files, resources) = (plural(snapshot.len(), "file"), plural(compiled.resources, "resource"));
     let mut out = format!(
         "meshtraced {}: {} ({files}, {resources}{}) -> {}\n",
@@ -59,24 +55,37 @@ pub(super) fn overview(settings: &Settings, policies: &Policies) -> String {
         let mut providers: Vec<_> = providers.into_iter().collect();
         providers.sort_by_key(|&(name, n)| (std::cmp::Reverse(n), name));
         let providers: Vec<String> = providers.iter().map(|(name, n)| format!("{name} {n}")).collect();
-        let without = compiled
-            .without_files
-            .iter()
-            .filter(|proxy| proxy.mesh == *mesh)
-            .count();
-        let without = if without == 0 {
-            String::new()
-        } else {
-            format!("   {without} without files")
-        };
-        let held = if held.contains(mesh) { "   held" } else { "" };
         let dataplanes = plural(proxies.len(), "dataplane");
         let row = format!(
-            "  {:<width$}   {dataplanes:>13}   {traced:>3} traced   {}{without}{held}",
+            "  {:<width$}   {dataplanes:>13}   {traced:>3} traced   {}{}",
             printable(mesh),
-            providers.join(", ")
+            providers.join(", "),
+            not_published(mesh, policies),
         );
         let _ = writeln!(out, "{}", row.trim_end());
     }
     out
+}
+
+/// The numbers of proxies of a mesh that get no files, and that keep those they have.
+fn not_published(mesh: &str, Policies { compiled, held, .. }: &Policies) -> String {
+    let count = |n: usize, what: &str| {
+        if n == 0 {
+            String::new()
+        } else {
+            format!("   {n} {what}")
+        }
+    };
+    let of_mesh = |proxy: &&ProxyKey| proxy.mesh == mesh;
+    let without = compiled.without_files.iter().filter(of_mesh);
+    let without = count(
+        without.filter(|proxy| !held.contains_proxy(proxy)).count(),
+        "without files",
+    );
+    let held = if held.contains(mesh) {
+        "   held".to_owned()
+    } else {
+        count(held.proxies.iter().filter(of_mesh).count(), "held")
+    };
+    without + &held
 }

@@ -10,6 +10,7 @@ use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::kuma::{Fidelity, Kuma, Version};
 use crate::resource::kinds::dataplane::{BackendRef, Dataplane, Destination, Outbound};
 use crate::resource::kinds::mesh_gateway::MeshGateway;
+use crate::resource::kinds::mesh_service::Port;
 use crate::resource::kinds::traffic_route::{TrafficRoute, WeightedTags};
 use crate::resource::value::protocol::Protocol;
 use crate::resource::value::tags::{self, PROTOCOL, Rank, SERVICE, Selector, Tags};
@@ -146,16 +147,7 @@ impl<'a> Router<'a, '_> {
         let to = ResolvedDestination::Resource(service, port);
         let own = Effective::of(port.protocol.as_ref(), Protocol::Tcp);
         let mut protocol = own.clone();
-        let made = match self.routing.kuma.fidelity {
-            // Kuma 2.14 does not know the protocol `HTTP` in capitals, and makes neither listener.
-            Fidelity::Exact if self.routing.kuma.version >= Version::V2_14 && !port.is_lowercase => {
-                ListenerKind::Nothing
-            }
-            Fidelity::Exact => self.mesh_routes.listener(to, protocol.value),
-            // A MeshHTTPRoute does not reach destinations that do not speak HTTP.
-            Fidelity::Documented if self.mesh_routes.opaque(to).is_some() || !own.value.is_http() => ListenerKind::Tcp,
-            Fidelity::Documented => ListenerKind::Http,
-        };
+        let made = self.listener_to(to, port, own.value);
         let routed = match made {
             ListenerKind::Nothing => return None,
             ListenerKind::Tcp => {
@@ -188,6 +180,20 @@ impl<'a> Router<'a, '_> {
             untraced: is_external.then(|| "policies do not apply to a MeshExternalService".to_owned()),
             untraced_by_traffic_trace: Some("a TrafficTrace does not apply to outbounds with `backendRef`".to_owned()),
         })
+    }
+
+    /// The kind of listener for a port of a resource that speaks the given protocol.
+    fn listener_to(&self, to: ResolvedDestination<'a>, port: &Port, protocol: Protocol) -> ListenerKind {
+        match self.routing.kuma.fidelity {
+            // Kuma 2.14 does not know the protocol `HTTP` in capitals, and makes neither listener.
+            Fidelity::Exact if self.routing.kuma.version >= Version::V2_14 && !port.is_lowercase => {
+                ListenerKind::Nothing
+            }
+            Fidelity::Exact => self.mesh_routes.listener(to, protocol),
+            // A MeshHTTPRoute does not reach destinations that do not speak HTTP.
+            Fidelity::Documented if self.mesh_routes.opaque(to).is_some() || !protocol.is_http() => ListenerKind::Tcp,
+            Fidelity::Documented => ListenerKind::Http,
+        }
     }
 
     /// The outbound as the control plane resolves it: a `TrafficTrace` applies only through a `TrafficRoute`. `None`
@@ -261,21 +267,8 @@ impl<'a> Router<'a, '_> {
     ) -> ResolvedOutbound<'a> {
         let service = &*named.value;
         let to = ResolvedDestination::Service(service);
-        let tags = tags::plain(written);
-        let own = self.known_protocol(service, &tags);
-        let by_outbound = || {
-            let written = written.get(PROTOCOL)?;
-            let protocol = written.clone().map(|name| Protocol::parse(&name));
-            Some(Effective::of(Some(&protocol), Protocol::Unknown))
-        };
-        let is_hinted = self.knows(service) || own.is_written();
-        let own = if is_hinted { own } else { by_outbound().unwrap_or(own) };
-        let itself = Target {
-            to,
-            tags: tags.clone(),
-            weight: 1,
-            protocol: own.clone(),
-        };
+        let itself = self.itself(service, written);
+        let own = itself.protocol.clone();
         let opaque = self.mesh_routes.opaque(to);
         // A MeshHTTPRoute does not reach destinations that do not speak HTTP.
         let by_http = self.mesh_routes.routed_http(to).filter(|_| own.value.is_http());
@@ -283,7 +276,7 @@ impl<'a> Router<'a, '_> {
             (Some(_), _) => self.mesh_routes.routed_tcp(to),
             (None, Some(routed)) => routed,
             (None, None) => route_of(self.dataplane, service, &self.routes)
-                .map(|route| self.by_traffic_route(route, service, &tags))
+                .map(|route| self.by_traffic_route(route, service, &itself.tags))
                 .unwrap_or_default(),
         };
         let routed = routed.or(itself);
@@ -312,6 +305,29 @@ impl<'a> Router<'a, '_> {
             protocol,
             untraced,
             untraced_by_traffic_trace: None,
+        }
+    }
+
+    /// The destination of an outbound as declared: its protocol is that of its instances, by the settings, or by the
+    /// outbound itself.
+    fn itself(&self, service: &'a str, written: &TextMap) -> Target<'a> {
+        let tags = tags::plain(written);
+        let known = self.known_protocol(service, &tags);
+        let by_outbound = || {
+            let written = written.get(PROTOCOL)?;
+            let protocol = written.clone().map(|name| Protocol::parse(&name));
+            Some(Effective::of(Some(&protocol), Protocol::Unknown))
+        };
+        let is_known = self.knows(service) || known.is_written();
+        Target {
+            to: ResolvedDestination::Service(service),
+            tags,
+            weight: 1,
+            protocol: if is_known {
+                known
+            } else {
+                by_outbound().unwrap_or(known)
+            },
         }
     }
 

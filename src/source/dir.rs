@@ -269,9 +269,13 @@ fn is_hidden(entry: &DirEntry) -> bool {
     entry.file_name().as_encoded_bytes().starts_with(b".")
 }
 
-/// Whether an entry is no link, or a link that stays inside a directory.
+/// Whether an entry is no link, or a link that stays inside a directory and out of Git's own files.
 fn is_inside(entry: &DirEntry, within: &Path) -> bool {
-    !entry.path_is_symlink() || fs::canonicalize(entry.path()).is_ok_and(|target| target.starts_with(within))
+    let is_policy = |target: &Path| {
+        let below = target.strip_prefix(within);
+        below.is_ok_and(|below| !below.iter().any(|part| part == ".git"))
+    };
+    !entry.path_is_symlink() || fs::canonicalize(entry.path()).is_ok_and(|target| is_policy(&target))
 }
 
 /// The texts of all files; `None` when one of them is not the file that was listed any more.

@@ -17,6 +17,7 @@ mod envoy_startup;
 mod filesystems;
 mod findings;
 mod golden;
+mod held_proxies;
 mod history;
 mod hostile_input;
 mod hot_restart;
