@@ -1,7 +1,7 @@
 //! The faults that Envoy's own validation misses: two listeners of one name, and references to missing clusters.
 //!
 //! A running Envoy rejects the two listeners, and accepts an OpenTelemetry tracer whose cluster is missing
-//! (`tests/it/envoy_says.rs`). Such a fault is a bug of meshtraced; the proxy gets a finding `dangling-reference` instead
+//! (`tests/it/envoy_says/files.rs`). Such a fault is a bug of meshtraced; the proxy gets a finding `dangling-reference` instead
 //! of files.
 
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-//! The meaning of a sampling percentage of 0, by tracer, as `tests/it/envoy_says.rs` measures it on a real Envoy.
+//! The meaning of a sampling percentage of 0, by tracer, as `tests/it/envoy_says/mod.rs` measures it on a real Envoy.
 
 /// The requests that a provider's tracer traces although a share of the sampling is 0. `share` is `overall`, `client` or
 /// `random`.

@@ -16,7 +16,8 @@ pub(crate) fn validate(bootstrap: &Path) -> Result<(), String> {
     validate_by(tools::envoy(), bootstrap)
 }
 
-fn validate_by(envoy: &Path, bootstrap: &Path) -> Result<(), String> {
+/// As [`validate`], by the Envoy at `envoy`.
+pub(crate) fn validate_by(envoy: &Path, bootstrap: &Path) -> Result<(), String> {
     let output = Command::new(envoy)
         .args(["--mode", "validate", "--log-level", "warning", "-c"])
         .arg(bootstrap)

@@ -1,6 +1,9 @@
 //! Claims about Envoy and the collectors that stand in the code, in `explain` and in the README, asked of two releases
 //! of the real Envoy.
 
+mod connections;
+mod files;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -14,8 +17,7 @@ use crate::kit::envoy::Envoy;
 use crate::kit::http::get;
 use crate::kit::mesh::{Backend, Mesh};
 use crate::kit::process::Process;
-use crate::kit::validate::validate_resources;
-use crate::kit::{ports, tools, wait, yaml};
+use crate::kit::{ports, tools, wait};
 
 /// A dataplane `vm-01` with the services `swagger` and `cadvisor`, and an outbound to `cadvisor` of another machine.
 struct Vm {
@@ -80,6 +82,11 @@ impl Vm {
         let (code, said) = self.mesh.run_once();
         assert_eq!(code, Some(0), "{said}");
         Envoy::start_release(release, &self.mesh.published("vm-01").join("bootstrap.yaml"))
+    }
+
+    fn diff(&self) -> String {
+        let output = self.mesh.meshtraced(&["diff"]).output().expect("the program starts");
+        String::from_utf8(output.stdout).expect("text")
     }
 
     fn explain(&self) -> Value {
@@ -379,185 +386,5 @@ fn connections_drain_for_ten_minutes_by_default() {
             "{}",
             release.display()
         );
-    }
-}
-
-/// The published clusters and listeners of a proxy, for tests that change them.
-struct Resources {
-    cds: Value,
-    lds: Value,
-}
-
-impl Resources {
-    fn of(vm: &Vm) -> Self {
-        let xds = vm.mesh.published("vm-01").join("xds");
-        Self {
-            cds: yaml::read(&xds.join("cds.yaml")),
-            lds: yaml::read(&xds.join("lds.yaml")),
-        }
-    }
-
-    /// The HTTP connection manager of the first listener.
-    fn manager(&mut self) -> &mut Value {
-        &mut self.lds["resources"][0]["filter_chains"][0]["filters"][0]["typed_config"]
-    }
-
-    fn provider(&mut self) -> &mut Value {
-        &mut self.manager()["tracing"]["provider"]["typed_config"]
-    }
-
-    fn without_collector(&mut self) {
-        let clusters = self.cds["resources"].as_array_mut().expect("a list");
-        clusters.retain(|cluster| !cluster["name"].as_str().is_some_and(|name| name.contains("trace:")));
-    }
-
-    fn is_taken(&self, release: &Path) -> bool {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let [cds, lds] = [("cds.yaml", &self.cds), ("lds.yaml", &self.lds)].map(|(name, value)| {
-            let path = dir.path().join(name);
-            std::fs::write(&path, value.to_string()).expect("a file");
-            path
-        });
-        validate_resources(release, &cds, &lds).is_ok()
-    }
-}
-
-/// A change to the resources.
-type Change = fn(&mut Resources);
-
-/// What the code says of Envoy, with the provider, a change, and whether Envoy takes the result.
-const TAKEN: [(&str, &str, Change, bool); 11] = [
-    ("what is published", "zipkin", |_| (), true),
-    (
-        "a tag without a value",
-        "zipkin",
-        |all| all.manager()["tracing"]["custom_tags"] = json!([{"tag": "a", "literal": {"value": ""}}]),
-        false,
-    ),
-    (
-        "a tag of a header without a name",
-        "zipkin",
-        |all| all.manager()["tracing"]["custom_tags"] = json!([{"tag": "a", "request_header": {"name": ""}}]),
-        false,
-    ),
-    (
-        "a collector without a path",
-        "zipkin",
-        |all| all.provider()["collector_endpoint"] = json!(""),
-        false,
-    ),
-    (
-        "Zipkin without its cluster",
-        "zipkin",
-        Resources::without_collector,
-        false,
-    ),
-    (
-        "Datadog without its cluster",
-        "datadog",
-        Resources::without_collector,
-        false,
-    ),
-    (
-        "OpenTelemetry without its cluster",
-        "opentelemetry",
-        Resources::without_collector,
-        true,
-    ),
-    (
-        "Datadog without a name of the service",
-        "datadog",
-        |all| all.provider()["service_name"] = json!(""),
-        false,
-    ),
-    (
-        "a port beyond the largest",
-        "zipkin",
-        |all| {
-            let endpoint =
-                &mut all.cds["resources"][0]["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"];
-            endpoint["address"]["socket_address"]["port_value"] = json!(99_999);
-        },
-        false,
-    ),
-    (
-        "a listener at a name",
-        "zipkin",
-        |all| all.lds["resources"][0]["address"]["socket_address"]["address"] = json!("web.example"),
-        false,
-    ),
-    (
-        "weights beyond 32 bits",
-        "zipkin",
-        |all| {
-            let half = json!({"name": "localhost:1", "weight": u32::MAX});
-            let route = &mut all.manager()["route_config"]["virtual_hosts"][0]["routes"][0]["route"];
-            route.as_object_mut().expect("a mapping").shift_remove("cluster");
-            route["weighted_clusters"] = json!({"clusters": [half, half]});
-        },
-        false,
-    ),
-];
-
-#[test]
-fn what_envoy_takes_and_what_not_is_as_the_code_says() {
-    let vms = ["zipkin", "datadog", "opentelemetry"].map(|provider| {
-        let vm = Vm::start(&Backend::nowhere(1));
-        vm.mesh_trace(&backend_of(provider, ports::socket(19_411)), "");
-        let (code, said) = vm.mesh.run_once();
-        assert_eq!(code, Some(0), "{said}");
-        (provider, vm)
-    });
-    for release in tools::releases() {
-        for (name, provider, change, is_taken) in TAKEN {
-            let (_, vm) = vms.iter().find(|(own, _)| *own == provider).expect("one of three");
-            let mut resources = Resources::of(vm);
-            change(&mut resources);
-            assert_eq!(resources.is_taken(release), is_taken, "{name}, {}", release.display());
-        }
-    }
-}
-
-#[test]
-fn a_listener_without_a_block_sends_no_spans() {
-    for release in tools::releases() {
-        let zipkin = Collector::start();
-        let vm = Vm::start(&Backend::zipkin("first", zipkin.address()));
-        let (code, said) = vm.mesh.run_once();
-        assert_eq!(code, Some(0), "{said}");
-        let mut resources = Resources::of(&vm);
-        let first = resources.manager().as_object_mut().expect("a mapping");
-        first.shift_remove("tracing").expect("a block");
-        let directory = vm.mesh.published("vm-01");
-        std::fs::write(directory.join("xds/lds.yaml"), resources.lds.to_string()).expect("a file");
-        let _envoy = Envoy::start_release(release, &directory.join("bootstrap.yaml"));
-        // The request to the first inbound comes before the others, so its span would come with theirs.
-        vm.ask_all();
-        let spans = zipkin.wait_for(|spans| (spans.len() >= 2).then(|| spans.to_vec()));
-        assert_eq!(spans.len(), 2, "{spans:?}");
-    }
-}
-
-#[test]
-fn two_listeners_of_one_name_pass_validation_and_are_rejected_when_they_are_delivered() {
-    for release in tools::releases() {
-        let vm = Vm::start(&Backend::nowhere(1));
-        let (code, said) = vm.mesh.run_once();
-        assert_eq!(code, Some(0), "{said}");
-        let mut resources = Resources::of(&vm);
-        let mut again = resources.lds["resources"][1].clone();
-        again["address"]["socket_address"]["port_value"] = json!(8282);
-        let listeners = resources.lds["resources"].as_array_mut().expect("a list");
-        listeners.push(again);
-        assert!(resources.is_taken(release), "{}", release.display());
-        let directory = vm.mesh.published("vm-01");
-        std::fs::write(directory.join("xds/lds.yaml"), resources.lds.to_string()).expect("a file");
-        let envoy = Envoy::spawn_release(release, &directory.join("bootstrap.yaml"));
-        wait::until("the listeners are rejected", || {
-            let rejected = envoy.stat("listener_manager.lds.update_rejected");
-            (rejected == Some(1))
-                .then_some(())
-                .ok_or_else(|| format!("{rejected:?}"))
-        });
     }
 }
