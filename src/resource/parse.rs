@@ -43,13 +43,15 @@ pub fn parse(
         diagnostics,
     };
     let kustomizations = Kustomizations::find(snapshot, limits);
+    let mut parts: BTreeMap<&str, Vec<&SourceFile>> = BTreeMap::new();
     for file in &snapshot.files {
-        if kustomizations.around(&file.path).is_none() {
-            parser.file(file, limits);
+        match kustomizations.around(&file.path) {
+            None => parser.file(file, limits),
+            Some(directory) => parts.entry(directory).or_default().push(file),
         }
     }
     for (directory, error) in kustomizations.errors() {
-        parser.kustomization(&kustomizations, snapshot, directory, error);
+        parser.kustomization(parts.get(directory).map_or(&[], Vec::as_slice), error);
     }
     for unreadable in &snapshot.unreadable {
         parser.unreadable(unreadable);
@@ -91,14 +93,10 @@ impl Parser<'_, '_> {
     }
 
     /// Reports a kustomization whose files are not decoded. It holds the meshes that they had before or mention now.
-    fn kustomization(&mut self, all: &Kustomizations, snapshot: &Snapshot, directory: &str, error: Diagnostic) {
+    fn kustomization(&mut self, files: &[&SourceFile], error: Diagnostic) {
         let mut meshes = BTreeSet::new();
         let mut is_ours = false;
-        for file in snapshot
-            .files
-            .iter()
-            .filter(|file| all.around(&file.path) == Some(directory))
-        {
+        for file in files {
             match self.affected_meshes(&file.path, &file.text) {
                 Some(Holds::Meshes(of_file)) => meshes.extend(of_file),
                 Some(Holds::All) => is_ours = true,

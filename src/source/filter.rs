@@ -84,6 +84,12 @@ impl Filter {
         included && !self.exclude.set.is_match(path)
     }
 
+    /// Whether globs choose the files, rather than their extensions.
+    #[must_use]
+    pub fn has_include(&self) -> bool {
+        self.include.is_some()
+    }
+
     /// The globs of `include` that match none of the paths, each below its root.
     #[must_use]
     pub fn unmatched<'p>(&self, paths: impl Iterator<Item = &'p Path>) -> Vec<GlobMatcher> {

@@ -129,7 +129,9 @@ fn read_at(sources: &Sources, places: &[PathBuf], limit: u64, consistency: Consi
             reached: Vec::new(),
         };
         let commit = reading.read(&mode, consistency, &mut check)?;
-        paths.extend(reading.paths());
+        if sources.filter.has_include() {
+            paths.extend(reading.paths());
+        }
         if !is_alone && reading.is_empty() {
             reading.note_no_files();
         }
