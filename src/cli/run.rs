@@ -166,8 +166,12 @@ fn published_once(settings: &Settings, reconciliation: &Reconciliation, policies
     let stay = plural(reconciliation.published_before, "proxy");
     let without = match policies.compiled.without_files.len() {
         0 => String::new(),
-        1 => ", 1 dataplane has no files".to_owned(),
-        n => format!(", {n} dataplanes have no files"),
+        n => format!("{} cannot be a sidecar", plural(n, "dataplane")),
+    };
+    let and_without = if without.is_empty() {
+        String::new()
+    } else {
+        format!("; {without}")
     };
     if let Some(frozen) = &reconciliation.intent.frozen
         && proxies == 0
@@ -183,8 +187,9 @@ fn published_once(settings: &Settings, reconciliation: &Reconciliation, policies
             policies.held.is_empty() && reconciliation.planned.violation.is_none(),
             reconciliation.published_before,
         ) {
-            (true, 1) => format!("no change: 1 proxy is up to date{without}\n"),
-            (true, _) => format!("no change: {stay} are up to date{without}\n"),
+            (true, 0) if !without.is_empty() => format!("published nothing: {without}\n"),
+            (true, 1) => format!("no change: 1 proxy is up to date{and_without}\n"),
+            (true, _) => format!("no change: {stay} are up to date{and_without}\n"),
             (false, 0) => "published nothing\n".to_owned(),
             (false, _) => format!("published nothing: {stay} as before\n"),
         };

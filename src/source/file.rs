@@ -110,6 +110,8 @@ pub enum LinkFault {
     Outside,
     /// A target that does not exist, or is the link itself.
     Nowhere,
+    /// Any target: the link is a text file with the target, as Git writes links where `core.symlinks` is off.
+    Text,
 }
 
 /// The kind of a link's target.
@@ -189,6 +191,9 @@ impl UnreadableReason {
             }) => {
                 "copy its target into the policies, add the target to `policies` in the settings, or leave the link out with `exclude`"
             }
+            Self::Link(Link {
+                fault: LinkFault::Text, ..
+            }) => "set `core.symlinks` and check the file out again, or copy its target in its place",
             Self::Link(_) => "fix or remove the link, or leave it out with `exclude` in the settings",
             Self::Directory => "put the file in its place, or remove the directory",
             Self::Submodule(_) => {
@@ -214,6 +219,7 @@ impl fmt::Display for UnreadableReason {
             Self::Link(Link { target, fault, .. }) => match fault {
                 LinkFault::Outside => write!(f, "the link to `{target}` leads out of the policies"),
                 LinkFault::Nowhere => write!(f, "the link to `{target}` leads nowhere"),
+                LinkFault::Text => write!(f, "the file is a link to `{target}` that Git wrote as text"),
             },
             Self::Directory => f.write_str("this is a directory without files, not a file"),
             Self::Submodule(why) => f.write_str(why),

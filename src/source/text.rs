@@ -1,6 +1,6 @@
 //! The text of a file from its bytes, or the reason why it has none.
 
-use super::file::UnreadableReason;
+use super::file::{Link, LinkFault, LinkKind, UnreadableReason};
 
 /// The limit for the kept begin of an unreadable file, in bytes.
 const BEGINNING: usize = 64 << 10;
@@ -50,12 +50,30 @@ pub(super) fn text(bytes: Vec<u8>, size: u64, limit: u64) -> Text {
     if let Some((_, why)) = PLACEHOLDERS.iter().find(|(start, _)| bytes.starts_with(start)) {
         return Err((UnreadableReason::Failed((*why).to_owned()), beginning(&bytes)));
     }
+    if let Some(target) = link_as_text(&bytes) {
+        let link = Link {
+            target: target.to_owned(),
+            fault: LinkFault::Text,
+            kind: LinkKind::Policy,
+        };
+        return Err((UnreadableReason::Link(link), None));
+    }
     String::from_utf8(bytes).map_err(|error| {
         let offset = error.utf8_error().valid_up_to();
         let before = &error.as_bytes()[..offset];
         let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
         (UnreadableReason::NotUtf8 { offset, line }, beginning(error.as_bytes()))
     })
+}
+
+/// The target of a link that Git wrote as a text file: one line without an end, and with the path of a policy.
+fn link_as_text(bytes: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(bytes.get(..bytes.len().min(4096))?).ok()?;
+    let is_path = text.contains('/') && !text.contains([' ', ':', '"', '\'', '{', '\n']) && text.len() == bytes.len();
+    let is_policy = [".yaml", ".yml", ".json"]
+        .iter()
+        .any(|end| text.trim_end().ends_with(end));
+    (is_path && is_policy).then_some(text)
 }
 
 /// The text of bytes that begin with a byte order mark of UTF-16.
@@ -80,6 +98,21 @@ mod tests {
         assert_eq!(utf_16(&[0xfe, 0xff, 0, b't']).as_deref(), Some("t"));
         assert_eq!(utf_16(b"type: Mesh"), None);
         assert_eq!(utf_16(&[0xff]), None);
+    }
+
+    #[test]
+    fn a_link_may_be_a_text() {
+        assert_eq!(link_as_text(b"../shared/mesh.yaml"), Some("../shared/mesh.yaml"));
+        for text in [
+            "mesh.yaml",
+            "../shared/mesh.yaml\n",
+            "a: /b.yaml",
+            "- ../mesh.yaml",
+            "../shared",
+            "",
+        ] {
+            assert_eq!(link_as_text(text.as_bytes()), None, "{text}");
+        }
     }
 
     #[test]

@@ -24,7 +24,12 @@ fn deep(dir: &Path, stamped: u32) {
 type Fault = fn(&Path);
 
 /// The faults, and words of the messages about them.
-const FAULTS: [(&str, Fault, &str); 8] = [
+const FAULTS: [(&str, Fault, &str); 9] = [
+    (
+        "a link that Git wrote as a text",
+        |root| fs::write(file(root), "../../shared/two.yaml").expect("a file"),
+        "sub/two.yaml: the file is a link to `../../shared/two.yaml` that Git wrote as text",
+    ),
     (
         "a link out of the source",
         |root| symlink("../../outside/two.yaml", file(root)).expect("a link"),
