@@ -44,7 +44,7 @@ fn finding(LeftOut { feature, origin }: &LeftOut, proxies: &[&Proxy]) -> Diagnos
         Feature::Permissions => "does not check permissions",
         Feature::Routes => "does not choose destinations by request, nor change requests",
         Feature::Patches => "does not apply patches",
-        Feature::Traffic => "has no timeouts, retries, health checks, limits or faults",
+        Feature::Traffic => "has no timeouts, retries, health checks, limits, faults or load balancing",
         Feature::Telemetry => "has no access logs or metrics",
     };
     let name = feature.as_str();

@@ -19,6 +19,7 @@ pub(super) fn left_out(governed: &Governed, services: &Services) -> BTreeSet<Lef
     };
     if let Some(mesh) = governed.mesh {
         mesh.mtls.iter().for_each(|origin| note(Feature::Mtls, origin));
+        mesh.locality.iter().for_each(|origin| note(Feature::Traffic, origin));
         mesh.metrics.iter().for_each(|origin| note(Feature::Telemetry, origin));
     }
     let kind_of = |policy: &OtherPolicy| policy.header.id.kind.clone();
@@ -36,9 +37,15 @@ pub(super) fn left_out(governed: &Governed, services: &Services) -> BTreeSet<Lef
             note(policy.feature, &origin);
         }
     }
+    for inbound in &governed.dataplane.inbounds {
+        let probe = inbound.service_probe.iter();
+        probe.for_each(|origin| note(Feature::Traffic, origin));
+    }
     let mesh = governed.dataplane.header.mesh();
     for outbound in &governed.outbounds {
         outbound.left_out.iter().for_each(|rule| note(Feature::Routes, rule));
+        let balancer = outbound.load_balancer.iter();
+        balancer.for_each(|origin| note(Feature::Traffic, origin));
         for target in &outbound.targets {
             let tls = services.tls(mesh, target.to);
             tls.into_iter().for_each(|origin| note(Feature::Mtls, origin));

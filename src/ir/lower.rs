@@ -335,7 +335,7 @@ impl Naming<'_> {
         let because = (self.untraced.clone())
             .or_else(|| routed.untraced.clone())
             .or_else(|| by_policy.clone())
-            .or_else(|| (!routed.protocol.value.is_http()).then(|| speaks(routed.service(), routed.protocol.value)));
+            .or_else(|| (!routed.protocol.value.is_http()).then(|| speaks(opaque(routed), routed.protocol.value)));
         let named = match routed.to {
             ResolvedDestination::Resource(service, port) if self.unified => {
                 ListenerNaming::Resource(self.resource_name(routed, service, port))
@@ -458,6 +458,16 @@ fn destination_name(service: &MeshService, port: &Port) -> String {
         short_kind(service),
         port.number.value
     )
+}
+
+/// The service that makes an outbound opaque: the first of its destinations that does not speak HTTP.
+fn opaque<'r>(routed: &'r ResolvedOutbound) -> &'r str {
+    let target = routed.targets.iter().find(|target| !target.protocol.value.is_http());
+    match target.map(|target| target.to) {
+        Some(ResolvedDestination::Service(service)) => service,
+        Some(ResolvedDestination::Resource(service, _)) => &service.header.display_name,
+        None => routed.service(),
+    }
 }
 
 fn speaks(service: &str, protocol: Protocol) -> String {

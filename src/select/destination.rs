@@ -243,24 +243,28 @@ impl<'a> Services<'a> {
         inbounds.collect()
     }
 
-    /// The common protocol of the instances of a service that have all of the tags, with the origin in the first one;
+    /// The common protocol of the instances of a service that have all of the tags, with the origin in the one that decides;
     /// of all instances when none has the tags, and `None` without instances.
     #[must_use]
     pub fn protocol(&self, mesh: &str, service: &str, tags: &Tags) -> Option<Effective<Protocol>> {
         let tagged = |instance: &Instance| Effective::of(instance.inbound.tagged_protocol.as_ref(), Protocol::Unknown);
-        let both = |a: Effective<Protocol>, b: Effective<Protocol>| Effective {
-            value: a.value.common(b.value),
-            ..a
-        };
         let of_external = |external: &ExternalService| Effective::of(external.protocol.as_ref(), Protocol::Unknown);
         match self.instances(mesh, service) {
-            [] => self.outside(mesh, service).map(of_external).reduce(both),
+            [] => self.outside(mesh, service).map(of_external).reduce(common_of_two),
             instances => {
-                let of_tagged = narrowed(instances, tags).map(tagged).reduce(both);
-                of_tagged.or_else(|| instances.iter().map(tagged).reduce(both))
+                let of_tagged = narrowed(instances, tags).map(tagged).reduce(common_of_two);
+                of_tagged.or_else(|| instances.iter().map(tagged).reduce(common_of_two))
             }
         }
     }
+}
+
+/// The common protocol of two, with the origin of the one that decides.
+pub(super) fn common_of_two(a: Effective<Protocol>, b: Effective<Protocol>) -> Effective<Protocol> {
+    let value = a.value.common(b.value);
+    let is_of_second = value != a.value && value == b.value;
+    let source = if is_of_second { b.source } else { a.source };
+    Effective { value, source }
 }
 
 /// The instances with all of the tags.

@@ -32,6 +32,8 @@ pub(super) struct Routed<'a> {
     pub(super) targets: Vec<Target<'a>>,
     /// The rules for some requests only, or with filters: the destinations do not express them.
     pub(super) left_out: Vec<&'a Origin>,
+    /// The load balancer that a route asks for.
+    pub(super) load_balancer: Option<&'a Origin>,
 }
 
 /// The routes for a dataplane, each list by increasing precedence.

@@ -10,6 +10,8 @@ pub mod destination;
 
 mod mesh_route;
 
+mod traffic_route;
+
 pub mod mesh_trace;
 
 pub mod otel;

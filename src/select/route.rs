@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::destination::{ResolvedDestination, Services, Target};
+use super::destination::{ResolvedDestination, Services, Target, common_of_two};
 use super::mesh_route::{ListenerKind, MeshRoutes, Routed, hinted};
 use super::target;
+use super::traffic_route::route_of;
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::kuma::{Fidelity, Kuma, Version};
 use crate::resource::kinds::dataplane::{BackendRef, Dataplane, Destination, Outbound};
@@ -13,7 +14,7 @@ use crate::resource::kinds::mesh_gateway::MeshGateway;
 use crate::resource::kinds::mesh_service::Port;
 use crate::resource::kinds::traffic_route::{TrafficRoute, WeightedTags};
 use crate::resource::value::protocol::Protocol;
-use crate::resource::value::tags::{self, PROTOCOL, Rank, SERVICE, Selector, Tags};
+use crate::resource::value::tags::{self, PROTOCOL, SERVICE, Tags};
 use crate::resource::{Effective, Located, Origin, Resources, TextMap};
 
 /// An outbound and its destination.
@@ -27,6 +28,8 @@ pub struct ResolvedOutbound<'a> {
     pub targets: Vec<Target<'a>>,
     /// The rules of routes that the destinations do not express.
     pub left_out: Vec<&'a Origin>,
+    /// The load balancer that a route asks for.
+    pub load_balancer: Option<&'a Origin>,
     /// The protocol of the destinations.
     pub protocol: Effective<Protocol>,
     /// The reason why no policy can trace the outbound.
@@ -176,6 +179,7 @@ impl<'a> Router<'a, '_> {
             to,
             targets: routed.targets,
             left_out: routed.left_out,
+            load_balancer: routed.load_balancer,
             protocol,
             untraced: is_external.then(|| "policies do not apply to a MeshExternalService".to_owned()),
             untraced_by_traffic_trace: Some("a TrafficTrace does not apply to outbounds with `backendRef`".to_owned()),
@@ -215,6 +219,7 @@ impl<'a> Router<'a, '_> {
                 to,
                 targets: routed.targets,
                 left_out: routed.left_out,
+                load_balancer: routed.load_balancer,
                 protocol,
                 untraced: untraced.map(str::to_owned),
                 untraced_by_traffic_trace: Some(by_traffic_trace.to_owned()),
@@ -302,6 +307,7 @@ impl<'a> Router<'a, '_> {
             to,
             targets: routed.targets,
             left_out: routed.left_out,
+            load_balancer: routed.load_balancer,
             protocol,
             untraced,
             untraced_by_traffic_trace: None,
@@ -338,6 +344,7 @@ impl<'a> Router<'a, '_> {
         Routed {
             targets: targets.collect(),
             left_out: route.http.iter().map(|rule| &rule.origin).collect(),
+            load_balancer: route.load_balancer.as_ref(),
         }
     }
 
@@ -454,11 +461,7 @@ impl<'a> Routed<'a> {
 /// The common protocol of all destinations.
 fn common(targets: &[Target], otherwise: Effective<Protocol>) -> Effective<Protocol> {
     let protocols = targets.iter().map(|target| target.protocol.clone());
-    let both = |a: Effective<Protocol>, b: Effective<Protocol>| Effective {
-        value: a.value.common(b.value),
-        ..a
-    };
-    protocols.reduce(both).unwrap_or(otherwise)
+    protocols.reduce(common_of_two).unwrap_or(otherwise)
 }
 
 fn place(outbound: &Outbound) -> (IpAddr, u16) {
@@ -466,32 +469,4 @@ fn place(outbound: &Outbound) -> (IpAddr, u16) {
         (outbound.address.as_ref()).map_or(Ipv4Addr::LOCALHOST.into(), |address| address.value.ip),
         outbound.port.value,
     )
-}
-
-/// The most specific route for a service: by the combined rank of its best source and destination selectors,
-/// then by name.
-fn route_of<'a>(dataplane: &Dataplane, service: &str, routes: &[&'a TrafficRoute]) -> Option<&'a TrafficRoute> {
-    let outbound: Tags = [(SERVICE.to_owned(), service.to_owned())].into();
-    let best = |selectors: &[Selector], matches: &dyn Fn(&Selector) -> bool| -> Option<Rank> {
-        selectors
-            .iter()
-            .filter(|selector| matches(selector))
-            .map(Selector::rank)
-            .max()
-    };
-    let mut winner: Option<(Rank, &'a TrafficRoute)> = None;
-    for route in routes {
-        let source = best(&route.sources, &|selector| {
-            dataplane.tag_sets().any(|tags| selector.matches(tags))
-        });
-        let destination = best(&route.destinations, &|selector| selector.matches(&outbound));
-        let (Some(source), Some(destination)) = (source, destination) else {
-            continue;
-        };
-        let rank = source.with(destination);
-        if winner.is_none_or(|(best, _)| rank > best) {
-            winner = Some((rank, route));
-        }
-    }
-    winner.map(|(_, route)| route)
 }

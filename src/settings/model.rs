@@ -162,7 +162,8 @@ pub enum OnDrift {
 #[serde(deny_unknown_fields, default)]
 pub struct Sidecar {
     /// The features of a Kuma proxy that a sidecar may lack without a finding: `mtls`, `permissions`, `routes`,
-    /// `patches`, `traffic` (timeouts, retries, health checks, limits, faults) and `telemetry` (access logs, metrics). A
+    /// `patches`, `traffic` (timeouts, retries, health checks, limits, faults, load balancing) and `telemetry` (access
+    /// logs, metrics). A
     /// proxy that would lack one of the first four is not published without it.
     #[schemars(example = json!(["mtls", "permissions"]))]
     pub without: BTreeSet<Feature>,

@@ -25,6 +25,8 @@ pub struct Mesh {
     pub default_backend: Option<Located<String>>,
     /// `mtls` with an `enabledBackend`: proxies encrypt and authenticate their connections.
     pub mtls: Option<Origin>,
+    /// `routing.localityAwareLoadBalancing`, if it is on: proxies prefer endpoints of their own zone.
+    pub locality: Option<Origin>,
     /// `metrics` with an `enabledBackend`: proxies serve metrics.
     pub metrics: Option<Origin>,
     /// Whether `meshServices.mode` is not `Disabled`, so that services are resources, too.
@@ -129,6 +131,7 @@ pub(in crate::resource) fn decode(
         default_backend: None,
         mtls: enabled(decoder, &root, "mtls"),
         metrics: enabled(decoder, &root, "metrics"),
+        locality: locality(decoder, &root),
         has_mesh_services: mode > 0,
         has_exclusive_mesh_services: mode == EXCLUSIVE,
     };
@@ -198,6 +201,14 @@ fn enabled(decoder: &mut Decoder, root: &Object, key: &str) -> Option<Origin> {
     let backend = section.text(unheard, "enabledBackend");
     let is_enabled = backend.is_some_and(|backend| !backend.value.is_empty());
     is_enabled.then(|| root.origin_of(decoder, key))
+}
+
+/// The place of `localityAwareLoadBalancing`, if it is on.
+fn locality(decoder: &mut Decoder, root: &Object) -> Option<Origin> {
+    let unheard = &mut decoder.silent();
+    let routing = root.open_object(unheard, "routing")?;
+    let is_on = routing.boolean(unheard, "localityAwareLoadBalancing")?.value;
+    is_on.then(|| routing.origin_of(decoder, "localityAwareLoadBalancing"))
 }
 
 /// Warns of `tracing`, which Kuma 3.0 accepts and ignores.

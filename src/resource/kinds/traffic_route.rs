@@ -22,6 +22,8 @@ pub struct TrafficRoute {
     pub destinations: Vec<Selector>,
     /// `conf.http`: the destinations of requests of HTTP that match.
     pub http: Vec<HttpRule>,
+    /// `conf.loadBalancer`, if it is written.
+    pub load_balancer: Option<Origin>,
     /// `conf.split` or `conf.destination`: the destinations of all other requests.
     pub targets: Vec<WeightedTags>,
 }
@@ -92,6 +94,9 @@ pub(in crate::resource) fn decode(decoder: &mut Decoder, header: Header, body: &
         sources,
         destinations,
         http,
+        load_balancer: conf
+            .get("loadBalancer")
+            .map(|_| conf.origin_of(decoder, "loadBalancer")),
         targets: decode_targets(decoder, &conf),
     })
 }

@@ -41,6 +41,8 @@ pub struct Inbound {
     pub protocol: Option<Located<Protocol>>,
     /// The tag `kuma.io/protocol`, which sets the protocol of the service.
     pub tagged_protocol: Option<Located<Protocol>>,
+    /// `serviceProbe`, with which a control plane watches the health of the application.
+    pub service_probe: Option<Origin>,
     /// Whether the inbound is an endpoint of its service: neither `NotReady` nor `Ignored` nor unhealthy.
     pub ready: bool,
 }
@@ -108,6 +110,9 @@ pub(in crate::resource) fn decode(
         },
         tagged_protocol: tagged.clone(),
         protocol: field.or(tagged),
+        service_probe: object
+            .get("serviceProbe")
+            .map(|_| object.origin_of(decoder, "serviceProbe")),
         ready,
     })
 }
