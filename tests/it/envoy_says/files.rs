@@ -57,7 +57,7 @@ impl Resources {
 type Change = fn(&mut Resources);
 
 /// What the code says of Envoy, with the provider, a change, and whether Envoy takes the result.
-const TAKEN: [(&str, &str, Change, bool); 11] = [
+const TAKEN: [(&str, &str, Change, bool); 13] = [
     ("what is published", "zipkin", |_| (), true),
     (
         "a tag without a value",
@@ -75,6 +75,18 @@ const TAKEN: [(&str, &str, Change, bool); 11] = [
         "a collector without a path",
         "zipkin",
         |all| all.provider()["collector_endpoint"] = json!(""),
+        false,
+    ),
+    (
+        "version 1 of Zipkin by its name",
+        "zipkin",
+        |all| all.provider()["collector_endpoint_version"] = json!("HTTP_JSON_V1"),
+        false,
+    ),
+    (
+        "version 1 of Zipkin by its number",
+        "zipkin",
+        |all| all.provider()["collector_endpoint_version"] = json!(0),
         false,
     ),
     (

@@ -142,23 +142,20 @@ pub(in crate::resource) fn decode(
     let shape = default.map(|default| conf_shape(decoder, context, default));
     decoder.phase = Phase::Semantics;
     let target = target_ref::meaning(decoder, context, target, header.is_system());
-    let Some(shape) = shape.filter(|shape| shape.object.get("backends").is_some()) else {
+    let has_backends = shape
+        .as_ref()
+        .is_some_and(|shape| shape.object.get("backends").is_some());
+    if !has_backends {
         let path = spec.path_of("default.backends");
         let help = match spec.has("backends") {
             true if spec.has("default") => "move it into `default`; it is beside `default` now",
             true => "put it below a key `default:`",
             false => "add a backend, or write `backends: []` to switch tracing off",
         };
-        decoder.error_help(
-            Code::MissingField,
-            spec.at,
-            &path,
-            "`default.backends` is missing",
-            help,
-        );
-        return None;
-    };
-    let conf = conf(decoder, context, shape);
+        let message = "`default.backends` is missing";
+        decoder.error_help(Code::MissingField, spec.at, &path, message, help);
+    }
+    let conf = shape.and_then(|shape| conf(decoder, context, shape));
     Some(MeshTrace {
         header,
         target: target?,
@@ -168,8 +165,8 @@ pub(in crate::resource) fn decode(
 
 /// The meaning of `default`, which the schema accepts.
 fn conf(decoder: &mut Decoder, context: &Context, shape: Shape) -> Option<Conf> {
-    let entry = shape.object.get("backends")?;
-    let at = decoder.located((), shape.object.path_of("backends"), &entry.value.at);
+    let at = (shape.object.get("backends"))
+        .map(|entry| decoder.located((), shape.object.path_of("backends"), &entry.value.at));
     let is_empty = shape.backends.is_empty();
     let backend = (shape.backends.into_iter().next()).and_then(|backend| backend_of(decoder, context, backend));
     let tags = shape
@@ -178,7 +175,8 @@ fn conf(decoder: &mut Decoder, context: &Context, shape: Shape) -> Option<Conf> 
     let [overall, client, random] = shape
         .sampling
         .map(|share| share.and_then(|share| percent(decoder, share)));
-    (backend.is_some() || is_empty).then_some(Conf {
+    let at = at.filter(|_| backend.is_some() || is_empty)?;
+    Some(Conf {
         backend: at.map(|()| backend),
         sampling: Sampling {
             overall,
