@@ -32,10 +32,10 @@ fn applications(mesh: &Mesh) -> [App; 3] {
     })
 }
 
-/// The numbers of requests that reach each application, of 60 through an outbound.
+/// The numbers of requests that reach each application, of 200 through an outbound.
 fn reached(outbound: SocketAddr) -> BTreeMap<String, usize> {
     let mut reached = BTreeMap::new();
-    for _ in 0..60 {
+    for _ in 0..200 {
         let answer = get(format!("http://{outbound}/")).send();
         assert_eq!(answer.status, 200, "{}", answer.body);
         let app = answer.json()["app"].as_str().expect("a name").to_owned();
