@@ -1,7 +1,7 @@
 //! The files that Envoy takes and rejects, and what it makes of changed ones.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -50,6 +50,13 @@ impl Resources {
             path
         });
         validate_resources(release, &cds, &lds).is_ok()
+    }
+
+    /// Writes the changed listeners over the published ones; the bootstrap that reads them.
+    fn publish_listeners(&self, vm: &Vm) -> PathBuf {
+        let directory = vm.mesh.published("vm-01");
+        fs::write(directory.join("xds/lds.yaml"), self.lds.to_string()).expect("a file");
+        directory.join("bootstrap.yaml")
     }
 }
 
@@ -171,9 +178,8 @@ fn a_listener_without_a_block_sends_no_spans() {
         let mut resources = Resources::of(&vm);
         let first = resources.manager().as_object_mut().expect("a mapping");
         first.shift_remove("tracing").expect("a block");
-        let directory = vm.mesh.published("vm-01");
-        fs::write(directory.join("xds/lds.yaml"), resources.lds.to_string()).expect("a file");
-        let _envoy = Envoy::start_release(release, &directory.join("bootstrap.yaml"));
+        let bootstrap = resources.publish_listeners(&vm);
+        let _envoy = Envoy::start_release(release, &bootstrap);
         // The request to the first inbound comes before the others, so its span would come with theirs.
         vm.ask_all();
         let spans = zipkin.wait_for(|spans| (spans.len() >= 2).then(|| spans.to_vec()));
@@ -193,9 +199,8 @@ fn two_listeners_of_one_name_pass_validation_and_are_rejected_when_they_are_deli
         let listeners = resources.lds["resources"].as_array_mut().expect("a list");
         listeners.push(again);
         assert!(resources.is_taken(release), "{}", release.display());
-        let directory = vm.mesh.published("vm-01");
-        fs::write(directory.join("xds/lds.yaml"), resources.lds.to_string()).expect("a file");
-        let envoy = Envoy::spawn_release(release, &directory.join("bootstrap.yaml"));
+        let bootstrap = resources.publish_listeners(&vm);
+        let envoy = Envoy::spawn_release(release, &bootstrap);
         wait::until("the listeners are rejected", || {
             let rejected = envoy.stat("listener_manager.lds.update_rejected");
             (rejected == Some(1))
@@ -236,9 +241,8 @@ fn a_zipkin_collector_is_asked_by_the_name_of_its_cluster_unless_a_host_is_writt
         let mut resources = Resources::of(&vm);
         let provider = resources.provider().as_object_mut().expect("a mapping");
         provider.shift_remove("collector_hostname").expect("a field");
-        let directory = vm.mesh.published("vm-01");
-        fs::write(directory.join("xds/lds.yaml"), resources.lds.to_string()).expect("a file");
-        let envoy = Envoy::start_release(release, &directory.join("bootstrap.yaml"));
+        let bootstrap = resources.publish_listeners(&vm);
+        let envoy = Envoy::start_release(release, &bootstrap);
         assert_eq!(get(format!("http://{}/", vm.inbounds[0])).send().status, 200);
         zipkin.wait_for(|spans| (!spans.is_empty()).then_some(()));
         assert_eq!(zipkin.reports()[0].host, "tracing:first");
