@@ -67,6 +67,29 @@ pub struct Node {
     pub value: Value,
 }
 
+impl Node {
+    /// The scalar; `None` for a list and a mapping.
+    pub fn scalar(&self) -> Option<&Scalar> {
+        match &self.value {
+            Value::Scalar(scalar) => Some(scalar),
+            Value::List(_) | Value::Map(_) => None,
+        }
+    }
+
+    /// The text of a scalar, whatever its type; `None` for a list and a mapping.
+    pub fn text(&self) -> Option<&str> {
+        self.scalar().map(|scalar| scalar.text.as_str())
+    }
+
+    /// The mapping; `None` for a scalar and a list.
+    pub fn map(&self) -> Option<&Map> {
+        match &self.value {
+            Value::Map(map) => Some(map),
+            Value::Scalar(_) | Value::List(_) => None,
+        }
+    }
+}
+
 /// The three kinds of YAML nodes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {

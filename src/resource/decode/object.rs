@@ -182,7 +182,7 @@ impl<'a> Object<'a> {
     /// `None` when the field is absent, and with an error when it has another value.
     pub(in crate::resource) fn word(&self, decoder: &mut Decoder, key: &str, words: &[&str]) -> Option<usize> {
         let entry = self.get(key)?;
-        let scalar = scalar_of(&entry.value);
+        let scalar = entry.value.scalar();
         let found = scalar.and_then(|scalar| match scalar.plain_value() {
             Plain::Int(number) => usize::try_from(number).ok().filter(|number| *number < words.len()),
             _ => words.iter().position(|word| *word == scalar.text),
@@ -203,7 +203,7 @@ impl<'a> Object<'a> {
     pub(in crate::resource) fn number(&self, decoder: &mut Decoder, key: &str) -> Option<Located<f64>> {
         let entry = self.get(key)?;
         let path = self.path_of(key);
-        let value = match scalar_of(&entry.value) {
+        let value = match entry.value.scalar() {
             Some(scalar) => match scalar.plain_value() {
                 Plain::Int(n) => Some(n as f64),
                 Plain::Float(n) if n.is_finite() => Some(n),
@@ -213,7 +213,7 @@ impl<'a> Object<'a> {
             None => None,
         };
         let Some(value) = value else {
-            let written = scalar_of(&entry.value).and_then(|scalar| plain_number(&scalar.text));
+            let written = entry.value.scalar().and_then(|scalar| plain_number(&scalar.text));
             let help = written.map(|number| format!("write the number alone: `{key}: {number}`"));
             wrong_type_help(decoder, &entry.value, &path, "a number", help);
             return None;
@@ -226,7 +226,7 @@ impl<'a> Object<'a> {
     pub(in crate::resource) fn whole(&self, decoder: &mut Decoder, key: &str) -> Option<Located<u32>> {
         let entry = self.get(key)?;
         let path = self.path_of(key);
-        let value = match scalar_of(&entry.value) {
+        let value = match entry.value.scalar() {
             Some(scalar) => match scalar.plain_value() {
                 Plain::Int(n) => u32::try_from(n).ok(),
                 // Kuma converts YAML to JSON, and `80.0` to 80.
@@ -239,7 +239,7 @@ impl<'a> Object<'a> {
             None => None,
         };
         let Some(value) = value else {
-            let written = scalar_of(&entry.value).and_then(|scalar| plain_number(&scalar.text));
+            let written = entry.value.scalar().and_then(|scalar| plain_number(&scalar.text));
             let whole = written.filter(|number| is_canonical(number));
             let help = whole.map(|number| format!("write it without quotes: `{key}: {number}`"));
             wrong_type_help(decoder, &entry.value, &path, "an integer", help);
@@ -253,7 +253,7 @@ impl<'a> Object<'a> {
     pub(in crate::resource) fn boolean(&self, decoder: &mut Decoder, key: &str) -> Option<Located<bool>> {
         let entry = self.get(key)?;
         let path = self.path_of(key);
-        let value = scalar_of(&entry.value).map(Scalar::plain_value);
+        let value = entry.value.scalar().map(Scalar::plain_value);
         let Some(Plain::Bool(value)) = value else {
             wrong_type(decoder, &entry.value, &path, "`true` or `false`");
             return None;
@@ -364,7 +364,7 @@ impl<'a> Object<'a> {
 
 /// An integer or a text, as text.
 pub(in crate::resource) fn int_or_text(node: &Node) -> Option<String> {
-    let scalar = scalar_of(node)?;
+    let scalar = node.scalar()?;
     match scalar.plain_value() {
         Plain::String => Some(scalar.text.clone()),
         Plain::Int(number) => Some(number.to_string()),
@@ -378,19 +378,12 @@ pub(in crate::resource) fn key_path(path: &str, key: &str) -> String {
     format!("{path}[{key:?}]")
 }
 
-fn scalar_of(node: &Node) -> Option<&Scalar> {
-    match &node.value {
-        Value::Scalar(scalar) => Some(scalar),
-        Value::List(_) | Value::Map(_) => None,
-    }
-}
-
 fn is_null(node: &Node) -> bool {
-    scalar_of(node).is_some_and(|scalar| scalar.plain_value() == Plain::Null)
+    node.scalar().is_some_and(|scalar| scalar.plain_value() == Plain::Null)
 }
 
 pub(in crate::resource) fn text_of(decoder: &mut Decoder, node: &Node, path: &str) -> Option<String> {
-    let Some(scalar) = scalar_of(node) else {
+    let Some(scalar) = node.scalar() else {
         wrong_type(decoder, node, path, "text");
         return None;
     };
@@ -444,7 +437,7 @@ pub(in crate::resource) fn wrong_type_help(
 }
 
 fn warn_if_ambiguous(decoder: &mut Decoder, node: &Node, path: &str) {
-    let Some(scalar) = scalar_of(node).filter(|s| s.plain && versions_differ(&s.text)) else {
+    let Some(scalar) = node.scalar().filter(|s| s.plain && versions_differ(&s.text)) else {
         return;
     };
     let (text, value) = (&scalar.text, scalar.plain_value());

@@ -5,7 +5,7 @@ use crate::resource::document::header::DEFAULT_MESH;
 use crate::resource::document::kind::{Form, Kind};
 use crate::resource::document::labels::MESH;
 use crate::source::Location;
-use crate::yaml::{Node, Value};
+use crate::yaml::Node;
 
 /// The namespace of a resource without one.
 pub(in crate::resource) const DEFAULT_NAMESPACE: &str = "default";
@@ -62,16 +62,10 @@ fn id(kind: Kind, name: Option<&str>, mesh: Option<&str>, namespace: Option<&str
 
 /// The value of a field of a mapping.
 fn field<'a>(node: Option<&'a Node>, key: &str) -> Option<&'a Node> {
-    match &node?.value {
-        Value::Map(map) => Some(&map.get(key)?.value),
-        Value::Scalar(_) | Value::List(_) => None,
-    }
+    Some(&node?.map()?.get(key)?.value)
 }
 
 /// The text of a scalar that is not empty.
 fn text(node: Option<&Node>) -> Option<&str> {
-    match &node?.value {
-        Value::Scalar(scalar) => Some(scalar.text.as_str()).filter(|text| !text.is_empty()),
-        Value::List(_) | Value::Map(_) => None,
-    }
+    node?.text().filter(|text| !text.is_empty())
 }

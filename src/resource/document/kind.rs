@@ -3,7 +3,7 @@
 use crate::diag::{Code, Diagnostic};
 use crate::kuma::Version;
 use crate::words::closest;
-use crate::yaml::{Entry, Map, Value};
+use crate::yaml::{Entry, Map};
 
 /// A kind that is compiled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -240,11 +240,13 @@ fn misspelled(map: &Map) -> Found {
 
 /// Whether the value of a field is the name of a compiled kind.
 fn is_ours(entry: &Entry) -> bool {
-    text(entry).is_some_and(matters)
+    entry.value.text().is_some_and(matters)
 }
 
 fn universal(entry: &Entry, map: &Map, version: Version) -> Found {
-    let Some(name) = text(entry) else { return Found::Foreign };
+    let Some(name) = entry.value.text() else {
+        return Found::Foreign;
+    };
     if let Some(kind) = Kind::parse(name) {
         return of_version(kind, Form::Universal, entry, version);
     }
@@ -268,7 +270,7 @@ fn wrong_version(written: &str, entry: &Entry) -> Found {
 }
 
 fn kubernetes(api_entry: &Entry, entry: &Entry, version: Version) -> Found {
-    let (Some(api_version), Some(name)) = (text(api_entry), text(entry)) else {
+    let (Some(api_version), Some(name)) = (api_entry.value.text(), entry.value.text()) else {
         return Found::Foreign;
     };
     if !api_version.starts_with("kuma.io/") {
@@ -331,11 +333,4 @@ fn unknown(name: &str, noun: &str, entry: &Entry) -> Found {
 
 fn invalid(diagnostic: Diagnostic, entry: &Entry) -> Found {
     Found::Invalid(Box::new(diagnostic.path(entry.key.text.as_str())))
-}
-
-fn text(entry: &Entry) -> Option<&str> {
-    match &entry.value.value {
-        Value::Scalar(scalar) => Some(&scalar.text),
-        Value::List(_) | Value::Map(_) => None,
-    }
 }

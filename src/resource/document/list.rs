@@ -31,8 +31,5 @@ fn is_resource(node: &Node) -> bool {
 }
 
 fn word<'a>(map: &'a Map, key: &str) -> Option<&'a str> {
-    match &map.get(key)?.value.value {
-        Value::Scalar(scalar) => Some(&scalar.text),
-        Value::List(_) | Value::Map(_) => None,
-    }
+    map.get(key)?.value.text()
 }

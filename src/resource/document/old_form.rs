@@ -34,19 +34,23 @@ fn of_dataplane(fields: &Map) -> Option<Found<'_>> {
 }
 
 fn of_inbound(i: usize, inbound: &Node) -> Option<Found<'_>> {
-    let entry = map_of(inbound)?.get("interface")?;
-    Some((entry, format!("networking.inbound[{i}]"), interface(text_of(entry)?)))
+    let entry = inbound.map()?.get("interface")?;
+    Some((
+        entry,
+        format!("networking.inbound[{i}]"),
+        interface(entry.value.text()?),
+    ))
 }
 
 fn of_outbound(i: usize, outbound: &Node) -> Option<Found<'_>> {
-    let map = map_of(outbound)?;
+    let map = outbound.map()?;
     let service = map.get("service");
     let entry = map.get("interface").or(service)?;
-    let port = match map.get("interface").and_then(text_of) {
+    let port = match map.get("interface").and_then(|entry| entry.value.text()) {
         Some(interface) => interface.rsplit(':').next()?,
-        None => map.get("port").and_then(text_of)?,
+        None => map.get("port")?.value.text()?,
     };
-    let service = service.and_then(text_of).unwrap_or("SERVICE");
+    let service = service.and_then(|entry| entry.value.text()).unwrap_or("SERVICE");
     let help = format!("write `{{port: {port}, tags: {{kuma.io/service: {service}}}}}`");
     Some((entry, format!("networking.outbound[{i}]"), help))
 }
@@ -69,34 +73,20 @@ fn of_mesh(fields: &Map) -> Option<Found<'_>> {
 }
 
 fn of_backend(i: usize, backend: &Node) -> Option<Found<'_>> {
-    let entry = map_of(backend)?.get("zipkin")?;
+    let entry = backend.map()?.get("zipkin")?;
     let conf = Some(entry.value.at.text()).filter(|conf| conf.starts_with('{') && !conf.contains('\n'));
     let help = format!("write `type: zipkin` and `conf: {}`", conf.unwrap_or("{...}"));
     Some((entry, format!("tracing.backends[{i}]"), help))
 }
 
 fn map_in<'a>(map: &'a Map, key: &str) -> Option<&'a Map> {
-    map_of(&map.get(key)?.value)
+    map.get(key)?.value.map()
 }
 
 fn list_in<'a>(map: &'a Map, key: &str) -> &'a [Node] {
     match map.get(key).map(|entry| &entry.value.value) {
         Some(Value::List(items)) => items,
         _ => &[],
-    }
-}
-
-fn map_of(node: &Node) -> Option<&Map> {
-    match &node.value {
-        Value::Map(map) => Some(map),
-        Value::Scalar(_) | Value::List(_) => None,
-    }
-}
-
-fn text_of(entry: &Entry) -> Option<&str> {
-    match &entry.value.value {
-        Value::Scalar(scalar) => Some(&scalar.text),
-        Value::List(_) | Value::Map(_) => None,
     }
 }
 
