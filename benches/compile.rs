@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use meshtraced::compile::{Options, compile};
+use meshtraced::compile::{Extent, Options, compile};
 use meshtraced::envoy::RenderEnv;
 use meshtraced::kuma::Kuma;
 use meshtraced::source::Snapshot;
@@ -32,6 +32,7 @@ fn took(dataplanes: usize) -> Duration {
         },
         limits: Limits::default(),
         known: [].into(),
+        extent: Extent::Files,
     };
     let round = || {
         let start = Instant::now();

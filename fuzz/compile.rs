@@ -1,6 +1,6 @@
 //! Compiles a snapshot in every version and fidelity, and looks at what must hold.
 
-use meshtraced::compile::{Options, compile};
+use meshtraced::compile::{Extent, Options, compile};
 use meshtraced::diag::{Holds, Place, Severity};
 use meshtraced::envoy::RenderEnv;
 use meshtraced::kuma::{Fidelity, Kuma, Version};
@@ -30,6 +30,7 @@ pub fn every_way(snapshot: &Snapshot) {
             },
             limits: Limits::default(),
             known: [].into(),
+            extent: Extent::Files,
         };
         let compiled = compile(snapshot, &options);
         for finding in compiled.diagnostics.iter().chain(&compiled.unpublishable) {

@@ -7,24 +7,28 @@ use crate::select::{Governed, Selection};
 
 /// All results of one compile.
 #[derive(Debug, Clone, Copy)]
-pub struct Compilation<'a> {
+pub struct Compilation<'c, 'a> {
     /// The resources of the snapshot.
-    pub resources: &'a Resources,
+    pub resources: &'c Resources,
     /// The policies that govern every dataplane.
-    pub selection: &'a Selection<'a>,
-    /// The effective tracing, in the order of the selection.
-    pub proxies: &'a [Proxy],
+    pub selection: &'c Selection<'a>,
+    /// The dataplanes that were lowered, in the order of the selection.
+    pub lowered: &'c [&'c Governed<'a>],
+    /// The effective tracing of each of them.
+    pub proxies: &'c [Proxy],
     /// The Kuma control plane whose behaviour was compiled.
-    pub kuma: &'a Kuma,
+    pub kuma: &'c Kuma,
 }
 
-impl<'a> Compilation<'a> {
+impl<'c, 'a> Compilation<'c, 'a> {
+    /// The dataplanes that were lowered, each with its effective tracing.
+    pub fn pairs(&self) -> impl Iterator<Item = (&'c Governed<'a>, &'c Proxy)> {
+        self.lowered.iter().copied().zip(self.proxies)
+    }
+
     /// A dataplane with the policies that govern it and its effective tracing.
     #[must_use]
-    pub fn find(&self, mesh: &str, name: &str) -> Option<(&'a Governed<'a>, &'a Proxy)> {
-        let pairs = self.selection.dataplanes.iter().zip(self.proxies);
-        pairs
-            .into_iter()
-            .find(|(_, proxy)| proxy.mesh == mesh && proxy.name == name)
+    pub fn find(&self, mesh: &str, name: &str) -> Option<(&'c Governed<'a>, &'c Proxy)> {
+        self.pairs().find(|(_, proxy)| proxy.mesh == mesh && proxy.name == name)
     }
 }

@@ -1,6 +1,7 @@
 //! The pure pipeline, from a snapshot to files, as one function.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::check;
 use crate::compilation::Compilation;
@@ -13,7 +14,7 @@ use crate::kuma::Kuma;
 use crate::resource::value::protocol::Protocol;
 use crate::resource::{self, Contributions, Resources};
 use crate::select::scope::{self, Rule};
-use crate::select::{self, Selection};
+use crate::select::{self, Governed, Selection};
 use crate::source::{Location, Snapshot};
 use crate::yaml::Limits;
 
@@ -34,14 +35,28 @@ pub struct Options {
     pub limits: Limits,
     /// The meshes of each file when the file could be read last.
     pub known: Contributions,
+    /// The part of the work that the caller needs.
+    pub extent: Extent,
+}
+
+/// The results that a caller needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Extent {
+    /// The files of the dataplanes in scope, and the findings about them. Other dataplanes are not lowered.
+    #[default]
+    Files,
+    /// The effective tracing of every dataplane, and the findings about all of them, without files.
+    Findings,
 }
 
 /// The result of one compile.
 #[derive(Debug, Clone, Default)]
 pub struct Compiled {
-    /// Effective tracing of every dataplane.
+    /// Effective tracing of every dataplane that the caller needs.
     pub proxies: Vec<Proxy>,
-    /// The files of every proxy in scope that can have them.
+    /// The ids of the dataplanes out of scope, sorted.
+    pub out_of_scope: Vec<Arc<ResourceId>>,
+    /// The files of every proxy in scope that can have them; none with [`Extent::Findings`].
     pub fragments: Fragments,
     /// The findings about the policies, sorted.
     pub diagnostics: Vec<Diagnostic>,
@@ -101,35 +116,32 @@ pub fn compile_with<T>(
         &mut diagnostics,
     );
     let selection = select::select(&resources, &options.kuma, &options.services, &mut diagnostics);
-    let proxies = ir::lower(&selection, &options.kuma);
+    let in_scope = |governed: &&Governed| scope::contains(&options.scope, governed.dataplane);
+    let (lowered, is_wanted): (Vec<&Governed>, Vec<bool>) = (selection.dataplanes.iter())
+        .map(|governed| (governed, in_scope(&governed)))
+        .filter(|(_, in_scope)| *in_scope || options.extent == Extent::Findings)
+        .unzip();
+    let proxies = ir::lower(&lowered, &selection, &options.kuma);
     let compilation = Compilation {
         resources: &resources,
         selection: &selection,
+        lowered: &lowered,
         proxies: &proxies,
         kuma: &options.kuma,
     };
     check::run(&compilation, &mut diagnostics);
     check::no_resources(snapshot, &compilation, &mut diagnostics);
-    let in_scope = selection
-        .dataplanes
-        .iter()
-        .map(|governed| scope::contains(&options.scope, governed.dataplane));
-    let wanted = proxies.iter().zip(in_scope);
-    let wanted: Vec<&Proxy> = wanted
-        .filter_map(|(proxy, in_scope)| in_scope.then_some(proxy))
+    let wanted: Vec<&Proxy> = (proxies.iter().zip(is_wanted))
+        .filter_map(|(proxy, is_wanted)| is_wanted.then_some(proxy))
         .collect();
     let mut unpublishable = Diagnostics::default();
-    let fragments = envoy::render(wanted.iter().copied(), &options.env, &mut unpublishable);
-    let keys = wanted.iter().map(|proxy| ProxyKey::new(&proxy.mesh, &proxy.name));
-    let without_files = keys.filter(|key| !fragments.contains_key(key)).collect();
+    let (fragments, without_files) = files(&wanted, options, &mut unpublishable);
+    let out_of_scope = selection.dataplanes.iter().filter(|governed| !in_scope(governed));
+    let out_of_scope = out_of_scope.map(|governed| Arc::clone(&governed.dataplane.header.id));
     let inspected = inspect(&compilation);
-    let meshes = resources
-        .meshes
-        .keys()
-        .cloned()
-        .chain(proxies.iter().map(|proxy| proxy.mesh.clone()));
     let compiled = Compiled {
-        meshes: meshes.collect(),
+        meshes: meshes(&resources),
+        out_of_scope: out_of_scope.collect(),
         without_files,
         policies: policies(&resources),
         resources: resources.seen,
@@ -143,6 +155,31 @@ pub fn compile_with<T>(
         unpublishable: unpublishable.into_sorted(),
     };
     (compiled, inspected)
+}
+
+/// The files of the wanted proxies, if the caller needs them, and the proxies that cannot have any.
+fn files(wanted: &[&Proxy], options: &Options, unpublishable: &mut Diagnostics) -> (Fragments, Vec<ProxyKey>) {
+    match options.extent {
+        Extent::Files => {
+            let fragments = envoy::render(wanted, &options.env, unpublishable);
+            let keys = wanted.iter().map(|proxy| ProxyKey::new(&proxy.mesh, &proxy.name));
+            let without_files = keys.filter(|key| !fragments.contains_key(key)).collect();
+            (fragments, without_files)
+        }
+        Extent::Findings => {
+            let without_files = envoy::check(wanted, &options.env, unpublishable);
+            (Fragments::new(), without_files)
+        }
+    }
+}
+
+/// The names of all meshes that a resource belongs to.
+fn meshes(resources: &Resources) -> BTreeSet<String> {
+    let of_dataplanes = resources.dataplanes.iter().map(|dataplane| dataplane.header.mesh());
+    let meshes: BTreeSet<&str> = (resources.meshes.keys().map(String::as_str))
+        .chain(of_dataplanes)
+        .collect();
+    meshes.into_iter().map(str::to_owned).collect()
 }
 
 /// The places of all policies.

@@ -1,6 +1,7 @@
 //! Text for people: plurals, chains of causes, escaped names and the closest known name.
 
 use std::error::Error;
+use std::fmt;
 
 /// A count with its noun: `1 file`, `2 files`, `3 proxies`.
 #[must_use]
@@ -14,16 +15,24 @@ pub fn plural(n: usize, word: &str) -> String {
 
 /// The first few of several names, with the number of the others: `a, b, c, d and 3 more`.
 #[must_use]
-pub fn few(names: &[String]) -> String {
-    const FEW: usize = 4;
+pub fn few<T: AsRef<str>>(names: &[T]) -> String {
+    first_of(names.iter().map(AsRef::as_ref), names.len())
+}
+
+/// The first few of `total` names, of which no more are made than are shown.
+pub fn first_of<T: fmt::Display>(names: impl Iterator<Item = T>, total: usize) -> String {
     // One more than few are all.
-    let shown = if names.len() <= FEW + 1 { names.len() } else { FEW };
-    let mut text = names[..shown].join(", ");
-    if shown < names.len() {
-        text.push_str(&format!(" and {} more", names.len() - shown));
+    let shown = if total <= FEW + 1 { total } else { FEW };
+    let shown: Vec<String> = names.take(shown).map(|name| name.to_string()).collect();
+    let mut text = shown.join(", ");
+    if shown.len() < total {
+        text.push_str(&format!(" and {} more", total - shown.len()));
     }
     text
 }
+
+/// The number of names that a message shows of many.
+pub const FEW: usize = 4;
 
 /// An error and its causes on one line, separated by colons.
 #[must_use]
@@ -53,11 +62,17 @@ pub fn printable(text: &str) -> String {
 }
 
 /// The candidate closest to `word`; `None` if every candidate differs in more than a few letters.
+///
+/// The cost of one call is limited: words that nobody mistypes, and candidates beyond the first thousand, do not count.
 #[must_use]
 pub fn closest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    const CANDIDATES: usize = 1000;
+    const BYTES: usize = 256;
     let folded = word.to_lowercase();
     let near = |candidate: &&'c str| strsim::damerau_levenshtein(&folded, &candidate.to_lowercase());
-    let best = candidates.into_iter().min_by_key(near)?;
+    let candidates = candidates.into_iter().take(CANDIDATES);
+    let short = candidates.filter(|candidate| word.len() <= BYTES && candidate.len() <= BYTES);
+    let best = short.min_by_key(near)?;
     (near(&best) <= 1 + word.chars().count() / 4).then_some(best)
 }
 

@@ -7,7 +7,7 @@ use crate::resource::kinds::mesh::Mesh;
 use crate::resource::kinds::mesh_trace::{Backend, OpenTelemetryBackend};
 use crate::resource::kinds::traffic_trace::TrafficTrace;
 use crate::select::{backend_name, otel};
-use crate::words::closest;
+use crate::words::{closest, few, first_of};
 
 /// An error where the documentation is followed; Kuma itself logs it and traces nothing.
 pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
@@ -19,8 +19,7 @@ pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
     for policy in &subject.resources.traffic_traces {
         let mesh = subject.resources.meshes.get(policy.header.mesh());
         let name = backend_name(policy, mesh);
-        let is_declared =
-            name.is_some_and(|name| mesh.is_some_and(|mesh| mesh.declared.iter().any(|other| other == name)));
+        let is_declared = name.is_some_and(|name| mesh.is_some_and(|mesh| mesh.declared.contains(name)));
         if !is_declared && subject.resources.gaps.has_all_documents(policy.header.mesh()) {
             let at = policy
                 .backend
@@ -62,7 +61,7 @@ fn references(subject: &Subject, diagnostics: &mut Diagnostics) {
                     .find_map(|label| closest(&label.value, there.iter().copied()));
                 let help = match (meant, there.is_empty()) {
                     (Some(meant), _) => format!("did you mean `{meant}`?"),
-                    (None, false) => format!("there are: {}", there.join(", ")),
+                    (None, false) => format!("there are: {}", few(&there)),
                     (None, true) => format!("declare one: `type: MeshOpenTelemetryBackend` with `mesh: {mesh}`"),
                 };
                 (Code::BackendNotFound, message, help)
@@ -74,11 +73,7 @@ fn references(subject: &Subject, diagnostics: &mut Diagnostics) {
                     others.len(),
                     if others.len() == 1 { " has" } else { "s have" },
                 );
-                (
-                    Code::AmbiguousPolicies,
-                    message,
-                    format!("the others: {}", others.join(", ")),
-                )
+                (Code::AmbiguousPolicies, message, format!("the others: {}", few(others)))
             }
         };
         let diagnostic = Diagnostic::warning(code, &labels.origin.at, message).path(&labels.origin.path);
@@ -88,18 +83,11 @@ fn references(subject: &Subject, diagnostics: &mut Diagnostics) {
 
 fn explain(policy: &TrafficTrace, mesh: Option<&Mesh>) -> (String, String) {
     let (name, mesh_name) = (policy.header.name(), policy.header.mesh());
-    let backends: Vec<&str> = mesh
-        .iter()
-        .flat_map(|mesh| &mesh.backends)
-        .map(|backend| backend.name.value.as_str())
-        .collect();
-    let listed = match backends.as_slice() {
-        [] => "no tracing backend".to_owned(),
-        names => names
-            .iter()
-            .map(|name| format!("`{name}`"))
-            .collect::<Vec<_>>()
-            .join(", "),
+    let backends = mesh.map_or(&[][..], |mesh| &mesh.backends);
+    let names = || backends.iter().map(|backend| backend.name.value.as_str());
+    let listed = match backends.len() {
+        0 => "no tracing backend".to_owned(),
+        n => first_of(names().map(|name| format!("`{name}`")), n),
     };
     match &policy.backend {
         Some(wanted) => {
@@ -107,7 +95,7 @@ fn explain(policy: &TrafficTrace, mesh: Option<&Mesh>) -> (String, String) {
                 "`{name}` names backend `{}`; mesh {mesh_name} has {listed}",
                 wanted.value
             );
-            let help = match closest(&wanted.value, backends) {
+            let help = match closest(&wanted.value, names()) {
                 Some(meant) => format!("did you mean `{meant}`?"),
                 None => format!("add it to `tracing.backends` of the Mesh `{mesh_name}`"),
             };
@@ -116,7 +104,7 @@ fn explain(policy: &TrafficTrace, mesh: Option<&Mesh>) -> (String, String) {
         None => {
             let message =
                 format!("`{name}` names no backend and mesh {mesh_name} has no `defaultBackend`, so nothing is traced");
-            let help = match backends.first() {
+            let help = match names().next() {
                 Some(first) => {
                     format!("write `conf: {{backend: {first}}}`, or `tracing.defaultBackend: {first}` in the Mesh")
                 }

@@ -9,18 +9,19 @@ use crate::diag::{Code, Diagnostic, Diagnostics};
 pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
     let mut pairs = BTreeMap::new();
     for governed in &subject.selection.dataplanes {
-        let (Some(older), Some(merged)) = (governed.winner, &governed.mesh_trace.merged) else {
+        let (Some(older), Some(merged)) = (governed.winner(), &governed.mesh_trace.merged) else {
             continue;
         };
         let (older, newer) = (&older.policy.header, &merged.strongest.header);
         let pair = (older.mesh(), older.name(), newer.name());
+        let first = governed.dataplane.header.name();
         let (.., dataplanes) = pairs
             .entry(pair)
-            .or_insert((older, newer, merged.backend.is_some(), Vec::new()));
-        dataplanes.push(governed.dataplane.header.name());
+            .or_insert((older, newer, merged.backend.is_some(), first, 0));
+        *dataplanes += 1;
     }
-    for (older, newer, traces, dataplanes) in pairs.into_values() {
-        let selected = format!("`{}`{}", dataplanes[0], and_others(dataplanes.len() - 1));
+    for (older, newer, traces, first, dataplanes) in pairs.into_values() {
+        let selected = format!("`{first}`{}", and_others(dataplanes - 1));
         let (older_name, newer_name) = (older.name(), newer.name());
         let (message, help) = if traces {
             (

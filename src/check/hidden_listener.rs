@@ -17,7 +17,7 @@ pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
         Fidelity::Documented => Severity::Error,
         Fidelity::Exact => Severity::Warning,
     };
-    for (governed, proxy) in subject.selection.dataplanes.iter().zip(subject.compilation.proxies) {
+    for (governed, proxy) in subject.compilation.pairs() {
         let listeners = listeners(proxy);
         for entry in entries(governed.dataplane) {
             let Some(other) = entry.place.and_then(|place| listeners.get(&place)) else {

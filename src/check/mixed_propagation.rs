@@ -4,26 +4,22 @@ use std::collections::BTreeSet;
 
 use super::subject::{Subject, about};
 use crate::diag::{Code, Diagnostic, Diagnostics};
-use crate::explain::propagation::{calls, continues, of_provider, provider};
+use crate::explain::propagation::{Calls, continues, of_provider, provider};
 
 /// One finding per pair of providers and mesh, with the first example.
 pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
-    let traced: Vec<_> = (subject.selection.dataplanes.iter())
-        .zip(subject.compilation.proxies)
-        .filter_map(|(governed, proxy)| Some((governed, proxy, provider(proxy)?)))
-        .collect();
-    let providers: BTreeSet<&str> = traced.iter().map(|(.., provider)| *provider).collect();
+    let providers: BTreeSet<&str> = subject.compilation.proxies.iter().filter_map(provider).collect();
     if providers.len() < 2 {
         return;
     }
+    let mut calls = Calls::of(subject.compilation.proxies);
     let mut said = BTreeSet::new();
-    for (governed, caller, from) in &traced {
-        for (_, called, to) in &traced {
-            let breaks = caller.mesh == called.mesh && !continues(from, to);
-            if !breaks || said.contains(&(&caller.mesh, from, to)) || !calls(caller, called) {
+    for (governed, caller) in subject.compilation.pairs() {
+        let Some(from) = provider(caller) else { continue };
+        for (to, called) in calls.by(caller) {
+            if continues(from, to) || !said.insert((&caller.mesh, from, to)) {
                 continue;
             }
-            said.insert((&caller.mesh, from, to));
             let message = format!(
                 "`{}` sends spans to {from} and calls `{}`, which sends them to {to}: every trace ends between them",
                 caller.name, called.name

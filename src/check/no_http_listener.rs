@@ -8,10 +8,10 @@ use crate::kuma::Version;
 
 /// One finding per dataplane, at the protocol of its first inbound.
 pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
-    for (governed, proxy) in subject.selection.dataplanes.iter().zip(subject.compilation.proxies) {
+    for (governed, proxy) in subject.compilation.pairs() {
         let dataplane = governed.dataplane;
         let newer = (governed.mesh_trace.merged.as_ref()).filter(|merged| merged.backend.is_some());
-        let older = governed.winner.filter(|_| governed.backend.is_some());
+        let older = governed.winner().filter(|_| governed.backend.is_some());
         let policy = match (newer, older) {
             (Some(merged), _) => &merged.strongest.header,
             (None, Some(winner)) => &winner.policy.header,

@@ -6,7 +6,7 @@ use crate::ir::{Direction, Provider};
 
 /// One finding per traced inbound of a service that its spans do not name.
 pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
-    for (governed, proxy) in subject.selection.dataplanes.iter().zip(subject.compilation.proxies) {
+    for (governed, proxy) in subject.compilation.pairs() {
         let export = proxy.tracer.as_ref().and_then(|tracer| tracer.export.as_ref());
         let Some(provider) = export.map(|export| &export.provider) else {
             continue;

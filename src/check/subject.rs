@@ -7,10 +7,10 @@ use crate::resource::{Header, Resources};
 use crate::select::Selection;
 
 /// A compilation with the parts of it that most questions need.
-pub(super) struct Subject<'a> {
-    pub(super) compilation: &'a Compilation<'a>,
-    pub(super) resources: &'a Resources,
-    pub(super) selection: &'a Selection<'a>,
+pub(super) struct Subject<'c, 'a> {
+    pub(super) compilation: &'c Compilation<'c, 'a>,
+    pub(super) resources: &'c Resources,
+    pub(super) selection: &'c Selection<'a>,
     pub(super) fidelity: Fidelity,
 }
 

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::compiled::policies;
 use super::context::{CommandResult, Context, Exit, print};
 use super::report;
+use crate::compile::Extent;
 use crate::diag::render::limit::{FileFindings, limit_per_file};
 use crate::diag::render::{github, json as diag_json, junit, sarif, text};
 use crate::diag::{Code, Diagnostic, Severity};
@@ -59,7 +60,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         compiled,
         mut findings,
         ..
-    } = policies(&settings)?;
+    } = policies(&settings, Extent::Findings)?;
     if arguments.strict {
         findings.iter_mut().for_each(make_strict);
     }

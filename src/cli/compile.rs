@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use super::compiled::{no_such, policies};
 use super::context::{CommandResult, Context, Exit, Failure, print};
-use crate::compile::Compiled;
+use crate::compile::{Compiled, Extent};
 use crate::diag::Severity;
 use crate::diag::render::{json as diag_json, text};
-use crate::envoy::{self, sidecar, tracing};
+use crate::envoy::{self, layout, tracing};
 use crate::ir::{PolicyKind, Proxy, Tracer};
 use crate::yaml::write;
 
@@ -38,7 +38,7 @@ enum Format {
 
 pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let settings = context.settings()?;
-    let mut compiled = policies(&settings)?.compiled;
+    let mut compiled = policies(&settings, Extent::Findings)?.compiled;
     // The reasons why a proxy gets no files do not concern its tracing.
     let notes = compiled
         .unpublishable
@@ -102,7 +102,7 @@ fn backend(tracer: &Tracer) -> Option<Value> {
 fn entry(proxy: &Proxy) -> Value {
     let clusters = envoy::collector_clusters(proxy);
     let listeners: Vec<Value> = (proxy.listeners.iter())
-        .map(|listener| json!({"name": sidecar::listener_name(listener), "tracing": tracing::block(proxy, listener)}))
+        .map(|listener| json!({"name": layout::listener_name(listener), "tracing": tracing::block(proxy, listener)}))
         .collect();
     json!({
         "mesh": proxy.mesh,

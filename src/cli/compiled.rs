@@ -9,6 +9,7 @@ use super::context::{CommandResult, Context, Exit, Failure, print};
 use super::progress::Progress;
 use crate::apply::{self, Target};
 use crate::compilation::Compilation;
+use crate::compile::{Extent, compile_with};
 use crate::diag::render::text;
 use crate::diag::{Diagnostic, Severity};
 use crate::reconcile::{Policies, Stopwatch};
@@ -17,12 +18,13 @@ use crate::source::{self, Consistency};
 use crate::words::{closest, plural};
 
 /// Reads and compiles the policies once, with a progress line on a terminal.
-pub(super) fn policies(settings: &Settings) -> Result<Policies, Failure> {
+pub(super) fn policies(settings: &Settings, extent: Extent) -> Result<Policies, Failure> {
     let _progress = Progress::new("compiling");
     let policies = Policies::read(
         settings,
         &Target::from_settings(settings)?,
         Consistency::Dirty,
+        extent,
         &mut Stopwatch::default(),
     )?;
     Ok(policies?)
@@ -40,7 +42,8 @@ pub(super) fn with_compilation<T>(
         Consistency::Dirty,
     )?;
     let known = apply::file_meshes::load(&Target::from_settings(settings)?.out).unwrap_or_default();
-    let (compiled, inspected) = crate::compile::compile_with(&snapshot, &settings.options(known)?, inspect);
+    let options = settings.options(known, Extent::Findings)?;
+    let (compiled, inspected) = compile_with(&snapshot, &options, inspect);
     let is_error = |finding: &&Diagnostic| finding.severity == Severity::Error;
     let errors: Vec<Diagnostic> = compiled.diagnostics.iter().filter(is_error).cloned().collect();
     let shown = text::render(

@@ -8,6 +8,7 @@ use super::changes::{self, Detail};
 use super::compiled::policies;
 use super::context::{CommandResult, Context, Exit, print};
 use crate::apply::Target;
+use crate::compile::Extent;
 use crate::diag::render::text;
 use crate::diag::{Diagnostic, Severity};
 use crate::plan::summary;
@@ -36,7 +37,7 @@ const EXAMPLES: &str = "Examples:
 
 pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let settings = context.settings()?;
-    let policies = policies(&settings)?;
+    let policies = policies(&settings, Extent::Files)?;
     let is_error = |finding: &&Diagnostic| finding.severity == Severity::Error;
     let errors: Vec<_> = policies.findings.iter().filter(is_error).cloned().collect();
     if !errors.is_empty() {

@@ -1,7 +1,7 @@
 //! The overview of the policies that `run` prints.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use crate::compile::Compiled;
 use crate::envoy::artifact::ProxyKey;
@@ -43,28 +43,62 @@ pub(super) fn overview(settings: &Settings, policies: &Policies) -> String {
         .map(|mesh| mesh.chars().count())
         .max()
         .unwrap_or(0);
-    for mesh in &compiled.meshes {
-        let proxies: Vec<_> = compiled.proxies.iter().filter(|proxy| proxy.mesh == *mesh).collect();
-        let mut providers: BTreeMap<&str, usize> = BTreeMap::new();
-        for tracer in proxies.iter().filter_map(|proxy| proxy.tracer.as_ref()) {
-            let Some(export) = &tracer.export else { continue };
-            *providers.entry(export.provider.name()).or_default() += 1;
+    let mut meshes: BTreeMap<&str, OfMesh> = (compiled.meshes.iter())
+        .map(|mesh| (mesh.as_str(), OfMesh::default()))
+        .collect();
+    for id in &compiled.out_of_scope {
+        meshes.entry(&id.mesh).or_default().dataplanes += 1;
+    }
+    for proxy in &compiled.proxies {
+        let of_mesh = meshes.entry(&proxy.mesh).or_default();
+        of_mesh.dataplanes += 1;
+        of_mesh.selected += 1;
+        let export = proxy.tracer.as_ref().and_then(|tracer| tracer.export.as_ref());
+        if let Some(export) = export {
+            *of_mesh.providers.entry(export.provider.name()).or_default() += 1;
         }
-        let traced: usize = providers.values().sum();
-        // The most frequent provider comes first.
-        let mut providers: Vec<_> = providers.into_iter().collect();
-        providers.sort_by_key(|&(name, n)| (std::cmp::Reverse(n), name));
-        let providers: Vec<String> = providers.iter().map(|(name, n)| format!("{name} {n}")).collect();
-        let dataplanes = plural(proxies.len(), "dataplane");
+    }
+    for (mesh, of_mesh) in meshes {
         let row = format!(
-            "  {:<width$}   {dataplanes:>13}   {traced:>3} traced   {}{}",
+            "  {:<width$}   {of_mesh}{}",
             printable(mesh),
-            providers.join(", "),
-            not_published(mesh, policies),
+            not_published(mesh, policies)
         );
         let _ = writeln!(out, "{}", row.trim_end());
     }
     out
+}
+
+/// The dataplanes of one mesh, in numbers.
+#[derive(Default)]
+struct OfMesh {
+    /// The number of all dataplanes.
+    dataplanes: usize,
+    /// The number of dataplanes that `select` in the settings chooses.
+    selected: usize,
+    /// The number of selected dataplanes that are traced, by provider.
+    providers: BTreeMap<&'static str, usize>,
+}
+
+impl fmt::Display for OfMesh {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let traced: usize = self.providers.values().sum();
+        // The most frequent provider comes first.
+        let mut providers: Vec<_> = self.providers.iter().collect();
+        providers.sort_by_key(|&(name, n)| (std::cmp::Reverse(n), name));
+        let providers: Vec<String> = providers.iter().map(|(name, n)| format!("{name} {n}")).collect();
+        let dataplanes = plural(self.dataplanes, "dataplane");
+        let selected = if self.selected < self.dataplanes {
+            format!("   {:>3} selected", self.selected)
+        } else {
+            String::new()
+        };
+        write!(
+            f,
+            "{dataplanes:>13}{selected}   {traced:>3} traced   {}",
+            providers.join(", ")
+        )
+    }
 }
 
 /// The numbers of proxies of a mesh that get no files, and that keep those they have.

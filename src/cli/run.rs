@@ -11,7 +11,7 @@ use super::progress::Progress;
 use super::report;
 use crate::apply::reload::Reloader;
 use crate::apply::{Delivery, Lock, Session, Target};
-use crate::compile::Compiled;
+use crate::compile::{Compiled, Extent};
 use crate::daemon;
 use crate::diag::render::text;
 use crate::envoy::artifact::{Artifact, ProxyKey};
@@ -52,7 +52,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
 }
 
 fn dry_run(context: &Context, settings: &Settings) -> CommandResult {
-    let policies = super::compiled::policies(settings)?;
+    let policies = super::compiled::policies(settings, Extent::Files)?;
     let comparison = reconcile::compare(settings, &Target::from_settings(settings)?, &policies)?;
     let (plan, published) = (&comparison.planned.plan, comparison.observed.applied.len());
     let mut out = report::overview(settings, &policies);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use super::Code;
 use crate::source::Location;
@@ -60,7 +61,7 @@ pub enum Holds {
     #[default]
     Nothing,
     /// The proxies of the named dataplanes, each with its mesh and its name.
-    Proxies(BTreeSet<(String, String)>),
+    Proxies(Arc<BTreeSet<(String, String)>>),
     /// The named meshes.
     Meshes(BTreeSet<String>),
     /// All meshes: the mesh of the mistake cannot be known.

@@ -18,8 +18,28 @@ const ADMIN_SOCKET_MODE: u32 = 0o660;
 /// The longest path of a socket file on Linux, in bytes.
 const SOCKET_PATH_LIMIT: usize = 107;
 
+/// The directory of a proxy.
+fn directory(key: &ProxyKey, env: &RenderEnv) -> String {
+    format!("{}/{}", env.out.trim_end_matches('/'), key.directory())
+}
+
+/// The path of the admin socket; `None`, with a finding, if it is too long.
+pub(super) fn check(proxy: &Proxy, key: &ProxyKey, env: &RenderEnv, findings: &mut Vec<Diagnostic>) -> Option<String> {
+    let socket = format!("{}/{ADMIN_SOCKET}", directory(key, env));
+    if !env.admin_pipe || socket.len() <= SOCKET_PATH_LIMIT {
+        return env.admin_pipe.then_some(socket);
+    }
+    let message = format!(
+        "the path of this proxy's admin socket would have {} bytes, more than the limit of {SOCKET_PATH_LIMIT}, so the proxy gets no admin socket",
+        socket.len()
+    );
+    let finding = Diagnostic::warning(Code::AdminPathTooLong, &proxy.at, message);
+    findings.push(finding.help("choose a shorter output directory (`--out`)"));
+    None
+}
+
 pub(super) fn render(proxy: &Proxy, key: &ProxyKey, env: &RenderEnv, findings: &mut Vec<Diagnostic>) -> String {
-    let directory = format!("{}/{}", env.out.trim_end_matches('/'), key.directory());
+    let directory = directory(key, env);
     let mut bootstrap = Map::new();
     let mut set = |key: &str, value: Value| bootstrap.insert(key.to_owned(), value);
     // Envoy requires both for configuration from files.
@@ -27,17 +47,9 @@ pub(super) fn render(proxy: &Proxy, key: &ProxyKey, env: &RenderEnv, findings: &
         "node",
         json!({"id": format!("{}.{}", proxy.mesh, proxy.name), "cluster": proxy.service}),
     );
-    let socket = format!("{directory}/{ADMIN_SOCKET}");
-    if env.admin_pipe && socket.len() <= SOCKET_PATH_LIMIT {
+    if let Some(socket) = check(proxy, key, env, findings) {
         let pipe = json!({"path": socket, "mode": ADMIN_SOCKET_MODE});
         set("admin", json!({"address": {"pipe": pipe}}));
-    } else if env.admin_pipe {
-        let message = format!(
-            "the path of this proxy's admin socket would have {} bytes, more than the limit of {SOCKET_PATH_LIMIT}, so the proxy gets no admin socket",
-            socket.len()
-        );
-        let finding = Diagnostic::warning(Code::AdminPathTooLong, &proxy.at, message);
-        findings.push(finding.help("choose a shorter output directory (`--out`)"));
     }
     let source = |artifact: Artifact| {
         json!({

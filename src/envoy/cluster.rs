@@ -8,16 +8,20 @@ use crate::resource::value::collector_url;
 /// The clusters of a proxy's collectors, sorted by name; none when the proxy is not traced.
 #[must_use]
 pub fn collectors(proxy: &Proxy) -> Vec<Value> {
-    let tracers = proxy.tracer.iter().chain(&proxy.idle_tracer);
-    let mut clusters: Vec<Value> = tracers
-        .filter_map(|tracer| tracer.export.as_ref())
-        .map(|export| collector(proxy, export))
-        .collect();
-    clusters.sort_by_cached_key(|cluster| cluster["name"].to_string());
-    clusters
+    let exports = exports(proxy).into_iter();
+    exports.map(|export| collector(proxy, export)).collect()
 }
 
-fn collector(proxy: &Proxy, export: &Export) -> Value {
+/// The destinations of a proxy's spans, sorted by the names of their clusters.
+pub(super) fn exports(proxy: &Proxy) -> Vec<&Export> {
+    let tracers = proxy.tracer.iter().chain(&proxy.idle_tracer);
+    let mut exports: Vec<&Export> = tracers.filter_map(|tracer| tracer.export.as_ref()).collect();
+    exports.sort_by(|a, b| a.cluster_name.cmp(&b.cluster_name));
+    exports
+}
+
+/// The cluster of a collector.
+pub(super) fn collector(proxy: &Proxy, export: &Export) -> Value {
     let endpoint = Endpoint {
         host: export.collector.host.clone(),
         port: export.collector.port,

@@ -1,44 +1,88 @@
 //! The findings about features of a control plane's proxy that a `sidecar` lacks: one per place that asks for one,
 //! with the proxies that it concerns.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use crate::diag::{Code, Diagnostic, Diagnostics, Holds};
 use crate::ir::{LeftOut, Proxy};
 use crate::resource::value::feature::Feature;
-use crate::words::few;
+use crate::words::{FEW, first_of};
 
-/// The proxies, by the feature that they lack and the place that asks for it.
-#[derive(Debug, Default)]
-pub(super) struct LeftOutBy<'p>(BTreeMap<&'p LeftOut, Vec<&'p Proxy>>);
+/// Whether a proxy can be published: none of the features that it lacks is vital, except for those that it may lack.
+pub(super) fn may_lack_all(proxy: &Proxy, without: &BTreeSet<Feature>) -> bool {
+    let mut lacked = proxy.left_out.iter().map(|left_out| left_out.feature);
+    lacked.all(|feature| without.contains(&feature) || !feature.is_vital())
+}
 
-impl<'p> LeftOutBy<'p> {
-    /// Notes the features that a proxy lacks, except for those that it may lack. Returns whether the proxy can be
-    /// published: none of the noted features is vital.
-    pub(super) fn may_lack_all(&mut self, proxy: &'p Proxy, without: &BTreeSet<Feature>) -> bool {
-        let mut may_lack_all = true;
-        for left_out in proxy
-            .left_out
-            .iter()
-            .filter(|left_out| !without.contains(&left_out.feature))
-        {
-            may_lack_all &= !left_out.feature.is_vital();
-            self.0.entry(left_out).or_default().push(proxy);
+/// The proxies that lack the same features for the sake of policies.
+type Group<'p> = Vec<&'p Proxy>;
+
+/// Reports every place that asks for a feature which proxies lack: with errors that hold the proxies without a vital
+/// feature, with warnings else.
+///
+/// Proxies are taken together by what they share, so that the cost is not that of every place for every proxy.
+pub(super) fn report(proxies: &[&Proxy], without: &BTreeSet<Feature>, diagnostics: &mut Diagnostics) {
+    let mut places: HashMap<*const LeftOut, usize> = HashMap::new();
+    let mut groups: Vec<(&Arc<[LeftOut]>, Group)> = Vec::new();
+    let mut alone: BTreeMap<&LeftOut, Group> = BTreeMap::new();
+    for &proxy in proxies {
+        let by_policies = &proxy.left_out.by_policies;
+        let place = *places.entry(by_policies.as_ptr()).or_insert(groups.len());
+        match groups.get_mut(place) {
+            Some((_, group)) => group.push(proxy),
+            None => groups.push((by_policies, vec![proxy])),
         }
-        may_lack_all
+        for left_out in &proxy.left_out.alone {
+            alone.entry(left_out).or_default().push(proxy);
+        }
     }
-
-    /// Reports every place: errors that hold the proxies without a vital feature, warnings else.
-    pub(super) fn report(self, diagnostics: &mut Diagnostics) {
-        for (left_out, proxies) in self.0 {
-            diagnostics.push(finding(left_out, &proxies));
+    let mut all: BTreeMap<&LeftOut, Vec<&Group>> = BTreeMap::new();
+    for (by_policies, group) in &groups {
+        by_policies
+            .iter()
+            .for_each(|left_out| all.entry(left_out).or_default().push(group));
+    }
+    for (left_out, group) in &alone {
+        all.entry(left_out).or_default().push(group);
+    }
+    let mut holds = HashMap::new();
+    for (left_out, groups) in all {
+        if !without.contains(&left_out.feature) {
+            diagnostics.push(finding(left_out, &groups, &mut holds));
         }
     }
 }
 
-fn finding(LeftOut { feature, origin }: &LeftOut, proxies: &[&Proxy]) -> Diagnostic {
-    let names: Vec<String> = proxies.iter().map(|proxy| proxy.name.clone()).collect();
-    let (names, verb) = (few(&names), if names.len() == 1 { "is" } else { "are" });
+/// The holds on groups of proxies, by the addresses of the groups.
+type HoldsOf<'p> = HashMap<Vec<*const Group<'p>>, Holds>;
+
+/// The hold on the proxies of several groups, which findings about the same groups share.
+fn hold<'p>(groups: &[&Group<'p>], known: &mut HoldsOf<'p>) -> Holds {
+    let key = groups.iter().map(|group| std::ptr::from_ref(*group)).collect();
+    let made = known.entry(key).or_insert_with(|| {
+        let proxies = groups.iter().flat_map(|group| group.iter());
+        let proxies = proxies.map(|proxy| (proxy.mesh.clone(), proxy.name.clone()));
+        Holds::Proxies(Arc::new(proxies.collect()))
+    });
+    made.clone()
+}
+
+/// The first few of the proxies by mesh and name, with the number of the others; and whether there is only one.
+fn named(groups: &[&Group]) -> (String, bool) {
+    let mut first: BTreeSet<(&str, &str)> = BTreeSet::new();
+    for proxy in groups.iter().flat_map(|group| group.iter().take(FEW + 1)) {
+        first.insert((&proxy.mesh, &proxy.name));
+    }
+    // No place is both that of a policy and in a dataplane or its routes, so no proxy is in two groups.
+    let total = groups.iter().map(|group| group.len()).sum();
+    (first_of(first.into_iter().map(|(_, name)| name), total), total == 1)
+}
+
+fn finding<'p>(left_out: &LeftOut, groups: &[&Group<'p>], holds: &mut HoldsOf<'p>) -> Diagnostic {
+    let LeftOut { feature, origin } = left_out;
+    let (names, is_one) = named(groups);
+    let verb = if is_one { "is" } else { "are" };
     let lacks = match feature {
         Feature::Mtls => "does not encrypt with TLS",
         Feature::Permissions => "does not check permissions",
@@ -50,9 +94,8 @@ fn finding(LeftOut { feature, origin }: &LeftOut, proxies: &[&Proxy]) -> Diagnos
     let name = feature.as_str();
     let mut finding = if feature.is_vital() {
         let message = format!("a sidecar {lacks}, so {names} {verb} not published");
-        let held = proxies.iter().map(|proxy| (proxy.mesh.clone(), proxy.name.clone()));
         Diagnostic::error(Code::NotCarriedOver, &origin.at, message)
-            .holds(Holds::Proxies(held.collect()))
+            .holds(hold(groups, holds))
             .help(format!(
                 "`sidecar: {{without: [{name}]}}` in the settings publishes without it"
             ))

@@ -19,6 +19,8 @@ mod opentelemetry;
 
 pub mod tracing;
 
+pub mod layout;
+
 pub mod sidecar;
 
 mod left_out;
@@ -36,45 +38,72 @@ pub use cluster::collectors as collector_clusters;
 pub use env::RenderEnv;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::diag::{Code, Diagnostic, Diagnostics, Holds, ResourceId, Severity};
 use crate::ir::Proxy;
+use crate::system::parallel;
 
 use self::artifact::{Artifact, Files, Fragments, ProxyKey};
-use self::left_out::LeftOutBy;
+use self::layout::Layout;
 
 const CLUSTER: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
 const LISTENER: &str = "type.googleapis.com/envoy.config.listener.v3.Listener";
 
 /// The files of every proxy. A proxy that cannot be written is left out, with a finding that gives the reason.
-pub fn render<'p>(
-    proxies: impl IntoIterator<Item = &'p Proxy>,
-    env: &RenderEnv,
-    diagnostics: &mut Diagnostics,
-) -> Fragments {
-    let mut fragments = Fragments::new();
-    let mut left_out = LeftOutBy::default();
-    for proxy in proxies {
+pub fn render(proxies: &[&Proxy], env: &RenderEnv, diagnostics: &mut Diagnostics) -> Fragments {
+    let written = parallel::map(proxies, parallel::cpu_count(), |proxy| {
         let key = ProxyKey::new(&proxy.mesh, &proxy.name);
         let mut findings = Vec::new();
-        let may_lack_all = left_out.may_lack_all(proxy, &env.without);
-        let resources = sidecar::render(proxy, &mut findings).filter(|_| may_lack_all);
-        let resources = resources.filter(|resources| {
-            let faults = references::faults(resources);
+        let files = layout_of(proxy, env, &mut findings).and_then(|layout| {
+            let resources = sidecar::render(proxy, &layout);
+            let faults = references::faults(&resources);
             let finding = |fault| Diagnostic::error(Code::DanglingReference, &proxy.at, fault);
             findings.extend(faults.iter().map(finding));
-            faults.is_empty()
+            faults
+                .is_empty()
+                .then(|| files(proxy, &key, env, resources, &mut findings))
         });
-        if let Some(resources) = resources {
-            let files = files(proxy, &key, env, resources, &mut findings);
-            fragments.insert(key, files);
-        }
-        for finding in findings {
-            diagnostics.push(about(proxy, finding));
-        }
+        (files.map(|files| (key, files)), findings)
+    });
+    let mut fragments = Fragments::new();
+    for (proxy, (files, findings)) in proxies.iter().zip(written) {
+        fragments.extend(files);
+        findings
+            .into_iter()
+            .for_each(|finding| diagnostics.push(about(proxy, finding)));
     }
-    left_out.report(diagnostics);
+    left_out::report(proxies, &env.without, diagnostics);
     fragments
+}
+
+/// The proxies that [`render`] would leave out, with the same findings and without the cost of files.
+pub fn check(proxies: &[&Proxy], env: &RenderEnv, diagnostics: &mut Diagnostics) -> Vec<ProxyKey> {
+    let checked = parallel::map(proxies, parallel::cpu_count(), |proxy| {
+        let mut findings = Vec::new();
+        let layout = layout_of(proxy, env, &mut findings);
+        if layout.is_some() {
+            let key = ProxyKey::new(&proxy.mesh, &proxy.name);
+            bootstrap::check(proxy, &key, env, &mut findings);
+        }
+        (layout.is_some(), findings)
+    });
+    let mut without_files = Vec::new();
+    for (proxy, (has_files, findings)) in proxies.iter().zip(checked) {
+        if !has_files {
+            without_files.push(ProxyKey::new(&proxy.mesh, &proxy.name));
+        }
+        findings
+            .into_iter()
+            .for_each(|finding| diagnostics.push(about(proxy, finding)));
+    }
+    left_out::report(proxies, &env.without, diagnostics);
+    without_files
+}
+
+/// The layout of a proxy that may be published; `None`, with the reasons, if it may not.
+fn layout_of<'p>(proxy: &'p Proxy, env: &RenderEnv, findings: &mut Vec<Diagnostic>) -> Option<Layout<'p>> {
+    Layout::of(proxy, findings).filter(|_| left_out::may_lack_all(proxy, &env.without))
 }
 
 fn files(
@@ -101,7 +130,7 @@ fn about(proxy: &Proxy, diagnostic: Diagnostic) -> Diagnostic {
         name: proxy.name.clone(),
     };
     let holds = match diagnostic.severity {
-        Severity::Error => Holds::Proxies([(proxy.mesh.clone(), proxy.name.clone())].into()),
+        Severity::Error => Holds::Proxies(Arc::new([(proxy.mesh.clone(), proxy.name.clone())].into())),
         Severity::Warning => Holds::Nothing,
     };
     Diagnostic {

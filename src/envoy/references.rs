@@ -17,23 +17,15 @@ pub(super) fn faults(resources: &Resources) -> Vec<String> {
         values.iter().map(name).collect()
     };
     let clusters: BTreeSet<String> = names(&resources.clusters).into_iter().collect();
-    let mut faults = Vec::new();
-    let mut seen = BTreeSet::new();
-    for name in names(&resources.listeners) {
-        if !seen.insert(name.clone()) {
-            faults.push(format!("two listeners of this proxy would be named `{name}`"));
-        }
-    }
     let mut wanted = BTreeSet::new();
     resources
         .listeners
         .iter()
         .for_each(|listener| references(listener, &mut wanted));
     let missing = wanted.into_iter().filter(|name| !clusters.contains(*name));
-    faults.extend(
-        missing.map(|name| format!("a listener of this proxy would name the cluster `{name}`, which it does not have")),
-    );
-    faults
+    missing
+        .map(|name| format!("a listener of this proxy would name the cluster `{name}`, which it does not have"))
+        .collect()
 }
 
 /// Collects the names of all clusters that a value refers to.

@@ -1,5 +1,7 @@
 //! The explanation of one proxy.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::place::Place;
@@ -7,7 +9,7 @@ use super::policies::{self, Candidate};
 use super::propagation::{self, Neighbour};
 use super::values::{self, ValueOf};
 use crate::compilation::Compilation;
-use crate::envoy::sidecar::listener_name;
+use crate::envoy::layout::listener_name;
 use crate::ir::{Direction, LeftOut, Listener, PolicyKind, Proxy, Tracer, Upstream};
 use crate::resource::value::feature::Feature;
 use crate::resource::value::tags::Tags;
@@ -131,9 +133,8 @@ pub fn explain(compilation: &Compilation, governed: &Governed, proxy: &Proxy, ro
         policies: policies::candidates(compilation, governed, root),
         reads: listed(|headers| headers.reads),
         writes: listed(|headers| headers.writes),
-        left_out: proxy
-            .left_out
-            .iter()
+        left_out: BTreeSet::from_iter(proxy.left_out.iter())
+            .into_iter()
             .map(|left_out| of_left_out(left_out, root))
             .collect(),
         breaks: propagation::breaks(compilation, proxy),
@@ -180,8 +181,8 @@ fn of_listener(listener: &Listener, root: &str) -> ListenerOf {
 fn destinations(upstreams: &[Upstream]) -> Vec<DestinationOf> {
     let total: u64 = upstreams.iter().map(|upstream| u64::from(upstream.weight)).sum();
     let of_upstream = |upstream: &Upstream| DestinationOf {
-        service: upstream.service.clone(),
-        tags: upstream.tags.clone(),
+        service: upstream.destination.service.clone(),
+        tags: upstream.destination.tags.clone(),
         // Precise enough: shares are shown with at most two digits after the point.
         percent: (f64::from(upstream.weight) * 1e4 / total as f64).round() / 1e2,
     };

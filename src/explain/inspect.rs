@@ -157,7 +157,7 @@ fn inline_collector(backend: &Backend) -> Option<String> {
     }
 }
 
-fn of_mesh_proxies<'a>(compilation: &Compilation<'a>, mesh: &str) -> impl Iterator<Item = &'a Proxy> {
+fn of_mesh_proxies<'c>(compilation: &Compilation<'c, '_>, mesh: &str) -> impl Iterator<Item = &'c Proxy> {
     let mesh = mesh.to_owned();
     compilation.proxies.iter().filter(move |proxy| proxy.mesh == mesh)
 }
@@ -285,7 +285,7 @@ fn of_dataplane(compilation: &Compilation, mesh: &str, name: &str) -> Vec<Group>
         groups.add(3, "backend", backend);
     }
     for listener in &proxy.listeners {
-        let name = crate::envoy::sidecar::listener_name(listener);
+        let name = crate::envoy::layout::listener_name(listener);
         let is_traced = proxy.tracer.is_some() && listener.reports_as.is_some();
         let what = if is_traced {
             (4, "listeners traced")

@@ -20,25 +20,26 @@ pub struct Outcomes {
 /// Counts the policies of a compilation by outcome.
 #[must_use]
 pub fn outcomes(compilation: &Compilation) -> Outcomes {
+    let selection = compilation.selection;
     // Each policy has a header of its own, whatever its kind.
-    let (mut decide, mut lose) = (BTreeSet::new(), BTreeSet::new());
-    for governed in &compilation.selection.dataplanes {
-        let traces = &governed.mesh_trace;
-        let strongest = traces.merged.as_ref().map(|merged| &merged.strongest.header);
-        let winner = governed.winner.map(|winner| &winner.policy.header);
-        // A `MeshTrace` displaces what `TrafficTrace` would do.
-        let deciding = strongest.or(winner);
-        decide.extend(deciding.map(ptr::from_ref::<Header>));
-        lose.extend(winner.map(ptr::from_ref));
-        lose.extend(traces.policies.iter().map(|policy| ptr::from_ref(&policy.header)));
-        lose.extend(governed.lost.iter().map(|lost| ptr::from_ref(&lost.policy.header)));
-    }
+    let decide: BTreeSet<*const Header> = (selection.dataplanes.iter())
+        .filter_map(|governed| {
+            // A `MeshTrace` displaces what `TrafficTrace` would do.
+            let strongest = governed
+                .mesh_trace
+                .merged
+                .as_ref()
+                .map(|merged| &merged.strongest.header);
+            let deciding = strongest.or(governed.winner().map(|winner| &winner.policy.header))?;
+            Some(ptr::from_ref(deciding))
+        })
+        .collect();
+    let match_any = selection.matching_traffic_traces().len() + selection.matching_mesh_traces().len();
     let resources = compilation.resources;
     let all = resources.traffic_traces.len() + resources.mesh_traces.len();
-    let lose = lose.difference(&decide).count();
     Outcomes {
         decide: decide.len(),
-        lose,
-        match_nothing: all - decide.len() - lose,
+        lose: match_any - decide.len(),
+        match_nothing: all - match_any,
     }
 }

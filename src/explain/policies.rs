@@ -110,7 +110,7 @@ fn traffic_traces(
     const KIND: &str = "TrafficTrace";
     let mut all = Vec::new();
     let first = (!displaced_by.is_empty()).then(|| format!("without MeshTrace {}", names(displaced_by)));
-    if let Some(winner) = governed.winner {
+    if let Some(winner) = governed.winner() {
         let outcome = first.as_ref().map_or(Outcome::Won, |_| Outcome::Displaced);
         let own = candidate(&winner.policy.header, KIND, outcome, rank(winner.rank), root);
         all.push(Candidate {
@@ -118,7 +118,7 @@ fn traffic_traces(
             ..own
         });
         let mut stronger = vec![&winner.policy.header];
-        for lost in &governed.lost {
+        for lost in &governed.traffic_traces.lost() {
             let advice = advice(lost, &winner, &stronger, compilation.kuma.ties);
             let would_win = first.iter().cloned().chain([advice]).collect::<Vec<_>>();
             let own = candidate(&lost.policy.header, KIND, Outcome::Lost, rank(lost.rank), root);
@@ -218,7 +218,7 @@ fn mesh_traces(compilation: &Compilation, governed: &Governed, root: &str) -> Ve
         let mut stronger = Vec::new();
         // The strongest policy is the last one.
         for policy in governed.mesh_trace.policies.iter().rev() {
-            let own = mesh_trace(policy, merged, governed.winner.is_some(), root);
+            let own = mesh_trace(policy, merged, governed.winner().is_some(), root);
             let would_win = (!stronger.is_empty())
                 .then(|| mesh_trace_advice(policy, merged.strongest, &stronger, compilation.kuma.version));
             all.push(Candidate { would_win, ..own });

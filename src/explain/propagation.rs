@@ -1,11 +1,12 @@
 //! The headers that carry a trace, by tracer, as `tests/it/propagation.rs` measures them on a real Envoy.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::compilation::Compilation;
-use crate::ir::{Direction, Listener, Proxy};
+use crate::ir::{Destination, Direction, Proxy};
 
 /// The headers of one tracer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +65,7 @@ pub fn continues(from: &str, to: &str) -> bool {
 /// The callers and called proxies of a proxy at which traces break, sorted.
 pub(super) fn breaks(compilation: &Compilation, proxy: &Proxy) -> Vec<Neighbour> {
     let Some(own) = provider(proxy) else { return Vec::new() };
+    let (called_by_own, reached_at_own) = (called_places(proxy), places(proxy));
     let mut found = Vec::new();
     for other in compilation
         .proxies
@@ -76,10 +78,10 @@ pub(super) fn breaks(compilation: &Compilation, proxy: &Proxy) -> Vec<Neighbour>
             called,
             provider: theirs.to_owned(),
         };
-        if calls(proxy, other) && !continues(own, theirs) {
+        if !continues(own, theirs) && !called_by_own.is_disjoint(&places(other)) {
             found.push(neighbour(true));
         }
-        if calls(other, proxy) && !continues(theirs, own) {
+        if !continues(theirs, own) && !called_places(other).is_disjoint(&reached_at_own) {
             found.push(neighbour(false));
         }
     }
@@ -94,21 +96,94 @@ pub fn provider(proxy: &Proxy) -> Option<&'static str> {
     Some(proxy.tracer.as_ref()?.export.as_ref()?.provider.name())
 }
 
-/// Whether an HTTP outbound of `caller` leads to an HTTP inbound of `called`.
-#[must_use]
-pub fn calls(caller: &Proxy, called: &Proxy) -> bool {
-    let outbounds = caller
-        .listeners
-        .iter()
-        .filter(|listener| listener.direction == Direction::Outbound);
-    let targets: BTreeSet<(&str, u16)> = outbounds
-        .filter(|listener| listener.protocol.value.is_http())
-        .flat_map(Listener::endpoints)
+/// Host and port at which a proxy is called.
+type Place<'p> = (&'p str, u16);
+
+/// The places of the inbounds of a proxy.
+fn places(proxy: &Proxy) -> BTreeSet<Place<'_>> {
+    let inbounds = proxy.listeners.iter();
+    let inbounds = inbounds.filter(|listener| listener.direction == Direction::Inbound);
+    inbounds
+        .map(|listener| (listener.address.as_str(), listener.port))
+        .collect()
+}
+
+/// The destinations of the outbounds of a proxy that speak HTTP.
+fn destinations(proxy: &Proxy) -> impl Iterator<Item = &Arc<Destination>> {
+    let outbounds = proxy.listeners.iter();
+    let outbounds = outbounds.filter(|listener| listener.direction == Direction::Outbound);
+    let of_http = outbounds.filter(|listener| listener.protocol.value.is_http());
+    of_http.flat_map(|listener| listener.upstreams.iter().map(|upstream| &upstream.destination))
+}
+
+/// The places that a proxy calls with HTTP.
+fn called_places(proxy: &Proxy) -> BTreeSet<Place<'_>> {
+    let endpoints = destinations(proxy).flat_map(|destination| destination.endpoints.iter());
+    endpoints
         .map(|endpoint| (endpoint.host.as_str(), endpoint.port))
-        .collect();
-    let mut inbounds = called
-        .listeners
-        .iter()
-        .filter(|listener| listener.direction == Direction::Inbound);
-    inbounds.any(|listener| targets.contains(&(listener.address.as_str(), listener.port)))
+        .collect()
+}
+
+/// The proxies with spans that are called by others, by provider.
+///
+/// Each destination is looked at once, however many proxies call it.
+pub struct Calls<'p> {
+    proxies: &'p [Proxy],
+    /// The proxies by mesh and place, as indices.
+    places: HashMap<(&'p str, &'p str, u16), Vec<usize>>,
+    /// The first proxy of each provider behind a destination in a mesh.
+    behind: HashMap<(&'p str, *const Destination), FirstOf>,
+}
+
+/// The first proxy of each provider, as an index.
+type FirstOf = BTreeMap<&'static str, usize>;
+
+impl<'p> Calls<'p> {
+    /// The calls among proxies.
+    #[must_use]
+    pub fn of(proxies: &'p [Proxy]) -> Self {
+        let mut by_place: HashMap<_, Vec<usize>> = HashMap::new();
+        for (i, proxy) in proxies
+            .iter()
+            .enumerate()
+            .filter(|(_, proxy)| provider(proxy).is_some())
+        {
+            for (host, port) in places(proxy) {
+                by_place.entry((proxy.mesh.as_str(), host, port)).or_default().push(i);
+            }
+        }
+        Self {
+            proxies,
+            places: by_place,
+            behind: HashMap::new(),
+        }
+    }
+
+    /// The first proxy of each provider that a proxy calls.
+    pub fn by(&mut self, caller: &'p Proxy) -> BTreeMap<&'static str, &'p Proxy> {
+        let mut called = FirstOf::new();
+        for destination in destinations(caller) {
+            let (places, proxies) = (&self.places, self.proxies);
+            let key = (caller.mesh.as_str(), Arc::as_ptr(destination));
+            let behind = self.behind.entry(key).or_insert_with(|| {
+                let endpoints = destination.endpoints.iter();
+                let there = endpoints
+                    .filter_map(|endpoint| places.get(&(caller.mesh.as_str(), endpoint.host.as_str(), endpoint.port)));
+                let there = there.flatten();
+                first_of_each(there.filter_map(|i| Some((provider(&proxies[*i])?, *i))))
+            });
+            called = first_of_each(called.into_iter().chain(behind.iter().map(|(name, i)| (*name, *i))));
+        }
+        let proxy = |(name, i): (&'static str, usize)| (name, &self.proxies[i]);
+        called.into_iter().map(proxy).collect()
+    }
+}
+
+fn first_of_each(proxies: impl Iterator<Item = (&'static str, usize)>) -> FirstOf {
+    let mut first = FirstOf::new();
+    for (name, i) in proxies {
+        let known = first.entry(name).or_insert(i);
+        *known = i.min(*known);
+    }
+    first
 }

@@ -10,10 +10,17 @@ mod tracer;
 
 mod left_out;
 
+mod naming;
+
+mod shared;
+
+mod destinations;
+
 mod lower;
 
 pub use lower::lower;
 pub use proxy::{
-    Collector, Datadog, Direction, Endpoint, Export, LeftOut, Listener, ListenerNaming, OpenTelemetry, Policy,
-    PolicyKind, Provider, Proxy, Sampling, Specificity, Tag, TagValue, Tls, Tracer, Upstream, Zipkin, ZipkinEncoding,
+    AllLeftOut, Collector, Datadog, Destination, Direction, Endpoint, Export, LeftOut, Listener, ListenerNaming,
+    OpenTelemetry, Policy, PolicyKind, Provider, Proxy, Sampling, Specificity, Tag, TagValue, Tls, Tracer, Upstream,
+    Zipkin, ZipkinEncoding,
 };

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
+use crate::diag::ResourceId;
 use crate::resource::value::feature::Feature;
 use crate::resource::value::percent::Percent;
 use crate::resource::value::protocol::Protocol;
@@ -31,10 +33,10 @@ pub struct Proxy {
     pub unified_naming: bool,
     /// The `TrafficTrace` that governs the proxy, whether or not the proxy has spans.
     pub traffic_trace: Option<Policy>,
-    /// The other `TrafficTrace` policies that match the proxy, the strongest first.
-    pub lost: Vec<Policy>,
+    /// The ids of all `TrafficTrace` policies that match the proxy, in lists that proxies share.
+    pub matching: Vec<Arc<[Arc<ResourceId>]>>,
     /// The `MeshTrace` policies for the proxy, by increasing precedence.
-    pub mesh_traces: Vec<Policy>,
+    pub mesh_traces: Arc<[Policy]>,
     /// The tracer; `None` when the proxy is not traced.
     pub tracer: Option<Tracer>,
     /// The tracer that a stronger policy displaced; a control plane keeps its cluster.
@@ -42,7 +44,23 @@ pub struct Proxy {
     /// The listeners, inbounds first, each in the order of declaration.
     pub listeners: Vec<Listener>,
     /// The features that a control plane gives to the proxy, beside its listeners, destinations and tracing.
-    pub left_out: BTreeSet<LeftOut>,
+    pub left_out: AllLeftOut,
+}
+
+/// The features that are left out of a proxy.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct AllLeftOut {
+    /// The features that its mesh and other policies ask for, which proxies share.
+    pub by_policies: Arc<[LeftOut]>,
+    /// The features that the dataplane itself and its destinations ask for.
+    pub alone: BTreeSet<LeftOut>,
+}
+
+impl AllLeftOut {
+    /// All features, those of policies first.
+    pub fn iter(&self) -> impl Iterator<Item = &LeftOut> {
+        self.by_policies.iter().chain(&self.alone)
+    }
 }
 
 /// A feature that a control plane gives to a proxy, and that is left out here.
@@ -62,9 +80,12 @@ impl Proxy {
             .filter(|listener| self.tracer.is_some() && listener.reports_as.is_some())
     }
 
-    /// All policies that match the proxy.
-    pub fn policies(&self) -> impl Iterator<Item = &Policy> {
-        self.traffic_trace.iter().chain(&self.lost).chain(&self.mesh_traces)
+    /// Whether a policy matches the proxy.
+    #[must_use]
+    pub fn is_matched_by(&self, policy: &ResourceId) -> bool {
+        let traffic_traces = self.matching.iter().flat_map(|list| list.iter());
+        let mesh_traces = self.mesh_traces.iter().map(|policy| &policy.origin.resource);
+        traffic_traces.chain(mesh_traces).any(|id| **id == *policy)
     }
 
     /// The policy that decides: the strongest `MeshTrace`, or the `TrafficTrace` that it does not displace.
@@ -331,7 +352,8 @@ pub struct Listener {
 impl Listener {
     /// The endpoints of all destinations.
     pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
-        self.upstreams.iter().flat_map(|upstream| &upstream.endpoints)
+        let destinations = self.upstreams.iter().map(|upstream| &upstream.destination);
+        destinations.flat_map(|destination| destination.endpoints.iter())
     }
 
     /// The bound address, if it is an IP address.
@@ -344,18 +366,25 @@ impl Listener {
 /// One of the destinations among which the requests of a listener are split.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
+    /// The destination, which the proxies that call it share.
+    pub destination: Arc<Destination>,
+    /// The share of requests, in relation to the sum of all weights beside it.
+    pub weight: u32,
+    /// The protocol of the destination.
+    pub protocol: Protocol,
+}
+
+/// A destination of requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destination {
     /// The service that receives the requests.
     pub service: String,
     /// The tags that narrow down its endpoints.
     pub tags: Tags,
     /// Kuma's name of its cluster.
     pub cluster: String,
-    /// The share of requests, in relation to the sum of all weights beside it.
-    pub weight: u32,
-    /// The protocol of the destination.
-    pub protocol: Protocol,
     /// The endpoints, sorted.
-    pub endpoints: Vec<Endpoint>,
+    pub endpoints: Arc<[Endpoint]>,
 }
 
 /// One upstream endpoint.

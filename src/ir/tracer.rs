@@ -85,7 +85,7 @@ pub(super) fn tracers(governed: &Governed, context: LowerContext) -> (Option<Tra
 }
 
 fn by_traffic_trace(governed: &Governed, backend: &mesh::Backend, context: LowerContext) -> Tracer {
-    let chosen_by_policy = governed.winner.and_then(|winner| winner.policy.backend.as_ref());
+    let chosen_by_policy = governed.winner().and_then(|winner| winner.policy.backend.as_ref());
     let chosen_by_default = governed.mesh.and_then(|mesh| mesh.default_backend.as_ref());
     let chosen = chosen_by_policy.or(chosen_by_default).unwrap_or(&backend.name);
     let verified = governed.mesh.and_then(|mesh| mesh.header.verify_collector.as_ref());

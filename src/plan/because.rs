@@ -1,5 +1,7 @@
 //! The reasons for changes: what became of the policy that decided before, and of a dataplane that is removed.
 
+use std::sync::Arc;
+
 use crate::compile::Compiled;
 use crate::diag::ResourceId;
 use crate::envoy::artifact::ProxyKey;
@@ -34,7 +36,7 @@ impl Because<'_> {
                     mesh: mesh.to_owned(),
                     name: old.name.clone(),
                 };
-                let matches = |proxy: &Proxy| proxy.policies().any(|policy| *policy.origin.resource == id);
+                let matches = |proxy: &Proxy| proxy.is_matched_by(&id);
                 let named = |at| format!("{} ({})", old.name, place(at));
                 match (self.compiled.policies.get(&id), new) {
                     (Some(at), Some(new)) if proxy.is_some_and(matches) => beaten(&named(at), old, new, proxy),
@@ -52,12 +54,14 @@ impl Because<'_> {
 
     /// The reason why a proxy has no files any more.
     pub(super) fn removed(&self, key: &ProxyKey, proxy: Option<&Proxy>) -> &'static str {
-        match proxy {
-            None => "its Dataplane is gone",
-            Some(_) if self.compiled.without_files.binary_search(key).is_ok() => {
-                "it cannot be a sidecar any more; a warning says why"
-            }
-            Some(_) => "`select` in the settings does not choose it any more",
+        let own = (key.mesh.as_str(), key.dataplane.as_str());
+        let by_name = |id: &Arc<ResourceId>| (id.mesh.as_str(), id.name.as_str()).cmp(&own);
+        if self.compiled.out_of_scope.binary_search_by(by_name).is_ok() {
+            "`select` in the settings does not choose it any more"
+        } else if proxy.is_some() {
+            "it cannot be a sidecar any more; a warning says why"
+        } else {
+            "its Dataplane is gone"
         }
     }
 }

@@ -31,6 +31,7 @@ pub use stages::{Stage, Stopwatch};
 use observe::{observe, probe};
 
 use crate::apply::{self, Intent, Request, Session, Target, reload};
+use crate::compile::Extent;
 use crate::plan::plan;
 use crate::settings::Settings;
 use crate::source::Consistency;
@@ -47,7 +48,7 @@ pub fn reconcile(
     options: &ReconcileOptions,
 ) -> Result<Reconciliation, ReconcileError> {
     let mut stopwatch = Stopwatch::default();
-    let policies = Policies::read(settings, target, Consistency::Stable, &mut stopwatch)?;
+    let policies = Policies::read(settings, target, Consistency::Stable, Extent::Files, &mut stopwatch)?;
     let intent = Intent::read(&target.out)?;
     let desired = DesiredState::choose(&intent, &policies);
 

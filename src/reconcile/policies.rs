@@ -2,7 +2,7 @@
 
 use super::stages::{Stage, Stopwatch};
 use crate::apply::{self, Intent, Target};
-use crate::compile::{self, Compiled};
+use crate::compile::{self, Compiled, Extent};
 use crate::diag::Diagnostic;
 use crate::plan::guard::Guard;
 use crate::plan::{self, Applied, Constraints, Desired, DriftRepair, Held, Observed};
@@ -31,6 +31,7 @@ impl Policies {
         settings: &Settings,
         target: &Target,
         consistency: Consistency,
+        extent: Extent,
         stopwatch: &mut Stopwatch,
     ) -> Result<Result<Self, ReadError>, SettingsError> {
         let limit = settings.limits.file_bytes.get() as u64;
@@ -40,7 +41,7 @@ impl Policies {
         };
         // The meshes that files were about last only add caution, and a look at policies must not depend on the
         // output directory.
-        let options = settings.options(apply::file_meshes::load(&target.out).unwrap_or_default())?;
+        let options = settings.options(apply::file_meshes::load(&target.out).unwrap_or_default(), extent)?;
         let compiled = stopwatch.time(Stage::Compile, || compile::compile(&snapshot, &options));
         let findings = compiled.findings();
         let held = Held::by(&findings);

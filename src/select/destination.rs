@@ -1,6 +1,8 @@
 //! The instances, endpoints and protocol of every service.
 
-use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::kuma::Fidelity;
 use crate::resource::kinds::dataplane::{BackendRef, Dataplane, Inbound};
@@ -33,17 +35,28 @@ pub struct Target<'a> {
 }
 
 /// The instances of every service of every mesh.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Services<'a> {
-    /// The instances by mesh, then by service.
-    instances: BTreeMap<&'a str, BTreeMap<&'a str, Vec<Instance<'a>>>>,
-    external: &'a [ExternalService],
-    real: &'a [MeshService],
-    /// The service resources by mesh, kind and display name.
-    named: BTreeMap<(&'a str, &'a str, &'a str), Vec<&'a MeshService>>,
-    dataplanes: &'a [Dataplane],
+    meshes: BTreeMap<&'a str, ServicesOfMesh<'a>>,
     /// Whether a reference by name alone may lead to a service of another zone or namespace.
     anywhere: bool,
+}
+
+/// The services of one mesh.
+#[derive(Debug, Default)]
+struct ServicesOfMesh<'a> {
+    /// The instances by the value of their tag `kuma.io/service`.
+    tagged: HashMap<&'a str, Instances<'a>>,
+    external: HashMap<&'a str, Vec<&'a ExternalService>>,
+    /// The service resources, sorted by name.
+    resources: Vec<&'a MeshService>,
+    /// The service resources by kind and display name.
+    named: HashMap<(&'a str, &'a str), Vec<&'a MeshService>>,
+    /// The service resources by kind and one of their labels.
+    labelled: HashMap<(&'a str, &'a str, &'a str), Vec<&'a MeshService>>,
+    dataplanes: &'a [Dataplane],
+    /// The inbounds that can have a tag or a label of their dataplane.
+    inbounds: OnceLock<Inbounds<'a>>,
 }
 
 /// One inbound that receives the requests of a service.
@@ -56,6 +69,11 @@ pub struct Instance<'a> {
 }
 
 impl Instance<'_> {
+    /// The protocol by the tag of the inbound.
+    fn protocol(&self) -> Effective<Protocol> {
+        Effective::of(self.inbound.tagged_protocol.as_ref(), Protocol::Unknown)
+    }
+
     /// Address and port for other dataplanes.
     #[must_use]
     pub fn endpoint(&self) -> (String, u16) {
@@ -77,41 +95,169 @@ impl Instance<'_> {
     }
 }
 
-impl<'a> Services<'a> {
-    pub(super) fn of(resources: &'a Resources, fidelity: Fidelity) -> Self {
-        let dataplanes = &resources.dataplanes;
-        let mut instances: BTreeMap<&str, BTreeMap<&str, Vec<Instance>>> = BTreeMap::new();
-        for dataplane in dataplanes {
-            for inbound in dataplane.inbounds.iter().filter(|inbound| inbound.ready) {
-                let Some(service) = &inbound.service else { continue };
-                let of_mesh = instances.entry(dataplane.header.mesh()).or_default();
-                let of_service = of_mesh.entry(service.value.as_str()).or_default();
-                of_service.push(Instance { dataplane, inbound });
+/// The instances of one service.
+#[derive(Debug)]
+struct Instances<'a> {
+    all: Vec<Instance<'a>>,
+    /// Their common protocol.
+    protocol: Effective<Protocol>,
+    /// The indices of those with a tag.
+    by_tag: OnceLock<HashMap<(&'a str, &'a str), Vec<usize>>>,
+    /// The common protocol of those with several tags; `None` when no instance has all of them.
+    narrowed: Mutex<HashMap<Tags, Option<Effective<Protocol>>>>,
+}
+
+impl<'a> Instances<'a> {
+    fn new(instance: Instance<'a>) -> Self {
+        Self {
+            protocol: instance.protocol(),
+            all: vec![instance],
+            by_tag: OnceLock::new(),
+            narrowed: Mutex::default(),
+        }
+    }
+
+    fn add(&mut self, instance: Instance<'a>) {
+        self.protocol = common_of_two(self.protocol.clone(), instance.protocol());
+        self.all.push(instance);
+    }
+
+    /// The instances with all of the tags, in the order of their dataplanes; looked for among those with the rarest.
+    fn with(&self, tags: &Tags) -> Vec<Instance<'a>> {
+        if tags.is_empty() {
+            return self.all.clone();
+        }
+        let by_tag = self.by_tag.get_or_init(|| {
+            let mut by_tag: HashMap<(&str, &str), Vec<usize>> = HashMap::new();
+            for (i, instance) in self.all.iter().enumerate() {
+                for (tag, value) in &instance.inbound.tags {
+                    by_tag.entry((tag, value)).or_default().push(i);
+                }
+            }
+            by_tag
+        });
+        let with_each = tags.iter().map(|(tag, value)| {
+            by_tag
+                .get(&(tag.as_str(), value.as_str()))
+                .map_or(&[][..], Vec::as_slice)
+        });
+        let rarest = with_each.min_by_key(|with| with.len()).unwrap_or_default();
+        let instances = rarest.iter().map(|i| self.all[*i]);
+        instances.filter(|instance| has(&instance.inbound.tags, tags)).collect()
+    }
+
+    /// The common protocol of the instances with all of the tags; `None` when there are none.
+    fn narrowed(&self, tags: &Tags) -> Option<Effective<Protocol>> {
+        if tags.is_empty() {
+            return Some(self.protocol.clone());
+        }
+        let mut narrowed = self.narrowed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = narrowed.get(tags) {
+            return known.clone();
+        }
+        let protocols = self.with(tags).into_iter().map(|instance| instance.protocol());
+        let common = protocols.reduce(common_of_two);
+        narrowed.insert(tags.clone(), common.clone());
+        common
+    }
+}
+
+/// The inbounds of a mesh that are ready, with their indices by what selects them.
+#[derive(Debug)]
+struct Inbounds<'a> {
+    all: Vec<Instance<'a>>,
+    by_tag: HashMap<(&'a str, &'a str), Vec<usize>>,
+    by_label: HashMap<(&'a str, &'a str), Vec<usize>>,
+    by_name: HashMap<&'a str, Vec<usize>>,
+}
+
+impl<'a> Inbounds<'a> {
+    fn of(dataplanes: &'a [Dataplane]) -> Self {
+        let ready = |dataplane: &'a Dataplane| {
+            let ready = dataplane.inbounds.iter().filter(|inbound| inbound.ready);
+            ready.map(move |inbound| Instance { dataplane, inbound })
+        };
+        let mut inbounds = Self {
+            all: dataplanes.iter().flat_map(ready).collect(),
+            by_tag: HashMap::new(),
+            by_label: HashMap::new(),
+            by_name: HashMap::new(),
+        };
+        for (i, Instance { dataplane, inbound }) in inbounds.all.iter().enumerate() {
+            let header = &dataplane.header;
+            inbounds.by_name.entry(&header.display_name).or_default().push(i);
+            for (tag, value) in &inbound.tags {
+                inbounds.by_tag.entry((tag, value)).or_default().push(i);
+            }
+            for (label, value) in &header.labels {
+                inbounds.by_label.entry((label, value)).or_default().push(i);
             }
         }
-        let mut named: BTreeMap<(&str, &str, &str), Vec<&MeshService>> = BTreeMap::new();
+        inbounds
+    }
+
+    /// The inbounds that can have all of the tags, labels and the name: those with the rarest of them.
+    fn candidates(&self, tags: &Tags, labels: &Tags, name: Option<&str>) -> Vec<Instance<'a>> {
+        let by = |index: &'_ HashMap<(&'a str, &'a str), Vec<usize>>, (key, value): (&String, &String)| {
+            index.get(&(key.as_str(), value.as_str())).cloned().unwrap_or_default()
+        };
+        let by_tag = tags.iter().map(|tag| by(&self.by_tag, tag));
+        let by_label = labels.iter().map(|label| by(&self.by_label, label));
+        let by_name = name.map(|name| self.by_name.get(name).cloned().unwrap_or_default());
+        match by_tag.chain(by_label).chain(by_name).min_by_key(Vec::len) {
+            Some(rarest) => rarest.into_iter().map(|i| self.all[i]).collect(),
+            None => self.all.clone(),
+        }
+    }
+}
+
+impl<'a> Services<'a> {
+    pub(super) fn of(resources: &'a Resources, fidelity: Fidelity) -> Self {
+        let mut meshes: BTreeMap<&str, ServicesOfMesh> = BTreeMap::new();
+        for dataplanes in (resources.dataplanes).chunk_by(|a, b| a.header.mesh() == b.header.mesh()) {
+            let of_mesh = meshes.entry(dataplanes[0].header.mesh()).or_default();
+            of_mesh.dataplanes = dataplanes;
+            for dataplane in dataplanes {
+                for inbound in dataplane.inbounds.iter().filter(|inbound| inbound.ready) {
+                    let Some(service) = &inbound.service else { continue };
+                    let instance = Instance { dataplane, inbound };
+                    match of_mesh.tagged.entry(service.value.as_str()) {
+                        Entry::Occupied(known) => known.into_mut().add(instance),
+                        Entry::Vacant(new) => drop(new.insert(Instances::new(instance))),
+                    }
+                }
+            }
+        }
+        for external in &resources.external_services {
+            let of_mesh = meshes.entry(external.header.mesh()).or_default();
+            let of_service = of_mesh.external.entry(&external.service.value).or_default();
+            of_service.push(external);
+        }
         for service in &resources.mesh_services {
             let header = &service.header;
-            let key = (header.mesh(), header.id.kind.as_str(), header.display_name.as_str());
-            named.entry(key).or_default().push(service);
+            let kind = header.id.kind.as_str();
+            let of_mesh = meshes.entry(header.mesh()).or_default();
+            of_mesh.resources.push(service);
+            let named = of_mesh.named.entry((kind, &header.display_name)).or_default();
+            named.push(service);
+            for (label, value) in &header.labels {
+                let labelled = of_mesh.labelled.entry((kind, label, value)).or_default();
+                labelled.push(service);
+            }
         }
         Self {
-            instances,
-            external: &resources.external_services,
-            real: &resources.mesh_services,
-            named,
-            dataplanes,
+            meshes,
             anywhere: fidelity == Fidelity::Documented,
         }
     }
 
-    /// The instances of a service, in the order of their dataplanes; empty without any.
-    #[must_use]
-    pub fn instances(&self, mesh: &str, service: &str) -> &[Instance<'a>] {
-        self.instances
-            .get(mesh)
-            .and_then(|of_mesh| of_mesh.get(service))
-            .map_or(&[], Vec::as_slice)
+    fn tagged(&self, mesh: &str, service: &str) -> Option<&Instances<'a>> {
+        self.meshes.get(mesh)?.tagged.get(service)
+    }
+
+    fn outside(&self, mesh: &str, service: &str) -> &[&'a ExternalService] {
+        let external = self.meshes.get(mesh).and_then(|of_mesh| of_mesh.external.get(service));
+        external.map_or(&[], Vec::as_slice)
     }
 
     /// The endpoints of a service: its instances with all of the tags or, without any instance, its endpoints outside
@@ -120,46 +266,40 @@ impl<'a> Services<'a> {
     /// The tag `kuma.io/mesh` leads to gateways of another mesh, which only a control plane knows.
     #[must_use]
     pub fn endpoints(&self, mesh: &str, service: &str, tags: &Tags) -> Vec<(String, u16)> {
-        match self.instances(mesh, service) {
-            [] => (self.outside(mesh, service))
+        match self.tagged(mesh, service) {
+            None => (self.outside(mesh, service).iter())
                 .map(|external| (external.host.clone(), external.port))
                 .collect(),
-            instances => narrowed(instances, tags).map(Instance::endpoint).collect(),
+            Some(instances) => instances.with(tags).iter().map(Instance::endpoint).collect(),
         }
     }
 
     /// Whether a service has instances, and none of them has all of the tags.
     #[must_use]
     pub fn lacks(&self, mesh: &str, service: &str, tags: &Tags) -> bool {
-        let instances = self.instances(mesh, service);
-        !instances.is_empty() && narrowed(instances, tags).next().is_none()
+        let instances = self.tagged(mesh, service);
+        instances.is_some_and(|instances| instances.narrowed(tags).is_none())
     }
 
     /// Whether a service has an instance, or an endpoint outside of the mesh.
     #[must_use]
     pub fn knows(&self, mesh: &str, service: &str) -> bool {
-        !self.instances(mesh, service).is_empty() || self.outside(mesh, service).next().is_some()
+        self.tagged(mesh, service).is_some() || !self.outside(mesh, service).is_empty()
     }
 
     /// The places that ask for TLS to a destination outside of the mesh.
     pub fn tls(&self, mesh: &str, destination: ResolvedDestination<'a>) -> Vec<&'a Origin> {
         match destination {
-            ResolvedDestination::Service(service) if self.instances(mesh, service).is_empty() => self
-                .outside(mesh, service)
-                .filter_map(|external| external.tls.as_ref())
-                .collect(),
+            ResolvedDestination::Service(service) if self.tagged(mesh, service).is_none() => {
+                let outside = self.outside(mesh, service).iter();
+                outside.filter_map(|external| external.tls.as_ref()).collect()
+            }
             ResolvedDestination::Service(_) => Vec::new(),
             ResolvedDestination::Resource(service, _) => match &service.backing {
                 Backing::Endpoints { tls, .. } => tls.iter().collect(),
                 Backing::Dataplanes { .. } | Backing::MeshServices { .. } => Vec::new(),
             },
         }
-    }
-
-    fn outside(&self, mesh: &str, service: &str) -> impl Iterator<Item = &'a ExternalService> {
-        let is_it =
-            move |external: &&ExternalService| external.header.mesh() == mesh && external.service.value == service;
-        self.external.iter().filter(is_it)
     }
 
     /// The service and the port that a `backendRef` of a dataplane refers to.
@@ -169,26 +309,22 @@ impl<'a> Services<'a> {
         let namespace = (reference.namespace.as_ref()).map_or(own.namespace(), |written| Some(&written.value));
         let is_near =
             |service: &MeshService| service.header.zone() == own.zone() && service.header.namespace() == namespace;
-        let mut candidates: Vec<&'a MeshService> = match &reference.name {
+        let of_mesh = self.meshes.get(own.mesh())?;
+        let kind = reference.kind.value.as_str();
+        let candidates: Vec<&'a MeshService> = match &reference.name {
             Some(name) => {
-                let key = (own.mesh(), reference.kind.value.as_str(), name.value.as_str());
-                let named = self.named.get(&key).into_iter().flatten().copied();
+                let named = of_mesh.named.get(&(kind, name.value.as_str())).into_iter();
+                let named = named.flatten().copied();
                 named.filter(|service| self.anywhere || is_near(service)).collect()
             }
             None => {
-                let has_labels = |service: &&MeshService| {
-                    let mut wanted = reference.labels.iter();
-                    wanted.all(|(key, wanted)| service.header.label(key) == Some(&wanted.value))
-                };
-                let of_kind = self.real.iter().filter(|service| {
-                    service.header.mesh() == own.mesh() && service.header.id.kind == reference.kind.value
-                });
-                of_kind.filter(has_labels).collect()
+                let labels = reference.labels.iter();
+                of_mesh.labelled(kind, labels.map(|(key, wanted)| (key.as_str(), wanted.value.as_str())))
             }
         };
         // Kuma prefers the oldest service; a synthesized one is younger than a declared one.
-        candidates.sort_by_key(|service| (!is_near(service), service.is_synthesized()));
-        let service = candidates.first()?;
+        let by_preference = |service: &&&MeshService| (!is_near(service), service.is_synthesized());
+        let service = *candidates.iter().min_by_key(by_preference)?;
         let port = match (&service.backing, &reference.section, &reference.port) {
             (Backing::Endpoints { .. }, _, _) | (_, None, None) => service.ports.first()?,
             (_, Some(section), _) => service.ports.iter().find(|port| port.is_called(&section.value))?,
@@ -200,14 +336,20 @@ impl<'a> Services<'a> {
     /// The endpoints of a port of a service.
     #[must_use]
     pub fn endpoints_of(&self, service: &MeshService, port: &Port) -> Vec<(String, u16)> {
+        let Some(of_mesh) = self.meshes.get(service.header.mesh()) else {
+            return Vec::new();
+        };
         match &service.backing {
             Backing::Endpoints { endpoints, .. } => endpoints.clone(),
-            Backing::MeshServices { labels } => (self.real.iter())
-                .filter(|other| other.header.id.kind == "MeshService" && other.header.mesh() == service.header.mesh())
-                .filter(|other| has(&other.header.labels, labels))
-                .filter_map(|other| Some(self.endpoints_of(other, other.port(port.number.value)?)))
-                .flatten()
-                .collect(),
+            Backing::MeshServices { labels } => {
+                let labels = labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+                let meant = of_mesh.labelled("MeshService", labels).into_iter();
+                let port_of = |other: &'a MeshService| Some((other, other.port(port.number.value)?));
+                meant
+                    .filter_map(port_of)
+                    .flat_map(|(other, port)| self.endpoints_of(other, port))
+                    .collect()
+            }
             Backing::Dataplanes { tags, labels, name } => {
                 let target = port.target.clone().unwrap_or_else(|| port.number.value.to_string());
                 let is_target =
@@ -217,45 +359,57 @@ impl<'a> Services<'a> {
                     let is_named = name.as_ref().is_none_or(|name| *name == dataplane.header.display_name);
                     is_named && has(&dataplane.header.labels, labels) && has(&inbound.tags, tags) && is_target(inbound)
                 };
-                let candidates = self.candidates(service.header.mesh(), tags);
-                candidates
-                    .iter()
-                    .filter(|instance| is_meant(instance))
-                    .map(Instance::endpoint)
-                    .collect()
+                let candidates = match tags.get(SERVICE) {
+                    Some(service) => {
+                        let instances = of_mesh.tagged.get(service.as_str());
+                        instances.map(|instances| instances.with(tags)).unwrap_or_default()
+                    }
+                    None => {
+                        let inbounds = of_mesh.inbounds.get_or_init(|| Inbounds::of(of_mesh.dataplanes));
+                        inbounds.candidates(tags, labels, name.as_deref())
+                    }
+                };
+                let meant = candidates.iter().filter(|instance| is_meant(instance));
+                meant.map(Instance::endpoint).collect()
             }
         }
-    }
-
-    /// The inbounds of a mesh that can have all of these tags.
-    fn candidates(&self, mesh: &str, tags: &Tags) -> Vec<Instance<'a>> {
-        if let Some(service) = tags.get(SERVICE) {
-            return self.instances(mesh, service).to_vec();
-        }
-        let of_mesh = self
-            .dataplanes
-            .iter()
-            .filter(|dataplane| dataplane.header.mesh() == mesh);
-        let inbounds = of_mesh.flat_map(|dataplane| {
-            let ready = dataplane.inbounds.iter().filter(|inbound| inbound.ready);
-            ready.map(move |inbound| Instance { dataplane, inbound })
-        });
-        inbounds.collect()
     }
 
     /// The common protocol of the instances of a service that have all of the tags, with the origin in the one that decides;
     /// of all instances when none has the tags, and `None` without instances.
     #[must_use]
     pub fn protocol(&self, mesh: &str, service: &str, tags: &Tags) -> Option<Effective<Protocol>> {
-        let tagged = |instance: &Instance| Effective::of(instance.inbound.tagged_protocol.as_ref(), Protocol::Unknown);
-        let of_external = |external: &ExternalService| Effective::of(external.protocol.as_ref(), Protocol::Unknown);
-        match self.instances(mesh, service) {
-            [] => self.outside(mesh, service).map(of_external).reduce(common_of_two),
-            instances => {
-                let of_tagged = narrowed(instances, tags).map(tagged).reduce(common_of_two);
-                of_tagged.or_else(|| instances.iter().map(tagged).reduce(common_of_two))
+        let of_external = |external: &&ExternalService| Effective::of(external.protocol.as_ref(), Protocol::Unknown);
+        match self.tagged(mesh, service) {
+            None => (self.outside(mesh, service).iter())
+                .map(of_external)
+                .reduce(common_of_two),
+            Some(instances) => {
+                let narrowed = instances.narrowed(tags);
+                Some(narrowed.unwrap_or_else(|| instances.protocol.clone()))
             }
         }
+    }
+}
+
+impl<'a> ServicesOfMesh<'a> {
+    /// The resources of a kind with all of the labels, looked for among those with the rarest.
+    fn labelled<'l>(
+        &self,
+        kind: &str,
+        labels: impl Iterator<Item = (&'l str, &'l str)> + Clone,
+    ) -> Vec<&'a MeshService> {
+        let with_each = labels.clone().map(|(key, value)| {
+            let with = self.labelled.get(&(kind, key, value));
+            with.map_or(&[][..], Vec::as_slice)
+        });
+        let rarest = with_each.min_by_key(|with| with.len());
+        let is_meant = |service: &&MeshService| {
+            let mut labels = labels.clone();
+            service.header.id.kind == kind && labels.all(|(key, value)| service.header.label(key) == Some(value))
+        };
+        let candidates = rarest.unwrap_or(&self.resources).iter().copied();
+        candidates.filter(is_meant).collect()
     }
 }
 
@@ -265,11 +419,6 @@ pub(super) fn common_of_two(a: Effective<Protocol>, b: Effective<Protocol>) -> E
     let is_of_second = value != a.value && value == b.value;
     let source = if is_of_second { b.source } else { a.source };
     Effective { value, source }
-}
-
-/// The instances with all of the tags.
-fn narrowed<'i, 'a>(instances: &'i [Instance<'a>], tags: &'i Tags) -> impl Iterator<Item = &'i Instance<'a>> {
-    instances.iter().filter(|instance| has(&instance.inbound.tags, tags))
 }
 
 /// Whether `there` contains all `wanted` tags.

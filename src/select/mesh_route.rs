@@ -4,9 +4,11 @@
 //! TCP. A later pass replaces the listeners of an earlier one. The last two passes are skipped if the mesh has
 //! `TrafficRoute`s and no route of those passes has a destination by tags.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use super::destination::{ResolvedDestination, Services, Target};
+use super::target;
 use crate::kuma::Version;
 use crate::resource::kinds::dataplane::Dataplane;
 use crate::resource::kinds::mesh_route::{MeshRoute, RouteRule, RouteTo, WeightedRef};
@@ -36,10 +38,71 @@ pub(super) struct Routed<'a> {
     pub(super) load_balancer: Option<&'a Origin>,
 }
 
-/// The routes for a dataplane, each list by increasing precedence.
+/// The routes of one kind for a dataplane, by increasing precedence, with their entries by destination.
+#[derive(Debug)]
+pub(super) struct Routes<'a> {
+    entries: Vec<(&'a MeshRoute, &'a RouteTo)>,
+    /// The entries for any service, as indices.
+    any_service: Vec<usize>,
+    /// The entries for a service by its tag.
+    by_service: HashMap<&'a str, Vec<usize>>,
+    /// The entries that name a resource.
+    by_resource: HashMap<&'a str, Vec<usize>>,
+    /// The entries that refer to a resource by labels.
+    by_labels: Vec<usize>,
+    /// Whether an entry is for services by tags.
+    is_by_tags: bool,
+}
+
+impl<'a> Routes<'a> {
+    /// The given routes, which are in the order of their names.
+    pub(super) fn of(mut routes: Vec<&'a MeshRoute>) -> Self {
+        target::sort(&mut routes);
+        let each = |route: &'a MeshRoute| route.to.iter().map(move |to| (route, to));
+        let mut sorted = Self {
+            entries: routes.into_iter().flat_map(each).collect(),
+            any_service: Vec::new(),
+            by_service: HashMap::new(),
+            by_resource: HashMap::new(),
+            by_labels: Vec::new(),
+            is_by_tags: false,
+        };
+        for (i, (_, to)) in sorted.entries.iter().enumerate() {
+            sorted.is_by_tags |= to.is_by_tags();
+            let name = to.destination.as_ref().map(|reference| reference.name.as_ref());
+            match name {
+                _ if to.is_for_any_service() => sorted.any_service.push(i),
+                Some(Some(name)) if to.is_by_tags() => sorted.by_service.entry(&name.value).or_default().push(i),
+                _ => {}
+            }
+            match name {
+                Some(Some(name)) => sorted.by_resource.entry(&name.value).or_default().push(i),
+                Some(None) => sorted.by_labels.push(i),
+                None => {}
+            }
+        }
+        sorted
+    }
+
+    /// The entries that may be for a destination, by increasing precedence.
+    fn candidates(&self, destination: ResolvedDestination) -> Vec<(&'a MeshRoute, &'a RouteTo)> {
+        let (by_name, others) = match destination {
+            ResolvedDestination::Service(service) => (self.by_service.get(service), &self.any_service),
+            ResolvedDestination::Resource(service, _) => (
+                self.by_resource.get(service.header.display_name.as_str()),
+                &self.by_labels,
+            ),
+        };
+        let mut found: Vec<usize> = by_name.into_iter().flatten().chain(others).copied().collect();
+        found.sort_unstable();
+        found.into_iter().map(|i| self.entries[i]).collect()
+    }
+}
+
+/// The routes for a dataplane.
 pub(super) struct MeshRoutes<'a, 's> {
-    pub(super) http: Vec<&'a MeshRoute>,
-    pub(super) tcp: Vec<&'a MeshRoute>,
+    pub(super) http: Arc<Routes<'a>>,
+    pub(super) tcp: Arc<Routes<'a>>,
     pub(super) services: &'s Services<'a>,
     pub(super) dataplane: &'a Dataplane,
     /// Whether the mesh has `TrafficRoute`s.
@@ -66,11 +129,12 @@ impl<'a> MeshRoutes<'a, '_> {
 
     /// The `MeshTCPRoute` that makes requests to a destination opaque, when the protocol is not known.
     pub(super) fn opaque(&self, destination: ResolvedDestination<'a>) -> Option<&'a MeshRoute> {
-        let has_http_rules = self.rules(&self.http, destination).is_some();
-        let mut routes = self.tcp.iter().filter(|_| !has_http_rules);
-        routes
-            .find(|route| route.to.iter().any(|to| self.is_for(to, destination)))
-            .copied()
+        if self.rules(&self.http, destination).is_some() {
+            return None;
+        }
+        let mut entries = self.tcp.candidates(destination).into_iter();
+        let (route, _) = entries.find(|(_, to)| self.is_for(to, destination))?;
+        Some(route)
     }
 
     /// The destinations by `MeshTCPRoute` of connections to a destination.
@@ -126,8 +190,8 @@ impl<'a> MeshRoutes<'a, '_> {
         })
     }
 
-    fn runs(&self, routes: &[&MeshRoute]) -> bool {
-        !self.beside_traffic_routes || routes.iter().flat_map(|route| &route.to).any(RouteTo::is_by_tags)
+    fn runs(&self, routes: &Routes) -> bool {
+        !self.beside_traffic_routes || routes.is_by_tags
     }
 
     fn http_listener(&self, destination: ResolvedDestination<'a>, protocol: Protocol) -> bool {
@@ -155,8 +219,8 @@ impl<'a> MeshRoutes<'a, '_> {
     }
 
     /// The rules for a destination; `None` when no route matches it.
-    fn rules(&self, routes: &[&'a MeshRoute], destination: ResolvedDestination<'a>) -> Option<Vec<&'a RouteRule>> {
-        let entries = routes.iter().flat_map(|route| &route.to);
+    fn rules(&self, routes: &Routes<'a>, destination: ResolvedDestination<'a>) -> Option<Vec<&'a RouteRule>> {
+        let entries = routes.candidates(destination).into_iter().map(|(_, to)| to);
         let mut entries = entries.filter(|to| self.is_for(to, destination)).peekable();
         entries.peek()?;
         Some(entries.flat_map(|to| &to.rules).collect())
@@ -167,14 +231,6 @@ impl<'a> MeshRoutes<'a, '_> {
             ResolvedDestination::Service(service) => to.is_for_service(service),
             ResolvedDestination::Resource(service, port) => {
                 let Some(reference) = &to.destination else { return false };
-                // Comparing names first is cheap, and they differ in most cases.
-                if reference
-                    .name
-                    .as_ref()
-                    .is_some_and(|name| name.value != service.header.display_name)
-                {
-                    return false;
-                }
                 let resolved = self.services.resolve(self.dataplane, reference);
                 resolved.is_some_and(|(other, _)| {
                     let is_port = reference.port.as_ref().is_none_or(|own| own.value == port.number.value);

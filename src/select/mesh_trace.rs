@@ -1,8 +1,6 @@
 //! The `MeshTrace` policies for a dataplane, in order of precedence and merged.
 
 use super::target;
-use crate::resource::kinds::dataplane::Dataplane;
-use crate::resource::kinds::mesh_gateway::MeshGateway;
 use crate::resource::kinds::mesh_trace::{Backend, MeshTrace, Sampling, Tag};
 
 /// The policies that match a dataplane, and the merged policy.
@@ -27,15 +25,13 @@ pub struct Merged<'a> {
     pub tags: &'a [Tag],
 }
 
-/// The policies that match a dataplane.
-pub(super) fn traces<'a>(
-    dataplane: &'a Dataplane,
-    gateway: Option<&'a MeshGateway>,
-    policies: &'a [MeshTrace],
-) -> Traces<'a> {
-    let policies = target::policies_for(dataplane, gateway, policies);
-    let merged = merge(&policies);
-    Traces { policies, merged }
+impl<'a> Traces<'a> {
+    /// The given policies, which are in the order of their names.
+    pub(super) fn of(mut policies: Vec<&'a MeshTrace>) -> Self {
+        target::sort(&mut policies);
+        let merged = merge(&policies);
+        Self { policies, merged }
+    }
 }
 
 fn merge<'a>(policies: &[&'a MeshTrace]) -> Option<Merged<'a>> {

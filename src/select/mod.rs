@@ -4,7 +4,13 @@
 
 pub mod scope;
 
+mod index;
+
+mod ranked;
+
 pub mod target;
+
+mod targets;
 
 pub mod destination;
 
@@ -18,27 +24,34 @@ pub mod otel;
 
 pub mod route;
 
-use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+pub use self::ranked::{Candidate, Ranked};
 
 use crate::diag::Diagnostics;
-use crate::kuma::{Fidelity, Kuma, Ties};
+use crate::kuma::{Fidelity, Kuma};
+use crate::resource::Resources;
 use crate::resource::kinds::dataplane::Dataplane;
 use crate::resource::kinds::mesh::{Backend, Mesh};
 use crate::resource::kinds::mesh_gateway::MeshGateway;
 use crate::resource::kinds::mesh_open_telemetry_backend::MeshOpenTelemetryBackend;
-use crate::resource::kinds::mesh_trace::{Backend as MeshTraceBackend, OpenTelemetryBackend};
-use crate::resource::kinds::other_policy::OtherPolicy;
+use crate::resource::kinds::mesh_route::MeshRoute;
+use crate::resource::kinds::mesh_trace::{Backend as MeshTraceBackend, MeshTrace, OpenTelemetryBackend};
+use crate::resource::kinds::other_policy::{OtherPolicy, Reach};
 use crate::resource::kinds::traffic_trace::TrafficTrace;
 use crate::resource::value::protocol::Protocol;
-use crate::resource::value::tags::{Rank, Selector};
-use crate::resource::{Header, Resources};
 
 use self::destination::Services;
+use self::mesh_route::Routes;
 use self::mesh_trace::Traces;
+use self::ranked::Selectors;
+use self::route::Routing;
+use self::targets::{Reached, Targets, of_mesh};
+use self::traffic_route::TrafficRoutes;
 
 /// The policies that govern every dataplane, in the order of mesh and name.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Selection<'a> {
     /// One entry per dataplane.
     pub dataplanes: Vec<Governed<'a>>,
@@ -53,10 +66,8 @@ pub struct Governed<'a> {
     pub dataplane: &'a Dataplane,
     /// The `Mesh` resource, if there is one.
     pub mesh: Option<&'a Mesh>,
-    /// The `TrafficTrace` that decides.
-    pub winner: Option<Candidate<'a>>,
-    /// The other matching `TrafficTrace` policies, the strongest first.
-    pub lost: Vec<Candidate<'a>>,
+    /// The `TrafficTrace` policies that match the dataplane.
+    pub traffic_traces: Arc<Ranked<'a>>,
     /// The backend of the winner; `None` if the mesh does not have it.
     pub backend: Option<&'a Backend>,
     /// The `MeshGateway` that governs the dataplane.
@@ -64,37 +75,38 @@ pub struct Governed<'a> {
     /// The `MeshGateway` that policies can target the dataplane by; those of other zones are excluded.
     pub policy_gateway: Option<&'a MeshGateway>,
     /// The `MeshTrace` policies that match the dataplane.
-    pub mesh_trace: Traces<'a>,
+    pub mesh_trace: Arc<Traces<'a>>,
     /// The collector that the merged `MeshTrace` refers to, if any and if it exists.
     pub otel_backend: Option<&'a MeshOpenTelemetryBackend>,
     /// The policies that configure the proxy in other ways than tracing.
-    pub others: Vec<&'a OtherPolicy>,
+    pub others: Arc<Vec<&'a OtherPolicy>>,
     /// The outbounds with their destinations, in the order of declaration.
     pub outbounds: Vec<route::ResolvedOutbound<'a>>,
 }
 
-/// A policy that matches a dataplane.
-#[derive(Debug)]
-pub struct Candidate<'a, P = TrafficTrace> {
-    /// The policy that matches.
-    pub policy: &'a P,
-    /// The specificity of the best matching selector.
-    pub rank: Rank,
-}
+impl Selection<'_> {
+    /// The `TrafficTrace` policies that match a dataplane.
+    #[must_use]
+    pub fn matching_traffic_traces(&self) -> BTreeSet<*const TrafficTrace> {
+        ranked::matching(self.dataplanes.iter().map(|governed| &*governed.traffic_traces))
+    }
 
-impl<P> Clone for Candidate<'_, P> {
-    fn clone(&self) -> Self {
-        *self
+    /// The `MeshTrace` policies that match a dataplane.
+    #[must_use]
+    pub fn matching_mesh_traces(&self) -> BTreeSet<*const MeshTrace> {
+        let mut seen = BTreeSet::new();
+        let traces = self.dataplanes.iter().map(|governed| &governed.mesh_trace);
+        let traces = traces.filter(|traces| seen.insert(Arc::as_ptr(traces)));
+        let policies = traces.flat_map(|traces| traces.policies.iter().copied());
+        policies.map(std::ptr::from_ref).collect()
     }
 }
 
-impl<P> Copy for Candidate<'_, P> {}
-
-impl Governed<'_> {
-    /// The losers that are as specific as the winner, so that only name or creation time decided.
-    pub fn tied(&self) -> impl Iterator<Item = &Candidate<'_>> {
-        let rank = self.winner.map(|winner| winner.rank);
-        self.lost.iter().filter(move |lost| Some(lost.rank) == rank)
+impl<'a> Governed<'a> {
+    /// The `TrafficTrace` that decides.
+    #[must_use]
+    pub fn winner(&self) -> Option<Candidate<'a>> {
+        self.traffic_traces.winner
     }
 }
 
@@ -108,7 +120,8 @@ pub fn backend_name<'a>(policy: &'a TrafficTrace, mesh: Option<&'a Mesh>) -> Opt
 
 /// Selects the policies, gateway and destinations of every dataplane.
 ///
-/// `hints` holds the protocols of services that have no dataplane among the resources.
+/// `hints` holds the protocols of services that have no dataplane among the resources. The cost follows the number of
+/// dataplanes plus that of policies.
 pub fn select<'a>(
     resources: &'a Resources,
     kuma: &Kuma,
@@ -116,87 +129,124 @@ pub fn select<'a>(
     diagnostics: &mut Diagnostics,
 ) -> Selection<'a> {
     let services = Services::of(resources, kuma.fidelity);
-    let mut dataplanes = Vec::new();
-    for dataplane in &resources.dataplanes {
-        let mesh = resources.meshes.get(dataplane.header.mesh());
-        let gateways = candidates(dataplane, &resources.mesh_gateways, kuma.ties);
-        let gateway = gateways.first().map(|best| best.policy);
-        let of_zone = of_zone(dataplane, &gateways, kuma);
-        let mesh_trace = mesh_trace::traces(dataplane, of_zone, &resources.mesh_traces);
-        let otel_backend = otel_backend(&mesh_trace, resources);
-        let mut candidates = candidates(dataplane, &resources.traffic_traces, kuma.ties);
-        let winner = if candidates.is_empty() {
-            None
-        } else {
-            Some(candidates.remove(0))
-        };
-        let backend = winner.and_then(|winner| mesh?.backend(backend_name(winner.policy, mesh)?));
-        let traced = mesh_trace
-            .merged
-            .as_ref()
-            .is_some_and(|merged| merged.backend.is_some())
-            || (winner.is_some() && backend.is_some());
-        let routing = route::Routing {
-            resources,
-            gateway: of_zone,
-            complete: resources.gaps.has_all_dataplanes(dataplane.header.mesh()),
-            services: &services,
-            kuma,
-            hints,
-        };
-        let outbounds = routing.outbounds(dataplane, traced, diagnostics);
-        dataplanes.push(Governed {
-            dataplane,
-            mesh,
-            winner,
-            lost: candidates,
-            backend,
-            gateway,
-            policy_gateway: of_zone,
-            mesh_trace,
-            otel_backend,
-            others: target::others_for(dataplane, of_zone, &resources.other_policies),
-            outbounds,
-        });
+    let mut dataplanes = Vec::with_capacity(resources.dataplanes.len());
+    for of_mesh in resources.dataplanes.chunk_by(|a, b| a.header.mesh() == b.header.mesh()) {
+        let mut policies = MeshPolicies::new(resources, of_mesh[0].header.mesh(), kuma, &services, hints);
+        dataplanes.extend(of_mesh.iter().map(|dataplane| policies.govern(dataplane, diagnostics)));
     }
     Selection { dataplanes, services }
 }
 
+/// The policies of one mesh.
+struct MeshPolicies<'a, 's> {
+    resources: &'a Resources,
+    mesh: Option<&'a Mesh>,
+    /// Whether all dataplanes of the mesh could be read.
+    complete: bool,
+    services: &'s Services<'a>,
+    kuma: &'s Kuma,
+    hints: &'s BTreeMap<String, Protocol>,
+    gateways: Selectors<'a, MeshGateway>,
+    traffic_traces: Selectors<'a, TrafficTrace>,
+    traffic_routes: TrafficRoutes<'a>,
+    mesh_traces: Targets<'a, MeshTrace, Traces<'a>>,
+    http_routes: Targets<'a, MeshRoute, Routes<'a>>,
+    tcp_routes: Targets<'a, MeshRoute, Routes<'a>>,
+    others: Targets<'a, OtherPolicy, Vec<&'a OtherPolicy>>,
+}
+
+impl<'a, 's> MeshPolicies<'a, 's> {
+    fn new(
+        resources: &'a Resources,
+        mesh: &str,
+        kuma: &'s Kuma,
+        services: &'s Services<'a>,
+        hints: &'s BTreeMap<String, Protocol>,
+    ) -> Self {
+        let routes = |routes| of_mesh(routes, mesh, |route: &MeshRoute| &route.header);
+        let of_route = |route: &'a MeshRoute| (&route.header, Reached::Target(&route.target));
+        let of_trace = |policy: &'a MeshTrace| (&policy.header, Reached::Target(&policy.target));
+        let of_other = |policy: &'a OtherPolicy| {
+            let reached = match &policy.reach {
+                Reach::Mesh => Reached::Mesh,
+                Reach::Selectors(selectors) => Reached::Selectors(selectors),
+                Reach::Target(target) => Reached::Target(target),
+            };
+            (&policy.header, reached)
+        };
+        let gateways = of_mesh(&resources.mesh_gateways, mesh, |gateway| &gateway.header);
+        let traffic_traces = of_mesh(&resources.traffic_traces, mesh, |policy| &policy.header);
+        let traffic_routes = of_mesh(&resources.traffic_routes, mesh, |route| &route.header);
+        let mesh_traces = of_mesh(&resources.mesh_traces, mesh, |policy| &policy.header);
+        let others = of_mesh(&resources.other_policies, mesh, |policy| &policy.header);
+        Self {
+            resources,
+            mesh: resources.meshes.get(mesh),
+            complete: resources.gaps.has_all_dataplanes(mesh),
+            services,
+            kuma,
+            hints,
+            gateways: Selectors::new(gateways, kuma.ties),
+            traffic_traces: Selectors::new(traffic_traces, kuma.ties),
+            traffic_routes: TrafficRoutes::new(traffic_routes),
+            mesh_traces: Targets::new(mesh_traces, of_trace),
+            http_routes: Targets::new(routes(&resources.http_routes), of_route),
+            tcp_routes: Targets::new(routes(&resources.tcp_routes), of_route),
+            others: Targets::new(others, of_other),
+        }
+    }
+
+    /// The policies that govern a dataplane of the mesh.
+    fn govern(&mut self, dataplane: &'a Dataplane, diagnostics: &mut Diagnostics) -> Governed<'a> {
+        let gateways = self.gateways.for_dataplane(dataplane);
+        let policy_gateway = of_zone(dataplane, &gateways, self.kuma);
+        let mesh_trace = self.mesh_traces.for_dataplane(dataplane, policy_gateway, Traces::of);
+        let traffic_traces = self.traffic_traces.for_dataplane(dataplane);
+        let backend = traffic_traces
+            .winner
+            .and_then(|winner| self.mesh?.backend(backend_name(winner.policy, self.mesh)?));
+        let merged = mesh_trace.merged.as_ref();
+        let traced = merged.is_some_and(|merged| merged.backend.is_some()) || backend.is_some();
+        let routing = Routing {
+            traffic_routes: self.traffic_routes.for_dataplane(dataplane),
+            http: self.http_routes.for_dataplane(dataplane, policy_gateway, Routes::of),
+            tcp: self.tcp_routes.for_dataplane(dataplane, policy_gateway, Routes::of),
+            complete: self.complete,
+            services: self.services,
+            kuma: self.kuma,
+            hints: self.hints,
+        };
+        Governed {
+            dataplane,
+            mesh: self.mesh,
+            backend,
+            gateway: gateways.winner.map(|best| best.policy),
+            policy_gateway,
+            otel_backend: otel_backend(&mesh_trace, self.resources),
+            others: self
+                .others
+                .for_dataplane(dataplane, policy_gateway, |policies| policies),
+            outbounds: routing.outbounds(dataplane, traced, diagnostics),
+            traffic_traces,
+            mesh_trace,
+        }
+    }
+}
+
 /// The gateway that policies can target a dataplane by: the strongest that is not from another zone.
-fn of_zone<'a>(dataplane: &Dataplane, gateways: &[Candidate<'a, MeshGateway>], kuma: &Kuma) -> Option<&'a MeshGateway> {
+fn of_zone<'a>(dataplane: &Dataplane, gateways: &Ranked<'a, MeshGateway>, kuma: &Kuma) -> Option<&'a MeshGateway> {
     let is_near = |gateway: &MeshGateway| {
         let is_global = gateway.header.origin_precedence() == 0;
         let own = gateway.header.zone().unwrap_or(&kuma.zone);
         is_global || dataplane.header.zone().is_none_or(|zone| zone == own)
     };
-    let mut near = gateways.iter().map(|candidate| candidate.policy);
-    near.find(|gateway| kuma.fidelity == Fidelity::Documented || is_near(gateway))
-}
-
-/// A resource that matches dataplanes by at least one of its selectors.
-trait Selecting {
-    fn header(&self) -> &Header;
-    fn selectors(&self) -> &[Selector];
-}
-
-impl Selecting for TrafficTrace {
-    fn header(&self) -> &Header {
-        &self.header
+    let strongest = gateways.winner.map(|winner| winner.policy)?;
+    if kuma.fidelity == Fidelity::Documented || is_near(strongest) {
+        return Some(strongest);
     }
-
-    fn selectors(&self) -> &[Selector] {
-        &self.selectors
-    }
-}
-
-impl Selecting for MeshGateway {
-    fn header(&self) -> &Header {
-        &self.header
-    }
-
-    fn selectors(&self) -> &[Selector] {
-        &self.selectors
-    }
+    let others = gateways.lost();
+    let mut others = others.into_iter().map(|candidate| candidate.policy);
+    others.find(|gateway| is_near(gateway))
 }
 
 /// The collector that the policies refer to.
@@ -213,39 +263,4 @@ fn otel_backend<'a>(traces: &Traces<'a>, resources: &'a Resources) -> Option<&'a
         | MeshTraceBackend::Zipkin(_)
         | MeshTraceBackend::Datadog(_) => None,
     }
-}
-
-/// The matching policies, the winner first.
-///
-/// Policies are compared by their best matching selector. Among equals the latest `creationTime` wins
-/// if `ties` asks for it, then the smallest name.
-fn candidates<'a, P: Selecting>(dataplane: &Dataplane, policies: &'a [P], ties: Ties) -> Vec<Candidate<'a, P>> {
-    let of_mesh = policies
-        .iter()
-        .filter(|policy| policy.header().mesh() == dataplane.header.mesh());
-    let mut candidates: Vec<Candidate<P>> = of_mesh
-        .filter_map(|policy| {
-            let matching = policy
-                .selectors()
-                .iter()
-                .filter(|selector| dataplane.tag_sets().any(|tags| selector.matches(tags)));
-            let rank = matching.map(|selector| selector.rank()).max()?;
-            Some(Candidate { policy, rank })
-        })
-        .collect();
-    candidates.sort_by(|a, b| {
-        b.rank
-            .cmp(&a.rank)
-            .then_with(|| precedence(a.policy.header(), b.policy.header(), ties))
-    });
-    candidates
-}
-
-/// The order of two equally specific policies.
-fn precedence(a: &Header, b: &Header, ties: Ties) -> Ordering {
-    let by_time = match ties {
-        Ties::Name => Ordering::Equal,
-        Ties::CreationTime => b.creation_time.cmp(&a.creation_time),
-    };
-    by_time.then_with(|| a.name().cmp(b.name()))
 }

@@ -2,20 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use super::destination::{ResolvedDestination, Services, Target, common_of_two};
-use super::mesh_route::{ListenerKind, MeshRoutes, Routed, hinted};
-use super::target;
-use super::traffic_route::route_of;
+use super::mesh_route::{ListenerKind, MeshRoutes, Routed, Routes, hinted};
+use super::traffic_route::RoutesOf;
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::kuma::{Fidelity, Kuma, Version};
 use crate::resource::kinds::dataplane::{BackendRef, Dataplane, Destination, Outbound};
-use crate::resource::kinds::mesh_gateway::MeshGateway;
 use crate::resource::kinds::mesh_service::Port;
 use crate::resource::kinds::traffic_route::{TrafficRoute, WeightedTags};
 use crate::resource::value::protocol::Protocol;
 use crate::resource::value::tags::{self, PROTOCOL, SERVICE, Tags};
-use crate::resource::{Effective, Located, Origin, Resources, TextMap};
+use crate::resource::{Effective, Located, Origin, TextMap};
 
 /// An outbound and its destination.
 #[derive(Debug, Clone)]
@@ -49,10 +48,14 @@ impl ResolvedOutbound<'_> {
     }
 }
 
+/// The routes for one dataplane, and what they are resolved with.
 pub(super) struct Routing<'a, 's> {
-    pub(super) resources: &'a Resources,
-    /// The `MeshGateway` that governs the dataplane.
-    pub(super) gateway: Option<&'a MeshGateway>,
+    /// The `TrafficRoute`s that the dataplane is a source of.
+    pub(super) traffic_routes: RoutesOf<'a>,
+    /// The `MeshHTTPRoute`s for the dataplane.
+    pub(super) http: Arc<Routes<'a>>,
+    /// The `MeshTCPRoute`s for the dataplane.
+    pub(super) tcp: Arc<Routes<'a>>,
     /// Whether all dataplanes of the mesh could be read.
     pub(super) complete: bool,
     pub(super) services: &'s Services<'a>,
@@ -69,15 +72,12 @@ impl<'a> Routing<'a, '_> {
         diagnostics: &mut Diagnostics,
     ) -> Vec<ResolvedOutbound<'a>> {
         static NO_HINTS: BTreeMap<String, Protocol> = BTreeMap::new();
-        let routes: Vec<&TrafficRoute> = (self.resources.traffic_routes.iter())
-            .filter(|route| route.header.mesh() == dataplane.header.mesh())
-            .collect();
         let mesh_routes = MeshRoutes {
-            http: target::policies_for(dataplane, self.gateway, &self.resources.http_routes),
-            tcp: target::policies_for(dataplane, self.gateway, &self.resources.tcp_routes),
+            http: Arc::clone(&self.http),
+            tcp: Arc::clone(&self.tcp),
             services: self.services,
             dataplane,
-            beside_traffic_routes: !routes.is_empty(),
+            beside_traffic_routes: !self.traffic_routes.is_without_any(),
             version: self.kuma.version,
             hints: match self.kuma.fidelity {
                 Fidelity::Documented => self.hints,
@@ -88,7 +88,6 @@ impl<'a> Routing<'a, '_> {
             routing: self,
             dataplane,
             traced,
-            routes,
             mesh_routes,
         };
         let mut routed: Vec<ResolvedOutbound> = Vec::new();
@@ -101,7 +100,7 @@ impl<'a> Routing<'a, '_> {
             match routed.get(i) {
                 None => routed.push(next),
                 // Without routes, Kuma merges the filter chains of both, and an opaque one wins.
-                Some(other) if router.routes.is_empty() && !other.protocol.value.is_http() => {}
+                Some(other) if self.traffic_routes.is_without_any() && !other.protocol.value.is_http() => {}
                 Some(_) => routed[i] = next,
             }
         }
@@ -118,8 +117,6 @@ struct Router<'a, 'r> {
     dataplane: &'a Dataplane,
     /// Whether a policy traces the dataplane.
     traced: bool,
-    /// The `TrafficRoute`s of the mesh.
-    routes: Vec<&'a TrafficRoute>,
     mesh_routes: MeshRoutes<'a, 'r>,
 }
 
@@ -224,14 +221,14 @@ impl<'a> Router<'a, '_> {
                 untraced: untraced.map(str::to_owned),
                 untraced_by_traffic_trace: Some(by_traffic_trace.to_owned()),
             };
-        let because = if self.routes.is_empty() {
+        let because = if self.routing.traffic_routes.is_without_any() {
             "no TrafficRoute in this mesh, and Kuma traces outbounds only through one"
         } else {
             "a MeshHTTPRoute replaces the TrafficRoute"
         };
         let speaks = |protocol, own: Effective<Protocol>| Effective { value: protocol, ..own };
         Some(match self.mesh_routes.listener(to, own.value) {
-            ListenerKind::Nothing if self.routes.is_empty() => return None,
+            ListenerKind::Nothing if self.routing.traffic_routes.is_without_any() => return None,
             ListenerKind::Tcp => {
                 let is_http = own.value.is_http();
                 let opaque = is_http.then_some("a MeshTCPRoute makes it opaque");
@@ -244,7 +241,7 @@ impl<'a> Router<'a, '_> {
                 let routed = self.mesh_routes.routed_http(to).unwrap_or_default().or(itself);
                 resolved(routed, speaks(protocol, own), None, because)
             }
-            ListenerKind::Nothing => match route_of(self.dataplane, service, &self.routes) {
+            ListenerKind::Nothing => match self.routing.traffic_routes.to(service) {
                 Some(route) => {
                     let by_route = self.by_traffic_route(route, service, &tags);
                     let all = route.all_targets().map(|target| self.routed(target, service, &tags));
@@ -280,7 +277,10 @@ impl<'a> Router<'a, '_> {
         let routed = match (opaque, by_http) {
             (Some(_), _) => self.mesh_routes.routed_tcp(to),
             (None, Some(routed)) => routed,
-            (None, None) => route_of(self.dataplane, service, &self.routes)
+            (None, None) => self
+                .routing
+                .traffic_routes
+                .to(service)
                 .map(|route| self.by_traffic_route(route, service, &itself.tags))
                 .unwrap_or_default(),
         };

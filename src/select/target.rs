@@ -7,7 +7,6 @@ use crate::resource::kinds::dataplane::{Dataplane, GatewayKind};
 use crate::resource::kinds::mesh_gateway::MeshGateway;
 use crate::resource::kinds::mesh_route::MeshRoute;
 use crate::resource::kinds::mesh_trace::MeshTrace;
-use crate::resource::kinds::other_policy::{OtherPolicy, Reach};
 use crate::resource::kinds::target_ref::{ProxyType, Target, TargetRef};
 use crate::resource::value::tags::{SERVICE, Selector, Tags};
 use crate::resource::{Header, NAMESPACE, Role, TextMap};
@@ -30,26 +29,6 @@ impl Targeting for MeshTrace {
     }
 }
 
-/// The policies of other kinds that apply to a dataplane, in the order of their names.
-pub(super) fn others_for<'a>(
-    dataplane: &Dataplane,
-    gateway: Option<&MeshGateway>,
-    policies: &'a [OtherPolicy],
-) -> Vec<&'a OtherPolicy> {
-    let applies = |policy: &&OtherPolicy| {
-        let is_of_mesh = policy.header.mesh() == dataplane.header.mesh();
-        is_of_mesh
-            && match &policy.reach {
-                Reach::Mesh => true,
-                Reach::Target(target) => mismatch(&policy.header, target, dataplane, gateway).is_none(),
-                Reach::Selectors(selectors) => {
-                    (dataplane.tag_sets()).any(|tags| selectors.iter().any(|selector| selector.matches(tags)))
-                }
-            }
-    };
-    policies.iter().filter(applies).collect()
-}
-
 impl Targeting for MeshRoute {
     fn header(&self) -> &Header {
         &self.header
@@ -60,20 +39,11 @@ impl Targeting for MeshRoute {
     }
 }
 
-/// The policies for a dataplane, by increasing precedence, as a control plane sorts a list that is ordered by name.
+/// Sorts policies, which are in the order of their names, by increasing precedence as a control plane does.
 ///
 /// [`precedence`] is not transitive: a policy for all dataplanes ties with one by name and with one by labels. The
 /// result depends on the sorting algorithm, which is therefore the control plane's.
-pub(super) fn policies_for<'a, P: Targeting>(
-    dataplane: &'a Dataplane,
-    gateway: Option<&'a MeshGateway>,
-    policies: &'a [P],
-) -> Vec<&'a P> {
-    let is_for = |policy: &&P| {
-        policy.header().mesh() == dataplane.header.mesh()
-            && mismatch(policy.header(), policy.target(), dataplane, gateway).is_none()
-    };
-    let mut policies: Vec<&P> = policies.iter().filter(is_for).collect();
+pub(super) fn sort<P: Targeting>(policies: &mut [&P]) {
     for i in 1..policies.len() {
         let mut j = i;
         while j > 0 && compare(policies[j], policies[j - 1]) == Ordering::Less {
@@ -81,7 +51,6 @@ pub(super) fn policies_for<'a, P: Targeting>(
             j -= 1;
         }
     }
-    policies
 }
 
 fn compare<P: Targeting>(a: &P, b: &P) -> Ordering {
@@ -197,6 +166,34 @@ pub fn mismatch<'a>(
     dataplane: &'a Dataplane,
     gateway: Option<&'a MeshGateway>,
 ) -> Option<Mismatch<'a>> {
+    let exclusion = exclusion(policy, reference, dataplane, gateway);
+    exclusion.or_else(|| match &reference.target {
+        Target::Mesh { tags, .. } => mismatch_by_tags(None, tags, dataplane, gateway),
+        Target::Service { name, tags, .. } => {
+            let name = name.as_ref().map(|name| name.value.as_str());
+            mismatch_by_tags(name.filter(|_| names_service(tags)), tags, dataplane, gateway)
+        }
+        Target::Gateway { .. } => None,
+        Target::Dataplane { name, labels, .. } => {
+            let labels = labels.as_ref().filter(|_| name.is_none());
+            let mismatch = labels.and_then(|labels| mismatch_by_labels(labels, dataplane));
+            mismatch.or((!takes_requests(dataplane)).then_some(Mismatch::NoListener))
+        }
+    })
+}
+
+/// Whether the name of a service counts: a tag `kuma.io/service` among the tags replaces it.
+pub(super) fn names_service(tags: &Selector) -> bool {
+    !tags.tags.contains_key(SERVICE)
+}
+
+/// The reason, beside tags, labels and listeners, why a policy does not match a dataplane.
+pub(super) fn exclusion<'a>(
+    policy: &'a Header,
+    reference: &'a TargetRef,
+    dataplane: &'a Dataplane,
+    gateway: Option<&'a MeshGateway>,
+) -> Option<Mismatch<'a>> {
     if policy.is_shadow() {
         return Some(Mismatch::Shadow);
     }
@@ -207,20 +204,12 @@ pub fn mismatch<'a>(
         return Some(Mismatch::Namespace(namespace));
     }
     match &reference.target {
-        Target::Mesh { tags, proxy_types, .. } => {
-            if !proxy_types.is_empty() && !proxy_types.contains(&proxy_type(dataplane)) {
-                return Some(Mismatch::ProxyType);
-            }
-            mismatch_by_tags(None, tags, dataplane, gateway)
+        Target::Mesh { proxy_types, .. } => {
+            let is_other = !proxy_types.is_empty() && !proxy_types.contains(&proxy_type(dataplane));
+            is_other.then_some(Mismatch::ProxyType)
         }
         Target::Service { name: None, .. } => Some(Mismatch::ServiceByLabels),
-        // A tag `kuma.io/service` among the tags replaces the name.
-        Target::Service {
-            name: Some(name), tags, ..
-        } => {
-            let name = (!tags.tags.contains_key(SERVICE)).then_some(name.value.as_str());
-            mismatch_by_tags(name, tags, dataplane, gateway)
-        }
+        Target::Service { name: Some(_), .. } => None,
         Target::Gateway { name } => match gateway {
             Some(gateway) if is_builtin(dataplane) => {
                 let is_meant = gateway.header.display_name == name.value;
@@ -233,23 +222,23 @@ pub fn mismatch<'a>(
             name,
             namespace,
             labels,
-        } => {
-            let mismatch = match (name, labels, namespace) {
-                (Some(name), ..) => {
-                    let namespace = namespace.as_ref().map(|namespace| namespace.value.as_str());
-                    mismatch_by_name(policy, &name.value, namespace, dataplane)
-                }
-                (None, Some(labels), _) => mismatch_by_labels(labels, dataplane),
-                (None, None, None) => None,
-                (None, None, Some(_)) => Some(Mismatch::Elsewhere),
-            };
-            let takes_requests = !dataplane.inbounds.is_empty() || is_delegated(dataplane);
-            mismatch.or((!takes_requests).then_some(Mismatch::NoListener))
-        }
+        } => match (name, labels, namespace) {
+            (Some(name), ..) => {
+                let namespace = namespace.as_ref().map(|namespace| namespace.value.as_str());
+                mismatch_by_name(policy, &name.value, namespace, dataplane)
+            }
+            (None, None, Some(_)) => Some(Mismatch::Elsewhere),
+            (None, Some(_), _) | (None, None, None) => None,
+        },
     }
 }
 
-fn proxy_type(dataplane: &Dataplane) -> ProxyType {
+/// Whether a dataplane has an inbound, or is a delegated gateway.
+pub(super) fn takes_requests(dataplane: &Dataplane) -> bool {
+    !dataplane.inbounds.is_empty() || is_delegated(dataplane)
+}
+
+pub(super) fn proxy_type(dataplane: &Dataplane) -> ProxyType {
     match dataplane.gateway {
         Some(_) => ProxyType::Gateway,
         None => ProxyType::Sidecar,
@@ -335,7 +324,7 @@ fn differing<'a>(tags: &Tags, tag: &'a str, wanted: &'a str) -> Option<Mismatch<
 }
 
 /// The tags of everything that receives requests: inbounds, listeners of a built-in gateway, a delegated gateway.
-fn listener_tags<'a>(
+pub(super) fn listener_tags<'a>(
     dataplane: &'a Dataplane,
     gateway: Option<&'a MeshGateway>,
 ) -> impl Iterator<Item = std::borrow::Cow<'a, Tags>> {
@@ -362,7 +351,7 @@ fn listener_tags<'a>(
         .chain(delegated.map(|own| Cow::Borrowed(&own.tags)))
 }
 
-fn is_builtin(dataplane: &Dataplane) -> bool {
+pub(super) fn is_builtin(dataplane: &Dataplane) -> bool {
     dataplane
         .gateway
         .as_ref()

@@ -15,7 +15,7 @@ use super::ids::{Group, User};
 use super::policies::Policies;
 use super::reload::Reload;
 use super::values::{Admin, FileMode, LoopbackAddress, ProgramPath};
-use crate::compile::Options;
+use crate::compile::{Extent, Options};
 use crate::envoy::RenderEnv;
 use crate::kuma::Kuma;
 use crate::plan::guard::Guard;
@@ -233,7 +233,7 @@ impl Settings {
     ///
     /// # Errors
     /// When the output directory has a name that Envoy's configuration cannot hold.
-    pub fn options(&self, known: Contributions) -> Result<Options, SettingsError> {
+    pub fn options(&self, known: Contributions, extent: Extent) -> Result<Options, SettingsError> {
         let out = std::path::absolute(&self.out).ok();
         let Some(out) = out.as_deref().and_then(Path::to_str) else {
             return Err(SettingsError::Out(self.out.clone()));
@@ -250,6 +250,7 @@ impl Settings {
             },
             limits: self.limits.clone(),
             known,
+            extent,
         })
     }
 }

@@ -1,6 +1,5 @@
 //! The same work for many items, several at a time.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread::{self, Builder};
@@ -32,29 +31,27 @@ pub fn cpu_count() -> usize {
 /// items are worked on at the same time.
 pub fn map<T: Sync, R: Send>(items: &[T], limit: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
-    let results: Mutex<BTreeMap<usize, R>> = Mutex::default();
+    let done: Mutex<Vec<(usize, R)>> = Mutex::default();
     let run = || {
+        let mut own = Vec::new();
         while let Some((index, item)) = (|i| Some((i, items.get(i)?)))(next.fetch_add(1, Ordering::Relaxed)) {
-            let result = work(item);
-            results
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(index, result);
+            own.push((index, work(item)));
         }
+        done.lock().unwrap_or_else(PoisonError::into_inner).append(&mut own);
     };
+    let threads = limit.min(items.len());
     thread::scope(|scope| {
-        for begun in 0..limit.min(items.len()) {
-            // Where the system gives no more threads, the threads that run do the work.
-            if Builder::new().spawn_scoped(scope, run).is_err() {
-                if begun == 0 {
-                    run();
-                }
+        for begun in 1..=threads {
+            // The last of them is this thread. Where the system gives no more threads, those that run do the work.
+            if begun == threads || Builder::new().spawn_scoped(scope, run).is_err() {
+                run();
                 break;
             }
         }
     });
-    let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-    results.into_values().collect()
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_unstable_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, result)| result).collect()
 }
 
 #[cfg(test)]

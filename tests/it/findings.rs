@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use meshtraced::compile::{Options, compile};
+use meshtraced::compile::{Extent, Options, compile};
 use meshtraced::diag::render::text;
 use meshtraced::diag::{Code, Diagnostic};
 use meshtraced::envoy::RenderEnv;
@@ -170,6 +170,7 @@ fn compile_at(out: &str, snapshot: &Snapshot, kuma: Kuma) -> Vec<Diagnostic> {
         },
         limits: meshtraced::yaml::Limits::default(),
         known: [].into(),
+        extent: Extent::Files,
     };
     let compiled = compile(snapshot, &options);
     compiled.diagnostics.into_iter().chain(compiled.unpublishable).collect()

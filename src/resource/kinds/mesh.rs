@@ -1,5 +1,7 @@
 //! `Mesh`: the tracing backends of a mesh.
 
+use std::collections::BTreeSet;
+
 use crate::diag::{Code, Diagnostic, Place, Severity};
 use crate::kuma::Version;
 use crate::resource::decode::context::Context;
@@ -20,7 +22,7 @@ pub struct Mesh {
     /// `tracing.backends`, in the order of declaration.
     pub backends: Vec<Backend>,
     /// The names of all backends, including invalid ones.
-    pub declared: Vec<String>,
+    pub declared: BTreeSet<String>,
     /// `tracing.defaultBackend`; if absent, a policy must name its backend.
     pub default_backend: Option<Located<String>>,
     /// `mtls` with an `enabledBackend`: proxies encrypt and authenticate their connections.
@@ -127,7 +129,7 @@ pub(in crate::resource) fn decode(
     let mut mesh = Mesh {
         header,
         backends: Vec::new(),
-        declared: Vec::new(),
+        declared: BTreeSet::new(),
         default_backend: None,
         mtls: enabled(decoder, &root, "mtls"),
         metrics: enabled(decoder, &root, "metrics"),

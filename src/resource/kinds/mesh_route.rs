@@ -59,14 +59,18 @@ impl RouteTo {
         matches!(kind, "Mesh" | "MeshSubset" | "MeshService" | "MeshServiceSubset")
     }
 
+    /// Whether the entry applies to every service by its tag.
+    #[must_use]
+    pub fn is_for_any_service(&self) -> bool {
+        let is_mesh = |to: &BackendRef| matches!(to.kind.value.as_str(), "Mesh" | "MeshSubset");
+        self.destination.as_ref().is_none_or(is_mesh)
+    }
+
     /// Whether the entry applies to the service with the given tag.
     #[must_use]
     pub fn is_for_service(&self, service: &str) -> bool {
-        let names = |to: &BackendRef| {
-            matches!(to.kind.value.as_str(), "Mesh" | "MeshSubset")
-                || to.name.as_ref().is_some_and(|name| name.value == service)
-        };
-        self.is_by_tags() && self.destination.as_ref().is_none_or(names)
+        let name = self.destination.as_ref().and_then(|to| to.name.as_ref());
+        self.is_for_any_service() || self.is_by_tags() && name.is_some_and(|name| name.value == service)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Compiling any input ends with a result, and every finding has a place in a file.
 
-use meshtraced::compile::{Options, compile};
+use meshtraced::compile::{Extent, Options, compile};
 use meshtraced::diag::render::{json, text};
 use meshtraced::diag::{Code, Place};
 use meshtraced::envoy::RenderEnv;
@@ -33,6 +33,7 @@ pub(crate) fn options(fidelity: Fidelity, version: Version) -> Options {
         },
         limits: Limits::default(),
         known: Default::default(),
+        extent: Extent::Files,
     }
 }
 

@@ -244,8 +244,8 @@ fn compile_files(files: Vec<(String, String)>) -> (Compiled, Vec<Explanation>) {
         &Snapshot::from_texts(files),
         &options(Fidelity::Documented, Version::V2_14),
         |world| {
-            let pairs = world.selection.dataplanes.iter().zip(world.proxies);
-            pairs
+            world
+                .pairs()
                 .map(|(governed, proxy)| explain(world, governed, proxy, ""))
                 .collect()
         },

@@ -1,0 +1,107 @@
+//! The destinations of outbounds with their endpoints, which all proxies that call one share.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::naming::Naming;
+use super::proxy::{Destination, Endpoint};
+use super::shared::Shared;
+use crate::resource::value::tags::{MESH, SERVICE, Tags};
+use crate::select::destination::{ResolvedDestination, Services, Target};
+use crate::select::route::ResolvedOutbound;
+
+/// A service with the tags that narrow it down, or a port of a resource, by its identity.
+type Key<'a> = (&'a str, &'a str, Tags);
+
+/// The destinations that were made so far.
+#[derive(Debug)]
+pub(super) struct Destinations<'s, 'a> {
+    pub(super) services: &'s Services<'a>,
+    of_services: Shared<Key<'a>, Arc<Destination>>,
+    of_ports: Shared<(usize, usize), Arc<[Endpoint]>>,
+}
+
+impl<'s, 'a> Destinations<'s, 'a> {
+    pub(super) fn new(services: &'s Services<'a>) -> Self {
+        Self {
+            services,
+            of_services: Shared::default(),
+            of_ports: Shared::default(),
+        }
+    }
+
+    /// The destination of an outbound of a dataplane in the given mesh.
+    pub(super) fn get(
+        &self,
+        mesh: &'a str,
+        routed: &ResolvedOutbound<'a>,
+        target: &Target<'a>,
+        naming: &Naming,
+    ) -> Arc<Destination> {
+        match target.to {
+            ResolvedDestination::Service(service) => {
+                let key = (mesh, service, target.tags.clone());
+                self.of_services.get(key, || {
+                    Arc::new(Destination {
+                        service: service.to_owned(),
+                        tags: target.tags.clone(),
+                        cluster: cluster_name(service, &target.tags),
+                        endpoints: sorted(self.services.endpoints(mesh, service, &target.tags)),
+                    })
+                })
+            }
+            ResolvedDestination::Resource(service, port) => {
+                let key = (std::ptr::from_ref(service).addr(), std::ptr::from_ref(port).addr());
+                let endpoints = || sorted(self.services.endpoints_of(service, port));
+                Arc::new(Destination {
+                    service: service.header.display_name.clone(),
+                    tags: target.tags.clone(),
+                    cluster: naming.resource_cluster(routed, service, port),
+                    endpoints: self.of_ports.get(key, endpoints),
+                })
+            }
+        }
+    }
+}
+
+/// The endpoints, sorted and each once.
+fn sorted(found: Vec<(String, u16)>) -> Arc<[Endpoint]> {
+    let endpoints: BTreeSet<Endpoint> = found.into_iter().map(|(host, port)| Endpoint { host, port }).collect();
+    endpoints.into_iter().collect()
+}
+
+/// Kuma's name for the cluster of a service: the service, with a hash of all tags if it is narrowed down by some.
+fn cluster_name(service: &str, tags: &Tags) -> String {
+    if tags.is_empty() {
+        return service.to_owned();
+    }
+    let mut all = tags.clone();
+    all.insert(SERVICE.to_owned(), service.to_owned());
+    let mut hash = Sha256::new();
+    for (tag, value) in &all {
+        hash.update(tag);
+        hash.update(value);
+    }
+    let digest: String = hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    match tags.get(MESH) {
+        Some(mesh) => format!("{service}-{digest}_{mesh}"),
+        None => format!("{service}-{digest}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clusters_are_named_as_kuma_names_them() {
+        let tags = Tags::from([("version".to_owned(), "2.0".to_owned())]);
+        assert_eq!(cluster_name("backend", &Tags::new()), "backend");
+        // SHA-256 of `kuma.io/servicebackendversion2.0`, in hexadecimal, begins so.
+        assert_eq!(cluster_name("backend", &tags), "backend-7ca7868fd5459179");
+        let other = Tags::from([(MESH.to_owned(), "other".to_owned())]);
+        assert!(cluster_name("backend", &other).ends_with("_other"));
+    }
+}

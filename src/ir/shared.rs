@@ -1,0 +1,23 @@
+//! Values that several proxies share, made when the first of them is lowered.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Mutex, PoisonError};
+
+/// The values made so far, by what they were made from.
+#[derive(Debug)]
+pub(super) struct Shared<K, V>(Mutex<HashMap<K, V>>);
+
+impl<K, V> Default for Shared<K, V> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Eq + Hash, V: Clone> Shared<K, V> {
+    /// The value of the key, made if there is none. While it is made, others wait, so that it is made once.
+    pub(super) fn get(&self, key: K, make: impl FnOnce() -> V) -> V {
+        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        made.entry(key).or_insert_with(make).clone()
+    }
+}

@@ -1,0 +1,239 @@
+//! The policies of a mesh by the tags that they need, so that a dataplane meets only policies that it may fit.
+//!
+//! An entry is filed under one of its tags, the one that the fewest entries need. Dataplanes that agree in the other
+//! tags of the entries there share one list, so that a thousand policies for all dataplanes cost one list and not one
+//! for each dataplane. The cost of a search follows the number of tags, that of an index the number of policies.
+
+use std::collections::HashMap;
+
+use crate::resource::value::tags::{Selector, Tags};
+
+/// A tag or a label that an entry needs, with a value or with any. An empty value is that of an absent label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Need<'a> {
+    /// The key of the tag.
+    pub(super) key: &'a str,
+    /// The value; `None` for any.
+    pub(super) value: Option<&'a str>,
+}
+
+impl Need<'_> {
+    fn fits(self, tags: &Tags) -> bool {
+        let found = tags.get(self.key).map(String::as_str);
+        (self.value).map_or(found.is_some(), |wanted| wanted == found.unwrap_or_default())
+    }
+}
+
+/// The tags that a selector needs.
+pub(super) fn needs(selector: &Selector) -> Vec<Need<'_>> {
+    let need = |key, value| Need {
+        key,
+        value: (value != "*").then_some(value),
+    };
+    let tags = selector.tags.iter();
+    tags.map(|(key, wanted)| need(key.as_str(), wanted.value.as_str()))
+        .collect()
+}
+
+/// The number of a list of an index.
+pub(super) type ListId = u32;
+
+/// Entries by the tags that they need.
+#[derive(Debug)]
+pub(super) struct Index<'a, T> {
+    /// The shelves by the key of their tag.
+    keys: HashMap<&'a str, Shelves<'a>>,
+    shelves: Vec<Shelf<'a, T>>,
+    /// The shelf of the entries that need no tag.
+    needless: Option<usize>,
+    lists: Vec<Vec<T>>,
+}
+
+/// The shelves of one key.
+#[derive(Debug, Default)]
+struct Shelves<'a> {
+    by_value: HashMap<&'a str, usize>,
+    any_value: Option<usize>,
+}
+
+/// The entries that are filed under one tag.
+#[derive(Debug)]
+struct Shelf<'a, T> {
+    /// The entries with the tags that they need beside that of the shelf, as places in `others`.
+    entries: Vec<(Vec<usize>, T)>,
+    /// The other tags that entries need.
+    others: Vec<Need<'a>>,
+    /// The lists that were made, by the fit of each of the other tags.
+    made: HashMap<Vec<bool>, ListId>,
+}
+
+impl<T> Default for Shelf<'_, T> {
+    fn default() -> Self {
+        Self {
+            entries: Vec::new(),
+            others: Vec::new(),
+            made: HashMap::new(),
+        }
+    }
+}
+
+impl<'a, T: Copy> Index<'a, T> {
+    /// An index of entries, which keep their order in every list.
+    pub(super) fn new(entries: Vec<(Vec<Need<'a>>, T)>) -> Self {
+        let mut counts: HashMap<Need, usize> = HashMap::new();
+        for need in entries.iter().flat_map(|(needs, _)| needs) {
+            *counts.entry(*need).or_default() += 1;
+        }
+        let mut index = Self {
+            keys: HashMap::new(),
+            shelves: Vec::new(),
+            needless: None,
+            lists: Vec::new(),
+        };
+        let mut places: HashMap<(usize, Need), usize> = HashMap::new();
+        for (needs, entry) in entries {
+            let present = needs.iter().copied().filter(|need| need.value != Some(""));
+            let rarest = present.min_by_key(|need| counts[need]);
+            let i = index.shelf(rarest);
+            let shelf = &mut index.shelves[i];
+            let others = needs.into_iter().filter(|need| Some(*need) != rarest);
+            let others = others.map(|need| {
+                *places.entry((i, need)).or_insert_with(|| {
+                    shelf.others.push(need);
+                    shelf.others.len() - 1
+                })
+            });
+            let others = others.collect();
+            shelf.entries.push((others, entry));
+        }
+        index
+    }
+
+    /// The shelf under a tag, made if there is none.
+    fn shelf(&mut self, need: Option<Need<'a>>) -> usize {
+        let place = match need {
+            None => &mut self.needless,
+            Some(Need { key, value: None }) => &mut self.keys.entry(key).or_default().any_value,
+            Some(Need {
+                key,
+                value: Some(value),
+            }) => {
+                let next = self.shelves.len();
+                let by_value = &mut self.keys.entry(key).or_default().by_value;
+                let found = *by_value.entry(value).or_insert(next);
+                if found == next {
+                    self.shelves.push(Shelf::default());
+                }
+                return found;
+            }
+        };
+        if place.is_none() {
+            *place = Some(self.shelves.len());
+            self.shelves.push(Shelf::default());
+        }
+        place.unwrap_or_default()
+    }
+
+    /// Adds the lists of the entries that fit the tags to `found`, without empty ones.
+    /// A list that several searches add is there several times.
+    pub(super) fn find(&mut self, tags: &Tags, found: &mut Vec<ListId>) {
+        let mut shelves: Vec<usize> = self.needless.into_iter().collect();
+        for (key, value) in tags {
+            if let Some(of_key) = self.keys.get(key.as_str()) {
+                shelves.extend(of_key.any_value);
+                shelves.extend(of_key.by_value.get(value.as_str()));
+            }
+        }
+        for i in shelves {
+            let shelf = &mut self.shelves[i];
+            let fits: Vec<bool> = shelf.others.iter().map(|need| need.fits(tags)).collect();
+            let id = match shelf.made.get(&fits) {
+                Some(id) => *id,
+                None => {
+                    let fit = |(others, _): &&(Vec<usize>, T)| others.iter().all(|other| fits[*other]);
+                    let list: Vec<T> = shelf.entries.iter().filter(fit).map(|(_, entry)| *entry).collect();
+                    let id = ListId::try_from(self.lists.len()).unwrap_or(ListId::MAX);
+                    self.lists.push(list);
+                    shelf.made.insert(fits, id);
+                    id
+                }
+            };
+            if !self.lists[id as usize].is_empty() {
+                found.push(id);
+            }
+        }
+    }
+
+    /// Whether there is no entry.
+    pub(super) fn is_empty(&self) -> bool {
+        self.shelves.is_empty()
+    }
+
+    /// A list that was found.
+    pub(super) fn list(&self, id: ListId) -> &[T] {
+        &self.lists[id as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tags(text: &str) -> Tags {
+        let pair = |pair: &str| {
+            let (key, value) = pair.split_once('=').expect("key=value");
+            (key.to_owned(), value.to_owned())
+        };
+        text.split_whitespace().map(pair).collect()
+    }
+
+    fn need(text: &str) -> Need<'_> {
+        let (key, value) = text.split_once('=').expect("key=value");
+        let value = (value != "*").then_some(value);
+        Need { key, value }
+    }
+
+    const ENTRIES: [&str; 8] = ["a=1", "a=*", "a=1 b=2", "a=* b=*", "b=2 c=3", "", "b=", "a=1 c="];
+
+    fn index() -> Index<'static, usize> {
+        let needs = |text: &'static str| text.split_whitespace().map(need).collect();
+        Index::new(ENTRIES.iter().enumerate().map(|(i, text)| (needs(text), i)).collect())
+    }
+
+    #[test]
+    fn a_search_finds_what_a_scan_finds() {
+        let mut index = index();
+        for text in [
+            "",
+            "a=1",
+            "a=2",
+            "b=2",
+            "a=1 b=2",
+            "a=2 b=3",
+            "a=1 b=2 c=3",
+            "b=2 c=3 d=4",
+        ] {
+            let tags = tags(text);
+            let mut ids = Vec::new();
+            index.find(&tags, &mut ids);
+            let mut found: Vec<usize> = ids.iter().flat_map(|id| index.list(*id).to_vec()).collect();
+            found.sort_unstable();
+            let fits = |entry: &str| entry.split_whitespace().all(|text| need(text).fits(&tags));
+            let expected: Vec<usize> = (0..ENTRIES.len()).filter(|i| fits(ENTRIES[*i])).collect();
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn dataplanes_that_agree_share_their_lists() {
+        let mut index = index();
+        let mut found = |text: &str| {
+            let mut ids = Vec::new();
+            index.find(&tags(text), &mut ids);
+            ids
+        };
+        assert_eq!(found("a=1 b=2 d=4"), found("a=1 b=2 d=5"));
+        let (one, other) = (found("a=1 b=2"), found("a=1 b=3"));
+        assert!(one.iter().any(|id| other.contains(id)), "{one:?} {other:?}");
+    }
+}

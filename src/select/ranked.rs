@@ -1,0 +1,192 @@
+//! The policies with selectors that match a dataplane, by their specificity.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::index::{Index, ListId, needs};
+use crate::kuma::Ties;
+use crate::resource::Header;
+use crate::resource::kinds::dataplane::Dataplane;
+use crate::resource::kinds::mesh_gateway::MeshGateway;
+use crate::resource::kinds::traffic_trace::TrafficTrace;
+use crate::resource::value::tags::{Rank, Selector};
+
+/// A policy that matches a dataplane.
+#[derive(Debug)]
+pub struct Candidate<'a, P = TrafficTrace> {
+    /// The policy that matches.
+    pub policy: &'a P,
+    /// The specificity of the best matching selector.
+    pub rank: Rank,
+    /// The place among all selectors of the mesh, the strongest first.
+    order: usize,
+}
+
+impl<P> Clone for Candidate<'_, P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P> Copy for Candidate<'_, P> {}
+
+/// The policies that match a dataplane, which dataplanes with equal tags share.
+#[derive(Debug)]
+pub struct Ranked<'a, P = TrafficTrace> {
+    /// The strongest policy.
+    pub winner: Option<Candidate<'a, P>>,
+    /// The matching policies, each list by decreasing strength. A policy is in several lists, or several times in
+    /// one, if several of its selectors match.
+    lists: Vec<Arc<[Candidate<'a, P>]>>,
+}
+
+impl<P> Default for Ranked<'_, P> {
+    fn default() -> Self {
+        Self {
+            winner: None,
+            lists: Vec::new(),
+        }
+    }
+}
+
+impl<'a, P> Ranked<'a, P> {
+    fn new(lists: Vec<Arc<[Candidate<'a, P>]>>) -> Self {
+        let firsts = lists.iter().filter_map(|list| list.first());
+        let winner = firsts.min_by_key(|candidate| candidate.order).copied();
+        Self { winner, lists }
+    }
+
+    /// The matching policies, in lists that dataplanes share. A policy may be in several of them.
+    pub fn lists(&self) -> impl Iterator<Item = &Arc<[Candidate<'a, P>]>> {
+        self.lists.iter()
+    }
+
+    /// The policies that lose, the strongest first. The cost is that of sorting them.
+    #[must_use]
+    pub fn lost(&self) -> Vec<Candidate<'a, P>> {
+        let mut all = sorted(self.lists.iter().flat_map(|list| list.iter().copied()));
+        all.drain(..all.len().min(1));
+        all
+    }
+
+    /// The policies that are as specific as the winner, so that only name or creation time decided.
+    #[must_use]
+    pub fn tied(&self) -> Vec<Candidate<'a, P>> {
+        let rank = self.winner.map(|winner| winner.rank);
+        let tied = |list: &'_ Arc<[Candidate<'a, P>]>| {
+            let strongest = list.iter().take_while(|candidate| Some(candidate.rank) == rank);
+            strongest.copied().collect::<Vec<_>>()
+        };
+        let mut tied = sorted(self.lists.iter().flat_map(tied));
+        tied.drain(..tied.len().min(1));
+        tied
+    }
+}
+
+/// The policies that match any of several dataplanes; a list that many share is looked at once.
+pub(super) fn matching<'r, 'a: 'r, P: 'a>(all: impl Iterator<Item = &'r Ranked<'a, P>>) -> BTreeSet<*const P> {
+    let (mut lists, mut found) = (BTreeSet::new(), BTreeSet::new());
+    for list in all.flat_map(|ranked| &ranked.lists) {
+        if lists.insert(Arc::as_ptr(list).cast::<()>()) {
+            found.extend(list.iter().map(|candidate| std::ptr::from_ref(candidate.policy)));
+        }
+    }
+    found
+}
+
+/// The candidates by their strength; of those of one policy, the strongest.
+fn sorted<'a, P>(candidates: impl Iterator<Item = Candidate<'a, P>>) -> Vec<Candidate<'a, P>> {
+    let mut candidates: Vec<Candidate<P>> = candidates.collect();
+    candidates.sort_by_key(|candidate| candidate.order);
+    let mut seen = BTreeSet::new();
+    candidates.retain(|candidate| seen.insert(std::ptr::from_ref(candidate.policy)));
+    candidates
+}
+
+/// A resource that matches dataplanes by at least one of its selectors.
+pub(super) trait Selecting {
+    /// Type, mesh, name and labels.
+    fn header(&self) -> &Header;
+    /// The selectors, one of which must match.
+    fn selectors(&self) -> &[Selector];
+}
+
+impl Selecting for TrafficTrace {
+    fn header(&self) -> &Header {
+        &self.header
+    }
+
+    fn selectors(&self) -> &[Selector] {
+        &self.selectors
+    }
+}
+
+impl Selecting for MeshGateway {
+    fn header(&self) -> &Header {
+        &self.header
+    }
+
+    fn selectors(&self) -> &[Selector] {
+        &self.selectors
+    }
+}
+
+/// The resources of a mesh that match dataplanes by selectors.
+#[derive(Debug)]
+pub(super) struct Selectors<'a, P> {
+    index: Index<'a, Candidate<'a, P>>,
+    lists: HashMap<ListId, Arc<[Candidate<'a, P>]>>,
+    ranked: HashMap<Vec<ListId>, Arc<Ranked<'a, P>>>,
+}
+
+impl<'a, P: Selecting> Selectors<'a, P> {
+    /// The resources of one mesh.
+    ///
+    /// Policies are compared by their best matching selector. Among equals the latest `creationTime` wins
+    /// if `ties` asks for it, then the smallest name.
+    pub(super) fn new(policies: &'a [P], ties: Ties) -> Self {
+        let each = |policy: &'a P| policy.selectors().iter().map(move |selector| (policy, selector));
+        let mut all: Vec<(&P, &Selector)> = policies.iter().flat_map(each).collect();
+        all.sort_by(|(a, one), (b, other)| {
+            let by_rank = other.rank().cmp(&one.rank());
+            by_rank.then_with(|| precedence(a.header(), b.header(), ties))
+        });
+        let entries = all.into_iter().enumerate().map(|(order, (policy, selector))| {
+            let rank = selector.rank();
+            (needs(selector), Candidate { policy, rank, order })
+        });
+        Self {
+            index: Index::new(entries.collect()),
+            lists: HashMap::new(),
+            ranked: HashMap::new(),
+        }
+    }
+
+    /// The resources that match a dataplane.
+    pub(super) fn for_dataplane(&mut self, dataplane: &Dataplane) -> Arc<Ranked<'a, P>> {
+        let mut ids = Vec::new();
+        for tags in dataplane.tag_sets() {
+            self.index.find(tags, &mut ids);
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        if let Some(known) = self.ranked.get(&ids) {
+            return Arc::clone(known);
+        }
+        let (index, lists) = (&self.index, &mut self.lists);
+        let list = |id: &ListId| Arc::clone(lists.entry(*id).or_insert_with(|| index.list(*id).into()));
+        let ranked = Arc::new(Ranked::new(ids.iter().map(list).collect()));
+        self.ranked.insert(ids, Arc::clone(&ranked));
+        ranked
+    }
+}
+
+/// The order of two equally specific policies.
+fn precedence(a: &Header, b: &Header, ties: Ties) -> Ordering {
+    let by_time = match ties {
+        Ties::Name => Ordering::Equal,
+        Ties::CreationTime => b.creation_time.cmp(&a.creation_time),
+    };
+    by_time.then_with(|| a.name().cmp(b.name()))
+}

@@ -1,0 +1,203 @@
+//! The policies with a target of a mesh, and those for each of its dataplanes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::index::{Index, ListId, Need, needs};
+use super::target::{exclusion, is_builtin, listener_tags, names_service, takes_requests};
+use crate::resource::kinds::dataplane::Dataplane;
+use crate::resource::kinds::mesh_gateway::MeshGateway;
+use crate::resource::kinds::target_ref::{Target, TargetRef};
+use crate::resource::value::tags::{SERVICE, Selector, Tags};
+use crate::resource::{Header, TextMap};
+
+/// The dataplanes of the mesh that a policy is for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Reached<'a> {
+    /// All dataplanes.
+    Mesh,
+    /// The dataplanes that a selector matches.
+    Selectors(&'a [Selector]),
+    /// The dataplanes of a `targetRef`.
+    Target(&'a TargetRef),
+}
+
+/// The properties of a dataplane, beside tags, labels and name, that decide whether policies are for it.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Scope<'a> {
+    gateway: Option<*const MeshGateway>,
+    zone: Option<&'a str>,
+    namespace: Option<&'a str>,
+    is_of_zone: bool,
+    is_gateway: bool,
+    is_builtin: bool,
+    takes_requests: bool,
+}
+
+impl<'a> Scope<'a> {
+    fn of(dataplane: &'a Dataplane, gateway: Option<&MeshGateway>) -> Self {
+        let header = &dataplane.header;
+        Self {
+            gateway: gateway.map(std::ptr::from_ref),
+            zone: header.zone(),
+            namespace: header.namespace(),
+            is_of_zone: header.is_of_zone(),
+            is_gateway: dataplane.gateway.is_some(),
+            is_builtin: is_builtin(dataplane),
+            takes_requests: takes_requests(dataplane),
+        }
+    }
+}
+
+/// The lists of policies that a dataplane may fit, from each index.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Key<'a> {
+    lists: [Vec<ListId>; 4],
+    scope: Scope<'a>,
+}
+
+/// The policies of one mesh, in the order of their names, and what was made of those for each dataplane.
+#[derive(Debug)]
+pub(super) struct Targets<'a, P, M> {
+    policies: &'a [P],
+    reached: Vec<(&'a Header, Reached<'a>)>,
+    /// Policies by the tags of a listener.
+    by_listener: Index<'a, usize>,
+    /// Policies by the tags of an inbound or of the gateway section.
+    by_tags: Index<'a, usize>,
+    /// Policies by the labels of the dataplane.
+    by_labels: Index<'a, usize>,
+    /// Policies by the name of the dataplane or of its `MeshGateway`, as if these were tags.
+    by_name: Index<'a, usize>,
+    made: HashMap<Key<'a>, Arc<M>>,
+}
+
+/// The key of the name of a dataplane in the index of names.
+const NAME: &str = "name";
+/// The key of the name of its `MeshGateway`.
+const GATEWAY: &str = "gateway";
+
+impl<'a, P, M> Targets<'a, P, M> {
+    /// The policies of one mesh; `reached` tells header and dataplanes of each.
+    pub(super) fn new(policies: &'a [P], reached: impl Fn(&'a P) -> (&'a Header, Reached<'a>)) -> Self {
+        let reached: Vec<_> = policies.iter().map(reached).collect();
+        let (mut by_listener, mut by_tags) = (Vec::new(), Vec::new());
+        let (mut by_labels, mut by_name) = (Vec::new(), Vec::new());
+        let named = |key, value: &'a str| {
+            let value = Some(value);
+            vec![Need { key, value }]
+        };
+        for (i, (_, reached)) in reached.iter().enumerate() {
+            match reached {
+                Reached::Mesh => by_labels.push((Vec::new(), i)),
+                Reached::Selectors(selectors) => by_tags.extend(selectors.iter().map(|selector| (needs(selector), i))),
+                Reached::Target(reference) => match &reference.target {
+                    Target::Mesh { tags, .. } => by_listener.push((needs(tags), i)),
+                    Target::Service { name: None, .. } => {}
+                    Target::Service {
+                        name: Some(name), tags, ..
+                    } => {
+                        let service = names_service(tags).then(|| named(SERVICE, &name.value));
+                        let service = service.into_iter().flatten();
+                        by_listener.push((service.chain(needs(tags)).collect(), i));
+                    }
+                    Target::Gateway { name } => by_name.push((named(GATEWAY, &name.value), i)),
+                    Target::Dataplane { name: Some(name), .. } => by_name.push((named(NAME, &name.value), i)),
+                    Target::Dataplane { labels, .. } => {
+                        by_labels.push((labels.iter().flat_map(of_labels).collect(), i))
+                    }
+                },
+            }
+        }
+        Self {
+            policies,
+            reached,
+            by_listener: Index::new(by_listener),
+            by_tags: Index::new(by_tags),
+            by_labels: Index::new(by_labels),
+            by_name: Index::new(by_name),
+            made: HashMap::new(),
+        }
+    }
+
+    /// The result of `make` for the policies for a dataplane, in the order of their names. Dataplanes that agree in what
+    /// policies need share it.
+    pub(super) fn for_dataplane(
+        &mut self,
+        dataplane: &'a Dataplane,
+        gateway: Option<&'a MeshGateway>,
+        make: impl FnOnce(Vec<&'a P>) -> M,
+    ) -> Arc<M> {
+        let lists = if self.policies.is_empty() {
+            [const { Vec::new() }; 4]
+        } else {
+            self.lists(dataplane, gateway)
+        };
+        let scope = Scope::of(dataplane, gateway);
+        let key = Key { lists, scope };
+        if let Some(known) = self.made.get(&key) {
+            return Arc::clone(known);
+        }
+        let indexes = [&self.by_listener, &self.by_tags, &self.by_labels, &self.by_name];
+        let found = indexes.iter().zip(&key.lists);
+        let found = found.flat_map(|(index, ids)| ids.iter().flat_map(|id| index.list(*id)));
+        let mut found: Vec<usize> = found.copied().collect();
+        found.sort_unstable();
+        found.dedup();
+        found.retain(|i| self.is_for(*i, dataplane, gateway));
+        let made = Arc::new(make(found.into_iter().map(|i| &self.policies[i]).collect()));
+        self.made.insert(key, Arc::clone(&made));
+        made
+    }
+
+    /// The lists that the tags, labels and names of a dataplane lead to.
+    fn lists(&mut self, dataplane: &Dataplane, gateway: Option<&MeshGateway>) -> [Vec<ListId>; 4] {
+        let mut lists = [const { Vec::new() }; 4];
+        for tags in listener_tags(dataplane, gateway) {
+            self.by_listener.find(&tags, &mut lists[0]);
+        }
+        for tags in dataplane.tag_sets() {
+            self.by_tags.find(tags, &mut lists[1]);
+        }
+        self.by_labels.find(&dataplane.header.labels, &mut lists[2]);
+        if !self.by_name.is_empty() {
+            let mut names = Tags::from([(NAME.to_owned(), dataplane.header.display_name.clone())]);
+            let gateway = gateway.map(|gateway| (GATEWAY.to_owned(), gateway.header.display_name.clone()));
+            names.extend(gateway);
+            self.by_name.find(&names, &mut lists[3]);
+        }
+        for list in &mut lists {
+            list.sort_unstable();
+            list.dedup();
+        }
+        lists
+    }
+
+    /// Whether a policy that was found by tags, labels or name is for the dataplane.
+    fn is_for(&self, policy: usize, dataplane: &Dataplane, gateway: Option<&MeshGateway>) -> bool {
+        let (header, reached) = &self.reached[policy];
+        match reached {
+            Reached::Mesh | Reached::Selectors(_) => true,
+            Reached::Target(reference) => {
+                let by_dataplane = matches!(reference.target, Target::Dataplane { .. });
+                exclusion(header, reference, dataplane, gateway).is_none()
+                    && (!by_dataplane || takes_requests(dataplane))
+            }
+        }
+    }
+}
+
+/// The labels that a `targetRef` needs. In labels, `*` has no meaning, and an empty value means that of an absent label.
+fn of_labels(labels: &TextMap) -> impl Iterator<Item = Need<'_>> {
+    labels.iter().map(|(key, wanted)| {
+        let value = Some(wanted.value.as_str());
+        Need { key, value }
+    })
+}
+
+/// The part of a list, which is sorted by mesh, with the resources of one mesh.
+pub(super) fn of_mesh<'a, P>(resources: &'a [P], mesh: &str, header: impl Fn(&P) -> &Header) -> &'a [P] {
+    let start = resources.partition_point(|resource| header(resource).mesh() < mesh);
+    let length = resources[start..].partition_point(|resource| header(resource).mesh() == mesh);
+    &resources[start..start + length]
+}
