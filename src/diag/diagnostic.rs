@@ -230,6 +230,11 @@ impl Diagnostics {
         self.found.push(diagnostic);
     }
 
+    /// Appends the findings of a later part of the run.
+    pub fn append(&mut self, mut later: Self) {
+        self.found.append(&mut later.found);
+    }
+
     /// Removes the findings of a code at the given places.
     pub fn remove(&mut self, code: Code, places: &BTreeSet<&Location>) {
         self.found.retain(|finding| {

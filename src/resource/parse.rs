@@ -22,6 +22,7 @@ use crate::resource::kinds::{
 };
 use crate::resource::resources::{Contributions, Resources, covered};
 use crate::source::{Snapshot, SourceFile, Unreadable, UnreadableReason};
+use crate::system::parallel;
 use crate::yaml::{self, Limits, Node, Value, template};
 
 /// Decodes all documents of a snapshot.
@@ -35,44 +36,67 @@ pub fn parse(
     known: &Contributions,
     diagnostics: &mut Diagnostics,
 ) -> Resources {
-    let mut parser = Parser {
-        context: Context { kuma },
-        resources: Resources::default(),
-        places: BTreeMap::new(),
-        known,
-        diagnostics,
-    };
     let kustomizations = Kustomizations::find(snapshot, limits);
-    let mut parts: BTreeMap<&str, Vec<&SourceFile>> = BTreeMap::new();
+    let (mut files, mut parts) = (Vec::new(), BTreeMap::<&str, Vec<&SourceFile>>::new());
     for file in &snapshot.files {
         match kustomizations.around(&file.path) {
-            None => parser.file(file, limits),
+            None => files.push(file),
             Some(directory) => parts.entry(directory).or_default().push(file),
         }
     }
+    let decoded = parallel::map(&files, parallel::cpu_count(), |file| {
+        let mut parser = Parser::new(kuma, known);
+        parser.file(file, limits);
+        parser.decoded
+    });
+    let mut parser = Parser::new(kuma, known);
+    decoded.into_iter().for_each(|of_file| parser.decoded.append(of_file));
     for (directory, error) in kustomizations.errors() {
         parser.kustomization(parts.get(directory).map_or(&[], Vec::as_slice), error);
     }
     for unreadable in &snapshot.unreadable {
         parser.unreadable(unreadable);
     }
-    parser.finish()
+    parser.finish(diagnostics)
 }
 
-struct Parser<'a, 'd> {
-    context: Context<'a>,
+/// The content of some files.
+#[derive(Default)]
+struct Decoded {
     resources: Resources,
-    /// The first position of every resource.
-    places: BTreeMap<ResourceId, Placed>,
-    known: &'a Contributions,
-    diagnostics: &'d mut Diagnostics,
+    /// The resources with a name, in the order of the files.
+    placed: Vec<(ResourceId, Placed)>,
+    diagnostics: Diagnostics,
 }
 
-impl Parser<'_, '_> {
+impl Decoded {
+    /// Appends the content of later files.
+    fn append(&mut self, later: Self) {
+        self.resources.append(later.resources);
+        self.placed.extend(later.placed);
+        self.diagnostics.append(later.diagnostics);
+    }
+}
+
+struct Parser<'a> {
+    context: Context<'a>,
+    known: &'a Contributions,
+    decoded: Decoded,
+}
+
+impl<'a> Parser<'a> {
+    fn new(kuma: &'a Kuma, known: &'a Contributions) -> Self {
+        Self {
+            context: Context { kuma },
+            known,
+            decoded: Decoded::default(),
+        }
+    }
+
     fn file(&mut self, file: &Arc<SourceFile>, limits: &Limits) {
         let mut found = Diagnostics::default();
         let stream = yaml::read::read(file, limits, &mut found);
-        let before = self.resources.seen;
+        let before = self.decoded.resources.seen;
         let (mut encrypted, mut glued) = (Vec::new(), Vec::new());
         for document in &stream.documents {
             for root in list::resources(&document.root) {
@@ -88,7 +112,7 @@ impl Parser<'_, '_> {
         }
         self.encrypted(file, &encrypted);
         self.glued(file, &glued, &mut found);
-        let ours = self.resources.seen > before;
+        let ours = self.decoded.resources.seen > before;
         self.report_text(file, found, ours);
     }
 
@@ -106,10 +130,10 @@ impl Parser<'_, '_> {
         if meshes.is_empty() && !is_ours {
             return;
         }
-        self.resources.seen += 1;
+        self.decoded.resources.seen += 1;
         let error = error.holds(if is_ours { Holds::All } else { Holds::Meshes(meshes) });
-        self.resources.gaps.note(&error);
-        self.diagnostics.push(error);
+        self.decoded.resources.gaps.note(&error);
+        self.decoded.diagnostics.push(error);
     }
 
     /// Reports the encrypted resources among documents. They hold the meshes that the file had before or mentions
@@ -125,9 +149,9 @@ impl Parser<'_, '_> {
         for (document, map) in ours {
             let mut error = encryption::error(map).holds(holds.clone());
             error.document = Some(*document);
-            self.resources.seen += 1;
-            self.resources.gaps.note(&error);
-            self.diagnostics.push(error);
+            self.decoded.resources.seen += 1;
+            self.decoded.resources.gaps.note(&error);
+            self.decoded.diagnostics.push(error);
         }
     }
 
@@ -135,13 +159,14 @@ impl Parser<'_, '_> {
     /// their keys. Documents of files without resources do not concern meshtraced.
     fn glued(&mut self, file: &SourceFile, documents: &[(usize, &yaml::Map)], found: &mut Diagnostics) {
         let is_known = |map: &yaml::Map| kind::of(map, self.context.kuma.version).affects_tracing();
-        if !documents.iter().any(|(_, map)| is_known(map)) && salvage::affected_meshes(&file.text).is_none() {
+        let has_known = || documents.iter().any(|(_, map)| is_known(map));
+        if documents.is_empty() || (!has_known() && salvage::affected_meshes(&file.text).is_none()) {
             return;
         }
         let repeated = documents.iter().flat_map(|(_, map)| &map.repeated).collect();
         found.remove(Code::DuplicateKey, &repeated);
         for (document, map) in documents {
-            self.resources.seen += 1;
+            self.decoded.resources.seen += 1;
             for mut error in glued::errors(map) {
                 error.document = Some(*document);
                 found.push(error);
@@ -167,8 +192,8 @@ impl Parser<'_, '_> {
                 // Duplicate keys in a file without resources do not concern meshtraced.
                 (Severity::Warning, _) => continue,
             }
-            self.resources.gaps.note(&diagnostic);
-            self.diagnostics.push(diagnostic);
+            self.decoded.resources.gaps.note(&diagnostic);
+            self.decoded.diagnostics.push(diagnostic);
         }
     }
 
@@ -179,9 +204,9 @@ impl Parser<'_, '_> {
             return salvage::affected_meshes(text);
         };
         // The file keeps its meshes until it can be read again.
-        let known = self.resources.contributions.entry(path.to_owned()).or_default();
+        let known = self.decoded.resources.contributions.entry(path.to_owned()).or_default();
         known.extend(meshes.iter().cloned());
-        self.resources.unavailable.extend(meshes.iter().cloned());
+        self.decoded.resources.unavailable.extend(meshes.iter().cloned());
         Some(match salvage::affected_meshes(text) {
             Some(Holds::All) => Holds::All,
             _ => Holds::Meshes(known.clone()),
@@ -192,12 +217,12 @@ impl Parser<'_, '_> {
         let mut was_about = BTreeSet::new();
         for (path, meshes) in covered(self.known, unreadable) {
             // The files keep their meshes until they can be read again.
-            let contribution = self.resources.contributions.entry(path.clone()).or_default();
+            let contribution = self.decoded.resources.contributions.entry(path.clone()).or_default();
             contribution.extend(meshes.iter().cloned());
             was_about.extend(meshes.iter().cloned());
         }
         let now = unreadable.beginning.as_deref().and_then(salvage::affected_meshes);
-        self.resources.unavailable.extend(was_about.iter().cloned());
+        self.decoded.resources.unavailable.extend(was_about.iter().cloned());
         let holds = match (now, was_about.is_empty()) {
             (Some(Holds::All), _) => Some(Holds::All),
             (_, false) => Some(Holds::Meshes(was_about)),
@@ -220,8 +245,8 @@ impl Parser<'_, '_> {
                 ..diagnostic
             },
         };
-        self.resources.gaps.note(&diagnostic);
-        self.diagnostics.push(diagnostic);
+        self.decoded.resources.gaps.note(&diagnostic);
+        self.decoded.diagnostics.push(diagnostic);
     }
 
     fn resource(&mut self, path: &str, document: usize, root: &Node, map: &yaml::Map) {
@@ -231,12 +256,12 @@ impl Parser<'_, '_> {
             kind::Found::Foreign => return,
             kind::Found::Invalid(diagnostic) => return self.invalid(*diagnostic, document, map),
         };
-        self.resources.seen += 1;
+        self.decoded.resources.seen += 1;
         let Identity { id, name_at, mesh_at } = Identity::read(kind, form, root);
         if self.is_template(&id, document, root) {
             return;
         }
-        let contribution = self.resources.contributions.entry(path.to_owned()).or_default();
+        let contribution = self.decoded.resources.contributions.entry(path.to_owned()).or_default();
         contribution.insert(id.mesh.clone());
         let mut decoder = Decoder::new(id, document, name_at.clone(), kind.is_target(), &self.context);
         let fields = match (form, map.get("spec").map(|entry| &entry.value.value)) {
@@ -244,17 +269,17 @@ impl Parser<'_, '_> {
             _ => map,
         };
         if let Some(error) = old_form::error(kind, fields) {
-            self.resources.gaps.miss(&decoder.resource, kind);
+            self.decoded.resources.gaps.miss(&decoder.resource, kind);
             decoder.report(error);
-            return decoder.finish(self.diagnostics);
+            return decoder.finish(&mut self.decoded.diagnostics);
         }
         let (header, body) = envelope::decode(&mut decoder, &self.context, kind, form, root);
         let id = Arc::clone(&decoder.resource);
         match body {
             Some(body) => self.body(&mut decoder, kind, header, &body),
-            None => self.resources.gaps.miss(&id, kind),
+            None => self.decoded.resources.gaps.miss(&id, kind),
         }
-        decoder.finish(self.diagnostics);
+        decoder.finish(&mut self.decoded.diagnostics);
         let placed = Placed {
             name: name_at,
             mesh: mesh_at,
@@ -269,7 +294,7 @@ impl Parser<'_, '_> {
         if name == "List" {
             return;
         }
-        *self.resources.passed_over.entry(name).or_default() += 1;
+        *self.decoded.resources.passed_over.entry(name).or_default() += 1;
         let Some(kind) = OtherKind::find(name, self.context.kuma.version) else {
             return;
         };
@@ -279,24 +304,24 @@ impl Parser<'_, '_> {
         let unheard = &mut Decoder::new(id, document, name_at, envelope.is_target(), &self.context);
         let (header, body) = envelope::decode(unheard, &self.context, envelope, form, root);
         let policy = other_policy::decode(unheard, &self.context, kind, header, body.as_ref());
-        self.resources.other_policies.push(policy);
+        self.decoded.resources.other_policies.push(policy);
     }
 
     /// Reports a document that is probably meant as a resource, with a kind that is not known.
     fn invalid(&mut self, mut diagnostic: Diagnostic, document: usize, map: &yaml::Map) {
-        self.resources.seen += 1;
+        self.decoded.resources.seen += 1;
         diagnostic.document = Some(document);
         if diagnostic.severity == Severity::Error {
             diagnostic.holds = mesh_of(map).map_or(Holds::All, |mesh| Holds::mesh(&mesh));
         }
-        self.resources.gaps.note(&diagnostic);
-        self.diagnostics.push(diagnostic);
+        self.decoded.resources.gaps.note(&diagnostic);
+        self.decoded.diagnostics.push(diagnostic);
     }
 
     /// Decodes the fields of a kind, and keeps the resource if it has no error.
     fn body(&mut self, decoder: &mut Decoder, kind: Kind, header: Header, body: &Body) {
         let id = Arc::clone(&decoder.resource);
-        let (context, resources) = (&self.context, &mut self.resources);
+        let (context, resources) = (&self.context, &mut self.decoded.resources);
         /// Keeps a resource that was decoded without an error.
         macro_rules! keep {
             ($list:ident, $decode:expr) => {{
@@ -349,31 +374,45 @@ impl Parser<'_, '_> {
             if template::find(&id.mesh).is_some() {
                 diagnostic.holds = Holds::All;
             }
-            self.resources.gaps.note(&diagnostic);
-            self.diagnostics.push(diagnostic);
+            self.decoded.resources.gaps.note(&diagnostic);
+            self.decoded.diagnostics.push(diagnostic);
         }
         is_template
     }
 
-    /// Registers a resource; a second one with the same identity is an error.
+    /// Registers a resource by its identity.
     fn register(&mut self, id: &ResourceId, placed: Placed) {
-        if id.name.is_empty() {
-            return;
+        if !id.name.is_empty() {
+            self.decoded.placed.push((id.clone(), placed));
         }
-        if let Some(first) = self.places.get(id) {
-            let message = format!("{id} already exists, at {}", first.name);
-            let diagnostic = Diagnostic::error(Code::DuplicateResource, &placed.name, message).path("name");
-            let diagnostic = diagnostic.resource(placed.document, id.clone());
-            let help = "rename or remove one of them, or exclude one of the files with `exclude` in the settings";
-            self.diagnostics.push(diagnostic.help(help));
-            return;
-        }
-        self.places.insert(id.clone(), placed);
     }
 
-    fn finish(self) -> Resources {
-        complete(self.resources, &self.places, self.context.kuma, self.diagnostics)
+    fn finish(self, diagnostics: &mut Diagnostics) -> Resources {
+        let Decoded {
+            resources,
+            placed,
+            diagnostics: found,
+        } = self.decoded;
+        diagnostics.append(found);
+        let places = distinct(placed, diagnostics);
+        complete(resources, &places, self.context.kuma, diagnostics)
     }
+}
+
+/// The first place of each resource; a second resource with the same identity is an error.
+fn distinct(placed: Vec<(ResourceId, Placed)>, diagnostics: &mut Diagnostics) -> BTreeMap<ResourceId, Placed> {
+    let mut places: BTreeMap<ResourceId, Placed> = BTreeMap::new();
+    for (id, placed) in placed {
+        let Some(first) = places.get(&id) else {
+            places.insert(id, placed);
+            continue;
+        };
+        let message = format!("{id} already exists, at {}", first.name);
+        let diagnostic = Diagnostic::error(Code::DuplicateResource, &placed.name, message).path("name");
+        let help = "rename or remove one of them, or exclude one of the files with `exclude` in the settings";
+        diagnostics.push(diagnostic.resource(placed.document, id).help(help));
+    }
+    places
 }
 
 /// Downgrades a finding about a file in which nothing looks like a resource of a compiled kind.

@@ -77,6 +77,24 @@ pub struct Resources {
     pub passed_over: BTreeMap<&'static str, usize>,
 }
 
+impl Resources {
+    /// Appends the resources of later files.
+    pub(super) fn append(&mut self, later: Self) {
+        macro_rules! append {
+            ($($list:ident)+) => {$(self.$list.extend(later.$list);)+};
+        }
+        append! {
+            meshes declared traffic_traces traffic_routes dataplanes mesh_traces mesh_gateways http_routes tcp_routes
+            otel_backends external_services mesh_services other_policies contributions unavailable
+        }
+        self.gaps.append(later.gaps);
+        self.seen += later.seen;
+        for (kind, n) in later.passed_over {
+            *self.passed_over.entry(kind).or_default() += n;
+        }
+    }
+}
+
 /// The invalid resources of a snapshot.
 #[derive(Debug, Clone, Default)]
 pub struct Gaps {
@@ -99,6 +117,13 @@ impl Gaps {
     #[must_use]
     pub fn has_all_documents(&self, mesh: &str) -> bool {
         !self.anything && !self.documents.contains(mesh)
+    }
+
+    /// Adds the invalid resources of later files.
+    fn append(&mut self, later: Self) {
+        self.anything |= later.anything;
+        self.documents.extend(later.documents);
+        self.dataplanes.extend(later.dataplanes);
     }
 
     /// Records an invalid resource.

@@ -1,6 +1,6 @@
 //! The files of a directory, read at one moment.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -12,6 +12,7 @@ use super::error::ReadError;
 use super::file::{Link, LinkFault, LinkKind, UnreadableReason, show};
 use super::filter::{Filter, LINKED};
 use super::text::{Text, text};
+use crate::system::parallel;
 
 /// The number of attempts to read a directory that keeps changing.
 const ATTEMPTS: usize = 5;
@@ -65,9 +66,20 @@ pub(super) fn read(place: &Place, filter: &Filter, limit: u64) -> Result<Directo
 /// The files and repositories that were found in a directory.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Listing {
-    /// The files to read, by their path below the root: the real path, and the metadata.
-    files: BTreeMap<PathBuf, (PathBuf, Result<Fingerprint, UnreadableReason>)>,
+    /// The files to read, sorted by their path below the root.
+    files: Vec<Listed>,
     repositories: BTreeSet<PathBuf>,
+}
+
+/// A file that was found.
+#[derive(Debug, PartialEq, Eq)]
+struct Listed {
+    /// The path below the root.
+    below: PathBuf,
+    /// The real path.
+    path: PathBuf,
+    /// The metadata, or the reason why the file cannot be read.
+    found: Result<Fingerprint, UnreadableReason>,
 }
 
 /// The metadata by which a changed file is noticed.
@@ -97,11 +109,12 @@ fn list(place: &Place, filter: &Filter) -> Result<Listing, ReadError> {
     let unreadable = |error| ReadError::unreadable(root, error);
     let mut listing = Listing::default();
     if resolved.is_file() {
-        let name = resolved.file_name().unwrap_or_default();
         let fingerprint = Fingerprint::from_metadata(&fs::metadata(resolved).map_err(unreadable)?);
-        listing
-            .files
-            .insert(name.into(), (resolved.to_owned(), Ok(fingerprint)));
+        listing.files.push(Listed {
+            below: resolved.file_name().unwrap_or_default().into(),
+            path: resolved.to_owned(),
+            found: Ok(fingerprint),
+        });
         return Ok(listing);
     }
     fs::read_dir(resolved).map_err(unreadable)?;
@@ -166,8 +179,11 @@ impl Place<'_> {
 
 impl Listing {
     fn add(&mut self, place: &Place, path: &Path, found: Result<Fingerprint, UnreadableReason>) {
-        self.files
-            .insert(place.below(path).to_owned(), (path.to_owned(), found));
+        self.files.push(Listed {
+            below: place.below(path).to_owned(),
+            path: path.to_owned(),
+            found,
+        });
     }
 }
 
@@ -228,13 +244,18 @@ impl<'p> Passed<'p> {
                 listing.add(self.place, &path, Err(link));
             }
         }
-        for path in self.directories {
-            let below = self.place.below(&path);
-            let next = listing.files.range(below.to_owned()..).next();
-            if !next.is_some_and(|(file, _)| file.starts_with(below)) {
-                listing.add(self.place, &path, Err(UnreadableReason::Directory));
-            }
+        // A walk is in the order of the paths.
+        listing.files.sort_by(|a, b| a.below.cmp(&b.below));
+        let is_empty = |path: &&PathBuf| {
+            let below = self.place.below(path);
+            let next = listing.files.partition_point(|file| file.below.as_path() < below);
+            !listing.files.get(next).is_some_and(|file| file.below.starts_with(below))
+        };
+        let empty: Vec<&PathBuf> = self.directories.iter().filter(is_empty).collect();
+        for path in empty {
+            listing.add(self.place, path, Err(UnreadableReason::Directory));
         }
+        listing.files.sort_by(|a, b| a.below.cmp(&b.below));
         listing.repositories = self.repositories;
     }
 }
@@ -280,14 +301,16 @@ fn is_inside(entry: &DirEntry, within: &Path) -> bool {
 
 /// The texts of all files; `None` when one of them is not the file that was listed any more.
 fn read_all(listing: &Listing, limit: u64) -> Option<Vec<(PathBuf, PathBuf, Text)>> {
-    let read = |(below, (path, fingerprint)): (&PathBuf, &(PathBuf, Result<Fingerprint, UnreadableReason>))| {
-        let text = match fingerprint {
+    let read = |Listed { below, path, found }: &Listed| {
+        let text = match found {
             Ok(fingerprint) => read_one(path, fingerprint, limit)?,
             Err(why) => Err((why.clone(), None)),
         };
         Some((below.clone(), path.clone(), text))
     };
-    listing.files.iter().map(read).collect()
+    parallel::map(&listing.files, parallel::cpu_count(), read)
+        .into_iter()
+        .collect()
 }
 
 /// The text of a file; `None` when it is not the file that was listed any more.
@@ -313,7 +336,9 @@ fn read_bytes(path: &Path, listed: &Fingerprint, limit: u64) -> io::Result<Optio
     if Fingerprint::from_metadata(&file.metadata()?) != *listed {
         return Ok(None);
     }
-    let mut bytes = Vec::new();
+    let size = usize::try_from(listed.size.min(limit)).unwrap_or_default();
+    // One more, so that the end is seen without another allocation.
+    let mut bytes = Vec::with_capacity(size + 1);
     (&mut file).take(limit + 1).read_to_end(&mut bytes)?;
     Ok((Fingerprint::from_metadata(&file.metadata()?) == *listed).then_some(bytes))
 }
