@@ -23,7 +23,7 @@ pub(super) fn exports(proxy: &Proxy) -> Vec<&Export> {
 /// The cluster of a collector.
 pub(super) fn collector(proxy: &Proxy, export: &Export) -> Value {
     let endpoint = Endpoint {
-        host: export.collector.host.clone(),
+        host: export.collector.host.as_str().into(),
         port: export.collector.port,
     };
     let mut cluster = of(&export.cluster_name, "5s", proxy.ipv6, &[endpoint]);
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn a_name_among_the_endpoints_makes_the_cluster_resolve() {
         let endpoint = |host: &str| Endpoint {
-            host: host.to_owned(),
+            host: host.into(),
             port: 80,
         };
         assert_eq!(upstream("a", false, &[endpoint("10.0.0.1")], false)["type"], "STATIC");

@@ -86,7 +86,7 @@ impl<T> From<T> {
         Self {
             value,
             from: origin.resource.to_string(),
-            path: Some(origin.path.clone()),
+            path: Some(origin.path.to_string()),
         }
     }
 
@@ -137,7 +137,7 @@ impl EffectiveTracing {
         Self {
             mesh: proxy.mesh.clone(),
             dataplane: proxy.name.clone(),
-            service: proxy.service.clone(),
+            service: proxy.service.to_string(),
             policy,
             backend: proxy.tracer.as_ref().and_then(backend),
             listeners: proxy
@@ -213,7 +213,7 @@ fn backend(tracer: &Tracer) -> Option<Backend> {
         .iter()
         .map(|tag| (format!("tag {}", tag.name), tag_value(tag)));
     Some(Backend {
-        name: From::written(tracer.backend.value.clone(), &tracer.backend.origin),
+        name: From::written(tracer.backend.value.to_string(), &tracer.backend.origin),
         kind: provider.name().to_owned(),
         collector: From::written(collector.authority.clone(), &collector.origin),
         sampling: From::effective(&tracer.sampling.overall, Percent::get),
@@ -223,7 +223,7 @@ fn backend(tracer: &Tracer) -> Option<Backend> {
 
 fn tag_value(tag: &Tag) -> From<Value> {
     let value = match &tag.value {
-        TagValue::Literal(value) => value.clone(),
+        TagValue::Literal(value) => value.to_string(),
         TagValue::Header { name, default: None } => format!("header {name}"),
         TagValue::Header {
             name,
@@ -249,15 +249,15 @@ fn of_listener(proxy: &Proxy, listener: &Listener) -> ListenerTracing {
     let host = if listener.address.contains(':') {
         format!("[{}]", listener.address)
     } else {
-        listener.address.clone()
+        listener.address.to_string()
     };
     ListenerTracing {
         direction: direction.to_owned(),
-        path: listener.path.clone(),
+        path: listener.path.to_string(),
         address: format!("{host}:{}", listener.port),
-        service: listener.service.clone(),
+        service: listener.service.to_string(),
         protocol: From::effective(&listener.protocol, |protocol| protocol.to_string()),
-        reports_as: listener.reports_as.clone().filter(|_| proxy.tracer.is_some()),
+        reports_as: (listener.reports_as.as_ref().map(ToString::to_string)).filter(|_| proxy.tracer.is_some()),
         not_traced: listener.untraced_reason.clone(),
     }
 }

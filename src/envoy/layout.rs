@@ -200,7 +200,7 @@ fn application(listener: &Listener, endpoints: &Arc<[Endpoint]>, findings: &mut 
         return Arc::clone(endpoints);
     }
     let local = Endpoint {
-        host: Ipv4Addr::LOCALHOST.to_string(),
+        host: Ipv4Addr::LOCALHOST.to_string().into(),
         port: listener.port,
     };
     if is_itself(&&local) {

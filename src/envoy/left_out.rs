@@ -105,6 +105,6 @@ fn finding<'p>(left_out: &LeftOut, groups: &[&Group<'p>], holds: &mut HoldsOf<'p
         Diagnostic::warning(Code::NotCarriedOver, &origin.at, message).help(help)
     };
     finding.resource = Some((*origin.resource).clone());
-    finding.path.clone_from(&origin.path);
+    finding.path = origin.path.to_string();
     finding
 }

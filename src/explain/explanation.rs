@@ -147,11 +147,11 @@ fn backend(tracer: &Tracer) -> Option<String> {
     let export = tracer.export.as_ref()?;
     let provider = export.provider.name();
     let name = match tracer.by {
-        PolicyKind::TrafficTrace => &tracer.backend.value,
+        PolicyKind::TrafficTrace => tracer.backend.value.as_str(),
         PolicyKind::MeshTrace => &export.collector.authority,
     };
     Some(if name == provider {
-        name.clone()
+        name.to_owned()
     } else {
         format!("{provider} {name}")
     })
@@ -161,7 +161,7 @@ fn of_left_out(LeftOut { feature, origin }: &LeftOut, root: &str) -> LeftOutOf {
     LeftOutOf {
         feature: *feature,
         resource: format!("{} {}", origin.resource.kind, origin.resource.name),
-        path: origin.path.clone(),
+        path: origin.path.to_string(),
         at: Place::of(&origin.at, root),
     }
 }
@@ -173,7 +173,7 @@ fn of_listener(listener: &Listener, root: &str) -> ListenerOf {
         protocol: listener.protocol.value.to_string(),
         protocol_from: Place::of_effective(&listener.protocol, root),
         to: is_outbound.then(|| destinations(&listener.upstreams)),
-        reports_as: listener.reports_as.clone(),
+        reports_as: listener.reports_as.as_ref().map(ToString::to_string),
         not_traced: listener.untraced_reason.clone(),
     }
 }
@@ -181,7 +181,7 @@ fn of_listener(listener: &Listener, root: &str) -> ListenerOf {
 fn destinations(upstreams: &[Upstream]) -> Vec<DestinationOf> {
     let total: u64 = upstreams.iter().map(|upstream| u64::from(upstream.weight)).sum();
     let of_upstream = |upstream: &Upstream| DestinationOf {
-        service: upstream.destination.service.clone(),
+        service: upstream.destination.service.to_string(),
         tags: upstream.destination.tags.clone(),
         // Precise enough: shares are shown with at most two digits after the point.
         percent: (f64::from(upstream.weight) * 1e4 / total as f64).round() / 1e2,

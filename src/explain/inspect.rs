@@ -135,10 +135,10 @@ fn backends(compilation: &Compilation, mesh: &str) -> Vec<String> {
         .get(mesh)
         .into_iter()
         .flat_map(|mesh| &mesh.backends);
-    let named = of_mesh.map(|backend| backend.name.value.clone());
+    let named = of_mesh.map(|backend| backend.name.value.to_string());
     let otel = (compilation.resources.otel_backends.iter())
         .filter(|backend| backend.header.mesh() == mesh)
-        .map(|backend| backend.header.display_name.clone());
+        .map(|backend| backend.header.display_name.to_string());
     let inline = (compilation.resources.mesh_traces.iter())
         .filter(|policy| policy.header.mesh() == mesh)
         .filter_map(|policy| inline_collector(policy.conf.backend.value.as_ref()?));
@@ -214,7 +214,7 @@ fn backend_of(proxy: &Proxy) -> Option<String> {
     let export = tracer.export.as_ref()?;
     let is_reference = tracer.backend.origin.path.ends_with("backendRef.labels");
     Some(if tracer.by == PolicyKind::TrafficTrace || is_reference {
-        tracer.backend.value.clone()
+        tracer.backend.value.to_string()
     } else {
         export.collector.authority.clone()
     })

@@ -32,7 +32,11 @@ pub(super) fn of(tracer: &Tracer, root: &str) -> Vec<ValueOf> {
     // The backend of a MeshTrace has no name, unlike the resource that it refers to.
     let is_reference = tracer.backend.origin.path.ends_with("backendRef.labels");
     if tracer.by == PolicyKind::TrafficTrace || is_reference {
-        values.push(written("backend", tracer.backend.value.clone(), &tracer.backend.origin));
+        values.push(written(
+            "backend",
+            tracer.backend.value.to_string(),
+            &tracer.backend.origin,
+        ));
     }
     values.extend(tracer.export.iter().flat_map(|export| of_export(export, root)));
     let provider = tracer.export.as_ref().map(|export| export.provider.name());
@@ -99,7 +103,7 @@ fn of_sampling(sampling: &Sampling, provider: &str, root: &str) -> impl Iterator
 
 fn of_tag(tag: &Tag, root: &str) -> ValueOf {
     let value = match &tag.value {
-        TagValue::Literal(value) => value.clone(),
+        TagValue::Literal(value) => value.to_string(),
         TagValue::Header { name, default: None } => format!("header {name}"),
         TagValue::Header {
             name,
@@ -126,7 +130,7 @@ fn written(name: &str, value: String, origin: &Origin, root: &str) -> ValueOf {
         name: name.to_owned(),
         value,
         from: origin.resource.to_string(),
-        path: Some(origin.path.clone()),
+        path: Some(origin.path.to_string()),
         at: Some(Place::of(&origin.at, root)),
     }
 }

@@ -8,12 +8,13 @@ use sha2::{Digest, Sha256};
 use super::naming::Naming;
 use super::proxy::{Destination, Endpoint};
 use super::shared::Shared;
+use crate::resource::Text;
 use crate::resource::value::tags::{MESH, SERVICE, Tags};
 use crate::select::destination::{ResolvedDestination, Services, Target};
 use crate::select::route::ResolvedOutbound;
 
 /// A service with the tags that narrow it down, or a port of a resource, by its identity.
-type Key<'a> = (&'a str, &'a str, Tags);
+type Key<'a> = (&'a str, &'a Text, Tags);
 
 /// The destinations that were made so far.
 #[derive(Debug)]
@@ -45,7 +46,7 @@ impl<'s, 'a> Destinations<'s, 'a> {
                 let key = (mesh, service, target.tags.clone());
                 self.of_services.get(key, || {
                     Arc::new(Destination {
-                        service: service.to_owned(),
+                        service: service.clone(),
                         tags: target.tags.clone(),
                         cluster: cluster_name(service, &target.tags),
                         endpoints: sorted(self.services.endpoints(mesh, service, &target.tags)),
@@ -67,7 +68,7 @@ impl<'s, 'a> Destinations<'s, 'a> {
 }
 
 /// The endpoints, sorted and each once.
-fn sorted(found: Vec<(String, u16)>) -> Arc<[Endpoint]> {
+fn sorted(found: Vec<(Text, u16)>) -> Arc<[Endpoint]> {
     let endpoints: BTreeSet<Endpoint> = found.into_iter().map(|(host, port)| Endpoint { host, port }).collect();
     endpoints.into_iter().collect()
 }
@@ -78,11 +79,11 @@ fn cluster_name(service: &str, tags: &Tags) -> String {
         return service.to_owned();
     }
     let mut all = tags.clone();
-    all.insert(SERVICE.to_owned(), service.to_owned());
+    all.insert(SERVICE.into(), service.into());
     let mut hash = Sha256::new();
     for (tag, value) in &all {
-        hash.update(tag);
-        hash.update(value);
+        hash.update(tag.as_bytes());
+        hash.update(value.as_bytes());
     }
     let digest: String = hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
     match tags.get(MESH) {
@@ -97,11 +98,11 @@ mod tests {
 
     #[test]
     fn clusters_are_named_as_kuma_names_them() {
-        let tags = Tags::from([("version".to_owned(), "2.0".to_owned())]);
+        let tags = Tags::from_iter([("version".into(), "2.0".into())]);
         assert_eq!(cluster_name("backend", &Tags::new()), "backend");
         // SHA-256 of `kuma.io/servicebackendversion2.0`, in hexadecimal, begins so.
         assert_eq!(cluster_name("backend", &tags), "backend-7ca7868fd5459179");
-        let other = Tags::from([(MESH.to_owned(), "other".to_owned())]);
+        let other = Tags::from_iter([(MESH.into(), "other".into())]);
         assert!(cluster_name("backend", &other).ends_with("_other"));
     }
 }

@@ -31,7 +31,7 @@ pub(super) fn left_out_by_policies(mesh: Option<&Mesh>, others: &[&OtherPolicy])
         if has_mtls || !needs_mtls.contains(&kind_of(policy).as_str()) {
             let origin = Origin {
                 resource: policy.header.id.clone(),
-                path: "name".to_owned(),
+                path: "name".into(),
                 at: policy.header.at.clone(),
             };
             found.note(policy.feature, &origin);

@@ -12,7 +12,7 @@ use crate::diag::ResourceId;
 use crate::kuma::{Fidelity, Kuma, Version};
 use crate::resource::kinds::dataplane::{Dataplane, GatewayKind};
 use crate::resource::kinds::mesh_trace::MeshTrace;
-use crate::resource::{Origin, WORKLOAD};
+use crate::resource::{Origin, Text, WORKLOAD};
 use crate::select::route::ResolvedOutbound;
 use crate::select::{Candidate, Governed, Selection};
 use crate::system::parallel;
@@ -24,6 +24,7 @@ use crate::system::parallel;
 pub fn lower<'a>(dataplanes: &[&Governed<'a>], selection: &Selection<'a>, kuma: &Kuma) -> Vec<Proxy> {
     let lowering = Lowering {
         kuma,
+        localhost: "127.0.0.1".into(),
         destinations: Destinations::new(&selection.services),
         mesh_traces: Shared::default(),
         matching: Shared::default(),
@@ -35,6 +36,8 @@ pub fn lower<'a>(dataplanes: &[&Governed<'a>], selection: &Selection<'a>, kuma: 
 /// The values that proxies share, by the addresses of those from which they were made.
 struct Lowering<'s, 'a> {
     kuma: &'s Kuma,
+    /// The address of outbounds without one.
+    localhost: Text,
     destinations: Destinations<'s, 'a>,
     mesh_traces: Shared<usize, Arc<[Policy]>>,
     matching: Shared<usize, Arc<[Arc<ResourceId>]>>,
@@ -58,6 +61,7 @@ impl<'a> Lowering<'_, 'a> {
         let identity = identity(dataplane, kuma);
         let naming = Naming {
             identity: &identity,
+            localhost: &self.localhost,
             tracer: tracer.as_ref(),
             unified: unified_naming,
             is_new: kuma.version >= Version::V3_0,
@@ -153,13 +157,13 @@ fn has_unified_naming(governed: &Governed, kuma: &Kuma) -> bool {
 }
 
 /// The service that identifies a dataplane: from its tags in Kuma 2, from its label in 3.0.
-fn identity(dataplane: &Dataplane, kuma: &Kuma) -> String {
+fn identity(dataplane: &Dataplane, kuma: &Kuma) -> Text {
     let name = if kuma.version >= Version::V3_0 {
-        dataplane.header.label(WORKLOAD).unwrap_or("unknown")
+        dataplane.header.labels.get(WORKLOAD)
     } else {
         dataplane.identifying_service()
     };
-    name.to_owned()
+    name.cloned().unwrap_or_else(|| "unknown".into())
 }
 
 fn of_traffic_trace(candidate: &Candidate) -> Policy {
@@ -168,7 +172,7 @@ fn of_traffic_trace(candidate: &Candidate) -> Policy {
         name: header.name().to_owned(),
         origin: Origin {
             resource: header.id.clone(),
-            path: "selectors".to_owned(),
+            path: "selectors".into(),
             at: header.at.clone(),
         },
         specificity: Specificity::Tags {
@@ -183,7 +187,7 @@ fn of_mesh_trace(policy: &MeshTrace) -> Policy {
         name: policy.header.name().to_owned(),
         origin: Origin {
             resource: policy.header.id.clone(),
-            path: "spec.targetRef".to_owned(),
+            path: "spec.targetRef".into(),
             at: policy.header.at.clone(),
         },
         specificity: Specificity::Target(policy.target.target.kind()),

@@ -8,9 +8,11 @@ use super::proxy::{
     Destination, Direction, Endpoint, Listener, ListenerNaming, PolicyKind, Provider, Tracer, Upstream,
 };
 use crate::resource::Effective;
+use crate::resource::Text;
 use crate::resource::kinds::dataplane::{self, Dataplane, Inbound, SERVICELESS_PORT};
 use crate::resource::kinds::mesh_gateway::{GatewayListener, MeshGateway};
 use crate::resource::kinds::mesh_service::{MeshService, Port};
+use crate::resource::value::address::WrittenIp;
 use crate::resource::value::protocol::Protocol;
 use crate::resource::value::tags::Tags;
 use crate::select::destination::ResolvedDestination;
@@ -18,7 +20,9 @@ use crate::select::route::ResolvedOutbound;
 
 /// The naming of listeners, and of services in their spans.
 pub(super) struct Naming<'a> {
-    pub(super) identity: &'a str,
+    pub(super) identity: &'a Text,
+    /// The address of outbounds without one.
+    pub(super) localhost: &'a Text,
     pub(super) tracer: Option<&'a Tracer>,
     pub(super) unified: bool,
     /// Whether the version is Kuma 3.0 or later.
@@ -48,17 +52,17 @@ impl Naming<'_> {
     }
 
     /// The service name in the spans of a listener.
-    fn reports_as(&self, direction: Direction, service: &str, to: &str) -> String {
+    fn reports_as(&self, direction: Direction, service: &Text, to: &str) -> Text {
         let own = match direction {
             // Zipkin spans have the name of the proxy, which is the service that identifies it.
             Direction::Inbound if !self.is_by_mesh_trace() && !self.is_for_zipkin() => service,
             Direction::Inbound | Direction::Outbound | Direction::Gateway => self.identity,
         };
         match direction {
-            Direction::Inbound if self.splits() => format!("{own}_INBOUND"),
-            Direction::Gateway if self.splits() && self.is_by_mesh_trace() => format!("{own}_INBOUND"),
-            Direction::Outbound if self.splits() => format!("{own}_OUTBOUND_{to}"),
-            Direction::Inbound | Direction::Outbound | Direction::Gateway => own.to_owned(),
+            Direction::Inbound if self.splits() => format!("{own}_INBOUND").into(),
+            Direction::Gateway if self.splits() && self.is_by_mesh_trace() => format!("{own}_INBOUND").into(),
+            Direction::Outbound if self.splits() => format!("{own}_OUTBOUND_{to}").into(),
+            Direction::Inbound | Direction::Outbound | Direction::Gateway => own.clone(),
         }
     }
 
@@ -83,13 +87,13 @@ impl Naming<'_> {
         let own = inbound.address.as_ref();
         let address = own.map_or_else(
             || canonical(&dataplane.address.value),
-            |address| address.value.ip.to_string(),
+            |address| address.value.canonical(),
         );
         let written = own.map_or(&dataplane.address.value, |address| &address.value.text);
         let section = inbound.section();
         let service = match &inbound.service {
             Some(service) => service.value.clone(),
-            None => self.identity.to_owned(),
+            None => self.identity.clone(),
         };
         let protocol = Effective::of(inbound.protocol.as_ref(), Protocol::Unknown);
         let because =
@@ -102,7 +106,7 @@ impl Naming<'_> {
             ListenerNaming::Address(written.clone())
         };
         let filed = match &named {
-            ListenerNaming::Section(section) => format!("self_inbound_dp_{section}"),
+            ListenerNaming::Section(section) => format!("self_inbound_dp_{section}").into(),
             ListenerNaming::Address(_) | ListenerNaming::Resource(_) | ListenerNaming::Gateway(_) => service.clone(),
         };
         Listener {
@@ -163,7 +167,7 @@ impl Naming<'_> {
             address: canonical(&dataplane.address.value),
             port,
             protocol,
-            service: self.identity.to_owned(),
+            service: self.identity.clone(),
             upstreams: Vec::new(),
             reports_as: because
                 .is_none()
@@ -188,27 +192,26 @@ impl Naming<'_> {
                 ListenerNaming::Resource(self.resource_name(routed, service, port))
             }
             ResolvedDestination::Resource(..) | ResolvedDestination::Service(_) => {
-                let written = own.map_or("127.0.0.1", |address| address.text.as_str());
-                ListenerNaming::Address(written.to_owned())
+                ListenerNaming::Address(own.map_or(self.localhost, |address| &address.text).clone())
             }
         };
         Listener {
             direction: Direction::Outbound,
             at: routed.outbound.at.clone(),
             path: routed.outbound.path.clone(),
-            address: own.map_or_else(|| "127.0.0.1".to_owned(), |address| address.ip.to_string()),
+            address: own.map_or_else(|| self.localhost.clone(), WrittenIp::canonical),
             port: routed.outbound.port.value,
             protocol: routed.protocol.clone(),
-            service: routed.service().to_owned(),
+            service: routed.service().clone(),
             upstreams,
             reports_as: because.is_none().then(|| {
                 let to = match (routed.to, &named) {
-                    (ResolvedDestination::Service(service), _) => service.to_owned(),
+                    (ResolvedDestination::Service(service), _) => service.to_string(),
                     (_, ListenerNaming::Resource(identifier)) if self.is_new => identifier.clone(),
                     // Before 3.0, spans keep the older service name.
                     (ResolvedDestination::Resource(service, port), _) => destination_name(service, port),
                 };
-                self.reports_as(Direction::Outbound, "", &to)
+                self.reports_as(Direction::Outbound, self.identity, &to)
             }),
             named,
             untraced_reason: because,
@@ -294,8 +297,12 @@ fn speaks(service: &str, protocol: Protocol) -> String {
 }
 
 /// An IP address in canonical form; other names unchanged.
-fn canonical(address: &str) -> String {
-    address
-        .parse::<IpAddr>()
-        .map_or_else(|_| address.to_owned(), |address| address.to_string())
+fn canonical(address: &Text) -> Text {
+    match address.parse::<IpAddr>() {
+        Ok(ip) => {
+            let text = address.clone();
+            WrittenIp { ip, text }.canonical()
+        }
+        Err(_) => address.clone(),
+    }
 }

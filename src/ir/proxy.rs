@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::diag::ResourceId;
+use crate::resource::Text;
 use crate::resource::value::feature::Feature;
 use crate::resource::value::percent::Percent;
 use crate::resource::value::protocol::Protocol;
@@ -22,7 +23,7 @@ pub struct Proxy {
     /// The place of the declaration.
     pub at: Location,
     /// The service that identifies the proxy, and the service name in its Zipkin spans.
-    pub service: String,
+    pub service: Text,
     /// Whether host names of collectors may resolve to IPv6 addresses.
     pub ipv6: bool,
     /// The place of the transparent proxying section, with which only a control plane knows the outbounds.
@@ -141,7 +142,7 @@ pub struct Tracer {
     pub by: PolicyKind,
     /// The name of the backend, with the origin of the choice. A backend without a name is identified by
     /// its URL or endpoint.
-    pub backend: Located<String>,
+    pub backend: Located<Text>,
     /// The destination of spans; `None` when the policy names a collector that does not exist.
     pub export: Option<Export>,
     /// The percentages of requests that are traced.
@@ -189,13 +190,13 @@ pub struct Tag {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TagValue {
     /// A constant.
-    Literal(String),
+    Literal(Text),
     /// A header of the request.
     Header {
         /// The name of the header.
-        name: String,
+        name: Text,
         /// The value for requests without the header.
-        default: Option<String>,
+        default: Option<Text>,
     },
 }
 
@@ -311,7 +312,7 @@ pub enum Direction {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListenerNaming {
     /// Direction, port and address. The address is the text of the declaration.
-    Address(String),
+    Address(Text),
     /// The section of the dataplane that declares the listener.
     Section(String),
     /// The identifier of the destination resource.
@@ -330,21 +331,21 @@ pub struct Listener {
     /// The place of the declaration.
     pub at: Location,
     /// The path of the declaration in the dataplane.
-    pub path: String,
+    pub path: Text,
     /// The bound address in canonical form, or a host name if the dataplane has one.
-    pub address: String,
+    pub address: Text,
     /// The bound port.
     pub port: u16,
     /// The protocol of requests.
     pub protocol: Effective<Protocol>,
     /// The destination service of requests, as declared.
-    pub service: String,
+    pub service: Text,
     /// The destinations among which the requests are split: one, unless a route names others. Without any, connections
     /// are closed.
     pub upstreams: Vec<Upstream>,
     /// The service name in the spans, for providers with one name per listener; `None` when the listener is
     /// not traced.
-    pub reports_as: Option<String>,
+    pub reports_as: Option<Text>,
     /// The reason why the listener is not traced; `None` when it is.
     pub untraced_reason: Option<String>,
 }
@@ -378,7 +379,7 @@ pub struct Upstream {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Destination {
     /// The service that receives the requests.
-    pub service: String,
+    pub service: Text,
     /// The tags that narrow down its endpoints.
     pub tags: Tags,
     /// Kuma's name of its cluster.
@@ -391,7 +392,7 @@ pub struct Destination {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Endpoint {
     /// Host name or IP address.
-    pub host: String,
+    pub host: Text,
     /// The port that receives requests.
     pub port: u16,
 }

@@ -98,7 +98,7 @@ fn by_traffic_trace(governed: &Governed, backend: &mesh::Backend, context: Lower
         BackendConf::Datadog(conf) => {
             let collector = Collector {
                 authority: authority(&conf.address.value, conf.port.value),
-                host: conf.address.value.clone(),
+                host: conf.address.value.to_string(),
                 port: conf.port.value,
                 tls: None,
                 origin: conf.address.origin.clone(),
@@ -282,7 +282,7 @@ fn tags(governed: &Governed, merged: &Merged, kuma: &Kuma) -> Vec<Tag> {
         if tags.iter().all(|tag| tag.name != name) {
             tags.push(Tag {
                 name: name.to_owned(),
-                value: TagValue::Literal(value),
+                value: TagValue::Literal(value.into()),
                 origin: None,
             });
         }
@@ -302,7 +302,7 @@ fn tag(written: &mesh_trace::Tag) -> Tag {
         }
     };
     Tag {
-        name: written.name.value.clone(),
+        name: written.name.value.to_string(),
         value,
         origin: Some(origin.clone()),
     }

@@ -4,6 +4,8 @@
 //! as Kuma would. Relations between resources belong to later stages, except for the identity of a resource:
 //! its mesh and its name.
 
+mod text;
+
 pub mod decode;
 
 pub mod value;
@@ -24,3 +26,4 @@ pub use decode::{Effective, Located, Origin, Provenance, TextMap};
 pub use document::{DISPLAY_NAME, Header, Kind, NAMESPACE, Role, WORKLOAD, ZONE_LABEL};
 pub use parse::parse;
 pub use resources::{Contributions, Gaps, Resources};
+pub use text::Text;

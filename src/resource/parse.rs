@@ -21,6 +21,7 @@ use crate::resource::kinds::{
     traffic_route, traffic_trace,
 };
 use crate::resource::resources::{Contributions, Resources, covered};
+use crate::resource::text::Texts;
 use crate::source::{Snapshot, SourceFile, Unreadable, UnreadableReason};
 use crate::system::parallel;
 use crate::yaml::{self, Limits, Node, Value, template};
@@ -44,12 +45,13 @@ pub fn parse(
             Some(directory) => parts.entry(directory).or_default().push(file),
         }
     }
-    let decoded = parallel::map(&files, parallel::cpu_count(), |file| {
-        let mut parser = Parser::new(kuma, known);
+    let decoded = parallel::map_with(&files, parallel::cpu_count(), Texts::default, |texts, file| {
+        let mut parser = Parser::new(kuma, texts, known);
         parser.file(file, limits);
         parser.decoded
     });
-    let mut parser = Parser::new(kuma, known);
+    let texts = Texts::default();
+    let mut parser = Parser::new(kuma, &texts, known);
     decoded.into_iter().for_each(|of_file| parser.decoded.append(of_file));
     for (directory, error) in kustomizations.errors() {
         parser.kustomization(parts.get(directory).map_or(&[], Vec::as_slice), error);
@@ -85,9 +87,9 @@ struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    fn new(kuma: &'a Kuma, known: &'a Contributions) -> Self {
+    fn new(kuma: &'a Kuma, texts: &'a Texts, known: &'a Contributions) -> Self {
         Self {
-            context: Context { kuma },
+            context: Context { kuma, texts },
             known,
             decoded: Decoded::default(),
         }

@@ -53,7 +53,7 @@ pub(in crate::resource) fn mesh_services(resources: &Resources, kuma: &Kuma) -> 
 
 fn empty(dataplane: &Dataplane, name: &str, by_workload: bool, kuma: &Kuma) -> MeshService {
     let mesh = dataplane.header.mesh();
-    let by = |key: &str| Tags::from([(key.to_owned(), name.to_owned())]);
+    let by = |key: &str| Tags::from_iter([(key.into(), name.into())]);
     let labels = [
         ("kuma.io/mesh", mesh),
         (DISPLAY_NAME, name),
@@ -70,8 +70,11 @@ fn empty(dataplane: &Dataplane, name: &str, by_workload: bool, kuma: &Kuma) -> M
     MeshService {
         header: Header {
             id: Arc::new(id),
-            labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
-            display_name: name.to_owned(),
+            labels: labels
+                .into_iter()
+                .map(|(key, value)| (key.into(), value.into()))
+                .collect(),
+            display_name: name.into(),
             creation_time: None,
             verify_collector: None,
             ..dataplane.header.clone()
@@ -88,7 +91,7 @@ fn empty(dataplane: &Dataplane, name: &str, by_workload: bool, kuma: &Kuma) -> M
 fn port(inbound: &Inbound) -> Port {
     let unknown = |protocol: &Protocol| *protocol == Protocol::Unknown;
     Port {
-        name: Some(inbound.port.clone().map(|_| inbound.section())),
+        name: Some(inbound.port.clone().map(|_| inbound.section().into())),
         number: inbound.port.clone(),
         protocol: inbound.protocol.clone().filter(|protocol| !unknown(&protocol.value)),
         is_lowercase: true,

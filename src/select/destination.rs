@@ -10,13 +10,13 @@ use crate::resource::kinds::external_service::ExternalService;
 use crate::resource::kinds::mesh_service::{Backing, MeshService, Port};
 use crate::resource::value::protocol::Protocol;
 use crate::resource::value::tags::{SERVICE, Tags};
-use crate::resource::{Effective, Origin, Resources};
+use crate::resource::{Effective, Origin, Resources, Text};
 
 /// The destination of an outbound.
 #[derive(Debug, Clone, Copy)]
 pub enum ResolvedDestination<'a> {
     /// A service, by the tag `kuma.io/service` of the outbound.
-    Service(&'a str),
+    Service(&'a Text),
     /// A port of a service that is a resource.
     Resource(&'a MeshService, &'a Port),
 }
@@ -76,12 +76,12 @@ impl Instance<'_> {
 
     /// Address and port for other dataplanes.
     #[must_use]
-    pub fn endpoint(&self) -> (String, u16) {
+    pub fn endpoint(&self) -> (Text, u16) {
         let own = || {
             self.inbound
                 .address
                 .as_ref()
-                .map(|address| address.value.ip.to_string())
+                .map(|address| address.value.ip.to_string().into())
         };
         let advertised = self
             .dataplane
@@ -198,7 +198,7 @@ impl<'a> Inbounds<'a> {
 
     /// The inbounds that can have all of the tags, labels and the name: those with the rarest of them.
     fn candidates(&self, tags: &Tags, labels: &Tags, name: Option<&str>) -> Vec<Instance<'a>> {
-        let by = |index: &'_ HashMap<(&'a str, &'a str), Vec<usize>>, (key, value): (&String, &String)| {
+        let by = |index: &'_ HashMap<(&'a str, &'a str), Vec<usize>>, (key, value): (&Text, &Text)| {
             index.get(&(key.as_str(), value.as_str())).cloned().unwrap_or_default()
         };
         let by_tag = tags.iter().map(|tag| by(&self.by_tag, tag));
@@ -265,7 +265,7 @@ impl<'a> Services<'a> {
     ///
     /// The tag `kuma.io/mesh` leads to gateways of another mesh, which only a control plane knows.
     #[must_use]
-    pub fn endpoints(&self, mesh: &str, service: &str, tags: &Tags) -> Vec<(String, u16)> {
+    pub fn endpoints(&self, mesh: &str, service: &str, tags: &Tags) -> Vec<(Text, u16)> {
         match self.tagged(mesh, service) {
             None => (self.outside(mesh, service).iter())
                 .map(|external| (external.host.clone(), external.port))
@@ -335,7 +335,7 @@ impl<'a> Services<'a> {
 
     /// The endpoints of a port of a service.
     #[must_use]
-    pub fn endpoints_of(&self, service: &MeshService, port: &Port) -> Vec<(String, u16)> {
+    pub fn endpoints_of(&self, service: &MeshService, port: &Port) -> Vec<(Text, u16)> {
         let Some(of_mesh) = self.meshes.get(service.header.mesh()) else {
             return Vec::new();
         };

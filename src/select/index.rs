@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use crate::resource::Text;
 use crate::resource::value::tags::{Selector, Tags};
 
 /// A tag or a label that an entry needs, with a value or with any. An empty value is that of an absent label.
@@ -19,7 +20,7 @@ pub(super) struct Need<'a> {
 
 impl Need<'_> {
     fn fits(self, tags: &Tags) -> bool {
-        let found = tags.get(self.key).map(String::as_str);
+        let found = tags.get(self.key).map(Text::as_str);
         (self.value).map_or(found.is_some(), |wanted| wanted == found.unwrap_or_default())
     }
 }
@@ -182,7 +183,7 @@ mod tests {
     fn tags(text: &str) -> Tags {
         let pair = |pair: &str| {
             let (key, value) = pair.split_once('=').expect("key=value");
-            (key.to_owned(), value.to_owned())
+            (Text::from(key), Text::from(value))
         };
         text.split_whitespace().map(pair).collect()
     }

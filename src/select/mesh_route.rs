@@ -87,7 +87,7 @@ impl<'a> Routes<'a> {
     /// The entries that may be for a destination, by increasing precedence.
     fn candidates(&self, destination: ResolvedDestination) -> Vec<(&'a MeshRoute, &'a RouteTo)> {
         let (by_name, others) = match destination {
-            ResolvedDestination::Service(service) => (self.by_service.get(service), &self.any_service),
+            ResolvedDestination::Service(service) => (self.by_service.get(service.as_str()), &self.any_service),
             ResolvedDestination::Resource(service, _) => (
                 self.by_resource.get(service.header.display_name.as_str()),
                 &self.by_labels,

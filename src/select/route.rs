@@ -9,6 +9,7 @@ use super::mesh_route::{ListenerKind, MeshRoutes, Routed, Routes, hinted};
 use super::traffic_route::RoutesOf;
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::kuma::{Fidelity, Kuma, Version};
+use crate::resource::Text;
 use crate::resource::kinds::dataplane::{BackendRef, Dataplane, Destination, Outbound};
 use crate::resource::kinds::mesh_service::Port;
 use crate::resource::kinds::traffic_route::{TrafficRoute, WeightedTags};
@@ -40,7 +41,7 @@ pub struct ResolvedOutbound<'a> {
 impl ResolvedOutbound<'_> {
     /// The name of the destination service.
     #[must_use]
-    pub fn service(&self) -> &str {
+    pub fn service(&self) -> &Text {
         match self.to {
             ResolvedDestination::Service(service) => service,
             ResolvedDestination::Resource(service, _) => &service.header.display_name,
@@ -199,7 +200,7 @@ impl<'a> Router<'a, '_> {
 
     /// The outbound as the control plane resolves it: a `TrafficTrace` applies only through a `TrafficRoute`. `None`
     /// without a listener.
-    fn exact(&self, outbound: &'a Outbound, service: &'a str, tags: &TextMap) -> Option<ResolvedOutbound<'a>> {
+    fn exact(&self, outbound: &'a Outbound, service: &'a Text, tags: &TextMap) -> Option<ResolvedOutbound<'a>> {
         let to = ResolvedDestination::Service(service);
         let tags = tags::plain(tags);
         // A control plane knows one protocol per service, whatever the tags.
@@ -263,11 +264,11 @@ impl<'a> Router<'a, '_> {
     fn documented(
         &self,
         outbound: &'a Outbound,
-        named: &'a Located<String>,
+        named: &'a Located<Text>,
         written: &'a TextMap,
         diagnostics: &mut Diagnostics,
     ) -> ResolvedOutbound<'a> {
-        let service = &*named.value;
+        let service = &named.value;
         let to = ResolvedDestination::Service(service);
         let itself = self.itself(service, written);
         let own = itself.protocol.clone();
@@ -316,7 +317,7 @@ impl<'a> Router<'a, '_> {
 
     /// The destination of an outbound as declared: its protocol is that of its instances, by the settings, or by the
     /// outbound itself.
-    fn itself(&self, service: &'a str, written: &TextMap) -> Target<'a> {
+    fn itself(&self, service: &'a Text, written: &TextMap) -> Target<'a> {
         let tags = tags::plain(written);
         let known = self.known_protocol(service, &tags);
         let by_outbound = || {
@@ -339,7 +340,7 @@ impl<'a> Router<'a, '_> {
 
     /// The destinations that a `TrafficRoute` gives to the requests of an outbound, without the part for some
     /// requests of HTTP only.
-    fn by_traffic_route(&self, route: &'a TrafficRoute, service: &'a str, tags: &Tags) -> Routed<'a> {
+    fn by_traffic_route(&self, route: &'a TrafficRoute, service: &'a Text, tags: &Tags) -> Routed<'a> {
         let targets = route.targets.iter().map(|target| self.routed(target, service, tags));
         Routed {
             targets: targets.collect(),
@@ -349,8 +350,8 @@ impl<'a> Router<'a, '_> {
     }
 
     /// A destination of a `TrafficRoute` for an outbound with the given service and other tags.
-    fn routed(&self, target: &'a WeightedTags, service: &'a str, tags: &Tags) -> Target<'a> {
-        let own = target.tags.get(SERVICE).map(String::as_str);
+    fn routed(&self, target: &'a WeightedTags, service: &'a Text, tags: &Tags) -> Target<'a> {
+        let own = target.tags.get(SERVICE);
         let service = own.filter(|own| *own != "*").unwrap_or(service);
         let mut tags = target.for_outbound(tags);
         tags.remove(SERVICE);
@@ -394,7 +395,7 @@ impl<'a> Router<'a, '_> {
         self.report(finding.help(format!("declare it: `type: {kind}`")), diagnostics);
     }
 
-    fn report_unknown(&self, named: &Located<String>, service: &str, diagnostics: &mut Diagnostics) {
+    fn report_unknown(&self, named: &Located<Text>, service: &str, diagnostics: &mut Diagnostics) {
         if !self.traced || !self.routing.complete {
             return;
         }

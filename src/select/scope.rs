@@ -36,7 +36,7 @@ impl Rule {
         let tags_fit = |tags: &Tags| {
             self.tags
                 .iter()
-                .all(|(tag, pattern)| tags.get(tag).is_some_and(|value| glob(pattern, value)))
+                .all(|(tag, pattern)| tags.get(tag.as_str()).is_some_and(|value| glob(pattern, value)))
         };
         self.fits_names(dataplane.header.mesh(), dataplane.header.name())
             && (self.tags.is_empty() || dataplane.tag_sets().any(tags_fit))

@@ -9,7 +9,7 @@ use crate::resource::kinds::mesh_route::MeshRoute;
 use crate::resource::kinds::mesh_trace::MeshTrace;
 use crate::resource::kinds::target_ref::{ProxyType, Target, TargetRef};
 use crate::resource::value::tags::{SERVICE, Selector, Tags};
-use crate::resource::{Header, NAMESPACE, Role, TextMap};
+use crate::resource::{Header, NAMESPACE, Role, Text, TextMap};
 
 /// A policy with a `targetRef`.
 pub trait Targeting {
@@ -118,7 +118,7 @@ pub enum Mismatch<'a> {
         /// The value that the policy asks for.
         wanted: &'a str,
         /// The value of the dataplane; `None` without the tag.
-        found: Option<String>,
+        found: Option<Text>,
     },
     /// The policy names services by labels, with which a control plane selects nothing.
     ServiceByLabels,

@@ -161,8 +161,8 @@ impl<'a, P, M> Targets<'a, P, M> {
         }
         self.by_labels.find(&dataplane.header.labels, &mut lists[2]);
         if !self.by_name.is_empty() {
-            let mut names = Tags::from([(NAME.to_owned(), dataplane.header.display_name.clone())]);
-            let gateway = gateway.map(|gateway| (GATEWAY.to_owned(), gateway.header.display_name.clone()));
+            let mut names = Tags::from_iter([(NAME.into(), dataplane.header.display_name.clone())]);
+            let gateway = gateway.map(|gateway| (GATEWAY.into(), gateway.header.display_name.clone()));
             names.extend(gateway);
             self.by_name.find(&names, &mut lists[3]);
         }

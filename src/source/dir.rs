@@ -249,7 +249,10 @@ impl<'p> Passed<'p> {
         let is_empty = |path: &&PathBuf| {
             let below = self.place.below(path);
             let next = listing.files.partition_point(|file| file.below.as_path() < below);
-            !listing.files.get(next).is_some_and(|file| file.below.starts_with(below))
+            !listing
+                .files
+                .get(next)
+                .is_some_and(|file| file.below.starts_with(below))
         };
         let empty: Vec<&PathBuf> = self.directories.iter().filter(is_empty).collect();
         for path in empty {

@@ -30,12 +30,22 @@ pub fn cpu_count() -> usize {
 /// The results of `work` for each item, in the order of the items, in which the work is begun too. At most `limit`
 /// items are worked on at the same time.
 pub fn map<T: Sync, R: Send>(items: &[T], limit: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    map_with(items, limit, || (), |(), item| work(item))
+}
+
+/// As [`map`], with a state of each thread that `start` makes. Results must not depend on it.
+pub fn map_with<T: Sync, R: Send, S>(
+    items: &[T],
+    limit: usize,
+    start: impl Fn() -> S + Sync,
+    work: impl Fn(&mut S, &T) -> R + Sync,
+) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let done: Mutex<Vec<(usize, R)>> = Mutex::default();
     let run = || {
-        let mut own = Vec::new();
+        let (mut state, mut own) = (start(), Vec::new());
         while let Some((index, item)) = (|i| Some((i, items.get(i)?)))(next.fetch_add(1, Ordering::Relaxed)) {
-            own.push((index, work(item)));
+            own.push((index, work(&mut state, item)));
         }
         done.lock().unwrap_or_else(PoisonError::into_inner).append(&mut own);
     };

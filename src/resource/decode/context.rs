@@ -1,10 +1,13 @@
 //! The properties of the control plane that decoders depend on.
 
 use crate::kuma::{Kuma, Version};
+use crate::resource::text::Texts;
 
 /// The properties of the control plane that decoders depend on.
 pub(in crate::resource) struct Context<'a> {
     pub(in crate::resource) kuma: &'a Kuma,
+    /// The texts that repeat in documents.
+    pub(in crate::resource) texts: &'a Texts,
 }
 
 impl Context<'_> {

@@ -10,6 +10,7 @@ use crate::diag::{Code, Diagnostic, Diagnostics, Holds, ResourceId, Severity};
 use crate::kuma::Fidelity;
 use crate::resource::decode::context::Context;
 use crate::resource::decode::origin::{Located, Origin};
+use crate::resource::text::{Text, Texts};
 use crate::source::Location;
 
 /// The phases in which a control plane validates a document, in their order.
@@ -26,7 +27,9 @@ pub(in crate::resource) enum Phase {
 }
 
 /// The collector of findings about one document.
-pub(in crate::resource) struct Decoder {
+pub(in crate::resource) struct Decoder<'t> {
+    /// The texts that repeat in documents.
+    texts: &'t Texts,
     pub(in crate::resource) resource: Arc<ResourceId>,
     pub(in crate::resource) document: usize,
     /// The place of the name, for findings about the whole document.
@@ -53,15 +56,16 @@ impl Found {
     }
 }
 
-impl Decoder {
+impl<'t> Decoder<'t> {
     pub(in crate::resource) fn new(
         resource: ResourceId,
         document: usize,
         place: Location,
         is_strict: bool,
-        context: &Context,
+        context: &Context<'t>,
     ) -> Self {
         Self {
+            texts: context.texts,
             resource: Arc::new(resource),
             document,
             place,
@@ -150,10 +154,15 @@ impl Decoder {
         });
     }
 
-    pub(in crate::resource) fn located<T>(&self, value: T, path: impl Into<String>, at: &Location) -> Located<T> {
+    /// A text that is stored once, however often it is read.
+    pub(in crate::resource) fn shared(&self, text: &str) -> Text {
+        self.texts.get(text)
+    }
+
+    pub(in crate::resource) fn located<T>(&self, value: T, path: impl AsRef<str>, at: &Location) -> Located<T> {
         let origin = Origin {
             resource: Arc::clone(&self.resource),
-            path: path.into(),
+            path: self.shared(path.as_ref()),
             at: at.clone(),
         };
         Located { value, origin }

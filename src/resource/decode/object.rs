@@ -3,18 +3,19 @@
 //! Every kind is decoded with [`Decoder`] and [`Object`], so that types are checked, unknown
 //! fields are reported and all errors of a document are collected, in the same way for all kinds.
 
-use std::collections::BTreeMap;
+use litemap::LiteMap;
 
 use crate::diag::{Code, Diagnostic};
 use crate::resource::decode::decoder::Decoder;
 use crate::resource::decode::origin::{Located, Origin};
+use crate::resource::text::Text;
 use crate::source::Location;
 use crate::words::closest;
 use crate::yaml::scalar::{Plain, versions_differ};
 use crate::yaml::{Entry, Map, Node, Scalar, Value};
 
 /// Text values by key, such as tags and labels.
-pub type TextMap = BTreeMap<String, Located<String>>;
+pub type TextMap = LiteMap<Text, Located<Text>>;
 
 /// Fields that may be null in kinds with a schema, since they have a default or a check of their own.
 const NULLABLE: [&str; 14] = [
@@ -170,11 +171,11 @@ impl<'a> Object<'a> {
     }
 
     /// The text of a field.
-    pub(in crate::resource) fn text(&self, decoder: &mut Decoder, key: &str) -> Option<Located<String>> {
+    pub(in crate::resource) fn text(&self, decoder: &mut Decoder, key: &str) -> Option<Located<Text>> {
         let entry = self.get(key)?;
         let path = self.path_of(key);
         let text = text_of(decoder, &entry.value, &path)?;
-        Some(decoder.located(text, path, &entry.value.at))
+        Some(decoder.located(decoder.shared(&text), path, &entry.value.at))
     }
 
     /// The index among `words` of a field with one of the words, or with its index as a number.
@@ -327,7 +328,7 @@ impl<'a> Object<'a> {
             return None;
         };
         let of_schema = decoder.is_strict && path.starts_with("spec.");
-        let mut texts = TextMap::new();
+        let mut texts = Vec::with_capacity(map.entries.len());
         for Entry { key, key_at, value } in &map.entries {
             let wrong = if of_schema {
                 format!("{path}.{}", key.text)
@@ -355,10 +356,11 @@ impl<'a> Object<'a> {
                 text_of(decoder, value, &wrong)
             };
             if let Some(text) = text {
-                texts.insert(key.text.clone(), decoder.located(text, path, &value.at));
+                let text = decoder.shared(&text);
+                texts.push((decoder.shared(&key.text), decoder.located(text, path, &value.at)));
             }
         }
-        Some(texts)
+        Some(texts.into_iter().collect())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::diag::ResourceId;
+use crate::resource::text::Text;
 use crate::source::Location;
 
 /// The origin of a value: a field of a resource.
@@ -11,7 +12,7 @@ pub struct Origin {
     /// The resource that contains the field.
     pub resource: Arc<ResourceId>,
     /// The path of the field in the resource.
-    pub path: String,
+    pub path: Text,
     /// The location of the field in its file.
     pub at: Location,
 }

@@ -1,9 +1,9 @@
 //! The envelope of a resource: decoding of its header, in the universal and in the Kubernetes form.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, FixedOffset};
+use litemap::LiteMap;
 
 use crate::diag::{Code, Diagnostic};
 use crate::kuma::{Fidelity, Version};
@@ -17,6 +17,7 @@ use crate::resource::document::kind::{Form, Kind};
 use crate::resource::document::labels::{
     DISPLAY_NAME, MESH, NAMESPACE, ORIGIN, ROLE, WORKLOAD, ZONE_LABEL, check_labels, verify_collector,
 };
+use crate::resource::text::Text;
 use crate::resource::value::names::{is_mesh_name, is_subdomain};
 use crate::yaml::{Node, Value};
 
@@ -79,8 +80,8 @@ pub(in crate::resource) fn decode<'a>(
         at: decoder.place.clone(),
         document: decoder.document,
         creation_time: None,
-        labels: BTreeMap::new(),
-        display_name: decoder.resource.name.clone(),
+        labels: LiteMap::new(),
+        display_name: decoder.resource.name.as_str().into(),
         verify_collector: None,
     };
     decoder.phase = Phase::Metadata;
@@ -159,7 +160,7 @@ fn kubernetes<'a>(
     header.verify_collector = verify_collector(decoder, labels).or_else(|| verify_collector(decoder, annotations));
     header.labels = computed_labels(context, kind, Form::Kubernetes, header, labels);
     if let Some(workload) = annotations.get(WORKLOAD) {
-        header.labels.insert(WORKLOAD.to_owned(), workload.value.clone());
+        header.labels.insert(WORKLOAD.into(), workload.value.clone());
     }
     if kind.is_namespaced() {
         let is_system = metadata.namespace == context.kuma.system_namespace;
@@ -168,9 +169,9 @@ fn kubernetes<'a>(
         }
         if kind == Kind::MeshTrace {
             let role = if is_system { "system" } else { "workload-owner" };
-            header.labels.insert(ROLE.to_owned(), role.to_owned());
+            header.labels.insert(ROLE.into(), role.into());
         }
-        header.labels.entry(NAMESPACE.to_owned()).or_insert(metadata.namespace);
+        header.labels.try_insert(NAMESPACE.into(), metadata.namespace);
     }
     let known: &[&str] = if kind.is_target() || kind == Kind::Mesh {
         &["apiVersion", "kind", "metadata", "spec", "status"]
@@ -184,7 +185,7 @@ fn kubernetes<'a>(
 struct Metadata {
     labels: TextMap,
     annotations: TextMap,
-    namespace: String,
+    namespace: Text,
 }
 
 /// Decodes `metadata`, and sets creation time and name in the header. Fields that only Kubernetes uses are ignored.
@@ -192,7 +193,7 @@ fn metadata(decoder: &mut Decoder, kind: Kind, object: &Object, header: &mut Hea
     let mut decoded = Metadata {
         labels: TextMap::new(),
         annotations: TextMap::new(),
-        namespace: DEFAULT_NAMESPACE.to_owned(),
+        namespace: DEFAULT_NAMESPACE.into(),
     };
     let Some(metadata) = object.open_object(decoder, "metadata") else {
         if object.get("metadata").is_none() {
@@ -308,7 +309,7 @@ fn check_mesh(decoder: &mut Decoder, object: &Object) {
     }
 }
 
-fn required(decoder: &mut Decoder, object: &Object, key: &str) -> Option<Located<String>> {
+fn required(decoder: &mut Decoder, object: &Object, key: &str) -> Option<Located<Text>> {
     let entry = object.get(key);
     let text = object.text(decoder, key);
     if text.is_none() && entry.is_some() {
@@ -350,12 +351,13 @@ pub(in crate::resource) fn computed_labels(
     form: Form,
     header: &Header,
     written: &TextMap,
-) -> BTreeMap<String, String> {
-    let mut labels: BTreeMap<String, String> = (written.iter())
+) -> LiteMap<Text, Text> {
+    let mut labels: LiteMap<Text, Text> = (written.iter())
         .map(|(key, value)| (key.clone(), value.value.clone()))
         .collect();
+    let texts = context.texts;
     let mut add = |key: &str, value: &str| {
-        labels.entry(key.to_owned()).or_insert_with(|| value.to_owned());
+        labels.try_insert(texts.get(key), texts.get(value));
     };
     if kind == Kind::Mesh {
         return labels;
@@ -378,7 +380,7 @@ pub(in crate::resource) fn computed_labels(
         }
     }
     if form == Form::Kubernetes {
-        labels.insert(DISPLAY_NAME.to_owned(), header.display_name.clone());
+        labels.insert(texts.get(DISPLAY_NAME), header.display_name.clone());
     }
     labels
 }

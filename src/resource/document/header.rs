@@ -1,13 +1,14 @@
 //! The header of a resource: its type, mesh, name and labels.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, FixedOffset};
+use litemap::LiteMap;
 
 use super::labels::{NAMESPACE, ORIGIN, ROLE, ZONE_LABEL};
 use crate::diag::ResourceId;
 use crate::resource::decode::origin::Origin;
+use crate::resource::text::Text;
 use crate::source::Location;
 
 /// The mesh that every installation has.
@@ -25,9 +26,9 @@ pub struct Header {
     /// `creationTime`, which decides ties with the setting `kuma.ties: creation-time`.
     pub creation_time: Option<DateTime<FixedOffset>>,
     /// The labels, with those that a control plane computes.
-    pub labels: BTreeMap<String, String>,
+    pub labels: LiteMap<Text, Text>,
     /// The display name, by which policies are ordered.
-    pub display_name: String,
+    pub display_name: Text,
     /// The origin of the request to verify the certificates of https collectors.
     pub verify_collector: Option<Origin>,
 }
@@ -61,7 +62,7 @@ impl Header {
     /// The value of a label.
     #[must_use]
     pub fn label(&self, key: &str) -> Option<&str> {
-        self.labels.get(key).map(String::as_str)
+        self.labels.get(key).map(Text::as_str)
     }
 
     /// The value of the label `kuma.io/zone`.

@@ -64,8 +64,9 @@ fn check_computed_labels(decoder: &mut Decoder, context: &Context, labels: &Text
     let text = |key: &str| labels.get(key).map(|value| value.value.as_str());
     let mesh = decoder.resource.mesh.clone();
     let mut refuse = |key: &str, code: Code, message: String| {
-        let Origin { at, .. } = &labels[key].origin;
-        decoder.error(code, at, &key_path("labels", key), message);
+        if let Some(label) = labels.get(key) {
+            decoder.error(code, &label.origin.at, &key_path("labels", key), message);
+        }
     };
     let origin = text(ORIGIN).filter(|origin| !origin.is_empty());
     if let Some(origin) = origin.filter(|origin| !matches!(*origin, "global" | "zone")) {

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::diag::Code;
+use crate::resource::Text;
 use crate::resource::decode::decoder::Decoder;
 use crate::resource::decode::object::Object;
 use crate::resource::decode::origin::{Located, Origin};
@@ -18,11 +19,11 @@ pub struct ExternalService {
     /// Type, mesh, name and labels.
     pub header: Header,
     /// `tags["kuma.io/service"]`.
-    pub service: Located<String>,
+    pub service: Located<Text>,
     /// `tags["kuma.io/protocol"]`.
     pub protocol: Option<Located<Protocol>>,
     /// Host name or IP address in `networking.address`.
-    pub host: String,
+    pub host: Text,
     /// Port in `networking.address`.
     pub port: u16,
     /// `networking.tls`, if it is enabled: proxies encrypt their connections to the service.
@@ -59,7 +60,7 @@ pub(in crate::resource) fn decode(decoder: &mut Decoder, header: Header, body: &
         header,
         service,
         protocol,
-        host: address.0,
+        host: address.0.into(),
         port: address.1,
         tls,
     })

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::diag::{Code, Diagnostic, Place, Severity};
 use crate::kuma::Version;
+use crate::resource::Text;
 use crate::resource::decode::context::Context;
 use crate::resource::decode::decoder::Decoder;
 use crate::resource::decode::object::Object;
@@ -22,9 +23,9 @@ pub struct Mesh {
     /// `tracing.backends`, in the order of declaration.
     pub backends: Vec<Backend>,
     /// The names of all backends, including invalid ones.
-    pub declared: BTreeSet<String>,
+    pub declared: BTreeSet<Text>,
     /// `tracing.defaultBackend`; if absent, a policy must name its backend.
-    pub default_backend: Option<Located<String>>,
+    pub default_backend: Option<Located<Text>>,
     /// `mtls` with an `enabledBackend`: proxies encrypt and authenticate their connections.
     pub mtls: Option<Origin>,
     /// `routing.localityAwareLoadBalancing`, if it is on: proxies prefer endpoints of their own zone.
@@ -49,7 +50,7 @@ impl Mesh {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Backend {
     /// `name`, unique in its mesh.
-    pub name: Located<String>,
+    pub name: Located<Text>,
     /// `sampling`; the default is Envoy's, 100.
     pub sampling: Option<Located<Percent>>,
     /// `type` and `conf`.
@@ -93,7 +94,7 @@ pub enum ZipkinApiVersion {
 #[derive(Debug, Clone, PartialEq)]
 pub struct DatadogConf {
     /// `address`, a host name or IP address.
-    pub address: Located<String>,
+    pub address: Located<Text>,
     /// `port`, 1 to 65535.
     pub port: Located<u16>,
     /// `splitService`; the default is `false`.
@@ -142,7 +143,7 @@ pub(in crate::resource) fn decode(
         warn_of_removal(decoder, &root);
         return Some(mesh);
     }
-    let mut names: Vec<Located<String>> = Vec::new();
+    let mut names: Vec<Located<Text>> = Vec::new();
     let items = tracing.list(decoder, "backends");
     for (path, node) in items.iter().cloned() {
         let Some(object) = Object::new(decoder, node, path, &["name", "type", "sampling", "conf"]) else {
@@ -222,7 +223,7 @@ fn warn_of_removal(decoder: &mut Decoder, root: &Object) {
     }
 }
 
-fn check_default(decoder: &mut Decoder, default: &Located<String>, names: &[Located<String>]) {
+fn check_default(decoder: &mut Decoder, default: &Located<Text>, names: &[Located<Text>]) {
     if names.iter().any(|name| name.value == default.value) {
         return;
     }
@@ -249,7 +250,7 @@ fn decode_backend(
     decoder: &mut Decoder,
     context: &Context,
     object: &Object,
-    names: &mut Vec<Located<String>>,
+    names: &mut Vec<Located<Text>>,
 ) -> Option<Backend> {
     let name = decode_name(decoder, object, names);
     names.extend(name.clone());
@@ -280,13 +281,13 @@ fn decode_backend(
     })
 }
 
-fn decode_name(decoder: &mut Decoder, object: &Object, before: &[Located<String>]) -> Option<Located<String>> {
+fn decode_name(decoder: &mut Decoder, object: &Object, before: &[Located<Text>]) -> Option<Located<Text>> {
     let path = object.path_of("name");
     let at = object.get("name").map_or(object.at, |entry| &entry.value.at);
     let name = match object.text(decoder, "name") {
         Some(name) => name,
         None if object.get("name").is_some() => return None,
-        None => decoder.located(String::new(), path.clone(), at),
+        None => decoder.located(Text::default(), path.clone(), at),
     };
     if name.value.is_empty() {
         decoder.error_help(
@@ -340,7 +341,7 @@ fn decode_zipkin(decoder: &mut Decoder, context: &Context, backend: &Object) -> 
     })
 }
 
-fn decode_url(decoder: &mut Decoder, written: Located<String>) -> Option<Located<CollectorUrl>> {
+fn decode_url(decoder: &mut Decoder, written: Located<Text>) -> Option<Located<CollectorUrl>> {
     match collector_url::parse(&written.value) {
         Ok(url) => Some(written.map(|_| url)),
         Err(why) => {
@@ -396,7 +397,7 @@ fn decode_datadog(decoder: &mut Decoder, backend: &Object) -> Option<DatadogConf
 }
 
 /// Kuma accepts any text; a text that Envoy cannot use as a host is an error.
-fn decode_address(decoder: &mut Decoder, address: Located<String>) -> Option<Located<String>> {
+fn decode_address(decoder: &mut Decoder, address: Located<Text>) -> Option<Located<Text>> {
     let is_host = collector_url::is_ip(&address.value)
         || address
             .value
@@ -466,7 +467,7 @@ impl<'a> Conf<'a> {
         self.0.as_ref().and_then(field)
     }
 
-    fn required_text(&self, decoder: &mut Decoder, backend: &Object, key: &str, help: &str) -> Option<Located<String>> {
+    fn required_text(&self, decoder: &mut Decoder, backend: &Object, key: &str, help: &str) -> Option<Located<Text>> {
         let entry = self.0.as_ref().and_then(|conf| conf.get(key));
         let text = self.optional(|conf| conf.text(decoder, key));
         if text.is_none() && entry.is_some() {

@@ -1,6 +1,7 @@
 //! `MeshGateway`: the listeners of built-in gateways.
 
 use crate::diag::{Code, Diagnostic};
+use crate::resource::Text;
 use crate::resource::decode::decoder::Decoder;
 use crate::resource::decode::object::{Object, TextMap, key_path};
 use crate::resource::decode::origin::{Located, Origin};
@@ -31,7 +32,7 @@ pub struct GatewayListener {
     /// The place of the entry.
     pub at: Location,
     /// The path of the entry, such as `conf.listeners[0]`.
-    pub path: String,
+    pub path: Text,
     /// `port`, 1 to 65535.
     pub port: Located<u16>,
     /// `protocol`, the protocol of clients.
@@ -121,7 +122,7 @@ fn decode_listener(decoder: &mut Decoder, path: String, node: &Node) -> Option<G
     let own = gateway_tags(decoder, &object);
     Some(GatewayListener {
         at: object.at.clone(),
-        path: object.path.clone(),
+        path: decoder.shared(&object.path),
         port: port?,
         protocol: protocol?,
         tags: tags::plain(&own),

@@ -90,7 +90,7 @@ fn decode_address(decoder: &mut Decoder, endpoint: &Object) -> Option<String> {
         decoder.error_help(Code::InvalidAddress, at, path, message, help);
         return None;
     }
-    Some(address.value)
+    Some(address.value.to_string())
 }
 
 /// The part of a path before `/v1/traces`, without a slash at its end.

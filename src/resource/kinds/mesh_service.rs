@@ -1,10 +1,10 @@
 //! `MeshService`, `MeshExternalService` and `MeshMultiZoneService`: destinations of a `backendRef`.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::diag::{Code, Diagnostic};
 use crate::kuma::Version;
+use crate::resource::Text;
 use crate::resource::decode::context::Context;
 use crate::resource::decode::decoder::Decoder;
 use crate::resource::decode::object::{Object, int_or_text};
@@ -38,7 +38,7 @@ pub(in crate::resource) const GENERATOR: &str = "meshservice-generator";
 #[derive(Debug, Clone, PartialEq)]
 pub struct Port {
     /// `name`; the default is the number.
-    pub name: Option<Located<String>>,
+    pub name: Option<Located<Text>>,
     /// `port`.
     pub number: Located<u16>,
     /// `appProtocol`; the default is TCP.
@@ -59,7 +59,7 @@ pub enum Backing {
         /// `selector.dataplaneLabels.matchLabels`.
         labels: Tags,
         /// `selector.dataplaneRef.name`.
-        name: Option<String>,
+        name: Option<Text>,
     },
     /// `MeshMultiZoneService`: the services with all of the labels.
     MeshServices {
@@ -69,7 +69,7 @@ pub enum Backing {
     /// `MeshExternalService`: hosts and ports.
     Endpoints {
         /// Host and port of each endpoint.
-        endpoints: Vec<(String, u16)>,
+        endpoints: Vec<(Text, u16)>,
         /// `tls`, if it is enabled: proxies encrypt their connections to the service.
         tls: Option<Origin>,
     },
@@ -100,7 +100,7 @@ impl Port {
     #[must_use]
     pub fn section(&self) -> String {
         let named = self.name.as_ref().filter(|name| !name.value.is_empty());
-        named.map_or_else(|| self.number.value.to_string(), |name| name.value.clone())
+        named.map_or_else(|| self.number.value.to_string(), |name| name.value.to_string())
     }
 }
 
@@ -229,7 +229,7 @@ fn matched_port(decoder: &mut Decoder, matched: &Object) -> Option<Port> {
 }
 
 /// Host and port of an endpoint. With an extension, the address is not checked.
-fn endpoint_of(decoder: &mut Decoder, endpoint: &Object, is_extended: bool) -> Option<(String, u16)> {
+fn endpoint_of(decoder: &mut Decoder, endpoint: &Object, is_extended: bool) -> Option<(Text, u16)> {
     let port = decode_port(decoder, endpoint, "port", 1);
     let address = endpoint.text(decoder, "address");
     let text = address.as_ref().map_or("", |address| address.value.as_str());
@@ -253,7 +253,7 @@ fn check_length(decoder: &mut Decoder, header: &Header) {
 }
 
 /// Checks a protocol, whose case matters.
-fn check_protocol(decoder: &mut Decoder, written: &Located<String>, known: &[&str]) {
+fn check_protocol(decoder: &mut Decoder, written: &Located<Text>, known: &[&str]) {
     if known.contains(&written.value.as_str()) {
         return;
     }
@@ -313,8 +313,5 @@ fn port(decoder: &mut Decoder, object: &Object) -> Option<Port> {
 
 fn plain(decoder: &mut Decoder, object: &Object, key: &str) -> Tags {
     let texts = object.texts(decoder, key).unwrap_or_default();
-    texts
-        .into_iter()
-        .map(|(key, value)| (key, value.value))
-        .collect::<BTreeMap<_, _>>()
+    texts.into_iter().map(|(key, value)| (key, value.value)).collect()
 }

@@ -2,6 +2,7 @@
 
 use crate::diag::Code;
 use crate::kuma::Version;
+use crate::resource::Text;
 use crate::resource::decode::context::Context;
 use crate::resource::decode::decoder::Decoder;
 use crate::resource::decode::object::{Object, TextMap, text_of};
@@ -37,21 +38,21 @@ pub enum Target {
         /// Whether the kind is `MeshServiceSubset`.
         subset: bool,
         /// The service; `None` for a service by labels, with which Kuma selects nothing.
-        name: Option<Located<String>>,
+        name: Option<Located<Text>>,
         /// The other tags that a dataplane must have.
         tags: Selector,
     },
     /// `MeshGateway`.
     Gateway {
         /// The name of the `MeshGateway`.
-        name: Located<String>,
+        name: Located<Text>,
     },
     /// The kind `Dataplane`: one dataplane by name, or those with labels.
     Dataplane {
         /// The name of the dataplane.
-        name: Option<Located<String>>,
+        name: Option<Located<Text>>,
         /// The namespace of the dataplane; the default is that of the policy.
-        namespace: Option<Located<String>>,
+        namespace: Option<Located<Text>>,
         /// The labels that a dataplane must have.
         labels: Option<TextMap>,
     },
@@ -120,11 +121,11 @@ const FIELDS_3_0: [&str; 3] = ["kind", "labels", "sectionName"];
 /// A `targetRef` with fields of valid types; their combination is not checked yet.
 pub(in crate::resource) struct Raw<'a> {
     object: Object<'a>,
-    kind: Located<String>,
-    name: Option<Located<String>>,
-    namespace: Option<Located<String>>,
-    mesh: Option<Located<String>>,
-    section: Option<Located<String>>,
+    kind: Located<Text>,
+    name: Option<Located<Text>>,
+    namespace: Option<Located<Text>>,
+    mesh: Option<Located<Text>>,
+    section: Option<Located<Text>>,
     tags: Option<TextMap>,
     labels: Option<TextMap>,
     proxy_types: Option<Vec<ProxyType>>,
@@ -221,7 +222,7 @@ pub(in crate::resource) fn meaning(
     Some(TargetRef { at, target })
 }
 
-fn unsupported(decoder: &mut Decoder, kind: &Located<String>, supported: &[&str]) {
+fn unsupported(decoder: &mut Decoder, kind: &Located<Text>, supported: &[&str]) {
     let Origin { path, at, .. } = &kind.origin;
     let message = format!("a {} cannot target the kind `{}`", decoder.resource.kind, kind.value);
     let help = match closest(&kind.value, supported.iter().copied()) {
@@ -423,6 +424,6 @@ impl Raw<'_> {
 }
 
 /// The text, if it is not empty.
-fn filled(text: Option<&Located<String>>) -> Option<Located<String>> {
+fn filled(text: Option<&Located<Text>>) -> Option<Located<Text>> {
     text.filter(|text| !text.value.is_empty()).cloned()
 }

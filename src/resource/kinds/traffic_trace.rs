@@ -1,5 +1,6 @@
 //! `TrafficTrace`: the older policy, which selects dataplanes by tags and names a backend of the mesh.
 
+use crate::resource::Text;
 use crate::resource::decode::decoder::Decoder;
 use crate::resource::decode::origin::Located;
 use crate::resource::document::envelope::Body;
@@ -14,7 +15,7 @@ pub struct TrafficTrace {
     /// `selectors`, one of which must match.
     pub selectors: Vec<Selector>,
     /// `conf.backend`; the default is the default backend of the mesh.
-    pub backend: Option<Located<String>>,
+    pub backend: Option<Located<Text>>,
 }
 
 pub(in crate::resource) fn decode(decoder: &mut Decoder, header: Header, body: &Body) -> Option<TrafficTrace> {

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::diag::{Code, Diagnostic};
+use crate::resource::Text;
 use crate::resource::decode::decoder::Decoder;
 use crate::resource::decode::object::Object;
 use crate::resource::decode::origin::{Located, Origin};
@@ -13,7 +14,20 @@ pub struct WrittenIp {
     /// The address.
     pub ip: IpAddr,
     /// The text of the address.
-    pub text: String,
+    pub text: Text,
+}
+
+impl WrittenIp {
+    /// The address in canonical form, as which it is mostly written.
+    #[must_use]
+    pub fn canonical(&self) -> Text {
+        let canonical = self.ip.to_string();
+        if self.text == canonical {
+            self.text.clone()
+        } else {
+            canonical.into()
+        }
+    }
 }
 
 pub(in crate::resource) fn decode_port(

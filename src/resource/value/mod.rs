@@ -2,7 +2,7 @@
 
 pub(in crate::resource) mod names;
 
-pub(in crate::resource) mod address;
+pub mod address;
 
 pub mod feature;
 

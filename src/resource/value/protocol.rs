@@ -7,6 +7,7 @@ use std::str::FromStr;
 use schemars::{Schema, json_schema};
 
 use crate::diag::{Code, Diagnostic};
+use crate::resource::Text;
 use crate::resource::decode::decoder::Decoder;
 use crate::resource::decode::origin::{Located, Origin};
 use crate::settings_value::SettingValue;
@@ -133,10 +134,7 @@ impl fmt::Display for Protocol {
 }
 
 /// The protocol of a tag; `None`, with an error, when Kuma does not configure it.
-pub(in crate::resource) fn decode(
-    decoder: &mut Decoder,
-    written: Option<&Located<String>>,
-) -> Option<Located<Protocol>> {
+pub(in crate::resource) fn decode(decoder: &mut Decoder, written: Option<&Located<Text>>) -> Option<Located<Protocol>> {
     let written = written.filter(|written| !written.value.is_empty())?;
     let Origin { path, at, .. } = &written.origin;
     match Protocol::parse(&written.value) {

@@ -1,10 +1,11 @@
 //! Tags and the selectors that match them.
 
-use std::collections::BTreeMap;
+use litemap::LiteMap;
 
 use crate::diag::{Code, Diagnostic};
 use crate::resource::decode::decoder::Decoder;
 use crate::resource::decode::object::{Object, TextMap, key_path};
+use crate::resource::text::Text;
 
 /// The tag with the name of a service.
 pub const SERVICE: &str = "kuma.io/service";
@@ -16,7 +17,7 @@ pub const MESH: &str = "kuma.io/mesh";
 pub const ZONE: &str = "kuma.io/zone";
 
 /// The tags of one inbound, outbound or gateway.
-pub type Tags = BTreeMap<String, String>;
+pub type Tags = LiteMap<Text, Text>;
 
 /// A selector: required tags, with `*` for any value.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -36,7 +37,7 @@ impl Selector {
     #[must_use]
     pub fn mismatch<'s>(&'s self, tags: &'s Tags) -> Option<(&'s str, &'s str, Option<&'s str>)> {
         self.tags.iter().find_map(|(tag, wanted)| {
-            let found = tags.get(tag).map(String::as_str);
+            let found = tags.get(tag).map(Text::as_str);
             let wanted = wanted.value.as_str();
             let fits = found.is_some_and(|found| wanted == "*" || wanted == found);
             (!fits).then_some((tag.as_str(), wanted, found))

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use crate::diag::Code;
 use crate::kuma::Fidelity;
+use crate::resource::Text;
 use crate::resource::decode::context::Context;
 use crate::resource::decode::decoder::Decoder;
 use crate::resource::decode::object::{Object, TextMap, key_path};
@@ -21,22 +22,22 @@ pub struct Inbound {
     /// The place of the entry.
     pub at: Location,
     /// The path of the entry, such as `networking.inbound[0]`.
-    pub path: String,
+    pub path: Text,
     /// `port`, 1 to 65535.
     pub port: Located<u16>,
     /// `name`; the default is the port.
-    pub name: Option<Located<String>>,
+    pub name: Option<Located<Text>>,
     /// `address`; the default is the address of the dataplane.
     pub address: Option<Located<WrittenIp>>,
     /// `servicePort`; the default is `port`.
     pub service_port: Option<Located<u16>>,
     /// `serviceAddress`: an IP address in canonical form, or a DNS name, which a control plane rejects although Kuma
     /// documents it. The default is the address of the listener.
-    pub service_address: Option<Located<String>>,
+    pub service_address: Option<Located<Text>>,
     /// `tags`, with the zone.
     pub tags: Tags,
     /// `tags["kuma.io/service"]`.
-    pub service: Option<Located<String>>,
+    pub service: Option<Located<Text>>,
     /// The protocol of the listener: the field `protocol` from Kuma 2.14 on, else the tag `kuma.io/protocol`.
     pub protocol: Option<Located<Protocol>>,
     /// The tag `kuma.io/protocol`, which sets the protocol of the service.
@@ -51,7 +52,7 @@ impl Inbound {
     /// The section name of the inbound: its `name`, or the port.
     #[must_use]
     pub fn section(&self) -> String {
-        (self.name.as_ref()).map_or_else(|| self.port.value.to_string(), |name| name.value.clone())
+        (self.name.as_ref()).map_or_else(|| self.port.value.to_string(), |name| name.value.to_string())
     }
 }
 
@@ -73,7 +74,7 @@ const FIELDS: [&str; 9] = [
 pub(in crate::resource) fn decode(
     decoder: &mut Decoder,
     context: &Context,
-    dataplane: Option<&Located<String>>,
+    dataplane: Option<&Located<Text>>,
     path: String,
     node: &Node,
 ) -> Option<Inbound> {
@@ -96,7 +97,7 @@ pub(in crate::resource) fn decode(
     let ready = decode_ready(decoder, context, &object);
     Some(Inbound {
         at: object.at.clone(),
-        path: object.path.clone(),
+        path: decoder.shared(&object.path),
         port: sockets.port?,
         name,
         address: sockets.address,
@@ -156,13 +157,14 @@ fn decode_ready(decoder: &mut Decoder, context: &Context, object: &Object) -> bo
 }
 
 /// The address of the application.
-fn decode_service_address(decoder: &mut Decoder, object: &Object) -> Option<Located<String>> {
+fn decode_service_address(decoder: &mut Decoder, object: &Object) -> Option<Located<Text>> {
     let written = object.text(&mut decoder.silent(), "serviceAddress");
     match written {
         Some(name) if !decoder.is_exact() && name.value.parse::<IpAddr>().is_err() && is_dns_name(&name.value) => {
             Some(name)
         }
-        _ => decode_ip(decoder, object, "serviceAddress").map(|address| address.map(|address| address.ip.to_string())),
+        _ => decode_ip(decoder, object, "serviceAddress")
+            .map(|address| address.map(|address| address.ip.to_string().into())),
     }
 }
 
@@ -170,7 +172,7 @@ fn decode_service_address(decoder: &mut Decoder, object: &Object) -> Option<Loca
 struct Sockets {
     address: Option<Located<WrittenIp>>,
     port: Option<Located<u16>>,
-    service_address: Option<Located<String>>,
+    service_address: Option<Located<Text>>,
     service_port: Option<Located<u16>>,
 }
 
@@ -189,7 +191,7 @@ impl Sockets {
     }
 
     /// Reports an application with the same address and port as its proxy.
-    fn check(&self, decoder: &mut Decoder, dataplane: Option<&Located<String>>) {
+    fn check(&self, decoder: &mut Decoder, dataplane: Option<&Located<Text>>) {
         let Some(service_address) = &self.service_address else {
             return;
         };

@@ -13,6 +13,7 @@ use std::net::IpAddr;
 
 use crate::diag::{Code, Diagnostic};
 use crate::kuma::{Fidelity, Version};
+use crate::resource::Text;
 use crate::resource::decode::context::Context;
 use crate::resource::decode::decoder::{Decoder, Phase};
 use crate::resource::decode::object::{Object, TextMap};
@@ -31,9 +32,9 @@ pub struct Dataplane {
     /// Type, mesh, name and labels.
     pub header: Header,
     /// `networking.address`: an IP address or a DNS name.
-    pub address: Located<String>,
+    pub address: Located<Text>,
     /// `networking.advertisedAddress`: the address for other dataplanes, if it differs.
-    pub advertised_address: Option<Located<String>>,
+    pub advertised_address: Option<Located<Text>>,
     /// `networking.inbound`.
     pub inbounds: Vec<Inbound>,
     /// `networking.outbound`.
@@ -53,13 +54,10 @@ impl Dataplane {
             .chain(self.gateway.iter().map(|gateway| &gateway.tags))
     }
 
-    /// The service that identifies the dataplane: the smallest in byte order, `unknown` without any.
+    /// The service that identifies the dataplane: the smallest in byte order.
     #[must_use]
-    pub fn identifying_service(&self) -> &str {
-        self.tag_sets()
-            .filter_map(|tags| tags.get(SERVICE))
-            .min()
-            .map_or("unknown", String::as_str)
+    pub fn identifying_service(&self) -> Option<&Text> {
+        self.tag_sets().filter_map(|tags| tags.get(SERVICE)).min()
     }
 
     /// Whether `networking.address` is an IPv6 address.
@@ -117,7 +115,7 @@ pub(in crate::resource) fn decode(
         let proxy_type = if is_builtin { "gateway" } else { "sidecar" };
         header
             .labels
-            .insert("kuma.io/proxy-type".to_owned(), proxy_type.to_owned());
+            .insert(context.texts.get("kuma.io/proxy-type"), context.texts.get(proxy_type));
     }
     check_probes(decoder, &root, gateway.as_ref());
     report_zone_proxy(decoder, context, &networking);
@@ -241,7 +239,7 @@ fn check_shape(decoder: &mut Decoder, context: &Context, networking: &Object, sh
     }
 }
 
-fn decode_address(decoder: &mut Decoder, networking: &Object) -> Option<Located<String>> {
+fn decode_address(decoder: &mut Decoder, networking: &Object) -> Option<Located<Text>> {
     let path = networking.path_of("address");
     let entry = networking.get("address");
     let address = networking.text(decoder, "address");
@@ -291,10 +289,10 @@ impl Context<'_> {
         let mut tags = tags::plain(tags);
         match self.kuma.fidelity {
             Fidelity::Exact => {
-                tags.insert(ZONE.to_owned(), self.kuma.zone.clone());
+                tags.insert(self.texts.get(ZONE), self.texts.get(&self.kuma.zone));
             }
             Fidelity::Documented => {
-                tags.entry(ZONE.to_owned()).or_insert_with(|| self.kuma.zone.clone());
+                tags.try_insert(self.texts.get(ZONE), self.texts.get(&self.kuma.zone));
             }
         }
         tags

@@ -1,6 +1,7 @@
 //! `networking.outbound`: listeners for requests of the local application to services.
 
 use crate::diag::Code;
+use crate::resource::Text;
 use crate::resource::decode::context::Context;
 use crate::resource::decode::decoder::{Decoder, Phase};
 use crate::resource::decode::object::{Object, TextMap};
@@ -16,7 +17,7 @@ pub struct Outbound {
     /// The place of the entry.
     pub at: Location,
     /// The path of the entry, such as `networking.outbound[0]`.
-    pub path: String,
+    pub path: Text,
     /// `port`, 1 to 65535.
     pub port: Located<u16>,
     /// `address`; the default is 127.0.0.1.
@@ -31,7 +32,7 @@ pub enum Destination {
     /// `tags`.
     Service {
         /// `tags["kuma.io/service"]`.
-        service: Located<String>,
+        service: Located<Text>,
         /// The other tags, all of which an endpoint must have.
         tags: TextMap,
     },
@@ -43,11 +44,11 @@ pub enum Destination {
 #[derive(Debug, Clone, PartialEq)]
 pub struct BackendRef {
     /// `backendRef.kind`.
-    pub kind: Located<String>,
+    pub kind: Located<Text>,
     /// `name`; absent if labels select the service.
-    pub name: Option<Located<String>>,
+    pub name: Option<Located<Text>>,
     /// `namespace`, in a route; the default is that of the route.
-    pub namespace: Option<Located<String>>,
+    pub namespace: Option<Located<Text>>,
     /// `backendRef.labels`.
     pub labels: TextMap,
     /// `tags`, in a route, all of which an endpoint must have.
@@ -55,7 +56,7 @@ pub struct BackendRef {
     /// `port`; without effect for a `MeshExternalService`, which has one port.
     pub port: Option<Located<u16>>,
     /// `sectionName`, in a route: the name or number of the port.
-    pub section: Option<Located<String>>,
+    pub section: Option<Located<Text>>,
 }
 
 impl BackendRef {
@@ -110,7 +111,7 @@ pub(in crate::resource) fn decode(
     };
     Some(Outbound {
         at: object.at.clone(),
-        path: object.path.clone(),
+        path: decoder.shared(&object.path),
         port: port?,
         address,
         to: to?,
@@ -143,7 +144,7 @@ fn decode_destination(decoder: &mut Decoder, object: &Object, path: &str, tags: 
 pub(in crate::resource) fn lenient_backend_ref(decoder: &mut Decoder, object: &Object) -> BackendRef {
     let kind = object.text(decoder, "kind");
     BackendRef {
-        kind: kind.unwrap_or_else(|| decoder.located("Mesh".to_owned(), object.path_of("kind"), object.at)),
+        kind: kind.unwrap_or_else(|| decoder.located(decoder.shared("Mesh"), object.path_of("kind"), object.at)),
         name: filled(decoder, object, "name"),
         namespace: filled(decoder, object, "namespace"),
         labels: object.texts(decoder, "labels").unwrap_or_default(),
@@ -153,7 +154,7 @@ pub(in crate::resource) fn lenient_backend_ref(decoder: &mut Decoder, object: &O
     }
 }
 
-fn filled(decoder: &mut Decoder, object: &Object, key: &str) -> Option<Located<String>> {
+fn filled(decoder: &mut Decoder, object: &Object, key: &str) -> Option<Located<Text>> {
     object.text(decoder, key).filter(|text| !text.value.is_empty())
 }
 

@@ -4,6 +4,7 @@ mod shape;
 
 use crate::diag::{Code, Diagnostic};
 use crate::kuma::Version;
+use crate::resource::Text;
 use crate::resource::decode::context::Context;
 use crate::resource::decode::decoder::{Decoder, Phase};
 use crate::resource::decode::object::{Object, TextMap, plain_number};
@@ -55,7 +56,7 @@ pub struct Sampling {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tag {
     /// The name of the tag on spans.
-    pub name: Located<String>,
+    pub name: Located<Text>,
     /// The source of the value.
     pub value: TagValue,
 }
@@ -64,13 +65,13 @@ pub struct Tag {
 #[derive(Debug, Clone, PartialEq)]
 pub enum TagValue {
     /// `literal`: a constant.
-    Literal(Located<String>),
+    Literal(Located<Text>),
     /// `header`: a header of the request.
     Header {
         /// The name of the header.
-        name: Located<String>,
+        name: Located<Text>,
         /// The value for requests without the header; if absent, such requests have no tag.
-        default: Option<Located<String>>,
+        default: Option<Located<Text>>,
     },
 }
 
@@ -91,7 +92,7 @@ pub struct ZipkinBackend {
     /// The URL of the collector.
     pub url: Located<CollectorUrl>,
     /// The text of `url`.
-    pub written: String,
+    pub written: Text,
     /// `traceId128bit`; the default is `false`.
     pub trace_id_128bit: Option<Located<bool>>,
     /// `apiVersion`; the default is JSON.
@@ -106,7 +107,7 @@ pub struct DatadogBackend {
     /// `url`: host and port of the agent.
     pub url: Located<CollectorUrl>,
     /// The text of `url`.
-    pub written: String,
+    pub written: Text,
     /// `splitService`; the default is `false`.
     pub split_service: Option<Located<bool>>,
 }
@@ -119,7 +120,7 @@ pub enum OpenTelemetryBackend {
         /// The endpoint of the collector.
         endpoint: Located<Otlp>,
         /// The text of `endpoint`.
-        written: String,
+        written: Text,
     },
     /// `backendRef`: a `MeshOpenTelemetryBackend`, selected by labels.
     BackendRef {
@@ -241,7 +242,7 @@ fn backend_of(decoder: &mut Decoder, context: &Context, shape: BackendShape) -> 
 }
 
 /// A text that must not be empty.
-fn text_there(decoder: &mut Decoder, object: &Object, key: &str) -> Option<Located<String>> {
+fn text_there(decoder: &mut Decoder, object: &Object, key: &str) -> Option<Located<Text>> {
     let text = object.text(decoder, key)?;
     if text.value.is_empty() {
         let Origin { path, at, .. } = &text.origin;
@@ -251,7 +252,7 @@ fn text_there(decoder: &mut Decoder, object: &Object, key: &str) -> Option<Locat
     Some(text)
 }
 
-fn zipkin_url(decoder: &mut Decoder, written: &Located<String>) -> Option<Located<CollectorUrl>> {
+fn zipkin_url(decoder: &mut Decoder, written: &Located<Text>) -> Option<Located<CollectorUrl>> {
     match collector_url::parse_http(&written.value) {
         Ok(url) => Some(written.clone().map(|_| url)),
         Err(why) => {
@@ -267,7 +268,7 @@ fn zipkin_url(decoder: &mut Decoder, written: &Located<String>) -> Option<Locate
     }
 }
 
-fn datadog_url(decoder: &mut Decoder, written: &Located<String>) -> Option<Located<CollectorUrl>> {
+fn datadog_url(decoder: &mut Decoder, written: &Located<Text>) -> Option<Located<CollectorUrl>> {
     match collector_url::parse_agent(&written.value) {
         Ok(url) => Some(written.clone().map(|_| url)),
         Err(reasons) => {
@@ -392,7 +393,7 @@ fn check_tag(decoder: &mut Decoder, value: &TagValue) {
     }
 }
 
-fn percent(decoder: &mut Decoder, written: Located<String>) -> Option<Located<Percent>> {
+fn percent(decoder: &mut Decoder, written: Located<Text>) -> Option<Located<Percent>> {
     let Origin { path, at, .. } = &written.origin;
     let Some(number) = decimal(&written.value) else {
         let message = format!("`{}` is not a decimal number", written.value);

@@ -2,6 +2,7 @@
 
 use crate::diag::Code;
 use crate::kuma::Version;
+use crate::resource::Text;
 use crate::resource::decode::context::Context;
 use crate::resource::decode::decoder::Decoder;
 use crate::resource::decode::object::{Object, int_or_text, plain_number, wrong_type_help};
@@ -19,13 +20,13 @@ pub(in crate::resource) const DEFAULT: [&str; 3] = ["backends", "sampling", "tag
 pub(in crate::resource) struct Shape<'a> {
     pub(in crate::resource) object: Object<'a>,
     pub(in crate::resource) backends: Vec<BackendShape<'a>>,
-    pub(in crate::resource) sampling: [Option<Located<String>>; 3],
+    pub(in crate::resource) sampling: [Option<Located<Text>>; 3],
     pub(in crate::resource) tags: Option<Vec<TagShape<'a>>>,
 }
 
 pub(in crate::resource) struct BackendShape<'a> {
     pub(in crate::resource) object: Object<'a>,
-    pub(in crate::resource) kind: Option<Located<String>>,
+    pub(in crate::resource) kind: Option<Located<Text>>,
     pub(in crate::resource) zipkin: Option<Object<'a>>,
     pub(in crate::resource) datadog: Option<Object<'a>>,
     pub(in crate::resource) open_telemetry: Option<Object<'a>>,
@@ -36,9 +37,9 @@ pub(in crate::resource) struct BackendShape<'a> {
 
 pub(in crate::resource) struct TagShape<'a> {
     pub(in crate::resource) object: Object<'a>,
-    pub(in crate::resource) name: Option<Located<String>>,
-    pub(in crate::resource) literal: Option<Located<String>>,
-    pub(in crate::resource) header: Option<(Located<String>, Option<Located<String>>)>,
+    pub(in crate::resource) name: Option<Located<Text>>,
+    pub(in crate::resource) literal: Option<Located<Text>>,
+    pub(in crate::resource) header: Option<(Located<Text>, Option<Located<Text>>)>,
 }
 
 pub(in crate::resource) fn conf_shape<'a>(decoder: &mut Decoder, context: &Context, object: Object<'a>) -> Shape<'a> {
@@ -193,7 +194,7 @@ fn tag_shape<'a>(decoder: &mut Decoder, path: String, node: &'a Node) -> Option<
 }
 
 /// A required text, which may be empty.
-fn required(decoder: &mut Decoder, object: &Object, key: &str, help: &str) -> Option<Located<String>> {
+fn required(decoder: &mut Decoder, object: &Object, key: &str, help: &str) -> Option<Located<Text>> {
     if !object.has(key) {
         let message = format!("`{key}` is missing");
         decoder.error_help(Code::MissingField, object.at, &object.path_of(key), message, help);
@@ -202,7 +203,7 @@ fn required(decoder: &mut Decoder, object: &Object, key: &str, help: &str) -> Op
 }
 
 /// An integer, or a decimal number in quotes, as text.
-fn share_of(decoder: &mut Decoder, object: &Object, key: &str) -> Option<Located<String>> {
+fn share_of(decoder: &mut Decoder, object: &Object, key: &str) -> Option<Located<Text>> {
     let entry = object.get(key)?;
     let path = object.path_of(key);
     let Some(text) = int_or_text(&entry.value) else {
@@ -223,7 +224,7 @@ fn share_of(decoder: &mut Decoder, object: &Object, key: &str) -> Option<Located
         wrong_type_help(decoder, &entry.value, &path, what, Some(help));
         return None;
     };
-    Some(decoder.located(text, path, &entry.value.at))
+    Some(decoder.located(decoder.shared(&text), path, &entry.value.at))
 }
 
 fn api_version(decoder: &mut Decoder, zipkin: &Object) -> Option<Located<ZipkinApiVersion>> {
