@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use meshtraced::diag::Diagnostics;
 use meshtraced::source::SourceFile;
 use meshtraced::yaml::Limits;
-use meshtraced::yaml::read::read;
+use meshtraced::yaml::read::Prepared;
 use meshtraced::yaml::write::write;
 use serde_json::{Value, json};
 
@@ -41,7 +41,8 @@ fn main() {
     let ours = || {
         let size = |file: &Arc<SourceFile>| {
             let mut found = Diagnostics::default();
-            assert_eq!(black_box(read(file, &Limits::default(), &mut found)).documents.len(), 1);
+            let (prepared, limits) = (Prepared::new(file), Limits::default());
+            assert_eq!(black_box(prepared.read(&limits, &mut found)).documents.len(), 1);
             file.text.len()
         };
         files.iter().map(size).sum()

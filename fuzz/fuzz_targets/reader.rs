@@ -15,7 +15,8 @@ fuzz_target!(|text: &str| {
     for vars in [None, Some(vars.into())] {
         let file = SourceFile::with_vars("a.yaml", text, vars);
         let mut diagnostics = Diagnostics::default();
-        let stream = read::read(&file, &Limits::default(), &mut diagnostics);
+        let (prepared, limits) = (read::Prepared::new(&file), Limits::default());
+        let stream = prepared.read(&limits, &mut diagnostics);
         for document in &stream.documents {
             look(&document.root);
         }

@@ -97,7 +97,8 @@ impl<'a> Parser<'a> {
 
     fn file(&mut self, file: &Arc<SourceFile>, limits: &Limits) {
         let mut found = Diagnostics::default();
-        let stream = yaml::read::read(file, limits, &mut found);
+        let prepared = yaml::read::Prepared::new(file);
+        let stream = prepared.read(limits, &mut found);
         let before = self.decoded.resources.seen;
         let (mut encrypted, mut glued) = (Vec::new(), Vec::new());
         for document in &stream.documents {
@@ -368,8 +369,7 @@ impl<'a> Parser<'a> {
     /// Its content cannot be known, so it holds its mesh, or all meshes if the name of the mesh is an expression,
     /// too.
     fn is_template(&mut self, id: &ResourceId, document: usize, root: &Node) -> bool {
-        let mut found = Vec::new();
-        unrendered(root, &mut found);
+        let found = unrendered(root);
         let is_template = !found.is_empty();
         for diagnostic in found {
             let mut diagnostic = diagnostic.resource(document, id.clone());
@@ -431,7 +431,7 @@ fn downgrade_foreign(mut diagnostic: Diagnostic) -> Diagnostic {
 /// The mesh of a document, whatever its kind.
 fn mesh_of(map: &yaml::Map) -> Option<String> {
     match &map.get("mesh")?.value.value {
-        Value::Scalar(scalar) => Some(scalar.text.clone()),
+        Value::Scalar(scalar) => Some(scalar.text.to_string()),
         Value::List(_) | Value::Map(_) => None,
     }
 }

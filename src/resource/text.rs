@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 use std::cell::RefCell;
 use std::collections::HashSet;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -56,6 +56,12 @@ impl From<&str> for Text {
 impl From<String> for Text {
     fn from(text: String) -> Self {
         Self(text.into())
+    }
+}
+
+impl From<Text> for String {
+    fn from(text: Text) -> Self {
+        text.as_str().to_owned()
     }
 }
 
@@ -115,18 +121,31 @@ impl Serialize for Text {
 
 /// The texts that were met so far: equal ones are stored once.
 #[derive(Debug, Default)]
-pub(in crate::resource) struct Texts(RefCell<HashSet<Text>>);
+pub(in crate::resource) struct Texts {
+    met: RefCell<HashSet<Text>>,
+    /// Room in which texts are put together.
+    scratch: RefCell<String>,
+}
 
 impl Texts {
     /// The text, stored if it is new.
     pub(in crate::resource) fn get(&self, text: &str) -> Text {
-        let mut met = self.0.borrow_mut();
+        let mut met = self.met.borrow_mut();
         if let Some(known) = met.get(text) {
             return known.clone();
         }
         let new = Text::from(text);
         met.insert(new.clone());
         new
+    }
+
+    /// A text that is put together from others.
+    pub(in crate::resource) fn format(&self, parts: fmt::Arguments) -> Text {
+        let mut scratch = self.scratch.borrow_mut();
+        scratch.clear();
+        // Writing to a string does not fail.
+        let _ = scratch.write_fmt(parts);
+        self.get(&scratch)
     }
 }
 

@@ -208,7 +208,8 @@ fn dotted(path: &[Segment]) -> String {
 /// The place of the key or of the item of a list; of the last one that exists where the path goes on.
 fn locate(file: &File, path: &[Segment]) -> Option<Location> {
     let source = SourceFile::new(&*file.path, &*file.text);
-    let stream = yaml::read::read(&source, &Limits::default(), &mut Diagnostics::default());
+    let (prepared, limits) = (yaml::read::Prepared::new(&source), Limits::default());
+    let stream = prepared.read(&limits, &mut Diagnostics::default());
     let mut node = &stream.documents.first()?.root;
     let mut found = None;
     for segment in path {

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use globset::GlobMatcher;
 
 /// A file with its text.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SourceFile {
+    /// The offsets at which lines start, for locations.
+    pub(super) line_starts: LineStarts,
     /// Path below the root, with `/` between its parts. With several roots, the path begins with that of the root.
     pub path: String,
     /// The whole text of the file.
@@ -17,6 +19,31 @@ pub struct SourceFile {
     /// Values of the variables in a template; `None` when the file is no template.
     pub vars: Option<Vars>,
 }
+
+/// The offsets at which lines start, from the second line on; found when they are first asked for.
+#[derive(Debug, Default)]
+pub(super) struct LineStarts(OnceLock<Box<[usize]>>);
+
+impl LineStarts {
+    /// The offsets in the given text, which must always be the same.
+    pub(super) fn of(&self, text: &str) -> &[usize] {
+        self.0.get_or_init(|| {
+            let bytes = text.as_bytes();
+            let ends = (0..bytes.len())
+                .filter(|&i| bytes[i] == b'\n' || (bytes[i] == b'\r' && bytes.get(i + 1) != Some(&b'\n')));
+            ends.map(|i| i + 1).collect()
+        })
+    }
+}
+
+/// The text alone decides.
+impl PartialEq for LineStarts {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for LineStarts {}
 
 /// Values of variables by their dotted names.
 pub type Vars = BTreeMap<String, String>;
@@ -30,6 +57,7 @@ impl SourceFile {
     /// A file that may be a template.
     pub fn with_vars(path: impl Into<String>, text: impl Into<String>, vars: Option<Vars>) -> Arc<Self> {
         Arc::new(Self {
+            line_starts: LineStarts::default(),
             path: path.into(),
             text: text.into(),
             vars,

@@ -33,15 +33,22 @@ impl Location {
     /// The line, from 1. CR, LF and CRLF each end a line.
     #[must_use]
     pub fn line(&self) -> usize {
-        1 + line_starts(&self.file.text[..self.bytes.start]).count()
+        1 + self.line_index()
     }
 
     /// The column, from 1, in characters.
     #[must_use]
     pub fn column(&self) -> usize {
-        let before = &self.file.text[..self.bytes.start];
-        let line_start = line_starts(before).last().unwrap_or(0);
-        1 + before[line_start..].trim_start_matches('\u{feff}').chars().count()
+        let starts = self.file.line_starts.of(&self.file.text);
+        let line_start = self.line_index().checked_sub(1).map_or(0, |i| starts[i]);
+        let before = &self.file.text[line_start..self.bytes.start];
+        1 + before.trim_start_matches('\u{feff}').chars().count()
+    }
+
+    /// The number of lines before the one of the location.
+    fn line_index(&self) -> usize {
+        let starts = self.file.line_starts.of(&self.file.text);
+        starts.partition_point(|start| *start <= self.bytes.start)
     }
 
     /// The empty location after the last character.
@@ -58,14 +65,6 @@ impl Location {
     pub fn text(&self) -> &str {
         &self.file.text[self.bytes.clone()]
     }
-}
-
-/// The offsets at which lines start, from the second line on.
-fn line_starts(text: &str) -> impl Iterator<Item = usize> {
-    let bytes = text.as_bytes();
-    (0..bytes.len())
-        .filter(move |&i| bytes[i] == b'\n' || (bytes[i] == b'\r' && bytes.get(i + 1) != Some(&b'\n')))
-        .map(|i| i + 1)
 }
 
 fn floor_boundary(text: &str, offset: usize) -> usize {

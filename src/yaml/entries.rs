@@ -1,6 +1,7 @@
 //! The entries of a mapping while it is read, and where the key of each comes from.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap};
 
 use super::tree::Entry;
 
@@ -13,32 +14,49 @@ pub(super) enum KeyOrigin {
 
 /// The entries read so far; an entry replaces an earlier one with the same key.
 #[derive(Default)]
-pub(super) struct Entries {
-    pub(super) list: Vec<Entry>,
-    origins: Vec<KeyOrigin>,
+pub(super) struct Entries<'t> {
+    pub(super) list: Vec<Entry<'t>>,
+    /// The indices of the entries that are merged.
+    merged: BTreeSet<usize>,
     /// Indices by key for entries beyond the first few, which are searched one by one.
-    index: HashMap<String, usize>,
+    index: HashMap<Cow<'t, str>, usize>,
 }
 
-impl Entries {
+impl<'t> Entries<'t> {
     const SEARCHED: usize = 16;
 
     /// Sets an entry. If it replaces one, returns the index and the origin of the replaced entry.
-    pub(super) fn set(&mut self, entry: Entry, origin: KeyOrigin) -> Option<(usize, KeyOrigin)> {
+    pub(super) fn set(&mut self, entry: Entry<'t>, origin: KeyOrigin) -> Option<(usize, KeyOrigin)> {
         match self.find(&entry.key.text) {
             Some(i) => {
                 self.list[i] = entry;
-                Some((i, std::mem::replace(&mut self.origins[i], origin)))
+                let was_merged = self.merged.contains(&i);
+                self.note(i, origin);
+                Some((
+                    i,
+                    if was_merged {
+                        KeyOrigin::Merged
+                    } else {
+                        KeyOrigin::Written
+                    },
+                ))
             }
             None => {
                 if self.list.len() >= Self::SEARCHED {
                     self.index.insert(entry.key.text.clone(), self.list.len());
                 }
+                self.note(self.list.len(), origin);
                 self.list.push(entry);
-                self.origins.push(origin);
                 None
             }
         }
+    }
+
+    fn note(&mut self, i: usize, origin: KeyOrigin) {
+        match origin {
+            KeyOrigin::Written => self.merged.remove(&i),
+            KeyOrigin::Merged => self.merged.insert(i),
+        };
     }
 
     pub(super) fn find(&self, key: &str) -> Option<usize> {

@@ -1,4 +1,5 @@
 //! JSON values from the tree of a document.
+use super::read::Prepared;
 use super::scalar::Plain;
 use super::{Limits, Node, Scalar, Value};
 use crate::diag::Diagnostics;
@@ -8,7 +9,9 @@ use crate::source::SourceFile;
 #[must_use]
 pub fn read_one(text: &str, limits: &Limits) -> Option<serde_json::Value> {
     let mut diagnostics = Diagnostics::default();
-    let stream = super::read::read(&SourceFile::new("", text), limits, &mut diagnostics);
+    let file = SourceFile::new("", text);
+    let prepared = Prepared::new(&file);
+    let stream = prepared.read(limits, &mut diagnostics);
     match stream.documents.as_slice() {
         [document] if !stream.broken => Some(of(&document.root)),
         _ => None,
@@ -24,7 +27,7 @@ pub fn of(node: &Node) -> serde_json::Value {
         Value::Map(map) => map
             .entries
             .iter()
-            .map(|entry| (entry.key.text.clone(), of(&entry.value)))
+            .map(|entry| (entry.key.text.to_string(), of(&entry.value)))
             .collect(),
     }
 }

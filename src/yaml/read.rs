@@ -4,55 +4,69 @@
 //! and nodes, those of expanded aliases included. A syntax error ends its document only; the next document is read as
 //! usual, so that one run shows the mistakes of all documents.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use granit_parser::{Event, Options, Parser, ScalarStyle, Span, Tag};
 
 use super::entries::{Entries, KeyOrigin};
-use super::scalar::Plain;
 use super::tree::{Document, Entry, Limits, Map, Node, Scalar, Stream, Value};
 use super::{syntax, template};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::source::{Location, SourceFile};
 
-/// Reads all documents of a file and adds the mistakes to `diagnostics`.
-///
-/// Errors found here hold no mesh: which meshes a broken file belongs to is decided by [`resource`](crate::resource).
-pub fn read(file: &Arc<SourceFile>, limits: &Limits, diagnostics: &mut Diagnostics) -> Stream {
-    let covered = match file.vars.as_ref().map(|vars| template::cover(file, vars)).transpose() {
-        Ok(covered) => covered,
-        Err(findings) => {
-            findings.into_iter().for_each(|finding| diagnostics.push(finding));
-            return Stream {
-                broken: true,
-                ..Stream::default()
-            };
-        }
-    };
-    let mut options = Options::default();
-    // One more than our limit, so that people see our message and not the parser's.
-    options.flow_nesting_limit = limits.depth.get() + 1;
-    options.block_nesting_limit = limits.depth.get() + 1;
-    // As in go-yaml: a block scalar at the end of the file ends with a line feed only if the file does.
-    options.block_scalar_eof_without_line_feed = true;
-    let mut reader = Reader {
-        file,
-        limits,
-        diagnostics,
-        parser: Parser::new_from_str_with_options(
-            covered.as_ref().map_or(&file.text, |covered| &covered.text),
-            options.clone(),
-        ),
-        covered: covered.as_ref(),
-        options,
-        anchors: HashMap::new(),
-        held: 0,
-        nodes: 0,
-        alias_nodes: 0,
-        started: 0,
-    };
-    reader.stream()
+/// A file whose variables are covered, so that it can be read.
+pub struct Prepared<'f> {
+    file: &'f Arc<SourceFile>,
+    /// The text that the parser reads in place of a file with variables, or the mistakes in these.
+    covered: Result<Option<template::Covered>, Vec<Diagnostic>>,
+}
+
+impl<'f> Prepared<'f> {
+    /// Prepares a file.
+    #[must_use]
+    pub fn new(file: &'f Arc<SourceFile>) -> Self {
+        let covered = file.vars.as_ref().map(|vars| template::cover(file, vars)).transpose();
+        Self { file, covered }
+    }
+
+    /// Reads all documents of the file and adds the mistakes to `diagnostics`.
+    ///
+    /// Errors found here hold no mesh: which meshes a broken file belongs to is decided by [`resource`](crate::resource).
+    pub fn read<'s>(&'s self, limits: &'s Limits, diagnostics: &mut Diagnostics) -> Stream<'s> {
+        let covered = match &self.covered {
+            Ok(covered) => covered.as_ref(),
+            Err(findings) => {
+                findings.iter().for_each(|finding| diagnostics.push(finding.clone()));
+                return Stream {
+                    broken: true,
+                    ..Stream::default()
+                };
+            }
+        };
+        let mut options = Options::default();
+        // One more than our limit, so that people see our message and not the parser's.
+        options.flow_nesting_limit = limits.depth.get() + 1;
+        options.block_nesting_limit = limits.depth.get() + 1;
+        // As in go-yaml: a block scalar at the end of the file ends with a line feed only if the file does.
+        options.block_scalar_eof_without_line_feed = true;
+        let text = covered.map_or(&self.file.text, |covered| &covered.text);
+        let mut reader = Reader {
+            file: self.file,
+            limits,
+            diagnostics,
+            parser: Parser::new_from_str_with_options(text, options.clone()),
+            covered,
+            options,
+            anchors: HashMap::new(),
+            held: 0,
+            nodes: 0,
+            alias_nodes: 0,
+            started: 0,
+        };
+        reader.stream()
+    }
 }
 
 /// The reason why a document, or the rest of its file, is not read.
@@ -76,9 +90,9 @@ impl Broken {
 }
 
 /// An anchored node, which aliases repeat.
-struct Anchored {
+struct Anchored<'t> {
     /// `None` if the node was too large to keep.
-    node: Option<Node>,
+    node: Option<Node<'t>>,
     /// The number of nodes in it, itself included.
     size: usize,
 }
@@ -92,7 +106,7 @@ struct Reader<'a, 'd> {
     covered: Option<&'a template::Covered>,
     parser: Parser<'a, granit_parser::StrInput<'a>>,
     /// Finished anchored nodes of the current document.
-    anchors: HashMap<usize, Anchored>,
+    anchors: HashMap<usize, Anchored<'a>>,
     /// Number of nodes in `anchors`.
     held: usize,
     /// Number of nodes so far in all documents, without those of aliases.
@@ -104,7 +118,7 @@ struct Reader<'a, 'd> {
 }
 
 impl<'a> Reader<'a, '_> {
-    fn stream(&mut self) -> Stream {
+    fn stream(&mut self) -> Stream<'a> {
         let mut stream = Stream::default();
         loop {
             match self.document() {
@@ -140,7 +154,7 @@ impl<'a> Reader<'a, '_> {
     }
 
     /// The next document; `None` at the end of the stream.
-    fn document(&mut self) -> Result<Option<Node>, Broken> {
+    fn document(&mut self) -> Result<Option<Node<'a>>, Broken> {
         self.anchors.clear();
         self.held = 0;
         loop {
@@ -171,14 +185,14 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
-    fn node(&mut self, depth: usize) -> Result<Node, Broken> {
+    fn node(&mut self, depth: usize) -> Result<Node<'a>, Broken> {
         match self.next()? {
             Some((event, span)) => self.node_of(event, span, depth),
             None => Err(Broken::End),
         }
     }
 
-    fn node_of(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Node, Broken> {
+    fn node_of(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Node<'a>, Broken> {
         if let Event::Alias(anchor) = event {
             return self.alias(anchor, span);
         }
@@ -203,9 +217,9 @@ impl<'a> Reader<'a, '_> {
                 };
                 // For an empty value the parser yields `~`.
                 let nothing = style == ScalarStyle::Plain && at.bytes.is_empty();
-                let text = if nothing { String::new() } else { text.into_owned() };
+                let text = if nothing { Cow::default() } else { text };
                 let text = match self.covered {
-                    Some(covered) => covered.fill(text, &self.at(span).bytes),
+                    Some(covered) => covered.fill(text.into_owned(), &self.at(span).bytes).into(),
                     None => text,
                 };
                 (anchor, at, Value::Scalar(Scalar { text, plain }))
@@ -233,13 +247,13 @@ impl<'a> Reader<'a, '_> {
     ///
     /// Nested anchors are copied once for each level, so the copies have the limit of the aliases: a node beyond it
     /// could not be repeated anyway.
-    fn keep(&mut self, anchor: usize, node: &Node, size: usize) {
+    fn keep(&mut self, anchor: usize, node: &Node<'a>, size: usize) {
         self.held = self.held.saturating_add(size);
         let node = (self.held <= self.limits.alias_nodes.get()).then(|| node.clone());
         self.anchors.insert(anchor, Anchored { node, size });
     }
 
-    fn list(&mut self, depth: usize) -> Result<(Vec<Node>, Span), Broken> {
+    fn list(&mut self, depth: usize) -> Result<(Vec<Node<'a>>, Span), Broken> {
         let mut items = Vec::new();
         loop {
             match self.next()? {
@@ -251,7 +265,7 @@ impl<'a> Reader<'a, '_> {
     }
 
     /// A copy of the node that an alias repeats; its nodes are counted again.
-    fn alias(&mut self, anchor: usize, span: Span) -> Result<Node, Broken> {
+    fn alias(&mut self, anchor: usize, span: Span) -> Result<Node<'a>, Broken> {
         let Some(Anchored { node, size }) = self.anchors.get(&anchor) else {
             let at = self.at(span);
             let message = format!("`{}` is used inside the value that it names", at.text());
@@ -280,7 +294,7 @@ impl<'a> Reader<'a, '_> {
     ///
     /// As in go-yaml, and so in Kuma, the last entry with a key wins, entries of merge keys included. Other readers
     /// prefer a written key to a merge key after it, so that case is a warning.
-    fn map(&mut self, depth: usize) -> Result<(Map, Option<Location>, Span), Broken> {
+    fn map(&mut self, depth: usize) -> Result<(Map<'a>, Option<Location>, Span), Broken> {
         let mut entries = Entries::default();
         let mut repeated = Vec::new();
         let mut last = None;
@@ -333,7 +347,7 @@ impl<'a> Reader<'a, '_> {
 
     /// The entries that a merge key (`<<`) brings in: those of one mapping, or of a list of mappings in which earlier
     /// ones win.
-    fn merge(&self, value: Node) -> Result<Vec<Entry>, Broken> {
+    fn merge(&self, value: Node<'a>) -> Result<Vec<Entry<'a>>, Broken> {
         let refuse = |at: &Location| {
             let message = "a merge key (`<<`) takes a mapping or a list of mappings";
             Broken::document(Diagnostic::error(Code::SyntaxError, at, message))
@@ -432,23 +446,30 @@ fn has_meaning(tag: &Tag) -> bool {
 }
 
 fn is_null(node: &Node) -> bool {
-    matches!(&node.value, Value::Scalar(scalar) if scalar.plain_value() == Plain::Null)
+    node.scalar().is_some_and(Scalar::is_null)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::diag::{Place, Severity};
-    fn read_text(text: &str) -> (Stream, Vec<Diagnostic>) {
+    /// A stream borrows from its file, which stays until the end of the tests.
+    fn read_within(text: &str, limits: &Limits, diagnostics: &mut Diagnostics) -> Stream<'static> {
+        let file = Box::leak(Box::new(SourceFile::new("a.yaml", text)));
+        let prepared = Box::leak(Box::new(Prepared::new(file)));
+        prepared.read(Box::leak(Box::new(limits.clone())), diagnostics)
+    }
+
+    fn read_text(text: &str) -> (Stream<'static>, Vec<Diagnostic>) {
         let mut diagnostics = Diagnostics::default();
-        let stream = read(&SourceFile::new("a.yaml", text), &Limits::default(), &mut diagnostics);
+        let stream = read_within(text, &Limits::default(), &mut diagnostics);
         (stream, diagnostics.into_sorted())
     }
 
     /// A node on one line: strings quoted, plain scalars as they are.
     fn show(node: &Node) -> String {
         let scalar = |s: &Scalar| match s.plain {
-            true => s.text.clone(),
+            true => s.text.to_string(),
             false => format!("{:?}", s.text),
         };
         match &node.value {
@@ -711,8 +732,7 @@ mod tests {
             ..Limits::default()
         };
         let mut found = Diagnostics::default();
-        let file = SourceFile::new("a.yaml", "[1, 2, 3]\n---\n1\n---\n2\n");
-        let stream = read(&file, &limits, &mut found);
+        let stream = read_within("[1, 2, 3]\n---\n1\n---\n2\n", &limits, &mut found);
         assert_eq!(stream.documents.len(), 1);
         let found = found.into_sorted();
         assert_eq!(found[0].message, "more than 4 values in one file");

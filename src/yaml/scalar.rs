@@ -3,6 +3,8 @@
 //! Kuma reads YAML 1.1 (through go-yaml), most editors and tools read YAML 1.2; people are warned where the two
 //! differ.
 
+use std::borrow::Cow;
+
 /// The value of a plain scalar.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Plain {
@@ -43,9 +45,9 @@ pub fn resolve_1_1(text: &str) -> Plain {
         _ => {}
     }
     let number = match text.bytes().next() {
-        Some(b'.') if underscores_part_digits(text) => float(&text.replace('_', "")),
+        Some(b'.') if underscores_part_digits(text) => float(&without_underscores(text)),
         Some(b'+' | b'-' | b'0'..=b'9') => {
-            let digits = text.replace('_', "");
+            let digits = without_underscores(text);
             go_int(&digits).map(Plain::Int).or_else(|| float(&digits))
         }
         _ => None,
@@ -54,6 +56,20 @@ pub fn resolve_1_1(text: &str) -> Plain {
     number
         .filter(|n| !matches!(n, Plain::Float(n) if n.is_infinite()))
         .unwrap_or(Plain::String)
+}
+
+/// Whether a plain scalar is null, to a reader of either version.
+#[must_use]
+pub fn is_null(text: &str) -> bool {
+    matches!(text, "" | "~" | "null" | "Null" | "NULL")
+}
+
+fn without_underscores(text: &str) -> Cow<'_, str> {
+    if text.contains('_') {
+        text.replace('_', "").into()
+    } else {
+        text.into()
+    }
 }
 
 /// Reads a plain scalar by the core schema of YAML 1.2.
@@ -80,7 +96,7 @@ pub fn versions_differ(text: &str) -> bool {
 /// The named values that both versions agree on.
 fn named(text: &str) -> Option<Plain> {
     Some(match text {
-        "" | "~" | "null" | "Null" | "NULL" => Plain::Null,
+        _ if is_null(text) => Plain::Null,
         "true" | "True" | "TRUE" => Plain::Bool(true),
         "false" | "False" | "FALSE" => Plain::Bool(false),
         ".nan" | ".NaN" | ".NAN" => Plain::Float(f64::NAN),
@@ -112,7 +128,11 @@ fn go_int(text: &str) -> Option<i128> {
 }
 
 fn go_int_of(sign: &str, digits: &str, radix: u32) -> Option<i128> {
-    let value = i128::from_str_radix(&format!("{sign}{digits}"), radix).ok()?;
+    // A second sign is read only without a first one.
+    let value = match sign {
+        "-" => 0_i128.checked_sub(i128::from_str_radix(digits, radix).ok()?)?,
+        _ => i128::from_str_radix(digits, radix).ok()?,
+    };
     (i128::from(i64::MIN)..=i128::from(u64::MAX))
         .contains(&value)
         .then_some(value)

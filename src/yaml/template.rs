@@ -233,7 +233,8 @@ mod tests {
         let vars: Vars = vars.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let file = SourceFile::with_vars("a.yaml", text, Some(vars));
         let mut diagnostics = crate::diag::Diagnostics::default();
-        let stream = crate::yaml::read::read(&file, &crate::yaml::Limits::default(), &mut diagnostics);
+        let (prepared, limits) = (crate::yaml::read::Prepared::new(&file), crate::yaml::Limits::default());
+        let stream = prepared.read(&limits, &mut diagnostics);
         if let Some(first) = diagnostics.into_sorted().first() {
             return Err(format!("{}: {}", first.code, first.message));
         }
@@ -241,8 +242,12 @@ mod tests {
         let crate::yaml::Value::Map(map) = &document.root.value else {
             return Err("no map".to_owned());
         };
-        let pair =
-            |entry: &crate::yaml::Entry| (entry.key.text.clone(), crate::yaml::json::of(&entry.value).to_string());
+        let pair = |entry: &crate::yaml::Entry| {
+            (
+                entry.key.text.to_string(),
+                crate::yaml::json::of(&entry.value).to_string(),
+            )
+        };
         Ok(map.entries.iter().map(pair).collect())
     }
 

@@ -1,5 +1,7 @@
 //! The tree of a document, in which every value has a location.
 
+use std::borrow::Cow;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -42,34 +44,34 @@ impl Default for Limits {
 
 /// A document that is not null.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Document {
+pub struct Document<'t> {
     /// Index from 0 among the documents of the file that are not null; broken ones count.
     pub index: usize,
     /// The content of the document.
-    pub root: Node,
+    pub root: Node<'t>,
 }
 
 /// The readable part of a file.
 #[derive(Debug, Default)]
-pub struct Stream {
+pub struct Stream<'t> {
     /// The readable documents, in the order of the file.
-    pub documents: Vec<Document>,
+    pub documents: Vec<Document<'t>>,
     /// Whether some of the file could not be read.
     pub broken: bool,
 }
 
-/// A value with its location.
+/// A value with its location. Its scalars are parts of the text of the file where they are as they are written.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Node {
+pub struct Node<'t> {
     /// The location; for an alias, that of the anchored value.
     pub at: Location,
     /// The scalar, list or mapping.
-    pub value: Value,
+    pub value: Value<'t>,
 }
 
-impl Node {
+impl<'t> Node<'t> {
     /// The scalar; `None` for a list and a mapping.
-    pub fn scalar(&self) -> Option<&Scalar> {
+    pub fn scalar(&self) -> Option<&Scalar<'t>> {
         match &self.value {
             Value::Scalar(scalar) => Some(scalar),
             Value::List(_) | Value::Map(_) => None,
@@ -78,11 +80,11 @@ impl Node {
 
     /// The text of a scalar, whatever its type; `None` for a list and a mapping.
     pub fn text(&self) -> Option<&str> {
-        self.scalar().map(|scalar| scalar.text.as_str())
+        self.scalar().map(|scalar| &*scalar.text)
     }
 
     /// The mapping; `None` for a scalar and a list.
-    pub fn map(&self) -> Option<&Map> {
+    pub fn map(&self) -> Option<&Map<'t>> {
         match &self.value {
             Value::Map(map) => Some(map),
             Value::Scalar(_) | Value::List(_) => None,
@@ -92,25 +94,31 @@ impl Node {
 
 /// The three kinds of YAML nodes.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Value {
+pub enum Value<'t> {
     /// A string, number, boolean or null.
-    Scalar(Scalar),
+    Scalar(Scalar<'t>),
     /// A sequence of nodes.
-    List(Vec<Node>),
+    List(Vec<Node<'t>>),
     /// Nodes by their keys.
-    Map(Map),
+    Map(Map<'t>),
 }
 
 /// A scalar as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Scalar {
+pub struct Scalar<'t> {
     /// The text, without quotes and with escapes resolved.
-    pub text: String,
+    pub text: Cow<'t, str>,
     /// Whether the scalar may be more than its text: written plain, or tagged as something other than a string.
     pub plain: bool,
 }
 
-impl Scalar {
+impl Scalar<'_> {
+    /// Whether the scalar is null.
+    #[must_use]
+    pub fn is_null(&self) -> bool {
+        self.plain && scalar::is_null(&self.text)
+    }
+
     /// The value for a reader of YAML 1.1, as Kuma is one.
     #[must_use]
     pub fn plain_value(&self) -> Plain {
@@ -124,28 +132,28 @@ impl Scalar {
 
 /// A mapping with distinct keys, in the order of the file.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Map {
+pub struct Map<'t> {
     /// Keys with their values, in the order of the file.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<Entry<'t>>,
     /// The locations of keys that are written again after an equal key; the last one has the value.
     pub repeated: Vec<Location>,
 }
 
-impl Map {
+impl<'t> Map<'t> {
     /// The entry with that key.
     #[must_use]
-    pub fn get(&self, key: &str) -> Option<&Entry> {
+    pub fn get(&self, key: &str) -> Option<&Entry<'t>> {
         self.entries.iter().find(|entry| entry.key.text == key)
     }
 }
 
 /// One entry of a mapping.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Entry {
+pub struct Entry<'t> {
     /// The scalar before the colon.
-    pub key: Scalar,
+    pub key: Scalar<'t>,
     /// The location of the key.
     pub key_at: Location,
     /// The node after the colon.
-    pub value: Node,
+    pub value: Node<'t>,
 }

@@ -4,6 +4,8 @@
 //! Errors of later phases stay errors with `fidelity: documented`, and are warnings with
 //! `fidelity: exact`.
 
+use std::collections::HashSet;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::diag::{Code, Diagnostic, Diagnostics, Holds, ResourceId, Severity};
@@ -41,6 +43,8 @@ pub(in crate::resource) struct Decoder<'t> {
     /// Whether the setting is `fidelity: exact`.
     exact: bool,
     found: Vec<Found>,
+    /// The number of errors in each phase.
+    errors: [usize; 4],
 }
 
 struct Found {
@@ -73,6 +77,7 @@ impl<'t> Decoder<'t> {
             is_strict,
             exact: context.kuma.fidelity == Fidelity::Exact,
             found: Vec::new(),
+            errors: [0; 4],
         }
     }
 
@@ -83,12 +88,12 @@ impl<'t> Decoder<'t> {
 
     /// Whether an error has been found.
     pub(in crate::resource) fn failed(&self) -> bool {
-        self.found.iter().any(Found::is_error)
+        self.errors() > 0
     }
 
     /// Whether an error has been found in the given phase.
     pub(in crate::resource) fn failed_at(&self, phase: Phase) -> bool {
-        self.found.iter().any(|found| found.is_error() && found.phase == phase)
+        self.errors[phase as usize] > 0
     }
 
     /// A decoder of the same document whose findings are dropped.
@@ -97,13 +102,14 @@ impl<'t> Decoder<'t> {
             resource: Arc::clone(&self.resource),
             place: self.place.clone(),
             found: Vec::new(),
+            errors: [0; 4],
             ..*self
         }
     }
 
     /// The number of errors found so far.
     pub(in crate::resource) fn errors(&self) -> usize {
-        self.found.iter().filter(|found| found.is_error()).count()
+        self.errors.iter().sum()
     }
 
     /// Adds a finding about this document.
@@ -147,11 +153,13 @@ impl<'t> Decoder<'t> {
     }
 
     fn add(&mut self, phase: Phase, diagnostic: Diagnostic, undecodable: bool) {
-        self.found.push(Found {
+        let found = Found {
             phase,
             diagnostic: diagnostic.resource(self.document, (*self.resource).clone()),
             undecodable,
-        });
+        };
+        self.errors[phase as usize] += usize::from(found.is_error());
+        self.found.push(found);
     }
 
     /// A text that is stored once, however often it is read.
@@ -159,10 +167,15 @@ impl<'t> Decoder<'t> {
         self.texts.get(text)
     }
 
-    pub(in crate::resource) fn located<T>(&self, value: T, path: impl AsRef<str>, at: &Location) -> Located<T> {
+    /// A path or another text that is put together, stored once.
+    pub(in crate::resource) fn format(&self, parts: fmt::Arguments) -> Text {
+        self.texts.format(parts)
+    }
+
+    pub(in crate::resource) fn located<T>(&self, value: T, path: &Text, at: &Location) -> Located<T> {
         let origin = Origin {
             resource: Arc::clone(&self.resource),
-            path: self.shared(path.as_ref()),
+            path: path.clone(),
             at: at.clone(),
         };
         Located { value, origin }
@@ -182,15 +195,17 @@ impl<'t> Decoder<'t> {
     /// Drops the other findings about an undecodable value and its parts.
     fn drop_consequences(&mut self) {
         let undecodable = self.found.iter().filter(|found| found.undecodable);
-        let paths: Vec<String> = undecodable.map(|found| found.diagnostic.path.clone()).collect();
-        let is_within = |path: &str, value: &str| {
-            path.strip_prefix(value)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        let values: HashSet<String> = undecodable.map(|found| found.diagnostic.path.clone()).collect();
+        if values.is_empty() {
+            return;
+        }
+        // Of the path `a.b[0].c`: `a`, `a.b`, `a.b[0]` and itself.
+        let is_within = |path: &str| {
+            let ends = path.match_indices(['.', '[']).map(|(end, _)| end);
+            ends.chain([path.len()]).any(|end| values.contains(&path[..end]))
         };
-        self.found.retain(|found| {
-            let path = &found.diagnostic.path;
-            found.undecodable || !found.is_error() || !paths.iter().any(|value| is_within(path, value))
-        });
+        self.found
+            .retain(|found| found.undecodable || !found.is_error() || !is_within(&found.diagnostic.path));
     }
 
     fn answer_as_a_control_plane(&mut self) {

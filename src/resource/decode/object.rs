@@ -3,6 +3,8 @@
 //! Every kind is decoded with [`Decoder`] and [`Object`], so that types are checked, unknown
 //! fields are reported and all errors of a document are collected, in the same way for all kinds.
 
+use std::borrow::Cow;
+
 use litemap::LiteMap;
 
 use crate::diag::{Code, Diagnostic};
@@ -39,11 +41,11 @@ const NULLABLE: [&str; 14] = [
 ///
 /// `null` counts as absent, as in Kuma.
 pub(in crate::resource) struct Object<'a> {
-    map: &'a Map,
+    map: &'a Map<'a>,
     /// The whole mapping.
     pub(in crate::resource) at: &'a Location,
     /// The path of the mapping; empty for the document.
-    pub(in crate::resource) path: String,
+    pub(in crate::resource) path: Text,
 }
 
 /// Fields that hold blocks, and that a wrong indentation moves into or out of another block.
@@ -72,13 +74,12 @@ impl<'a> Object<'a> {
     /// `None`, with an error, when the node is not a mapping.
     pub(in crate::resource) fn new(
         decoder: &mut Decoder,
-        node: &'a Node,
-        path: impl Into<String>,
+        node: &'a Node<'a>,
+        path: Text,
         known: &[&str],
     ) -> Option<Self> {
-        let path = path.into();
         if is_null(node) && !decoder.is_strict {
-            return Some(Self::empty(&node.at, &path));
+            return Some(Self::empty(&node.at, path));
         }
         let Value::Map(map) = &node.value else {
             wrong_type(decoder, node, &path, "a mapping");
@@ -100,19 +101,19 @@ impl<'a> Object<'a> {
     ///
     /// # Panics
     /// If `node` is not a mapping, which the caller must check.
-    pub(in crate::resource) fn without_check(node: &'a Node) -> Self {
+    pub(in crate::resource) fn without_check(node: &'a Node<'a>) -> Self {
         let Value::Map(map) = &node.value else {
             panic!("the node must be a mapping")
         };
         Self {
             map,
             at: &node.at,
-            path: String::new(),
+            path: Text::default(),
         }
     }
 
     /// A mapping without fields, in place of a missing one.
-    pub(in crate::resource) fn empty(at: &'a Location, path: &str) -> Self {
+    pub(in crate::resource) fn empty(at: &'a Location, path: Text) -> Self {
         static NOTHING: Map = Map {
             entries: Vec::new(),
             repeated: Vec::new(),
@@ -120,13 +121,13 @@ impl<'a> Object<'a> {
         Self {
             map: &NOTHING,
             at,
-            path: path.to_owned(),
+            path,
         }
     }
 
     fn report_unknown(&self, decoder: &mut Decoder, known: &[&str]) {
         for entry in &self.map.entries {
-            let key = entry.key.text.as_str();
+            let key = &*entry.key.text;
             if known.contains(&key) {
                 continue;
             }
@@ -154,14 +155,23 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// The path of a field, stored once.
+    pub(in crate::resource) fn field_path(&self, decoder: &Decoder, key: &str) -> Text {
+        if self.path.is_empty() {
+            decoder.shared(key)
+        } else {
+            decoder.format(format_args!("{}.{key}", self.path))
+        }
+    }
+
     /// The place of a field: of its key, or of the mapping when the field is absent.
     pub(in crate::resource) fn origin_of(&self, decoder: &Decoder, key: &str) -> Origin {
         let at = self.get(key).map_or(self.at, |entry| &entry.key_at);
-        decoder.located((), self.path_of(key), at).origin
+        decoder.located((), &self.field_path(decoder, key), at).origin
     }
 
     /// The field with the given name, unless it is null.
-    pub(in crate::resource) fn get(&self, key: &str) -> Option<&'a Entry> {
+    pub(in crate::resource) fn get(&self, key: &str) -> Option<&'a Entry<'a>> {
         self.map.get(key).filter(|entry| !is_null(&entry.value))
     }
 
@@ -173,9 +183,9 @@ impl<'a> Object<'a> {
     /// The text of a field.
     pub(in crate::resource) fn text(&self, decoder: &mut Decoder, key: &str) -> Option<Located<Text>> {
         let entry = self.get(key)?;
-        let path = self.path_of(key);
-        let text = text_of(decoder, &entry.value, &path)?;
-        Some(decoder.located(decoder.shared(&text), path, &entry.value.at))
+        let path = self.field_path(decoder, key);
+        let text = text_of(decoder, &entry.value, || &path)?;
+        Some(decoder.located(decoder.shared(&text), &path, &entry.value.at))
     }
 
     /// The index among `words` of a field with one of the words, or with its index as a number.
@@ -189,7 +199,7 @@ impl<'a> Object<'a> {
             _ => words.iter().position(|word| *word == scalar.text),
         });
         if found.is_none() {
-            let written = scalar.map_or("no text", |scalar| scalar.text.as_str());
+            let written = scalar.map_or("no text", |scalar| &*scalar.text);
             let message = format!("`{key}` is `{written}`; it must be one of {}", words.join(", "));
             let finding = Diagnostic::error(Code::InvalidValue, &entry.value.at, message).path(self.path_of(key));
             decoder.undecodable(match closest(written, words.iter().copied()) {
@@ -203,7 +213,7 @@ impl<'a> Object<'a> {
     /// A number, which may be in quotes.
     pub(in crate::resource) fn number(&self, decoder: &mut Decoder, key: &str) -> Option<Located<f64>> {
         let entry = self.get(key)?;
-        let path = self.path_of(key);
+        let path = self.field_path(decoder, key);
         let value = match entry.value.scalar() {
             Some(scalar) => match scalar.plain_value() {
                 Plain::Int(n) => Some(n as f64),
@@ -220,13 +230,13 @@ impl<'a> Object<'a> {
             return None;
         };
         warn_if_ambiguous(decoder, &entry.value, &path);
-        Some(decoder.located(value, path, &entry.value.at))
+        Some(decoder.located(value, &path, &entry.value.at))
     }
 
     /// An unsigned integer of 32 bits, which may be in quotes unless a schema checks the kind.
     pub(in crate::resource) fn whole(&self, decoder: &mut Decoder, key: &str) -> Option<Located<u32>> {
         let entry = self.get(key)?;
-        let path = self.path_of(key);
+        let path = self.field_path(decoder, key);
         let value = match entry.value.scalar() {
             Some(scalar) => match scalar.plain_value() {
                 Plain::Int(n) => u32::try_from(n).ok(),
@@ -247,36 +257,36 @@ impl<'a> Object<'a> {
             return None;
         };
         warn_if_ambiguous(decoder, &entry.value, &path);
-        Some(decoder.located(value, path, &entry.value.at))
+        Some(decoder.located(value, &path, &entry.value.at))
     }
 
     /// `true` or `false`, in any form that Kuma accepts.
     pub(in crate::resource) fn boolean(&self, decoder: &mut Decoder, key: &str) -> Option<Located<bool>> {
         let entry = self.get(key)?;
-        let path = self.path_of(key);
+        let path = self.field_path(decoder, key);
         let value = entry.value.scalar().map(Scalar::plain_value);
         let Some(Plain::Bool(value)) = value else {
             wrong_type(decoder, &entry.value, &path, "`true` or `false`");
             return None;
         };
         warn_if_ambiguous(decoder, &entry.value, &path);
-        Some(decoder.located(value, path, &entry.value.at))
+        Some(decoder.located(value, &path, &entry.value.at))
     }
 
     /// The mapping in a field.
     pub(in crate::resource) fn object(&self, decoder: &mut Decoder, key: &str, known: &[&str]) -> Option<Self> {
         let entry = self.get(key)?;
-        Object::new(decoder, &entry.value, self.path_of(key), known)
+        Object::new(decoder, &entry.value, self.field_path(decoder, key), known)
     }
 
     /// The mapping in a field, without reports of unknown fields.
     pub(in crate::resource) fn open_object(&self, decoder: &mut Decoder, key: &str) -> Option<Self> {
         let entry = self.get(key)?;
-        Self::open(decoder, &entry.value, self.path_of(key))
+        Self::open(decoder, &entry.value, self.field_path(decoder, key))
     }
 
     /// The mapping at `node`, without reports of unknown fields.
-    pub(in crate::resource) fn open(decoder: &mut Decoder, node: &'a Node, path: String) -> Option<Self> {
+    pub(in crate::resource) fn open(decoder: &mut Decoder, node: &'a Node<'a>, path: Text) -> Option<Self> {
         let Value::Map(map) = &node.value else {
             wrong_type(decoder, node, &path, "a mapping");
             return None;
@@ -296,7 +306,7 @@ impl<'a> Object<'a> {
     /// Reports fields that are null although the schema neither allows null nor has a default.
     fn refuse_null(&self, decoder: &mut Decoder, keys: &[&str]) {
         for entry in self.map.entries.iter().filter(|entry| is_null(&entry.value)) {
-            let key = entry.key.text.as_str();
+            let key = &*entry.key.text;
             if keys.contains(&key) && !NULLABLE.contains(&key) {
                 let message = format!("`{key}` must not be null");
                 let finding = Diagnostic::error(Code::WrongType, &entry.value.at, message).path(self.path_of(key));
@@ -306,15 +316,17 @@ impl<'a> Object<'a> {
     }
 
     /// The items of the list in a field, each with its path; empty when the field is absent.
-    pub(in crate::resource) fn list(&self, decoder: &mut Decoder, key: &str) -> Vec<(String, &'a Node)> {
+    pub(in crate::resource) fn list(&self, decoder: &mut Decoder, key: &str) -> Vec<(Text, &'a Node<'a>)> {
         let Some(entry) = self.get(key) else { return Vec::new() };
-        let path = self.path_of(key);
+        let path = self.field_path(decoder, key);
         let Value::List(items) = &entry.value.value else {
             wrong_type(decoder, &entry.value, &path, "a list");
             return Vec::new();
         };
         let indexed = items.iter().enumerate();
-        indexed.map(|(i, node)| (format!("{path}[{i}]"), node)).collect()
+        indexed
+            .map(|(i, node)| (decoder.format(format_args!("{path}[{i}]")), node))
+            .collect()
     }
 
     /// The text values of the mapping in a field; `None` when the field is absent.
@@ -322,7 +334,7 @@ impl<'a> Object<'a> {
     /// Null values count as empty texts, unless a schema checks the kind; then they are errors, and paths use dots.
     pub(in crate::resource) fn texts(&self, decoder: &mut Decoder, key: &str) -> Option<TextMap> {
         let entry = self.get(key)?;
-        let path = self.path_of(key);
+        let path = self.field_path(decoder, key);
         let Value::Map(map) = &entry.value.value else {
             wrong_type(decoder, &entry.value, &path, "a mapping");
             return None;
@@ -330,12 +342,13 @@ impl<'a> Object<'a> {
         let of_schema = decoder.is_strict && path.starts_with("spec.");
         let mut texts = Vec::with_capacity(map.entries.len());
         for Entry { key, key_at, value } in &map.entries {
-            let wrong = if of_schema {
-                format!("{path}.{}", key.text)
-            } else {
-                key_path(&path, &key.text)
+            let wrong = || {
+                if of_schema {
+                    format!("{path}.{}", key.text)
+                } else {
+                    key_path(&path, &key.text)
+                }
             };
-            let path = key_path(&path, &key.text);
             let plain = key.plain_value();
             if !matches!(plain, Plain::String) && !is_canonical(&key.text) {
                 let message = format!(
@@ -343,21 +356,22 @@ impl<'a> Object<'a> {
                     key.text,
                     plain.noun()
                 );
-                let finding = Diagnostic::error(Code::WrongType, key_at, message).path(wrong);
+                let finding = Diagnostic::error(Code::WrongType, key_at, message).path(wrong());
                 decoder.undecodable(finding.help(format!("quote it: \"{}\"", key.text)));
                 continue;
             }
             let text = if is_null(value) && !decoder.is_strict {
-                Some(String::new())
+                Some(Cow::default())
             } else if is_null(value) {
-                wrong_type(decoder, value, &wrong, "text");
+                wrong_type(decoder, value, &wrong(), "text");
                 None
             } else {
-                text_of(decoder, value, &wrong)
+                text_of(decoder, value, wrong)
             };
             if let Some(text) = text {
+                let path = decoder.format(format_args!("{path}[{:?}]", key.text));
                 let text = decoder.shared(&text);
-                texts.push((decoder.shared(&key.text), decoder.located(text, path, &value.at)));
+                texts.push((decoder.shared(&key.text), decoder.located(text, &path, &value.at)));
             }
         }
         Some(texts.into_iter().collect())
@@ -368,7 +382,7 @@ impl<'a> Object<'a> {
 pub(in crate::resource) fn int_or_text(node: &Node) -> Option<String> {
     let scalar = node.scalar()?;
     match scalar.plain_value() {
-        Plain::String => Some(scalar.text.clone()),
+        Plain::String => Some(scalar.text.to_string()),
         Plain::Int(number) => Some(number.to_string()),
         Plain::Float(number) if number.fract() == 0.0 => Some(number.to_string()),
         Plain::Float(_) | Plain::Bool(_) | Plain::Null => None,
@@ -381,18 +395,24 @@ pub(in crate::resource) fn key_path(path: &str, key: &str) -> String {
 }
 
 fn is_null(node: &Node) -> bool {
-    node.scalar().is_some_and(|scalar| scalar.plain_value() == Plain::Null)
+    node.scalar().is_some_and(Scalar::is_null)
 }
 
-pub(in crate::resource) fn text_of(decoder: &mut Decoder, node: &Node, path: &str) -> Option<String> {
+/// The text of a scalar; `path` makes the path for a finding.
+pub(in crate::resource) fn text_of<'a, P: Into<String>>(
+    decoder: &mut Decoder,
+    node: &'a Node<'a>,
+    path: impl FnOnce() -> P,
+) -> Option<Cow<'a, str>> {
     let Some(scalar) = node.scalar() else {
-        wrong_type(decoder, node, path, "text");
+        wrong_type(decoder, node, &path().into(), "text");
         return None;
     };
     match scalar.plain_value() {
-        Plain::String => Some(scalar.text.clone()),
-        Plain::Null => Some(String::new()),
+        Plain::String => Some(Cow::Borrowed(&scalar.text)),
+        Plain::Null => Some(Cow::default()),
         plain @ (Plain::Bool(_) | Plain::Int(_) | Plain::Float(_)) => {
+            let path = path().into();
             let message = format!(
                 "`{path}` must be text, and `{}` is {} to YAML 1.1, which Kuma reads",
                 scalar.text,

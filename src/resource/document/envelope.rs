@@ -38,9 +38,9 @@ const HEADER: &[&str] = &[
 /// The part of a document with the fields of its kind.
 pub(in crate::resource) struct Body<'a> {
     /// The mapping; `None` when it is missing and may be.
-    node: Option<&'a Node>,
+    node: Option<&'a Node<'a>>,
     /// The whole document.
-    root: &'a Node,
+    root: &'a Node<'a>,
     path: &'static str,
     /// The fields of the header, if they are in the same mapping.
     beside: &'static [&'static str],
@@ -50,8 +50,8 @@ impl<'a> Body<'a> {
     /// The mapping with the fields of the kind, whatever fields it has.
     pub(in crate::resource) fn open(&self, decoder: &mut Decoder) -> Option<Object<'a>> {
         match self.node {
-            Some(node) => Object::open(decoder, node, self.path.to_owned()),
-            None => Some(Object::empty(&self.root.at, self.path)),
+            Some(node) => Object::open(decoder, node, self.path.into()),
+            None => Some(Object::empty(&self.root.at, self.path.into())),
         }
     }
 
@@ -59,8 +59,8 @@ impl<'a> Body<'a> {
     pub(in crate::resource) fn object(&self, decoder: &mut Decoder, known: &[&str]) -> Option<Object<'a>> {
         let known: Vec<&str> = known.iter().chain(self.beside).copied().collect();
         match self.node {
-            Some(node) => Object::new(decoder, node, self.path, &known),
-            None => Some(Object::empty(&self.root.at, self.path)),
+            Some(node) => Object::new(decoder, node, decoder.shared(self.path), &known),
+            None => Some(Object::empty(&self.root.at, self.path.into())),
         }
     }
 }
@@ -73,7 +73,7 @@ pub(in crate::resource) fn decode<'a>(
     context: &Context,
     kind: Kind,
     form: Form,
-    root: &'a Node,
+    root: &'a Node<'a>,
 ) -> (Header, Option<Body<'a>>) {
     let mut header = Header {
         id: Arc::clone(&decoder.resource),
@@ -97,7 +97,7 @@ fn universal<'a>(
     decoder: &mut Decoder,
     context: &Context,
     kind: Kind,
-    root: &'a Node,
+    root: &'a Node<'a>,
     header: &mut Header,
 ) -> Option<Body<'a>> {
     // The decoder of the kind reports unknown fields, since it knows all of them.
@@ -144,7 +144,7 @@ fn kubernetes<'a>(
     decoder: &mut Decoder,
     context: &Context,
     kind: Kind,
-    root: &'a Node,
+    root: &'a Node<'a>,
     header: &mut Header,
 ) -> Option<Body<'a>> {
     // `spec`, below, reports unknown fields.
@@ -242,8 +242,8 @@ fn check_namespace(decoder: &mut Decoder, context: &Context, kind: Kind, object:
 }
 
 /// The mapping in `spec`. A control plane reports errors in it without a path.
-fn spec<'a>(decoder: &mut Decoder, kind: Kind, root: &'a Node, known: &[&str]) -> Option<Body<'a>> {
-    let object = Object::new(decoder, root, "", known)?;
+fn spec<'a>(decoder: &mut Decoder, kind: Kind, root: &'a Node<'a>, known: &[&str]) -> Option<Body<'a>> {
+    let object = Object::new(decoder, root, Text::default(), known)?;
     let node = match object.get("spec") {
         Some(entry) if matches!(entry.value.value, Value::Map(_)) => Some(&entry.value),
         Some(entry) => {

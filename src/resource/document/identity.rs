@@ -61,11 +61,11 @@ fn id(kind: Kind, name: Option<&str>, mesh: Option<&str>, namespace: Option<&str
 }
 
 /// The value of a field of a mapping.
-fn field<'a>(node: Option<&'a Node>, key: &str) -> Option<&'a Node> {
+fn field<'a>(node: Option<&'a Node<'a>>, key: &str) -> Option<&'a Node<'a>> {
     Some(&node?.map()?.get(key)?.value)
 }
 
 /// The text of a scalar that is not empty.
-fn text(node: Option<&Node>) -> Option<&str> {
+fn text<'a>(node: Option<&'a Node<'a>>) -> Option<&'a str> {
     node?.text().filter(|text| !text.is_empty())
 }

@@ -332,5 +332,5 @@ fn unknown(name: &str, noun: &str, entry: &Entry) -> Found {
 }
 
 fn invalid(diagnostic: Diagnostic, entry: &Entry) -> Found {
-    Found::Invalid(Box::new(diagnostic.path(entry.key.text.as_str())))
+    Found::Invalid(Box::new(diagnostic.path(&*entry.key.text)))
 }

@@ -26,12 +26,13 @@ impl Kustomizations {
             if !NAMES.contains(&name) {
                 continue;
             }
-            let stream = yaml::read::read(file, limits, &mut Diagnostics::default());
+            let prepared = yaml::read::Prepared::new(file);
+            let stream = prepared.read(limits, &mut Diagnostics::default());
             let entries = stream.documents.iter().flat_map(|document| match &document.root.value {
                 Value::Map(map) => map.entries.as_slice(),
                 Value::Scalar(_) | Value::List(_) => &[],
             });
-            let mut changing = entries.filter(|entry| !LISTING.contains(&entry.key.text.as_str()));
+            let mut changing = entries.filter(|entry| !LISTING.contains(&&*entry.key.text));
             if let Some(entry) = changing.next() {
                 found.insert(directory.to_owned(), entry.key_at.clone());
             }

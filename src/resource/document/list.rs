@@ -3,7 +3,7 @@
 use crate::yaml::{Map, Node, Value};
 
 /// The resources in a document: the document itself, or the items of a list.
-pub(in crate::resource) fn resources(root: &Node) -> Vec<&Node> {
+pub(in crate::resource) fn resources<'a>(root: &'a Node<'a>) -> Vec<&'a Node<'a>> {
     match items(root) {
         Some(items) => items.iter().flat_map(resources).collect(),
         None => vec![root],
@@ -11,7 +11,7 @@ pub(in crate::resource) fn resources(root: &Node) -> Vec<&Node> {
 }
 
 /// The items of a document that is a list of resources.
-fn items(root: &Node) -> Option<&[Node]> {
+fn items<'a>(root: &'a Node<'a>) -> Option<&'a [Node<'a>]> {
     let Value::Map(map) = &root.value else { return None };
     let Value::List(items) = &map.get("items")?.value.value else {
         return None;
@@ -21,7 +21,7 @@ fn items(root: &Node) -> Option<&[Node]> {
     let is_export = map
         .entries
         .iter()
-        .all(|entry| matches!(entry.key.text.as_str(), "items" | "total" | "next"));
+        .all(|entry| matches!(&*entry.key.text, "items" | "total" | "next"));
     (is_kubernetes || is_export || items.iter().any(is_resource)).then_some(items)
 }
 
@@ -30,6 +30,6 @@ fn is_resource(node: &Node) -> bool {
     (word(map, "type").is_some() && word(map, "name").is_some()) || word(map, "apiVersion").is_some()
 }
 
-fn word<'a>(map: &'a Map, key: &str) -> Option<&'a str> {
+fn word<'a>(map: &'a Map<'a>, key: &str) -> Option<&'a str> {
     map.get(key)?.value.text()
 }

@@ -21,19 +21,19 @@ pub(in crate::resource) fn error(kind: Kind, fields: &Map) -> Option<Diagnostic>
     )
 }
 
-type Found<'a> = (&'a Entry, String, String);
+type Found<'a> = (&'a Entry<'a>, String, String);
 
 /// `interface` of an inbound or outbound, and `service` of an outbound.
-fn of_dataplane(fields: &Map) -> Option<Found<'_>> {
+fn of_dataplane<'a>(fields: &'a Map<'a>) -> Option<Found<'a>> {
     let networking = map_in(fields, "networking")?;
-    let first = |key: &str, find: fn(usize, &Node) -> Option<Found<'_>>| {
+    let first = |key: &str, find: fn(usize, &'a Node<'a>) -> Option<Found<'a>>| {
         let items = list_in(networking, key).iter().enumerate();
         items.into_iter().find_map(|(i, node)| find(i, node))
     };
     first("inbound", of_inbound).or_else(|| first("outbound", of_outbound))
 }
 
-fn of_inbound(i: usize, inbound: &Node) -> Option<Found<'_>> {
+fn of_inbound<'a>(i: usize, inbound: &'a Node<'a>) -> Option<Found<'a>> {
     let entry = inbound.map()?.get("interface")?;
     Some((
         entry,
@@ -42,7 +42,7 @@ fn of_inbound(i: usize, inbound: &Node) -> Option<Found<'_>> {
     ))
 }
 
-fn of_outbound(i: usize, outbound: &Node) -> Option<Found<'_>> {
+fn of_outbound<'a>(i: usize, outbound: &'a Node<'a>) -> Option<Found<'a>> {
     let map = outbound.map()?;
     let service = map.get("service");
     let entry = map.get("interface").or(service)?;
@@ -67,23 +67,23 @@ fn interface(text: &str) -> String {
 }
 
 /// `zipkin` beside the name of a backend, in place of `type` and `conf`.
-fn of_mesh(fields: &Map) -> Option<Found<'_>> {
+fn of_mesh<'a>(fields: &'a Map<'a>) -> Option<Found<'a>> {
     let backends = list_in(map_in(fields, "tracing")?, "backends");
     backends.iter().enumerate().find_map(|(i, node)| of_backend(i, node))
 }
 
-fn of_backend(i: usize, backend: &Node) -> Option<Found<'_>> {
+fn of_backend<'a>(i: usize, backend: &'a Node<'a>) -> Option<Found<'a>> {
     let entry = backend.map()?.get("zipkin")?;
     let conf = Some(entry.value.at.text()).filter(|conf| conf.starts_with('{') && !conf.contains('\n'));
     let help = format!("write `type: zipkin` and `conf: {}`", conf.unwrap_or("{...}"));
     Some((entry, format!("tracing.backends[{i}]"), help))
 }
 
-fn map_in<'a>(map: &'a Map, key: &str) -> Option<&'a Map> {
+fn map_in<'a>(map: &'a Map<'a>, key: &str) -> Option<&'a Map<'a>> {
     map.get(key)?.value.map()
 }
 
-fn list_in<'a>(map: &'a Map, key: &str) -> &'a [Node] {
+fn list_in<'a>(map: &'a Map<'a>, key: &str) -> &'a [Node<'a>] {
     match map.get(key).map(|entry| &entry.value.value) {
         Some(Value::List(items)) => items,
         _ => &[],

@@ -4,15 +4,23 @@ use crate::diag::Diagnostic;
 use crate::source::Location;
 use crate::yaml::{Node, Scalar, Value, template};
 
-/// Collects the template expressions in the texts below a node.
-pub(in crate::resource) fn unrendered(node: &Node, found: &mut Vec<Diagnostic>) {
+/// The template expressions in the texts of a document.
+pub(in crate::resource) fn unrendered(root: &Node) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    if root.at.text().contains(['{', '$']) {
+        collect(root, &mut found);
+    }
+    found
+}
+
+fn collect(node: &Node, found: &mut Vec<Diagnostic>) {
     match &node.value {
         Value::Scalar(scalar) => found.extend(expression(scalar, &node.at)),
-        Value::List(items) => items.iter().for_each(|item| unrendered(item, found)),
+        Value::List(items) => items.iter().for_each(|item| collect(item, found)),
         Value::Map(map) => {
             for entry in &map.entries {
                 found.extend(expression(&entry.key, &entry.key_at));
-                unrendered(&entry.value, found);
+                collect(&entry.value, found);
             }
         }
     }

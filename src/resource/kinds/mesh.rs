@@ -282,12 +282,12 @@ fn decode_backend(
 }
 
 fn decode_name(decoder: &mut Decoder, object: &Object, before: &[Located<Text>]) -> Option<Located<Text>> {
-    let path = object.path_of("name");
+    let path = object.field_path(decoder, "name");
     let at = object.get("name").map_or(object.at, |entry| &entry.value.at);
     let name = match object.text(decoder, "name") {
         Some(name) => name,
         None if object.get("name").is_some() => return None,
-        None => decoder.located(Text::default(), path.clone(), at),
+        None => decoder.located(Text::default(), &path, at),
     };
     if name.value.is_empty() {
         decoder.error_help(

@@ -114,7 +114,7 @@ pub(in crate::resource) fn decode(decoder: &mut Decoder, header: Header, body: &
     })
 }
 
-fn decode_listener(decoder: &mut Decoder, path: String, node: &Node) -> Option<GatewayListener> {
+fn decode_listener(decoder: &mut Decoder, path: Text, node: &Node) -> Option<GatewayListener> {
     let known = ["hostname", "port", "protocol", "tls", "tags", "crossMesh", "resources"];
     let object = Object::new(decoder, node, path, &known)?;
     let port = decode_port(decoder, &object, "port", 1);
@@ -122,7 +122,7 @@ fn decode_listener(decoder: &mut Decoder, path: String, node: &Node) -> Option<G
     let own = gateway_tags(decoder, &object);
     Some(GatewayListener {
         at: object.at.clone(),
-        path: decoder.shared(&object.path),
+        path: object.path.clone(),
         port: port?,
         protocol: protocol?,
         tags: tags::plain(&own),

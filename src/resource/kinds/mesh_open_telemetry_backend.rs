@@ -52,7 +52,7 @@ pub(in crate::resource) fn decode(
         None => (spec.path.clone(), spec.at),
     };
     Some(MeshOpenTelemetryBackend {
-        collector: decoder.located(collector, path, at),
+        collector: decoder.located(collector, &path, at),
         header,
     })
 }

@@ -137,7 +137,7 @@ fn decode_rule(unheard: &mut Decoder, rule: &Object) -> RouteRule {
     });
     let backend_refs = backend_refs.collect();
     RouteRule {
-        origin: unheard.located((), rule.path.as_str(), rule.at).origin,
+        origin: unheard.located((), &rule.path, rule.at).origin,
         is_catch_all,
         has_filters: !filters.is_empty(),
         backend_refs: is_led.then_some(backend_refs),

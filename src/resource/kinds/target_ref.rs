@@ -164,8 +164,8 @@ pub(in crate::resource) fn shape<'a>(
         items
             .into_iter()
             .filter_map(|(path, node)| {
-                let word = text_of(decoder, node, &path)?;
-                match word.as_str() {
+                let word = text_of(decoder, node, || &path)?;
+                match &*word {
                     "Sidecar" => Some(ProxyType::Sidecar),
                     "Gateway" => Some(ProxyType::Gateway),
                     other => {
@@ -407,7 +407,7 @@ impl Raw<'_> {
         let path = if context.kuma.version >= Version::V2_14 {
             self.object.path.clone()
         } else {
-            self.object.path_of("name")
+            self.object.field_path(decoder, "name")
         };
         let message = format!("`name` or `labels` is required for the kind `{}`", self.kind.value);
         decoder.error(Code::MissingField, self.object.at, &path, message);

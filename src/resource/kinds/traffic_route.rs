@@ -84,7 +84,7 @@ pub(in crate::resource) fn decode(decoder: &mut Decoder, header: Header, body: &
     for (path, node) in conf.list(decoder, "http") {
         if let Some(rule) = Object::new(decoder, node, path, &["match", "modify", "split", "destination"]) {
             http.push(HttpRule {
-                origin: decoder.located((), rule.path.as_str(), rule.at).origin,
+                origin: decoder.located((), &rule.path, rule.at).origin,
                 targets: decode_targets(decoder, &rule),
             });
         }

@@ -36,7 +36,7 @@ pub(in crate::resource) fn decode_port(
     key: &str,
     least: u16,
 ) -> Option<Located<u16>> {
-    let path = object.path_of(key);
+    let path = object.field_path(decoder, key);
     if object.get(key).is_none() {
         let message = format!("`{key}` is missing; it must be from 1 to 65535");
         if decoder.is_strict {

@@ -143,7 +143,7 @@ pub(in crate::resource) fn selector(
     key: &str,
     service: Service,
 ) -> Option<Selector> {
-    let path = object.path_of(key);
+    let path = object.field_path(decoder, key);
     let before = decoder.errors();
     let tags = object.texts(decoder, key).unwrap_or_default();
     if decoder.errors() > before {

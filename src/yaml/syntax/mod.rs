@@ -61,13 +61,13 @@ mod tests {
     use crate::diag::{Diagnostics, Place};
     use crate::source::SourceFile;
     use crate::yaml::Limits;
-    use crate::yaml::read::read;
+    use crate::yaml::read::Prepared;
 
     /// Compares the one error in `text`: the marked text, the message and the start of the help.
     fn check(text: &str, marked: &str, message: &str, help: &str) {
         let mut found = Diagnostics::default();
         let file = SourceFile::new("a.yaml", text);
-        read(&file, &Limits::default(), &mut found);
+        Prepared::new(&file).read(&Limits::default(), &mut found);
         let found = found.into_sorted();
         let [error] = found.as_slice() else {
             panic!("{text:?}: {found:?}")

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use meshtraced::diag::{Diagnostics, Place};
 use meshtraced::source::{Location, SourceFile};
-use meshtraced::yaml::read::read;
+use meshtraced::yaml::read::Prepared;
 use meshtraced::yaml::write::write;
 use meshtraced::yaml::{Limits, Stream};
 use meshtraced::yaml::{Node, Scalar, Value};
@@ -69,7 +69,8 @@ proptest! {
     fn every_place_lies_in_the_file(text in any_text()) {
         let file = SourceFile::new("a.yaml", text);
         let mut found = Diagnostics::default();
-        let stream = read(&file, &Limits::default(), &mut found);
+        let (prepared, limits) = (Prepared::new(&file), Limits::default());
+        let stream = prepared.read(&limits, &mut found);
         for document in &stream.documents {
             check_places(&file, &document.root);
         }
@@ -164,7 +165,8 @@ fn check_agreement(text: &str) -> bool {
     }
     let mut found = Diagnostics::default();
     let file = SourceFile::new("a.yaml", text);
-    let ours = read(&file, &Limits::default(), &mut found);
+    let (prepared, limits) = (Prepared::new(&file), Limits::default());
+    let ours = prepared.read(&limits, &mut found);
     // A warning is about keys of the same text, `~` and `""` among them; to libyaml's binding they may be two.
     let quiet = found.into_sorted().is_empty();
     let (true, false, Some(theirs)) = (quiet, ours.broken, by_libyaml(text)) else {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use meshtraced::diag::Diagnostics;
 use meshtraced::source::SourceFile;
 use meshtraced::yaml::Limits;
-use meshtraced::yaml::read::read;
+use meshtraced::yaml::read::Prepared;
 use meshtraced::yaml::scalar::Plain;
 use meshtraced::yaml::write::{comment, write};
 use meshtraced::yaml::{self, Node};
@@ -65,7 +65,9 @@ fn every_character_as_key_and_value() {
 
 fn by_us(text: &str) -> Value {
     let mut found = Diagnostics::default();
-    let stream = read(&SourceFile::new("out.yaml", text), &Limits::default(), &mut found);
+    let (file, limits) = (SourceFile::new("out.yaml", text), Limits::default());
+    let prepared = Prepared::new(&file);
+    let stream = prepared.read(&limits, &mut found);
     let found = found.into_sorted();
     assert!(found.is_empty(), "{found:?}: {text}");
     match stream.documents.as_slice() {
@@ -80,14 +82,14 @@ fn json_of(node: &Node) -> Value {
         yaml::Value::List(items) => items.iter().map(json_of).collect(),
         yaml::Value::Map(map) => {
             let fields = map.entries.iter();
-            Value::Object(fields.map(|e| (e.key.text.clone(), json_of(&e.value))).collect())
+            Value::Object(fields.map(|e| (e.key.text.to_string(), json_of(&e.value))).collect())
         }
         yaml::Value::Scalar(scalar) => match scalar.plain_value() {
             Plain::Null => Value::Null,
             Plain::Bool(b) => b.into(),
             Plain::Int(n) => i64::try_from(n).map_or_else(|_| json!(u64::try_from(n).expect("64 bits")), Value::from),
             Plain::Float(n) => Value::Number(Number::from_f64(n).expect("a finite number")),
-            Plain::String => scalar.text.clone().into(),
+            Plain::String => scalar.text.to_string().into(),
         },
     }
 }

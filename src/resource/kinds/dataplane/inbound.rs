@@ -75,7 +75,7 @@ pub(in crate::resource) fn decode(
     decoder: &mut Decoder,
     context: &Context,
     dataplane: Option<&Located<Text>>,
-    path: String,
+    path: Text,
     node: &Node,
 ) -> Option<Inbound> {
     let mut known = FIELDS.to_vec();
@@ -97,7 +97,7 @@ pub(in crate::resource) fn decode(
     let ready = decode_ready(decoder, context, &object);
     Some(Inbound {
         at: object.at.clone(),
-        path: decoder.shared(&object.path),
+        path: object.path.clone(),
         port: sockets.port?,
         name,
         address: sockets.address,
@@ -120,7 +120,7 @@ pub(in crate::resource) fn decode(
 
 /// The tags of an inbound; none in versions whose inbounds have no tags.
 fn decode_tags(decoder: &mut Decoder, context: &Context, object: &Object) -> TextMap {
-    let tags_path = object.path_of("tags");
+    let tags_path = object.field_path(decoder, "tags");
     let mut tags = object.texts(decoder, "tags").unwrap_or_default();
     if context.inbounds_have_tags() {
         tags::check_tags(decoder, &tags_path, &tags);

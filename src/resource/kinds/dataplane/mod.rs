@@ -240,7 +240,7 @@ fn check_shape(decoder: &mut Decoder, context: &Context, networking: &Object, sh
 }
 
 fn decode_address(decoder: &mut Decoder, networking: &Object) -> Option<Located<Text>> {
-    let path = networking.path_of("address");
+    let path = networking.field_path(decoder, "address");
     let entry = networking.get("address");
     let address = networking.text(decoder, "address");
     if address.is_none() && entry.is_some() {

@@ -74,13 +74,13 @@ impl BackendRef {
 pub(in crate::resource) fn decode(
     decoder: &mut Decoder,
     context: &Context,
-    path: String,
+    path: Text,
     node: &Node,
 ) -> Option<Outbound> {
     let object = Object::new(decoder, node, path, &["address", "port", "tags", "backendRef"])?;
     let port = decode_port(decoder, &object, "port", 1);
     let address = decode_ip(decoder, &object, "address");
-    let tags_path = object.path_of("tags");
+    let tags_path = object.field_path(decoder, "tags");
     let tags = object.texts(decoder, "tags").unwrap_or_default();
     let backend_ref = object.object(decoder, "backendRef", &["kind", "name", "namespace", "labels", "port"]);
     let to = match backend_ref {
@@ -111,7 +111,7 @@ pub(in crate::resource) fn decode(
     };
     Some(Outbound {
         at: object.at.clone(),
-        path: decoder.shared(&object.path),
+        path: object.path.clone(),
         port: port?,
         address,
         to: to?,
@@ -144,7 +144,8 @@ fn decode_destination(decoder: &mut Decoder, object: &Object, path: &str, tags: 
 pub(in crate::resource) fn lenient_backend_ref(decoder: &mut Decoder, object: &Object) -> BackendRef {
     let kind = object.text(decoder, "kind");
     BackendRef {
-        kind: kind.unwrap_or_else(|| decoder.located(decoder.shared("Mesh"), object.path_of("kind"), object.at)),
+        kind: kind
+            .unwrap_or_else(|| decoder.located(decoder.shared("Mesh"), &object.field_path(decoder, "kind"), object.at)),
         name: filled(decoder, object, "name"),
         namespace: filled(decoder, object, "namespace"),
         labels: object.texts(decoder, "labels").unwrap_or_default(),

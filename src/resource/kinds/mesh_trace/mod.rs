@@ -167,7 +167,7 @@ pub(in crate::resource) fn decode(
 /// The meaning of `default`, which the schema accepts.
 fn conf(decoder: &mut Decoder, context: &Context, shape: Shape) -> Option<Conf> {
     let at = (shape.object.get("backends"))
-        .map(|entry| decoder.located((), shape.object.path_of("backends"), &entry.value.at));
+        .map(|entry| decoder.located((), &shape.object.field_path(decoder, "backends"), &entry.value.at));
     let is_empty = shape.backends.is_empty();
     let backend = (shape.backends.into_iter().next()).and_then(|backend| backend_of(decoder, context, backend));
     let tags = shape
@@ -356,7 +356,7 @@ fn reference_labels(decoder: &mut Decoder, reference: &Object) -> Option<Located
         return None;
     }
     let at = reference.get("labels").map_or(reference.at, |entry| &entry.value.at);
-    Some(decoder.located(labels, reference.path_of("labels"), at))
+    Some(decoder.located(labels, &reference.field_path(decoder, "labels"), at))
 }
 
 fn tag_of(decoder: &mut Decoder, shape: TagShape) -> Option<Tag> {

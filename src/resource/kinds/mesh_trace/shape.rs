@@ -86,8 +86,8 @@ fn sampling_of<'a>(decoder: &mut Decoder, object: &Object<'a>) -> Option<Object<
 fn backend_shape<'a>(
     decoder: &mut Decoder,
     context: &Context,
-    path: String,
-    node: &'a Node,
+    path: Text,
+    node: &'a Node<'a>,
 ) -> Option<BackendShape<'a>> {
     let object = Object::new(decoder, node, path, &["type", "zipkin", "datadog", "openTelemetry"])?;
     let kind = required(decoder, &object, "type", "write `Zipkin`, `Datadog` or `OpenTelemetry`");
@@ -176,7 +176,7 @@ fn backend_ref_shape<'a>(decoder: &mut Decoder, context: &Context, conf: &Object
     Some(reference)
 }
 
-fn tag_shape<'a>(decoder: &mut Decoder, path: String, node: &'a Node) -> Option<TagShape<'a>> {
+fn tag_shape<'a>(decoder: &mut Decoder, path: Text, node: &'a Node<'a>) -> Option<TagShape<'a>> {
     let object = Object::new(decoder, node, path, &["name", "literal", "header"])?;
     let name = required(decoder, &object, "name", "write the name of the tag");
     let literal = object.text(decoder, "literal");
@@ -205,7 +205,7 @@ fn required(decoder: &mut Decoder, object: &Object, key: &str, help: &str) -> Op
 /// An integer, or a decimal number in quotes, as text.
 fn share_of(decoder: &mut Decoder, object: &Object, key: &str) -> Option<Located<Text>> {
     let entry = object.get(key)?;
-    let path = object.path_of(key);
+    let path = object.field_path(decoder, key);
     let Some(text) = int_or_text(&entry.value) else {
         let help = match &entry.value.value {
             Value::Scalar(_) => format!("quote it: {key}: \"{}\"", entry.value.at.text()),
@@ -224,7 +224,7 @@ fn share_of(decoder: &mut Decoder, object: &Object, key: &str) -> Option<Located
         wrong_type_help(decoder, &entry.value, &path, what, Some(help));
         return None;
     };
-    Some(decoder.located(decoder.shared(&text), path, &entry.value.at))
+    Some(decoder.located(decoder.shared(&text), &path, &entry.value.at))
 }
 
 fn api_version(decoder: &mut Decoder, zipkin: &Object) -> Option<Located<ZipkinApiVersion>> {
