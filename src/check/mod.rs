@@ -32,6 +32,7 @@ pub use no_resources::no_resources;
 use self::subject::Subject;
 use crate::compilation::Compilation;
 use crate::diag::Diagnostics;
+use crate::system::parallel;
 
 /// Asks all questions and adds the findings to `diagnostics`.
 pub fn run(compilation: &Compilation, diagnostics: &mut Diagnostics) {
@@ -41,7 +42,7 @@ pub fn run(compilation: &Compilation, diagnostics: &mut Diagnostics) {
         selection: compilation.selection,
         fidelity: compilation.kuma.fidelity,
     };
-    for question in [
+    let questions: [fn(&Subject, &mut Diagnostics); 10] = [
         ambiguous_policies::ask,
         backend_not_found::ask,
         both_policies::ask,
@@ -52,7 +53,11 @@ pub fn run(compilation: &Compilation, diagnostics: &mut Diagnostics) {
         sampling_zero::ask,
         selects_nothing::ask,
         span_name::ask,
-    ] {
-        question(&subject, diagnostics);
-    }
+    ];
+    let answers = parallel::map(&questions, parallel::cpu_count(), |question| {
+        let mut found = Diagnostics::default();
+        question(&subject, &mut found);
+        found
+    });
+    answers.into_iter().for_each(|found| diagnostics.append(found));
 }

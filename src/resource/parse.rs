@@ -45,9 +45,10 @@ pub fn parse(
             Some(directory) => parts.entry(directory).or_default().push(file),
         }
     }
-    let decoded = parallel::map_with(&files, parallel::cpu_count(), Texts::default, |texts, file| {
+    let portions: Vec<_> = files.chunks(PORTION).collect();
+    let decoded = parallel::map_with(&portions, parallel::cpu_count(), Texts::default, |texts, files| {
         let mut parser = Parser::new(kuma, texts, known);
-        parser.file(file, limits);
+        files.iter().for_each(|file| parser.file(file, limits));
         parser.decoded
     });
     let texts = Texts::default();
@@ -61,6 +62,9 @@ pub fn parse(
     }
     parser.finish(diagnostics)
 }
+
+/// The number of files that are decoded at a time.
+const PORTION: usize = 32;
 
 /// The content of some files.
 #[derive(Default)]

@@ -41,6 +41,7 @@ use crate::resource::kinds::mesh_trace::{Backend as MeshTraceBackend, MeshTrace,
 use crate::resource::kinds::other_policy::{OtherPolicy, Reach};
 use crate::resource::kinds::traffic_trace::TrafficTrace;
 use crate::resource::value::protocol::Protocol;
+use crate::system::parallel;
 
 use self::destination::Services;
 use self::mesh_route::Routes;
@@ -118,6 +119,9 @@ pub fn backend_name<'a>(policy: &'a TrafficTrace, mesh: Option<&'a Mesh>) -> Opt
     Some(&name.value)
 }
 
+/// The number of dataplanes that are worth another thread.
+const MANY: usize = 512;
+
 /// Selects the policies, gateway and destinations of every dataplane.
 ///
 /// `hints` holds the protocols of services that have no dataplane among the resources. The cost follows the number of
@@ -131,8 +135,18 @@ pub fn select<'a>(
     let services = Services::of(resources, kuma.fidelity);
     let mut dataplanes = Vec::with_capacity(resources.dataplanes.len());
     for of_mesh in resources.dataplanes.chunk_by(|a, b| a.header.mesh() == b.header.mesh()) {
-        let mut policies = MeshPolicies::new(resources, of_mesh[0].header.mesh(), kuma, &services, hints);
-        dataplanes.extend(of_mesh.iter().map(|dataplane| policies.govern(dataplane, diagnostics)));
+        let mesh = of_mesh[0].header.mesh();
+        let start = || MeshPolicies::new(resources, mesh, kuma, &services, hints);
+        // Each thread indexes the policies of the mesh, which pays for many dataplanes only.
+        let threads = parallel::cpu_count().min(1 + of_mesh.len() / MANY);
+        let governed = parallel::map_with(of_mesh, threads, start, |policies, dataplane| {
+            let mut found = Diagnostics::default();
+            (policies.govern(dataplane, &mut found), found)
+        });
+        for (governed, found) in governed {
+            dataplanes.push(governed);
+            diagnostics.append(found);
+        }
     }
     Selection { dataplanes, services }
 }

@@ -124,18 +124,13 @@ fn list(place: &Place, filter: &Filter) -> Result<Listing, ReadError> {
         .into_iter();
     let mut passed = Passed::new(place, filter);
     let mut linked = Linked::default();
+    let mut files = Vec::new();
     for entry in entries.filter_entry(|entry| passed.enters(entry)) {
         if entry.as_ref().is_ok_and(|entry| linked.count(entry) > LINKED) {
             return Err(ReadError::Multiplied(root.to_owned()));
         }
         match entry {
-            Ok(entry) if entry.file_type().is_file() && filter.reads(place.below(entry.path())) => {
-                let metadata = entry.metadata().map_err(io::Error::from);
-                let fingerprint = metadata
-                    .map(|metadata| Fingerprint::from_metadata(&metadata))
-                    .map_err(|error| UnreadableReason::Failed(error.to_string()));
-                listing.add(place, entry.path(), fingerprint);
-            }
+            Ok(entry) if entry.file_type().is_file() && filter.reads(place.below(entry.path())) => files.push(entry),
             Ok(_) => {}
             Err(error) => {
                 if let Some(path) = error.path().map(Path::to_owned)
@@ -147,8 +142,20 @@ fn list(place: &Place, filter: &Filter) -> Result<Listing, ReadError> {
             }
         }
     }
+    let fingerprints = parallel::map(&files, parallel::cpu_count(), fingerprint);
+    for (entry, fingerprint) in files.iter().zip(fingerprints) {
+        listing.add(place, entry.path(), fingerprint);
+    }
     passed.finish(&mut listing);
     Ok(listing)
+}
+
+/// The metadata of a file that a walk found.
+fn fingerprint(entry: &DirEntry) -> Result<Fingerprint, UnreadableReason> {
+    let metadata = entry.metadata().map_err(io::Error::from);
+    metadata
+        .map(|metadata| Fingerprint::from_metadata(&metadata))
+        .map_err(|error| UnreadableReason::Failed(error.to_string()))
 }
 
 /// The reason why a path cannot be read; `None` when nothing is lost with it.

@@ -34,20 +34,20 @@ pub fn map<T: Sync, R: Send>(items: &[T], limit: usize, work: impl Fn(&T) -> R +
 }
 
 /// As [`map`], with a state of each thread that `start` makes. Results must not depend on it.
-pub fn map_with<T: Sync, R: Send, S>(
-    items: &[T],
+pub fn map_with<'i, T: Sync, R: Send, S>(
+    items: &'i [T],
     limit: usize,
     start: impl Fn() -> S + Sync,
-    work: impl Fn(&mut S, &T) -> R + Sync,
+    work: impl Fn(&mut S, &'i T) -> R + Sync,
 ) -> Vec<R> {
     let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<(usize, R)>> = Mutex::default();
+    let done: Mutex<Vec<Vec<(usize, R)>>> = Mutex::default();
     let run = || {
         let (mut state, mut own) = (start(), Vec::new());
         while let Some((index, item)) = (|i| Some((i, items.get(i)?)))(next.fetch_add(1, Ordering::Relaxed)) {
             own.push((index, work(&mut state, item)));
         }
-        done.lock().unwrap_or_else(PoisonError::into_inner).append(&mut own);
+        done.lock().unwrap_or_else(PoisonError::into_inner).push(own);
     };
     let threads = limit.min(items.len());
     thread::scope(|scope| {
@@ -59,9 +59,14 @@ pub fn map_with<T: Sync, R: Send, S>(
             }
         }
     });
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.sort_unstable_by_key(|(index, _)| *index);
-    done.into_iter().map(|(_, result)| result).collect()
+    let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    // Each thread has its results in order, and each item is in one of them.
+    let mut done: Vec<_> = done.into_iter().map(|own| own.into_iter().peekable()).collect();
+    let mut results = Vec::with_capacity(items.len());
+    while let Some(next) = (done.iter_mut()).find_map(|own| own.next_if(|(index, _)| *index == results.len())) {
+        results.push(next.1);
+    }
+    results
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet}
 use super::limit::limit_per_file;
 use crate::diag::{Diagnostic, Place, Severity};
 use crate::source::Location;
+use crate::system::parallel;
 use crate::words::{plural, printable};
 
 /// The findings as text, each with an excerpt, in the order given. At most `per_file` findings of a file are shown,
@@ -19,17 +20,19 @@ use crate::words::{plural, printable};
 /// colours and is otherwise the same.
 #[must_use]
 pub fn render(diagnostics: &[Diagnostic], root: &str, per_file: usize, color: bool) -> String {
-    let mut out = String::new();
-    for of_file in limit_per_file(diagnostics, per_file) {
-        for diagnostic in of_file.shown {
+    let files = limit_per_file(diagnostics, per_file);
+    parallel::map(&files, parallel::cpu_count(), |of_file| {
+        let mut out = String::new();
+        for diagnostic in &of_file.shown {
             out.push_str(&one(diagnostic, root, color));
             out.push('\n');
         }
         if let (rest @ 1.., Some(file)) = (of_file.left_out, of_file.file) {
             let _ = writeln!(out, "... and {rest} more in {root}{}", printable(file));
         }
-    }
-    out
+        out
+    })
+    .concat()
 }
 
 /// A line that counts the findings: `3 errors, 1 warning in 2 files`; `None` if there are none.
