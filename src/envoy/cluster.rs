@@ -1,13 +1,120 @@
 //! The clusters of collectors and of upstreams.
 
-use serde_json::{Map, Value, json};
+use std::borrow::Cow;
+
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 
 use crate::ir::{Endpoint, Export, OpenTelemetry, Provider, Proxy, Tls};
 use crate::resource::value::collector_url;
 
+/// The message of a cluster.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ClusterMessage<'a> {
+    #[serde(rename = "@type", skip_serializing_if = "Option::is_none")]
+    type_url: Option<&'static str>,
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alt_stat_name: Option<Cow<'a, str>>,
+    #[serde(rename = "type")]
+    discovery: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dns_lookup_family: Option<&'static str>,
+    connect_timeout: &'static str,
+    load_assignment: LoadAssignment<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transport_socket: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transport_socket_matches: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    typed_extension_protocol_options: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    circuit_breakers: Option<Value>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct LoadAssignment<'a> {
+    cluster_name: &'a str,
+    endpoints: Localities<'a>,
+}
+
+/// The one locality with all endpoints, or none without endpoints.
+#[derive(Debug, Clone, PartialEq)]
+enum Localities<'a> {
+    Of(&'a [Endpoint]),
+    /// The endpoint of a collector.
+    One(&'a str, u16),
+}
+
+impl Serialize for Localities<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Locality<E: Serialize> {
+            lb_endpoints: E,
+        }
+        match *self {
+            Self::Of([]) => serializer.collect_seq([(); 0]),
+            Self::Of(endpoints) => {
+                let lb_endpoints = LbEndpoints(endpoints);
+                [Locality { lb_endpoints }].serialize(serializer)
+            }
+            Self::One(host, port) => {
+                let lb_endpoints = [lb_endpoint(host, port)];
+                [Locality { lb_endpoints }].serialize(serializer)
+            }
+        }
+    }
+}
+
+struct LbEndpoints<'a>(&'a [Endpoint]);
+
+impl Serialize for LbEndpoints<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|endpoint| lb_endpoint(&endpoint.host, endpoint.port)))
+    }
+}
+
+#[derive(Serialize)]
+struct LbEndpoint<'a> {
+    endpoint: EndpointMessage<'a>,
+}
+
+#[derive(Serialize)]
+struct EndpointMessage<'a> {
+    address: Address<'a>,
+}
+
+fn lb_endpoint(host: &str, port: u16) -> LbEndpoint<'_> {
+    let endpoint = EndpointMessage {
+        address: Address::socket(host, port),
+    };
+    LbEndpoint { endpoint }
+}
+
+/// The address of an endpoint or listener.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct Address<'a> {
+    socket_address: SocketAddress<'a>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct SocketAddress<'a> {
+    address: &'a str,
+    port_value: u16,
+}
+
+impl<'a> Address<'a> {
+    /// A `socket_address`.
+    pub(super) fn socket(address: &'a str, port_value: u16) -> Self {
+        Self {
+            socket_address: SocketAddress { address, port_value },
+        }
+    }
+}
+
 /// The clusters of a proxy's collectors, sorted by name; none when the proxy is not traced.
 #[must_use]
-pub fn collectors(proxy: &Proxy) -> Vec<Value> {
+pub fn collectors(proxy: &Proxy) -> Vec<ClusterMessage<'_>> {
     let exports = exports(proxy).into_iter();
     exports.map(|export| collector(proxy, export)).collect()
 }
@@ -21,32 +128,22 @@ pub(super) fn exports(proxy: &Proxy) -> Vec<&Export> {
 }
 
 /// The cluster of a collector.
-pub(super) fn collector(proxy: &Proxy, export: &Export) -> Value {
-    let endpoint = Endpoint {
-        host: export.collector.host.as_str().into(),
-        port: export.collector.port,
-    };
-    let mut cluster = of(&export.cluster_name, "5s", proxy.ipv6, &[endpoint]);
+pub(super) fn collector<'a>(proxy: &Proxy, export: &'a Export) -> ClusterMessage<'a> {
+    let (host, port) = (export.collector.host.as_str(), export.collector.port);
+    let by_name = !collector_url::is_ip(host);
+    let mut cluster = of(&export.cluster_name, proxy.ipv6, by_name, Localities::One(host, port));
     match &export.collector.tls {
-        Some(tls) if tls.verified.is_some() => {
-            cluster.insert("transport_socket".to_owned(), verified_tls(&export.collector.host, tls));
-        }
-        Some(tls) => {
-            let matches = unverified_tls(&export.collector.host, tls);
-            cluster.insert("transport_socket_matches".to_owned(), matches);
-        }
+        Some(tls) if tls.verified.is_some() => cluster.transport_socket = Some(verified_tls(host, tls)),
+        Some(tls) => cluster.transport_socket_matches = Some(unverified_tls(host, tls)),
         None => {}
     }
     if matches!(export.provider, Provider::OpenTelemetry(OpenTelemetry::Grpc)) {
-        cluster.insert("typed_extension_protocol_options".to_owned(), http2_options());
+        cluster.typed_extension_protocol_options = Some(http2_options());
     }
     if export.track_remaining {
-        cluster.insert(
-            "circuit_breakers".to_owned(),
-            json!({"thresholds": [{"track_remaining": true}]}),
-        );
+        cluster.circuit_breakers = Some(json!({"thresholds": [{"track_remaining": true}]}));
     }
-    Value::Object(cluster)
+    cluster
 }
 
 /// The protocol options for HTTP/2 to an upstream.
@@ -60,53 +157,50 @@ fn http2_options() -> Value {
 }
 
 /// The cluster of an application or of a service.
-pub(super) fn upstream(name: &str, ipv6: bool, endpoints: &[Endpoint], http2: bool) -> Value {
-    let mut cluster = of(name, "5s", ipv6, endpoints);
-    if http2 {
-        cluster.insert("typed_extension_protocol_options".to_owned(), http2_options());
-    }
-    Value::Object(cluster)
-}
-
-fn of(name: &str, connect_timeout: &str, ipv6: bool, endpoints: &[Endpoint]) -> Map<String, Value> {
+pub(super) fn upstream<'a>(name: &'a str, ipv6: bool, endpoints: &'a [Endpoint], http2: bool) -> ClusterMessage<'a> {
     let by_name = endpoints.iter().any(|endpoint| !collector_url::is_ip(&endpoint.host));
-    let mut cluster = Map::new();
-    let mut set = |key: &str, value: Value| cluster.insert(key.to_owned(), value);
-    set("name", json!(name));
-    let stat_name = stat_name(name);
-    if stat_name != name {
-        set("alt_stat_name", json!(stat_name));
+    ClusterMessage {
+        typed_extension_protocol_options: http2.then(http2_options),
+        ..of(name, ipv6, by_name, Localities::Of(endpoints))
     }
-    set("type", json!(if by_name { "STRICT_DNS" } else { "STATIC" }));
-    if by_name && !ipv6 {
-        set("dns_lookup_family", json!("V4_ONLY"));
-    }
-    set("connect_timeout", json!(connect_timeout));
-    let endpoints: Vec<Value> = endpoints.iter().map(lb_endpoint).collect();
-    let localities = if endpoints.is_empty() {
-        json!([])
-    } else {
-        json!([{"lb_endpoints": endpoints}])
-    };
-    set(
-        "load_assignment",
-        json!({"cluster_name": name, "endpoints": localities}),
-    );
-    cluster
 }
 
-fn lb_endpoint(endpoint: &Endpoint) -> Value {
-    json!({"endpoint": {"address": socket_address(&endpoint.host, endpoint.port)}})
+/// A cluster; `by_name` tells that a host is a name, which Envoy must resolve.
+fn of<'a>(name: &'a str, ipv6: bool, by_name: bool, endpoints: Localities<'a>) -> ClusterMessage<'a> {
+    ClusterMessage {
+        type_url: None,
+        name,
+        alt_stat_name: Some(stat_name(name)).filter(|stat_name| stat_name != name),
+        discovery: if by_name { "STRICT_DNS" } else { "STATIC" },
+        dns_lookup_family: (by_name && !ipv6).then_some("V4_ONLY"),
+        connect_timeout: "5s",
+        load_assignment: LoadAssignment {
+            cluster_name: name,
+            endpoints,
+        },
+        transport_socket: None,
+        transport_socket_matches: None,
+        typed_extension_protocol_options: None,
+        circuit_breakers: None,
+    }
 }
 
-/// A `socket_address` of a cluster or listener.
-pub(super) fn socket_address(address: &str, port: u16) -> Value {
-    json!({"socket_address": {"address": address, "port_value": port}})
+impl ClusterMessage<'_> {
+    /// The message with its type, as in a discovery response.
+    pub(super) fn typed(self) -> Self {
+        Self {
+            type_url: Some("type.googleapis.com/envoy.config.cluster.v3.Cluster"),
+            ..self
+        }
+    }
 }
 
 /// The name, with replacements for characters that Envoy's statistics cannot have.
-pub(super) fn stat_name(name: &str) -> String {
+pub(super) fn stat_name(name: &str) -> Cow<'_, str> {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if name.chars().all(fits) {
+        return name.into();
+    }
     name.chars().map(|c| if fits(c) { c } else { '_' }).collect()
 }
 
@@ -169,11 +263,12 @@ mod tests {
             host: host.into(),
             port: 80,
         };
-        assert_eq!(upstream("a", false, &[endpoint("10.0.0.1")], false)["type"], "STATIC");
-        let mixed = upstream("a", false, &[endpoint("10.0.0.1"), endpoint("web.local")], false);
+        let (one, two) = ([endpoint("10.0.0.1")], [endpoint("10.0.0.1"), endpoint("web.local")]);
+        assert_eq!(upstream("a", false, &one, false).discovery, "STATIC");
+        let mixed = upstream("a", false, &two, false);
         assert_eq!(
-            (&mixed["type"], &mixed["dns_lookup_family"]),
-            (&json!("STRICT_DNS"), &json!("V4_ONLY"))
+            (mixed.discovery, mixed.dns_lookup_family),
+            ("STRICT_DNS", Some("V4_ONLY"))
         );
     }
 }

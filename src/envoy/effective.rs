@@ -263,6 +263,5 @@ fn of_listener(proxy: &Proxy, listener: &Listener) -> ListenerTracing {
 }
 
 pub(super) fn render(proxy: &Proxy) -> String {
-    let value = serde_json::to_value(EffectiveTracing::of(proxy)).expect("plain data always is JSON");
-    write::write(&value)
+    write::write(&EffectiveTracing::of(proxy))
 }

@@ -3,13 +3,22 @@
 //! Such a merge appends and cannot change a listener. So the fragment has the cluster of the collector,
 //! and the user's own listeners refer to it in their tracing blocks.
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
-use super::cluster;
+use super::cluster::{self, ClusterMessage};
 use crate::ir::Proxy;
 use crate::yaml::write;
 
 pub(super) fn render(proxy: &Proxy) -> String {
-    let clusters: Vec<Value> = cluster::collectors(proxy);
-    write::write(&json!({"static_resources": {"clusters": clusters}}))
+    #[derive(Serialize)]
+    struct Fragment<'a> {
+        static_resources: StaticResources<'a>,
+    }
+    #[derive(Serialize)]
+    struct StaticResources<'a> {
+        clusters: Vec<ClusterMessage<'a>>,
+    }
+    let clusters = cluster::collectors(proxy);
+    let static_resources = StaticResources { clusters };
+    write::write(&Fragment { static_resources })
 }

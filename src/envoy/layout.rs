@@ -148,7 +148,8 @@ fn check_weights(listener: &Listener, clusters: &[(String, u32)], findings: &mut
     }
 }
 
-/// Reports listeners of one name. Envoy's own validation misses them, and a running Envoy rejects them.
+/// Reports listeners of one name as `dangling-reference`. Envoy's own validation misses them, and a running Envoy rejects
+/// them (`tests/it/envoy_says/files.rs`).
 fn check_names(proxy: &Proxy, findings: &mut Vec<Diagnostic>) {
     let mut seen = BTreeSet::new();
     for name in proxy.listeners.iter().map(listener_name) {

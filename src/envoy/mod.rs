@@ -1,6 +1,6 @@
 //! From effective tracing to the files of Envoy.
 //!
-//! Field names, `@type` URLs and cluster names live here; policies do not. Messages are JSON values with
+//! Field names, `@type` URLs and cluster names live here; policies do not. Messages are structures with
 //! Envoy's own field names, in the order in which its documentation lists them. Start with [`render`].
 
 pub mod artifact;
@@ -25,8 +25,6 @@ pub mod sidecar;
 
 mod left_out;
 
-mod references;
-
 mod bootstrap;
 
 mod fragment;
@@ -40,30 +38,20 @@ pub use env::RenderEnv;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::diag::{Code, Diagnostic, Diagnostics, Holds, ResourceId, Severity};
+use crate::diag::{Diagnostic, Diagnostics, Holds, ResourceId, Severity};
 use crate::ir::Proxy;
 use crate::system::parallel;
 
 use self::artifact::{Artifact, Files, Fragments, ProxyKey};
 use self::layout::Layout;
 
-const CLUSTER: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
-const LISTENER: &str = "type.googleapis.com/envoy.config.listener.v3.Listener";
-
 /// The files of every proxy. A proxy that cannot be written is left out, with a finding that gives the reason.
 pub fn render(proxies: &[&Proxy], env: &RenderEnv, diagnostics: &mut Diagnostics) -> Fragments {
     let written = parallel::map(proxies, parallel::cpu_count(), |proxy| {
         let key = ProxyKey::new(&proxy.mesh, &proxy.name);
         let mut findings = Vec::new();
-        let files = layout_of(proxy, env, &mut findings).and_then(|layout| {
-            let resources = sidecar::render(proxy, &layout);
-            let faults = references::faults(&resources);
-            let finding = |fault| Diagnostic::error(Code::DanglingReference, &proxy.at, fault);
-            findings.extend(faults.iter().map(finding));
-            faults
-                .is_empty()
-                .then(|| files(proxy, &key, env, resources, &mut findings))
-        });
+        let layout = layout_of(proxy, env, &mut findings);
+        let files = layout.map(|layout| files(proxy, &key, env, &layout, &mut findings));
         (files.map(|files| (key, files)), findings)
     });
     let mut fragments = Fragments::new();
@@ -106,16 +94,10 @@ fn layout_of<'p>(proxy: &'p Proxy, env: &RenderEnv, findings: &mut Vec<Diagnosti
     Layout::of(proxy, findings).filter(|_| left_out::may_lack_all(proxy, &env.without))
 }
 
-fn files(
-    proxy: &Proxy,
-    key: &ProxyKey,
-    env: &RenderEnv,
-    resources: sidecar::Resources,
-    findings: &mut Vec<Diagnostic>,
-) -> Files {
+fn files(proxy: &Proxy, key: &ProxyKey, env: &RenderEnv, layout: &Layout, findings: &mut Vec<Diagnostic>) -> Files {
     BTreeMap::from([
-        (Artifact::Cds, xds::response(xds::typed(CLUSTER, resources.clusters))),
-        (Artifact::Lds, xds::response(xds::typed(LISTENER, resources.listeners))),
+        (Artifact::Cds, xds::response(&sidecar::clusters(proxy, layout))),
+        (Artifact::Lds, xds::response(&sidecar::listeners(proxy, layout))),
         (Artifact::Bootstrap, bootstrap::render(proxy, key, env, findings)),
         (Artifact::Fragment, fragment::render(proxy)),
         (Artifact::Effective, effective::render(proxy)),

@@ -1,21 +1,65 @@
 //! `envoy.tracers.opentelemetry`.
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::ir::OpenTelemetry;
 
-/// The provider that sends spans of `service` to `cluster`.
-pub(super) fn provider(conf: &OpenTelemetry, cluster: &str, service: &str) -> Value {
-    let mut config = json!({
-        "@type": "type.googleapis.com/envoy.config.trace.v3.OpenTelemetryConfig",
-        "service_name": service,
-    });
-    match conf {
-        OpenTelemetry::Grpc => config["grpc_service"] = json!({"envoy_grpc": {"cluster_name": cluster}}),
-        OpenTelemetry::Http { uri } => {
-            let uri = json!({"uri": uri, "cluster": cluster, "timeout": "10s"});
-            config["http_service"] = json!({"http_uri": uri});
+/// The provider that sends spans by OpenTelemetry's protocol.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct OpenTelemetryConfig<'a> {
+    #[serde(rename = "@type")]
+    type_url: &'static str,
+    service_name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grpc_service: Option<GrpcService<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http_service: Option<HttpService<'a>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct GrpcService<'a> {
+    envoy_grpc: EnvoyGrpc<'a>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct EnvoyGrpc<'a> {
+    cluster_name: &'a str,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct HttpService<'a> {
+    http_uri: HttpUri<'a>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct HttpUri<'a> {
+    uri: &'a str,
+    cluster: &'a str,
+    timeout: &'static str,
+}
+
+impl<'a> OpenTelemetryConfig<'a> {
+    /// The provider that sends spans of `service` to `cluster`.
+    pub(super) fn of(conf: &'a OpenTelemetry, cluster: &'a str, service: &'a str) -> Self {
+        let (grpc_service, http_service) = match conf {
+            OpenTelemetry::Grpc => {
+                let envoy_grpc = EnvoyGrpc { cluster_name: cluster };
+                (Some(GrpcService { envoy_grpc }), None)
+            }
+            OpenTelemetry::Http { uri } => {
+                let http_uri = HttpUri {
+                    uri,
+                    cluster,
+                    timeout: "10s",
+                };
+                (None, Some(HttpService { http_uri }))
+            }
+        };
+        Self {
+            type_url: "type.googleapis.com/envoy.config.trace.v3.OpenTelemetryConfig",
+            service_name: service,
+            grpc_service,
+            http_service,
         }
     }
-    json!({"name": "envoy.tracers.opentelemetry", "typed_config": config})
 }

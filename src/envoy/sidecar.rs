@@ -3,102 +3,233 @@
 //! Inbound listeners lead to the local application, outbound listeners to the instances of a service. Names
 //! of listeners and clusters are Kuma's. Streams have no timeout, and tracing is the only feature that is configured.
 
-use serde_json::{Value, json};
+use std::borrow::Cow;
 
+use serde::Serialize;
+
+use super::cluster::{self, Address, ClusterMessage};
 use super::layout::{Cluster, Layout, listener_name};
-use super::{cluster, tracing};
+use super::tracing::{self, Tracing};
 use crate::ir::{Direction, Listener, Proxy};
 
-/// The resources of one proxy.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Resources {
-    /// Clusters, sorted by name.
-    pub clusters: Vec<Value>,
-    /// Listeners: inbounds, then outbounds.
-    pub listeners: Vec<Value>,
-}
-
-/// The resources of a proxy.
-pub(super) fn render(proxy: &Proxy, layout: &Layout) -> Resources {
+/// The clusters of a proxy, sorted by name.
+pub(super) fn clusters<'l>(proxy: &Proxy, layout: &'l Layout<'l>) -> Vec<ClusterMessage<'l>> {
     let clusters = layout.clusters.iter().map(|(name, cluster)| match cluster {
         Cluster::Collector(export) => cluster::collector(proxy, export),
         Cluster::Upstream { endpoints, http2 } => cluster::upstream(name, proxy.ipv6, endpoints, *http2),
     });
+    clusters.map(ClusterMessage::typed).collect()
+}
+
+/// The listeners of a proxy: inbounds, then outbounds.
+pub(super) fn listeners<'l>(proxy: &'l Proxy, layout: &'l Layout<'l>) -> Vec<ListenerMessage<'l>> {
     let listeners = layout.listeners.iter();
-    let listeners = listeners.map(|(listener, clusters)| render_listener(proxy, listener, clusters));
-    Resources {
-        clusters: clusters.collect(),
-        listeners: listeners.collect(),
+    listeners
+        .map(|(listener, clusters)| ListenerMessage::of(proxy, listener, clusters))
+        .collect()
+}
+
+/// The message of a listener whose requests are split among clusters by weight. Without a cluster, it closes connections, as
+/// in Kuma.
+#[derive(Serialize)]
+pub(super) struct ListenerMessage<'l> {
+    #[serde(rename = "@type")]
+    type_url: &'static str,
+    name: String,
+    address: Address<'l>,
+    filter_chains: [FilterChain<'l>; 1],
+    traffic_direction: &'static str,
+}
+
+#[derive(Serialize)]
+struct FilterChain<'l> {
+    filters: Vec<Filter<'l>>,
+}
+
+/// A network filter, or the last filter for HTTP.
+#[derive(Serialize)]
+struct Filter<'l> {
+    name: &'static str,
+    typed_config: Config<'l>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Config<'l> {
+    Http(Box<HttpConnectionManager<'l>>),
+    Tcp(TcpProxy<'l>),
+}
+
+#[derive(Serialize)]
+struct HttpConnectionManager<'l> {
+    #[serde(rename = "@type")]
+    type_url: &'static str,
+    stat_prefix: Cow<'l, str>,
+    route_config: RouteConfig<'l>,
+    http_filters: [HttpFilter; 1],
+    stream_idle_timeout: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tracing: Option<Tracing<'l>>,
+}
+
+#[derive(Serialize)]
+struct RouteConfig<'l> {
+    name: String,
+    virtual_hosts: [VirtualHost<'l>; 1],
+}
+
+#[derive(Serialize)]
+struct VirtualHost<'l> {
+    name: &'l str,
+    domains: [&'static str; 1],
+    routes: [Route<'l>; 1],
+}
+
+#[derive(Serialize)]
+struct Route<'l> {
+    r#match: Match,
+    route: RouteAction<'l>,
+}
+
+#[derive(Serialize)]
+struct Match {
+    prefix: &'static str,
+}
+
+#[derive(Serialize)]
+struct RouteAction<'l> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster: Option<&'l str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weighted_clusters: Option<WeightedClusters<'l>>,
+    timeout: &'static str,
+}
+
+#[derive(Serialize)]
+struct HttpFilter {
+    name: &'static str,
+    typed_config: TypeAlone,
+}
+
+/// A message without fields.
+#[derive(Serialize)]
+struct TypeAlone {
+    #[serde(rename = "@type")]
+    type_url: &'static str,
+}
+
+#[derive(Serialize)]
+struct TcpProxy<'l> {
+    #[serde(rename = "@type")]
+    type_url: &'static str,
+    stat_prefix: Cow<'l, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster: Option<&'l str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weighted_clusters: Option<WeightedClusters<'l>>,
+    idle_timeout: &'static str,
+}
+
+#[derive(Serialize)]
+struct WeightedClusters<'l> {
+    clusters: Vec<WeightedCluster<'l>>,
+}
+
+#[derive(Serialize)]
+struct WeightedCluster<'l> {
+    name: &'l str,
+    weight: u32,
+}
+
+impl<'l> ListenerMessage<'l> {
+    fn of(proxy: &'l Proxy, listener: &'l Listener, clusters: &'l [(String, u32)]) -> Self {
+        let filter = clusters.first().map(|(first, _)| {
+            if listener.protocol.value.is_http() {
+                http_filter(proxy, listener, first, clusters)
+            } else {
+                tcp_filter(first, clusters)
+            }
+        });
+        Self {
+            type_url: "type.googleapis.com/envoy.config.listener.v3.Listener",
+            name: listener_name(listener),
+            address: Address::socket(&listener.address, listener.port),
+            filter_chains: [FilterChain {
+                filters: filter.into_iter().collect(),
+            }],
+            traffic_direction: match listener.direction {
+                Direction::Inbound => "INBOUND",
+                Direction::Outbound | Direction::Gateway => "OUTBOUND",
+            },
+        }
     }
 }
 
-/// A listener whose requests are split among clusters by weight. Without a cluster, it closes connections, as in Kuma.
-fn render_listener(proxy: &Proxy, listener: &Listener, clusters: &[(String, u32)]) -> Value {
-    let filters = match clusters.first() {
-        None => json!([]),
-        Some((first, _)) if listener.protocol.value.is_http() => {
-            json!([http_filter(proxy, listener, first, clusters)])
-        }
-        Some((first, _)) => json!([tcp_filter(first, clusters)]),
+fn http_filter<'l>(
+    proxy: &'l Proxy,
+    listener: &'l Listener,
+    first: &'l str,
+    clusters: &'l [(String, u32)],
+) -> Filter<'l> {
+    let (cluster, weighted_clusters) = cluster_specifier(clusters);
+    let route = RouteAction {
+        cluster,
+        weighted_clusters,
+        timeout: "0s",
     };
-    let direction = match listener.direction {
-        Direction::Inbound => "INBOUND",
-        Direction::Outbound | Direction::Gateway => "OUTBOUND",
-    };
-    json!({
-        "name": listener_name(listener),
-        "address": cluster::socket_address(&listener.address, listener.port),
-        "filter_chains": [{"filters": filters}],
-        "traffic_direction": direction,
-    })
-}
-
-fn http_filter(proxy: &Proxy, listener: &Listener, first: &str, clusters: &[(String, u32)]) -> Value {
-    let (specifier, upstream) = cluster_specifier(clusters);
-    let mut manager = json!({
-        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": cluster::stat_name(first),
-        "route_config": {
-            "name": listener_name(listener),
-            "virtual_hosts": [{
-                "name": listener.service,
-                "domains": ["*"],
-                "routes": [{"match": {"prefix": "/"}, "route": {(specifier): upstream, "timeout": "0s"}}],
+    let manager = HttpConnectionManager {
+        type_url: "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        stat_prefix: cluster::stat_name(first),
+        route_config: RouteConfig {
+            name: listener_name(listener),
+            virtual_hosts: [VirtualHost {
+                name: &listener.service,
+                domains: ["*"],
+                routes: [Route {
+                    r#match: Match { prefix: "/" },
+                    route,
+                }],
             }],
         },
-        "http_filters": [{
-            "name": "envoy.filters.http.router",
-            "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
+        http_filters: [HttpFilter {
+            name: "envoy.filters.http.router",
+            typed_config: TypeAlone {
+                type_url: "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
+            },
         }],
-        "stream_idle_timeout": "0s",
-    });
-    if let Some(block) = tracing::block(proxy, listener) {
-        manager["tracing"] = block;
+        stream_idle_timeout: "0s",
+        tracing: tracing::block(proxy, listener),
+    };
+    Filter {
+        name: "envoy.filters.network.http_connection_manager",
+        typed_config: Config::Http(Box::new(manager)),
     }
-    json!({"name": "envoy.filters.network.http_connection_manager", "typed_config": manager})
 }
 
-fn tcp_filter(first: &str, clusters: &[(String, u32)]) -> Value {
-    let (specifier, upstream) = cluster_specifier(clusters);
-    json!({
-        "name": "envoy.filters.network.tcp_proxy",
-        "typed_config": {
-            "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
-            "stat_prefix": cluster::stat_name(first),
-            (specifier): upstream,
-            "idle_timeout": "0s",
-        },
-    })
+fn tcp_filter<'l>(first: &'l str, clusters: &'l [(String, u32)]) -> Filter<'l> {
+    let (cluster, weighted_clusters) = cluster_specifier(clusters);
+    Filter {
+        name: "envoy.filters.network.tcp_proxy",
+        typed_config: Config::Tcp(TcpProxy {
+            type_url: "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+            stat_prefix: cluster::stat_name(first),
+            cluster,
+            weighted_clusters,
+            idle_timeout: "0s",
+        }),
+    }
 }
 
-/// The cluster of a route or of a TCP proxy, or several by their weights: the name of Envoy's field, and its value.
-fn cluster_specifier(clusters: &[(String, u32)]) -> (&'static str, Value) {
+/// The one cluster of a route or of a TCP proxy, or several by their weights.
+fn cluster_specifier(clusters: &[(String, u32)]) -> (Option<&str>, Option<WeightedClusters<'_>>) {
     match clusters {
-        [(name, _)] => ("cluster", json!(name)),
+        [(name, _)] => (Some(name), None),
         several => {
-            let entry = |(name, weight): &(String, u32)| json!({"name": name, "weight": weight});
-            let entries: Vec<Value> = several.iter().map(entry).collect();
-            ("weighted_clusters", json!({"clusters": entries}))
+            let entries = several
+                .iter()
+                .map(|(name, weight)| WeightedCluster { name, weight: *weight });
+            let clusters = entries.collect();
+            (None, Some(WeightedClusters { clusters }))
         }
     }
 }

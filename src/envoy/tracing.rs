@@ -1,67 +1,143 @@
 //! `HttpConnectionManager.tracing`.
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
 
-use super::{datadog, opentelemetry, zipkin};
+use super::datadog::DatadogConfig;
+use super::opentelemetry::OpenTelemetryConfig;
+use super::zipkin::ZipkinConfig;
 use crate::ir::{Export, Listener, Provider, Proxy, Tag, TagValue};
+use crate::resource::Effective;
 use crate::resource::value::percent::Percent;
+
+/// The tracing block of a listener.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Tracing<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_sampling: Option<Share>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    random_sampling: Option<Share>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    overall_sampling: Option<Share>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    custom_tags: Vec<CustomTag<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider: Option<ProviderMessage<'a>>,
+    spawn_upstream_span: bool,
+}
+
+/// A percentage, as an integer if it has no fraction.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+struct Share {
+    value: Amount,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(untagged)]
+enum Amount {
+    Whole(u64),
+    Fraction(f64),
+}
+
+impl Share {
+    /// The share, unless it is the default.
+    fn of(share: &Effective<Percent>) -> Option<Self> {
+        share.is_written().then(|| Self {
+            value: Amount::of(share.value),
+        })
+    }
+}
+
+impl Amount {
+    fn of(percent: Percent) -> Self {
+        let value = percent.get();
+        if value.fract() == 0.0 {
+            Self::Whole(value as u64)
+        } else {
+            Self::Fraction(value)
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct CustomTag<'a> {
+    tag: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    literal: Option<Literal<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_header: Option<Header<'a>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Literal<'a> {
+    value: &'a str,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Header<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    default_value: Option<&'a str>,
+}
+
+/// The provider of spans.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct ProviderMessage<'a> {
+    name: &'static str,
+    typed_config: Config<'a>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+enum Config<'a> {
+    Zipkin(ZipkinConfig<'a>),
+    Datadog(DatadogConfig<'a>),
+    OpenTelemetry(OpenTelemetryConfig<'a>),
+}
 
 /// The tracing block of a listener; `None` when the listener is not traced, since Envoy has no switch for it.
 #[must_use]
-pub fn block(proxy: &Proxy, listener: &Listener) -> Option<Value> {
+pub fn block<'a>(proxy: &'a Proxy, listener: &'a Listener) -> Option<Tracing<'a>> {
     let (tracer, reports_as) = (proxy.tracer.as_ref()?, listener.reports_as.as_ref()?);
-    let mut block = Map::new();
-    let shares = [
-        ("client_sampling", &tracer.sampling.client),
-        ("random_sampling", &tracer.sampling.random),
-        ("overall_sampling", &tracer.sampling.overall),
-    ];
-    for (key, share) in shares {
-        if share.is_written() {
-            block.insert(key.to_owned(), json!({"value": number(share.value)}));
-        }
-    }
-    if !tracer.tags.is_empty() {
-        block.insert("custom_tags".to_owned(), tracer.tags.iter().map(custom_tag).collect());
-    }
-    if let Some(Export {
-        cluster_name: cluster,
-        collector,
-        provider,
-        ..
-    }) = &tracer.export
-    {
-        let provider = match provider {
-            Provider::Zipkin(conf) => zipkin::provider(conf, collector, cluster),
-            Provider::Datadog(conf) => datadog::provider(conf, cluster, reports_as),
-            Provider::OpenTelemetry(conf) => opentelemetry::provider(conf, cluster, reports_as),
-        };
-        block.insert("provider".to_owned(), provider);
-    }
-    block.insert("spawn_upstream_span".to_owned(), json!(proxy.is_gateway));
-    Some(Value::Object(block))
-}
-
-fn custom_tag(tag: &Tag) -> Value {
-    match &tag.value {
-        TagValue::Literal(value) => json!({"tag": tag.name, "literal": {"value": value}}),
-        TagValue::Header { name, default } => {
-            let mut header = json!({"name": name});
-            if let Some(default) = default.as_ref().filter(|default| !default.is_empty()) {
-                header["default_value"] = json!(default);
+    let provider = |export: &'a Export| {
+        let cluster = export.cluster_name.as_str();
+        let (name, typed_config) = match &export.provider {
+            Provider::Zipkin(conf) => {
+                let config = ZipkinConfig::of(conf, &export.collector, cluster);
+                ("envoy.tracers.zipkin", Config::Zipkin(config))
             }
-            json!({"tag": tag.name, "request_header": header})
-        }
-    }
+            Provider::Datadog(conf) => {
+                let config = DatadogConfig::of(conf, cluster, reports_as);
+                ("envoy.tracers.datadog", Config::Datadog(config))
+            }
+            Provider::OpenTelemetry(conf) => {
+                let config = OpenTelemetryConfig::of(conf, cluster, reports_as);
+                ("envoy.tracers.opentelemetry", Config::OpenTelemetry(config))
+            }
+        };
+        ProviderMessage { name, typed_config }
+    };
+    Some(Tracing {
+        client_sampling: Share::of(&tracer.sampling.client),
+        random_sampling: Share::of(&tracer.sampling.random),
+        overall_sampling: Share::of(&tracer.sampling.overall),
+        custom_tags: tracer.tags.iter().map(custom_tag).collect(),
+        provider: tracer.export.as_ref().map(provider),
+        spawn_upstream_span: proxy.is_gateway,
+    })
 }
 
-/// A percentage as an integer if it has no fraction.
-pub(super) fn number(percent: Percent) -> Value {
-    let value = percent.get();
-    if value.fract() == 0.0 {
-        json!(value as u64)
-    } else {
-        json!(value)
+fn custom_tag(tag: &Tag) -> CustomTag<'_> {
+    let (literal, request_header) = match &tag.value {
+        TagValue::Literal(value) => (Some(Literal { value }), None),
+        TagValue::Header { name, default } => {
+            let default_value = default.as_deref().filter(|default| !default.is_empty());
+            (None, Some(Header { name, default_value }))
+        }
+    };
+    CustomTag {
+        tag: &tag.name,
+        literal,
+        request_header,
     }
 }
 
@@ -71,7 +147,7 @@ mod tests {
 
     #[test]
     fn whole_percentages_are_written_whole() {
-        let written = |value| number(Percent::new(value).expect("a percentage")).to_string();
+        let written = |value| serde_json::json!(Amount::of(Percent::new(value).expect("a percentage"))).to_string();
         assert_eq!([written(100.0), written(0.0), written(12.5)], ["100", "0", "12.5"]);
     }
 }

@@ -1,5 +1,6 @@
 //! The file form of a discovery response.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::yaml::{Limits, json as yaml_json, write};
@@ -8,22 +9,15 @@ use crate::yaml::{Limits, json as yaml_json, write};
 ///
 /// `version_info` is a hash of the resources, so that an ack of the version is an ack of the content.
 #[must_use]
-pub fn response(resources: Vec<Value>) -> String {
-    let content = write::write(&json!({"resources": resources}));
+pub fn response<T: Serialize>(resources: &[T]) -> String {
+    #[derive(Serialize)]
+    struct Content<'r, T> {
+        resources: &'r [T],
+    }
+    let content = write::write(&Content { resources });
     let hash = blake3::hash(content.as_bytes()).to_hex();
     let version = write::write(&json!({"version_info": format!("r-{}", &hash[..16])}));
     version + &content
-}
-
-/// The messages, each with its `@type` first, as in a discovery response.
-#[must_use]
-pub fn typed(type_url: &str, messages: Vec<Value>) -> Vec<Value> {
-    let with_type = |message: Value| {
-        let fields = message.as_object().cloned().unwrap_or_default();
-        let first = std::iter::once(("@type".to_owned(), json!(type_url)));
-        Value::Object(first.chain(fields).collect())
-    };
-    messages.into_iter().map(with_type).collect()
 }
 
 /// The `version_info` of a file that [`response`] wrote.
@@ -47,7 +41,7 @@ pub fn union(before: &str, after: &str) -> Option<String> {
         return None;
     }
     all.extend(gone);
-    Some(response(all))
+    Some(response(&all))
 }
 
 /// Whether two files have the same resources, in any order.
@@ -98,7 +92,12 @@ mod tests {
     use super::*;
 
     fn file(names: &[&str]) -> String {
-        response(names.iter().map(|name| json!({"@type": "x", "name": name})).collect())
+        response(
+            &names
+                .iter()
+                .map(|name| json!({"@type": "x", "name": name}))
+                .collect::<Vec<_>>(),
+        )
     }
 
     #[test]
@@ -131,8 +130,8 @@ mod tests {
             "name": "tracing:007",
             "port": 9411, "ratio": 0.5, "on": "on", "seven": "007", "none": null, "yes": true, "list": [[], {}],
         });
-        let expected = response(vec![json!({"@type": "x", "name": "b"}), cluster.clone()]);
-        assert_eq!(union(&response(vec![cluster]), &file(&["b"])), Some(expected));
+        let expected = response(&[json!({"@type": "x", "name": "b"}), cluster.clone()]);
+        assert_eq!(union(&response(&[cluster]), &file(&["b"])), Some(expected));
     }
 
     #[test]

@@ -1,33 +1,45 @@
 //! `envoy.tracers.zipkin`.
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
 
 use crate::ir::{Collector, Zipkin, ZipkinEncoding};
 
-/// The provider that sends spans to `cluster`.
+/// The provider that sends spans to a collector.
 ///
 /// The message has no field for the service: Zipkin spans have the `node.cluster` of the proxy.
-pub(super) fn provider(conf: &Zipkin, collector: &Collector, cluster: &str) -> Value {
-    let mut config = Map::new();
-    let mut set = |key: &str, value: Value| config.insert(key.to_owned(), value);
-    set("@type", json!("type.googleapis.com/envoy.config.trace.v3.ZipkinConfig"));
-    set("collector_cluster", json!(cluster));
-    set("collector_endpoint", json!(conf.path));
-    if conf.trace_id_128bit.value {
-        set("trace_id_128bit", json!(true));
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct ZipkinConfig<'a> {
+    #[serde(rename = "@type")]
+    type_url: &'static str,
+    collector_cluster: &'a str,
+    collector_endpoint: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id_128bit: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shared_span_context: Option<bool>,
+    collector_endpoint_version: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    split_spans_for_request: Option<bool>,
+    /// Without the hostname, the `Host` of requests would be the name of the cluster.
+    collector_hostname: &'a str,
+}
+
+impl<'a> ZipkinConfig<'a> {
+    /// The provider that sends spans to `cluster`.
+    pub(super) fn of(conf: &'a Zipkin, collector: &'a Collector, cluster: &'a str) -> Self {
+        let shared = conf.shared_span_context.value;
+        Self {
+            type_url: "type.googleapis.com/envoy.config.trace.v3.ZipkinConfig",
+            collector_cluster: cluster,
+            collector_endpoint: &conf.path,
+            trace_id_128bit: conf.trace_id_128bit.value.then_some(true),
+            shared_span_context: conf.is_shared_span_context_explicit.then_some(shared),
+            collector_endpoint_version: match conf.encoding.value {
+                ZipkinEncoding::Json | ZipkinEncoding::JsonForV1 => "HTTP_JSON",
+                ZipkinEncoding::Proto => "HTTP_PROTO",
+            },
+            split_spans_for_request: conf.split_spans.then_some(true),
+            collector_hostname: &collector.authority,
+        }
     }
-    if conf.is_shared_span_context_explicit {
-        set("shared_span_context", json!(conf.shared_span_context.value));
-    }
-    let version = match conf.encoding.value {
-        ZipkinEncoding::Json | ZipkinEncoding::JsonForV1 => "HTTP_JSON",
-        ZipkinEncoding::Proto => "HTTP_PROTO",
-    };
-    set("collector_endpoint_version", json!(version));
-    if conf.split_spans {
-        set("split_spans_for_request", json!(true));
-    }
-    // Without the hostname, the `Host` of requests would be the name of the cluster.
-    set("collector_hostname", json!(collector.authority));
-    json!({"name": "envoy.tracers.zipkin", "typed_config": config})
 }

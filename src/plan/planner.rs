@@ -289,7 +289,7 @@ mod tests {
     fn fragments() -> impl Strategy<Value = Fragments> {
         let clusters = btree_set(0..3_u8, 0..3).prop_map(|names| {
             let resources = names.iter().map(|name| serde_json::json!({"name": format!("c{name}")}));
-            (Artifact::Cds, xds::response(resources.collect()))
+            (Artifact::Cds, xds::response(&resources.collect::<Vec<_>>()))
         });
         let other = btree_map((1..Artifact::ALL.len()).prop_map(|i| Artifact::ALL[i]), "[ab]", 0..4);
         let files = (clusters, other).prop_map(|(cds, other)| other.into_iter().chain([cds]).collect::<Files>());

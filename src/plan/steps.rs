@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     fn cds(names: &[&str]) -> String {
-        xds::response(names.iter().map(|name| json!({"name": name})).collect())
+        xds::response(&names.iter().map(|name| json!({"name": name})).collect::<Vec<_>>())
     }
 
     fn files(clusters: &[&str], listeners: &str) -> Files {

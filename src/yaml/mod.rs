@@ -17,6 +17,10 @@ pub mod read;
 
 pub mod json;
 
+mod quote;
+
+mod serializer;
+
 pub mod write;
 
 pub use tree::{Document, Entry, Limits, Map, Node, Scalar, Stream, Value};

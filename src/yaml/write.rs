@@ -5,7 +5,7 @@
 //! an empty string. So the promise rests on three rules:
 //!
 //! - **Strings** are plain only if they start with an ASCII letter or `_`, go on with ASCII letters, digits and
-//!   `_.:/-`, do not end with `:`, and are not a word that has a meaning for some reader (`RESERVED`). All others are
+//!   `_.:/-`, do not end with `:`, and are not a word that has a meaning for some reader. All others are
 //!   double-quoted on one line, with the escapes that JSON and YAML share. Characters that a reader might fold, drop or
 //!   reject, or that a terminal would obey, are escaped: control characters, line and paragraph separators, byte order
 //!   marks, marks of text direction, and code points that are not characters. Keys follow the same rules.
@@ -19,27 +19,19 @@
 //! The layout is a function of the value: keys in their order, two spaces a level, lists at the column of their
 //! key, `{}` and `[]` for empty ones, `\n` at the end of every line, no folded lines.
 
-use std::fmt::Write as _;
+use serde::Serialize;
 
-use serde_json::{Map, Number, Value};
-
-/// Words that some version of YAML, or Envoy, reads as something other than text, in upper or lower case.
-///
-/// `nan`, `inf` and `infinity` are numbers only with a point before them, or for Envoy only in JSON; lenient readers
-/// take them for numbers as they are.
-const RESERVED: &[&str] = &[
-    "true", "false", "yes", "no", "on", "off", "y", "n", "null", "nan", "inf", "infinity",
-];
-
-/// Longest key, in bytes as written, that is not marked by `?`: readers search at most 1,024 characters for the
-/// colon.
-const IMPLICIT_KEY_BYTES: usize = 1_000;
+use super::quote;
+use super::serializer::Node;
 
 /// Writes the value as a YAML document in block style.
+///
+/// # Panics
+/// If the value has keys that are not text, or is a variant with data.
 #[must_use]
-pub fn write(value: &Value) -> String {
+pub fn write<T: Serialize + ?Sized>(value: &T) -> String {
     let mut out = String::new();
-    node(&mut out, value, 0);
+    value.serialize(Node::document(&mut out)).expect("plain data");
     out
 }
 
@@ -50,170 +42,23 @@ pub fn write(value: &Value) -> String {
 #[must_use]
 pub fn comment(text: &str) -> String {
     let mut out = String::new();
-    for line in text.replace("\r\n", "\n").split(is_break) {
+    for line in text.replace("\r\n", "\n").split(quote::is_break) {
         out.push('#');
         if !line.is_empty() {
             out.push(' ');
-            escape(&mut out, line, |c| needs_escape(c) && c != '\t');
+            quote::escape(&mut out, line, |c| quote::needs_escape(c) && c != '\t');
         }
         out.push('\n');
     }
     out
 }
 
-/// Writes a node whose first line has been indented, or started with `- `, up to column `indent`.
-fn node(out: &mut String, value: &Value, indent: usize) {
-    match value {
-        Value::Array(items) if !items.is_empty() => list(out, items, indent),
-        Value::Object(fields) if !fields.is_empty() => map(out, fields, indent),
-        _ => {
-            scalar(out, value);
-            out.push('\n');
-        }
-    }
-}
-
-fn list(out: &mut String, items: &[Value], indent: usize) {
-    for (i, item) in items.iter().enumerate() {
-        if i > 0 {
-            pad(out, indent);
-        }
-        out.push_str("- ");
-        node(out, item, indent + 2);
-    }
-}
-
-fn map(out: &mut String, fields: &Map<String, Value>, indent: usize) {
-    for (i, (key, value)) in fields.iter().enumerate() {
-        if i > 0 {
-            pad(out, indent);
-        }
-        let start = out.len();
-        string(out, key);
-        let explicit = out.len() - start > IMPLICIT_KEY_BYTES;
-        if explicit {
-            out.insert_str(start, "? ");
-            out.push('\n');
-            pad(out, indent);
-        }
-        out.push(':');
-        let column = match value {
-            Value::Object(fields) if !fields.is_empty() => indent + 2,
-            Value::Array(items) if !items.is_empty() && explicit => indent + 2,
-            Value::Array(items) if !items.is_empty() => indent,
-            _ => {
-                out.push(' ');
-                node(out, value, indent);
-                continue;
-            }
-        };
-        out.push('\n');
-        pad(out, column);
-        node(out, value, column);
-    }
-}
-
-/// Writes a node that fits on one line: a scalar, an empty list or an empty mapping.
-fn scalar(out: &mut String, value: &Value) {
-    match value {
-        Value::Null => out.push_str("null"),
-        Value::Bool(true) => out.push_str("true"),
-        Value::Bool(false) => out.push_str("false"),
-        Value::Number(n) => number(out, n),
-        Value::String(text) => string(out, text),
-        Value::Array(_) => out.push_str("[]"),
-        Value::Object(_) => out.push_str("{}"),
-    }
-}
-
-fn number(out: &mut String, number: &Number) {
-    let text = number.to_string();
-    if number.is_i64() || number.is_u64() {
-        out.push_str(&text);
-        return;
-    }
-    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((&text, ""));
-    out.push_str(mantissa);
-    if !mantissa.contains('.') {
-        out.push_str(".0");
-    }
-    if !exponent.is_empty() {
-        out.push('e');
-        if !exponent.starts_with(['+', '-']) {
-            out.push('+');
-        }
-        out.push_str(exponent);
-    }
-}
-
-fn string(out: &mut String, text: &str) {
-    if is_plain(text) {
-        out.push_str(text);
-    } else {
-        out.push('"');
-        escape(out, text, |c| matches!(c, '"' | '\\') || needs_escape(c));
-        out.push('"');
-    }
-}
-
-/// Whether every reader takes the text as a string without quotes.
-fn is_plain(text: &str) -> bool {
-    let (Some(first), Some(last)) = (text.bytes().next(), text.bytes().last()) else {
-        return false;
-    };
-    (first.is_ascii_alphabetic() || first == b'_')
-        && last != b':'
-        && (text.bytes()).all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'/' | b'-'))
-        && !RESERVED.iter().any(|word| word.eq_ignore_ascii_case(text))
-}
-
-/// Writes the text with an escape for each character that is `special`.
-fn escape(out: &mut String, text: &str, special: impl Fn(char) -> bool) {
-    let mut rest = text;
-    while let Some(at) = rest.find(&special) {
-        let (before, from) = rest.split_at(at);
-        out.push_str(before);
-        let mut chars = from.chars();
-        match chars.next() {
-            Some('"') => out.push_str("\\\""),
-            Some('\\') => out.push_str("\\\\"),
-            Some('\t') => out.push_str("\\t"),
-            Some('\n') => out.push_str("\\n"),
-            Some('\r') => out.push_str("\\r"),
-            // Not as surrogate pairs, which JSON needs and YAML does not have.
-            Some(c) if u32::from(c) > 0xffff => drop(write!(out, "\\U{:08x}", u32::from(c))),
-            Some(c) => drop(write!(out, "\\u{:04x}", u32::from(c))),
-            None => {}
-        }
-        rest = chars.as_str();
-    }
-    out.push_str(rest);
-}
-
-/// Whether some reader folds, drops or rejects the unescaped character, or a terminal obeys it.
-fn needs_escape(c: char) -> bool {
-    let turns_direction = matches!(
-        c,
-        '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-    );
-    let no_character = matches!(c, '\u{fdd0}'..='\u{fdef}') || u32::from(c) & 0xfffe == 0xfffe;
-    // `is_control` covers DEL and the C1 block, U+0085 (next line) among it.
-    !c.is_ascii() && (is_break(c) || c == '\u{feff}' || turns_direction || no_character) || c.is_control()
-}
-
-/// Whether the character is a line break in YAML 1.1 or 1.2.
-fn is_break(c: char) -> bool {
-    matches!(c, '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}')
-}
-
-fn pad(out: &mut String, columns: usize) {
-    out.extend(std::iter::repeat_n(' ', columns));
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use crate::yaml::quote::RESERVED;
+    use crate::yaml::serializer::IMPLICIT_KEY_BYTES;
+    use serde_json::{Value, json};
 
     fn check(value: Value, expected: &str) {
         assert_eq!(write(&value), expected, "{value}");

@@ -34,9 +34,9 @@ fn files(listener: &str) -> Files {
     BTreeMap::from([
         (
             Artifact::Cds,
-            xds::response(vec![json!({"name": format!("of-{listener}")})]),
+            xds::response(&[json!({"name": format!("of-{listener}")})]),
         ),
-        (Artifact::Lds, xds::response(vec![json!({"name": listener})])),
+        (Artifact::Lds, xds::response(&[json!({"name": listener})])),
         (Artifact::Bootstrap, "a: 1\n".to_owned()),
     ])
 }

@@ -17,7 +17,7 @@ use meshtraced::source::{Snapshot, SourceFile};
 const WITHOUT_EXAMPLE: [(&str, &str); 4] = [
     ("unreadable-file", "tests/cases/mistake-not-utf-8"),
     ("no-resources", "tests/cases/mistake-no-resources"),
-    ("dangling-reference", "src/envoy/references.rs"),
+    ("dangling-reference", "src/envoy/layout.rs"),
     ("admin-path-too-long", "tests/it/findings.rs"),
 ];
 

@@ -4,6 +4,7 @@ pub(crate) mod compile;
 mod mistakes;
 mod nasty;
 mod own_files;
+mod references;
 mod selection;
 mod yaml_read;
 mod yaml_write;

@@ -26,12 +26,12 @@ pub(crate) fn out() -> (TempDir, Target) {
 }
 
 pub(crate) fn files(clusters: &[&str], listeners: &str) -> Files {
-    let clusters = clusters.iter().map(|name| json!({"name": name})).collect();
-    let listeners = vec![json!({"name": listeners, "filler": "x".repeat(20_000)})];
+    let clusters = clusters.iter().map(|name| json!({"name": name})).collect::<Vec<_>>();
+    let listeners = [json!({"name": listeners, "filler": "x".repeat(20_000)})];
     let other = [Artifact::Bootstrap, Artifact::Fragment, Artifact::Effective];
     let xds = [
-        (Artifact::Cds, xds::response(clusters)),
-        (Artifact::Lds, xds::response(listeners)),
+        (Artifact::Cds, xds::response(&clusters)),
+        (Artifact::Lds, xds::response(&listeners)),
     ];
     other
         .map(|artifact| (artifact, "a: 1\n".to_owned()))

@@ -9,7 +9,7 @@ use std::time::Duration;
 use meshtraced::apply::{self, ApplyError, Bases, Delivery, Publication, Session, Target};
 use meshtraced::envoy::artifact::{Artifact, Files, Fragments};
 use meshtraced::envoy::xds;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::kit::admin::Silent;
@@ -115,9 +115,10 @@ fn files(collector: &str, port: u16) -> Files {
         "address": address,
         "filter_chains": [{"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}],
     });
-    let typed = |kind: &str, message| {
+    let typed = |kind: &str, mut message: Value| {
         let of = format!("type.googleapis.com/envoy.config.{}.v3.{kind}", kind.to_lowercase());
-        xds::response(xds::typed(&of, vec![message]))
+        message["@type"] = of.into();
+        xds::response(&[message])
     };
     BTreeMap::from([
         (Artifact::Cds, typed("Cluster", cluster)),

@@ -8,6 +8,8 @@ pub(in crate::resource) mod context;
 
 pub(in crate::resource) mod decoder;
 
+pub(in crate::resource) mod number;
+
 pub(in crate::resource) mod object;
 
 pub use effective::{Effective, Provenance};

@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::mistakes::{make, mistake};
+use super::references::missing_clusters;
 
 const POLICIES: &str = include_str!("compile.yaml");
 
@@ -54,6 +55,13 @@ proptest! {
         let fidelity = if exact { Fidelity::Exact } else { Fidelity::Documented };
         let version = if old { Version::V2_13 } else { Version::V2_14 };
         let compiled = compile(&snapshot, &options(fidelity, version));
+        let looked_at = compile(&snapshot, &Options { extent: Extent::Findings, ..options(fidelity, version) });
+        prop_assert_eq!(&looked_at.diagnostics, &compiled.diagnostics);
+        prop_assert_eq!(&looked_at.unpublishable, &compiled.unpublishable);
+        prop_assert_eq!(&looked_at.without_files, &compiled.without_files);
+        for (proxy, files) in &compiled.fragments {
+            prop_assert_eq!(missing_clusters(files), Vec::<String>::new(), "{}", proxy);
+        }
         let findings: Vec<_> = compiled.diagnostics.into_iter().chain(compiled.unpublishable).collect();
         for finding in &findings {
             if let Place::In(at) = &finding.place {

@@ -1,0 +1,95 @@
+//! The texts of scalars that all readers of YAML agree on; the rules are those of [`write`](super::write).
+
+use std::fmt::Write as _;
+
+use serde_json::Number;
+
+/// Words that some version of YAML, or Envoy, reads as something other than text, in upper or lower case.
+///
+/// `nan`, `inf` and `infinity` are numbers only with a point before them, or for Envoy only in JSON; lenient readers
+/// take them for numbers as they are.
+pub(super) const RESERVED: &[&str] = &[
+    "true", "false", "yes", "no", "on", "off", "y", "n", "null", "nan", "inf", "infinity",
+];
+
+/// Writes a number.
+pub(super) fn number(out: &mut String, number: &Number) {
+    let text = number.to_string();
+    if number.is_i64() || number.is_u64() {
+        out.push_str(&text);
+        return;
+    }
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((&text, ""));
+    out.push_str(mantissa);
+    if !mantissa.contains('.') {
+        out.push_str(".0");
+    }
+    if !exponent.is_empty() {
+        out.push('e');
+        if !exponent.starts_with(['+', '-']) {
+            out.push('+');
+        }
+        out.push_str(exponent);
+    }
+}
+
+/// Writes a string, plain or quoted.
+pub(super) fn string(out: &mut String, text: &str) {
+    if is_plain(text) {
+        out.push_str(text);
+    } else {
+        out.push('"');
+        escape(out, text, |c| matches!(c, '"' | '\\') || needs_escape(c));
+        out.push('"');
+    }
+}
+
+/// Whether every reader takes the text as a string without quotes.
+fn is_plain(text: &str) -> bool {
+    let (Some(first), Some(last)) = (text.bytes().next(), text.bytes().last()) else {
+        return false;
+    };
+    (first.is_ascii_alphabetic() || first == b'_')
+        && last != b':'
+        && (text.bytes()).all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'/' | b'-'))
+        && !RESERVED.iter().any(|word| word.eq_ignore_ascii_case(text))
+}
+
+/// Writes the text with an escape for each character that is `special`.
+pub(super) fn escape(out: &mut String, text: &str, special: impl Fn(char) -> bool) {
+    let mut rest = text;
+    while let Some(at) = rest.find(&special) {
+        let (before, from) = rest.split_at(at);
+        out.push_str(before);
+        let mut chars = from.chars();
+        match chars.next() {
+            Some('"') => out.push_str("\\\""),
+            Some('\\') => out.push_str("\\\\"),
+            Some('\t') => out.push_str("\\t"),
+            Some('\n') => out.push_str("\\n"),
+            Some('\r') => out.push_str("\\r"),
+            // Not as surrogate pairs, which JSON needs and YAML does not have.
+            Some(c) if u32::from(c) > 0xffff => drop(write!(out, "\\U{:08x}", u32::from(c))),
+            Some(c) => drop(write!(out, "\\u{:04x}", u32::from(c))),
+            None => {}
+        }
+        rest = chars.as_str();
+    }
+    out.push_str(rest);
+}
+
+/// Whether some reader folds, drops or rejects the unescaped character, or a terminal obeys it.
+pub(super) fn needs_escape(c: char) -> bool {
+    let turns_direction = matches!(
+        c,
+        '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    );
+    let no_character = matches!(c, '\u{fdd0}'..='\u{fdef}') || u32::from(c) & 0xfffe == 0xfffe;
+    // `is_control` covers DEL and the C1 block, U+0085 (next line) among it.
+    !c.is_ascii() && (is_break(c) || c == '\u{feff}' || turns_direction || no_character) || c.is_control()
+}
+
+/// Whether the character is a line break in YAML 1.1 or 1.2.
+pub(super) fn is_break(c: char) -> bool {
+    matches!(c, '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}')
+}
