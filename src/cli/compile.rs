@@ -62,7 +62,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         }
         Format::Yaml => {
             print(&write::write(&json!({"dataplanes": dataplanes})))?;
-            let findings = text::render(
+            let findings = text::brief(
                 &compiled.diagnostics,
                 &settings.sources().prefix(),
                 settings.findings_per_file.get(),

@@ -46,7 +46,7 @@ pub(super) fn with_compilation<T>(
     let (compiled, inspected) = compile_with(&snapshot, &options, inspect);
     let is_error = |finding: &&Diagnostic| finding.severity == Severity::Error;
     let errors: Vec<Diagnostic> = compiled.diagnostics.iter().filter(is_error).cloned().collect();
-    let shown = text::render(
+    let shown = text::brief(
         &errors,
         &settings.sources().prefix(),
         settings.findings_per_file.get(),

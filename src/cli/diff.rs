@@ -41,7 +41,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let is_error = |finding: &&Diagnostic| finding.severity == Severity::Error;
     let errors: Vec<_> = policies.findings.iter().filter(is_error).cloned().collect();
     if !errors.is_empty() {
-        let shown = text::render(
+        let shown = text::brief(
             &errors,
             &settings.sources().prefix(),
             settings.findings_per_file.get(),

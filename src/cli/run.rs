@@ -227,7 +227,7 @@ fn first_traced(compiled: &Compiled) -> Option<ProxyKey> {
 
 /// Prints the findings, and the meshes that their errors hold.
 fn complain(context: &Context, settings: &Settings, policies: &Policies) -> Result<(), Failure> {
-    let mut shown = text::render(
+    let mut shown = text::brief(
         &policies.findings,
         &settings.sources().prefix(),
         settings.findings_per_file.get(),

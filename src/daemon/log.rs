@@ -1,10 +1,11 @@
 //! Log lines about reconciliations: each fact is logged once, when it is new.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::{Duration, Instant};
 
 use crate::apply::reload::Reloaded;
 use crate::apply::{Delivery, Publication};
+use crate::diag::render::limit::{CodeFindings, limit_per_code};
 use crate::diag::render::text;
 use crate::diag::{Diagnostic, Severity};
 use crate::envoy::artifact::ProxyKey;
@@ -15,6 +16,9 @@ use crate::words::{plural, printable, with_causes};
 
 /// Time after which a Git operation that is still under way is logged: it may have been killed.
 const LONG_OPERATION: Duration = Duration::from_secs(5);
+
+/// The number of files or proxies of one kind of trouble that the log names at a time.
+const NAMED: usize = 10;
 
 /// The log, with the facts that it has told.
 #[derive(Debug, Default)]
@@ -158,12 +162,18 @@ impl Log {
         if *findings == self.findings {
             return false;
         }
-        for finding in findings.iter().filter(|finding| !self.findings.contains(finding)) {
+        let known: HashSet<&Diagnostic> = self.findings.iter().collect();
+        let new = findings.iter().filter(|finding| !known.contains(finding));
+        let CodeFindings { shown, left_out } = limit_per_code(new, text::PER_CODE);
+        for finding in shown {
             let shown = text::render(std::slice::from_ref(finding), &self.root, 1, self.color);
             match finding.severity {
                 Severity::Error => tracing::error!("{}", shown.trim_end()),
                 Severity::Warning => tracing::warn!("{}", shown.trim_end()),
             }
+        }
+        if !left_out.is_empty() {
+            tracing::warn!("{}", text::left_out(&left_out).trim_end());
         }
         if held.is_empty() && std::mem::take(&mut self.is_held) {
             tracing::info!("the policies are free of errors again");
@@ -185,18 +195,19 @@ impl Log {
     }
 
     fn drift(&mut self, reconciliation: &Reconciliation) {
-        for drifted in reconciliation
-            .planned
-            .drift
-            .iter()
-            .filter(|drifted| !self.drift.contains(drifted))
-        {
+        let known: BTreeSet<&Drift> = self.drift.iter().collect();
+        let drift = reconciliation.planned.drift.iter();
+        let new: Vec<&Drift> = drift.filter(|drifted| !known.contains(drifted)).collect();
+        for drifted in new.iter().take(NAMED) {
             tracing::warn!(
                 mesh = drifted.proxy.mesh,
                 dataplane = drifted.proxy.dataplane,
                 "{}",
                 drifted.describe(reconciliation.planned.leaves(drifted))
             );
+        }
+        if let Some(rest @ 1..) = new.len().checked_sub(NAMED) {
+            tracing::warn!("... and {} more that drifted", plural(rest, "file"));
         }
         self.drift = reconciliation.planned.drift_left.clone();
     }
@@ -205,9 +216,14 @@ impl Log {
         let failures: Vec<(ProxyKey, String)> = (reconciliation.publication.failures())
             .map(|(proxy, why)| (proxy.clone(), why))
             .collect();
-        for (proxy, why) in failures.iter().filter(|failure| !self.failures.contains(failure)) {
+        let known: HashSet<&(ProxyKey, String)> = self.failures.iter().collect();
+        let new: Vec<_> = failures.iter().filter(|failure| !known.contains(failure)).collect();
+        for (proxy, why) in new.iter().take(NAMED) {
             let line = printable(&format!("{proxy}: {why}"));
             tracing::error!(mesh = proxy.mesh, dataplane = proxy.dataplane, "{line}");
+        }
+        if let Some(rest @ 1..) = new.len().checked_sub(NAMED) {
+            tracing::error!("... and {} more that failed", plural(rest, "proxy"));
         }
         self.failures = failures;
     }

@@ -55,7 +55,7 @@ impl fmt::Display for ResourceId {
 }
 
 /// The meshes or proxies that an error keeps from being published.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub enum Holds {
     /// No mesh; so every warning.
     #[default]
@@ -96,7 +96,7 @@ impl Holds {
 }
 
 /// The place of a finding, as precise as it is known.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Place {
     /// A range in the text of a file.
     In(Location),
@@ -107,7 +107,7 @@ pub enum Place {
 }
 
 /// One finding.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Diagnostic {
     /// The weight of the finding: whether it holds a mesh.
     pub severity: Severity,

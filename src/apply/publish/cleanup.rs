@@ -12,6 +12,7 @@ use crate::apply::store::files;
 use crate::apply::store::inventory::{Entry, Inventory, Known};
 use crate::plan::Plan;
 use crate::plan::digest::Digest;
+use crate::system::parallel;
 
 /// Gives back mode and owner to the directories above the proxies.
 pub(super) fn restore_top_permissions(root: &Dir, meta: &Dir, out: &OutputDir, publication: &mut Publication) {
@@ -94,13 +95,19 @@ fn resolve_pending_entries(context: &PublishContext, inventory: &mut Inventory) 
 /// Gives back mode and owner to published files and their directories.
 fn restore_permissions(context: &PublishContext, inventory: &Inventory, publication: &mut Publication) {
     let mut restored_meshes = BTreeSet::new();
-    for (proxy, entry) in inventory.proxies.iter().filter(|(_, entry)| !entry.files.is_empty()) {
-        let with_mesh = restored_meshes.insert(&proxy.mesh);
-        match directories::restore_permissions(context, proxy, &entry.files, with_mesh) {
+    let entries = inventory.proxies.iter().filter(|(_, entry)| !entry.files.is_empty());
+    let entries: Vec<_> = entries
+        .map(|(proxy, entry)| (proxy, &entry.files, restored_meshes.insert(&proxy.mesh)))
+        .collect();
+    let restored = parallel::map(&entries, parallel::cpu_count(), |(proxy, files, with_mesh)| {
+        directories::restore_permissions(context, proxy, files, *with_mesh)
+    });
+    for ((proxy, ..), restored) in entries.iter().zip(restored) {
+        match restored {
             Ok(count) => publication.permissions_restored += count,
             // The publication has reported it already, or will when there is something to publish.
             Err(ApplyError::Link { .. }) => {}
-            Err(error) => publication.cleanup_failures.push((proxy.clone(), error)),
+            Err(error) => publication.cleanup_failures.push(((*proxy).clone(), error)),
         }
     }
 }

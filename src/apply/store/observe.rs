@@ -2,13 +2,14 @@
 
 use super::dir::{Content, Dir};
 use super::files;
-use super::inventory::{Inventory, Known};
+use super::inventory::{Entry, Inventory, Known};
 use super::output::{OutputDir, undo, undo_name};
 use crate::apply::error::{ApplyError, Result};
-use crate::envoy::artifact::{Artifact, ProxyKey};
+use crate::envoy::artifact::{Artifact, Files, ProxyKey};
 use crate::plan::Observed;
 use crate::plan::digest::Digest;
 use crate::plan::drift::{Drift, DriftKind};
+use crate::system::parallel;
 
 /// Reads back the published files, and compares them with the inventory.
 ///
@@ -20,34 +21,47 @@ pub fn observe(out: &OutputDir) -> Result<Observed> {
         return Ok(observed);
     };
     let undo = undo(&meta)?;
-    for (proxy, entry) in Inventory::read(&meta)?.proxies {
-        if entry.files.is_empty() {
-            continue;
-        }
-        let place = Place::of(&root, &proxy)?;
-        let is_judged = match &undo {
-            Some(undo) => !undo.exists(&undo_name(&proxy)).unwrap_or(true),
-            None => true,
-        };
-        let files = observed.applied.entry(proxy.clone()).or_default();
-        for (artifact, known) in entry.files {
-            if artifact == Artifact::Lds && !is_judged {
-                continue;
-            }
-            let content = place.read(artifact)?;
-            let kind = drift(&content, &known);
-            if let Content::Text(text) = content {
-                files.insert(artifact, text);
-            }
-            observed.drift.extend(kind.map(|kind| Drift {
-                proxy: proxy.clone(),
-                artifact,
-                kind,
-                published: known.into_iter().flatten().collect(),
-            }));
+    let entries: Vec<(ProxyKey, Entry)> = Inventory::read(&meta)?.proxies.into_iter().collect();
+    let found = parallel::map(&entries, parallel::cpu_count(), |(proxy, entry)| {
+        observe_one(&root, undo.as_ref(), proxy, entry)
+    });
+    for ((proxy, _), found) in entries.iter().zip(found) {
+        if let Some((files, drift)) = found? {
+            observed.applied.insert(proxy.clone(), files);
+            observed.drift.extend(drift);
         }
     }
     Ok(observed)
+}
+
+/// The published files of one proxy, and its drift; `None` if it has no files.
+fn observe_one(root: &Dir, undo: Option<&Dir>, proxy: &ProxyKey, entry: &Entry) -> Result<Option<(Files, Vec<Drift>)>> {
+    if entry.files.is_empty() {
+        return Ok(None);
+    }
+    let place = Place::of(root, proxy)?;
+    let is_judged = match undo {
+        Some(undo) => !undo.exists(&undo_name(proxy)).unwrap_or(true),
+        None => true,
+    };
+    let (mut files, mut drifted) = (Files::new(), Vec::new());
+    for (artifact, known) in &entry.files {
+        if *artifact == Artifact::Lds && !is_judged {
+            continue;
+        }
+        let content = place.read(*artifact)?;
+        let kind = drift(&content, known);
+        if let Content::Text(text) = content {
+            files.insert(*artifact, text);
+        }
+        drifted.extend(kind.map(|kind| Drift {
+            proxy: proxy.clone(),
+            artifact: *artifact,
+            kind,
+            published: known.iter().flatten().cloned().collect(),
+        }));
+    }
+    Ok(Some((files, drifted)))
 }
 
 /// The directory of a proxy, as far as there is one.

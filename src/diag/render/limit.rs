@@ -1,6 +1,9 @@
-//! A limit on the findings of one file, so that one broken file does not bury the others.
+//! Limits on findings: of one file, so that one broken file does not bury the others, and of one code, where all of them
+//! would bury what was done.
 
-use crate::diag::{Diagnostic, Severity};
+use std::collections::BTreeMap;
+
+use crate::diag::{Code, Diagnostic, Severity};
 
 /// The findings of one file that are shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,10 +43,35 @@ pub fn limit_per_file(diagnostics: &[Diagnostic], per_file: usize) -> Vec<FileFi
         .collect()
 }
 
+/// The first findings of each code.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CodeFindings<'a> {
+    /// The findings within the limit, in the order given.
+    pub shown: Vec<&'a Diagnostic>,
+    /// The number of findings beyond the limit, by code.
+    pub left_out: BTreeMap<Code, usize>,
+}
+
+/// The first `per_code` findings of each code.
+pub fn limit_per_code<'a>(diagnostics: impl IntoIterator<Item = &'a Diagnostic>, per_code: usize) -> CodeFindings<'a> {
+    let mut counts: BTreeMap<Code, usize> = BTreeMap::new();
+    let mut limited = CodeFindings::default();
+    for diagnostic in diagnostics {
+        let count = counts.entry(diagnostic.code).or_default();
+        *count += 1;
+        if *count <= per_code {
+            limited.shown.push(diagnostic);
+        } else {
+            *limited.left_out.entry(diagnostic.code).or_default() += 1;
+        }
+    }
+    limited
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diag::{Code, Place};
+    use crate::diag::Place;
 
     #[test]
     fn errors_are_kept_and_the_rest_is_counted() {
@@ -60,5 +88,20 @@ mod tests {
         let messages = |i: usize| cut[i].shown.iter().map(|d| d.message.as_str()).collect::<Vec<_>>();
         assert_eq!((messages(0), cut[0].left_out), (vec!["1", "3"], 1));
         assert_eq!((messages(1), cut[1].left_out), (vec!["4"], 0));
+    }
+
+    #[test]
+    fn the_first_of_each_code_are_kept_and_the_rest_is_counted() {
+        let finding = |code, message: &str| Diagnostic::new(Severity::Warning, code, Place::Nowhere, message);
+        let all = [
+            finding(Code::SpanName, "1"),
+            finding(Code::SpanName, "2"),
+            finding(Code::UnknownField, "3"),
+            finding(Code::SpanName, "4"),
+        ];
+        let limited = limit_per_code(&all, 1);
+        let messages: Vec<_> = limited.shown.iter().map(|finding| finding.message.as_str()).collect();
+        assert_eq!(messages, ["1", "3"]);
+        assert_eq!(limited.left_out, BTreeMap::from([(Code::SpanName, 2)]));
     }
 }

@@ -1,14 +1,14 @@
 //! Findings as text, for people: message, excerpt of the file, help.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::ops::Range;
 
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
-use super::limit::limit_per_file;
-use crate::diag::{Diagnostic, Place, Severity};
+use super::limit::{limit_per_code, limit_per_file};
+use crate::diag::{Code, Diagnostic, Place, Severity};
 use crate::source::Location;
 use crate::system::parallel;
 use crate::words::{plural, printable};
@@ -33,6 +33,30 @@ pub fn render(diagnostics: &[Diagnostic], root: &str, per_file: usize, color: bo
         out
     })
     .concat()
+}
+
+/// The first ten findings of each code as [`render`] shows them, with the numbers of the others: for commands that do
+/// something else than to check.
+#[must_use]
+pub fn brief(diagnostics: &[Diagnostic], root: &str, per_file: usize, color: bool) -> String {
+    let limited = limit_per_code(diagnostics, PER_CODE);
+    let shown: Vec<Diagnostic> = limited.shown.into_iter().cloned().collect();
+    render(&shown, root, per_file, color) + &left_out(&limited.left_out)
+}
+
+/// The number of findings of one code that a brief text shows.
+pub const PER_CODE: usize = 10;
+
+/// A line with the numbers of findings that a brief text leaves out; empty without any.
+#[must_use]
+pub fn left_out(counts: &BTreeMap<Code, usize>) -> String {
+    if counts.is_empty() {
+        return String::new();
+    }
+    let counts: Vec<String> = (counts.iter())
+        .map(|(code, n)| format!("{n} more `{}`", code.as_str()))
+        .collect();
+    format!("... and {}; `meshtraced check` shows all\n", counts.join(", "))
 }
 
 /// A line that counts the findings: `3 errors, 1 warning in 2 files`; `None` if there are none.
@@ -122,7 +146,6 @@ impl<'a> Line<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diag::Code;
     use crate::source::SourceFile;
 
     fn check(text: &str, marked: &str, expected: &str) {
