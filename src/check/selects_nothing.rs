@@ -4,7 +4,6 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::subject::{Subject, about};
 use crate::diag::{Code, Diagnostic, Diagnostics};
-use crate::resource::kinds::dataplane::Dataplane;
 use crate::resource::kinds::mesh_trace::MeshTrace;
 use crate::resource::kinds::target_ref::Target;
 use crate::resource::kinds::traffic_trace::TrafficTrace;
@@ -132,7 +131,7 @@ fn traffic_traces(subject: &Subject, diagnostics: &mut Diagnostics) {
 
 /// Advice that names the dataplane with most tags in common with a selector, and a tag in which the two differ.
 fn nearest(policy: &TrafficTrace, near: &[&Governed]) -> Option<String> {
-    let mut best: Option<(usize, &Dataplane, (&str, &str, Option<&str>))> = None;
+    let mut best: Option<(usize, &str, _)> = None;
     for governed in near {
         for tags in governed.dataplane.tag_sets().take(LISTENERS) {
             for selector in &policy.selectors {
@@ -140,15 +139,14 @@ fn nearest(policy: &TrafficTrace, near: &[&Governed]) -> Option<String> {
                     continue;
                 };
                 let common = common(selector, tags);
-                if best.as_ref().is_none_or(|(most, ..)| common > *most) {
-                    best = Some((common, governed.dataplane, mismatch));
+                if best.is_none_or(|(most, ..)| common > most) {
+                    best = Some((common, governed.dataplane.header.name(), mismatch));
                 }
             }
         }
     }
-    let (_, dataplane, (tag, wanted, found)) = best?;
+    let (_, name, (tag, wanted, found)) = best?;
     let found = found.map_or_else(|| "is not there".to_owned(), |found| format!("is `{found}`"));
-    let name = dataplane.header.name();
     Some(format!(
         "nearest is `{name}`, whose `{tag}` {found}; wanted is `{wanted}`"
     ))
