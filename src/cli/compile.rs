@@ -109,7 +109,7 @@ fn entry(proxy: &Proxy) -> Value {
         "name": proxy.name,
         "trafficTrace": proxy.traffic_trace.as_ref().map(|policy| &policy.name),
         "meshTrace": proxy.mesh_traces.iter().map(|policy| &policy.name).collect::<Vec<_>>(),
-        "backend": proxy.tracer.as_ref().and_then(backend),
+        "backend": proxy.tracer.as_deref().and_then(backend),
         "clusters": clusters,
         "listeners": listeners,
     })

@@ -139,7 +139,7 @@ impl EffectiveTracing {
             dataplane: proxy.name.clone(),
             service: proxy.service.to_string(),
             policy,
-            backend: proxy.tracer.as_ref().and_then(backend),
+            backend: proxy.tracer.as_deref().and_then(backend),
             listeners: proxy
                 .listeners
                 .iter()

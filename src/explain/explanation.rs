@@ -118,7 +118,7 @@ pub fn explain(compilation: &Compilation, governed: &Governed, proxy: &Proxy, ro
         policy: proxy
             .policy()
             .map(|policy| format!("{} {}", policy.origin.resource.kind, policy.name)),
-        backend: proxy.tracer.as_ref().and_then(backend),
+        backend: proxy.tracer.as_deref().and_then(backend),
         not_traced: (!traced).then(|| same_reason().unwrap_or_else(|| nothing.to_owned())),
         listeners: proxy
             .listeners

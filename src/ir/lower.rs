@@ -7,7 +7,7 @@ use super::left_out::{left_out_alone, left_out_by_policies};
 use super::naming::Naming;
 use super::proxy::{AllLeftOut, LeftOut, Listener, Policy, Proxy, Specificity, Tracer, Upstream};
 use super::shared::Shared;
-use super::tracer::{LowerContext, tracers};
+use super::tracer::{LowerContext, Tracers};
 use crate::diag::ResourceId;
 use crate::kuma::{Fidelity, Kuma, Version};
 use crate::resource::kinds::dataplane::{Dataplane, GatewayKind};
@@ -26,6 +26,7 @@ pub fn lower<'a>(dataplanes: &[&Governed<'a>], selection: &Selection<'a>, kuma: 
         kuma,
         localhost: "127.0.0.1".into(),
         destinations: Destinations::new(&selection.services),
+        tracers: Tracers::default(),
         mesh_traces: Shared::default(),
         matching: Shared::default(),
         left_out: Shared::default(),
@@ -39,6 +40,7 @@ struct Lowering<'s, 'a> {
     /// The address of outbounds without one.
     localhost: Text,
     destinations: Destinations<'s, 'a>,
+    tracers: Tracers,
     mesh_traces: Shared<usize, Arc<[Policy]>>,
     matching: Shared<usize, Arc<[Arc<ResourceId>]>>,
     left_out: Shared<(usize, usize), Arc<[LeftOut]>>,
@@ -57,15 +59,15 @@ impl<'a> Lowering<'_, 'a> {
             unified_naming,
             is_gateway,
         };
-        let (tracer, idle_tracer) = tracers(governed, context);
+        let (tracer, idle_tracer) = self.tracers.of(governed, context);
         let identity = identity(dataplane, kuma);
         let naming = Naming {
             identity: &identity,
             localhost: &self.localhost,
-            tracer: tracer.as_ref(),
+            tracer: tracer.as_deref(),
             unified: unified_naming,
             is_new: kuma.version >= Version::V3_0,
-            untraced: why_untraced(governed, tracer.as_ref()),
+            untraced: why_untraced(governed, tracer.as_deref()),
         };
         let mut listeners = naming.inbounds(dataplane);
         if let Some(gateway) = governed.gateway.filter(|_| is_gateway) {

@@ -6,13 +6,13 @@
 
 mod proxy;
 
+mod shared;
+
 mod tracer;
 
 mod left_out;
 
 mod naming;
-
-mod shared;
 
 mod destinations;
 

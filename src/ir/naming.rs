@@ -68,7 +68,8 @@ impl Naming<'_> {
 
     /// The listeners of the inbounds; of several at one address and port, Kuma makes only the last.
     pub(super) fn inbounds(&self, dataplane: &Dataplane) -> Vec<Listener> {
-        let mut listeners: Vec<Listener> = Vec::new();
+        let all = dataplane.inbounds.len() + dataplane.outbounds.len();
+        let mut listeners: Vec<Listener> = Vec::with_capacity(all);
         let mut places = HashMap::new();
         let with_service = |inbound: &&Inbound| inbound.port.value != SERVICELESS_PORT;
         for inbound in dataplane.inbounds.iter().filter(with_service) {

@@ -38,10 +38,10 @@ pub struct Proxy {
     pub matching: Vec<Arc<[Arc<ResourceId>]>>,
     /// The `MeshTrace` policies for the proxy, by increasing precedence.
     pub mesh_traces: Arc<[Policy]>,
-    /// The tracer; `None` when the proxy is not traced.
-    pub tracer: Option<Tracer>,
+    /// The tracer, which proxies share; `None` when the proxy is not traced.
+    pub tracer: Option<Arc<Tracer>>,
     /// The tracer that a stronger policy displaced; a control plane keeps its cluster.
-    pub idle_tracer: Option<Tracer>,
+    pub idle_tracer: Option<Arc<Tracer>>,
     /// The listeners, inbounds first, each in the order of declaration.
     pub listeners: Vec<Listener>,
     /// The features that a control plane gives to the proxy, beside its listeners, destinations and tracing.

@@ -1,16 +1,19 @@
 //! The tracer of a dataplane, from the policies that govern it.
 
+use std::sync::Arc;
+
 use super::proxy::{
     Collector, Datadog, Export, OpenTelemetry, PolicyKind, Provider, Sampling, Tag, TagValue, Tls, Tracer, Zipkin,
     ZipkinEncoding,
 };
+use super::shared::Shared;
 use crate::kuma::{Fidelity, Kuma, Version};
 use crate::resource::kinds::mesh::{self, BackendConf, ZipkinApiVersion};
 use crate::resource::kinds::mesh_trace::{self, Backend, OpenTelemetryBackend};
 use crate::resource::value::collector_url::CollectorUrl;
 use crate::resource::value::otlp_endpoint::{Otlp, Transport};
 use crate::resource::value::percent::Percent;
-use crate::resource::{Effective, Header, Located, NAMESPACE, Origin, WORKLOAD};
+use crate::resource::{Effective, Header, Located, NAMESPACE, Origin, Text, WORKLOAD};
 use crate::select::Governed;
 use crate::select::mesh_trace::Merged;
 
@@ -66,21 +69,42 @@ fn clean(text: &str) -> String {
     text.chars().map(|c| if fits(&c) { c } else { '-' }).collect()
 }
 
-/// The tracer of a dataplane, and the displaced tracer whose cluster a control plane keeps.
-pub(super) fn tracers(governed: &Governed, context: LowerContext) -> (Option<Tracer>, Option<Tracer>) {
-    let legacy = governed
-        .backend
-        .map(|backend| by_traffic_trace(governed, backend, context));
-    let Some((merged, backend)) =
-        (governed.mesh_trace.merged.as_ref()).and_then(|merged| Some((merged, merged.backend?)))
-    else {
-        // A MeshTrace that switches tracing off does not displace a TrafficTrace.
-        return (legacy, None);
-    };
-    let tracer = by_mesh_trace(governed, merged, backend, context);
-    match context.kuma.fidelity {
-        Fidelity::Exact => (Some(tracer), legacy),
-        Fidelity::Documented => (Some(tracer).filter(|tracer| tracer.export.is_some()), None),
+/// The tracers that were made so far. Proxies with the same policies share theirs.
+#[derive(Debug, Default)]
+pub(super) struct Tracers {
+    /// By the addresses of policy and mesh.
+    by_traffic_trace: Shared<(usize, usize, bool, bool), Arc<Tracer>>,
+    /// By the address of the merged policies, and the labels that become tags.
+    by_mesh_trace: Shared<(usize, bool, bool, [Option<Text>; 2]), Arc<Tracer>>,
+}
+
+impl Tracers {
+    /// The tracer of a dataplane, and the displaced tracer whose cluster a control plane keeps.
+    pub(super) fn of(&self, governed: &Governed, context: LowerContext) -> (Option<Arc<Tracer>>, Option<Arc<Tracer>>) {
+        let legacy = governed.backend.map(|backend| {
+            let policy = governed
+                .winner()
+                .map_or(0, |winner| std::ptr::from_ref(winner.policy).addr());
+            let mesh = governed.mesh.map_or(0, |mesh| std::ptr::from_ref(mesh).addr());
+            let key = (policy, mesh, context.unified_naming, context.is_gateway);
+            let tracer = || Arc::new(by_traffic_trace(governed, backend, context));
+            self.by_traffic_trace.get(key, tracer)
+        });
+        let Some((merged, backend)) =
+            (governed.mesh_trace.merged.as_ref()).and_then(|merged| Some((merged, merged.backend?)))
+        else {
+            // A MeshTrace that switches tracing off does not displace a TrafficTrace.
+            return (legacy, None);
+        };
+        let labels = [WORKLOAD, NAMESPACE].map(|label| governed.dataplane.header.labels.get(label).cloned());
+        let policies = Arc::as_ptr(&governed.mesh_trace).addr();
+        let key = (policies, context.unified_naming, context.is_gateway, labels);
+        let tracer = || Arc::new(by_mesh_trace(governed, merged, backend, context));
+        let tracer = self.by_mesh_trace.get(key, tracer);
+        match context.kuma.fidelity {
+            Fidelity::Exact => (Some(tracer), legacy),
+            Fidelity::Documented => (Some(tracer).filter(|tracer| tracer.export.is_some()), None),
+        }
     }
 }
 

@@ -225,6 +225,29 @@ mod tests {
         }
     }
 
+    /// The number of entries in all lists that were made.
+    fn listed(index: &Index<usize>) -> usize {
+        index.lists.iter().map(Vec::len).sum()
+    }
+
+    #[test]
+    fn the_work_is_no_product_of_entries_and_searches() {
+        const MANY: usize = 1000;
+        let texts: Vec<String> = (0..MANY).map(|i| format!("a=* b={i}")).collect();
+        let tags: Vec<Tags> = (0..MANY).map(|i| tags(&format!("a={i} b={i}"))).collect();
+        let for_all = (0..MANY).map(|i| (vec![need("a=*")], i));
+        let for_one = texts.iter().enumerate();
+        let for_one = for_one.map(|(i, text)| (text.split_whitespace().map(need).collect(), i));
+        let mut index = Index::new(for_all.chain(for_one).collect());
+        for tags in &tags {
+            let mut ids = Vec::new();
+            index.find(tags, &mut ids);
+            let found: usize = ids.iter().map(|id| index.list(*id).len()).sum();
+            assert_eq!((ids.len(), found), (2, MANY + 1));
+        }
+        assert_eq!(listed(&index), 2 * MANY);
+    }
+
     #[test]
     fn dataplanes_that_agree_share_their_lists() {
         let mut index = index();

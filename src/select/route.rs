@@ -91,7 +91,7 @@ impl<'a> Routing<'a, '_> {
             traced,
             mesh_routes,
         };
-        let mut routed: Vec<ResolvedOutbound> = Vec::new();
+        let mut routed: Vec<ResolvedOutbound> = Vec::with_capacity(dataplane.outbounds.len());
         let mut places: BTreeMap<(IpAddr, u16), usize> = BTreeMap::new();
         for outbound in &dataplane.outbounds {
             let Some(next) = router.resolve(outbound, diagnostics) else {
@@ -453,7 +453,7 @@ impl<'a> Routed<'a> {
     /// The destinations, or the given one when routes name none.
     fn or(mut self, itself: Target<'a>) -> Self {
         if self.targets.is_empty() {
-            self.targets.push(itself);
+            self.targets = vec![itself];
         }
         self
     }

@@ -40,16 +40,16 @@ pub fn map_with<'i, T: Sync, R: Send, S>(
     start: impl Fn() -> S + Sync,
     work: impl Fn(&mut S, &'i T) -> R + Sync,
 ) -> Vec<R> {
+    let threads = limit.min(items.len());
     let next = AtomicUsize::new(0);
     let done: Mutex<Vec<Vec<(usize, R)>>> = Mutex::default();
     let run = || {
-        let (mut state, mut own) = (start(), Vec::new());
+        let (mut state, mut own) = (start(), Vec::with_capacity(items.len() / threads));
         while let Some((index, item)) = (|i| Some((i, items.get(i)?)))(next.fetch_add(1, Ordering::Relaxed)) {
             own.push((index, work(&mut state, item)));
         }
         done.lock().unwrap_or_else(PoisonError::into_inner).push(own);
     };
-    let threads = limit.min(items.len());
     thread::scope(|scope| {
         for begun in 1..=threads {
             // The last of them is this thread. Where the system gives no more threads, those that run do the work.

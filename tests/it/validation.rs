@@ -115,10 +115,12 @@ fn files(collector: &str, port: u16) -> Files {
         "address": address,
         "filter_chains": [{"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}],
     });
-    let typed = |kind: &str, mut message: Value| {
+    let typed = |kind: &str, message: Value| {
         let of = format!("type.googleapis.com/envoy.config.{}.v3.{kind}", kind.to_lowercase());
-        message["@type"] = of.into();
-        xds::response(&[message])
+        let mut typed = json!({"@type": of});
+        let fields = message.as_object().expect("a message").clone();
+        typed.as_object_mut().expect("a message").extend(fields);
+        xds::response(&[typed])
     };
     BTreeMap::from([
         (Artifact::Cds, typed("Cluster", cluster)),

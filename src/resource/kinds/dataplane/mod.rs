@@ -100,11 +100,11 @@ pub(in crate::resource) fn decode(
         has_outbounds: !outbound_items.is_empty(),
     };
     check_shape(decoder, context, &networking, &shape);
-    let mut inbounds = Vec::new();
+    let mut inbounds = Vec::with_capacity(inbound_items.len());
     for (path, node) in inbound_items {
         inbounds.extend(inbound::decode(decoder, context, address.as_ref(), path, node));
     }
-    let mut outbounds = Vec::new();
+    let mut outbounds = Vec::with_capacity(outbound_items.len());
     for (path, node) in outbound_items {
         outbounds.extend(outbound::decode(decoder, context, path, node));
     }
