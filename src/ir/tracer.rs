@@ -75,8 +75,11 @@ pub(super) struct Tracers {
     /// By the addresses of policy and mesh.
     by_traffic_trace: Shared<(usize, usize, bool, bool), Arc<Tracer>>,
     /// By the address of the merged policies, and the labels that become tags.
-    by_mesh_trace: Shared<(usize, bool, bool, [Option<Text>; 2]), Arc<Tracer>>,
+    by_mesh_trace: Shared<(usize, bool, bool, Labels), Arc<Tracer>>,
 }
+
+/// The workload and the namespace of a dataplane.
+type Labels = [Option<Text>; 2];
 
 impl Tracers {
     /// The tracer of a dataplane, and the displaced tracer whose cluster a control plane keeps.

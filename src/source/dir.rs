@@ -142,9 +142,15 @@ fn list(place: &Place, filter: &Filter) -> Result<Listing, ReadError> {
             }
         }
     }
+    passed.add_outside(&mut listing);
+    // A walk is in the order of the paths.
+    let is_sorted = listing.files.is_empty();
     let fingerprints = parallel::map(&files, parallel::cpu_count(), fingerprint);
     for (entry, fingerprint) in files.iter().zip(fingerprints) {
         listing.add(place, entry.path(), fingerprint);
+    }
+    if !is_sorted {
+        listing.files.sort_by(|a, b| a.below.cmp(&b.below));
     }
     passed.finish(&mut listing);
     Ok(listing)
@@ -237,22 +243,24 @@ impl<'p> Passed<'p> {
         true
     }
 
-    /// Adds what a listing cannot say by its files.
-    fn finish(self, listing: &mut Listing) {
-        for (path, target) in self.outside {
-            let below = self.place.below(&path);
+    /// Adds the links that lead out of the place.
+    fn add_outside(&self, listing: &mut Listing) {
+        for (path, target) in &self.outside {
+            let below = self.place.below(path);
             let kind = match target {
                 target if target.is_dir() => LinkKind::Directory,
                 target if target.is_file() && self.filter.reads(below) => LinkKind::Policy,
                 // Nothing that would be read.
                 _ => continue,
             };
-            if let Some(link) = link(&path, LinkFault::Outside, kind).filter(|_| !self.filter.leaves_out(below)) {
-                listing.add(self.place, &path, Err(link));
+            if let Some(link) = link(path, LinkFault::Outside, kind).filter(|_| !self.filter.leaves_out(below)) {
+                listing.add(self.place, path, Err(link));
             }
         }
-        // A walk is in the order of the paths.
-        listing.files.sort_by(|a, b| a.below.cmp(&b.below));
+    }
+
+    /// Adds the directories with names of files and without any, to a sorted listing.
+    fn finish(self, listing: &mut Listing) {
         let is_empty = |path: &&PathBuf| {
             let below = self.place.below(path);
             let next = listing.files.partition_point(|file| file.below.as_path() < below);
@@ -262,10 +270,12 @@ impl<'p> Passed<'p> {
                 .is_some_and(|file| file.below.starts_with(below))
         };
         let empty: Vec<&PathBuf> = self.directories.iter().filter(is_empty).collect();
-        for path in empty {
-            listing.add(self.place, path, Err(UnreadableReason::Directory));
+        if !empty.is_empty() {
+            for path in empty {
+                listing.add(self.place, path, Err(UnreadableReason::Directory));
+            }
+            listing.files.sort_by(|a, b| a.below.cmp(&b.below));
         }
-        listing.files.sort_by(|a, b| a.below.cmp(&b.below));
         listing.repositories = self.repositories;
     }
 }

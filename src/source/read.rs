@@ -143,7 +143,9 @@ fn read_at(sources: &Sources, places: &[PathBuf], limit: u64, consistency: Consi
             ..
         } = reading;
         let link = read_mode::link(&root.path, resolved);
-        seen.extend(reached);
+        if !is_alone {
+            seen.extend(reached);
+        }
         snapshot.files.extend(files);
         snapshot.unreadable.extend(unreadable);
         snapshot.origins.push(ReadOrigin { mode, link, commit });

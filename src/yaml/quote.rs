@@ -12,6 +12,9 @@ pub(super) const RESERVED: &[&str] = &[
     "true", "false", "yes", "no", "on", "off", "y", "n", "null", "nan", "inf", "infinity",
 ];
 
+/// The length of the longest of these words.
+pub(super) const LONGEST_RESERVED: usize = "infinity".len();
+
 /// Writes a number.
 pub(super) fn number(out: &mut String, number: &Number) {
     let text = number.to_string();
@@ -52,7 +55,7 @@ fn is_plain(text: &str) -> bool {
     (first.is_ascii_alphabetic() || first == b'_')
         && last != b':'
         && (text.bytes()).all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'/' | b'-'))
-        && !RESERVED.iter().any(|word| word.eq_ignore_ascii_case(text))
+        && (text.len() > LONGEST_RESERVED || !RESERVED.iter().any(|word| word.eq_ignore_ascii_case(text)))
 }
 
 /// Writes the text with an escape for each character that is `special`.

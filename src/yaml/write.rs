@@ -56,7 +56,7 @@ pub fn comment(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::yaml::quote::RESERVED;
+    use crate::yaml::quote::{LONGEST_RESERVED, RESERVED};
     use crate::yaml::serializer::IMPLICIT_KEY_BYTES;
     use serde_json::{Value, json};
 
@@ -193,6 +193,7 @@ nested:
             check(json!(text), &format!("{}\n", json!(text)));
         }
         for word in RESERVED {
+            assert!(word.len() <= LONGEST_RESERVED);
             for word in [
                 (*word).to_owned(),
                 word.to_uppercase(),
