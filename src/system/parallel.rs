@@ -40,7 +40,7 @@ pub fn map_with<'i, T: Sync, R: Send, S>(
     start: impl Fn() -> S + Sync,
     work: impl Fn(&mut S, &'i T) -> R + Sync,
 ) -> Vec<R> {
-    let threads = limit.min(items.len());
+    let threads = limit.min(items.len()).max(1);
     let next = AtomicUsize::new(0);
     let done: Mutex<Vec<Vec<(usize, R)>>> = Mutex::default();
     let run = || {
@@ -51,12 +51,14 @@ pub fn map_with<'i, T: Sync, R: Send, S>(
         done.lock().unwrap_or_else(PoisonError::into_inner).push(own);
     };
     thread::scope(|scope| {
-        for begun in 1..=threads {
-            // The last of them is this thread. Where the system gives no more threads, those that run do the work.
-            if begun == threads || Builder::new().spawn_scoped(scope, run).is_err() {
-                run();
-                break;
-            }
+        // One thread alone is this one.
+        let mut begun = 0;
+        while threads > 1 && begun < threads && Builder::new().spawn_scoped(scope, run).is_ok() {
+            begun += 1;
+        }
+        // Where the system gives no more threads, those that run do the work.
+        if begun == 0 {
+            run();
         }
     });
     let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
