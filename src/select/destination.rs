@@ -52,8 +52,8 @@ struct ServicesOfMesh<'a> {
     resources: Vec<&'a MeshService>,
     /// The service resources by kind and display name.
     named: HashMap<(&'a str, &'a str), Vec<&'a MeshService>>,
-    /// The service resources by kind and one of their labels.
-    labelled: HashMap<(&'a str, &'a str, &'a str), Vec<&'a MeshService>>,
+    /// The service resources by their labels.
+    labelled: ByPair<'a, &'a MeshService>,
     dataplanes: &'a [Dataplane],
     /// The inbounds that can have a tag or a label of their dataplane.
     inbounds: OnceLock<Inbounds<'a>>,
@@ -77,12 +77,7 @@ impl Instance<'_> {
     /// Address and port for other dataplanes.
     #[must_use]
     pub fn endpoint(&self) -> (Text, u16) {
-        let own = || {
-            self.inbound
-                .address
-                .as_ref()
-                .map(|address| address.value.ip.to_string().into())
-        };
+        let own = || self.inbound.address.as_ref().map(|address| address.value.canonical());
         let advertised = self
             .dataplane
             .advertised_address
@@ -101,8 +96,7 @@ struct Instances<'a> {
     all: Vec<Instance<'a>>,
     /// Their common protocol.
     protocol: Effective<Protocol>,
-    /// The indices of those with a tag.
-    by_tag: OnceLock<HashMap<(&'a str, &'a str), Vec<usize>>>,
+    by_tag: OnceLock<ByPair<'a, Instance<'a>>>,
     /// The common protocol of those with several tags; `None` when no instance has all of them.
     narrowed: Mutex<HashMap<Tags, Option<Effective<Protocol>>>>,
 }
@@ -122,28 +116,24 @@ impl<'a> Instances<'a> {
         self.all.push(instance);
     }
 
-    /// The instances with all of the tags, in the order of their dataplanes; looked for among those with the rarest.
-    fn with(&self, tags: &Tags) -> Vec<Instance<'a>> {
+    /// The instances that can have all of the tags: those with the rarest of them, in the order of their dataplanes.
+    fn candidates<'s>(&'s self, tags: &'s Tags) -> &'s [Instance<'a>] {
         if tags.is_empty() {
-            return self.all.clone();
+            return &self.all;
         }
         let by_tag = self.by_tag.get_or_init(|| {
-            let mut by_tag: HashMap<(&str, &str), Vec<usize>> = HashMap::new();
-            for (i, instance) in self.all.iter().enumerate() {
-                for (tag, value) in &instance.inbound.tags {
-                    by_tag.entry((tag, value)).or_default().push(i);
-                }
-            }
+            let mut by_tag = ByPair::default();
+            let tagged = self.all.iter();
+            tagged.for_each(|instance| by_tag.add(&instance.inbound.tags, *instance));
             by_tag
         });
-        let with_each = tags.iter().map(|(tag, value)| {
-            by_tag
-                .get(&(tag.as_str(), value.as_str()))
-                .map_or(&[][..], Vec::as_slice)
-        });
-        let rarest = with_each.min_by_key(|with| with.len()).unwrap_or_default();
-        let instances = rarest.iter().map(|i| self.all[*i]);
-        instances.filter(|instance| has(&instance.inbound.tags, tags)).collect()
+        by_tag.rarest(pairs(tags)).unwrap_or_default()
+    }
+
+    /// The instances with all of the tags, in the order of their dataplanes.
+    fn with<'s>(&'s self, tags: &'s Tags) -> impl Iterator<Item = &'s Instance<'a>> {
+        let candidates = self.candidates(tags).iter();
+        candidates.filter(|instance| has(&instance.inbound.tags, tags))
     }
 
     /// The common protocol of the instances with all of the tags; `None` when there are none.
@@ -155,59 +145,76 @@ impl<'a> Instances<'a> {
         if let Some(known) = narrowed.get(tags) {
             return known.clone();
         }
-        let protocols = self.with(tags).into_iter().map(|instance| instance.protocol());
+        let protocols = self.with(tags).map(Instance::protocol);
         let common = protocols.reduce(common_of_two);
         narrowed.insert(tags.clone(), common.clone());
         common
     }
 }
 
-/// The inbounds of a mesh that are ready, with their indices by what selects them.
+/// Items by the tags or labels that they have, each a key with its value.
 #[derive(Debug)]
+struct ByPair<'a, T>(HashMap<(&'a str, &'a str), Vec<T>>);
+
+impl<T> Default for ByPair<'_, T> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<'a, T: Copy> ByPair<'a, T> {
+    fn add(&mut self, pairs: &'a Tags, item: T) {
+        for (key, value) in pairs {
+            self.0.entry((key, value)).or_default().push(item);
+        }
+    }
+
+    /// The items with the pair that the fewest have; `None` when no pair is wanted.
+    fn rarest<'s>(&'s self, wanted: impl Iterator<Item = (&'s str, &'s str)>) -> Option<&'s [T]> {
+        let with_each = wanted.map(|pair| self.0.get(&pair).map_or(&[][..], Vec::as_slice));
+        with_each.min_by_key(|with| with.len())
+    }
+}
+
+/// Tags or labels as pairs of texts.
+fn pairs(tags: &Tags) -> impl Iterator<Item = (&str, &str)> + Clone {
+    tags.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+}
+
+/// The inbounds of a mesh that are ready, by what selects them.
+#[derive(Debug, Default)]
 struct Inbounds<'a> {
     all: Vec<Instance<'a>>,
-    by_tag: HashMap<(&'a str, &'a str), Vec<usize>>,
-    by_label: HashMap<(&'a str, &'a str), Vec<usize>>,
-    by_name: HashMap<&'a str, Vec<usize>>,
+    by_tag: ByPair<'a, Instance<'a>>,
+    by_label: ByPair<'a, Instance<'a>>,
+    by_name: HashMap<&'a str, Vec<Instance<'a>>>,
 }
 
 impl<'a> Inbounds<'a> {
     fn of(dataplanes: &'a [Dataplane]) -> Self {
-        let ready = |dataplane: &'a Dataplane| {
-            let ready = dataplane.inbounds.iter().filter(|inbound| inbound.ready);
-            ready.map(move |inbound| Instance { dataplane, inbound })
-        };
-        let mut inbounds = Self {
-            all: dataplanes.iter().flat_map(ready).collect(),
-            by_tag: HashMap::new(),
-            by_label: HashMap::new(),
-            by_name: HashMap::new(),
-        };
-        for (i, Instance { dataplane, inbound }) in inbounds.all.iter().enumerate() {
-            let header = &dataplane.header;
-            inbounds.by_name.entry(&header.display_name).or_default().push(i);
-            for (tag, value) in &inbound.tags {
-                inbounds.by_tag.entry((tag, value)).or_default().push(i);
-            }
-            for (label, value) in &header.labels {
-                inbounds.by_label.entry((label, value)).or_default().push(i);
+        let mut inbounds = Self::default();
+        for dataplane in dataplanes {
+            for inbound in dataplane.inbounds.iter().filter(|inbound| inbound.ready) {
+                let (header, instance) = (&dataplane.header, Instance { dataplane, inbound });
+                inbounds.all.push(instance);
+                inbounds.by_tag.add(&inbound.tags, instance);
+                inbounds.by_label.add(&header.labels, instance);
+                inbounds.by_name.entry(&header.display_name).or_default().push(instance);
             }
         }
         inbounds
     }
 
     /// The inbounds that can have all of the tags, labels and the name: those with the rarest of them.
-    fn candidates(&self, tags: &Tags, labels: &Tags, name: Option<&str>) -> Vec<Instance<'a>> {
-        let by = |index: &'_ HashMap<(&'a str, &'a str), Vec<usize>>, (key, value): (&Text, &Text)| {
-            index.get(&(key.as_str(), value.as_str())).cloned().unwrap_or_default()
-        };
-        let by_tag = tags.iter().map(|tag| by(&self.by_tag, tag));
-        let by_label = labels.iter().map(|label| by(&self.by_label, label));
-        let by_name = name.map(|name| self.by_name.get(name).cloned().unwrap_or_default());
-        match by_tag.chain(by_label).chain(by_name).min_by_key(Vec::len) {
-            Some(rarest) => rarest.into_iter().map(|i| self.all[i]).collect(),
-            None => self.all.clone(),
-        }
+    fn candidates<'s>(&'s self, tags: &'s Tags, labels: &'s Tags, name: Option<&str>) -> &'s [Instance<'a>] {
+        let by_tag = self.by_tag.rarest(pairs(tags));
+        let by_label = self.by_label.rarest(pairs(labels));
+        let by_name = name.map(|name| self.by_name.get(name).map_or(&[][..], Vec::as_slice));
+        let rarest = [by_tag, by_label, by_name]
+            .into_iter()
+            .flatten()
+            .min_by_key(|with| with.len());
+        rarest.unwrap_or(&self.all)
     }
 }
 
@@ -240,10 +247,7 @@ impl<'a> Services<'a> {
             of_mesh.resources.push(service);
             let named = of_mesh.named.entry((kind, &header.display_name)).or_default();
             named.push(service);
-            for (label, value) in &header.labels {
-                let labelled = of_mesh.labelled.entry((kind, label, value)).or_default();
-                labelled.push(service);
-            }
+            of_mesh.labelled.add(&header.labels, service);
         }
         Self {
             meshes,
@@ -270,7 +274,7 @@ impl<'a> Services<'a> {
             None => (self.outside(mesh, service).iter())
                 .map(|external| (external.host.clone(), external.port))
                 .collect(),
-            Some(instances) => instances.with(tags).iter().map(Instance::endpoint).collect(),
+            Some(instances) => instances.with(tags).map(Instance::endpoint).collect(),
         }
     }
 
@@ -342,8 +346,7 @@ impl<'a> Services<'a> {
         match &service.backing {
             Backing::Endpoints { endpoints, .. } => endpoints.clone(),
             Backing::MeshServices { labels } => {
-                let labels = labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-                let meant = of_mesh.labelled("MeshService", labels).into_iter();
+                let meant = of_mesh.labelled("MeshService", pairs(labels)).into_iter();
                 let port_of = |other: &'a MeshService| Some((other, other.port(port.number.value)?));
                 meant
                     .filter_map(port_of)
@@ -362,7 +365,7 @@ impl<'a> Services<'a> {
                 let candidates = match tags.get(SERVICE) {
                     Some(service) => {
                         let instances = of_mesh.tagged.get(service.as_str());
-                        instances.map(|instances| instances.with(tags)).unwrap_or_default()
+                        instances.map_or(&[][..], |instances| instances.candidates(tags))
                     }
                     None => {
                         let inbounds = of_mesh.inbounds.get_or_init(|| Inbounds::of(of_mesh.dataplanes));
@@ -395,15 +398,11 @@ impl<'a> Services<'a> {
 impl<'a> ServicesOfMesh<'a> {
     /// The resources of a kind with all of the labels, looked for among those with the rarest.
     fn labelled<'l>(
-        &self,
+        &'l self,
         kind: &str,
         labels: impl Iterator<Item = (&'l str, &'l str)> + Clone,
     ) -> Vec<&'a MeshService> {
-        let with_each = labels.clone().map(|(key, value)| {
-            let with = self.labelled.get(&(kind, key, value));
-            with.map_or(&[][..], Vec::as_slice)
-        });
-        let rarest = with_each.min_by_key(|with| with.len());
+        let rarest = self.labelled.rarest(labels.clone());
         let is_meant = |service: &&MeshService| {
             let mut labels = labels.clone();
             service.header.id.kind == kind && labels.all(|(key, value)| service.header.label(key) == Some(value))
