@@ -226,9 +226,10 @@ impl<'a> MeshRoutes<'a, '_> {
         Some(entries.flat_map(|to| &to.rules).collect())
     }
 
+    /// Whether an entry is for a destination; it must be among the candidates for it.
     fn is_for(&self, to: &'a RouteTo, destination: ResolvedDestination) -> bool {
         match destination {
-            ResolvedDestination::Service(service) => to.is_for_service(service),
+            ResolvedDestination::Service(_) => true,
             ResolvedDestination::Resource(service, port) => {
                 let Some(reference) = &to.destination else { return false };
                 let resolved = self.services.resolve(self.dataplane, reference);

@@ -65,13 +65,6 @@ impl RouteTo {
         let is_mesh = |to: &BackendRef| matches!(to.kind.value.as_str(), "Mesh" | "MeshSubset");
         self.destination.as_ref().is_none_or(is_mesh)
     }
-
-    /// Whether the entry applies to the service with the given tag.
-    #[must_use]
-    pub fn is_for_service(&self, service: &str) -> bool {
-        let name = self.destination.as_ref().and_then(|to| to.name.as_ref());
-        self.is_for_any_service() || self.is_by_tags() && name.is_some_and(|name| name.value == service)
-    }
 }
 
 /// Decodes either kind. Matches and filters of requests are not checked.
