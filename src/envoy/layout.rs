@@ -19,6 +19,7 @@ pub(super) struct Layout<'p> {
 }
 
 /// One cluster.
+#[derive(PartialEq)]
 pub(super) enum Cluster<'p> {
     /// The cluster of a collector.
     Collector(&'p Export),
@@ -29,23 +30,6 @@ pub(super) enum Cluster<'p> {
         /// Whether requests are sent over HTTP/2.
         http2: bool,
     },
-}
-
-impl Cluster<'_> {
-    /// Whether two clusters of one name are the same.
-    fn is_same(&self, other: &Self) -> bool {
-        match (self, other) {
-            (
-                Self::Upstream { endpoints, http2 },
-                Self::Upstream {
-                    endpoints: theirs,
-                    http2: by_them,
-                },
-            ) => http2 == by_them && (Arc::ptr_eq(endpoints, theirs) || endpoints == theirs),
-            (Self::Collector(export), Self::Collector(other)) => export == other,
-            (Self::Collector(_), Self::Upstream { .. }) | (Self::Upstream { .. }, Self::Collector(_)) => false,
-        }
-    }
 }
 
 /// The name of a listener in Kuma.
@@ -93,7 +77,7 @@ impl<'p> Layout<'p> {
                 let http2 = upstream.protocol.is_http2();
                 let cluster = Cluster::Upstream { endpoints, http2 };
                 match clusters.get(&name) {
-                    Some(other) if !other.is_same(&cluster) => report_name_conflict(listener, &name, findings),
+                    Some(other) if *other != cluster => report_name_conflict(listener, &name, findings),
                     Some(_) => {}
                     None => drop(clusters.insert(name.clone(), cluster)),
                 }

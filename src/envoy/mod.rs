@@ -47,46 +47,45 @@ use self::layout::Layout;
 
 /// The files of every proxy. A proxy that cannot be written is left out, with a finding that gives the reason.
 pub fn render(proxies: &[&Proxy], env: &RenderEnv, diagnostics: &mut Diagnostics) -> Fragments {
-    let written = parallel::map(proxies, parallel::cpu_count(), |proxy| {
-        let key = ProxyKey::new(&proxy.mesh, &proxy.name);
-        let mut findings = Vec::new();
-        let layout = layout_of(proxy, env, &mut findings);
-        let files = layout.map(|layout| files(proxy, &key, env, &layout, &mut findings));
-        (files.map(|files| (key, files)), findings)
+    let written = each_layout(proxies, env, diagnostics, |proxy, key, layout, findings| {
+        files(proxy, key, env, layout, findings)
     });
-    let mut fragments = Fragments::new();
-    for (proxy, (files, findings)) in proxies.iter().zip(written) {
-        fragments.extend(files);
-        findings
-            .into_iter()
-            .for_each(|finding| diagnostics.push(about(proxy, finding)));
-    }
-    left_out::report(proxies, &env.without, diagnostics);
-    fragments
+    let written = written.into_iter();
+    written.filter_map(|(key, files)| Some((key, files?))).collect()
 }
 
 /// The proxies that [`render`] would leave out, with the same findings and without the cost of files.
 pub fn check(proxies: &[&Proxy], env: &RenderEnv, diagnostics: &mut Diagnostics) -> Vec<ProxyKey> {
-    let checked = parallel::map(proxies, parallel::cpu_count(), |proxy| {
+    let checked = each_layout(proxies, env, diagnostics, |proxy, key, _, findings| {
+        bootstrap::check(proxy, key, env, findings);
+    });
+    let without_files = checked.into_iter().filter(|(_, checked)| checked.is_none());
+    without_files.map(|(key, _)| key).collect()
+}
+
+/// The result of `work` for the layout of each proxy, in the same order; `None` for a proxy that may not be published.
+fn each_layout<T: Send>(
+    proxies: &[&Proxy],
+    env: &RenderEnv,
+    diagnostics: &mut Diagnostics,
+    work: impl Fn(&Proxy, &ProxyKey, &Layout, &mut Vec<Diagnostic>) -> T + Sync,
+) -> Vec<(ProxyKey, Option<T>)> {
+    let worked = parallel::map(proxies, parallel::cpu_count(), |proxy| {
+        let key = ProxyKey::new(&proxy.mesh, &proxy.name);
         let mut findings = Vec::new();
         let layout = layout_of(proxy, env, &mut findings);
-        if layout.is_some() {
-            let key = ProxyKey::new(&proxy.mesh, &proxy.name);
-            bootstrap::check(proxy, &key, env, &mut findings);
-        }
-        (layout.is_some(), findings)
+        let result = layout.map(|layout| work(proxy, &key, &layout, &mut findings));
+        ((key, result), findings)
     });
-    let mut without_files = Vec::new();
-    for (proxy, (has_files, findings)) in proxies.iter().zip(checked) {
-        if !has_files {
-            without_files.push(ProxyKey::new(&proxy.mesh, &proxy.name));
-        }
+    let mut results = Vec::with_capacity(proxies.len());
+    for (proxy, (result, findings)) in proxies.iter().zip(worked) {
+        results.push(result);
         findings
             .into_iter()
             .for_each(|finding| diagnostics.push(about(proxy, finding)));
     }
     left_out::report(proxies, &env.without, diagnostics);
-    without_files
+    results
 }
 
 /// The layout of a proxy that may be published; `None`, with the reasons, if it may not.
