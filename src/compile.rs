@@ -14,7 +14,7 @@ use crate::kuma::Kuma;
 use crate::resource::value::protocol::Protocol;
 use crate::resource::{self, Contributions, Resources};
 use crate::select::scope::{self, Rule};
-use crate::select::{self, Governed, Selection};
+use crate::select::{self, Selection};
 use crate::source::{Location, Snapshot};
 use crate::yaml::Limits;
 
@@ -116,11 +116,18 @@ pub fn compile_with<T>(
         &mut diagnostics,
     );
     let selection = select::select(&resources, &options.kuma, &options.services, &mut diagnostics);
-    let in_scope = |governed: &&Governed| scope::contains(&options.scope, governed.dataplane);
-    let (lowered, is_wanted): (Vec<&Governed>, Vec<bool>) = (selection.dataplanes.iter())
-        .map(|governed| (governed, in_scope(&governed)))
-        .filter(|(_, in_scope)| *in_scope || options.extent == Extent::Findings)
-        .unzip();
+    let mut out_of_scope = Vec::new();
+    let (mut lowered, mut is_wanted) = (Vec::new(), Vec::new());
+    for governed in &selection.dataplanes {
+        let in_scope = scope::contains(&options.scope, governed.dataplane);
+        if !in_scope {
+            out_of_scope.push(Arc::clone(&governed.dataplane.header.id));
+        }
+        if in_scope || options.extent == Extent::Findings {
+            lowered.push(governed);
+            is_wanted.push(in_scope);
+        }
+    }
     let proxies = ir::lower(&lowered, &selection, &options.kuma);
     let compilation = Compilation {
         resources: &resources,
@@ -136,12 +143,10 @@ pub fn compile_with<T>(
         .collect();
     let mut unpublishable = Diagnostics::default();
     let (fragments, without_files) = files(&wanted, options, &mut unpublishable);
-    let out_of_scope = selection.dataplanes.iter().filter(|governed| !in_scope(governed));
-    let out_of_scope = out_of_scope.map(|governed| Arc::clone(&governed.dataplane.header.id));
     let inspected = inspect(&compilation);
     let compiled = Compiled {
         meshes: meshes(&resources),
-        out_of_scope: out_of_scope.collect(),
+        out_of_scope,
         without_files,
         policies: policies(&resources),
         resources: resources.seen,
