@@ -12,7 +12,7 @@ use crate::explain::outcomes::{Outcomes, outcomes};
 use crate::ir::{self, Proxy};
 use crate::kuma::Kuma;
 use crate::resource::value::protocol::Protocol;
-use crate::resource::{self, Contributions, Resources};
+use crate::resource::{self, Contributions, Memory, ParseOptions, Resources};
 use crate::select::scope::{self, Rule};
 use crate::select::{self, Selection};
 use crate::source::{Location, Snapshot};
@@ -98,7 +98,7 @@ impl Compiled {
 /// always gives the same bytes, whatever the order of its files.
 #[must_use]
 pub fn compile(snapshot: &Snapshot, options: &Options) -> Compiled {
-    compile_with(snapshot, options, |_| ()).0
+    Compiler::default().compile(snapshot, options)
 }
 
 /// Compiles, and calls `inspect` with all intermediate results.
@@ -107,59 +107,82 @@ pub fn compile_with<T>(
     options: &Options,
     inspect: impl FnOnce(&Compilation) -> T,
 ) -> (Compiled, T) {
-    let mut diagnostics = Diagnostics::default();
-    let resources = resource::parse(
-        snapshot,
-        &options.kuma,
-        &options.limits,
-        &options.known,
-        &mut diagnostics,
-    );
-    let selection = select::select(&resources, &options.kuma, &options.services, &mut diagnostics);
-    let mut out_of_scope = Vec::new();
-    let (mut lowered, mut is_wanted) = (Vec::new(), Vec::new());
-    for governed in &selection.dataplanes {
-        let in_scope = scope::contains(&options.scope, governed.dataplane);
-        if !in_scope {
-            out_of_scope.push(Arc::clone(&governed.dataplane.header.id));
-        }
-        if in_scope || options.extent == Extent::Findings {
-            lowered.push(governed);
-            is_wanted.push(in_scope);
-        }
+    Compiler::default().compile_with(snapshot, options, inspect)
+}
+
+/// A compiler of one snapshot after another, which does not repeat the work for files that stay as they are.
+///
+/// The result is the same as that of [`compile`], whatever was compiled before.
+#[derive(Debug, Default)]
+pub struct Compiler {
+    memory: Memory,
+}
+
+impl Compiler {
+    /// Compiles the next snapshot.
+    pub fn compile(&mut self, snapshot: &Snapshot, options: &Options) -> Compiled {
+        self.compile_with(snapshot, options, |_| ()).0
     }
-    let proxies = ir::lower(&lowered, &selection, &options.kuma);
-    let compilation = Compilation {
-        resources: &resources,
-        selection: &selection,
-        lowered: &lowered,
-        proxies: &proxies,
-        kuma: &options.kuma,
-    };
-    check::run(&compilation, &mut diagnostics);
-    check::no_resources(snapshot, &compilation, &mut diagnostics);
-    let wanted: Vec<&Proxy> = (proxies.iter().zip(is_wanted))
-        .filter_map(|(proxy, is_wanted)| is_wanted.then_some(proxy))
-        .collect();
-    let mut unpublishable = Diagnostics::default();
-    let (fragments, without_files) = files(&wanted, options, &mut unpublishable);
-    let inspected = inspect(&compilation);
-    let compiled = Compiled {
-        meshes: meshes(&resources),
-        out_of_scope,
-        without_files,
-        policies: policies(&resources),
-        resources: resources.seen,
-        passed_over: resources.passed_over.clone(),
-        known: resources.contributions.clone(),
-        outcomes: outcomes(&compilation),
-        reload_entries: reload_entries(&selection, &options.reload),
-        proxies,
-        fragments,
-        diagnostics: hold_all_for_undeclared_meshes(diagnostics.into_sorted(), &resources),
-        unpublishable: unpublishable.into_sorted(),
-    };
-    (compiled, inspected)
+
+    fn compile_with<T>(
+        &mut self,
+        snapshot: &Snapshot,
+        options: &Options,
+        inspect: impl FnOnce(&Compilation) -> T,
+    ) -> (Compiled, T) {
+        let mut diagnostics = Diagnostics::default();
+        let parse_options = ParseOptions {
+            kuma: &options.kuma,
+            limits: &options.limits,
+            known: &options.known,
+        };
+        let resources = resource::parse(snapshot, &parse_options, &mut self.memory, &mut diagnostics);
+        let selection = select::select(&resources, &options.kuma, &options.services, &mut diagnostics);
+        let mut out_of_scope = Vec::new();
+        let (mut lowered, mut is_wanted) = (Vec::new(), Vec::new());
+        for governed in &selection.dataplanes {
+            let in_scope = scope::contains(&options.scope, governed.dataplane);
+            if !in_scope {
+                out_of_scope.push(Arc::clone(&governed.dataplane.header.id));
+            }
+            if in_scope || options.extent == Extent::Findings {
+                lowered.push(governed);
+                is_wanted.push(in_scope);
+            }
+        }
+        let proxies = ir::lower(&lowered, &selection, &options.kuma);
+        let compilation = Compilation {
+            resources: &resources,
+            selection: &selection,
+            lowered: &lowered,
+            proxies: &proxies,
+            kuma: &options.kuma,
+        };
+        check::run(&compilation, &mut diagnostics);
+        check::no_resources(snapshot, &compilation, &mut diagnostics);
+        let wanted: Vec<&Proxy> = (proxies.iter().zip(is_wanted))
+            .filter_map(|(proxy, is_wanted)| is_wanted.then_some(proxy))
+            .collect();
+        let mut unpublishable = Diagnostics::default();
+        let (fragments, without_files) = files(&wanted, options, &mut unpublishable);
+        let inspected = inspect(&compilation);
+        let compiled = Compiled {
+            meshes: meshes(&resources),
+            out_of_scope,
+            without_files,
+            policies: policies(&resources),
+            resources: resources.seen,
+            passed_over: resources.passed_over.clone(),
+            known: resources.contributions.clone(),
+            outcomes: outcomes(&compilation),
+            reload_entries: reload_entries(&selection, &options.reload),
+            proxies,
+            fragments,
+            diagnostics: hold_all_for_undeclared_meshes(diagnostics.into_sorted(), &resources),
+            unpublishable: unpublishable.into_sorted(),
+        };
+        (compiled, inspected)
+    }
 }
 
 /// The files of the wanted proxies, if the caller needs them, and the proxies that cannot have any.

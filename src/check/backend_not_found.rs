@@ -17,7 +17,7 @@ pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
         Fidelity::Exact => Severity::Warning,
     };
     for policy in &subject.resources.traffic_traces {
-        let mesh = subject.resources.meshes.get(policy.header.mesh());
+        let mesh = subject.resources.mesh(policy.header.mesh());
         let name = backend_name(policy, mesh);
         let is_declared = name.is_some_and(|name| mesh.is_some_and(|mesh| mesh.declared.contains(name)));
         if !is_declared && subject.resources.gaps.has_all_documents(policy.header.mesh()) {

@@ -1,6 +1,7 @@
 //! `selects-nothing`: a policy that matches no dataplane.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use super::subject::{Subject, about};
 use crate::diag::{Code, Diagnostic, Diagnostics};
@@ -27,9 +28,9 @@ fn mesh_traces(subject: &Subject, diagnostics: &mut Diagnostics) {
     let matching = subject.selection.matching_mesh_traces();
     let idle = subject.resources.mesh_traces.iter().filter(|policy| {
         let complete = subject.resources.gaps.has_all_dataplanes(policy.header.mesh());
-        complete && !matching.contains(&std::ptr::from_ref(*policy))
+        complete && !matching.contains(&Arc::as_ptr(policy))
     });
-    let idle: Vec<&MeshTrace> = idle.collect();
+    let idle: Vec<&MeshTrace> = idle.map(Arc::as_ref).collect();
     let wanted = idle.iter().flat_map(|policy| {
         let mesh = policy.header.mesh();
         tags_of(&policy.target.target)
@@ -98,9 +99,9 @@ fn traffic_traces(subject: &Subject, diagnostics: &mut Diagnostics) {
     let matching = subject.selection.matching_traffic_traces();
     let idle = subject.resources.traffic_traces.iter().filter(|policy| {
         let complete = subject.resources.gaps.has_all_dataplanes(policy.header.mesh());
-        complete && !matching.contains(&std::ptr::from_ref(*policy))
+        complete && !matching.contains(&Arc::as_ptr(policy))
     });
-    let idle: Vec<&TrafficTrace> = idle.collect();
+    let idle: Vec<&TrafficTrace> = idle.map(Arc::as_ref).collect();
     let wanted = idle.iter().flat_map(|policy| {
         let mesh = policy.header.mesh();
         policy

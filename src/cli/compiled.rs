@@ -12,7 +12,7 @@ use crate::compilation::Compilation;
 use crate::compile::{Extent, compile_with};
 use crate::diag::render::text;
 use crate::diag::{Diagnostic, Severity};
-use crate::reconcile::{Policies, Stopwatch};
+use crate::reconcile::{Memory, Policies, Purpose, Stopwatch};
 use crate::settings::Settings;
 use crate::source::{self, Consistency};
 use crate::words::{closest, plural};
@@ -23,8 +23,8 @@ pub(super) fn policies(settings: &Settings, extent: Extent) -> Result<Policies, 
     let policies = Policies::read(
         settings,
         &Target::from_settings(settings)?,
-        Consistency::Dirty,
-        extent,
+        Purpose::Inspect(extent),
+        &mut Memory::default(),
         &mut Stopwatch::default(),
     )?;
     Ok(policies?)

@@ -222,7 +222,7 @@ fn backend_of(proxy: &Proxy) -> Option<String> {
 
 fn of_backend(compilation: &Compilation, mesh: &str, name: &str) -> Vec<Group> {
     let mut groups = Groups::default();
-    let declared = compilation.resources.meshes.get(mesh);
+    let declared = compilation.resources.mesh(mesh);
     for policy in compilation
         .resources
         .traffic_traces

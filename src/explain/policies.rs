@@ -226,7 +226,8 @@ fn mesh_traces(compilation: &Compilation, governed: &Governed, root: &str) -> Ve
         }
     }
     let of_mesh = |policy: &&MeshTrace| policy.header.mesh() == dataplane.header.mesh();
-    for policy in compilation.resources.mesh_traces.iter().filter(of_mesh) {
+    let policies = compilation.resources.mesh_traces.iter().map(AsRef::as_ref);
+    for policy in policies.filter(of_mesh) {
         if let Some(miss) = target::mismatch(&policy.header, &policy.target, dataplane, governed.policy_gateway) {
             all.push(candidate(
                 &policy.header,

@@ -6,6 +6,8 @@
 
 mod stages;
 
+mod memory;
+
 mod options;
 
 mod policies;
@@ -23,18 +25,17 @@ mod reconciliation;
 pub use compare::{Comparison, compare};
 pub use desired::DesiredState;
 pub use error::ReconcileError;
+pub use memory::Memory;
 pub use options::ReconcileOptions;
-pub use policies::Policies;
+pub use policies::{Policies, Purpose};
 pub use reconciliation::Reconciliation;
 pub use stages::{Stage, Stopwatch};
 
 use observe::{observe, probe};
 
 use crate::apply::{self, Intent, Request, Session, Target, reload};
-use crate::compile::Extent;
 use crate::plan::plan;
 use crate::settings::Settings;
-use crate::source::Consistency;
 
 /// Reads and compiles the policies, compares what they ask for with what is published, and publishes the difference.
 ///
@@ -45,10 +46,11 @@ pub fn reconcile(
     settings: &Settings,
     target: &Target,
     session: &Session,
+    memory: &mut Memory,
     options: &ReconcileOptions,
 ) -> Result<Reconciliation, ReconcileError> {
     let mut stopwatch = Stopwatch::default();
-    let policies = Policies::read(settings, target, Consistency::Stable, Extent::Files, &mut stopwatch)?;
+    let policies = Policies::read(settings, target, Purpose::Publish, memory, &mut stopwatch)?;
     let intent = Intent::read(&target.out)?;
     let desired = DesiredState::choose(&intent, &policies);
 

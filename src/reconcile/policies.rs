@@ -1,13 +1,23 @@
 //! The policies, read and compiled.
 
+use super::memory::Memory;
 use super::stages::{Stage, Stopwatch};
 use crate::apply::{self, Intent, Target};
-use crate::compile::{self, Compiled, Extent};
+use crate::compile::{Compiled, Extent};
 use crate::diag::Diagnostic;
 use crate::plan::guard::Guard;
 use crate::plan::{self, Applied, Constraints, Desired, DriftRepair, Held, Observed};
 use crate::settings::{OnError, Settings, SettingsError};
-use crate::source::{self, Consistency, ReadError, Snapshot};
+use crate::source::{Consistency, ReadError, Snapshot};
+
+/// The purpose of reading the policies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To publish their files: as of a moment without a Git operation.
+    Publish,
+    /// To show a part of the result: as they are.
+    Inspect(Extent),
+}
 
 /// The policies of one snapshot, compiled.
 #[derive(Debug)]
@@ -30,19 +40,24 @@ impl Policies {
     pub fn read(
         settings: &Settings,
         target: &Target,
-        consistency: Consistency,
-        extent: Extent,
+        purpose: Purpose,
+        memory: &mut Memory,
         stopwatch: &mut Stopwatch,
     ) -> Result<Result<Self, ReadError>, SettingsError> {
-        let limit = settings.limits.file_bytes.get() as u64;
-        let snapshot = match stopwatch.time(Stage::Read, || source::read(&settings.sources(), limit, consistency)) {
+        let (consistency, extent) = match purpose {
+            Purpose::Publish => (Consistency::Stable, Extent::Files),
+            Purpose::Inspect(extent) => (Consistency::Dirty, extent),
+        };
+        let (sources, limit) = (settings.sources(), settings.limits.file_bytes.get() as u64);
+        let read = || memory.reader.read(&sources, limit, consistency);
+        let snapshot = match stopwatch.time(Stage::Read, read) {
             Ok(snapshot) => snapshot,
             Err(error) => return Ok(Err(error)),
         };
         // The meshes that files were about last only add caution, and a look at policies must not depend on the
         // output directory.
         let options = settings.options(apply::file_meshes::load(&target.out).unwrap_or_default(), extent)?;
-        let compiled = stopwatch.time(Stage::Compile, || compile::compile(&snapshot, &options));
+        let compiled = stopwatch.time(Stage::Compile, || memory.compiler.compile(&snapshot, &options));
         let findings = compiled.findings();
         let held = Held::by(&findings);
         let held = match settings.on_error {

@@ -1,10 +1,12 @@
 //! From the resources of single documents to those of a snapshot: unknown meshes, order, and services that a control
 //! plane synthesizes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use crate::diag::{Code, Diagnostic, Diagnostics, ResourceId};
 use crate::kuma::{Fidelity, Kuma, Version};
+use crate::resource::kinds::dataplane::Inbound;
 use crate::resource::resources::Resources;
 use crate::resource::synthesized;
 use crate::resource::value::names::is_mesh_name;
@@ -13,6 +15,7 @@ use crate::source::Location;
 use crate::words::closest;
 
 /// The position of a resource.
+#[derive(Debug)]
 pub(super) struct Placed {
     pub(super) name: Location,
     pub(super) mesh: Location,
@@ -22,11 +25,11 @@ pub(super) struct Placed {
 /// Completes the resources of a snapshot. `places` has the first position of every resource.
 pub(super) fn complete(
     mut resources: Resources,
-    places: &BTreeMap<ResourceId, Placed>,
+    places: &HashMap<&ResourceId, &Placed>,
     kuma: &Kuma,
     diagnostics: &mut Diagnostics,
 ) -> Resources {
-    let is_mesh = |id: &&ResourceId| id.kind == "Mesh";
+    let is_mesh = |id: &&&ResourceId| id.kind == "Mesh";
     resources.declared = places.keys().filter(is_mesh).map(|id| id.name.clone()).collect();
     resources.declared.insert("default".to_owned());
     let Resources { declared, gaps, .. } = &resources;
@@ -49,7 +52,7 @@ pub(super) fn complete(
             None => format!("declare it: `type: Mesh` with `name: {}`", id.mesh),
         };
         let diagnostic = Diagnostic::error(Code::UnknownMesh, &placed.mesh, message).path("mesh");
-        diagnostics.push(diagnostic.help(help).resource(placed.document, id.clone()));
+        diagnostics.push(diagnostic.help(help).resource(placed.document, (*id).clone()));
     }
     /// Keeps the resources of existing meshes, sorted, and of several with one name the first.
     macro_rules! tidy {
@@ -67,7 +70,7 @@ pub(super) fn complete(
         forget_zones_of_tagless(&mut resources);
     }
     let synthesized = synthesized::mesh_services(&resources, kuma);
-    resources.mesh_services.extend(synthesized);
+    resources.mesh_services.extend(synthesized.into_iter().map(Arc::new));
     (resources.mesh_services).sort_by(|a, b| a.header.order().cmp(&b.header.order()));
     resources
 }
@@ -77,10 +80,12 @@ fn forget_zones_of_tagless(resources: &mut Resources) {
     for dataplane in &mut resources.dataplanes {
         let mesh = resources.meshes.get(dataplane.header.mesh());
         if mesh.is_some_and(|mesh| mesh.has_exclusive_mesh_services) {
-            let tagless = dataplane
-                .inbounds
-                .iter_mut()
-                .filter(|inbound| inbound.service.is_none());
+            let is_tagless = |inbound: &Inbound| inbound.service.is_none() && inbound.tags.contains_key(ZONE);
+            if !dataplane.inbounds.iter().any(is_tagless) {
+                continue;
+            }
+            let inbounds = &mut Arc::make_mut(dataplane).inbounds;
+            let tagless = inbounds.iter_mut().filter(|inbound| is_tagless(inbound));
             tagless.for_each(|inbound| drop(inbound.tags.remove(ZONE)));
         }
     }

@@ -20,10 +20,15 @@ mod synthesized;
 
 mod complete;
 
+mod documents;
+
+mod memory;
+
 mod parse;
 
 pub use decode::{Effective, Located, Origin, Provenance, TextMap};
 pub use document::{DISPLAY_NAME, Header, Kind, NAMESPACE, Role, WORKLOAD, ZONE_LABEL};
+pub use memory::{Memory, ParseOptions};
 pub use parse::parse;
 pub use resources::{Contributions, Gaps, Resources};
 pub use text::Text;

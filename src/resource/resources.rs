@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
+use std::sync::Arc;
 
 use super::document::kind::Kind;
 use super::kinds::dataplane::Dataplane;
@@ -40,31 +41,31 @@ pub(super) fn covered<'k>(
 #[derive(Debug, Clone, Default)]
 pub struct Resources {
     /// `Mesh` by name. The mesh `default` exists even without an entry.
-    pub meshes: BTreeMap<String, Mesh>,
+    pub meshes: BTreeMap<String, Arc<Mesh>>,
     /// The names of all existing meshes: those declared, validly or not, and `default`.
     pub declared: BTreeSet<String>,
     /// `TrafficTrace`, sorted by mesh and name.
-    pub traffic_traces: Vec<TrafficTrace>,
+    pub traffic_traces: Vec<Arc<TrafficTrace>>,
     /// `TrafficRoute`, sorted by mesh and name.
-    pub traffic_routes: Vec<TrafficRoute>,
+    pub traffic_routes: Vec<Arc<TrafficRoute>>,
     /// `Dataplane`, sorted by mesh and name.
-    pub dataplanes: Vec<Dataplane>,
+    pub dataplanes: Vec<Arc<Dataplane>>,
     /// `MeshTrace`, sorted by mesh and name.
-    pub mesh_traces: Vec<MeshTrace>,
+    pub mesh_traces: Vec<Arc<MeshTrace>>,
     /// `MeshGateway`, sorted by mesh and name.
-    pub mesh_gateways: Vec<MeshGateway>,
+    pub mesh_gateways: Vec<Arc<MeshGateway>>,
     /// `MeshHTTPRoute`, sorted by mesh and name.
-    pub http_routes: Vec<MeshRoute>,
+    pub http_routes: Vec<Arc<MeshRoute>>,
     /// `MeshTCPRoute`, sorted by mesh and name.
-    pub tcp_routes: Vec<MeshRoute>,
+    pub tcp_routes: Vec<Arc<MeshRoute>>,
     /// `MeshOpenTelemetryBackend`, sorted by mesh and name.
-    pub otel_backends: Vec<MeshOpenTelemetryBackend>,
+    pub otel_backends: Vec<Arc<MeshOpenTelemetryBackend>>,
     /// `ExternalService`, sorted by mesh and name.
-    pub external_services: Vec<ExternalService>,
+    pub external_services: Vec<Arc<ExternalService>>,
     /// `MeshService`, `MeshExternalService` and `MeshMultiZoneService`, sorted by mesh and name.
-    pub mesh_services: Vec<MeshService>,
+    pub mesh_services: Vec<Arc<MeshService>>,
     /// The policies that configure proxies in other ways than tracing, sorted by mesh and name.
-    pub other_policies: Vec<OtherPolicy>,
+    pub other_policies: Vec<Arc<OtherPolicy>>,
     /// The meshes of each file; for an unreadable file, those of its last readable text.
     pub contributions: Contributions,
     /// The meshes of files that are unavailable now.
@@ -77,20 +78,46 @@ pub struct Resources {
     pub passed_over: BTreeMap<&'static str, usize>,
 }
 
+/// A valid resource, which several snapshots can share.
+#[derive(Debug, Clone)]
+pub(super) enum Resource {
+    Mesh(Arc<Mesh>),
+    TrafficTrace(Arc<TrafficTrace>),
+    TrafficRoute(Arc<TrafficRoute>),
+    Dataplane(Arc<Dataplane>),
+    MeshTrace(Arc<MeshTrace>),
+    MeshGateway(Arc<MeshGateway>),
+    MeshHttpRoute(Arc<MeshRoute>),
+    MeshTcpRoute(Arc<MeshRoute>),
+    MeshOpenTelemetryBackend(Arc<MeshOpenTelemetryBackend>),
+    ExternalService(Arc<ExternalService>),
+    /// A `MeshService`, `MeshExternalService` or `MeshMultiZoneService`.
+    MeshService(Arc<MeshService>),
+    OtherPolicy(Arc<OtherPolicy>),
+}
+
 impl Resources {
-    /// Appends the resources of later files.
-    pub(super) fn append(&mut self, later: Self) {
-        macro_rules! append {
-            ($($list:ident)+) => {$(self.$list.extend(later.$list);)+};
-        }
-        append! {
-            meshes declared traffic_traces traffic_routes dataplanes mesh_traces mesh_gateways http_routes tcp_routes
-            otel_backends external_services mesh_services other_policies contributions unavailable
-        }
-        self.gaps.append(later.gaps);
-        self.seen += later.seen;
-        for (kind, n) in later.passed_over {
-            *self.passed_over.entry(kind).or_default() += n;
+    /// The `Mesh` with that name.
+    #[must_use]
+    pub fn mesh(&self, name: &str) -> Option<&Mesh> {
+        self.meshes.get(name).map(Arc::as_ref)
+    }
+
+    /// Adds a resource.
+    pub(super) fn add(&mut self, resource: Resource) {
+        match resource {
+            Resource::Mesh(mesh) => drop(self.meshes.insert(mesh.header.name().to_owned(), mesh)),
+            Resource::TrafficTrace(policy) => self.traffic_traces.push(policy),
+            Resource::TrafficRoute(route) => self.traffic_routes.push(route),
+            Resource::Dataplane(dataplane) => self.dataplanes.push(dataplane),
+            Resource::MeshTrace(policy) => self.mesh_traces.push(policy),
+            Resource::MeshGateway(gateway) => self.mesh_gateways.push(gateway),
+            Resource::MeshHttpRoute(route) => self.http_routes.push(route),
+            Resource::MeshTcpRoute(route) => self.tcp_routes.push(route),
+            Resource::MeshOpenTelemetryBackend(backend) => self.otel_backends.push(backend),
+            Resource::ExternalService(service) => self.external_services.push(service),
+            Resource::MeshService(service) => self.mesh_services.push(service),
+            Resource::OtherPolicy(policy) => self.other_policies.push(policy),
         }
     }
 }
@@ -119,11 +146,11 @@ impl Gaps {
         !self.anything && !self.documents.contains(mesh)
     }
 
-    /// Adds the invalid resources of later files.
-    fn append(&mut self, later: Self) {
-        self.anything |= later.anything;
-        self.documents.extend(later.documents);
-        self.dataplanes.extend(later.dataplanes);
+    /// Adds the invalid resources of a file.
+    pub(super) fn add(&mut self, of_file: &Self) {
+        self.anything |= of_file.anything;
+        self.documents.extend(of_file.documents.iter().cloned());
+        self.dataplanes.extend(of_file.dataplanes.iter().cloned());
     }
 
     /// Records an invalid resource.

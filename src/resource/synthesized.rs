@@ -24,7 +24,7 @@ pub(in crate::resource) fn mesh_services(resources: &Resources, kuma: &Kuma) -> 
     let written: BTreeSet<(&str, &str)> = (written.filter(|own| own.id.kind == "MeshService"))
         .map(|own| (own.mesh(), own.name()))
         .collect();
-    let of_universal = |dataplane: &&Dataplane| dataplane.header.label(NAMESPACE).is_none();
+    let of_universal = |dataplane: &&Arc<Dataplane>| dataplane.header.label(NAMESPACE).is_none();
     for dataplane in resources.dataplanes.iter().filter(of_universal) {
         let mesh = dataplane.header.mesh();
         let by_workload = kuma.version >= Version::V3_0;

@@ -2,7 +2,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::kuma::Fidelity;
 use crate::resource::kinds::dataplane::{BackendRef, Dataplane, Inbound};
@@ -54,7 +54,7 @@ struct ServicesOfMesh<'a> {
     named: HashMap<(&'a str, &'a str), Vec<&'a MeshService>>,
     /// The service resources by their labels.
     labelled: ByPair<'a, &'a MeshService>,
-    dataplanes: &'a [Dataplane],
+    dataplanes: &'a [Arc<Dataplane>],
     /// The inbounds that can have a tag or a label of their dataplane.
     inbounds: OnceLock<Inbounds<'a>>,
 }
@@ -191,7 +191,7 @@ struct Inbounds<'a> {
 }
 
 impl<'a> Inbounds<'a> {
-    fn of(dataplanes: &'a [Dataplane]) -> Self {
+    fn of(dataplanes: &'a [Arc<Dataplane>]) -> Self {
         let mut inbounds = Self::default();
         for dataplane in dataplanes {
             for inbound in dataplane.inbounds.iter().filter(|inbound| inbound.ready) {

@@ -177,7 +177,7 @@ impl<'a, 's> MeshPolicies<'a, 's> {
         services: &'s Services<'a>,
         hints: &'s BTreeMap<String, Protocol>,
     ) -> Self {
-        let routes = |routes| of_mesh(routes, mesh, |route: &MeshRoute| &route.header);
+        let routes = |routes: &'a [Arc<MeshRoute>]| of_mesh(routes, mesh, |route: &MeshRoute| &route.header);
         let of_route = |route: &'a MeshRoute| (&route.header, Reached::Target(&route.target));
         let of_trace = |policy: &'a MeshTrace| (&policy.header, Reached::Target(&policy.target));
         let of_other = |policy: &'a OtherPolicy| {
@@ -195,7 +195,7 @@ impl<'a, 's> MeshPolicies<'a, 's> {
         let others = of_mesh(&resources.other_policies, mesh, |policy| &policy.header);
         Self {
             resources,
-            mesh: resources.meshes.get(mesh),
+            mesh: resources.mesh(mesh),
             complete: resources.gaps.has_all_dataplanes(mesh),
             services,
             kuma,

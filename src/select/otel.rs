@@ -1,5 +1,7 @@
 //! The collectors that a `backendRef` of a `MeshTrace` can refer to.
 
+use std::sync::Arc;
+
 use crate::resource::TextMap;
 use crate::resource::kinds::mesh_open_telemetry_backend::MeshOpenTelemetryBackend;
 
@@ -7,7 +9,7 @@ use crate::resource::kinds::mesh_open_telemetry_backend::MeshOpenTelemetryBacken
 /// with the smallest name.
 #[must_use]
 pub fn backends<'a>(
-    all: &'a [MeshOpenTelemetryBackend],
+    all: &'a [Arc<MeshOpenTelemetryBackend>],
     mesh: &str,
     labels: &TextMap,
 ) -> Vec<&'a MeshOpenTelemetryBackend> {
@@ -16,6 +18,9 @@ pub fn backends<'a>(
             .iter()
             .all(|(key, wanted)| backend.header.label(key) == Some(&wanted.value))
     };
-    let of_mesh = all.iter().filter(|backend| backend.header.mesh() == mesh);
+    let of_mesh = all
+        .iter()
+        .map(Arc::as_ref)
+        .filter(|backend: &&MeshOpenTelemetryBackend| backend.header.mesh() == mesh);
     of_mesh.filter(has_all).collect()
 }

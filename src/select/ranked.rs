@@ -145,8 +145,8 @@ impl<'a, P: Selecting> Selectors<'a, P> {
     ///
     /// Policies are compared by their best matching selector. Among equals the latest `creationTime` wins
     /// if `ties` asks for it, then the smallest name.
-    pub(super) fn new(policies: &'a [P], ties: Ties) -> Self {
-        let each = |policy: &'a P| policy.selectors().iter().map(move |selector| (policy, selector));
+    pub(super) fn new(policies: &'a [Arc<P>], ties: Ties) -> Self {
+        let each = |policy: &'a Arc<P>| policy.selectors().iter().map(move |selector| (&**policy, selector));
         let mut all: Vec<(&P, &Selector)> = policies.iter().flat_map(each).collect();
         all.sort_by(|(a, one), (b, other)| {
             let by_rank = other.rank().cmp(&one.rank());

@@ -59,7 +59,7 @@ struct Key<'a> {
 /// The policies of one mesh, in the order of their names, and what was made of those for each dataplane.
 #[derive(Debug)]
 pub(super) struct Targets<'a, P, M> {
-    policies: &'a [P],
+    policies: &'a [Arc<P>],
     reached: Vec<(&'a Header, Reached<'a>)>,
     /// Policies by the tags of a listener.
     by_listener: Index<'a, usize>,
@@ -79,8 +79,8 @@ const GATEWAY: &str = "gateway";
 
 impl<'a, P, M> Targets<'a, P, M> {
     /// The policies of one mesh; `reached` tells header and dataplanes of each.
-    pub(super) fn new(policies: &'a [P], reached: impl Fn(&'a P) -> (&'a Header, Reached<'a>)) -> Self {
-        let reached: Vec<_> = policies.iter().map(reached).collect();
+    pub(super) fn new(policies: &'a [Arc<P>], reached: impl Fn(&'a P) -> (&'a Header, Reached<'a>)) -> Self {
+        let reached: Vec<_> = policies.iter().map(|policy| reached(policy)).collect();
         let (mut by_listener, mut by_tags) = (Vec::new(), Vec::new());
         let (mut by_labels, mut by_name) = (Vec::new(), Vec::new());
         let named = |key, value: &'a str| {
@@ -145,7 +145,7 @@ impl<'a, P, M> Targets<'a, P, M> {
         found.sort_unstable();
         found.dedup();
         found.retain(|i| self.is_for(*i, dataplane, gateway));
-        let made = Arc::new(make(found.into_iter().map(|i| &self.policies[i]).collect()));
+        let made = Arc::new(make(found.into_iter().map(|i| &*self.policies[i]).collect()));
         self.made.insert(key, Arc::clone(&made));
         made
     }
@@ -196,7 +196,7 @@ fn of_labels(labels: &TextMap) -> impl Iterator<Item = Need<'_>> {
 }
 
 /// The part of a list, which is sorted by mesh, with the resources of one mesh.
-pub(super) fn of_mesh<'a, P>(resources: &'a [P], mesh: &str, header: impl Fn(&P) -> &Header) -> &'a [P] {
+pub(super) fn of_mesh<'a, P>(resources: &'a [Arc<P>], mesh: &str, header: impl Fn(&P) -> &Header) -> &'a [Arc<P>] {
     let start = resources.partition_point(|resource| header(resource).mesh() < mesh);
     let length = resources[start..].partition_point(|resource| header(resource).mesh() == mesh);
     &resources[start..start + length]

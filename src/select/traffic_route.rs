@@ -17,14 +17,14 @@ type Destinations<'a> = HashMap<&'a str, Source>;
 /// The `TrafficRoute`s of one mesh.
 #[derive(Debug)]
 pub(super) struct TrafficRoutes<'a> {
-    routes: &'a [TrafficRoute],
+    routes: &'a [Arc<TrafficRoute>],
     sources: Index<'a, Source>,
     destinations: HashMap<ListId, Arc<Destinations<'a>>>,
 }
 
 impl<'a> TrafficRoutes<'a> {
     /// The routes of one mesh, in the order of their names.
-    pub(super) fn new(routes: &'a [TrafficRoute]) -> Self {
+    pub(super) fn new(routes: &'a [Arc<TrafficRoute>]) -> Self {
         let sources = routes.iter().enumerate().flat_map(|(i, route)| {
             let sources = route.sources.iter();
             sources.map(move |selector| (needs(selector), (selector.rank(), i)))
@@ -57,7 +57,7 @@ impl<'a> TrafficRoutes<'a> {
 }
 
 /// The strongest route of a list to each service.
-fn destinations<'a>(sources: &[Source], routes: &'a [TrafficRoute]) -> Destinations<'a> {
+fn destinations<'a>(sources: &[Source], routes: &'a [Arc<TrafficRoute>]) -> Destinations<'a> {
     let mut strongest = Destinations::new();
     for (rank, i) in sources {
         for selector in &routes[*i].destinations {
@@ -91,7 +91,7 @@ fn stronger(a: Source, b: Source) -> Source {
 pub(super) struct RoutesOf<'a> {
     destinations: Vec<Arc<Destinations<'a>>>,
     /// All routes of the mesh.
-    routes: &'a [TrafficRoute],
+    routes: &'a [Arc<TrafficRoute>],
 }
 
 impl<'a> RoutesOf<'a> {

@@ -5,22 +5,26 @@ use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use walkdir::{DirEntry, WalkDir};
 
 use super::error::ReadError;
 use super::file::{Link, LinkFault, LinkKind, UnreadableReason, show};
 use super::filter::{Filter, LINKED};
-use super::text::{Text, text};
+use super::known::{Content, Fingerprint, Found, KnownFiles, Stamp};
+use super::text::{Unavailable, text};
 use crate::system::parallel;
 
 /// The number of attempts to read a directory that keeps changing.
 const ATTEMPTS: usize = 5;
 
+/// The number of seconds after which the clock of a file system has gone on.
+const SETTLED: i64 = 2;
+
 /// The content of a directory.
 pub(super) struct Directory {
-    /// Each file: its path below the root, its real path, and its text.
-    pub(super) files: Vec<(PathBuf, PathBuf, Text)>,
+    pub(super) files: Vec<Found>,
     /// Directories below the root that are Git repositories of their own.
     pub(super) repositories: BTreeSet<PathBuf>,
 }
@@ -35,18 +39,22 @@ pub(super) struct Place<'p> {
     pub(super) within: &'p Path,
 }
 
-/// The files of a root, read again until none changed during the reading.
+/// The files of a root, read again until none changed during the reading. Those that are as in the last snapshot are
+/// not read.
 ///
 /// # Errors
 /// When the root is missing or unreadable, or keeps changing.
-pub(super) fn read(place: &Place, filter: &Filter, limit: u64) -> Result<Directory, ReadError> {
+pub(super) fn read(place: &Place, filter: &Filter, limit: u64, known: &KnownFiles) -> Result<Directory, ReadError> {
     let Place { root, resolved, .. } = *place;
     for _ in 0..ATTEMPTS {
+        let now = SystemTime::now();
         let listed = list(place, filter).and_then(|before| {
-            let Some(files) = read_all(&before, limit) else {
+            let Some(files) = read_all(&before, limit, known, now) else {
                 return Ok(None);
             };
-            let is_same = before == list(place, filter)?;
+            // The last snapshot is of one moment, although an earlier one.
+            let is_last = || known.are(&files);
+            let is_same = is_last() || before == list(place, filter)?;
             Ok(is_same.then_some(Directory {
                 files,
                 repositories: before.repositories,
@@ -82,16 +90,6 @@ struct Listed {
     found: Result<Fingerprint, UnreadableReason>,
 }
 
-/// The metadata by which a changed file is noticed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Fingerprint {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
 impl Fingerprint {
     fn from_metadata(metadata: &Metadata) -> Self {
         Self {
@@ -101,6 +99,15 @@ impl Fingerprint {
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
         }
+    }
+
+    /// Whether a later change is sure to change the metadata.
+    ///
+    /// Times are as coarse as the ticks of a file system's clock, so that a file may change twice at one time.
+    fn is_settled(&self, now: SystemTime) -> bool {
+        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let settled = |(seconds, _)| i64::try_from(now.as_secs()).is_ok_and(|now| seconds < now - SETTLED);
+        settled(self.changed) && settled(self.modified)
     }
 }
 
@@ -320,13 +327,26 @@ fn is_inside(entry: &DirEntry, within: &Path) -> bool {
 }
 
 /// The texts of all files; `None` when one of them is not the file that was listed any more.
-fn read_all(listing: &Listing, limit: u64) -> Option<Vec<(PathBuf, PathBuf, Text)>> {
+fn read_all(listing: &Listing, limit: u64, known: &KnownFiles, now: SystemTime) -> Option<Vec<Found>> {
     let read = |Listed { below, path, found }: &Listed| {
-        let text = match found {
-            Ok(fingerprint) => read_one(path, fingerprint, limit)?,
-            Err(why) => Err((why.clone(), None)),
+        let (content, stamp) = match found {
+            Err(why) => (Err((why.clone(), None)), None),
+            Ok(fingerprint) => {
+                let stamp = Stamp::Metadata(fingerprint.clone());
+                let file = known.with_stamp(below, &stamp).filter(|_| fingerprint.size <= limit);
+                let content = match file {
+                    Some(file) => Ok(Content::Known(file)),
+                    None => read_one(path, fingerprint, limit)?.map(|text| known.content(below, text)),
+                };
+                (content, fingerprint.is_settled(now).then_some(stamp))
+            }
         };
-        Some((below.clone(), path.clone(), text))
+        Some(Found {
+            below: below.clone(),
+            really: path.clone(),
+            content,
+            stamp,
+        })
     };
     parallel::map(&listing.files, parallel::cpu_count(), read)
         .into_iter()
@@ -334,7 +354,7 @@ fn read_all(listing: &Listing, limit: u64) -> Option<Vec<(PathBuf, PathBuf, Text
 }
 
 /// The text of a file; `None` when it is not the file that was listed any more.
-fn read_one(path: &Path, listed: &Fingerprint, limit: u64) -> Option<Text> {
+fn read_one(path: &Path, listed: &Fingerprint, limit: u64) -> Option<Result<String, Unavailable>> {
     match read_bytes(path, listed, limit) {
         Ok(Some(bytes)) if bytes.is_empty() => Some(Err((UnreadableReason::Empty, Some(String::new())))),
         Ok(Some(bytes)) => {

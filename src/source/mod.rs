@@ -15,6 +15,8 @@ mod commit;
 
 mod text;
 
+mod known;
+
 mod git;
 
 mod error;
@@ -36,6 +38,6 @@ pub use error::ReadError;
 pub use file::{Link, LinkFault, LinkKind, SourceFile, Unreadable, UnreadableReason, Vars};
 pub use git::GitError;
 pub use location::Location;
-pub use read::{Consistency, describe, read};
+pub use read::{Consistency, Reader, describe, read};
 pub use snapshot::{ReadOrigin, Snapshot};
 pub use sources::{Mode, Root, Sources};

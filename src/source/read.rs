@@ -1,6 +1,6 @@
 //! The reading of all sources into a [`Snapshot`], each root in its own mode.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use super::error::ReadError;
 use super::file::{Matches, SourceFile, Unreadable, UnreadableReason, show};
 use super::filter::Filter;
 use super::git::{GitError, Repository, Tree};
+use super::known::{Content, Found, KnownFiles};
 use super::read_mode::{self, ReadMode};
 use super::snapshot::{ReadOrigin, Snapshot};
 use super::sources::{Root, Sources};
-use super::text::Text;
 use super::worktree::QuiescenceCheck;
 
 /// How consistent the files of work trees must be with each other.
@@ -37,23 +37,68 @@ type Result<T> = std::result::Result<T, ReadError>;
 /// # Errors
 /// When a root is missing or unreadable, keeps changing, or is being changed by Git.
 pub fn read(sources: &Sources, max_file_bytes: u64, consistency: Consistency) -> Result<Snapshot> {
-    let mut changing = PathBuf::new();
-    for _ in 0..ATTEMPTS {
-        let places = places(sources)?;
-        let snapshot = read_at(sources, &places, max_file_bytes, consistency);
-        changing = match &snapshot {
-            Ok(read) => match moved_between(read) {
-                Some(repository) => repository.to_owned(),
-                None => return snapshot,
-            },
-            // The target of a link may be gone now.
-            Err(_) => match moved(sources, &places)? {
-                Some(root) => root.to_owned(),
-                None => return snapshot,
-            },
-        };
+    Reader::default().read(sources, max_file_bytes, consistency)
+}
+
+/// A reader of one snapshot after another, which does not read again what stays as it is.
+///
+/// A snapshot is the same as that of [`read()`], whatever was read before, and shares the files that stay.
+#[derive(Debug, Default)]
+pub struct Reader {
+    /// The files of each root in the last snapshot, by the path of the root.
+    known: BTreeMap<PathBuf, KnownRoot>,
+}
+
+/// The files of a root in the last snapshot.
+#[derive(Debug, Default)]
+struct KnownRoot {
+    files: KnownFiles,
+    /// The files of a work tree that are as in the commit.
+    committed: KnownFiles,
+}
+
+impl Reader {
+    /// Reads the next snapshot.
+    ///
+    /// # Errors
+    /// Those of [`read()`].
+    pub fn read(&mut self, sources: &Sources, max_file_bytes: u64, consistency: Consistency) -> Result<Snapshot> {
+        let mut changing = PathBuf::new();
+        for _ in 0..ATTEMPTS {
+            let places = places(sources)?;
+            let request = Request {
+                sources,
+                places: &places,
+                limit: max_file_bytes,
+                consistency,
+            };
+            changing = match read_at(&request, &self.known) {
+                Ok((snapshot, known)) => match moved_between(&snapshot) {
+                    Some(repository) => repository.to_owned(),
+                    None => {
+                        self.known = known;
+                        return Ok(snapshot);
+                    }
+                },
+                // The target of a link may be gone now.
+                Err(error) => match moved(sources, &places)? {
+                    Some(root) => root.to_owned(),
+                    None => return Err(error),
+                },
+            };
+        }
+        Err(ReadError::Changing(changing))
     }
-    Err(ReadError::Changing(changing))
+}
+
+/// A request to read all roots at their real paths.
+struct Request<'r> {
+    sources: &'r Sources,
+    /// The real path of each root.
+    places: &'r [PathBuf],
+    /// The limit of a file, in bytes.
+    limit: u64,
+    consistency: Consistency,
 }
 
 /// The number of attempts when a root leads elsewhere, or is at another commit, after all roots were read.
@@ -97,9 +142,14 @@ fn moved_between(snapshot: &Snapshot) -> Option<&Path> {
     })
 }
 
-fn read_at(sources: &Sources, places: &[PathBuf], limit: u64, consistency: Consistency) -> Result<Snapshot> {
+fn read_at(
+    request: &Request,
+    known: &BTreeMap<PathBuf, KnownRoot>,
+) -> Result<(Snapshot, BTreeMap<PathBuf, KnownRoot>)> {
+    let Request { sources, places, .. } = *request;
     let is_alone = sources.roots.len() == 1;
     let mut snapshot = Snapshot::default();
+    let mut now_known = BTreeMap::new();
     let mut seen = BTreeSet::new();
     let mut check = QuiescenceCheck::default();
     let (mut paths, mut prefixes) = (Vec::new(), Vec::new());
@@ -108,27 +158,14 @@ fn read_at(sources: &Sources, places: &[PathBuf], limit: u64, consistency: Consi
         (sources.roots.iter().zip(places)).partition(|(root, _)| root.vars.is_some());
     for (root, resolved) in with_vars.into_iter().chain(without) {
         let mode = ReadMode::for_resolved(&root.path, resolved, sources.mode)?;
-        let prefix = if is_alone {
-            String::new()
-        } else {
-            read_mode::prefix(&root.path, &mode)
-        };
-        let mut reading = Reading {
-            root,
-            resolved,
-            within: match &mode {
-                ReadMode::Worktree { repository } => &repository.top,
-                ReadMode::Git { .. } | ReadMode::Plain => resolved,
-            },
-            filter: &sources.filter,
-            limit,
-            prefix,
-            seen: &seen,
-            files: Vec::new(),
-            unreadable: Vec::new(),
-            reached: Vec::new(),
-        };
-        let commit = reading.read(&mode, consistency, &mut check)?;
+        let mut reading = Reading::new(request, root, resolved, &mode, &seen);
+        let unknown = KnownRoot::default();
+        let commit = reading.read(
+            &mode,
+            request.consistency,
+            &mut check,
+            known.get(&root.path).unwrap_or(&unknown),
+        )?;
         if sources.filter.has_include() {
             paths.extend(reading.paths());
         }
@@ -140,12 +177,12 @@ fn read_at(sources: &Sources, places: &[PathBuf], limit: u64, consistency: Consi
             files,
             unreadable,
             reached,
+            known,
             ..
         } = reading;
         let link = read_mode::link(&root.path, resolved);
-        if !is_alone {
-            seen.extend(reached);
-        }
+        seen.extend(reached);
+        now_known.insert(root.path.clone(), known);
         snapshot.files.extend(files);
         snapshot.unreadable.extend(unreadable);
         snapshot.origins.push(ReadOrigin { mode, link, commit });
@@ -155,7 +192,7 @@ fn read_at(sources: &Sources, places: &[PathBuf], limit: u64, consistency: Consi
         .unreadable
         .extend(unmatched(&sources.filter, &paths, &prefixes));
     snapshot.sort();
-    Ok(snapshot)
+    Ok((snapshot, now_known))
 }
 
 /// The globs that match none of the paths; `prefixes` are those of the sources.
@@ -197,37 +234,73 @@ struct Reading<'r> {
     prefix: String,
     /// The real paths of the files of earlier roots.
     seen: &'r BTreeSet<PathBuf>,
+    /// Whether there is no other root.
+    is_alone: bool,
     files: Vec<Arc<SourceFile>>,
     unreadable: Vec<Unreadable>,
-    /// The real paths of the files of this root.
+    /// The real paths of the files of this root, if there are others.
     reached: Vec<PathBuf>,
+    known: KnownRoot,
 }
 
-/// Texts by their paths; `None` for those that are unavailable.
-type Texts = BTreeMap<String, Option<String>>;
+impl<'r> Reading<'r> {
+    fn new(
+        request: &'r Request,
+        root: &'r Root,
+        resolved: &'r Path,
+        mode: &'r ReadMode,
+        seen: &'r BTreeSet<PathBuf>,
+    ) -> Self {
+        let is_alone = request.sources.roots.len() == 1;
+        Self {
+            root,
+            resolved,
+            within: match mode {
+                ReadMode::Worktree { repository } => &repository.top,
+                ReadMode::Git { .. } | ReadMode::Plain => resolved,
+            },
+            filter: &request.sources.filter,
+            limit: request.limit,
+            prefix: if is_alone {
+                String::new()
+            } else {
+                read_mode::prefix(&root.path, mode)
+            },
+            seen,
+            is_alone,
+            files: Vec::new(),
+            unreadable: Vec::new(),
+            reached: Vec::new(),
+            known: KnownRoot::default(),
+        }
+    }
 
-impl Reading<'_> {
     /// Reads the root in its mode. Returns the commit that was read, if there is one.
     fn read(
         &mut self,
         mode: &ReadMode,
         consistency: Consistency,
         check: &mut QuiescenceCheck,
+        known: &KnownRoot,
     ) -> Result<Option<Commit>> {
         let commit = match mode {
-            ReadMode::Git { repository, below } => return self.commit(repository, below).map(Some),
+            ReadMode::Git { repository, below } => {
+                let Tree { commit, files } = repository.read(below, self.filter, self.limit, &known.files)?;
+                self.take(files);
+                return Ok(Some(commit));
+            }
             ReadMode::Worktree { repository } if consistency == Consistency::Stable => {
                 check.record(repository)?;
-                self.take_stable(check)?;
-                self.head(repository)
+                self.take_stable(check, known)?;
+                self.head(repository, known)
             }
             ReadMode::Plain if consistency == Consistency::Stable => {
-                self.take_stable(check)?;
+                self.take_stable(check, known)?;
                 None
             }
             ReadMode::Worktree { .. } | ReadMode::Plain => {
-                let files = self.list()?;
-                self.take(files);
+                let directory = self.list(known)?;
+                self.take(directory.files);
                 None
             }
         };
@@ -237,42 +310,41 @@ impl Reading<'_> {
         Ok(commit)
     }
 
-    fn list(&self) -> Result<Directory> {
+    fn list(&self, known: &KnownRoot) -> Result<Directory> {
         let place = Place {
             root: &self.root.path,
             resolved: self.resolved,
             within: self.within,
         };
-        dir::read(&place, self.filter, self.limit)
-    }
-
-    fn take(&mut self, directory: Directory) {
-        for (path, really, text) in directory.files {
-            self.add(&path, really, text);
-        }
+        dir::read(&place, self.filter, self.limit, &known.files)
     }
 
     /// The files at a moment when Git changes nothing in any repository around or below them.
-    fn take_stable(&mut self, check: &mut QuiescenceCheck) -> Result<()> {
+    fn take_stable(&mut self, check: &mut QuiescenceCheck, known: &KnownRoot) -> Result<()> {
         loop {
-            let directory = self.list()?;
+            let directory = self.list(known)?;
             // Repositories below the root are known only now; the next attempt checks them too.
             if !check.record_all(&directory.repositories)? {
-                self.take(directory);
+                self.take(directory.files);
                 return Ok(());
             }
         }
     }
 
-    fn add(&mut self, path: &Path, really: PathBuf, text: Text) {
-        if self.seen.contains(&really) {
+    fn take(&mut self, files: Vec<Found>) {
+        files.into_iter().for_each(|file| self.add(file));
+    }
+
+    fn add(&mut self, found: Found) {
+        if self.seen.contains(&found.really) {
             return;
         }
-        let name = format!("{}{}", self.prefix, show(path));
-        match text {
-            Ok(text) => {
-                let vars = self.root.vars.clone();
-                self.files.push(SourceFile::with_vars(name, text, vars));
+        let name = format!("{}{}", self.prefix, show(&found.below));
+        match found.content {
+            Ok(content) => {
+                let file = self.file(name, content);
+                self.known.files.add(found.below, found.stamp, Arc::clone(&file));
+                self.files.push(file);
             }
             Err((reason, beginning)) => self.unreadable.push(Unreadable {
                 path: name,
@@ -280,7 +352,17 @@ impl Reading<'_> {
                 beginning,
             }),
         }
-        self.reached.push(really);
+        if !self.is_alone {
+            self.reached.push(found.really);
+        }
+    }
+
+    /// A file with its variables, which the last snapshot may have too.
+    fn file(&self, name: String, content: Content) -> Arc<SourceFile> {
+        match content {
+            Content::Known(file) if file.path == name && file.vars == self.root.vars => file,
+            content => SourceFile::with_vars(name, content.into_text(), self.root.vars.clone()),
+        }
     }
 
     /// The paths of all files below the root.
@@ -317,24 +399,13 @@ impl Reading<'_> {
         }
     }
 
-    /// The files of the commit that `HEAD` names.
-    fn commit(&mut self, repository: &Repository, below: &Path) -> Result<Commit> {
-        let Tree { commit, files, is_file } = repository.read(below, self.filter, self.limit)?;
-        let top = repository.top.join(below);
-        for (path, text) in files {
-            let really = if is_file { top.clone() } else { top.join(&path) };
-            self.add(&path, really, text);
-        }
-        Ok(commit)
-    }
-
     /// The commit of a work tree whose files were read; `None` where the commit has none of them, as in a directory
     /// that Git ignores. The commit is for people only: a missing one keeps nothing from being compiled.
-    fn head(&self, repository: &Repository) -> Option<Commit> {
+    fn head(&mut self, repository: &Repository, known: &KnownRoot) -> Option<Commit> {
         let commit = repository.head().ok()?;
         let below = self.resolved.strip_prefix(&repository.top).unwrap_or(Path::new(""));
-        let is_modified = match repository.read(below, self.filter, self.limit) {
-            Ok(tree) => self.differs(&tree, &repository.top.join(below)),
+        let is_modified = match repository.read(below, self.filter, self.limit, &known.committed) {
+            Ok(tree) => self.differs(tree),
             Err(GitError::Missing { .. }) => return None,
             Err(_) => true,
         };
@@ -343,30 +414,29 @@ impl Reading<'_> {
 
     /// Whether the files differ from those of the commit, as those of submodules always do. Differences in line ends
     /// are Git's own.
-    fn differs(&self, tree: &Tree, top: &Path) -> bool {
-        let plain = |text: &str| text.replace("\r\n", "\n");
-        let is_own = |path: &Path| {
-            let really = if tree.is_file { top.to_owned() } else { top.join(path) };
-            !self.seen.contains(&really)
-        };
-        let committed: Texts = (tree.files.iter())
-            .filter(|(path, _)| is_own(path))
-            .map(|(path, text)| {
-                (
-                    format!("{}{}", self.prefix, show(path)),
-                    text.as_deref().ok().map(plain),
-                )
-            })
-            .collect();
-        let files = self
-            .files
-            .iter()
-            .map(|file| (file.path.clone(), Some(plain(&file.text))));
-        let unreadable = self.unreadable.iter().map(|file| {
-            let is_empty = file.reason == UnreadableReason::Empty;
-            (file.path.clone(), is_empty.then(String::new))
-        });
-        committed != files.chain(unreadable).collect::<Texts>()
+    fn differs(&mut self, tree: Tree) -> bool {
+        let files = self.files.iter().map(|file| (file.path.as_str(), Ok(file)));
+        let unreadable = self.unreadable.iter();
+        let unreadable = unreadable.map(|file| (file.path.as_str(), Err(&file.reason)));
+        let mut here: HashMap<&str, std::result::Result<_, _>> = files.chain(unreadable).collect();
+        let mut is_same = true;
+        for committed in tree.files {
+            if self.seen.contains(&committed.really) {
+                continue;
+            }
+            let name = format!("{}{}", self.prefix, show(&committed.below));
+            match (here.remove(name.as_str()), committed.content) {
+                (Some(Ok(file)), Ok(content)) if content.is_of(file) => {
+                    self.known
+                        .committed
+                        .add(committed.below, committed.stamp, Arc::clone(file));
+                }
+                (Some(Err(UnreadableReason::Empty)), Ok(content)) if content.text().is_empty() => {}
+                (Some(Err(reason)), Err(_)) if *reason != UnreadableReason::Empty => {}
+                _ => is_same = false,
+            }
+        }
+        !is_same || !here.is_empty()
     }
 }
 

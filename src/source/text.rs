@@ -33,11 +33,11 @@ const PLACEHOLDERS: [(&[u8], &str); 6] = [
     ),
 ];
 
-/// A text; or the reason why it is unavailable, with the begin of the file.
-pub(super) type Text = Result<String, (UnreadableReason, Option<String>)>;
+/// The reason why a text is unavailable, with the begin of the file.
+pub(super) type Unavailable = (UnreadableReason, Option<String>);
 
 /// The text of a file of `size` bytes. `bytes` has all of them up to the limit, and the first ones beyond.
-pub(super) fn text(bytes: Vec<u8>, size: u64, limit: u64) -> Text {
+pub(super) fn text(bytes: Vec<u8>, size: u64, limit: u64) -> Result<String, Unavailable> {
     let beginning = |bytes: &[u8]| Some(String::from_utf8_lossy(&bytes[..bytes.len().min(BEGINNING)]).into_owned());
     if size > limit {
         return Err((UnreadableReason::TooLarge { size, limit }, beginning(&bytes)));

@@ -6,22 +6,23 @@ use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::error::{GitError, Result};
 use super::repository::Repository;
 use super::tree::{Entry, Kind, Links, TooMany, entries, is_entered, is_wanted};
 use crate::source::commit::Commit;
-use crate::source::file::{Link, LinkKind, UnreadableReason, show};
+use crate::source::file::{Link, LinkKind, SourceFile, UnreadableReason, show};
 use crate::source::filter::Filter;
-use crate::source::text::{Text, text};
+use crate::source::known::{Content, Found, KnownFiles, Stamp};
+use crate::source::text::{Unavailable, text};
 
-/// The files of a commit, by their paths below the root.
+/// The files of a commit.
 #[derive(Debug)]
 pub(in crate::source) struct Tree {
     pub(in crate::source) commit: Commit,
-    pub(in crate::source) files: BTreeMap<PathBuf, Text>,
-    /// Whether the root is a single file.
-    pub(in crate::source) is_file: bool,
+    /// The files, sorted by their paths below the root.
+    pub(in crate::source) files: Vec<Found>,
 }
 
 impl Repository {
@@ -65,8 +66,15 @@ impl Repository {
         })
     }
 
-    /// The files of the commit that `HEAD` names, at a path below the top and below that.
-    pub(in crate::source) fn read(&self, below: &Path, filter: &Filter, limit: u64) -> Result<Tree> {
+    /// The files of the commit that `HEAD` names, at a path below the top and below that. Objects that `known` has are
+    /// not read.
+    pub(in crate::source) fn read(
+        &self,
+        below: &Path,
+        filter: &Filter,
+        limit: u64,
+        known: &KnownFiles,
+    ) -> Result<Tree> {
         let commit = self.head()?;
         let Root { entries, is_file } = self.root(&commit, below)?;
         let found = if is_file {
@@ -77,10 +85,25 @@ impl Repository {
         } else {
             self.choose(&commit, &entries, below, filter)?
         };
-        let mut files = self.texts(&commit, &found.entries, limit)?;
-        let not_followed = |link| Err((UnreadableReason::Link(link), None));
-        files.extend(found.links.into_iter().map(|(path, link)| (path, not_followed(link))));
-        Ok(Tree { commit, files, is_file })
+        let top = self.top.join(below);
+        let file = |below: PathBuf, content, stamp| Found {
+            really: if is_file { top.clone() } else { top.join(&below) },
+            below,
+            content,
+            stamp,
+        };
+        let contents = self.contents(&commit, &found.entries, limit, known)?;
+        let readable = found.entries.into_iter().zip(contents);
+        let mut files: Vec<Found> = readable
+            .map(|((path, entry), content)| file(path, content, Some(Stamp::Object(entry.id))))
+            .collect();
+        if !found.links.is_empty() {
+            let not_followed = |link| Err((UnreadableReason::Link(link), None));
+            let links = found.links.into_iter();
+            files.extend(links.map(|(path, link)| file(path, not_followed(link), None)));
+            files.sort_by(|a, b| a.below.cmp(&b.below));
+        }
+        Ok(Tree { commit, files })
     }
 
     /// The directory or the file at a path of a commit, with all entries below it.
@@ -212,13 +235,21 @@ impl Repository {
         Ok(found)
     }
 
-    fn texts(
+    /// The contents of files, in their order.
+    fn contents(
         &self,
         commit: &Commit,
         entries: &BTreeMap<PathBuf, Entry>,
         limit: u64,
-    ) -> Result<BTreeMap<PathBuf, Text>> {
-        let ids: Vec<&str> = entries.values().map(|entry| entry.id.as_str()).collect();
+        known: &KnownFiles,
+    ) -> Result<Vec<std::result::Result<Content, Unavailable>>> {
+        let known = entries.iter().map(|(path, entry)| {
+            let file = known.with_stamp(path, &Stamp::Object(entry.id.clone()))?;
+            (file.text.len() as u64 <= limit).then_some(file)
+        });
+        let known: Vec<Option<Arc<SourceFile>>> = known.collect();
+        let new = entries.values().zip(&known).filter(|(_, known)| known.is_none());
+        let ids: Vec<&str> = new.map(|(entry, _)| entry.id.as_str()).collect();
         let mut texts = Vec::with_capacity(ids.len());
         let asked = self.objects(&ids, limit, |object| {
             texts.push(object.map(|(bytes, size)| text(bytes, size, limit)));
@@ -232,9 +263,12 @@ impl Repository {
             Err(GitError::Failed { message, .. }) if message.contains("promisor") => return Err(partial()),
             asked => asked?,
         }
-        let texts: Option<Vec<Text>> = texts.into_iter().collect();
-        let texts = texts.ok_or_else(partial)?;
-        Ok(entries.keys().cloned().zip(texts).collect())
+        let mut texts = texts.into_iter();
+        let contents = known.into_iter().map(|known| match known {
+            Some(file) => Some(Ok(Content::Known(file))),
+            None => Some(texts.next()??.map(Content::Read)),
+        });
+        contents.collect::<Option<_>>().ok_or_else(partial)
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use meshtraced::apply::{Intent, Session, Target, history};
 use meshtraced::daemon::client;
-use meshtraced::reconcile::{ReconcileOptions, reconcile};
+use meshtraced::reconcile::{Memory, ReconcileOptions, reconcile};
 use meshtraced::settings::{Overrides, Settings};
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -62,7 +62,7 @@ impl Place {
 
     fn reconcile(&self) -> Result<(), String> {
         let session = Session::open(&self.target).map_err(|error| error.to_string())?;
-        match reconcile(&self.settings, &self.target, &session, &ReconcileOptions::default()) {
+        match reconcile(&self.settings, &self.target, &session, &mut Memory::default(), &ReconcileOptions::default()) {
             Ok(_) => Ok(()),
             Err(error) => Err(error.to_string()),
         }
