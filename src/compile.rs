@@ -12,9 +12,9 @@ use crate::explain::outcomes::{Outcomes, outcomes};
 use crate::ir::{self, Proxy};
 use crate::kuma::Kuma;
 use crate::resource::value::protocol::Protocol;
-use crate::resource::{self, Contributions, Memory, ParseOptions, Resources};
+use crate::resource::{self, Contributions, ParseOptions, Resources};
 use crate::select::scope::{self, Rule};
-use crate::select::{self, Selection};
+use crate::select::{self, SelectOptions, Selection};
 use crate::source::{Location, Snapshot};
 use crate::yaml::Limits;
 
@@ -115,7 +115,8 @@ pub fn compile_with<T>(
 /// The result is the same as that of [`compile`], whatever was compiled before.
 #[derive(Debug, Default)]
 pub struct Compiler {
-    memory: Memory,
+    documents: resource::Memory,
+    policies: select::Memory,
 }
 
 impl Compiler {
@@ -136,8 +137,16 @@ impl Compiler {
             limits: &options.limits,
             known: &options.known,
         };
-        let resources = resource::parse(snapshot, &parse_options, &mut self.memory, &mut diagnostics);
-        let selection = select::select(&resources, &options.kuma, &options.services, &mut diagnostics);
+        let resources = resource::parse(snapshot, &parse_options, &mut self.documents, &mut diagnostics);
+        let select_options = SelectOptions {
+            kuma: &options.kuma,
+            hints: &options.services,
+            scope: match options.extent {
+                Extent::Files => &options.scope,
+                Extent::Findings => &[],
+            },
+        };
+        let selection = select::select(&resources, &select_options, &mut self.policies, &mut diagnostics);
         let mut out_of_scope = Vec::new();
         let (mut lowered, mut is_wanted) = (Vec::new(), Vec::new());
         for governed in &selection.dataplanes {

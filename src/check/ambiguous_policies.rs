@@ -44,9 +44,9 @@ fn shared<'c, 'a, T>(subject: &Subject<'c, 'a>, part: impl Fn(&'c Governed<'a>) 
 /// Policies for one dataplane of which only the name says that one is the stronger.
 fn mesh_traces(subject: &Subject, diagnostics: &mut Diagnostics) {
     let mut ties = BTreeMap::new();
-    for Shared { value, first, count } in shared(subject, |governed| &governed.mesh_trace) {
+    for Shared { value, first, count } in shared(subject, |governed| &governed.policies.mesh_trace) {
         for pair in value.policies.windows(2) {
-            let [weaker, stronger] = [pair[0], pair[1]];
+            let [weaker, stronger] = [&*pair[0], &*pair[1]];
             if target::precedence(weaker, stronger) == Ordering::Equal {
                 let names = (weaker.header.mesh(), stronger.header.name(), weaker.header.name());
                 let (.., dataplanes) = ties.entry(names).or_insert((stronger, weaker, first, 0));
@@ -68,15 +68,15 @@ fn mesh_traces(subject: &Subject, diagnostics: &mut Diagnostics) {
 
 fn traffic_traces(subject: &Subject, diagnostics: &mut Diagnostics) {
     let mut ties = BTreeMap::new();
-    for Shared { value, first, count } in shared(subject, |governed| &governed.traffic_traces) {
-        let Some(winner) = value.winner else { continue };
+    for Shared { value, first, count } in shared(subject, |governed| &governed.policies.traffic_traces) {
+        let Some(winner) = &value.winner else { continue };
         for lost in value.tied() {
             let pair = (
                 winner.policy.header.mesh(),
                 winner.policy.header.name(),
                 lost.policy.header.name(),
             );
-            let (.., dataplanes) = ties.entry(pair).or_insert((winner.policy, lost.policy, first, 0));
+            let (.., dataplanes) = ties.entry(pair).or_insert((&winner.policy, &lost.policy, first, 0));
             *dataplanes += count;
         }
     }

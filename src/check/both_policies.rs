@@ -9,7 +9,7 @@ use crate::diag::{Code, Diagnostic, Diagnostics};
 pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
     let mut pairs = BTreeMap::new();
     for governed in &subject.selection.dataplanes {
-        let (Some(older), Some(merged)) = (governed.winner(), &governed.mesh_trace.merged) else {
+        let (Some(older), Some(merged)) = (governed.winner(), &governed.policies.mesh_trace.merged) else {
             continue;
         };
         let (older, newer) = (&older.policy.header, &merged.strongest.header);
@@ -17,7 +17,7 @@ pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
         let first = governed.dataplane.header.name();
         let (.., dataplanes) = pairs
             .entry(pair)
-            .or_insert((older, newer, merged.backend.is_some(), first, 0));
+            .or_insert((older, newer, merged.backend().is_some(), first, 0));
         *dataplanes += 1;
     }
     for (older, newer, traces, first, dataplanes) in pairs.into_values() {

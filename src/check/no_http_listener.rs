@@ -10,14 +10,14 @@ use crate::kuma::Version;
 pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
     for (governed, proxy) in subject.compilation.pairs() {
         let dataplane = governed.dataplane;
-        let newer = (governed.mesh_trace.merged.as_ref()).filter(|merged| merged.backend.is_some());
-        let older = governed.winner().filter(|_| governed.backend.is_some());
+        let newer = (governed.policies.mesh_trace.merged.as_ref()).filter(|merged| merged.backend().is_some());
+        let older = governed.winner().filter(|_| governed.backend().is_some());
         let policy = match (newer, older) {
             (Some(merged), _) => &merged.strongest.header,
             (None, Some(winner)) => &winner.policy.header,
             (None, None) => continue,
         };
-        let has_gateway = governed.gateway.is_some_and(|gateway| {
+        let has_gateway = governed.policies.gateway.as_ref().is_some_and(|gateway| {
             gateway
                 .listeners
                 .iter()

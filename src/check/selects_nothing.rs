@@ -66,7 +66,7 @@ fn nearest_miss<'c>(policy: &'c MeshTrace, near: &[&'c Governed<'c>]) -> Option<
         .iter()
         .filter(|governed| governed.dataplane.inbounds.len() <= LISTENERS)
     {
-        let (dataplane, gateway) = (governed.dataplane, governed.policy_gateway);
+        let (dataplane, gateway) = (governed.dataplane, governed.policies.policy_gateway.as_deref());
         let Some(miss) = target::mismatch(&policy.header, &policy.target, dataplane, gateway) else {
             continue;
         };

@@ -26,6 +26,7 @@ pub fn outcomes(compilation: &Compilation) -> Outcomes {
         .filter_map(|governed| {
             // A `MeshTrace` displaces what `TrafficTrace` would do.
             let strongest = governed
+                .policies
                 .mesh_trace
                 .merged
                 .as_ref()

@@ -71,7 +71,7 @@ impl Outcome {
 pub(super) fn candidates(compilation: &Compilation, governed: &Governed, root: &str) -> Vec<Candidate> {
     let mut all = mesh_traces(compilation, governed, root);
     // Without the strongest MeshTrace the next one decides, unless it does not displace TrafficTrace.
-    let strongest_first = governed.mesh_trace.policies.iter().rev();
+    let strongest_first = governed.policies.mesh_trace.policies.iter().rev();
     let displaced_by: Vec<&Header> = strongest_first
         .take_while(|policy| policy.conf.backend.value.is_some())
         .map(|policy| &policy.header)
@@ -118,7 +118,7 @@ fn traffic_traces(
             ..own
         });
         let mut stronger = vec![&winner.policy.header];
-        for lost in &governed.traffic_traces.lost() {
+        for lost in &governed.policies.traffic_traces.lost() {
             let advice = advice(lost, &winner, &stronger, compilation.kuma.ties);
             let would_win = first.iter().cloned().chain([advice]).collect::<Vec<_>>();
             let own = candidate(&lost.policy.header, KIND, Outcome::Lost, rank(lost.rank), root);
@@ -214,13 +214,13 @@ fn mesh_traces(compilation: &Compilation, governed: &Governed, root: &str) -> Ve
     const KIND: &str = "MeshTrace";
     let dataplane = governed.dataplane;
     let mut all = Vec::new();
-    if let Some(merged) = &governed.mesh_trace.merged {
+    if let Some(merged) = &governed.policies.mesh_trace.merged {
         let mut stronger = Vec::new();
         // The strongest policy is the last one.
-        for policy in governed.mesh_trace.policies.iter().rev() {
+        for policy in governed.policies.mesh_trace.policies.iter().rev() {
             let own = mesh_trace(policy, merged, governed.winner().is_some(), root);
             let would_win = (!stronger.is_empty())
-                .then(|| mesh_trace_advice(policy, merged.strongest, &stronger, compilation.kuma.version));
+                .then(|| mesh_trace_advice(policy, &merged.strongest, &stronger, compilation.kuma.version));
             all.push(Candidate { would_win, ..own });
             stronger.push(&policy.header);
         }
@@ -228,7 +228,12 @@ fn mesh_traces(compilation: &Compilation, governed: &Governed, root: &str) -> Ve
     let of_mesh = |policy: &&MeshTrace| policy.header.mesh() == dataplane.header.mesh();
     let policies = compilation.resources.mesh_traces.iter().map(AsRef::as_ref);
     for policy in policies.filter(of_mesh) {
-        if let Some(miss) = target::mismatch(&policy.header, &policy.target, dataplane, governed.policy_gateway) {
+        if let Some(miss) = target::mismatch(
+            &policy.header,
+            &policy.target,
+            dataplane,
+            governed.policies.policy_gateway.as_deref(),
+        ) {
             all.push(candidate(
                 &policy.header,
                 KIND,
@@ -245,7 +250,7 @@ fn mesh_trace(policy: &MeshTrace, merged: &Merged, has_traffic_trace: bool, root
     let own = |outcome, why| candidate(&policy.header, "MeshTrace", outcome, why, root);
     let specificity = specificity(&policy.target.target);
     if policy.header.id == merged.strongest.header.id {
-        return match merged.backend {
+        return match merged.backend() {
             None if has_traffic_trace => own(
                 Outcome::Lost,
                 format!("{specificity}; no backend, so it does not displace a TrafficTrace"),
@@ -254,7 +259,7 @@ fn mesh_trace(policy: &MeshTrace, merged: &Merged, has_traffic_trace: bool, root
             Some(_) => own(Outcome::Won, specificity),
         };
     }
-    let inherited = match merged.backend {
+    let inherited = match merged.backend() {
         Some(_) => inherited(policy, merged),
         None => Vec::new(),
     };
@@ -279,7 +284,7 @@ fn inherited(policy: &MeshTrace, merged: &Merged) -> Vec<&'static str> {
         |(name, own, merged): (&'static str, &Option<_>, &Option<_>)| (own.is_some() && own == merged).then_some(name);
     let mut fields: Vec<&str> = shares.into_iter().filter_map(is_own).collect();
     let tags = policy.conf.tags.as_deref();
-    if tags.is_some_and(|tags| !tags.is_empty() && std::ptr::eq(tags, merged.tags)) {
+    if tags.is_some_and(|tags| !tags.is_empty() && std::ptr::eq(tags, merged.tags())) {
         fields.push("tags");
     }
     fields

@@ -1,6 +1,7 @@
 //! The features of a control plane's proxy that are left out.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::proxy::LeftOut;
 use crate::resource::Origin;
@@ -11,7 +12,7 @@ use crate::select::Governed;
 use crate::select::destination::Services;
 
 /// The features that a control plane gives to all proxies of a mesh for which there are the given policies.
-pub(super) fn left_out_by_policies(mesh: Option<&Mesh>, others: &[&OtherPolicy]) -> BTreeSet<LeftOut> {
+pub(super) fn left_out_by_policies(mesh: Option<&Mesh>, others: &[Arc<OtherPolicy>]) -> BTreeSet<LeftOut> {
     let mut found = Noted::default();
     if let Some(mesh) = mesh {
         mesh.mtls.iter().for_each(|origin| found.note(Feature::Mtls, origin));

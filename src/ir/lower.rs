@@ -70,7 +70,7 @@ impl<'a> Lowering<'_, 'a> {
             untraced: why_untraced(governed, tracer.as_deref()),
         };
         let mut listeners = naming.inbounds(dataplane);
-        if let Some(gateway) = governed.gateway.filter(|_| is_gateway) {
+        if let Some(gateway) = governed.policies.gateway.as_deref().filter(|_| is_gateway) {
             listeners.extend(naming.gateway(dataplane, gateway));
         }
         listeners.extend(self.outbounds(governed, &naming));
@@ -83,7 +83,7 @@ impl<'a> Lowering<'_, 'a> {
             transparent: dataplane.transparent_proxying.clone(),
             is_gateway,
             unified_naming,
-            traffic_trace: governed.winner().as_ref().map(of_traffic_trace),
+            traffic_trace: governed.winner().map(of_traffic_trace),
             matching: self.matching(governed),
             mesh_traces: self.mesh_traces(governed),
             tracer,
@@ -120,15 +120,15 @@ impl<'a> Lowering<'_, 'a> {
     }
 
     fn mesh_traces(&self, governed: &Governed) -> Arc<[Policy]> {
-        let traces = &governed.mesh_trace;
+        let traces = &governed.policies.mesh_trace;
         self.mesh_traces.get(Arc::as_ptr(traces).addr(), || {
-            traces.policies.iter().copied().map(of_mesh_trace).collect()
+            traces.policies.iter().map(|policy| of_mesh_trace(policy)).collect()
         })
     }
 
     /// The ids of the `TrafficTrace` policies that match the dataplane.
     fn matching(&self, governed: &Governed) -> Vec<Arc<[Arc<ResourceId>]>> {
-        let lists = governed.traffic_traces.lists();
+        let lists = governed.policies.traffic_traces.lists();
         let ids = lists.map(|list| {
             self.matching.get(list.as_ptr().addr(), || {
                 list.iter()
@@ -141,9 +141,9 @@ impl<'a> Lowering<'_, 'a> {
 
     fn left_out(&self, governed: &Governed) -> Arc<[LeftOut]> {
         let mesh = governed.mesh.map_or(0, |mesh| std::ptr::from_ref(mesh).addr());
-        let key = (mesh, Arc::as_ptr(&governed.others).addr());
+        let key = (mesh, Arc::as_ptr(&governed.policies.others).addr());
         self.left_out.get(key, || {
-            left_out_by_policies(governed.mesh, &governed.others)
+            left_out_by_policies(governed.mesh, &governed.policies.others)
                 .into_iter()
                 .collect()
         })
@@ -201,9 +201,9 @@ fn why_untraced(governed: &Governed, tracer: Option<&Tracer>) -> Option<String> 
     if tracer.is_some() {
         return None;
     }
-    if let Some(merged) = &governed.mesh_trace.merged {
+    if let Some(merged) = &governed.policies.mesh_trace.merged {
         let name = merged.strongest.header.name();
-        return Some(match merged.backend {
+        return Some(match merged.backend() {
             None => format!("MeshTrace {name} switches tracing off"),
             Some(_) => format!("the backend of MeshTrace {name} does not exist"),
         });

@@ -84,23 +84,21 @@ type Labels = [Option<Text>; 2];
 impl Tracers {
     /// The tracer of a dataplane, and the displaced tracer whose cluster a control plane keeps.
     pub(super) fn of(&self, governed: &Governed, context: LowerContext) -> (Option<Arc<Tracer>>, Option<Arc<Tracer>>) {
-        let legacy = governed.backend.map(|backend| {
-            let policy = governed
-                .winner()
-                .map_or(0, |winner| std::ptr::from_ref(winner.policy).addr());
+        let legacy = governed.backend().map(|backend| {
+            let policy = governed.winner().map_or(0, |winner| Arc::as_ptr(&winner.policy).addr());
             let mesh = governed.mesh.map_or(0, |mesh| std::ptr::from_ref(mesh).addr());
             let key = (policy, mesh, context.unified_naming, context.is_gateway);
             let tracer = || Arc::new(by_traffic_trace(governed, backend, context));
             self.by_traffic_trace.get(key, tracer)
         });
         let Some((merged, backend)) =
-            (governed.mesh_trace.merged.as_ref()).and_then(|merged| Some((merged, merged.backend?)))
+            (governed.policies.mesh_trace.merged.as_ref()).and_then(|merged| Some((merged, merged.backend()?)))
         else {
             // A MeshTrace that switches tracing off does not displace a TrafficTrace.
             return (legacy, None);
         };
         let labels = [WORKLOAD, NAMESPACE].map(|label| governed.dataplane.header.labels.get(label).cloned());
-        let policies = Arc::as_ptr(&governed.mesh_trace).addr();
+        let policies = Arc::as_ptr(&governed.policies.mesh_trace).addr();
         let key = (policies, context.unified_naming, context.is_gateway, labels);
         let tracer = || Arc::new(by_mesh_trace(governed, merged, backend, context));
         let tracer = self.by_mesh_trace.get(key, tracer);
@@ -164,7 +162,7 @@ fn by_mesh_trace(governed: &Governed, merged: &Merged, backend: &Backend, contex
             (endpoint.clone().map(|_| written.clone()), Some(destination))
         }
         Backend::OpenTelemetry(OpenTelemetryBackend::BackendRef { labels }) => {
-            let found = governed.otel_backend;
+            let found = governed.policies.otel_backend.as_deref();
             let own = |header: &Header| header.verify_collector.clone();
             let verified = verified.cloned().or_else(|| found.and_then(|found| own(&found.header)));
             let name = found.map(|found| found.header.display_name.clone()).unwrap_or_default();
@@ -285,7 +283,7 @@ fn authority(host: &str, port: u16) -> String {
 
 /// The tags of the policies, and from 2.14 on those that a control plane adds under names not yet taken.
 fn tags(governed: &Governed, merged: &Merged, kuma: &Kuma) -> Vec<Tag> {
-    let mut tags: Vec<Tag> = merged.tags.iter().map(tag).collect();
+    let mut tags: Vec<Tag> = merged.tags().iter().map(tag).collect();
     if kuma.version < Version::V2_14 {
         return tags;
     }

@@ -6,34 +6,32 @@
 
 use std::collections::HashMap;
 
-use crate::resource::Text;
 use crate::resource::value::tags::{Selector, Tags};
+use crate::resource::{Located, Text};
 
 /// A tag or a label that an entry needs, with a value or with any. An empty value is that of an absent label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Need<'a> {
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Need {
     /// The key of the tag.
-    pub(super) key: &'a str,
+    pub(super) key: Text,
     /// The value; `None` for any.
-    pub(super) value: Option<&'a str>,
+    pub(super) value: Option<Text>,
 }
 
-impl Need<'_> {
-    fn fits(self, tags: &Tags) -> bool {
-        let found = tags.get(self.key).map(Text::as_str);
-        (self.value).map_or(found.is_some(), |wanted| wanted == found.unwrap_or_default())
+impl Need {
+    fn fits(&self, tags: &Tags) -> bool {
+        let found = tags.get(&self.key).map(Text::as_str);
+        (self.value.as_ref()).map_or(found.is_some(), |wanted| *wanted == found.unwrap_or_default())
     }
 }
 
 /// The tags that a selector needs.
-pub(super) fn needs(selector: &Selector) -> Vec<Need<'_>> {
-    let need = |key, value| Need {
-        key,
-        value: (value != "*").then_some(value),
+pub(super) fn needs(selector: &Selector) -> Vec<Need> {
+    let need = |(key, wanted): (&Text, &Located<Text>)| Need {
+        key: key.clone(),
+        value: (wanted.value != "*").then(|| wanted.value.clone()),
     };
-    let tags = selector.tags.iter();
-    tags.map(|(key, wanted)| need(key.as_str(), wanted.value.as_str()))
-        .collect()
+    selector.tags.iter().map(need).collect()
 }
 
 /// The number of a list of an index.
@@ -41,10 +39,10 @@ pub(super) type ListId = u32;
 
 /// Entries by the tags that they need.
 #[derive(Debug)]
-pub(super) struct Index<'a, T> {
+pub(super) struct Index<T> {
     /// The shelves by the key of their tag.
-    keys: HashMap<&'a str, Shelves<'a>>,
-    shelves: Vec<Shelf<'a, T>>,
+    keys: HashMap<Text, Shelves>,
+    shelves: Vec<Shelf<T>>,
     /// The shelf of the entries that need no tag.
     needless: Option<usize>,
     lists: Vec<Vec<T>>,
@@ -52,23 +50,23 @@ pub(super) struct Index<'a, T> {
 
 /// The shelves of one key.
 #[derive(Debug, Default)]
-struct Shelves<'a> {
-    by_value: HashMap<&'a str, usize>,
+struct Shelves {
+    by_value: HashMap<Text, usize>,
     any_value: Option<usize>,
 }
 
 /// The entries that are filed under one tag.
 #[derive(Debug)]
-struct Shelf<'a, T> {
+struct Shelf<T> {
     /// The entries with the tags that they need beside that of the shelf, as places in `others`.
     entries: Vec<(Vec<usize>, T)>,
     /// The other tags that entries need.
-    others: Vec<Need<'a>>,
+    others: Vec<Need>,
     /// The lists that were made, by the fit of each of the other tags.
     made: HashMap<Vec<bool>, ListId>,
 }
 
-impl<T> Default for Shelf<'_, T> {
+impl<T> Default for Shelf<T> {
     fn default() -> Self {
         Self {
             entries: Vec::new(),
@@ -78,12 +76,12 @@ impl<T> Default for Shelf<'_, T> {
     }
 }
 
-impl<'a, T: Copy> Index<'a, T> {
+impl<T: Clone> Index<T> {
     /// An index of entries, which keep their order in every list.
-    pub(super) fn new(entries: Vec<(Vec<Need<'a>>, T)>) -> Self {
+    pub(super) fn new(entries: Vec<(Vec<Need>, T)>) -> Self {
         let mut counts: HashMap<Need, usize> = HashMap::new();
         for need in entries.iter().flat_map(|(needs, _)| needs) {
-            *counts.entry(*need).or_default() += 1;
+            *counts.entry(need.clone()).or_default() += 1;
         }
         let mut index = Self {
             keys: HashMap::new(),
@@ -93,13 +91,13 @@ impl<'a, T: Copy> Index<'a, T> {
         };
         let mut places: HashMap<(usize, Need), usize> = HashMap::new();
         for (needs, entry) in entries {
-            let present = needs.iter().copied().filter(|need| need.value != Some(""));
-            let rarest = present.min_by_key(|need| counts[need]);
-            let i = index.shelf(rarest);
+            let present = needs.iter().filter(|need| need.value != Some(Text::default()));
+            let rarest = present.min_by_key(|need| counts[need]).cloned();
+            let i = index.shelf(rarest.clone());
             let shelf = &mut index.shelves[i];
-            let others = needs.into_iter().filter(|need| Some(*need) != rarest);
+            let others = needs.into_iter().filter(|need| Some(need) != rarest.as_ref());
             let others = others.map(|need| {
-                *places.entry((i, need)).or_insert_with(|| {
+                *places.entry((i, need.clone())).or_insert_with(|| {
                     shelf.others.push(need);
                     shelf.others.len() - 1
                 })
@@ -111,7 +109,7 @@ impl<'a, T: Copy> Index<'a, T> {
     }
 
     /// The shelf under a tag, made if there is none.
-    fn shelf(&mut self, need: Option<Need<'a>>) -> usize {
+    fn shelf(&mut self, need: Option<Need>) -> usize {
         let place = match need {
             None => &mut self.needless,
             Some(Need { key, value: None }) => &mut self.keys.entry(key).or_default().any_value,
@@ -152,7 +150,12 @@ impl<'a, T: Copy> Index<'a, T> {
                 Some(id) => *id,
                 None => {
                     let fit = |(others, _): &&(Vec<usize>, T)| others.iter().all(|other| fits[*other]);
-                    let list: Vec<T> = shelf.entries.iter().filter(fit).map(|(_, entry)| *entry).collect();
+                    let list: Vec<T> = shelf
+                        .entries
+                        .iter()
+                        .filter(fit)
+                        .map(|(_, entry)| entry.clone())
+                        .collect();
                     let id = ListId::try_from(self.lists.len()).unwrap_or(ListId::MAX);
                     self.lists.push(list);
                     shelf.made.insert(fits, id);
@@ -188,15 +191,15 @@ mod tests {
         text.split_whitespace().map(pair).collect()
     }
 
-    fn need(text: &str) -> Need<'_> {
+    fn need(text: &str) -> Need {
         let (key, value) = text.split_once('=').expect("key=value");
-        let value = (value != "*").then_some(value);
-        Need { key, value }
+        let value = (value != "*").then(|| value.into());
+        Need { key: key.into(), value }
     }
 
     const ENTRIES: [&str; 8] = ["a=1", "a=*", "a=1 b=2", "a=* b=*", "b=2 c=3", "", "b=", "a=1 c="];
 
-    fn index() -> Index<'static, usize> {
+    fn index() -> Index<usize> {
         let needs = |text: &'static str| text.split_whitespace().map(need).collect();
         Index::new(ENTRIES.iter().enumerate().map(|(i, text)| (needs(text), i)).collect())
     }

@@ -14,7 +14,7 @@ use crate::resource::kinds::dataplane::Dataplane;
 use crate::resource::kinds::mesh_route::{MeshRoute, RouteRule, RouteTo, WeightedRef};
 use crate::resource::value::protocol::Protocol;
 use crate::resource::value::tags::{self, Tags};
-use crate::resource::{Effective, Origin, Provenance};
+use crate::resource::{Effective, Origin, Provenance, Text};
 
 /// The kind of listener that the routes make for an outbound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,25 +40,26 @@ pub(super) struct Routed<'a> {
 
 /// The routes of one kind for a dataplane, by increasing precedence, with their entries by destination.
 #[derive(Debug)]
-pub(super) struct Routes<'a> {
-    entries: Vec<(&'a MeshRoute, &'a RouteTo)>,
+pub(super) struct Routes {
+    /// Each entry as its route and the index in that.
+    entries: Vec<(Arc<MeshRoute>, usize)>,
     /// The entries for any service, as indices.
     any_service: Vec<usize>,
     /// The entries for a service by its tag.
-    by_service: HashMap<&'a str, Vec<usize>>,
+    by_service: HashMap<Text, Vec<usize>>,
     /// The entries that name a resource.
-    by_resource: HashMap<&'a str, Vec<usize>>,
+    by_resource: HashMap<Text, Vec<usize>>,
     /// The entries that refer to a resource by labels.
     by_labels: Vec<usize>,
     /// Whether an entry is for services by tags.
     is_by_tags: bool,
 }
 
-impl<'a> Routes<'a> {
+impl Routes {
     /// The given routes, which are in the order of their names.
-    pub(super) fn of(mut routes: Vec<&'a MeshRoute>) -> Self {
+    pub(super) fn of(mut routes: Vec<Arc<MeshRoute>>) -> Self {
         target::sort(&mut routes);
-        let each = |route: &'a MeshRoute| route.to.iter().map(move |to| (route, to));
+        let each = |route: Arc<MeshRoute>| (0..route.to.len()).map(move |to| (Arc::clone(&route), to));
         let mut sorted = Self {
             entries: routes.into_iter().flat_map(each).collect(),
             any_service: Vec::new(),
@@ -67,16 +68,17 @@ impl<'a> Routes<'a> {
             by_labels: Vec::new(),
             is_by_tags: false,
         };
-        for (i, (_, to)) in sorted.entries.iter().enumerate() {
+        for (i, (route, to)) in sorted.entries.iter().enumerate() {
+            let to = &route.to[*to];
             sorted.is_by_tags |= to.is_by_tags();
             let name = to.destination.as_ref().map(|reference| reference.name.as_ref());
             match name {
                 _ if to.is_for_any_service() => sorted.any_service.push(i),
-                Some(Some(name)) if to.is_by_tags() => sorted.by_service.entry(&name.value).or_default().push(i),
+                Some(Some(name)) if to.is_by_tags() => sorted.by_service.entry(name.value.clone()).or_default().push(i),
                 _ => {}
             }
             match name {
-                Some(Some(name)) => sorted.by_resource.entry(&name.value).or_default().push(i),
+                Some(Some(name)) => sorted.by_resource.entry(name.value.clone()).or_default().push(i),
                 Some(None) => sorted.by_labels.push(i),
                 None => {}
             }
@@ -85,7 +87,7 @@ impl<'a> Routes<'a> {
     }
 
     /// The entries that may be for a destination, by increasing precedence.
-    fn candidates(&self, destination: ResolvedDestination) -> Vec<(&'a MeshRoute, &'a RouteTo)> {
+    fn candidates(&self, destination: ResolvedDestination) -> Vec<(&MeshRoute, &RouteTo)> {
         let (by_name, others) = match destination {
             ResolvedDestination::Service(service) => (self.by_service.get(service.as_str()), &self.any_service),
             ResolvedDestination::Resource(service, _) => (
@@ -95,14 +97,18 @@ impl<'a> Routes<'a> {
         };
         let mut found: Vec<usize> = by_name.into_iter().flatten().chain(others).copied().collect();
         found.sort_unstable();
-        found.into_iter().map(|i| self.entries[i]).collect()
+        let entry = |i: usize| {
+            let (route, to) = &self.entries[i];
+            (&**route, &route.to[*to])
+        };
+        found.into_iter().map(entry).collect()
     }
 }
 
 /// The routes for a dataplane.
 pub(super) struct MeshRoutes<'a, 's> {
-    pub(super) http: Arc<Routes<'a>>,
-    pub(super) tcp: Arc<Routes<'a>>,
+    pub(super) http: &'a Routes,
+    pub(super) tcp: &'a Routes,
     pub(super) services: &'s Services<'a>,
     pub(super) dataplane: &'a Dataplane,
     /// Whether the mesh has `TrafficRoute`s.
@@ -115,11 +121,11 @@ pub(super) struct MeshRoutes<'a, 's> {
 impl<'a> MeshRoutes<'a, '_> {
     /// The listener for a destination with the given protocol.
     pub(super) fn listener(&self, destination: ResolvedDestination<'a>, protocol: Protocol) -> ListenerKind {
-        let tcp = self.runs(&self.tcp).then(|| self.tcp_listener(destination, protocol));
+        let tcp = self.runs(self.tcp).then(|| self.tcp_listener(destination, protocol));
         if tcp == Some(true) {
             return ListenerKind::Tcp;
         }
-        let http = self.runs(&self.http) && self.http_listener(destination, protocol);
+        let http = self.runs(self.http) && self.http_listener(destination, protocol);
         if http {
             ListenerKind::Http
         } else {
@@ -129,7 +135,7 @@ impl<'a> MeshRoutes<'a, '_> {
 
     /// The `MeshTCPRoute` that makes requests to a destination opaque, when the protocol is not known.
     pub(super) fn opaque(&self, destination: ResolvedDestination<'a>) -> Option<&'a MeshRoute> {
-        if self.rules(&self.http, destination).is_some() {
+        if self.rules(self.http, destination).is_some() {
             return None;
         }
         let mut entries = self.tcp.candidates(destination).into_iter();
@@ -139,14 +145,14 @@ impl<'a> MeshRoutes<'a, '_> {
 
     /// The destinations by `MeshTCPRoute` of connections to a destination.
     pub(super) fn routed_tcp(&self, destination: ResolvedDestination<'a>) -> Routed<'a> {
-        let rules = self.rules(&self.tcp, destination).unwrap_or_default();
+        let rules = self.rules(self.tcp, destination).unwrap_or_default();
         self.routed(&rules, |_| true)
     }
 
     /// The destinations by `MeshHTTPRoute` of requests to a destination; without those that do not speak HTTP, as in
     /// Kuma. `None` when no route is for the destination.
     pub(super) fn routed_http(&self, destination: ResolvedDestination<'a>) -> Option<Routed<'a>> {
-        let rules = self.rules(&self.http, destination)?;
+        let rules = self.rules(self.http, destination)?;
         Some(self.routed(&rules, |target| target.protocol.value.is_http()))
     }
 
@@ -195,7 +201,7 @@ impl<'a> MeshRoutes<'a, '_> {
     }
 
     fn http_listener(&self, destination: ResolvedDestination<'a>, protocol: Protocol) -> bool {
-        let rules = self.rules(&self.http, destination).unwrap_or_default();
+        let rules = self.rules(self.http, destination).unwrap_or_default();
         let takes_all = rules.iter().any(|rule| rule.is_catch_all);
         // Without a matching rule, requests go to the destination itself; up to 2.13 also with a rule without
         // backends.
@@ -211,15 +217,15 @@ impl<'a> MeshRoutes<'a, '_> {
     }
 
     fn tcp_listener(&self, destination: ResolvedDestination<'a>, protocol: Protocol) -> bool {
-        let rules = self.rules(&self.tcp, destination);
-        if protocol.is_http() && (rules.is_none() || self.rules(&self.http, destination).is_some()) {
+        let rules = self.rules(self.tcp, destination);
+        if protocol.is_http() && (rules.is_none() || self.rules(self.http, destination).is_some()) {
             return false;
         }
         rules.is_none_or(|rules| rules.iter().any(|rule| rule.backend_refs.is_some()))
     }
 
     /// The rules for a destination; `None` when no route matches it.
-    fn rules(&self, routes: &Routes<'a>, destination: ResolvedDestination<'a>) -> Option<Vec<&'a RouteRule>> {
+    fn rules(&self, routes: &'a Routes, destination: ResolvedDestination<'a>) -> Option<Vec<&'a RouteRule>> {
         let entries = routes.candidates(destination).into_iter().map(|(_, to)| to);
         let mut entries = entries.filter(|to| self.is_for(to, destination)).peekable();
         entries.peek()?;

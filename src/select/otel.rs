@@ -12,15 +12,12 @@ pub fn backends<'a>(
     all: &'a [Arc<MeshOpenTelemetryBackend>],
     mesh: &str,
     labels: &TextMap,
-) -> Vec<&'a MeshOpenTelemetryBackend> {
-    let has_all = |backend: &&MeshOpenTelemetryBackend| {
+) -> Vec<&'a Arc<MeshOpenTelemetryBackend>> {
+    let has_all = |backend: &&Arc<MeshOpenTelemetryBackend>| {
         labels
             .iter()
             .all(|(key, wanted)| backend.header.label(key) == Some(&wanted.value))
     };
-    let of_mesh = all
-        .iter()
-        .map(Arc::as_ref)
-        .filter(|backend: &&MeshOpenTelemetryBackend| backend.header.mesh() == mesh);
+    let of_mesh = all.iter().filter(|backend| backend.header.mesh() == mesh);
     of_mesh.filter(has_all).collect()
 }

@@ -14,34 +14,35 @@ use crate::resource::value::tags::{Rank, Selector};
 
 /// A policy that matches a dataplane.
 #[derive(Debug)]
-pub struct Candidate<'a, P = TrafficTrace> {
+pub struct Candidate<P = TrafficTrace> {
     /// The policy that matches.
-    pub policy: &'a P,
+    pub policy: Arc<P>,
     /// The specificity of the best matching selector.
     pub rank: Rank,
     /// The place among all selectors of the mesh, the strongest first.
     order: usize,
 }
 
-impl<P> Clone for Candidate<'_, P> {
+impl<P> Clone for Candidate<P> {
     fn clone(&self) -> Self {
-        *self
+        Self {
+            policy: Arc::clone(&self.policy),
+            ..*self
+        }
     }
 }
 
-impl<P> Copy for Candidate<'_, P> {}
-
 /// The policies that match a dataplane, which dataplanes with equal tags share.
 #[derive(Debug)]
-pub struct Ranked<'a, P = TrafficTrace> {
+pub struct Ranked<P = TrafficTrace> {
     /// The strongest policy.
-    pub winner: Option<Candidate<'a, P>>,
+    pub winner: Option<Candidate<P>>,
     /// The matching policies, each list by decreasing strength. A policy is in several lists, or several times in
     /// one, if several of its selectors match.
-    lists: Vec<Arc<[Candidate<'a, P>]>>,
+    lists: Vec<Arc<[Candidate<P>]>>,
 }
 
-impl<P> Default for Ranked<'_, P> {
+impl<P> Default for Ranked<P> {
     fn default() -> Self {
         Self {
             winner: None,
@@ -50,57 +51,57 @@ impl<P> Default for Ranked<'_, P> {
     }
 }
 
-impl<'a, P> Ranked<'a, P> {
-    fn new(lists: Vec<Arc<[Candidate<'a, P>]>>) -> Self {
+impl<P> Ranked<P> {
+    fn new(lists: Vec<Arc<[Candidate<P>]>>) -> Self {
         let firsts = lists.iter().filter_map(|list| list.first());
-        let winner = firsts.min_by_key(|candidate| candidate.order).copied();
+        let winner = firsts.min_by_key(|candidate| candidate.order).cloned();
         Self { winner, lists }
     }
 
     /// The matching policies, in lists that dataplanes share. A policy may be in several of them.
-    pub fn lists(&self) -> impl Iterator<Item = &Arc<[Candidate<'a, P>]>> {
+    pub fn lists(&self) -> impl Iterator<Item = &Arc<[Candidate<P>]>> {
         self.lists.iter()
     }
 
     /// The policies that lose, the strongest first. The cost is that of sorting them.
     #[must_use]
-    pub fn lost(&self) -> Vec<Candidate<'a, P>> {
-        let mut all = sorted(self.lists.iter().flat_map(|list| list.iter().copied()));
+    pub fn lost(&self) -> Vec<&Candidate<P>> {
+        let mut all = sorted(self.lists.iter().flat_map(|list| list.iter()));
         all.drain(..all.len().min(1));
         all
     }
 
     /// The policies that are as specific as the winner, so that only name or creation time decided.
     #[must_use]
-    pub fn tied(&self) -> Vec<Candidate<'a, P>> {
-        let rank = self.winner.map(|winner| winner.rank);
-        let tied = |list: &'_ Arc<[Candidate<'a, P>]>| {
-            let strongest = list.iter().take_while(|candidate| Some(candidate.rank) == rank);
-            strongest.copied().collect::<Vec<_>>()
-        };
-        let mut tied = sorted(self.lists.iter().flat_map(tied));
+    pub fn tied(&self) -> Vec<&Candidate<P>> {
+        let rank = self.winner.as_ref().map(|winner| winner.rank);
+        let strongest = self.lists.iter().flat_map(|list| {
+            let list = list.iter();
+            list.take_while(move |candidate| Some(candidate.rank) == rank)
+        });
+        let mut tied = sorted(strongest);
         tied.drain(..tied.len().min(1));
         tied
     }
 }
 
 /// The policies that match any of several dataplanes; a list that many share is looked at once.
-pub(super) fn matching<'r, 'a: 'r, P: 'a>(all: impl Iterator<Item = &'r Ranked<'a, P>>) -> BTreeSet<*const P> {
+pub(super) fn matching<'r, P: 'r>(all: impl Iterator<Item = &'r Ranked<P>>) -> BTreeSet<*const P> {
     let (mut lists, mut found) = (BTreeSet::new(), BTreeSet::new());
     for list in all.flat_map(|ranked| &ranked.lists) {
         if lists.insert(Arc::as_ptr(list).cast::<()>()) {
-            found.extend(list.iter().map(|candidate| std::ptr::from_ref(candidate.policy)));
+            found.extend(list.iter().map(|candidate| Arc::as_ptr(&candidate.policy)));
         }
     }
     found
 }
 
 /// The candidates by their strength; of those of one policy, the strongest.
-fn sorted<'a, P>(candidates: impl Iterator<Item = Candidate<'a, P>>) -> Vec<Candidate<'a, P>> {
-    let mut candidates: Vec<Candidate<P>> = candidates.collect();
+fn sorted<'c, P>(candidates: impl Iterator<Item = &'c Candidate<P>>) -> Vec<&'c Candidate<P>> {
+    let mut candidates: Vec<&Candidate<P>> = candidates.collect();
     candidates.sort_by_key(|candidate| candidate.order);
     let mut seen = BTreeSet::new();
-    candidates.retain(|candidate| seen.insert(std::ptr::from_ref(candidate.policy)));
+    candidates.retain(|candidate| seen.insert(Arc::as_ptr(&candidate.policy)));
     candidates
 }
 
@@ -134,26 +135,30 @@ impl Selecting for MeshGateway {
 
 /// The resources of a mesh that match dataplanes by selectors.
 #[derive(Debug)]
-pub(super) struct Selectors<'a, P> {
-    index: Index<'a, Candidate<'a, P>>,
-    lists: HashMap<ListId, Arc<[Candidate<'a, P>]>>,
-    ranked: HashMap<Vec<ListId>, Arc<Ranked<'a, P>>>,
+pub(super) struct Selectors<P> {
+    index: Index<Candidate<P>>,
+    lists: HashMap<ListId, Arc<[Candidate<P>]>>,
+    ranked: HashMap<Vec<ListId>, Arc<Ranked<P>>>,
 }
 
-impl<'a, P: Selecting> Selectors<'a, P> {
+impl<P: Selecting> Selectors<P> {
     /// The resources of one mesh.
     ///
     /// Policies are compared by their best matching selector. Among equals the latest `creationTime` wins
     /// if `ties` asks for it, then the smallest name.
-    pub(super) fn new(policies: &'a [Arc<P>], ties: Ties) -> Self {
-        let each = |policy: &'a Arc<P>| policy.selectors().iter().map(move |selector| (&**policy, selector));
-        let mut all: Vec<(&P, &Selector)> = policies.iter().flat_map(each).collect();
+    pub(super) fn new(policies: &[Arc<P>], ties: Ties) -> Self {
+        let each = policies.iter().flat_map(|policy| {
+            let selectors = policy.selectors().iter();
+            selectors.map(move |selector| (policy, selector))
+        });
+        let mut all: Vec<(&Arc<P>, &Selector)> = each.collect();
         all.sort_by(|(a, one), (b, other)| {
             let by_rank = other.rank().cmp(&one.rank());
             by_rank.then_with(|| precedence(a.header(), b.header(), ties))
         });
         let entries = all.into_iter().enumerate().map(|(order, (policy, selector))| {
             let rank = selector.rank();
+            let policy = Arc::clone(policy);
             (needs(selector), Candidate { policy, rank, order })
         });
         Self {
@@ -164,7 +169,7 @@ impl<'a, P: Selecting> Selectors<'a, P> {
     }
 
     /// The resources that match a dataplane.
-    pub(super) fn for_dataplane(&mut self, dataplane: &Dataplane) -> Arc<Ranked<'a, P>> {
+    pub(super) fn for_dataplane(&mut self, dataplane: &Dataplane) -> Arc<Ranked<P>> {
         let mut ids = Vec::new();
         for tags in dataplane.tag_sets() {
             self.index.find(tags, &mut ids);

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
 
 use super::destination::{ResolvedDestination, Services, Target, common_of_two};
-use super::mesh_route::{ListenerKind, MeshRoutes, Routed, Routes, hinted};
-use super::traffic_route::RoutesOf;
+use super::mesh_route::{ListenerKind, MeshRoutes, Routed, hinted};
+use super::policies::Policies;
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::kuma::{Fidelity, Kuma, Version};
 use crate::resource::Text;
@@ -51,12 +50,7 @@ impl ResolvedOutbound<'_> {
 
 /// The routes for one dataplane, and what they are resolved with.
 pub(super) struct Routing<'a, 's> {
-    /// The `TrafficRoute`s that the dataplane is a source of.
-    pub(super) traffic_routes: RoutesOf<'a>,
-    /// The `MeshHTTPRoute`s for the dataplane.
-    pub(super) http: Arc<Routes<'a>>,
-    /// The `MeshTCPRoute`s for the dataplane.
-    pub(super) tcp: Arc<Routes<'a>>,
+    pub(super) policies: &'a Policies,
     /// Whether all dataplanes of the mesh could be read.
     pub(super) complete: bool,
     pub(super) services: &'s Services<'a>,
@@ -69,16 +63,15 @@ impl<'a> Routing<'a, '_> {
     pub(super) fn outbounds(
         &self,
         dataplane: &'a Dataplane,
-        traced: bool,
         diagnostics: &mut Diagnostics,
     ) -> Vec<ResolvedOutbound<'a>> {
         static NO_HINTS: BTreeMap<String, Protocol> = BTreeMap::new();
         let mesh_routes = MeshRoutes {
-            http: Arc::clone(&self.http),
-            tcp: Arc::clone(&self.tcp),
+            http: &self.policies.http_routes,
+            tcp: &self.policies.tcp_routes,
             services: self.services,
             dataplane,
-            beside_traffic_routes: !self.traffic_routes.is_without_any(),
+            beside_traffic_routes: !self.policies.traffic_routes.is_without_any(),
             version: self.kuma.version,
             hints: match self.kuma.fidelity {
                 Fidelity::Documented => self.hints,
@@ -88,7 +81,7 @@ impl<'a> Routing<'a, '_> {
         let router = Router {
             routing: self,
             dataplane,
-            traced,
+            traced: self.policies.trace(),
             mesh_routes,
         };
         let mut routed: Vec<ResolvedOutbound> = Vec::with_capacity(dataplane.outbounds.len());
@@ -101,7 +94,7 @@ impl<'a> Routing<'a, '_> {
             match routed.get(i) {
                 None => routed.push(next),
                 // Without routes, Kuma merges the filter chains of both, and an opaque one wins.
-                Some(other) if self.traffic_routes.is_without_any() && !other.protocol.value.is_http() => {}
+                Some(other) if self.policies.traffic_routes.is_without_any() && !other.protocol.value.is_http() => {}
                 Some(_) => routed[i] = next,
             }
         }
@@ -222,14 +215,14 @@ impl<'a> Router<'a, '_> {
                 untraced: untraced.map(str::to_owned),
                 untraced_by_traffic_trace: Some(by_traffic_trace.to_owned()),
             };
-        let because = if self.routing.traffic_routes.is_without_any() {
+        let because = if self.routing.policies.traffic_routes.is_without_any() {
             "no TrafficRoute in this mesh, and Kuma traces outbounds only through one"
         } else {
             "a MeshHTTPRoute replaces the TrafficRoute"
         };
         let speaks = |protocol, own: Effective<Protocol>| Effective { value: protocol, ..own };
         Some(match self.mesh_routes.listener(to, own.value) {
-            ListenerKind::Nothing if self.routing.traffic_routes.is_without_any() => return None,
+            ListenerKind::Nothing if self.routing.policies.traffic_routes.is_without_any() => return None,
             ListenerKind::Tcp => {
                 let is_http = own.value.is_http();
                 let opaque = is_http.then_some("a MeshTCPRoute makes it opaque");
@@ -242,7 +235,7 @@ impl<'a> Router<'a, '_> {
                 let routed = self.mesh_routes.routed_http(to).unwrap_or_default().or(itself);
                 resolved(routed, speaks(protocol, own), None, because)
             }
-            ListenerKind::Nothing => match self.routing.traffic_routes.to(service) {
+            ListenerKind::Nothing => match self.routing.policies.traffic_routes.to(service) {
                 Some(route) => {
                     let by_route = self.by_traffic_route(route, service, &tags);
                     let all = route.all_targets().map(|target| self.routed(target, service, &tags));
@@ -280,6 +273,7 @@ impl<'a> Router<'a, '_> {
             (None, Some(routed)) => routed,
             (None, None) => self
                 .routing
+                .policies
                 .traffic_routes
                 .to(service)
                 .map(|route| self.by_traffic_route(route, service, &itself.tags))

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::resource::kinds::dataplane::{Dataplane, GatewayKind};
 use crate::resource::kinds::mesh_gateway::MeshGateway;
@@ -43,10 +44,10 @@ impl Targeting for MeshRoute {
 ///
 /// [`precedence`] is not transitive: a policy for all dataplanes ties with one by name and with one by labels. The
 /// result depends on the sorting algorithm, which is therefore the control plane's.
-pub(super) fn sort<P: Targeting>(policies: &mut [&P]) {
+pub(super) fn sort<P: Targeting>(policies: &mut [Arc<P>]) {
     for i in 1..policies.len() {
         let mut j = i;
-        while j > 0 && compare(policies[j], policies[j - 1]) == Ordering::Less {
+        while j > 0 && compare(&*policies[j], &*policies[j - 1]) == Ordering::Less {
             policies.swap(j, j - 1);
             j -= 1;
         }

@@ -9,7 +9,7 @@ use crate::resource::kinds::dataplane::Dataplane;
 use crate::resource::kinds::mesh_gateway::MeshGateway;
 use crate::resource::kinds::target_ref::{Target, TargetRef};
 use crate::resource::value::tags::{SERVICE, Selector, Tags};
-use crate::resource::{Header, TextMap};
+use crate::resource::{Header, NAMESPACE, Text, TextMap, ZONE_LABEL};
 
 /// The dataplanes of the mesh that a policy is for.
 #[derive(Debug, Clone, Copy)]
@@ -24,23 +24,24 @@ pub(super) enum Reached<'a> {
 
 /// The properties of a dataplane, beside tags, labels and name, that decide whether policies are for it.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Scope<'a> {
-    gateway: Option<*const MeshGateway>,
-    zone: Option<&'a str>,
-    namespace: Option<&'a str>,
+struct Scope {
+    /// The address of the `MeshGateway`.
+    gateway: Option<usize>,
+    zone: Option<Text>,
+    namespace: Option<Text>,
     is_of_zone: bool,
     is_gateway: bool,
     is_builtin: bool,
     takes_requests: bool,
 }
 
-impl<'a> Scope<'a> {
-    fn of(dataplane: &'a Dataplane, gateway: Option<&MeshGateway>) -> Self {
+impl Scope {
+    fn of(dataplane: &Dataplane, gateway: Option<&MeshGateway>) -> Self {
         let header = &dataplane.header;
         Self {
-            gateway: gateway.map(std::ptr::from_ref),
-            zone: header.zone(),
-            namespace: header.namespace(),
+            gateway: gateway.map(|gateway| std::ptr::from_ref(gateway).addr()),
+            zone: header.labels.get(ZONE_LABEL).cloned(),
+            namespace: header.labels.get(NAMESPACE).cloned(),
             is_of_zone: header.is_of_zone(),
             is_gateway: dataplane.gateway.is_some(),
             is_builtin: is_builtin(dataplane),
@@ -51,25 +52,26 @@ impl<'a> Scope<'a> {
 
 /// The lists of policies that a dataplane may fit, from each index.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Key<'a> {
+struct Key {
     lists: [Vec<ListId>; 4],
-    scope: Scope<'a>,
+    scope: Scope,
 }
 
 /// The policies of one mesh, in the order of their names, and what was made of those for each dataplane.
 #[derive(Debug)]
-pub(super) struct Targets<'a, P, M> {
-    policies: &'a [Arc<P>],
-    reached: Vec<(&'a Header, Reached<'a>)>,
+pub(super) struct Targets<P, M> {
+    policies: Vec<Arc<P>>,
+    /// The header and the dataplanes of a policy.
+    reached: fn(&P) -> (&Header, Reached<'_>),
     /// Policies by the tags of a listener.
-    by_listener: Index<'a, usize>,
+    by_listener: Index<usize>,
     /// Policies by the tags of an inbound or of the gateway section.
-    by_tags: Index<'a, usize>,
+    by_tags: Index<usize>,
     /// Policies by the labels of the dataplane.
-    by_labels: Index<'a, usize>,
+    by_labels: Index<usize>,
     /// Policies by the name of the dataplane or of its `MeshGateway`, as if these were tags.
-    by_name: Index<'a, usize>,
-    made: HashMap<Key<'a>, Arc<M>>,
+    by_name: Index<usize>,
+    made: HashMap<Key, Arc<M>>,
 }
 
 /// The key of the name of a dataplane in the index of names.
@@ -77,18 +79,17 @@ const NAME: &str = "name";
 /// The key of the name of its `MeshGateway`.
 const GATEWAY: &str = "gateway";
 
-impl<'a, P, M> Targets<'a, P, M> {
+impl<P, M> Targets<P, M> {
     /// The policies of one mesh; `reached` tells header and dataplanes of each.
-    pub(super) fn new(policies: &'a [Arc<P>], reached: impl Fn(&'a P) -> (&'a Header, Reached<'a>)) -> Self {
-        let reached: Vec<_> = policies.iter().map(|policy| reached(policy)).collect();
+    pub(super) fn new(policies: &[Arc<P>], reached: fn(&P) -> (&Header, Reached<'_>)) -> Self {
         let (mut by_listener, mut by_tags) = (Vec::new(), Vec::new());
         let (mut by_labels, mut by_name) = (Vec::new(), Vec::new());
-        let named = |key, value: &'a str| {
-            let value = Some(value);
+        let named = |key: &str, value: &Text| {
+            let (key, value) = (key.into(), Some(value.clone()));
             vec![Need { key, value }]
         };
-        for (i, (_, reached)) in reached.iter().enumerate() {
-            match reached {
+        for (i, policy) in policies.iter().enumerate() {
+            match reached(policy).1 {
                 Reached::Mesh => by_labels.push((Vec::new(), i)),
                 Reached::Selectors(selectors) => by_tags.extend(selectors.iter().map(|selector| (needs(selector), i))),
                 Reached::Target(reference) => match &reference.target {
@@ -110,7 +111,7 @@ impl<'a, P, M> Targets<'a, P, M> {
             }
         }
         Self {
-            policies,
+            policies: policies.to_vec(),
             reached,
             by_listener: Index::new(by_listener),
             by_tags: Index::new(by_tags),
@@ -124,9 +125,9 @@ impl<'a, P, M> Targets<'a, P, M> {
     /// policies need share it.
     pub(super) fn for_dataplane(
         &mut self,
-        dataplane: &'a Dataplane,
-        gateway: Option<&'a MeshGateway>,
-        make: impl FnOnce(Vec<&'a P>) -> M,
+        dataplane: &Dataplane,
+        gateway: Option<&MeshGateway>,
+        make: impl FnOnce(Vec<Arc<P>>) -> M,
     ) -> Arc<M> {
         let lists = if self.policies.is_empty() {
             [const { Vec::new() }; 4]
@@ -145,7 +146,7 @@ impl<'a, P, M> Targets<'a, P, M> {
         found.sort_unstable();
         found.dedup();
         found.retain(|i| self.is_for(*i, dataplane, gateway));
-        let made = Arc::new(make(found.into_iter().map(|i| &*self.policies[i]).collect()));
+        let made = Arc::new(make(found.into_iter().map(|i| Arc::clone(&self.policies[i])).collect()));
         self.made.insert(key, Arc::clone(&made));
         made
     }
@@ -175,7 +176,7 @@ impl<'a, P, M> Targets<'a, P, M> {
 
     /// Whether a policy that was found by tags, labels or name is for the dataplane.
     fn is_for(&self, policy: usize, dataplane: &Dataplane, gateway: Option<&MeshGateway>) -> bool {
-        let (header, reached) = &self.reached[policy];
+        let (header, reached) = (self.reached)(&self.policies[policy]);
         match reached {
             Reached::Mesh | Reached::Selectors(_) => true,
             Reached::Target(reference) => {
@@ -188,9 +189,9 @@ impl<'a, P, M> Targets<'a, P, M> {
 }
 
 /// The labels that a `targetRef` needs. In labels, `*` has no meaning, and an empty value means that of an absent label.
-fn of_labels(labels: &TextMap) -> impl Iterator<Item = Need<'_>> {
+fn of_labels(labels: &TextMap) -> impl Iterator<Item = Need> + '_ {
     labels.iter().map(|(key, wanted)| {
-        let value = Some(wanted.value.as_str());
+        let (key, value) = (key.clone(), Some(wanted.value.clone()));
         Need { key, value }
     })
 }

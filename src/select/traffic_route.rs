@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::index::{Index, ListId, needs};
+use crate::resource::Text;
 use crate::resource::kinds::dataplane::Dataplane;
 use crate::resource::kinds::traffic_route::TrafficRoute;
 use crate::resource::value::tags::{Rank, SERVICE, Selector};
@@ -12,58 +13,64 @@ use crate::resource::value::tags::{Rank, SERVICE, Selector};
 type Source = (Rank, usize);
 
 /// The strongest route to each service, by its name or `*` for any, with the combined rank of its selectors.
-type Destinations<'a> = HashMap<&'a str, Source>;
+type Destinations = HashMap<Text, Source>;
 
 /// The `TrafficRoute`s of one mesh.
 #[derive(Debug)]
-pub(super) struct TrafficRoutes<'a> {
-    routes: &'a [Arc<TrafficRoute>],
-    sources: Index<'a, Source>,
-    destinations: HashMap<ListId, Arc<Destinations<'a>>>,
+pub(super) struct TrafficRoutes {
+    routes: Arc<[Arc<TrafficRoute>]>,
+    sources: Index<Source>,
+    destinations: HashMap<ListId, Arc<Destinations>>,
+    made: HashMap<Vec<ListId>, Arc<RoutesOf>>,
 }
 
-impl<'a> TrafficRoutes<'a> {
+impl TrafficRoutes {
     /// The routes of one mesh, in the order of their names.
-    pub(super) fn new(routes: &'a [Arc<TrafficRoute>]) -> Self {
+    pub(super) fn new(routes: &[Arc<TrafficRoute>]) -> Self {
         let sources = routes.iter().enumerate().flat_map(|(i, route)| {
             let sources = route.sources.iter();
             sources.map(move |selector| (needs(selector), (selector.rank(), i)))
         });
         Self {
-            routes,
+            routes: routes.into(),
             sources: Index::new(sources.collect()),
             destinations: HashMap::new(),
+            made: HashMap::new(),
         }
     }
 
     /// The routes that a dataplane is a source of.
-    pub(super) fn for_dataplane(&mut self, dataplane: &Dataplane) -> RoutesOf<'a> {
+    pub(super) fn for_dataplane(&mut self, dataplane: &Dataplane) -> Arc<RoutesOf> {
         let mut ids = Vec::new();
         for tags in dataplane.tag_sets() {
             self.sources.find(tags, &mut ids);
         }
         ids.sort_unstable();
         ids.dedup();
-        let (sources, routes) = (&self.sources, self.routes);
-        let destinations = ids.into_iter().map(|id| {
-            let known = self.destinations.entry(id);
-            Arc::clone(known.or_insert_with(|| Arc::new(destinations(sources.list(id), routes))))
-        });
-        RoutesOf {
-            destinations: destinations.collect(),
-            routes,
+        if let Some(made) = self.made.get(&ids) {
+            return Arc::clone(made);
         }
+        let destinations = ids.iter().map(|id| {
+            let known = self.destinations.entry(*id);
+            Arc::clone(known.or_insert_with(|| Arc::new(destinations(self.sources.list(*id), &self.routes))))
+        });
+        let made = Arc::new(RoutesOf {
+            destinations: destinations.collect(),
+            routes: Arc::clone(&self.routes),
+        });
+        self.made.insert(ids, Arc::clone(&made));
+        made
     }
 }
 
 /// The strongest route of a list to each service.
-fn destinations<'a>(sources: &[Source], routes: &'a [Arc<TrafficRoute>]) -> Destinations<'a> {
+fn destinations(sources: &[Source], routes: &[Arc<TrafficRoute>]) -> Destinations {
     let mut strongest = Destinations::new();
     for (rank, i) in sources {
         for selector in &routes[*i].destinations {
             if let Some(service) = only_service(selector) {
                 let own = (rank.with(selector.rank()), *i);
-                let best = strongest.entry(service).or_insert(own);
+                let best = strongest.entry(service.clone()).or_insert(own);
                 *best = stronger(*best, own);
             }
         }
@@ -72,7 +79,7 @@ fn destinations<'a>(sources: &[Source], routes: &'a [Arc<TrafficRoute>]) -> Dest
 }
 
 /// The service of a selector of outbounds, whose only tag it is.
-fn only_service(selector: &Selector) -> Option<&str> {
+fn only_service(selector: &Selector) -> Option<&Text> {
     let service = selector.tags.get(SERVICE).filter(|_| selector.tags.len() == 1)?;
     Some(&service.value)
 }
@@ -88,13 +95,13 @@ fn stronger(a: Source, b: Source) -> Source {
 
 /// The routes that one dataplane is a source of.
 #[derive(Debug)]
-pub(super) struct RoutesOf<'a> {
-    destinations: Vec<Arc<Destinations<'a>>>,
+pub(super) struct RoutesOf {
+    destinations: Vec<Arc<Destinations>>,
     /// All routes of the mesh.
-    routes: &'a [Arc<TrafficRoute>],
+    routes: Arc<[Arc<TrafficRoute>]>,
 }
 
-impl<'a> RoutesOf<'a> {
+impl RoutesOf {
     /// Whether the mesh has no route.
     pub(super) fn is_without_any(&self) -> bool {
         self.routes.is_empty()
@@ -102,7 +109,7 @@ impl<'a> RoutesOf<'a> {
 
     /// The most specific route to a service: by the combined rank of its best source and destination selectors, then
     /// by name.
-    pub(super) fn to(&self, service: &str) -> Option<&'a TrafficRoute> {
+    pub(super) fn to(&self, service: &str) -> Option<&TrafficRoute> {
         let found = (self.destinations.iter())
             .flat_map(|destinations| [destinations.get(service), destinations.get("*")])
             .flatten();

@@ -116,7 +116,7 @@ impl Header {
     }
 
     /// The sort key: mesh and name.
-    pub(in crate::resource) fn order(&self) -> (&str, &str) {
+    pub(crate) fn order(&self) -> (&str, &str) {
         (self.mesh(), self.name())
     }
 }

@@ -39,10 +39,10 @@ pub struct Mesh {
 }
 
 impl Mesh {
-    /// The backend with the given name.
+    /// The position among the backends of the one with the given name.
     #[must_use]
-    pub fn backend(&self, name: &str) -> Option<&Backend> {
-        self.backends.iter().rev().find(|backend| backend.name.value == name)
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.backends.iter().rposition(|backend| backend.name.value == name)
     }
 }
 

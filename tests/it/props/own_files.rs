@@ -62,7 +62,13 @@ impl Place {
 
     fn reconcile(&self) -> Result<(), String> {
         let session = Session::open(&self.target).map_err(|error| error.to_string())?;
-        match reconcile(&self.settings, &self.target, &session, &mut Memory::default(), &ReconcileOptions::default()) {
+        match reconcile(
+            &self.settings,
+            &self.target,
+            &session,
+            &mut Memory::default(),
+            &ReconcileOptions::default(),
+        ) {
             Ok(_) => Ok(()),
             Err(error) => Err(error.to_string()),
         }
