@@ -2,11 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use meshtraced::compile::{Extent, Options, compile};
-use meshtraced::envoy::RenderEnv;
-use meshtraced::kuma::Kuma;
+use meshtraced::compile::{Options, compile};
 use meshtraced::source::Snapshot;
-use meshtraced::yaml::Limits;
 
 const ROUNDS: usize = 3;
 
@@ -20,20 +17,7 @@ fn main() {
 /// The shortest of some rounds.
 fn took(dataplanes: usize) -> Duration {
     let snapshot = Snapshot::from_texts([("mesh.yaml", mesh(dataplanes))]);
-    let options = Options {
-        kuma: Kuma::default(),
-        services: [].into(),
-        scope: Vec::new(),
-        reload: Vec::new(),
-        env: RenderEnv {
-            out: "/out".to_owned(),
-            admin_pipe: true,
-            without: Default::default(),
-        },
-        limits: Limits::default(),
-        known: [].into(),
-        extent: Extent::Files,
-    };
+    let options = Options::for_out("/out");
     let round = || {
         let start = Instant::now();
         let compiled = compile(&snapshot, &options);

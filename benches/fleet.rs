@@ -9,11 +9,8 @@ use std::time::{Duration, Instant};
 
 use granit_parser::{Event, Parser};
 use meshtraced::compile::{Compiled, Extent, Options, compile};
-use meshtraced::envoy::RenderEnv;
-use meshtraced::kuma::Kuma;
 use meshtraced::select::scope::Rule;
 use meshtraced::source::{self, Consistency, Snapshot, Sources};
-use meshtraced::yaml::Limits;
 use walkdir::WalkDir;
 
 const ROUNDS: usize = 3;
@@ -85,18 +82,9 @@ fn options(extent: Extent, name: Option<&str>) -> Options {
         ..Rule::default()
     });
     Options {
-        kuma: Kuma::default(),
-        services: [].into(),
         scope: rule.into_iter().collect(),
-        reload: Vec::new(),
-        env: RenderEnv {
-            out: "/out".to_owned(),
-            admin_pipe: true,
-            without: Default::default(),
-        },
-        limits: Limits::default(),
-        known: [].into(),
         extent,
+        ..Options::for_out("/out")
     }
 }
 

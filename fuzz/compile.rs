@@ -20,17 +20,7 @@ pub fn every_way(snapshot: &Snapshot) {
         };
         let options = Options {
             kuma,
-            services: [].into(),
-            scope: Vec::new(),
-            reload: Vec::new(),
-            env: RenderEnv {
-                out: "/out".to_owned(),
-                admin_pipe: true,
-                without: Default::default(),
-            },
-            limits: Limits::default(),
-            known: [].into(),
-            extent: Extent::Files,
+            ..Options::for_out("/out")
         };
         let compiled = compile(snapshot, &options);
         for finding in compiled.diagnostics.iter().chain(&compiled.unpublishable) {

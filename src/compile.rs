@@ -34,9 +34,30 @@ pub struct Options {
     /// The limits of the reader.
     pub limits: Limits,
     /// The meshes of each file when the file could be read last.
-    pub known: Contributions,
+    pub known: Arc<Contributions>,
     /// The part of the work that the caller needs.
     pub extent: Extent,
+}
+
+impl Options {
+    /// The options of a compile for an output directory, with all settings at their defaults.
+    #[must_use]
+    pub fn for_out(out: &str) -> Self {
+        Self {
+            kuma: Kuma::default(),
+            services: BTreeMap::new(),
+            scope: Vec::new(),
+            reload: Vec::new(),
+            env: RenderEnv {
+                out: out.to_owned(),
+                admin_pipe: true,
+                without: BTreeSet::new(),
+            },
+            limits: Limits::default(),
+            known: Arc::default(),
+            extent: Extent::default(),
+        }
+    }
 }
 
 /// The results that a caller needs.
@@ -71,7 +92,7 @@ pub struct Compiled {
     /// The number of Kuma resources in the snapshot that do not, by kind.
     pub passed_over: BTreeMap<&'static str, usize>,
     /// The meshes of each file, for the next compile.
-    pub known: Contributions,
+    pub known: Arc<Contributions>,
     /// The names of all meshes that a resource belongs to.
     pub meshes: BTreeSet<String>,
     /// The numbers of policies that decide, lose or match nothing.
@@ -115,8 +136,11 @@ pub fn compile_with<T>(
 /// The result is the same as that of [`compile`], whatever was compiled before.
 #[derive(Debug, Default)]
 pub struct Compiler {
-    documents: resource::Memory,
-    policies: select::Memory,
+    documents: resource::Cache,
+    policies: select::Cache,
+    checks: check::Cache,
+    /// The outcomes of the policies, with the generation of their selection.
+    outcomes: Option<(u64, Outcomes)>,
 }
 
 impl Compiler {
@@ -167,7 +191,7 @@ impl Compiler {
             proxies: &proxies,
             kuma: &options.kuma,
         };
-        check::run(&compilation, &mut diagnostics);
+        check::run(&compilation, &mut self.checks, &mut diagnostics);
         check::no_resources(snapshot, &compilation, &mut diagnostics);
         let wanted: Vec<&Proxy> = (proxies.iter().zip(is_wanted))
             .filter_map(|(proxy, is_wanted)| is_wanted.then_some(proxy))
@@ -182,8 +206,8 @@ impl Compiler {
             policies: policies(&resources),
             resources: resources.seen,
             passed_over: resources.passed_over.clone(),
-            known: resources.contributions.clone(),
-            outcomes: outcomes(&compilation),
+            known: Arc::clone(&resources.contributions),
+            outcomes: outcomes_of(&compilation, &mut self.outcomes),
             reload_entries: reload_entries(&selection, &options.reload),
             proxies,
             fragments,
@@ -191,6 +215,15 @@ impl Compiler {
             unpublishable: unpublishable.into_sorted(),
         };
         (compiled, inspected)
+    }
+}
+
+/// The outcomes of the policies, which are `known` for the same generation.
+fn outcomes_of(compilation: &Compilation, known: &mut Option<(u64, Outcomes)>) -> Outcomes {
+    let generation = compilation.selection.generation;
+    match known {
+        Some((of, outcomes)) if *of == generation => *outcomes,
+        _ => known.insert((generation, outcomes(compilation))).1,
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
         Fidelity::Documented => Severity::Error,
         Fidelity::Exact => Severity::Warning,
     };
-    for policy in &subject.resources.traffic_traces {
+    for policy in &*subject.resources.traffic_traces {
         let mesh = subject.resources.mesh(policy.header.mesh());
         let name = backend_name(policy, mesh);
         let is_declared = name.is_some_and(|name| mesh.is_some_and(|mesh| mesh.declared.contains(name)));
@@ -34,7 +34,7 @@ pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
 
 /// A `MeshTrace` that refers to a collector by labels that none has, or several have.
 fn references(subject: &Subject, diagnostics: &mut Diagnostics) {
-    for policy in &subject.resources.mesh_traces {
+    for policy in &*subject.resources.mesh_traces {
         let mesh = policy.header.mesh();
         let Some(Backend::OpenTelemetry(OpenTelemetryBackend::BackendRef { labels })) = &policy.conf.backend.value
         else {

@@ -41,7 +41,7 @@ pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
             }
         }
     }
-    for policy in &subject.resources.mesh_traces {
+    for policy in &*subject.resources.mesh_traces {
         let mut sink = Sink::new(&policy.header, diagnostics);
         match &policy.conf.backend.value {
             Some(Backend::Zipkin(backend)) => sink.zipkin(&backend.url, backend.api_version.as_ref()),
@@ -53,7 +53,7 @@ pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
             Some(Backend::OpenTelemetry(OpenTelemetryBackend::BackendRef { .. })) | None => (),
         }
     }
-    for backend in &subject.resources.otel_backends {
+    for backend in &*subject.resources.otel_backends {
         Sink::new(&backend.header, diagnostics).otlp(&backend.collector);
     }
 }

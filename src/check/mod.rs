@@ -32,32 +32,63 @@ pub use no_resources::no_resources;
 use self::subject::Subject;
 use crate::compilation::Compilation;
 use crate::diag::Diagnostics;
+use crate::resource::Gaps;
 use crate::system::parallel;
 
-/// Asks all questions and adds the findings to `diagnostics`.
-pub fn run(compilation: &Compilation, diagnostics: &mut Diagnostics) {
+/// The findings of the last compilation about policies, which dataplanes that policies cannot tell apart do not change.
+#[derive(Debug, Default)]
+pub struct Cache {
+    /// The generation of the selection and the invalid resources.
+    of: Option<(u64, Gaps)>,
+    found: Diagnostics,
+}
+
+type Question = fn(&Subject, &mut Diagnostics);
+
+/// The questions about policies and about the dataplanes that they match.
+const OF_POLICIES: [Question; 6] = [
+    ambiguous_policies::ask,
+    backend_not_found::ask,
+    both_policies::ask,
+    collector_mismatch::ask,
+    sampling_zero::ask,
+    selects_nothing::ask,
+];
+
+/// The questions about the proxies that were lowered.
+const OF_PROXIES: [Question; 4] = [
+    hidden_listener::ask,
+    mixed_propagation::ask,
+    no_http_listener::ask,
+    span_name::ask,
+];
+
+/// Asks all questions and adds the findings to `diagnostics`. What is in `cache` changes the cost and not the result.
+pub fn run(compilation: &Compilation, cache: &mut Cache, diagnostics: &mut Diagnostics) {
     let subject = Subject {
         compilation,
         resources: compilation.resources,
         selection: compilation.selection,
         fidelity: compilation.kuma.fidelity,
     };
-    let questions: [fn(&Subject, &mut Diagnostics); 10] = [
-        ambiguous_policies::ask,
-        backend_not_found::ask,
-        both_policies::ask,
-        collector_mismatch::ask,
-        hidden_listener::ask,
-        mixed_propagation::ask,
-        no_http_listener::ask,
-        sampling_zero::ask,
-        selects_nothing::ask,
-        span_name::ask,
-    ];
-    let answers = parallel::map(&questions, parallel::cpu_count(), |question| {
+    let of = Some((compilation.selection.generation, compilation.resources.gaps.clone()));
+    if cache.of != of {
+        *cache = Cache {
+            of,
+            found: ask(&OF_POLICIES, &subject),
+        };
+    }
+    diagnostics.append(cache.found.clone());
+    diagnostics.append(ask(&OF_PROXIES, &subject));
+}
+
+fn ask(questions: &[Question], subject: &Subject) -> Diagnostics {
+    let answers = parallel::map(questions, parallel::cpu_count(), |question| {
         let mut found = Diagnostics::default();
-        question(&subject, &mut found);
+        question(subject, &mut found);
         found
     });
-    answers.into_iter().for_each(|found| diagnostics.append(found));
+    let mut all = Diagnostics::default();
+    answers.into_iter().for_each(|found| all.append(found));
+    all
 }

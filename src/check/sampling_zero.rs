@@ -8,7 +8,7 @@ use crate::resource::kinds::mesh_trace::Backend;
 
 /// One finding per backend, and per share of a `MeshTrace` that leaves nothing to sample.
 pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
-    for policy in &subject.resources.mesh_traces {
+    for policy in &*subject.resources.mesh_traces {
         let sampling = &policy.conf.sampling;
         let provider = match &policy.conf.backend.value {
             Some(Backend::Zipkin(_)) => "zipkin",

@@ -1,6 +1,7 @@
 //! Compiling the policies for commands that inspect the result.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use clap::ValueEnum;
 use serde::Serialize;
@@ -12,7 +13,7 @@ use crate::compilation::Compilation;
 use crate::compile::{Extent, compile_with};
 use crate::diag::render::text;
 use crate::diag::{Diagnostic, Severity};
-use crate::reconcile::{Memory, Policies, Purpose, Stopwatch};
+use crate::reconcile::{Cache, Policies, Purpose, Stopwatch};
 use crate::settings::Settings;
 use crate::source::{self, Consistency};
 use crate::words::{closest, plural};
@@ -24,7 +25,7 @@ pub(super) fn policies(settings: &Settings, extent: Extent) -> Result<Policies, 
         settings,
         &Target::from_settings(settings)?,
         Purpose::Inspect(extent),
-        &mut Memory::default(),
+        &mut Cache::default(),
         &mut Stopwatch::default(),
     )?;
     Ok(policies?)
@@ -42,7 +43,7 @@ pub(super) fn with_compilation<T>(
         Consistency::Dirty,
     )?;
     let known = apply::file_meshes::load(&Target::from_settings(settings)?.out).unwrap_or_default();
-    let options = settings.options(known, Extent::Findings)?;
+    let options = settings.options(Arc::new(known), Extent::Findings)?;
     let (compiled, inspected) = compile_with(&snapshot, &options, inspect);
     let is_error = |finding: &&Diagnostic| finding.severity == Severity::Error;
     let errors: Vec<Diagnostic> = compiled.diagnostics.iter().filter(is_error).cloned().collect();

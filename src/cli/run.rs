@@ -16,7 +16,7 @@ use crate::daemon;
 use crate::diag::render::text;
 use crate::envoy::artifact::{Artifact, ProxyKey};
 use crate::plan::{DriftRepair, summary};
-use crate::reconcile::{self, Memory, Policies, ReconcileOptions, Reconciliation};
+use crate::reconcile::{self, Cache, Policies, ReconcileOptions, Reconciliation};
 use crate::settings::{OnDrift, Settings};
 use crate::source;
 use crate::words::{plural, printable, with_causes};
@@ -90,7 +90,7 @@ fn once(context: &Context, settings: &Settings) -> CommandResult {
             settings,
             &target,
             &session,
-            &mut Memory::default(),
+            &mut Cache::default(),
             &ReconcileOptions {
                 drift_repair,
                 probe_all,

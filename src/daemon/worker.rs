@@ -16,7 +16,7 @@ use crate::apply::reload::Reloader;
 use crate::apply::{self, ApplyError, Delivery, Frozen, Intent, Session, Target, history, last_status};
 use crate::plan::repair::RepairBackoff;
 use crate::plan::{DriftRepair, summary};
-use crate::reconcile::{self, Memory, ReconcileError, ReconcileOptions, Reconciliation};
+use crate::reconcile::{self, Cache, ReconcileError, ReconcileOptions, Reconciliation};
 use crate::settings::{OnDrift, Settings};
 use crate::source::watch::Watcher;
 use crate::words::{plural, with_causes};
@@ -37,7 +37,7 @@ pub struct Worker {
     settings: Settings,
     target: Target,
     session: Session,
-    memory: Memory,
+    cache: Cache,
     log: Log,
     pub(super) tracker: StatusTracker,
     pub(super) shared: Option<Arc<Shared>>,
@@ -74,7 +74,7 @@ impl Worker {
             settings,
             target,
             session,
-            memory: Memory::default(),
+            cache: Cache::default(),
             log,
             tracker,
             shared: None,
@@ -160,7 +160,7 @@ impl Worker {
     pub fn reconcile(&mut self, options: ReconcileOptions) -> Result<Reconciliation, ReconcileError> {
         let start = Instant::now();
         self.reopen_session();
-        let result = reconcile::reconcile(&self.settings, &self.target, &self.session, &mut self.memory, &options);
+        let result = reconcile::reconcile(&self.settings, &self.target, &self.session, &mut self.cache, &options);
         let now = Utc::now();
         self.open = result.as_ref().map_or(Some(OPEN), open);
         match &result {

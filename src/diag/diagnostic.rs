@@ -243,6 +243,12 @@ impl Diagnostics {
         });
     }
 
+    /// Whether there is no finding.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
     /// Whether there is an error among the findings.
     #[must_use]
     pub fn has_errors(&self) -> bool {

@@ -6,7 +6,7 @@
 
 mod stages;
 
-mod memory;
+mod cache;
 
 mod options;
 
@@ -22,10 +22,10 @@ mod compare;
 
 mod reconciliation;
 
+pub use cache::Cache;
 pub use compare::{Comparison, compare};
 pub use desired::DesiredState;
 pub use error::ReconcileError;
-pub use memory::Memory;
 pub use options::ReconcileOptions;
 pub use policies::{Policies, Purpose};
 pub use reconciliation::Reconciliation;
@@ -46,11 +46,11 @@ pub fn reconcile(
     settings: &Settings,
     target: &Target,
     session: &Session,
-    memory: &mut Memory,
+    cache: &mut Cache,
     options: &ReconcileOptions,
 ) -> Result<Reconciliation, ReconcileError> {
     let mut stopwatch = Stopwatch::default();
-    let policies = Policies::read(settings, target, Purpose::Publish, memory, &mut stopwatch)?;
+    let policies = Policies::read(settings, target, Purpose::Publish, cache, &mut stopwatch)?;
     let intent = Intent::read(&target.out)?;
     let desired = DesiredState::choose(&intent, &policies);
 

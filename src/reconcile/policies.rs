@@ -1,6 +1,8 @@
 //! The policies, read and compiled.
 
-use super::memory::Memory;
+use std::sync::Arc;
+
+use super::cache::Cache;
 use super::stages::{Stage, Stopwatch};
 use crate::apply::{self, Intent, Target};
 use crate::compile::{Compiled, Extent};
@@ -41,7 +43,7 @@ impl Policies {
         settings: &Settings,
         target: &Target,
         purpose: Purpose,
-        memory: &mut Memory,
+        cache: &mut Cache,
         stopwatch: &mut Stopwatch,
     ) -> Result<Result<Self, ReadError>, SettingsError> {
         let (consistency, extent) = match purpose {
@@ -49,15 +51,16 @@ impl Policies {
             Purpose::Inspect(extent) => (Consistency::Dirty, extent),
         };
         let (sources, limit) = (settings.sources(), settings.limits.file_bytes.get() as u64);
-        let read = || memory.reader.read(&sources, limit, consistency);
+        let read = || cache.reader.read(&sources, limit, consistency);
         let snapshot = match stopwatch.time(Stage::Read, read) {
             Ok(snapshot) => snapshot,
             Err(error) => return Ok(Err(error)),
         };
         // The meshes that files were about last only add caution, and a look at policies must not depend on the
         // output directory.
-        let options = settings.options(apply::file_meshes::load(&target.out).unwrap_or_default(), extent)?;
-        let compiled = stopwatch.time(Stage::Compile, || memory.compiler.compile(&snapshot, &options));
+        let known = apply::file_meshes::load(&target.out).unwrap_or_default();
+        let options = settings.options(Arc::new(known), extent)?;
+        let compiled = stopwatch.time(Stage::Compile, || cache.compiler.compile(&snapshot, &options));
         let findings = compiled.findings();
         let held = Held::by(&findings);
         let held = match settings.on_error {

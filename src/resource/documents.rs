@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use crate::diag::{Code, Diagnostic, Diagnostics, Holds, ResourceId, Severity};
 use crate::kuma::Fidelity;
-use crate::resource::complete::Placed;
 use crate::resource::decode::context::Context;
 use crate::resource::decode::decoder::Decoder;
 use crate::resource::document::envelope::{self, Body};
@@ -20,8 +19,17 @@ use crate::resource::kinds::{
     traffic_route, traffic_trace,
 };
 use crate::resource::resources::{Gaps, Resource};
-use crate::source::SourceFile;
+use crate::source::{Location, SourceFile};
 use crate::yaml::{self, Limits, Node, Value, template};
+
+/// The position of a resource.
+#[derive(Debug)]
+pub(super) struct Placed {
+    pub(super) name: Location,
+    pub(super) mesh: Location,
+    /// Index of the document in its file.
+    pub(super) document: usize,
+}
 
 /// The content of the documents of one file.
 ///
@@ -49,6 +57,11 @@ pub(super) struct Documents {
 }
 
 impl Documents {
+    /// Whether there is something beside valid resources.
+    pub(super) fn is_notable(&self) -> bool {
+        self.gaps != Gaps::default() || !self.findings.is_empty() || !self.unavailable.is_empty()
+    }
+
     /// The documents of a file. `known` has the meshes of its last readable text.
     pub(super) fn of(
         file: &Arc<SourceFile>,

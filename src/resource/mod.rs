@@ -22,13 +22,13 @@ mod complete;
 
 mod documents;
 
-mod memory;
+mod cache;
 
 mod parse;
 
+pub use cache::{Cache, ParseOptions};
 pub use decode::{Effective, Located, Origin, Provenance, TextMap};
 pub use document::{DISPLAY_NAME, Header, Kind, NAMESPACE, Role, WORKLOAD, ZONE_LABEL};
-pub use memory::{Memory, ParseOptions};
 pub use parse::parse;
-pub use resources::{Contributions, Gaps, Resources};
+pub use resources::{Contributions, Gaps, List, Resources};
 pub use text::Text;

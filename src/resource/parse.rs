@@ -2,24 +2,27 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use crate::diag::{Code, Diagnostic, Diagnostics, Holds, Place, ResourceId, Severity};
-use crate::resource::complete::{Placed, complete};
+use crate::resource::cache::{Cache, File, Merged, ParseOptions};
+use crate::resource::complete::complete;
 use crate::resource::document::kustomization::Kustomizations;
 use crate::resource::document::salvage;
-use crate::resource::documents::{Documents, affected_meshes, downgrade_foreign};
-use crate::resource::memory::{Memory, ParseOptions};
+use crate::resource::documents::{Placed, affected_meshes, downgrade_foreign};
 use crate::resource::resources::{Resources, covered};
+use crate::resource::value::names::is_mesh_name;
 use crate::source::{Snapshot, SourceFile, Unreadable, UnreadableReason};
+use crate::words::closest;
 
-/// Decodes all documents of a snapshot, except those of files that `memory` has.
+/// Decodes all documents of a snapshot, except those of files that `cache` has.
 ///
-/// Never fails: an invalid document is left out and explained in `diagnostics`. What is in `memory` changes the cost
+/// Never fails: an invalid document is left out and explained in `diagnostics`. What is in `cache` changes the cost
 /// and not the result.
 pub fn parse(
     snapshot: &Snapshot,
     options: &ParseOptions,
-    memory: &mut Memory,
+    cache: &mut Cache,
     diagnostics: &mut Diagnostics,
 ) -> Resources {
     let kustomizations = Kustomizations::find(snapshot, options.limits);
@@ -30,60 +33,46 @@ pub fn parse(
             Some(directory) => parts.entry(directory).or_default().push(file),
         }
     }
-    let decoded = memory.documents(&files, options);
-    let mut collected = Collected::new(options);
-    for (file, documents) in files.iter().zip(&*decoded.documents) {
-        collected.add(&file.path, documents);
-    }
+    let decoded = cache.update(&files, options);
+    let mut collected = Collected::of(cache.merged(), options, diagnostics);
+    collected.resources.decoded = decoded;
     for (directory, error) in kustomizations.errors() {
         collected.kustomization(parts.get(directory).map_or(&[], Vec::as_slice), error);
     }
     for unreadable in &snapshot.unreadable {
         collected.unreadable(unreadable);
     }
-    collected.finish(diagnostics)
+    let mut resources = collected.resources;
+    resources.declared = cache.merged().declared();
+    let unknown = unknown_meshes(cache.merged(), &resources);
+    if !cache.merged().are_distinct() || !unknown.is_empty() {
+        let places = distinct(cache.files(), diagnostics);
+        report_unknown(&places, &unknown, &resources.declared, diagnostics);
+        resources.retain_first(|mesh| !unknown.contains(mesh));
+    }
+    complete(resources, options.kuma)
 }
 
-/// The documents of all files so far.
+/// The resources of all files, and what is to be said about them.
 struct Collected<'a> {
     options: &'a ParseOptions<'a>,
     resources: Resources,
-    /// The resources with a name, in the order of the files.
-    placed: Vec<(&'a ResourceId, &'a Placed)>,
-    diagnostics: Diagnostics,
+    diagnostics: &'a mut Diagnostics,
 }
 
 impl<'a> Collected<'a> {
-    fn new(options: &'a ParseOptions<'a>) -> Self {
+    fn of(merged: &Merged, options: &'a ParseOptions<'a>, diagnostics: &'a mut Diagnostics) -> Self {
+        let mut resources = merged.resources.clone();
+        for documents in merged.notable.values() {
+            resources.unavailable.extend(documents.unavailable.iter().cloned());
+            resources.gaps.add(&documents.gaps);
+            diagnostics.append(documents.findings.clone());
+        }
         Self {
             options,
-            resources: Resources::default(),
-            placed: Vec::new(),
-            diagnostics: Diagnostics::default(),
+            resources,
+            diagnostics,
         }
-    }
-
-    fn add(&mut self, path: &str, documents: &'a Documents) {
-        let resources = &mut self.resources;
-        documents
-            .resources
-            .iter()
-            .cloned()
-            .for_each(|resource| resources.add(resource));
-        if !documents.meshes.is_empty() {
-            resources
-                .contributions
-                .insert(path.to_owned(), documents.meshes.clone());
-        }
-        resources.unavailable.extend(documents.unavailable.iter().cloned());
-        resources.gaps.add(&documents.gaps);
-        resources.seen += documents.seen;
-        for (kind, n) in &documents.passed_over {
-            *resources.passed_over.entry(kind).or_default() += n;
-        }
-        self.placed
-            .extend(documents.placed.iter().map(|(id, placed)| (&**id, placed)));
-        self.diagnostics.append(documents.findings.clone());
     }
 
     /// Reports a kustomization whose files are not decoded. It holds the meshes that they had before or mention now.
@@ -111,7 +100,7 @@ impl<'a> Collected<'a> {
         let mut meshes = BTreeSet::new();
         let holds = affected_meshes(&file.text, known, &mut meshes, &mut self.resources.unavailable);
         if known.is_some() {
-            self.resources.contributions.insert(file.path.clone(), meshes);
+            Arc::make_mut(&mut self.resources.contributions).insert(file.path.clone(), meshes);
         }
         holds
     }
@@ -120,7 +109,9 @@ impl<'a> Collected<'a> {
         let mut was_about = BTreeSet::new();
         for (path, meshes) in covered(self.options.known, unreadable) {
             // The files keep their meshes until they can be read again.
-            let contribution = self.resources.contributions.entry(path.clone()).or_default();
+            let contribution = Arc::make_mut(&mut self.resources.contributions)
+                .entry(path.clone())
+                .or_default();
             contribution.extend(meshes.iter().cloned());
             was_about.extend(meshes.iter().cloned());
         }
@@ -151,21 +142,12 @@ impl<'a> Collected<'a> {
         self.resources.gaps.note(&diagnostic);
         self.diagnostics.push(diagnostic);
     }
-
-    fn finish(self, diagnostics: &mut Diagnostics) -> Resources {
-        diagnostics.append(self.diagnostics);
-        let places = distinct(self.placed, diagnostics);
-        complete(self.resources, &places, self.options.kuma, diagnostics)
-    }
 }
 
 /// The first place of each resource; a second resource with the same identity is an error.
-fn distinct<'a>(
-    placed: Vec<(&'a ResourceId, &'a Placed)>,
-    diagnostics: &mut Diagnostics,
-) -> HashMap<&'a ResourceId, &'a Placed> {
-    let mut places: HashMap<&ResourceId, &Placed> = HashMap::with_capacity(placed.len());
-    for (id, placed) in placed {
+fn distinct<'a>(files: &'a [File], diagnostics: &mut Diagnostics) -> HashMap<&'a ResourceId, &'a Placed> {
+    let mut places: HashMap<&ResourceId, &Placed> = HashMap::new();
+    for (id, placed) in files.iter().flat_map(|file| &file.documents.placed) {
         let first = match places.entry(id) {
             Entry::Occupied(first) => *first.get(),
             Entry::Vacant(new) => {
@@ -176,7 +158,37 @@ fn distinct<'a>(
         let message = format!("{id} already exists, at {}", first.name);
         let diagnostic = Diagnostic::error(Code::DuplicateResource, &placed.name, message).path("name");
         let help = "rename or remove one of them, or exclude one of the files with `exclude` in the settings";
-        diagnostics.push(diagnostic.resource(placed.document, id.clone()).help(help));
+        diagnostics.push(diagnostic.resource(placed.document, (**id).clone()).help(help));
     }
     places
+}
+
+/// The meshes of documents that do not exist. A mesh with an invalid document exists.
+fn unknown_meshes(merged: &Merged, resources: &Resources) -> BTreeSet<String> {
+    let Resources { declared, gaps, .. } = resources;
+    let exists = |mesh: &str| declared.contains(mesh) || !gaps.has_all_documents(mesh);
+    let unknown = merged.meshes().filter(|mesh| !exists(mesh));
+    unknown.map(str::to_owned).collect()
+}
+
+/// Reports the resources of meshes that do not exist.
+fn report_unknown(
+    places: &HashMap<&ResourceId, &Placed>,
+    unknown: &BTreeSet<String>,
+    declared: &BTreeSet<String>,
+    diagnostics: &mut Diagnostics,
+) {
+    // An invalid name has a finding already.
+    let of_unknown = places
+        .iter()
+        .filter(|(id, _)| unknown.contains(&id.mesh) && is_mesh_name(&id.mesh));
+    for (id, placed) in of_unknown {
+        let message = format!("`{}` is in the mesh `{}`, which does not exist", id.name, id.mesh);
+        let help = match closest(&id.mesh, declared.iter().map(String::as_str)) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("declare it: `type: Mesh` with `name: {}`", id.mesh),
+        };
+        let diagnostic = Diagnostic::error(Code::UnknownMesh, &placed.mesh, message).path("mesh");
+        diagnostics.push(diagnostic.help(help).resource(placed.document, (*id).clone()));
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
+use super::document::header::Header;
 use super::document::kind::Kind;
 use super::kinds::dataplane::Dataplane;
 use super::kinds::external_service::ExternalService;
@@ -37,6 +38,9 @@ pub(super) fn covered<'k>(
     candidates.filter(|(known, _)| unreadable.covers(known)).collect()
 }
 
+/// Resources that snapshots share as long as none of them changes.
+pub type List<T> = Arc<Vec<Arc<T>>>;
+
 /// All valid resources of a snapshot.
 #[derive(Debug, Clone, Default)]
 pub struct Resources {
@@ -45,33 +49,35 @@ pub struct Resources {
     /// The names of all existing meshes: those declared, validly or not, and `default`.
     pub declared: BTreeSet<String>,
     /// `TrafficTrace`, sorted by mesh and name.
-    pub traffic_traces: Vec<Arc<TrafficTrace>>,
+    pub traffic_traces: List<TrafficTrace>,
     /// `TrafficRoute`, sorted by mesh and name.
-    pub traffic_routes: Vec<Arc<TrafficRoute>>,
+    pub traffic_routes: List<TrafficRoute>,
     /// `Dataplane`, sorted by mesh and name.
-    pub dataplanes: Vec<Arc<Dataplane>>,
+    pub dataplanes: List<Dataplane>,
     /// `MeshTrace`, sorted by mesh and name.
-    pub mesh_traces: Vec<Arc<MeshTrace>>,
+    pub mesh_traces: List<MeshTrace>,
     /// `MeshGateway`, sorted by mesh and name.
-    pub mesh_gateways: Vec<Arc<MeshGateway>>,
+    pub mesh_gateways: List<MeshGateway>,
     /// `MeshHTTPRoute`, sorted by mesh and name.
-    pub http_routes: Vec<Arc<MeshRoute>>,
+    pub http_routes: List<MeshRoute>,
     /// `MeshTCPRoute`, sorted by mesh and name.
-    pub tcp_routes: Vec<Arc<MeshRoute>>,
+    pub tcp_routes: List<MeshRoute>,
     /// `MeshOpenTelemetryBackend`, sorted by mesh and name.
-    pub otel_backends: Vec<Arc<MeshOpenTelemetryBackend>>,
+    pub otel_backends: List<MeshOpenTelemetryBackend>,
     /// `ExternalService`, sorted by mesh and name.
-    pub external_services: Vec<Arc<ExternalService>>,
+    pub external_services: List<ExternalService>,
     /// `MeshService`, `MeshExternalService` and `MeshMultiZoneService`, sorted by mesh and name.
-    pub mesh_services: Vec<Arc<MeshService>>,
+    pub mesh_services: List<MeshService>,
     /// The policies that configure proxies in other ways than tracing, sorted by mesh and name.
-    pub other_policies: Vec<Arc<OtherPolicy>>,
+    pub other_policies: List<OtherPolicy>,
     /// The meshes of each file; for an unreadable file, those of its last readable text.
-    pub contributions: Contributions,
+    pub contributions: Arc<Contributions>,
     /// The meshes of files that are unavailable now.
     pub unavailable: BTreeSet<String>,
     /// The invalid resources, from whose absence nothing must be concluded.
     pub gaps: Gaps,
+    /// The number of files that were decoded, rather than known from the last snapshot.
+    pub decoded: usize,
     /// The number of Kuma resources, valid or not.
     pub seen: usize,
     /// The number of Kuma resources without effect on tracing, by kind.
@@ -103,27 +109,110 @@ impl Resources {
         self.meshes.get(name).map(Arc::as_ref)
     }
 
-    /// Adds a resource.
-    pub(super) fn add(&mut self, resource: Resource) {
+    /// Carries out a change of one resource. The lists stay sorted with [`ListChange::Insert`] and [`ListChange::Remove`].
+    pub(super) fn change(&mut self, change: ListChange, resource: &Resource) {
         match resource {
-            Resource::Mesh(mesh) => drop(self.meshes.insert(mesh.header.name().to_owned(), mesh)),
-            Resource::TrafficTrace(policy) => self.traffic_traces.push(policy),
-            Resource::TrafficRoute(route) => self.traffic_routes.push(route),
-            Resource::Dataplane(dataplane) => self.dataplanes.push(dataplane),
-            Resource::MeshTrace(policy) => self.mesh_traces.push(policy),
-            Resource::MeshGateway(gateway) => self.mesh_gateways.push(gateway),
-            Resource::MeshHttpRoute(route) => self.http_routes.push(route),
-            Resource::MeshTcpRoute(route) => self.tcp_routes.push(route),
-            Resource::MeshOpenTelemetryBackend(backend) => self.otel_backends.push(backend),
-            Resource::ExternalService(service) => self.external_services.push(service),
-            Resource::MeshService(service) => self.mesh_services.push(service),
-            Resource::OtherPolicy(policy) => self.other_policies.push(policy),
+            Resource::Mesh(mesh) => match change {
+                ListChange::Push | ListChange::Insert => {
+                    drop(self.meshes.insert(mesh.header.name().to_owned(), Arc::clone(mesh)))
+                }
+                ListChange::Remove => drop(self.meshes.remove(mesh.header.name())),
+            },
+            Resource::TrafficTrace(resource) => {
+                change.carry_out(&mut self.traffic_traces, resource, |resource| &resource.header)
+            }
+            Resource::TrafficRoute(resource) => {
+                change.carry_out(&mut self.traffic_routes, resource, |resource| &resource.header)
+            }
+            Resource::Dataplane(resource) => {
+                change.carry_out(&mut self.dataplanes, resource, |resource| &resource.header)
+            }
+            Resource::MeshTrace(resource) => {
+                change.carry_out(&mut self.mesh_traces, resource, |resource| &resource.header)
+            }
+            Resource::MeshGateway(resource) => {
+                change.carry_out(&mut self.mesh_gateways, resource, |resource| &resource.header)
+            }
+            Resource::MeshHttpRoute(resource) => {
+                change.carry_out(&mut self.http_routes, resource, |resource| &resource.header)
+            }
+            Resource::MeshTcpRoute(resource) => {
+                change.carry_out(&mut self.tcp_routes, resource, |resource| &resource.header)
+            }
+            Resource::MeshOpenTelemetryBackend(resource) => {
+                change.carry_out(&mut self.otel_backends, resource, |resource| &resource.header)
+            }
+            Resource::ExternalService(resource) => {
+                change.carry_out(&mut self.external_services, resource, |resource| &resource.header)
+            }
+            Resource::MeshService(resource) => {
+                change.carry_out(&mut self.mesh_services, resource, |resource| &resource.header)
+            }
+            Resource::OtherPolicy(resource) => {
+                change.carry_out(&mut self.other_policies, resource, |resource| &resource.header)
+            }
+        }
+    }
+
+    /// Sorts all lists by mesh and name; resources with one name keep their order.
+    pub(super) fn sort(&mut self) {
+        macro_rules! sort {
+            ($($list:ident)+) => {$(
+                Arc::make_mut(&mut self.$list).sort_by(|a, b| a.header.order().cmp(&b.header.order()));
+            )+};
+        }
+        sort! {
+            traffic_traces traffic_routes dataplanes mesh_traces mesh_gateways http_routes tcp_routes otel_backends
+            external_services mesh_services other_policies
+        }
+    }
+
+    /// Keeps the resources of meshes that exist, and of several with one name the first.
+    pub(super) fn retain_first(&mut self, exists: impl Fn(&str) -> bool) {
+        macro_rules! retain_first {
+            ($($list:ident)+) => {$(
+                let list = Arc::make_mut(&mut self.$list);
+                list.retain(|resource| exists(resource.header.mesh()));
+                list.dedup_by(|a, b| a.header.id == b.header.id);
+            )+};
+        }
+        retain_first! {
+            traffic_traces traffic_routes dataplanes mesh_traces mesh_gateways http_routes tcp_routes otel_backends
+            external_services mesh_services other_policies
+        }
+    }
+}
+
+/// A change of a list of resources.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum ListChange {
+    /// A resource is added at the end.
+    Push,
+    /// A resource is added in its place by mesh and name.
+    Insert,
+    /// A resource is removed.
+    Remove,
+}
+
+impl ListChange {
+    fn carry_out<T: Clone>(self, list: &mut List<T>, resource: &Arc<T>, header: impl Fn(&T) -> &Header) {
+        let list = Arc::make_mut(list);
+        let place = |list: &[Arc<T>]| list.partition_point(|other| header(other).order() < header(resource).order());
+        match self {
+            Self::Push => list.push(Arc::clone(resource)),
+            Self::Insert => list.insert(place(list), Arc::clone(resource)),
+            Self::Remove => {
+                let from = place(list);
+                if let Some(at) = list[from..].iter().position(|other| Arc::ptr_eq(other, resource)) {
+                    list.remove(from + at);
+                }
+            }
         }
     }
 }
 
 /// The invalid resources of a snapshot.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Gaps {
     /// Whether the mesh of an invalid document is not known.
     anything: bool,

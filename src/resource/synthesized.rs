@@ -19,6 +19,10 @@ use crate::resource::value::tags::{SERVICE, Tags};
 
 /// The services that are synthesized from the dataplanes, without those that are declared.
 pub(in crate::resource) fn mesh_services(resources: &Resources, kuma: &Kuma) -> Vec<MeshService> {
+    let by_workload = kuma.version >= Version::V3_0;
+    if !by_workload && !resources.meshes.values().any(|mesh| mesh.has_mesh_services) {
+        return Vec::new();
+    }
     let mut made: BTreeMap<(&str, &str), MeshService> = BTreeMap::new();
     let written = resources.mesh_services.iter().map(|service| &service.header);
     let written: BTreeSet<(&str, &str)> = (written.filter(|own| own.id.kind == "MeshService"))
@@ -27,7 +31,6 @@ pub(in crate::resource) fn mesh_services(resources: &Resources, kuma: &Kuma) -> 
     let of_universal = |dataplane: &&Arc<Dataplane>| dataplane.header.label(NAMESPACE).is_none();
     for dataplane in resources.dataplanes.iter().filter(of_universal) {
         let mesh = dataplane.header.mesh();
-        let by_workload = kuma.version >= Version::V3_0;
         if !by_workload && !resources.meshes.get(mesh).is_some_and(|mesh| mesh.has_mesh_services) {
             continue;
         }

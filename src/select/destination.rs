@@ -235,12 +235,12 @@ impl<'a> Services<'a> {
                 }
             }
         }
-        for external in &resources.external_services {
+        for external in &*resources.external_services {
             let of_mesh = meshes.entry(external.header.mesh()).or_default();
             let of_service = of_mesh.external.entry(&external.service.value).or_default();
             of_service.push(external);
         }
-        for service in &resources.mesh_services {
+        for service in &*resources.mesh_services {
             let header = &service.header;
             let kind = header.id.kind.as_str();
             let of_mesh = meshes.entry(header.mesh()).or_default();

@@ -29,7 +29,7 @@ pub mod route;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-pub use self::policies::{Memory, Policies, backend_name};
+pub use self::policies::{Cache, Policies, backend_name};
 pub use self::ranked::{Candidate, Ranked};
 
 use crate::diag::Diagnostics;
@@ -53,6 +53,9 @@ pub struct Selection<'a> {
     pub dataplanes: Vec<Governed<'a>>,
     /// The services of all meshes.
     pub services: Services<'a>,
+    /// A number that is the same in two selections of one [`Cache`] if all policies, meshes, gateways and routes are,
+    /// and the dataplanes in all that policies can match.
+    pub generation: u64,
 }
 
 /// The policies that govern one dataplane.
@@ -115,18 +118,18 @@ pub struct SelectOptions<'o> {
     pub scope: &'o [Rule],
 }
 
-/// Selects the policies, gateway and destinations of every dataplane. What is in `memory` changes the cost and not the
+/// Selects the policies, gateway and destinations of every dataplane. What is in `cache` changes the cost and not the
 /// result.
 ///
 /// The cost follows the number of dataplanes plus that of policies.
 pub fn select<'a>(
     resources: &'a Resources,
     options: &SelectOptions,
-    memory: &'a mut Memory,
+    cache: &'a mut Cache,
     diagnostics: &mut Diagnostics,
 ) -> Selection<'a> {
-    memory.update(resources, options.kuma);
-    let memory: &'a Memory = memory;
+    cache.update(resources, options.kuma);
+    let cache: &'a Cache = cache;
     let services = Services::of(resources, options.kuma.fidelity);
     let govern = |(dataplane, policies): &'a (Arc<Dataplane>, Arc<Policies>)| {
         let mesh = dataplane.header.mesh();
@@ -153,7 +156,7 @@ pub fn select<'a>(
     };
     let mut dataplanes = Vec::with_capacity(resources.dataplanes.len());
     for (governed, found) in parallel::map_with(
-        memory.dataplanes(),
+        cache.dataplanes(),
         parallel::cpu_count(),
         || (),
         |(), known| govern(known),
@@ -161,5 +164,9 @@ pub fn select<'a>(
         dataplanes.push(governed);
         diagnostics.append(found);
     }
-    Selection { dataplanes, services }
+    Selection {
+        dataplanes,
+        services,
+        generation: cache.generation(),
+    }
 }

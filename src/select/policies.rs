@@ -1,6 +1,6 @@
 //! The policies for each dataplane, kept from one snapshot to the next.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::iter::Peekable;
 use std::sync::Arc;
 use std::vec;
@@ -21,7 +21,7 @@ use crate::resource::kinds::mesh_trace::{Backend, MeshTrace, OpenTelemetryBacken
 use crate::resource::kinds::other_policy::{OtherPolicy, Reach};
 use crate::resource::kinds::traffic_route::TrafficRoute;
 use crate::resource::kinds::traffic_trace::TrafficTrace;
-use crate::resource::{Header, Resources};
+use crate::resource::{List, Resources};
 use crate::system::parallel;
 
 /// The policies for a dataplane. Dataplanes that agree in all that policies need share them.
@@ -65,57 +65,63 @@ pub fn backend_name<'a>(policy: &'a TrafficTrace, mesh: Option<&'a Mesh>) -> Opt
     Some(&name.value)
 }
 
-/// The resources of one mesh that decide which policies are for a dataplane.
-#[derive(Debug, Clone)]
+/// The resources that decide which policies are for a dataplane, and what they say.
+#[derive(Debug, Clone, Default)]
 struct Candidates {
-    mesh: Option<Arc<Mesh>>,
-    gateways: Vec<Arc<MeshGateway>>,
-    traffic_traces: Vec<Arc<TrafficTrace>>,
-    traffic_routes: Vec<Arc<TrafficRoute>>,
-    mesh_traces: Vec<Arc<MeshTrace>>,
-    http_routes: Vec<Arc<MeshRoute>>,
-    tcp_routes: Vec<Arc<MeshRoute>>,
-    otel_backends: Vec<Arc<MeshOpenTelemetryBackend>>,
-    others: Vec<Arc<OtherPolicy>>,
+    meshes: Vec<Arc<Mesh>>,
+    gateways: List<MeshGateway>,
+    traffic_traces: List<TrafficTrace>,
+    traffic_routes: List<TrafficRoute>,
+    mesh_traces: List<MeshTrace>,
+    http_routes: List<MeshRoute>,
+    tcp_routes: List<MeshRoute>,
+    otel_backends: List<MeshOpenTelemetryBackend>,
+    others: List<OtherPolicy>,
 }
 
 impl Candidates {
-    fn of(resources: &Resources, mesh: &str) -> Self {
-        let routes = |routes: &[Arc<MeshRoute>]| of_mesh(routes, mesh, |route| &route.header).to_vec();
+    fn of(resources: &Resources) -> Self {
         Self {
-            mesh: resources.meshes.get(mesh).cloned(),
-            gateways: of_mesh(&resources.mesh_gateways, mesh, |gateway| &gateway.header).to_vec(),
-            traffic_traces: of_mesh(&resources.traffic_traces, mesh, |policy| &policy.header).to_vec(),
-            traffic_routes: of_mesh(&resources.traffic_routes, mesh, |route| &route.header).to_vec(),
-            mesh_traces: of_mesh(&resources.mesh_traces, mesh, |policy| &policy.header).to_vec(),
-            http_routes: routes(&resources.http_routes),
-            tcp_routes: routes(&resources.tcp_routes),
-            otel_backends: of_mesh(&resources.otel_backends, mesh, |backend| &backend.header).to_vec(),
-            others: of_mesh(&resources.other_policies, mesh, |policy| &policy.header).to_vec(),
+            meshes: resources.meshes.values().cloned().collect(),
+            gateways: Arc::clone(&resources.mesh_gateways),
+            traffic_traces: Arc::clone(&resources.traffic_traces),
+            traffic_routes: Arc::clone(&resources.traffic_routes),
+            mesh_traces: Arc::clone(&resources.mesh_traces),
+            http_routes: Arc::clone(&resources.http_routes),
+            tcp_routes: Arc::clone(&resources.tcp_routes),
+            otel_backends: Arc::clone(&resources.otel_backends),
+            others: Arc::clone(&resources.other_policies),
         }
     }
 
     /// Whether these are the very same resources.
-    fn are(&self, other: &Self) -> bool {
-        fn same<T>(a: &[Arc<T>], b: &[Arc<T>]) -> bool {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b))
+    fn are_of(&self, resources: &Resources) -> bool {
+        fn same<T>(a: &List<T>, b: &List<T>) -> bool {
+            Arc::ptr_eq(a, b) || (a.len() == b.len() && a.iter().zip(&**b).all(|(a, b)| Arc::ptr_eq(a, b)))
         }
-        same(self.mesh.as_slice(), other.mesh.as_slice())
-            && same(&self.gateways, &other.gateways)
-            && same(&self.traffic_traces, &other.traffic_traces)
-            && same(&self.traffic_routes, &other.traffic_routes)
-            && same(&self.mesh_traces, &other.mesh_traces)
-            && same(&self.http_routes, &other.http_routes)
-            && same(&self.tcp_routes, &other.tcp_routes)
-            && same(&self.otel_backends, &other.otel_backends)
-            && same(&self.others, &other.others)
+        let meshes = resources.meshes.values();
+        self.meshes.len() == meshes.len()
+            && self.meshes.iter().zip(meshes).all(|(a, b)| Arc::ptr_eq(a, b))
+            && same(&self.gateways, &resources.mesh_gateways)
+            && same(&self.traffic_traces, &resources.traffic_traces)
+            && same(&self.traffic_routes, &resources.traffic_routes)
+            && same(&self.mesh_traces, &resources.mesh_traces)
+            && same(&self.http_routes, &resources.http_routes)
+            && same(&self.tcp_routes, &resources.tcp_routes)
+            && same(&self.otel_backends, &resources.otel_backends)
+            && same(&self.others, &resources.other_policies)
+    }
+
+    fn mesh(&self, name: &str) -> Option<&Mesh> {
+        let position = self.meshes.binary_search_by(|mesh| mesh.header.name().cmp(name)).ok()?;
+        Some(&self.meshes[position])
     }
 }
 
 /// The policies of one mesh, by what they need.
 #[derive(Debug)]
 struct MeshPolicies {
-    candidates: Candidates,
+    mesh: String,
     gateways: Selectors<MeshGateway>,
     traffic_traces: Selectors<TrafficTrace>,
     traffic_routes: TrafficRoutes,
@@ -128,19 +134,25 @@ struct MeshPolicies {
 }
 
 impl MeshPolicies {
-    fn new(candidates: &Candidates, kuma: &Kuma) -> Self {
-        let of_route: fn(&MeshRoute) -> (&Header, Reached<'_>) =
-            |route| (&route.header, Reached::Target(&route.target));
+    fn new(candidates: &Candidates, mesh: &str, kuma: &Kuma) -> Self {
+        let gateways = of_mesh(&candidates.gateways, mesh, |gateway| &gateway.header);
+        let traffic_traces = of_mesh(&candidates.traffic_traces, mesh, |policy| &policy.header);
+        let traffic_routes = of_mesh(&candidates.traffic_routes, mesh, |route| &route.header);
+        let mesh_traces = of_mesh(&candidates.mesh_traces, mesh, |policy| &policy.header);
+        let routes = |routes| {
+            let routes = of_mesh(routes, mesh, |route: &MeshRoute| &route.header);
+            Targets::new(routes, |route| (&route.header, Reached::Target(&route.target)))
+        };
+        let others = of_mesh(&candidates.others, mesh, |policy| &policy.header);
         Self {
-            gateways: Selectors::new(&candidates.gateways, kuma.ties),
-            traffic_traces: Selectors::new(&candidates.traffic_traces, kuma.ties),
-            traffic_routes: TrafficRoutes::new(&candidates.traffic_routes),
-            mesh_traces: Targets::new(&candidates.mesh_traces, |policy| {
-                (&policy.header, Reached::Target(&policy.target))
-            }),
-            http_routes: Targets::new(&candidates.http_routes, of_route),
-            tcp_routes: Targets::new(&candidates.tcp_routes, of_route),
-            others: Targets::new(&candidates.others, |policy| {
+            mesh: mesh.to_owned(),
+            gateways: Selectors::new(gateways, kuma.ties),
+            traffic_traces: Selectors::new(traffic_traces, kuma.ties),
+            traffic_routes: TrafficRoutes::new(traffic_routes),
+            mesh_traces: Targets::new(mesh_traces, |policy| (&policy.header, Reached::Target(&policy.target))),
+            http_routes: routes(&candidates.http_routes),
+            tcp_routes: routes(&candidates.tcp_routes),
+            others: Targets::new(others, |policy| {
                 let reached = match &policy.reach {
                     Reach::Mesh => Reached::Mesh,
                     Reach::Selectors(selectors) => Reached::Selectors(selectors),
@@ -149,12 +161,11 @@ impl MeshPolicies {
                 (&policy.header, reached)
             }),
             made: HashMap::new(),
-            candidates: candidates.clone(),
         }
     }
 
     /// The policies for a dataplane of the mesh.
-    fn of(&mut self, dataplane: &Dataplane, kuma: &Kuma) -> Arc<Policies> {
+    fn of(&mut self, dataplane: &Dataplane, candidates: &Candidates, kuma: &Kuma) -> Arc<Policies> {
         let gateways = self.gateways.for_dataplane(dataplane);
         let policy_gateway = of_zone(dataplane, &gateways, kuma);
         let gateway = policy_gateway.as_deref();
@@ -174,10 +185,10 @@ impl MeshPolicies {
             Arc::as_ptr(&tcp_routes).addr(),
             Arc::as_ptr(&others).addr(),
         ];
-        let candidates = &self.candidates;
+        let mesh = candidates.mesh(&self.mesh);
         let made = self.made.entry(parts).or_insert_with(|| {
             Arc::new(Policies {
-                backend: backend(&traffic_traces, candidates),
+                backend: backend(&traffic_traces, mesh),
                 gateway: gateways.winner.as_ref().map(|winner| Arc::clone(&winner.policy)),
                 policy_gateway,
                 otel_backend: otel_backend(&mesh_trace, candidates),
@@ -194,8 +205,8 @@ impl MeshPolicies {
 }
 
 /// The backend of the strongest `TrafficTrace`, as an index in the list of the mesh.
-fn backend(traffic_traces: &Ranked, candidates: &Candidates) -> Option<usize> {
-    let mesh = candidates.mesh.as_deref()?;
+fn backend(traffic_traces: &Ranked, mesh: Option<&Mesh>) -> Option<usize> {
+    let mesh = mesh?;
     let winner = traffic_traces.winner.as_ref()?;
     mesh.position(backend_name(&winner.policy, Some(mesh))?)
 }
@@ -233,88 +244,117 @@ fn otel_backend(traces: &Traces, candidates: &Candidates) -> Option<Arc<MeshOpen
 /// The number of dataplanes that are worth another thread.
 const MANY: usize = 512;
 
-/// The policies for the dataplanes of one mesh.
-#[derive(Debug)]
-struct OfMesh {
-    candidates: Candidates,
-    /// The candidates by what they need, once a dataplane asked for them.
-    index: Option<MeshPolicies>,
-}
-
-impl OfMesh {
-    /// The policies for dataplanes of the mesh.
-    fn find(&mut self, dataplanes: &[&Arc<Dataplane>], kuma: &Kuma) -> Vec<Arc<Policies>> {
-        let threads = parallel::cpu_count().min(1 + dataplanes.len() / MANY);
-        let index = || MeshPolicies::new(&self.candidates, kuma);
-        if threads > 1 {
-            // Each thread indexes the candidates, which pays for many dataplanes only.
-            return parallel::map_with(dataplanes, threads, index, |index, dataplane| index.of(dataplane, kuma));
-        }
-        let index = match dataplanes {
-            [] => return Vec::new(),
-            _ => self.index.get_or_insert_with(index),
-        };
-        dataplanes.iter().map(|dataplane| index.of(dataplane, kuma)).collect()
-    }
-}
-
 /// The policies for each dataplane of the last snapshot.
 ///
 /// It grows with the dataplanes and the policies of one snapshot: what the next one does not have is forgotten.
 #[derive(Debug, Default)]
-pub struct Memory {
+pub struct Cache {
     kuma: Option<Kuma>,
-    /// The meshes with dataplanes.
-    meshes: BTreeMap<String, OfMesh>,
+    candidates: Candidates,
+    /// The candidates of meshes by what they need, once a few dataplanes asked for them.
+    indexes: HashMap<String, MeshPolicies>,
     /// The dataplanes, sorted by mesh and name, with their policies.
     dataplanes: Vec<(Arc<Dataplane>, Arc<Policies>)>,
+    /// The number of snapshots that differed in what [`generation`](Self::generation) is about.
+    generation: u64,
 }
 
-impl Memory {
-    /// Finds the policies of the dataplanes of a snapshot that are new or whose candidates are.
+impl Cache {
+    /// Finds the policies of the dataplanes of a snapshot. Only those that are new are looked for, unless a policy has
+    /// changed.
     pub(super) fn update(&mut self, resources: &Resources, kuma: &Kuma) {
-        if self.kuma.as_ref() != Some(kuma) {
-            *self = Self::default();
-            self.kuma = Some(kuma.clone());
+        let is_same = self.kuma.as_ref() == Some(kuma) && self.candidates.are_of(resources);
+        if !is_same {
+            *self = Self {
+                kuma: Some(kuma.clone()),
+                candidates: Candidates::of(resources),
+                generation: self.generation,
+                ..Self::default()
+            };
         }
         let mut last = std::mem::take(&mut self.dataplanes).into_iter().peekable();
-        let mut last_meshes = std::mem::take(&mut self.meshes);
-        self.dataplanes.reserve_exact(resources.dataplanes.len());
-        for of_mesh in resources.dataplanes.chunk_by(|a, b| a.header.mesh() == b.header.mesh()) {
-            let mesh = of_mesh[0].header.mesh();
-            let candidates = Candidates::of(resources, mesh);
-            let known = last_meshes.remove(mesh).filter(|last| last.candidates.are(&candidates));
-            let is_known = known.is_some();
-            let mut known = known.unwrap_or(OfMesh {
-                candidates,
-                index: None,
-            });
-            let found: Vec<Option<Arc<Policies>>> = (of_mesh.iter())
-                .map(|dataplane| same(&mut last, dataplane).filter(|_| is_known))
-                .collect();
-            let missing = of_mesh.iter().zip(&found).filter(|(_, found)| found.is_none());
-            let missing: Vec<&Arc<Dataplane>> = missing.map(|(dataplane, _)| dataplane).collect();
-            let mut new = known.find(&missing, kuma).into_iter();
-            let found = found.into_iter().filter_map(|found| found.or_else(|| new.next()));
-            self.dataplanes.extend(of_mesh.iter().cloned().zip(found));
-            self.meshes.insert(mesh.to_owned(), known);
+        let mut is_alike = is_same;
+        let found: Vec<Option<Arc<Policies>>> = (resources.dataplanes.iter())
+            .map(|dataplane| {
+                let known = known(&mut last, dataplane);
+                is_alike &= known.is_alike;
+                known.policies
+            })
+            .collect();
+        if !is_alike || last.next().is_some() {
+            self.generation += 1;
         }
+        let missing = resources
+            .dataplanes
+            .iter()
+            .zip(&found)
+            .filter(|(_, found)| found.is_none());
+        let missing: Vec<&Arc<Dataplane>> = missing.map(|(dataplane, _)| dataplane).collect();
+        let mut new = self.find(&missing, kuma).into_iter();
+        let all = found.into_iter().filter_map(|found| found.or_else(|| new.next()));
+        self.dataplanes = resources.dataplanes.iter().cloned().zip(all).collect();
+    }
+
+    /// The policies for dataplanes, which are sorted by mesh.
+    fn find(&mut self, dataplanes: &[&Arc<Dataplane>], kuma: &Kuma) -> Vec<Arc<Policies>> {
+        let mut found = Vec::with_capacity(dataplanes.len());
+        let Self {
+            candidates, indexes, ..
+        } = self;
+        for of_mesh in dataplanes.chunk_by(|a, b| a.header.mesh() == b.header.mesh()) {
+            let mesh = of_mesh[0].header.mesh();
+            let index = || MeshPolicies::new(candidates, mesh, kuma);
+            let threads = parallel::cpu_count().min(1 + of_mesh.len() / MANY);
+            if threads > 1 {
+                // Each thread indexes the candidates, which pays for many dataplanes only.
+                found.extend(parallel::map_with(of_mesh, threads, index, |index, dataplane| {
+                    index.of(dataplane, candidates, kuma)
+                }));
+            } else {
+                let index = indexes.entry(mesh.to_owned()).or_insert_with(index);
+                found.extend(of_mesh.iter().map(|dataplane| index.of(dataplane, candidates, kuma)));
+            }
+        }
+        found
     }
 
     /// The dataplanes with their policies, in the order of mesh and name.
     pub(super) fn dataplanes(&self) -> &[(Arc<Dataplane>, Arc<Policies>)] {
         &self.dataplanes
     }
+
+    /// A number that changes when a policy, a mesh, a gateway or a route changes, or when a dataplane comes, goes or
+    /// changes in what policies can match.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
 }
 
-/// The policies of a dataplane in the last snapshot, of which the dataplanes before it are skipped.
-fn same(
-    last: &mut Peekable<vec::IntoIter<(Arc<Dataplane>, Arc<Policies>)>>,
-    dataplane: &Arc<Dataplane>,
-) -> Option<Arc<Policies>> {
+/// What the last snapshot tells about a dataplane.
+struct Known {
+    /// The policies of the same dataplane.
+    policies: Option<Arc<Policies>>,
+    /// Whether there was a dataplane of the name that policies could not tell from it.
+    is_alike: bool,
+}
+
+/// What the last snapshot tells about a dataplane; those before it are skipped.
+fn known(last: &mut Peekable<vec::IntoIter<(Arc<Dataplane>, Arc<Policies>)>>, dataplane: &Arc<Dataplane>) -> Known {
+    let mut is_alike = true;
     let is_before =
         |last: &Arc<Dataplane>| !Arc::ptr_eq(last, dataplane) && last.header.order() < dataplane.header.order();
-    while last.next_if(|(last, _)| is_before(last)).is_some() {}
-    let same = last.next_if(|(last, _)| Arc::ptr_eq(last, dataplane));
-    same.map(|(_, policies)| policies)
+    while last.next_if(|(last, _)| is_before(last)).is_some() {
+        is_alike = false;
+    }
+    match last.next_if(|(last, _)| Arc::ptr_eq(last, dataplane) || last.header.order() == dataplane.header.order()) {
+        Some((last, policies)) if Arc::ptr_eq(&last, dataplane) || last.matches_as(dataplane) => Known {
+            policies: Some(policies),
+            is_alike,
+        },
+        Some(_) | None => Known {
+            policies: None,
+            is_alike: false,
+        },
+    }
 }

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -233,7 +234,7 @@ impl Settings {
     ///
     /// # Errors
     /// When the output directory has a name that Envoy's configuration cannot hold.
-    pub fn options(&self, known: Contributions, extent: Extent) -> Result<Options, SettingsError> {
+    pub fn options(&self, known: Arc<Contributions>, extent: Extent) -> Result<Options, SettingsError> {
         let out = std::path::absolute(&self.out).ok();
         let Some(out) = out.as_deref().and_then(Path::to_str) else {
             return Err(SettingsError::Out(self.out.clone()));

@@ -6,10 +6,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use meshtraced::compile::{Extent, Options, compile};
+use meshtraced::compile::{Options, compile};
 use meshtraced::diag::render::text;
 use meshtraced::diag::{Code, Diagnostic};
-use meshtraced::envoy::RenderEnv;
 use meshtraced::kuma::{Kuma, Version};
 use meshtraced::source::{Snapshot, SourceFile};
 
@@ -160,17 +159,7 @@ fn an_output_directory_can_be_too_deep_for_a_socket() {
 fn compile_at(out: &str, snapshot: &Snapshot, kuma: Kuma) -> Vec<Diagnostic> {
     let options = Options {
         kuma,
-        services: [].into(),
-        scope: Vec::new(),
-        reload: Vec::new(),
-        env: RenderEnv {
-            out: out.to_owned(),
-            admin_pipe: true,
-            without: BTreeSet::new(),
-        },
-        limits: meshtraced::yaml::Limits::default(),
-        known: [].into(),
-        extent: Extent::Files,
+        ..Options::for_out(out)
     };
     let compiled = compile(snapshot, &options);
     compiled.diagnostics.into_iter().chain(compiled.unpublishable).collect()

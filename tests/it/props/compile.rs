@@ -3,11 +3,9 @@
 use meshtraced::compile::{Extent, Options, compile};
 use meshtraced::diag::render::{json, text};
 use meshtraced::diag::{Code, Place};
-use meshtraced::envoy::RenderEnv;
 use meshtraced::kuma::{Fidelity, Kuma, Version};
 use meshtraced::settings_value::Integer;
 use meshtraced::source::{self, Consistency, Snapshot, Sources};
-use meshtraced::yaml::Limits;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -24,17 +22,7 @@ pub(crate) fn options(fidelity: Fidelity, version: Version) -> Options {
             version,
             ..Kuma::default()
         },
-        services: Default::default(),
-        scope: Vec::new(),
-        reload: Vec::new(),
-        env: RenderEnv {
-            out: "/out".to_owned(),
-            admin_pipe: true,
-            without: Default::default(),
-        },
-        limits: Limits::default(),
-        known: Default::default(),
-        extent: Extent::Files,
+        ..Options::for_out("/out")
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use meshtraced::apply::{Intent, Session, Target, history};
 use meshtraced::daemon::client;
-use meshtraced::reconcile::{Memory, ReconcileOptions, reconcile};
+use meshtraced::reconcile::{Cache, ReconcileOptions, reconcile};
 use meshtraced::settings::{Overrides, Settings};
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -66,7 +66,7 @@ impl Place {
             &self.settings,
             &self.target,
             &session,
-            &mut Memory::default(),
+            &mut Cache::default(),
             &ReconcileOptions::default(),
         ) {
             Ok(_) => Ok(()),

@@ -54,6 +54,19 @@ impl Dataplane {
             .chain(self.gateway.iter().map(|gateway| &gateway.tags))
     }
 
+    /// Whether policies cannot tell the two apart.
+    #[must_use]
+    pub fn matches_as(&self, other: &Self) -> bool {
+        let kind = |dataplane: &Self| dataplane.gateway.as_ref().map(|gateway| gateway.kind);
+        let (own, others) = (&self.header, &other.header);
+        own.id == others.id
+            && own.labels == others.labels
+            && own.display_name == others.display_name
+            && kind(self) == kind(other)
+            && self.inbounds.len() == other.inbounds.len()
+            && self.tag_sets().eq(other.tag_sets())
+    }
+
     /// The service that identifies the dataplane: the smallest in byte order.
     #[must_use]
     pub fn identifying_service(&self) -> Option<&Text> {

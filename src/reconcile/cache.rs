@@ -1,13 +1,13 @@
-//! The memory of one reconciliation after another.
+//! The cache of one reconciliation after another.
 
 use crate::compile::Compiler;
 use crate::source::Reader;
 
 /// The files that were read and compiled last, so that the next reconciliation repeats less of the work.
 ///
-/// Nothing that is decided or published depends on it: with an empty memory the result is the same, at more cost.
+/// Nothing that is decided or published depends on it: with an empty cache the result is the same, at more cost.
 #[derive(Debug, Default)]
-pub struct Memory {
+pub struct Cache {
     pub(super) reader: Reader,
     pub(super) compiler: Compiler,
 }

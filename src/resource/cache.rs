@@ -1,0 +1,257 @@
+//! The documents of the last snapshot, which are decoded once for each content of a file, and the resources in them.
+
+use std::borrow::Borrow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crate::diag::ResourceId;
+use crate::kuma::Kuma;
+use crate::resource::decode::context::Context;
+use crate::resource::documents::Documents;
+use crate::resource::resources::{Contributions, ListChange, Resources};
+use crate::resource::text::Texts;
+use crate::source::SourceFile;
+use crate::system::parallel;
+use crate::yaml::Limits;
+
+/// The options of decoding.
+#[derive(Debug)]
+pub struct ParseOptions<'a> {
+    /// The control plane whose behaviour is compiled.
+    pub kuma: &'a Kuma,
+    /// The limits of the reader.
+    pub limits: &'a Limits,
+    /// The meshes of each file when it could be read last.
+    pub known: &'a Contributions,
+}
+
+/// The files and resources of the last snapshot.
+///
+/// It grows with the files of one snapshot: what the next one does not have is forgotten.
+#[derive(Debug, Default)]
+pub struct Cache {
+    /// The options with which the files were decoded.
+    decoded_with: Option<(Kuma, Limits)>,
+    /// The files, sorted by path, with their documents.
+    files: Vec<File>,
+    merged: Merged,
+}
+
+/// A file with its documents.
+#[derive(Debug, Clone)]
+pub(super) struct File {
+    pub(super) file: Arc<SourceFile>,
+    pub(super) documents: Arc<Documents>,
+}
+
+/// The number of files that are decoded at a time.
+const PORTION: usize = 32;
+
+/// The share of the files, as a divisor, up to which the lists are changed rather than made anew.
+const FEW: usize = 16;
+
+impl Cache {
+    /// Reads the documents of all files of a snapshot, which are sorted by path, and merges them. Returns the number of
+    /// files that had to be decoded.
+    pub(super) fn update(&mut self, files: &[&Arc<SourceFile>], options: &ParseOptions) -> usize {
+        let decoded_with = Some((options.kuma.clone(), options.limits.clone()));
+        if self.decoded_with != decoded_with {
+            *self = Self {
+                decoded_with,
+                ..Self::default()
+            };
+        }
+        let Compared { mut found, gone } = self.compare(files);
+        let new: Vec<usize> = (0..files.len()).filter(|i| found[*i].is_none()).collect();
+        let new_files: Vec<&Arc<SourceFile>> = new.iter().map(|i| files[*i]).collect();
+        let added = decode(&new_files, options);
+        let decoded = added.len();
+        let is_small = new.len() + gone.len() <= self.files.len() / FEW;
+        for (i, documents) in new.iter().zip(&added) {
+            found[*i] = Some(Arc::clone(documents));
+        }
+        let all = files.iter().zip(found.into_iter().flatten());
+        let file = |(file, documents): (&&Arc<SourceFile>, _)| File {
+            file: Arc::clone(file),
+            documents,
+        };
+        self.files = all.map(file).collect();
+        if is_small && self.merged.are_distinct() {
+            gone.iter().for_each(|file| self.merged.remove(file));
+            new.iter()
+                .for_each(|i| self.merged.add(&self.files[*i], ListChange::Insert));
+        }
+        if !is_small || !self.merged.are_distinct() {
+            self.merged = Merged::of(&self.files);
+        }
+        decoded
+    }
+
+    /// The files with their documents, sorted by path.
+    pub(super) fn files(&self) -> &[File] {
+        &self.files
+    }
+
+    /// The content of all files together.
+    pub(super) fn merged(&self) -> &Merged {
+        &self.merged
+    }
+
+    /// What stays and what goes with the next files.
+    fn compare(&self, files: &[&Arc<SourceFile>]) -> Compared {
+        let mut last = self.files.iter().peekable();
+        let mut gone = Vec::new();
+        let mut compare = |file: &&Arc<SourceFile>| {
+            let is_before = |last: &&File| !Arc::ptr_eq(&last.file, file) && last.file.path < file.path;
+            while let Some(before) = last.next_if(|last| is_before(last)) {
+                gone.push(before.clone());
+            }
+            let known = last.next_if(|last| Arc::ptr_eq(&last.file, file) || last.file.path == file.path)?;
+            let is_same = Arc::ptr_eq(&known.file, file) || known.file == **file;
+            if is_same && !known.documents.depends_on_past {
+                return Some(Arc::clone(&known.documents));
+            }
+            gone.push(known.clone());
+            None
+        };
+        let found = files.iter().map(&mut compare).collect();
+        gone.extend(last.cloned());
+        Compared { found, gone }
+    }
+}
+
+/// The last files compared with the next ones.
+struct Compared {
+    /// The documents of each of the next files, as far as they are known.
+    found: Vec<Option<Arc<Documents>>>,
+    /// The last files that are not among the next.
+    gone: Vec<File>,
+}
+
+/// The documents of each file, decoded on all processors.
+fn decode(files: &[&Arc<SourceFile>], options: &ParseOptions) -> Vec<Arc<Documents>> {
+    let portions: Vec<_> = files.chunks(PORTION).collect();
+    let decoded = parallel::map_with(&portions, parallel::cpu_count(), Texts::default, |texts, portion| {
+        let context = Context {
+            kuma: options.kuma,
+            texts,
+        };
+        let documents = portion.iter().map(|file| {
+            let known = options.known.get(&file.path);
+            Arc::new(Documents::of(file, &context, options.limits, known))
+        });
+        documents.collect::<Vec<_>>()
+    });
+    decoded.into_iter().flatten().collect()
+}
+
+/// The content of all files together.
+#[derive(Debug, Default)]
+pub(super) struct Merged {
+    /// The resources, sorted by mesh and name; those with one name in the order of the files. Without services that a
+    /// control plane synthesizes, and without what [`notable`](Self::notable) has.
+    pub(super) resources: Resources,
+    /// The files with findings, with invalid resources, or without their last readable text, by path.
+    pub(super) notable: BTreeMap<String, Arc<Documents>>,
+    /// The number of documents with each identity.
+    ids: HashMap<Arc<ResourceId>, usize>,
+    /// The number of identities of each mesh.
+    meshes: BTreeMap<String, usize>,
+    /// The number of documents whose identity another one has already.
+    repeated: usize,
+}
+
+impl Merged {
+    fn of(files: &[File]) -> Self {
+        let mut merged = Self::default();
+        files.iter().for_each(|file| merged.add(file, ListChange::Push));
+        merged.resources.sort();
+        merged
+    }
+
+    /// Whether no two documents have the same identity.
+    pub(super) fn are_distinct(&self) -> bool {
+        self.repeated == 0
+    }
+
+    /// The names of the meshes of all documents with a name.
+    pub(super) fn meshes(&self) -> impl Iterator<Item = &str> {
+        self.meshes.keys().map(String::as_str)
+    }
+
+    /// The names of all meshes that are declared, validly or not, and of the mesh `default`.
+    pub(super) fn declared(&self) -> BTreeSet<String> {
+        let is_declared = |mesh: &&String| {
+            let id = ResourceId {
+                kind: "Mesh".to_owned(),
+                mesh: (*mesh).clone(),
+                name: (*mesh).clone(),
+            };
+            self.ids.contains_key(&id)
+        };
+        let declared = self.meshes.keys().filter(is_declared).cloned();
+        declared.chain(["default".to_owned()]).collect()
+    }
+
+    fn add(&mut self, file: &File, change: ListChange) {
+        let documents = &file.documents;
+        for resource in &documents.resources {
+            self.resources.change(change, resource);
+        }
+        for (id, _) in &documents.placed {
+            let count = self.ids.entry(Arc::clone(id)).or_default();
+            *count += 1;
+            if *count > 1 {
+                self.repeated += 1;
+            } else {
+                count_up(&mut self.meshes, &id.mesh, 1);
+            }
+        }
+        let path = &file.file.path;
+        if !documents.meshes.is_empty() {
+            Arc::make_mut(&mut self.resources.contributions).insert(path.clone(), documents.meshes.clone());
+        }
+        if documents.is_notable() {
+            self.notable.insert(path.clone(), Arc::clone(documents));
+        }
+        self.resources.seen += documents.seen;
+        for (kind, n) in &documents.passed_over {
+            *self.resources.passed_over.entry(kind).or_default() += n;
+        }
+    }
+
+    /// Removes the content of a file. No identity must be repeated.
+    fn remove(&mut self, file: &File) {
+        let documents = &file.documents;
+        for resource in &documents.resources {
+            self.resources.change(ListChange::Remove, resource);
+        }
+        for (id, _) in &documents.placed {
+            self.ids.remove(id);
+            count_down(&mut self.meshes, &id.mesh, 1);
+        }
+        let path = &file.file.path;
+        Arc::make_mut(&mut self.resources.contributions).remove(path);
+        self.notable.remove(path);
+        self.resources.seen -= documents.seen;
+        for (kind, n) in &documents.passed_over {
+            count_down(&mut self.resources.passed_over, kind, *n);
+        }
+    }
+}
+
+fn count_up(counts: &mut BTreeMap<String, usize>, key: &str, n: usize) {
+    match counts.get_mut(key) {
+        Some(count) => *count += n,
+        None => drop(counts.insert(key.to_owned(), n)),
+    }
+}
+
+/// Subtracts from a count, which is removed at zero.
+fn count_down<K: Ord + Borrow<str>>(counts: &mut BTreeMap<K, usize>, key: &str, n: usize) {
+    let Some(count) = counts.get_mut(key) else { return };
+    *count = count.saturating_sub(n);
+    if *count == 0 {
+        counts.remove(key);
+    }
+}
