@@ -71,7 +71,7 @@ pub enum Extent {
 }
 
 /// The result of one compile.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Compiled {
     /// Effective tracing of every dataplane that the caller needs.
     pub proxies: Vec<Proxy>,
@@ -99,6 +99,19 @@ pub struct Compiled {
     pub outcomes: Outcomes,
     /// The index of the first rule of `reload` that fits each dataplane; empty when there are no rules.
     pub reload_entries: BTreeMap<ProxyKey, Option<usize>>,
+    /// The work that was done, which depends on what was compiled before.
+    pub work: Work,
+}
+
+/// The work of one compile.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Work {
+    /// The number of files that were decoded.
+    pub decoded: usize,
+    /// The number of proxies that were lowered.
+    pub lowered: usize,
+    /// The number of proxies whose files were rendered.
+    pub rendered: usize,
 }
 
 impl Compiled {
@@ -209,6 +222,11 @@ impl Compiler {
             known: Arc::clone(&resources.contributions),
             outcomes: outcomes_of(&compilation, &mut self.outcomes),
             reload_entries: reload_entries(&selection, &options.reload),
+            work: Work {
+                decoded: resources.decoded,
+                lowered: proxies.len(),
+                rendered: fragments.len(),
+            },
             proxies,
             fragments,
             diagnostics: hold_all_for_undeclared_meshes(diagnostics.into_sorted(), &resources),

@@ -83,7 +83,8 @@ pub fn run(compilation: &Compilation, cache: &mut Cache, diagnostics: &mut Diagn
 }
 
 fn ask(questions: &[Question], subject: &Subject) -> Diagnostics {
-    let answers = parallel::map(questions, parallel::cpu_count(), |question| {
+    let threads = parallel::threads_for(subject.selection.dataplanes.len());
+    let answers = parallel::map(questions, threads, |question| {
         let mut found = Diagnostics::default();
         question(subject, &mut found);
         found

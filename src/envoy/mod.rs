@@ -70,7 +70,7 @@ fn each_layout<T: Send>(
     diagnostics: &mut Diagnostics,
     work: impl Fn(&Proxy, &ProxyKey, &Layout, &mut Vec<Diagnostic>) -> T + Sync,
 ) -> Vec<(ProxyKey, Option<T>)> {
-    let worked = parallel::map(proxies, parallel::cpu_count(), |proxy| {
+    let worked = parallel::map(proxies, parallel::threads_for(proxies.len()), |proxy| {
         let key = ProxyKey::new(&proxy.mesh, &proxy.name);
         let mut findings = Vec::new();
         let layout = layout_of(proxy, env, &mut findings);

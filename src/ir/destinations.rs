@@ -18,14 +18,14 @@ type Key<'a> = (&'a str, &'a Text, Tags);
 
 /// The destinations that were made so far.
 #[derive(Debug)]
-pub(super) struct Destinations<'s, 'a> {
-    pub(super) services: &'s Services<'a>,
+pub(super) struct Destinations<'a> {
+    pub(super) services: &'a Services,
     of_services: Shared<Key<'a>, Arc<Destination>>,
     of_ports: Shared<(usize, usize), Arc<[Endpoint]>>,
 }
 
-impl<'s, 'a> Destinations<'s, 'a> {
-    pub(super) fn new(services: &'s Services<'a>) -> Self {
+impl<'a> Destinations<'a> {
+    pub(super) fn new(services: &'a Services) -> Self {
         Self {
             services,
             of_services: Shared::default(),

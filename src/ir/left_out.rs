@@ -42,7 +42,7 @@ pub(super) fn left_out_by_policies(mesh: Option<&Mesh>, others: &[Arc<OtherPolic
 }
 
 /// The features that a control plane gives to the proxy of one dataplane for its own sake and for its destinations.
-pub(super) fn left_out_alone<'a>(governed: &Governed<'a>, services: &Services<'a>) -> BTreeSet<LeftOut> {
+pub(super) fn left_out_alone<'a>(governed: &Governed<'a>, services: &'a Services) -> BTreeSet<LeftOut> {
     let mut found = Noted::default();
     for inbound in &governed.dataplane.inbounds {
         let probe = inbound.service_probe.iter();

@@ -25,13 +25,14 @@ pub fn lower<'a>(dataplanes: &[&Governed<'a>], selection: &Selection<'a>, kuma: 
     let lowering = Lowering {
         kuma,
         localhost: "127.0.0.1".into(),
-        destinations: Destinations::new(&selection.services),
+        destinations: Destinations::new(selection.services),
         tracers: Tracers::default(),
         mesh_traces: Shared::default(),
         matching: Shared::default(),
         left_out: Shared::default(),
     };
-    parallel::map(dataplanes, parallel::cpu_count(), |governed| lowering.proxy(governed))
+    let threads = parallel::threads_for(dataplanes.len());
+    parallel::map(dataplanes, threads, |governed| lowering.proxy(governed))
 }
 
 /// The values that proxies share, by the addresses of those from which they were made.
@@ -39,7 +40,7 @@ struct Lowering<'s, 'a> {
     kuma: &'s Kuma,
     /// The address of outbounds without one.
     localhost: Text,
-    destinations: Destinations<'s, 'a>,
+    destinations: Destinations<'a>,
     tracers: Tracers,
     mesh_traces: Shared<usize, Arc<[Policy]>>,
     matching: Shared<usize, Arc<[Arc<ResourceId>]>>,

@@ -47,8 +47,8 @@ pub(super) struct File {
 /// The number of files that are decoded at a time.
 const PORTION: usize = 32;
 
-/// The share of the files, as a divisor, up to which the lists are changed rather than made anew.
-const FEW: usize = 16;
+/// The number of documents up to which lists are changed rather than made anew: each change moves what comes after it.
+const FEW: usize = 256;
 
 impl Cache {
     /// Reads the documents of all files of a snapshot, which are sorted by path, and merges them. Returns the number of
@@ -66,7 +66,11 @@ impl Cache {
         let new_files: Vec<&Arc<SourceFile>> = new.iter().map(|i| files[*i]).collect();
         let added = decode(&new_files, options);
         let decoded = added.len();
-        let is_small = new.len() + gone.len() <= self.files.len() / FEW;
+        let gone_documents = gone.iter().map(|file| &file.documents);
+        let changed: usize = (added.iter().chain(gone_documents))
+            .map(|documents| documents.len())
+            .sum();
+        let is_small = changed <= FEW;
         for (i, documents) in new.iter().zip(&added) {
             found[*i] = Some(Arc::clone(documents));
         }
@@ -155,7 +159,7 @@ pub(super) struct Merged {
     pub(super) notable: BTreeMap<String, Arc<Documents>>,
     /// The number of documents with each identity.
     ids: HashMap<Arc<ResourceId>, usize>,
-    /// The number of identities of each mesh.
+    /// The number of documents of each mesh.
     meshes: BTreeMap<String, usize>,
     /// The number of documents whose identity another one has already.
     repeated: usize,
@@ -198,13 +202,15 @@ impl Merged {
         for resource in &documents.resources {
             self.resources.change(change, resource);
         }
-        for (id, _) in &documents.placed {
+        for id in documents.ids() {
             let count = self.ids.entry(Arc::clone(id)).or_default();
             *count += 1;
-            if *count > 1 {
-                self.repeated += 1;
-            } else {
-                count_up(&mut self.meshes, &id.mesh, 1);
+            self.repeated += usize::from(*count > 1);
+        }
+        for (id, _) in &documents.placed {
+            match self.meshes.get_mut(&id.mesh) {
+                Some(count) => *count += 1,
+                None => drop(self.meshes.insert(id.mesh.clone(), 1)),
             }
         }
         let path = &file.file.path;
@@ -226,8 +232,10 @@ impl Merged {
         for resource in &documents.resources {
             self.resources.change(ListChange::Remove, resource);
         }
-        for (id, _) in &documents.placed {
+        for id in documents.ids() {
             self.ids.remove(id);
+        }
+        for (id, _) in &documents.placed {
             count_down(&mut self.meshes, &id.mesh, 1);
         }
         let path = &file.file.path;
@@ -237,13 +245,6 @@ impl Merged {
         for (kind, n) in &documents.passed_over {
             count_down(&mut self.resources.passed_over, kind, *n);
         }
-    }
-}
-
-fn count_up(counts: &mut BTreeMap<String, usize>, key: &str, n: usize) {
-    match counts.get_mut(key) {
-        Some(count) => *count += n,
-        None => drop(counts.insert(key.to_owned(), n)),
     }
 }
 

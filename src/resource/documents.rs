@@ -57,6 +57,20 @@ pub(super) struct Documents {
 }
 
 impl Documents {
+    /// The number of documents with a name or a resource.
+    pub(super) fn len(&self) -> usize {
+        self.placed.len().max(self.resources.len())
+    }
+
+    /// The identities of all resources with a name.
+    pub(super) fn ids(&self) -> impl Iterator<Item = &Arc<ResourceId>> {
+        let others = self.resources.iter().filter_map(|resource| match resource {
+            Resource::OtherPolicy(policy) => Some(&policy.header.id),
+            _ => None,
+        });
+        self.placed.iter().map(|(id, _)| id).chain(others)
+    }
+
     /// Whether there is something beside valid resources.
     pub(super) fn is_notable(&self) -> bool {
         self.gaps != Gaps::default() || !self.findings.is_empty() || !self.unavailable.is_empty()

@@ -1,16 +1,17 @@
-//! The instances, endpoints and protocol of every service.
+//! The destinations of outbounds: the endpoints and the protocol of every service.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
+use super::instances::{ByPair, Inbounds, Instance, Instances, common_of_two, has, pairs};
+use super::targets;
 use crate::kuma::Fidelity;
 use crate::resource::kinds::dataplane::{BackendRef, Dataplane, Inbound};
 use crate::resource::kinds::external_service::ExternalService;
 use crate::resource::kinds::mesh_service::{Backing, MeshService, Port};
 use crate::resource::value::protocol::Protocol;
 use crate::resource::value::tags::{SERVICE, Tags};
-use crate::resource::{Effective, Origin, Resources, Text};
+use crate::resource::{Effective, List, Origin, Resources, Text};
 
 /// The destination of an outbound.
 #[derive(Debug, Clone, Copy)]
@@ -34,232 +35,146 @@ pub struct Target<'a> {
     pub protocol: Effective<Protocol>,
 }
 
-/// The instances of every service of every mesh.
+/// The instances of every service of every mesh, kept from one snapshot to the next.
 #[derive(Debug, Default)]
-pub struct Services<'a> {
-    meshes: BTreeMap<&'a str, ServicesOfMesh<'a>>,
+pub struct Services {
+    meshes: BTreeMap<String, ServicesOfMesh>,
     /// Whether a reference by name alone may lead to a service of another zone or namespace.
     anywhere: bool,
+    external_services: List<ExternalService>,
+    mesh_services: List<MeshService>,
+    /// The number of snapshots in which a service that is a resource, or one outside of the mesh, differed.
+    resources_generation: u64,
+    /// The number of snapshots in which a dataplane differed.
+    dataplanes_generation: u64,
 }
 
 /// The services of one mesh.
 #[derive(Debug, Default)]
-struct ServicesOfMesh<'a> {
+struct ServicesOfMesh {
     /// The instances by the value of their tag `kuma.io/service`.
-    tagged: HashMap<&'a str, Instances<'a>>,
-    external: HashMap<&'a str, Vec<&'a ExternalService>>,
+    tagged: HashMap<Text, Arc<Instances>>,
+    external: HashMap<Text, Vec<Arc<ExternalService>>>,
     /// The service resources, sorted by name.
-    resources: Vec<&'a MeshService>,
-    /// The service resources by kind and display name.
-    named: HashMap<(&'a str, &'a str), Vec<&'a MeshService>>,
+    resources: Vec<Arc<MeshService>>,
+    /// The service resources by display name.
+    named: HashMap<Text, Vec<Arc<MeshService>>>,
     /// The service resources by their labels.
-    labelled: ByPair<'a, &'a MeshService>,
-    dataplanes: &'a [Arc<Dataplane>],
-    /// The inbounds that can have a tag or a label of their dataplane.
-    inbounds: OnceLock<Inbounds<'a>>,
+    labelled: ByPair<Arc<MeshService>>,
+    /// The inbounds that can have a tag or a label of their dataplane, if a service selects its instances so.
+    inbounds: Option<Inbounds>,
 }
 
-/// One inbound that receives the requests of a service.
-#[derive(Debug, Clone, Copy)]
-pub struct Instance<'a> {
-    /// The dataplane of the inbound.
-    pub dataplane: &'a Dataplane,
-    /// The inbound that receives the requests.
-    pub inbound: &'a Inbound,
-}
-
-impl Instance<'_> {
-    /// The protocol by the tag of the inbound.
-    fn protocol(&self) -> Effective<Protocol> {
-        Effective::of(self.inbound.tagged_protocol.as_ref(), Protocol::Unknown)
-    }
-
-    /// Address and port for other dataplanes.
-    #[must_use]
-    pub fn endpoint(&self) -> (Text, u16) {
-        let own = || self.inbound.address.as_ref().map(|address| address.value.canonical());
-        let advertised = self
-            .dataplane
-            .advertised_address
-            .as_ref()
-            .map(|address| address.value.clone());
-        let address = advertised
-            .or_else(own)
-            .unwrap_or_else(|| self.dataplane.address.value.clone());
-        (address, self.inbound.port.value)
-    }
-}
-
-/// The instances of one service.
-#[derive(Debug)]
-struct Instances<'a> {
-    all: Vec<Instance<'a>>,
-    /// Their common protocol.
-    protocol: Effective<Protocol>,
-    by_tag: OnceLock<ByPair<'a, Instance<'a>>>,
-    /// The common protocol of those with several tags; `None` when no instance has all of them.
-    narrowed: Mutex<HashMap<Tags, Option<Effective<Protocol>>>>,
-}
-
-impl<'a> Instances<'a> {
-    fn new(instance: Instance<'a>) -> Self {
-        Self {
-            protocol: instance.protocol(),
-            all: vec![instance],
-            by_tag: OnceLock::new(),
-            narrowed: Mutex::default(),
-        }
-    }
-
-    fn add(&mut self, instance: Instance<'a>) {
-        self.protocol = common_of_two(self.protocol.clone(), instance.protocol());
-        self.all.push(instance);
-    }
-
-    /// The instances that can have all of the tags: those with the rarest of them, in the order of their dataplanes.
-    fn candidates<'s>(&'s self, tags: &'s Tags) -> &'s [Instance<'a>] {
-        if tags.is_empty() {
-            return &self.all;
-        }
-        let by_tag = self.by_tag.get_or_init(|| {
-            let mut by_tag = ByPair::default();
-            let tagged = self.all.iter();
-            tagged.for_each(|instance| by_tag.add(&instance.inbound.tags, *instance));
-            by_tag
-        });
-        by_tag.rarest(pairs(tags)).unwrap_or_default()
-    }
-
-    /// The instances with all of the tags, in the order of their dataplanes.
-    fn with<'s>(&'s self, tags: &'s Tags) -> impl Iterator<Item = &'s Instance<'a>> {
-        let candidates = self.candidates(tags).iter();
-        candidates.filter(|instance| has(&instance.inbound.tags, tags))
-    }
-
-    /// The common protocol of the instances with all of the tags; `None` when there are none.
-    fn narrowed(&self, tags: &Tags) -> Option<Effective<Protocol>> {
-        if tags.is_empty() {
-            return Some(self.protocol.clone());
-        }
-        let mut narrowed = self.narrowed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = narrowed.get(tags) {
-            return known.clone();
-        }
-        let protocols = self.with(tags).map(Instance::protocol);
-        let common = protocols.reduce(common_of_two);
-        narrowed.insert(tags.clone(), common.clone());
-        common
-    }
-}
-
-/// Items by the tags or labels that they have, each a key with its value.
-#[derive(Debug)]
-struct ByPair<'a, T>(HashMap<(&'a str, &'a str), Vec<T>>);
-
-impl<T> Default for ByPair<'_, T> {
-    fn default() -> Self {
-        Self(HashMap::new())
-    }
-}
-
-impl<'a, T: Copy> ByPair<'a, T> {
-    fn add(&mut self, pairs: &'a Tags, item: T) {
-        for (key, value) in pairs {
-            self.0.entry((key, value)).or_default().push(item);
-        }
-    }
-
-    /// The items with the pair that the fewest have; `None` when no pair is wanted.
-    fn rarest<'s>(&'s self, wanted: impl Iterator<Item = (&'s str, &'s str)>) -> Option<&'s [T]> {
-        let with_each = wanted.map(|pair| self.0.get(&pair).map_or(&[][..], Vec::as_slice));
-        with_each.min_by_key(|with| with.len())
-    }
-}
-
-/// Tags or labels as pairs of texts.
-fn pairs(tags: &Tags) -> impl Iterator<Item = (&str, &str)> + Clone {
-    tags.iter().map(|(key, value)| (key.as_str(), value.as_str()))
-}
-
-/// The inbounds of a mesh that are ready, by what selects them.
+/// The differences between the dataplanes of two snapshots.
 #[derive(Debug, Default)]
-struct Inbounds<'a> {
-    all: Vec<Instance<'a>>,
-    by_tag: ByPair<'a, Instance<'a>>,
-    by_label: ByPair<'a, Instance<'a>>,
-    by_name: HashMap<&'a str, Vec<Instance<'a>>>,
+pub(super) struct DataplaneChanges {
+    /// The dataplanes of the earlier snapshot that the later one does not have.
+    pub(super) gone: Vec<Arc<Dataplane>>,
+    /// The dataplanes of the later snapshot that the earlier one did not have.
+    pub(super) new: Vec<Arc<Dataplane>>,
 }
 
-impl<'a> Inbounds<'a> {
-    fn of(dataplanes: &'a [Arc<Dataplane>]) -> Self {
-        let mut inbounds = Self::default();
-        for dataplane in dataplanes {
-            for inbound in dataplane.inbounds.iter().filter(|inbound| inbound.ready) {
-                let (header, instance) = (&dataplane.header, Instance { dataplane, inbound });
-                inbounds.all.push(instance);
-                inbounds.by_tag.add(&inbound.tags, instance);
-                inbounds.by_label.add(&header.labels, instance);
-                inbounds.by_name.entry(&header.display_name).or_default().push(instance);
-            }
+impl DataplaneChanges {
+    fn is_empty(&self) -> bool {
+        self.gone.is_empty() && self.new.is_empty()
+    }
+}
+
+impl Services {
+    /// Brings the services up to date with the resources of the next snapshot.
+    pub(super) fn update(&mut self, resources: &Resources, changes: &DataplaneChanges, fidelity: Fidelity) {
+        self.anywhere = fidelity == Fidelity::Documented;
+        let is_same = same(&self.external_services, &resources.external_services)
+            && same(&self.mesh_services, &resources.mesh_services);
+        if !is_same {
+            self.external_services = Arc::clone(&resources.external_services);
+            self.mesh_services = Arc::clone(&resources.mesh_services);
+            self.resources_generation += 1;
+            self.index_resources();
         }
-        inbounds
+        if !changes.is_empty() {
+            self.dataplanes_generation += 1;
+            self.update_tagged(changes);
+        }
+        if !changes.is_empty() || !is_same {
+            self.index_inbounds(&resources.dataplanes);
+        }
     }
 
-    /// The inbounds that can have all of the tags, labels and the name: those with the rarest of them.
-    fn candidates<'s>(&'s self, tags: &'s Tags, labels: &'s Tags, name: Option<&str>) -> &'s [Instance<'a>] {
-        let by_tag = self.by_tag.rarest(pairs(tags));
-        let by_label = self.by_label.rarest(pairs(labels));
-        let by_name = name.map(|name| self.by_name.get(name).map_or(&[][..], Vec::as_slice));
-        let rarest = [by_tag, by_label, by_name]
-            .into_iter()
-            .flatten()
-            .min_by_key(|with| with.len());
-        rarest.unwrap_or(&self.all)
-    }
-}
-
-impl<'a> Services<'a> {
-    pub(super) fn of(resources: &'a Resources, fidelity: Fidelity) -> Self {
-        let mut meshes: BTreeMap<&str, ServicesOfMesh> = BTreeMap::new();
-        for dataplanes in (resources.dataplanes).chunk_by(|a, b| a.header.mesh() == b.header.mesh()) {
-            let of_mesh = meshes.entry(dataplanes[0].header.mesh()).or_default();
-            of_mesh.dataplanes = dataplanes;
-            for dataplane in dataplanes {
-                for inbound in dataplane.inbounds.iter().filter(|inbound| inbound.ready) {
-                    let Some(service) = &inbound.service else { continue };
-                    let instance = Instance { dataplane, inbound };
-                    match of_mesh.tagged.entry(service.value.as_str()) {
-                        Entry::Occupied(known) => known.into_mut().add(instance),
-                        Entry::Vacant(new) => drop(new.insert(Instances::new(instance))),
-                    }
+    /// Makes the instances of those services anew to which a changed dataplane belongs.
+    fn update_tagged(&mut self, changes: &DataplaneChanges) {
+        let gone: HashSet<*const Dataplane> = changes.gone.iter().map(Arc::as_ptr).collect();
+        let mut concerned: BTreeMap<&str, HashMap<&Text, Vec<Instance>>> = BTreeMap::new();
+        for dataplane in &changes.gone {
+            let of_mesh = concerned.entry(dataplane.header.mesh()).or_default();
+            let services = dataplane.inbounds.iter().filter_map(|inbound| inbound.service.as_ref());
+            of_mesh.extend(services.map(|service| (&service.value, Vec::new())));
+        }
+        for dataplane in &changes.new {
+            let of_mesh = concerned.entry(dataplane.header.mesh()).or_default();
+            for instance in Instance::all_of(dataplane) {
+                if let Some(service) = &dataplane.inbounds[instance.position].service {
+                    of_mesh.entry(&service.value).or_default().push(instance);
                 }
             }
         }
-        for external in &*resources.external_services {
-            let of_mesh = meshes.entry(external.header.mesh()).or_default();
-            let of_service = of_mesh.external.entry(&external.service.value).or_default();
-            of_service.push(external);
-        }
-        for service in &*resources.mesh_services {
-            let header = &service.header;
-            let kind = header.id.kind.as_str();
-            let of_mesh = meshes.entry(header.mesh()).or_default();
-            of_mesh.resources.push(service);
-            let named = of_mesh.named.entry((kind, &header.display_name)).or_default();
-            named.push(service);
-            of_mesh.labelled.add(&header.labels, service);
-        }
-        Self {
-            meshes,
-            anywhere: fidelity == Fidelity::Documented,
+        for (mesh, services) in concerned {
+            let tagged = &mut self.meshes.entry(mesh.to_owned()).or_default().tagged;
+            for (service, new) in services {
+                let known = tagged.remove(service);
+                let stay = known.iter().flat_map(|known| &known.all);
+                let stay = stay.filter(|instance| !gone.contains(&Arc::as_ptr(&instance.dataplane)));
+                let mut all: Vec<Instance> = stay.cloned().chain(new).collect();
+                all.sort_by(|a, b| (a.dataplane.header.order()).cmp(&b.dataplane.header.order()));
+                if let Some(instances) = Instances::of(all) {
+                    tagged.insert(service.clone(), Arc::new(instances));
+                }
+            }
         }
     }
 
-    fn tagged(&self, mesh: &str, service: &str) -> Option<&Instances<'a>> {
+    /// Indexes the services that are resources, and those outside of the mesh.
+    fn index_resources(&mut self) {
+        for of_mesh in self.meshes.values_mut() {
+            let tagged = std::mem::take(&mut of_mesh.tagged);
+            *of_mesh = ServicesOfMesh {
+                tagged,
+                ..ServicesOfMesh::default()
+            };
+        }
+        for external in &*self.external_services {
+            let of_mesh = self.meshes.entry(external.header.mesh().to_owned()).or_default();
+            let of_service = of_mesh.external.entry(external.service.value.clone()).or_default();
+            of_service.push(Arc::clone(external));
+        }
+        for service in &*self.mesh_services {
+            let header = &service.header;
+            let of_mesh = self.meshes.entry(header.mesh().to_owned()).or_default();
+            of_mesh.resources.push(Arc::clone(service));
+            let named = of_mesh.named.entry(header.display_name.clone()).or_default();
+            named.push(Arc::clone(service));
+            of_mesh.labelled.add(&header.labels, service);
+        }
+    }
+
+    /// Indexes the inbounds of meshes with services that need more of them than the tag `kuma.io/service`.
+    fn index_inbounds(&mut self, dataplanes: &[Arc<Dataplane>]) {
+        for (mesh, of_mesh) in &mut self.meshes {
+            let is_by_inbounds = |service: &Arc<MeshService>| {
+                let backing = &service.backing;
+                matches!(backing, Backing::Dataplanes { tags, .. } if !tags.contains_key(SERVICE))
+            };
+            let is_needed = of_mesh.resources.iter().any(is_by_inbounds);
+            let dataplanes = || targets::of_mesh(dataplanes, mesh, |dataplane| &dataplane.header);
+            of_mesh.inbounds = is_needed.then(|| Inbounds::of(dataplanes()));
+        }
+    }
+
+    fn tagged(&self, mesh: &str, service: &str) -> Option<&Arc<Instances>> {
         self.meshes.get(mesh)?.tagged.get(service)
     }
 
-    fn outside(&self, mesh: &str, service: &str) -> &[&'a ExternalService] {
+    fn outside(&self, mesh: &str, service: &str) -> &[Arc<ExternalService>] {
         let external = self.meshes.get(mesh).and_then(|of_mesh| of_mesh.external.get(service));
         external.map_or(&[], Vec::as_slice)
     }
@@ -292,7 +207,7 @@ impl<'a> Services<'a> {
     }
 
     /// The places that ask for TLS to a destination outside of the mesh.
-    pub fn tls(&self, mesh: &str, destination: ResolvedDestination<'a>) -> Vec<&'a Origin> {
+    pub fn tls<'a>(&'a self, mesh: &str, destination: ResolvedDestination<'a>) -> Vec<&'a Origin> {
         match destination {
             ResolvedDestination::Service(service) if self.tagged(mesh, service).is_none() => {
                 let outside = self.outside(mesh, service).iter();
@@ -308,17 +223,17 @@ impl<'a> Services<'a> {
 
     /// The service and the port that a `backendRef` of a dataplane refers to.
     #[must_use]
-    pub fn resolve(&self, dataplane: &Dataplane, reference: &BackendRef) -> Option<(&'a MeshService, &'a Port)> {
+    pub fn resolve<'a>(&'a self, dataplane: &Dataplane, reference: &BackendRef) -> Option<(&'a MeshService, &'a Port)> {
         let own = &dataplane.header;
         let namespace = (reference.namespace.as_ref()).map_or(own.namespace(), |written| Some(&written.value));
         let is_near =
             |service: &MeshService| service.header.zone() == own.zone() && service.header.namespace() == namespace;
         let of_mesh = self.meshes.get(own.mesh())?;
         let kind = reference.kind.value.as_str();
-        let candidates: Vec<&'a MeshService> = match &reference.name {
+        let candidates: Vec<&MeshService> = match &reference.name {
             Some(name) => {
-                let named = of_mesh.named.get(&(kind, name.value.as_str())).into_iter();
-                let named = named.flatten().copied();
+                let named = of_mesh.named.get(name.value.as_str()).into_iter().flatten();
+                let named = named.map(Arc::as_ref).filter(|service| service.header.id.kind == kind);
                 named.filter(|service| self.anywhere || is_near(service)).collect()
             }
             None => {
@@ -347,7 +262,7 @@ impl<'a> Services<'a> {
             Backing::Endpoints { endpoints, .. } => endpoints.clone(),
             Backing::MeshServices { labels } => {
                 let meant = of_mesh.labelled("MeshService", pairs(labels)).into_iter();
-                let port_of = |other: &'a MeshService| Some((other, other.port(port.number.value)?));
+                let port_of = |other| Some((other, MeshService::port(other, port.number.value)?));
                 meant
                     .filter_map(port_of)
                     .flat_map(|(other, port)| self.endpoints_of(other, port))
@@ -358,7 +273,7 @@ impl<'a> Services<'a> {
                 let is_target =
                     |inbound: &Inbound| target == inbound.port.value.to_string() || target == inbound.section();
                 let is_meant = |instance: &Instance| {
-                    let Instance { dataplane, inbound } = instance;
+                    let (dataplane, inbound) = (&instance.dataplane, instance.inbound());
                     let is_named = name.as_ref().is_none_or(|name| *name == dataplane.header.display_name);
                     is_named && has(&dataplane.header.labels, labels) && has(&inbound.tags, tags) && is_target(inbound)
                 };
@@ -368,8 +283,8 @@ impl<'a> Services<'a> {
                         instances.map_or(&[][..], |instances| instances.candidates(tags))
                     }
                     None => {
-                        let inbounds = of_mesh.inbounds.get_or_init(|| Inbounds::of(of_mesh.dataplanes));
-                        inbounds.candidates(tags, labels, name.as_deref())
+                        let inbounds = of_mesh.inbounds.as_ref();
+                        inbounds.map_or(&[][..], |inbounds| inbounds.candidates(tags, labels, name.as_deref()))
                     }
                 };
                 let meant = candidates.iter().filter(|instance| is_meant(instance));
@@ -382,7 +297,8 @@ impl<'a> Services<'a> {
     /// of all instances when none has the tags, and `None` without instances.
     #[must_use]
     pub fn protocol(&self, mesh: &str, service: &str, tags: &Tags) -> Option<Effective<Protocol>> {
-        let of_external = |external: &&ExternalService| Effective::of(external.protocol.as_ref(), Protocol::Unknown);
+        let of_external =
+            |external: &Arc<ExternalService>| Effective::of(external.protocol.as_ref(), Protocol::Unknown);
         match self.tagged(mesh, service) {
             None => (self.outside(mesh, service).iter())
                 .map(of_external)
@@ -395,32 +311,24 @@ impl<'a> Services<'a> {
     }
 }
 
-impl<'a> ServicesOfMesh<'a> {
+impl ServicesOfMesh {
     /// The resources of a kind with all of the labels, looked for among those with the rarest.
-    fn labelled<'l>(
-        &'l self,
+    fn labelled<'s, 'l>(
+        &'s self,
         kind: &str,
         labels: impl Iterator<Item = (&'l str, &'l str)> + Clone,
-    ) -> Vec<&'a MeshService> {
+    ) -> Vec<&'s MeshService> {
         let rarest = self.labelled.rarest(labels.clone());
         let is_meant = |service: &&MeshService| {
             let mut labels = labels.clone();
             service.header.id.kind == kind && labels.all(|(key, value)| service.header.label(key) == Some(value))
         };
-        let candidates = rarest.unwrap_or(&self.resources).iter().copied();
+        let candidates = rarest.unwrap_or(&self.resources).iter().map(Arc::as_ref);
         candidates.filter(is_meant).collect()
     }
 }
 
-/// The common protocol of two, with the origin of the one that decides.
-pub(super) fn common_of_two(a: Effective<Protocol>, b: Effective<Protocol>) -> Effective<Protocol> {
-    let value = a.value.common(b.value);
-    let is_of_second = value != a.value && value == b.value;
-    let source = if is_of_second { b.source } else { a.source };
-    Effective { value, source }
-}
-
-/// Whether `there` contains all `wanted` tags.
-fn has(there: &Tags, wanted: &Tags) -> bool {
-    wanted.iter().all(|(key, value)| there.get(key) == Some(value))
+/// Whether two lists have the very same resources.
+fn same<T>(a: &List<T>, b: &List<T>) -> bool {
+    Arc::ptr_eq(a, b) || (a.len() == b.len() && a.iter().zip(&**b).all(|(a, b)| Arc::ptr_eq(a, b)))
 }

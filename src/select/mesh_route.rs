@@ -109,7 +109,7 @@ impl Routes {
 pub(super) struct MeshRoutes<'a, 's> {
     pub(super) http: &'a Routes,
     pub(super) tcp: &'a Routes,
-    pub(super) services: &'s Services<'a>,
+    pub(super) services: &'a Services,
     pub(super) dataplane: &'a Dataplane,
     /// Whether the mesh has `TrafficRoute`s.
     pub(super) beside_traffic_routes: bool,

@@ -12,6 +12,8 @@ pub mod target;
 
 mod targets;
 
+mod instances;
+
 pub mod destination;
 
 mod mesh_route;
@@ -24,12 +26,15 @@ pub mod otel;
 
 mod policies;
 
+mod cache;
+
 pub mod route;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-pub use self::policies::{Cache, Policies, backend_name};
+pub use self::cache::Cache;
+pub use self::policies::{Policies, backend_name};
 pub use self::ranked::{Candidate, Ranked};
 
 use crate::diag::Diagnostics;
@@ -52,7 +57,7 @@ pub struct Selection<'a> {
     /// One entry per dataplane.
     pub dataplanes: Vec<Governed<'a>>,
     /// The services of all meshes.
-    pub services: Services<'a>,
+    pub services: &'a Services,
     /// A number that is the same in two selections of one [`Cache`] if all policies, meshes, gateways and routes are,
     /// and the dataplanes in all that policies can match.
     pub generation: u64,
@@ -130,7 +135,6 @@ pub fn select<'a>(
 ) -> Selection<'a> {
     cache.update(resources, options.kuma);
     let cache: &'a Cache = cache;
-    let services = Services::of(resources, options.kuma.fidelity);
     let govern = |(dataplane, policies): &'a (Arc<Dataplane>, Arc<Policies>)| {
         let mesh = dataplane.header.mesh();
         let mut found = Diagnostics::default();
@@ -138,7 +142,7 @@ pub fn select<'a>(
             let routing = Routing {
                 policies,
                 complete: resources.gaps.has_all_dataplanes(mesh),
-                services: &services,
+                services: cache.services(),
                 kuma: options.kuma,
                 hints: options.hints,
             };
@@ -157,7 +161,7 @@ pub fn select<'a>(
     let mut dataplanes = Vec::with_capacity(resources.dataplanes.len());
     for (governed, found) in parallel::map_with(
         cache.dataplanes(),
-        parallel::cpu_count(),
+        parallel::threads_for(cache.dataplanes().len()),
         || (),
         |(), known| govern(known),
     ) {
@@ -166,7 +170,7 @@ pub fn select<'a>(
     }
     Selection {
         dataplanes,
-        services,
+        services: cache.services(),
         generation: cache.generation(),
     }
 }

@@ -1,9 +1,7 @@
-//! The policies for each dataplane, kept from one snapshot to the next.
+//! The policies for a dataplane.
 
 use std::collections::HashMap;
-use std::iter::Peekable;
 use std::sync::Arc;
-use std::vec;
 
 use super::mesh_route::Routes;
 use super::mesh_trace::Traces;
@@ -22,7 +20,6 @@ use crate::resource::kinds::other_policy::{OtherPolicy, Reach};
 use crate::resource::kinds::traffic_route::TrafficRoute;
 use crate::resource::kinds::traffic_trace::TrafficTrace;
 use crate::resource::{List, Resources};
-use crate::system::parallel;
 
 /// The policies for a dataplane. Dataplanes that agree in all that policies need share them.
 #[derive(Debug)]
@@ -67,7 +64,7 @@ pub fn backend_name<'a>(policy: &'a TrafficTrace, mesh: Option<&'a Mesh>) -> Opt
 
 /// The resources that decide which policies are for a dataplane, and what they say.
 #[derive(Debug, Clone, Default)]
-struct Candidates {
+pub(super) struct Candidates {
     meshes: Vec<Arc<Mesh>>,
     gateways: List<MeshGateway>,
     traffic_traces: List<TrafficTrace>,
@@ -80,7 +77,7 @@ struct Candidates {
 }
 
 impl Candidates {
-    fn of(resources: &Resources) -> Self {
+    pub(super) fn of(resources: &Resources) -> Self {
         Self {
             meshes: resources.meshes.values().cloned().collect(),
             gateways: Arc::clone(&resources.mesh_gateways),
@@ -95,7 +92,7 @@ impl Candidates {
     }
 
     /// Whether these are the very same resources.
-    fn are_of(&self, resources: &Resources) -> bool {
+    pub(super) fn are_of(&self, resources: &Resources) -> bool {
         fn same<T>(a: &List<T>, b: &List<T>) -> bool {
             Arc::ptr_eq(a, b) || (a.len() == b.len() && a.iter().zip(&**b).all(|(a, b)| Arc::ptr_eq(a, b)))
         }
@@ -120,7 +117,7 @@ impl Candidates {
 
 /// The policies of one mesh, by what they need.
 #[derive(Debug)]
-struct MeshPolicies {
+pub(super) struct MeshPolicies {
     mesh: String,
     gateways: Selectors<MeshGateway>,
     traffic_traces: Selectors<TrafficTrace>,
@@ -134,7 +131,7 @@ struct MeshPolicies {
 }
 
 impl MeshPolicies {
-    fn new(candidates: &Candidates, mesh: &str, kuma: &Kuma) -> Self {
+    pub(super) fn new(candidates: &Candidates, mesh: &str, kuma: &Kuma) -> Self {
         let gateways = of_mesh(&candidates.gateways, mesh, |gateway| &gateway.header);
         let traffic_traces = of_mesh(&candidates.traffic_traces, mesh, |policy| &policy.header);
         let traffic_routes = of_mesh(&candidates.traffic_routes, mesh, |route| &route.header);
@@ -165,7 +162,7 @@ impl MeshPolicies {
     }
 
     /// The policies for a dataplane of the mesh.
-    fn of(&mut self, dataplane: &Dataplane, candidates: &Candidates, kuma: &Kuma) -> Arc<Policies> {
+    pub(super) fn of(&mut self, dataplane: &Dataplane, candidates: &Candidates, kuma: &Kuma) -> Arc<Policies> {
         let gateways = self.gateways.for_dataplane(dataplane);
         let policy_gateway = of_zone(dataplane, &gateways, kuma);
         let gateway = policy_gateway.as_deref();
@@ -238,123 +235,5 @@ fn otel_backend(traces: &Traces, candidates: &Candidates) -> Option<Arc<MeshOpen
         Backend::OpenTelemetry(OpenTelemetryBackend::Endpoint { .. }) | Backend::Zipkin(_) | Backend::Datadog(_) => {
             None
         }
-    }
-}
-
-/// The number of dataplanes that are worth another thread.
-const MANY: usize = 512;
-
-/// The policies for each dataplane of the last snapshot.
-///
-/// It grows with the dataplanes and the policies of one snapshot: what the next one does not have is forgotten.
-#[derive(Debug, Default)]
-pub struct Cache {
-    kuma: Option<Kuma>,
-    candidates: Candidates,
-    /// The candidates of meshes by what they need, once a few dataplanes asked for them.
-    indexes: HashMap<String, MeshPolicies>,
-    /// The dataplanes, sorted by mesh and name, with their policies.
-    dataplanes: Vec<(Arc<Dataplane>, Arc<Policies>)>,
-    /// The number of snapshots that differed in what [`generation`](Self::generation) is about.
-    generation: u64,
-}
-
-impl Cache {
-    /// Finds the policies of the dataplanes of a snapshot. Only those that are new are looked for, unless a policy has
-    /// changed.
-    pub(super) fn update(&mut self, resources: &Resources, kuma: &Kuma) {
-        let is_same = self.kuma.as_ref() == Some(kuma) && self.candidates.are_of(resources);
-        if !is_same {
-            *self = Self {
-                kuma: Some(kuma.clone()),
-                candidates: Candidates::of(resources),
-                generation: self.generation,
-                ..Self::default()
-            };
-        }
-        let mut last = std::mem::take(&mut self.dataplanes).into_iter().peekable();
-        let mut is_alike = is_same;
-        let found: Vec<Option<Arc<Policies>>> = (resources.dataplanes.iter())
-            .map(|dataplane| {
-                let known = known(&mut last, dataplane);
-                is_alike &= known.is_alike;
-                known.policies
-            })
-            .collect();
-        if !is_alike || last.next().is_some() {
-            self.generation += 1;
-        }
-        let missing = resources
-            .dataplanes
-            .iter()
-            .zip(&found)
-            .filter(|(_, found)| found.is_none());
-        let missing: Vec<&Arc<Dataplane>> = missing.map(|(dataplane, _)| dataplane).collect();
-        let mut new = self.find(&missing, kuma).into_iter();
-        let all = found.into_iter().filter_map(|found| found.or_else(|| new.next()));
-        self.dataplanes = resources.dataplanes.iter().cloned().zip(all).collect();
-    }
-
-    /// The policies for dataplanes, which are sorted by mesh.
-    fn find(&mut self, dataplanes: &[&Arc<Dataplane>], kuma: &Kuma) -> Vec<Arc<Policies>> {
-        let mut found = Vec::with_capacity(dataplanes.len());
-        let Self {
-            candidates, indexes, ..
-        } = self;
-        for of_mesh in dataplanes.chunk_by(|a, b| a.header.mesh() == b.header.mesh()) {
-            let mesh = of_mesh[0].header.mesh();
-            let index = || MeshPolicies::new(candidates, mesh, kuma);
-            let threads = parallel::cpu_count().min(1 + of_mesh.len() / MANY);
-            if threads > 1 {
-                // Each thread indexes the candidates, which pays for many dataplanes only.
-                found.extend(parallel::map_with(of_mesh, threads, index, |index, dataplane| {
-                    index.of(dataplane, candidates, kuma)
-                }));
-            } else {
-                let index = indexes.entry(mesh.to_owned()).or_insert_with(index);
-                found.extend(of_mesh.iter().map(|dataplane| index.of(dataplane, candidates, kuma)));
-            }
-        }
-        found
-    }
-
-    /// The dataplanes with their policies, in the order of mesh and name.
-    pub(super) fn dataplanes(&self) -> &[(Arc<Dataplane>, Arc<Policies>)] {
-        &self.dataplanes
-    }
-
-    /// A number that changes when a policy, a mesh, a gateway or a route changes, or when a dataplane comes, goes or
-    /// changes in what policies can match.
-    #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.generation
-    }
-}
-
-/// What the last snapshot tells about a dataplane.
-struct Known {
-    /// The policies of the same dataplane.
-    policies: Option<Arc<Policies>>,
-    /// Whether there was a dataplane of the name that policies could not tell from it.
-    is_alike: bool,
-}
-
-/// What the last snapshot tells about a dataplane; those before it are skipped.
-fn known(last: &mut Peekable<vec::IntoIter<(Arc<Dataplane>, Arc<Policies>)>>, dataplane: &Arc<Dataplane>) -> Known {
-    let mut is_alike = true;
-    let is_before =
-        |last: &Arc<Dataplane>| !Arc::ptr_eq(last, dataplane) && last.header.order() < dataplane.header.order();
-    while last.next_if(|(last, _)| is_before(last)).is_some() {
-        is_alike = false;
-    }
-    match last.next_if(|(last, _)| Arc::ptr_eq(last, dataplane) || last.header.order() == dataplane.header.order()) {
-        Some((last, policies)) if Arc::ptr_eq(&last, dataplane) || last.matches_as(dataplane) => Known {
-            policies: Some(policies),
-            is_alike,
-        },
-        Some(_) | None => Known {
-            policies: None,
-            is_alike: false,
-        },
     }
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::destination::{ResolvedDestination, Services, Target, common_of_two};
+use super::destination::{ResolvedDestination, Services, Target};
+use super::instances::common_of_two;
 use super::mesh_route::{ListenerKind, MeshRoutes, Routed, hinted};
 use super::policies::Policies;
 use crate::diag::{Code, Diagnostic, Diagnostics};
@@ -53,7 +54,7 @@ pub(super) struct Routing<'a, 's> {
     pub(super) policies: &'a Policies,
     /// Whether all dataplanes of the mesh could be read.
     pub(super) complete: bool,
-    pub(super) services: &'s Services<'a>,
+    pub(super) services: &'a Services,
     pub(super) kuma: &'s Kuma,
     pub(super) hints: &'s BTreeMap<String, Protocol>,
 }

@@ -27,6 +27,15 @@ pub fn cpu_count() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// The number of items that pay for the start of another thread, if each is a matter of microseconds.
+const MANY: usize = 256;
+
+/// The number of threads that are worth their start for items of which each is a matter of microseconds.
+#[must_use]
+pub fn threads_for(items: usize) -> usize {
+    cpu_count().min(1 + items / MANY)
+}
+
 /// The results of `work` for each item, in the order of the items, in which the work is begun too. At most `limit`
 /// items are worked on at the same time.
 pub fn map<T: Sync, R: Send>(items: &[T], limit: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {

@@ -1,0 +1,192 @@
+//! The inbounds that receive the requests of services, by what selects them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use crate::resource::kinds::dataplane::{Dataplane, Inbound};
+use crate::resource::value::protocol::Protocol;
+use crate::resource::value::tags::Tags;
+use crate::resource::{Effective, Text};
+
+/// One inbound that receives the requests of a service.
+#[derive(Debug, Clone)]
+pub(super) struct Instance {
+    pub(super) dataplane: Arc<Dataplane>,
+    /// The position of the inbound in the dataplane.
+    pub(super) position: usize,
+}
+
+impl Instance {
+    /// The inbounds of a dataplane that are ready.
+    pub(super) fn all_of(dataplane: &Arc<Dataplane>) -> impl Iterator<Item = Self> {
+        let inbounds = dataplane.inbounds.iter().enumerate();
+        let ready = inbounds.filter(|(_, inbound)| inbound.ready);
+        ready.map(|(position, _)| Self {
+            dataplane: Arc::clone(dataplane),
+            position,
+        })
+    }
+
+    pub(super) fn inbound(&self) -> &Inbound {
+        &self.dataplane.inbounds[self.position]
+    }
+
+    /// The protocol by the tag of the inbound.
+    pub(super) fn protocol(&self) -> Effective<Protocol> {
+        Effective::of(self.inbound().tagged_protocol.as_ref(), Protocol::Unknown)
+    }
+
+    /// Address and port for other dataplanes.
+    pub(super) fn endpoint(&self) -> (Text, u16) {
+        let inbound = self.inbound();
+        let own = || inbound.address.as_ref().map(|address| address.value.canonical());
+        let advertised = self
+            .dataplane
+            .advertised_address
+            .as_ref()
+            .map(|address| address.value.clone());
+        let address = advertised
+            .or_else(own)
+            .unwrap_or_else(|| self.dataplane.address.value.clone());
+        (address, inbound.port.value)
+    }
+}
+
+/// The instances of one service.
+#[derive(Debug)]
+pub(super) struct Instances {
+    /// All instances, in the order of their dataplanes.
+    pub(super) all: Vec<Instance>,
+    /// Their common protocol.
+    pub(super) protocol: Effective<Protocol>,
+    by_tag: OnceLock<ByPair<Instance>>,
+    /// The common protocol of those with several tags; `None` when no instance has all of them.
+    narrowed: Mutex<HashMap<Tags, Option<Effective<Protocol>>>>,
+}
+
+impl Instances {
+    /// The given instances; `None` without any.
+    pub(super) fn of(all: Vec<Instance>) -> Option<Self> {
+        Some(Self {
+            protocol: all.iter().map(Instance::protocol).reduce(common_of_two)?,
+            all,
+            by_tag: OnceLock::new(),
+            narrowed: Mutex::default(),
+        })
+    }
+
+    /// The instances that can have all of the tags: those with the rarest of them, in the order of their dataplanes.
+    pub(super) fn candidates<'s>(&'s self, tags: &'s Tags) -> &'s [Instance] {
+        if tags.is_empty() {
+            return &self.all;
+        }
+        let by_tag = self.by_tag.get_or_init(|| {
+            let mut by_tag = ByPair::default();
+            let tagged = self.all.iter();
+            tagged.for_each(|instance| by_tag.add(&instance.inbound().tags, instance));
+            by_tag
+        });
+        by_tag.rarest(pairs(tags)).unwrap_or_default()
+    }
+
+    /// The instances with all of the tags, in the order of their dataplanes.
+    pub(super) fn with<'s>(&'s self, tags: &'s Tags) -> impl Iterator<Item = &'s Instance> {
+        let candidates = self.candidates(tags).iter();
+        candidates.filter(|instance| has(&instance.inbound().tags, tags))
+    }
+
+    /// The common protocol of the instances with all of the tags; `None` when there are none.
+    pub(super) fn narrowed(&self, tags: &Tags) -> Option<Effective<Protocol>> {
+        if tags.is_empty() {
+            return Some(self.protocol.clone());
+        }
+        let mut narrowed = self.narrowed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = narrowed.get(tags) {
+            return known.clone();
+        }
+        let protocols = self.with(tags).map(Instance::protocol);
+        let common = protocols.reduce(common_of_two);
+        narrowed.insert(tags.clone(), common.clone());
+        common
+    }
+}
+
+/// Items by the tags or labels that they have, each a key with its value.
+#[derive(Debug)]
+pub(super) struct ByPair<T>(HashMap<Text, HashMap<Text, Vec<T>>>);
+
+impl<T> Default for ByPair<T> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<T: Clone> ByPair<T> {
+    pub(super) fn add(&mut self, pairs: &Tags, item: &T) {
+        for (key, value) in pairs {
+            let of_key = self.0.entry(key.clone()).or_default();
+            of_key.entry(value.clone()).or_default().push(item.clone());
+        }
+    }
+
+    /// The items with the pair that the fewest have; `None` when no pair is wanted.
+    pub(super) fn rarest<'w>(&self, wanted: impl Iterator<Item = (&'w str, &'w str)>) -> Option<&[T]> {
+        let with = |(key, value)| self.0.get(key).and_then(|of_key| of_key.get(value));
+        let with_each = wanted.map(|pair| with(pair).map_or(&[][..], Vec::as_slice));
+        with_each.min_by_key(|with| with.len())
+    }
+}
+
+/// Tags or labels as pairs of texts.
+pub(super) fn pairs(tags: &Tags) -> impl Iterator<Item = (&str, &str)> + Clone {
+    tags.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+}
+
+/// The inbounds of a mesh that are ready, by what selects them.
+#[derive(Debug, Default)]
+pub(super) struct Inbounds {
+    all: Vec<Instance>,
+    by_tag: ByPair<Instance>,
+    by_label: ByPair<Instance>,
+    by_name: HashMap<Text, Vec<Instance>>,
+}
+
+impl Inbounds {
+    pub(super) fn of(dataplanes: &[Arc<Dataplane>]) -> Self {
+        let mut inbounds = Self::default();
+        for instance in dataplanes.iter().flat_map(Instance::all_of) {
+            let header = &instance.dataplane.header;
+            inbounds.by_tag.add(&instance.inbound().tags, &instance);
+            inbounds.by_label.add(&header.labels, &instance);
+            let named = inbounds.by_name.entry(header.display_name.clone()).or_default();
+            named.push(instance.clone());
+            inbounds.all.push(instance);
+        }
+        inbounds
+    }
+
+    /// The inbounds that can have all of the tags, labels and the name: those with the rarest of them.
+    pub(super) fn candidates<'s>(&'s self, tags: &'s Tags, labels: &'s Tags, name: Option<&str>) -> &'s [Instance] {
+        let by_tag = self.by_tag.rarest(pairs(tags));
+        let by_label = self.by_label.rarest(pairs(labels));
+        let by_name = name.map(|name| self.by_name.get(name).map_or(&[][..], Vec::as_slice));
+        let rarest = [by_tag, by_label, by_name]
+            .into_iter()
+            .flatten()
+            .min_by_key(|with| with.len());
+        rarest.unwrap_or(&self.all)
+    }
+}
+
+/// The common protocol of two, with the origin of the one that decides.
+pub(super) fn common_of_two(a: Effective<Protocol>, b: Effective<Protocol>) -> Effective<Protocol> {
+    let value = a.value.common(b.value);
+    let is_of_second = value != a.value && value == b.value;
+    let source = if is_of_second { b.source } else { a.source };
+    Effective { value, source }
+}
+
+/// Whether `there` contains all `wanted` tags.
+pub(super) fn has(there: &Tags, wanted: &Tags) -> bool {
+    wanted.iter().all(|(key, value)| there.get(key) == Some(value))
+}
