@@ -85,7 +85,6 @@ fn once(context: &Context, settings: &Settings) -> CommandResult {
             OnDrift::Report => DriftRepair::Off,
             OnDrift::Heal => DriftRepair::All,
         };
-        let probe_all = false;
         reconcile::reconcile(
             settings,
             &target,
@@ -93,7 +92,7 @@ fn once(context: &Context, settings: &Settings) -> CommandResult {
             &mut Cache::default(),
             &ReconcileOptions {
                 drift_repair,
-                probe_all,
+                ..ReconcileOptions::default()
             },
         )?
     };

@@ -123,7 +123,7 @@ impl Log {
         if self.failure.take().is_some() {
             tracing::info!("the policies are read and published again");
         }
-        let name = policies.snapshot.describe();
+        let name = policies.name.clone();
         let before = self.revision.replace(name.clone());
         let is_new = before.as_ref() != Some(&name);
         let from = before

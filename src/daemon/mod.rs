@@ -39,7 +39,6 @@ use self::schedule::{Schedule, Timing};
 use self::worker::{Retry, Worker};
 use crate::apply::ApplyError;
 use crate::settings::{Settings, SettingsError};
-use crate::source::watch::Watcher;
 use crate::telemetry::systemd;
 use crate::words::with_causes;
 
@@ -138,7 +137,7 @@ impl Daemon {
         let shared = Shared::new(sender);
         worker.shared = Some(Arc::clone(&shared));
         let wake = Arc::new(Notify::new());
-        worker.watcher = Some(Watcher::new(&worker.settings().sources(), Arc::clone(&wake)));
+        worker.watch(Arc::clone(&wake));
         let reloaded = Arc::new(Notify::new());
         let to_wake = Arc::clone(&reloaded);
         worker.on_reload(move || to_wake.notify_one());
@@ -320,10 +319,11 @@ impl Daemon {
             return Err("`control` cannot change while the daemon runs: restart it".to_owned());
         }
         self.schedule.set_timing(timing(&settings));
-        if settings.sources() != before.sources() {
-            worker.watcher = Some(Watcher::new(&settings.sources(), Arc::clone(&self.wake)));
-        }
+        let is_other = settings.sources() != before.sources();
         worker.set_settings(settings, target);
+        if is_other {
+            worker.watch(Arc::clone(&self.wake));
+        }
         Ok(())
     }
 

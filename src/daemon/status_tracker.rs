@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use super::schedule::Reason;
 use super::status::{
     Condition, Drifted, Findings, Frozen, Guarded, Held, Outcomes, Reload, Revision, Status, Trouble, TroubleState,
 };
@@ -15,6 +14,7 @@ use crate::diag::Severity;
 use crate::envoy::artifact::ProxyKey;
 use crate::plan::drift::Drift;
 use crate::reconcile::{DesiredState, Policies, Reconciliation};
+use crate::source::Scan;
 use crate::source::watch::Health;
 use crate::words::with_causes;
 
@@ -82,14 +82,14 @@ impl StatusTracker {
         self.status.reloads = failing.into_iter().map(reload).collect();
     }
 
-    /// Records the health of the watch at the begin of a reconciliation.
-    pub(super) fn watch(&mut self, health: &Health, reason: Reason, now: DateTime<Utc>) {
+    /// Records the health of the watch after a reconciliation.
+    pub(super) fn watch(&mut self, health: &Health, scan: Scan, now: DateTime<Utc>) {
         let watch = &mut self.status.watch;
         watch.directories = health.directories;
         watch.overflows = health.overflows;
         watch.rearmed = health.rearmed;
         watch.degraded_reason = health.degraded_reason.clone();
-        if reason != Reason::Changed {
+        if scan == Scan::Full {
             watch.last_full_scan = Some(now);
         }
     }
@@ -116,7 +116,7 @@ impl StatusTracker {
         };
         status.watch.files = policies.snapshot.len();
         if reconciliation.desired == DesiredState::Policies && reconciliation.planned.violation.is_none() {
-            let name = policies.snapshot.describe();
+            let name = policies.name.clone();
             let meshes = policies.compiled.meshes.iter();
             self.kept.extend(
                 meshes
@@ -279,10 +279,10 @@ impl StatusTracker {
         let Ok(policies) = &reconciliation.policies else { return };
         let commit = policies.snapshot.commit();
         let seen = Revision {
-            name: policies.snapshot.describe(),
+            name: policies.name.clone(),
             commit: commit.map(|commit| commit.id.clone()),
             subject: commit.map(|commit| commit.subject.clone()),
-            content: policies.snapshot.revision(),
+            content: policies.revision.clone(),
             at: now,
         };
         let come = |place: &mut Option<Revision>| {

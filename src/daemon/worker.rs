@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
+use tokio::sync::Notify;
 
 use super::control::{PendingRequest, Reply, Request, Shared};
 use super::log::Log;
@@ -18,6 +19,7 @@ use crate::plan::repair::RepairBackoff;
 use crate::plan::{DriftRepair, summary};
 use crate::reconcile::{self, Cache, ReconcileError, ReconcileOptions, Reconciliation};
 use crate::settings::{OnDrift, Settings};
+use crate::source::Scan;
 use crate::source::watch::Watcher;
 use crate::words::{plural, with_causes};
 
@@ -46,8 +48,6 @@ pub struct Worker {
     began: Instant,
     /// Set when the last reconciliation left something open.
     open: Option<Retry>,
-    /// The watch on the policies; `None` in `run --once` and other commands.
-    pub(super) watcher: Option<Watcher>,
     /// The status that was saved last.
     saved: Option<Status>,
 }
@@ -82,7 +82,6 @@ impl Worker {
             reloader: Reloader::default(),
             began: Instant::now(),
             open: None,
-            watcher: None,
             saved: None,
         })
     }
@@ -103,16 +102,18 @@ impl Worker {
         (self.settings, self.target) = (settings, target);
     }
 
+    /// Watches the policies from now on, and notifies `wake` when they may have changed.
+    pub(super) fn watch(&mut self, wake: Arc<Notify>) {
+        let beacon = self.target.out.lock_file();
+        self.cache
+            .watch(Watcher::new(&self.settings.sources(), wake, Some(beacon)));
+    }
+
     /// Reconciles, and carries out the pending requests. `Some` when something is left open.
     pub(super) fn work(&mut self, reason: Reason, pending: Vec<PendingRequest>) -> Option<Retry> {
-        // Before the reconciliation, so that no change during it is missed.
-        if let Some(watcher) = &mut self.watcher {
-            watcher.refresh();
-            self.tracker.watch(&watcher.health(), reason, Utc::now());
-        }
         let is_only_pending = reason == Reason::Request && !pending.is_empty();
         if !is_only_pending {
-            self.attempt(reason != Reason::Changed);
+            self.attempt(reason);
         }
         for PendingRequest { request, reply } in pending {
             // The client may have gone; the request is carried out all the same.
@@ -121,7 +122,7 @@ impl Worker {
         self.open
     }
 
-    fn attempt(&mut self, probe_all: bool) {
+    fn attempt(&mut self, reason: Reason) {
         let now = self.began.elapsed();
         let drift_repair = match self.settings.drift {
             OnDrift::Report => DriftRepair::Off,
@@ -130,7 +131,11 @@ impl Worker {
         // Errors are in the log and the status already.
         let result = self.reconcile(ReconcileOptions {
             drift_repair,
-            probe_all,
+            scan: match reason {
+                Reason::Changed => Scan::Changes,
+                Reason::Start | Reason::Rescan | Reason::Retry | Reason::Request => Scan::Full,
+            },
+            probe_all: reason != Reason::Changed,
         });
         if let (OnDrift::Heal, Ok(reconciliation)) = (self.settings.drift, result) {
             self.backoff.record(reconciliation.repaired_drift(), now);
@@ -162,6 +167,9 @@ impl Worker {
         self.reopen_session();
         let result = reconcile::reconcile(&self.settings, &self.target, &self.session, &mut self.cache, &options);
         let now = Utc::now();
+        if let Some(health) = self.cache.watch_health() {
+            self.tracker.watch(&health, options.scan, now);
+        }
         self.open = result.as_ref().map_or(Some(OPEN), open);
         match &result {
             Ok(reconciliation) => {
@@ -270,6 +278,7 @@ impl Worker {
     fn answer(&mut self, drift_repair: DriftRepair, probe_all: bool) -> Result<Reconciliation, String> {
         self.reconcile(ReconcileOptions {
             drift_repair,
+            scan: Scan::Full,
             probe_all,
         })
         .map_err(|error| with_causes(&error))

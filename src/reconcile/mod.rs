@@ -50,7 +50,7 @@ pub fn reconcile(
     options: &ReconcileOptions,
 ) -> Result<Reconciliation, ReconcileError> {
     let mut stopwatch = Stopwatch::default();
-    let policies = Policies::read(settings, target, Purpose::Publish, cache, &mut stopwatch)?;
+    let policies = Policies::read(settings, target, Purpose::Publish(options.scan), cache, &mut stopwatch)?;
     let intent = Intent::read(&target.out)?;
     let desired = DesiredState::choose(&intent, &policies);
 

@@ -1,12 +1,15 @@
 //! The options of one reconciliation.
 
 use crate::plan::DriftRepair;
+use crate::source::Scan;
 
 /// The options of one reconciliation.
 #[derive(Debug, Clone, Default)]
 pub struct ReconcileOptions {
     /// The edited files that are repaired.
     pub drift_repair: DriftRepair,
+    /// The policy files that are looked at.
+    pub scan: Scan,
     /// Whether every Envoy is asked what it has, rather than only those whose files change.
     pub probe_all: bool,
 }

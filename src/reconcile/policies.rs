@@ -10,13 +10,13 @@ use crate::diag::Diagnostic;
 use crate::plan::guard::Guard;
 use crate::plan::{self, Applied, Constraints, Desired, DriftRepair, Held, Observed};
 use crate::settings::{OnError, Settings, SettingsError};
-use crate::source::{Consistency, ReadError, Snapshot};
+use crate::source::{Consistency, ReadError, Scan, Snapshot};
 
 /// The purpose of reading the policies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// To publish their files: as of a moment without a Git operation.
-    Publish,
+    Publish(Scan),
     /// To show a part of the result: as they are.
     Inspect(Extent),
 }
@@ -26,6 +26,10 @@ pub enum Purpose {
 pub struct Policies {
     /// The files that were read.
     pub snapshot: Snapshot,
+    /// The hash of the files.
+    pub revision: String,
+    /// The name of the files for people.
+    pub name: String,
     /// The result of their compilation.
     pub compiled: Compiled,
     /// All findings about the policies, sorted.
@@ -46,12 +50,12 @@ impl Policies {
         cache: &mut Cache,
         stopwatch: &mut Stopwatch,
     ) -> Result<Result<Self, ReadError>, SettingsError> {
-        let (consistency, extent) = match purpose {
-            Purpose::Publish => (Consistency::Stable, Extent::Files),
-            Purpose::Inspect(extent) => (Consistency::Dirty, extent),
+        let (consistency, extent, scan) = match purpose {
+            Purpose::Publish(scan) => (Consistency::Stable, Extent::Files, scan),
+            Purpose::Inspect(extent) => (Consistency::Dirty, extent, Scan::Full),
         };
         let (sources, limit) = (settings.sources(), settings.limits.file_bytes.get() as u64);
-        let read = || cache.reader.read(&sources, limit, consistency);
+        let read = || cache.reader.read(&sources, limit, consistency, scan);
         let snapshot = match stopwatch.time(Stage::Read, read) {
             Ok(snapshot) => snapshot,
             Err(error) => return Ok(Err(error)),
@@ -67,7 +71,10 @@ impl Policies {
             OnError::HoldMesh => held,
             OnError::HoldAll => held.all_or_nothing(),
         };
+        let revision = snapshot.revision();
         Ok(Ok(Self {
+            name: snapshot.describe(&revision),
+            revision,
             snapshot,
             compiled,
             findings,

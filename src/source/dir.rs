@@ -27,6 +27,8 @@ pub(super) struct Directory {
     pub(super) files: Vec<Found>,
     /// Directories below the root that are Git repositories of their own.
     pub(super) repositories: BTreeSet<PathBuf>,
+    /// Whether there is a link, followed or not.
+    pub(super) has_links: bool,
 }
 
 /// The place of a directory or file that is read.
@@ -58,6 +60,7 @@ pub(super) fn read(place: &Place, filter: &Filter, limit: u64, known: &KnownFile
             Ok(is_same.then_some(Directory {
                 files,
                 repositories: before.repositories,
+                has_links: before.has_links,
             }))
         });
         match listed {
@@ -77,6 +80,7 @@ struct Listing {
     /// The files to read, sorted by their path below the root.
     files: Vec<Listed>,
     repositories: BTreeSet<PathBuf>,
+    has_links: bool,
 }
 
 /// A file that was found.
@@ -131,7 +135,7 @@ fn list(place: &Place, filter: &Filter) -> Result<Listing, ReadError> {
         .into_iter();
     let mut passed = Passed::new(place, filter);
     let mut linked = Linked::default();
-    let mut files = Vec::new();
+    let (mut files, mut passed_errors) = (Vec::new(), false);
     for entry in entries.filter_entry(|entry| passed.enters(entry)) {
         if entry.as_ref().is_ok_and(|entry| linked.count(entry) > LINKED) {
             return Err(ReadError::Multiplied(root.to_owned()));
@@ -140,6 +144,7 @@ fn list(place: &Place, filter: &Filter) -> Result<Listing, ReadError> {
             Ok(entry) if entry.file_type().is_file() && filter.reads(place.below(entry.path())) => files.push(entry),
             Ok(_) => {}
             Err(error) => {
+                passed_errors = true;
                 if let Some(path) = error.path().map(Path::to_owned)
                     && !filter.leaves_out(place.below(&path))
                     && let Some(why) = why_not_entered(error, &path, filter.reads(place.below(&path)))
@@ -160,6 +165,8 @@ fn list(place: &Place, filter: &Filter) -> Result<Listing, ReadError> {
         listing.files.sort_by(|a, b| a.below.cmp(&b.below));
     }
     passed.finish(&mut listing);
+    // A link that leads nowhere is an error of the walk.
+    listing.has_links |= passed_errors;
     Ok(listing)
 }
 
@@ -217,6 +224,7 @@ struct Passed<'p> {
     outside: Vec<(PathBuf, fs::FileType)>,
     /// Directories with a name that files have.
     directories: Vec<PathBuf>,
+    has_links: bool,
 }
 
 impl<'p> Passed<'p> {
@@ -227,6 +235,7 @@ impl<'p> Passed<'p> {
             repositories: BTreeSet::new(),
             outside: Vec::new(),
             directories: Vec::new(),
+            has_links: false,
         }
     }
 
@@ -235,6 +244,7 @@ impl<'p> Passed<'p> {
         if entry.file_name() == ".git" && entry.depth() > 1 {
             self.repositories.extend(entry.path().parent().map(Path::to_owned));
         }
+        self.has_links |= entry.path_is_symlink() && entry.depth() > 0;
         let below = self.place.below(entry.path());
         let is_left_out = entry.file_type().is_dir() && !self.filter.enters(below);
         if entry.depth() == 0 || is_hidden(entry) || is_left_out {
@@ -284,6 +294,7 @@ impl<'p> Passed<'p> {
             listing.files.sort_by(|a, b| a.below.cmp(&b.below));
         }
         listing.repositories = self.repositories;
+        listing.has_links = self.has_links;
     }
 }
 
@@ -351,6 +362,14 @@ fn read_all(listing: &Listing, limit: u64, known: &KnownFiles, now: SystemTime) 
     parallel::map(&listing.files, parallel::cpu_count(), read)
         .into_iter()
         .collect()
+}
+
+/// The text of a file by itself, and its stamp; `None` when it has no text, or changes while it is read.
+pub(super) fn read_alone(path: &Path, limit: u64, now: SystemTime) -> Option<(String, Option<Stamp>)> {
+    let fingerprint = Fingerprint::from_metadata(&fs::symlink_metadata(path).ok()?);
+    let text = read_one(path, &fingerprint, limit)?.ok()?;
+    let is_settled = fingerprint.is_settled(now);
+    Some((text, is_settled.then_some(Stamp::Metadata(fingerprint))))
 }
 
 /// The text of a file; `None` when it is not the file that was listed any more.

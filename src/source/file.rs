@@ -12,6 +12,7 @@ use globset::GlobMatcher;
 pub struct SourceFile {
     /// The offsets at which lines start, for locations.
     pub(super) line_starts: LineStarts,
+    digest: Digest,
     /// Path below the root, with `/` between its parts. With several roots, the path begins with that of the root.
     pub path: String,
     /// The whole text of the file.
@@ -36,6 +37,19 @@ impl LineStarts {
     }
 }
 
+/// A hash of path, text and variables, made when it is first asked for.
+#[derive(Debug, Default)]
+struct Digest(OnceLock<blake3::Hash>);
+
+impl PartialEq for Digest {
+    /// Always true: what it is made from decides.
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Digest {}
+
 /// The text alone decides.
 impl PartialEq for LineStarts {
     fn eq(&self, _: &Self) -> bool {
@@ -58,9 +72,30 @@ impl SourceFile {
     pub fn with_vars(path: impl Into<String>, text: impl Into<String>, vars: Option<Vars>) -> Arc<Self> {
         Arc::new(Self {
             line_starts: LineStarts::default(),
+            digest: Digest::default(),
             path: path.into(),
             text: text.into(),
             vars,
+        })
+    }
+}
+
+impl SourceFile {
+    /// A hash of path, text and variables.
+    pub(super) fn digest(&self) -> &blake3::Hash {
+        self.digest.0.get_or_init(|| {
+            let mut hasher = blake3::Hasher::new();
+            let mut part = |text: &str| {
+                hasher.update(&(text.len() as u64).to_le_bytes());
+                hasher.update(text.as_bytes());
+            };
+            part(&self.path);
+            part(&self.text);
+            for (name, value) in self.vars.iter().flatten() {
+                part(name);
+                part(value);
+            }
+            hasher.finalize()
         })
     }
 }

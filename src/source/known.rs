@@ -86,6 +86,11 @@ impl KnownFiles {
         self.0.insert(below, (stamp, file));
     }
 
+    /// Removes a file.
+    pub(super) fn remove(&mut self, below: &Path) {
+        self.0.remove(below);
+    }
+
     /// The file at a path if it has the stamp.
     pub(super) fn with_stamp(&self, below: &Path, stamp: &Stamp) -> Option<Arc<SourceFile>> {
         let (known, file) = self.0.get(below)?;

@@ -31,13 +31,18 @@ mod snapshot;
 
 mod read;
 
+mod wanted;
+
 pub mod watch;
+
+mod reader;
 
 pub use commit::Commit;
 pub use error::ReadError;
 pub use file::{Link, LinkFault, LinkKind, SourceFile, Unreadable, UnreadableReason, Vars};
 pub use git::GitError;
 pub use location::Location;
-pub use read::{Consistency, Reader, describe, read};
+pub use read::{Consistency, describe};
+pub use reader::{ReadWork, Reader, Scan, read};
 pub use snapshot::{ReadOrigin, Snapshot};
 pub use sources::{Mode, Root, Sources};

@@ -29,66 +29,50 @@ pub enum Consistency {
 
 type Result<T> = std::result::Result<T, ReadError>;
 
-/// The files of all sources: those of each directory or commit that the filter reads, and roots that are files.
-///
-/// Hidden files and directories are skipped, links are followed within the repository or, without one, within the root,
-/// and entries that are no regular files are ignored. A file below two roots is read once. A root that is reached through links is resolved once.
-///
-/// # Errors
-/// When a root is missing or unreadable, keeps changing, or is being changed by Git.
-pub fn read(sources: &Sources, max_file_bytes: u64, consistency: Consistency) -> Result<Snapshot> {
-    Reader::default().read(sources, max_file_bytes, consistency)
-}
-
-/// A reader of one snapshot after another, which does not read again what stays as it is.
-///
-/// A snapshot is the same as that of [`read()`], whatever was read before, and shares the files that stay.
-#[derive(Debug, Default)]
-pub struct Reader {
-    /// The files of each root in the last snapshot, by the path of the root.
-    known: BTreeMap<PathBuf, KnownRoot>,
-}
-
 /// The files of a root in the last snapshot.
 #[derive(Debug, Default)]
-struct KnownRoot {
-    files: KnownFiles,
+pub(super) struct KnownRoot {
+    pub(super) files: KnownFiles,
     /// The files of a work tree that are as in the commit.
     committed: KnownFiles,
+    /// The number of files that the snapshot before did not have, or not with this text.
+    pub(super) changed: usize,
+    /// Whether the root is a directory of plain files, without links and without repositories.
+    pub(super) is_plain: bool,
 }
 
-impl Reader {
-    /// Reads the next snapshot.
-    ///
-    /// # Errors
-    /// Those of [`read()`].
-    pub fn read(&mut self, sources: &Sources, max_file_bytes: u64, consistency: Consistency) -> Result<Snapshot> {
-        let mut changing = PathBuf::new();
-        for _ in 0..ATTEMPTS {
-            let places = places(sources)?;
-            let request = Request {
-                sources,
-                places: &places,
-                limit: max_file_bytes,
-                consistency,
-            };
-            changing = match read_at(&request, &self.known) {
-                Ok((snapshot, known)) => match moved_between(&snapshot) {
-                    Some(repository) => repository.to_owned(),
-                    None => {
-                        self.known = known;
-                        return Ok(snapshot);
-                    }
-                },
-                // The target of a link may be gone now.
-                Err(error) => match moved(sources, &places)? {
-                    Some(root) => root.to_owned(),
-                    None => return Err(error),
-                },
-            };
-        }
-        Err(ReadError::Changing(changing))
+/// The files of the roots in the last snapshot, by the paths of the roots.
+pub(super) type KnownRoots = BTreeMap<PathBuf, KnownRoot>;
+
+/// The files of all roots, and what is known of them then.
+pub(super) fn read_all(
+    sources: &Sources,
+    limit: u64,
+    consistency: Consistency,
+    known: &KnownRoots,
+) -> Result<(Snapshot, KnownRoots)> {
+    let mut changing = PathBuf::new();
+    for _ in 0..ATTEMPTS {
+        let places = places(sources)?;
+        let request = Request {
+            sources,
+            places: &places,
+            limit,
+            consistency,
+        };
+        changing = match read_at(&request, known) {
+            Ok((snapshot, known)) => match moved_between(&snapshot) {
+                Some(repository) => repository.to_owned(),
+                None => return Ok((snapshot, known)),
+            },
+            // The target of a link may be gone now.
+            Err(error) => match moved(sources, &places)? {
+                Some(root) => root.to_owned(),
+                None => return Err(error),
+            },
+        };
     }
+    Err(ReadError::Changing(changing))
 }
 
 /// A request to read all roots at their real paths.
@@ -142,10 +126,7 @@ fn moved_between(snapshot: &Snapshot) -> Option<&Path> {
     })
 }
 
-fn read_at(
-    request: &Request,
-    known: &BTreeMap<PathBuf, KnownRoot>,
-) -> Result<(Snapshot, BTreeMap<PathBuf, KnownRoot>)> {
+fn read_at(request: &Request, known: &KnownRoots) -> Result<(Snapshot, KnownRoots)> {
     let Request { sources, places, .. } = *request;
     let is_alone = sources.roots.len() == 1;
     let mut snapshot = Snapshot::default();
@@ -292,10 +273,12 @@ impl<'r> Reading<'r> {
             ReadMode::Worktree { repository } if consistency == Consistency::Stable => {
                 check.record(repository)?;
                 self.take_stable(check, known)?;
+                self.known.is_plain = false;
                 self.head(repository, known)
             }
             ReadMode::Plain if consistency == Consistency::Stable => {
                 self.take_stable(check, known)?;
+                self.known.is_plain &= self.is_alone && self.resolved.is_dir();
                 None
             }
             ReadMode::Worktree { .. } | ReadMode::Plain => {
@@ -325,6 +308,7 @@ impl<'r> Reading<'r> {
             let directory = self.list(known)?;
             // Repositories below the root are known only now; the next attempt checks them too.
             if !check.record_all(&directory.repositories)? {
+                self.known.is_plain = !directory.has_links && directory.repositories.is_empty();
                 self.take(directory.files);
                 return Ok(());
             }
@@ -358,10 +342,13 @@ impl<'r> Reading<'r> {
     }
 
     /// A file with its variables, which the last snapshot may have too.
-    fn file(&self, name: String, content: Content) -> Arc<SourceFile> {
+    fn file(&mut self, name: String, content: Content) -> Arc<SourceFile> {
         match content {
             Content::Known(file) if file.path == name && file.vars == self.root.vars => file,
-            content => SourceFile::with_vars(name, content.into_text(), self.root.vars.clone()),
+            content => {
+                self.known.changed += 1;
+                SourceFile::with_vars(name, content.into_text(), self.root.vars.clone())
+            }
         }
     }
 
@@ -442,100 +429,7 @@ impl<'r> Reading<'r> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::os::unix::fs::symlink;
-
     use super::*;
-
-    fn files(root: &Path) -> Result<Snapshot> {
-        read(&Sources::one(root), 100, Consistency::Dirty)
-    }
-
-    fn paths(snapshot: &Snapshot) -> Vec<&str> {
-        snapshot.files.iter().map(|file| file.path.as_str()).collect()
-    }
-
-    #[test]
-    fn only_visible_regular_files_with_the_right_names_are_read() {
-        let root = tempfile::tempdir().expect("a directory");
-        for path in ["b.yaml", "a/c.YML", "a/d.json", "e.txt", ".f.yaml", ".git/g.yaml"] {
-            let path = root.path().join(path);
-            fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
-            fs::write(path, "x").expect("a file");
-        }
-        fs::create_dir(root.path().join("h.yaml")).expect("a directory");
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            root.path().join("i.yaml"),
-            rustix::fs::FileType::Fifo,
-            0o600.into(),
-            0,
-        )
-        .expect("a pipe");
-        let snapshot = files(root.path()).expect("readable");
-        assert_eq!(paths(&snapshot), ["a/c.YML", "a/d.json", "b.yaml"]);
-        let unreadable: Vec<_> = snapshot
-            .unreadable
-            .iter()
-            .map(|file| (file.path.as_str(), &file.reason))
-            .collect();
-        assert_eq!(unreadable, [("h.yaml", &UnreadableReason::Directory)]);
-    }
-
-    #[test]
-    fn links_are_followed_within_the_root_only() {
-        let (root, outside) = (
-            tempfile::tempdir().expect("a directory"),
-            tempfile::tempdir().expect("a directory"),
-        );
-        fs::write(outside.path().join("x.yaml"), "x").expect("a file");
-        fs::write(root.path().join("a.yaml"), "x").expect("a file");
-        symlink(outside.path().join("x.yaml"), root.path().join("b.yaml")).expect("a link");
-        symlink(outside.path(), root.path().join("out")).expect("a link");
-        symlink("a.yaml", root.path().join("c.yaml")).expect("a link");
-        symlink(".", root.path().join("loop")).expect("a link");
-        symlink("nowhere", root.path().join("d.yaml")).expect("a link");
-        assert_eq!(paths(&files(root.path()).expect("readable")), ["a.yaml", "c.yaml"]);
-        // The root itself may be a link.
-        let link = outside.path().join("link");
-        symlink(root.path(), &link).expect("a link");
-        assert_eq!(paths(&files(&link).expect("readable")), ["a.yaml", "c.yaml"]);
-    }
-
-    #[test]
-    fn what_cannot_be_read_is_said_and_not_hidden() {
-        let root = tempfile::tempdir().expect("a directory");
-        fs::write(root.path().join("large.yaml"), "x".repeat(101)).expect("a file");
-        fs::write(root.path().join("latin.yaml"), b"a: 1\nb: \xe9\n").expect("a file");
-        let reasons: Vec<_> = files(root.path())
-            .expect("readable")
-            .unreadable
-            .into_iter()
-            .map(|u| u.reason)
-            .collect();
-        let expected = [
-            UnreadableReason::TooLarge { size: 101, limit: 100 },
-            UnreadableReason::NotUtf8 { offset: 8, line: 2 },
-        ];
-        assert_eq!(reasons, expected);
-    }
-
-    #[test]
-    fn a_single_file_is_a_source_too() {
-        let root = tempfile::tempdir().expect("a directory");
-        let file = root.path().join("all.txt");
-        fs::write(&file, "x").expect("a file");
-        assert_eq!(paths(&files(&file).expect("readable")), ["all.txt"]);
-    }
-
-    #[test]
-    fn a_missing_directory_is_named() {
-        let error = files(Path::new("/no/such/directory")).expect_err("missing").to_string();
-        assert!(
-            error.contains("/no/such/directory") && error.contains("--policies"),
-            "{error}"
-        );
-    }
 
     #[test]
     fn a_repository_that_moves_between_two_roots_is_seen() {

@@ -35,16 +35,17 @@ impl Snapshot {
         self.origins.iter().find_map(|origin| origin.commit.as_ref())
     }
 
-    /// The name of the revision for people: its commit, the target of its link, or a hash of the content.
+    /// The name of a snapshot with the given [`revision`](Self::revision) for people: its commit, the target of its
+    /// link, or that revision.
     #[must_use]
-    pub fn describe(&self) -> String {
+    pub fn describe(&self, revision: &str) -> String {
         let link = self.origins.iter().find_map(|origin| origin.link.clone());
         match (self.commit(), link) {
             // One commit can have several texts when files are modified.
-            (Some(commit), _) if commit.is_modified => format!("{}{}", commit.name(), &self.revision()[..6]),
+            (Some(commit), _) if commit.is_modified => format!("{}{}", commit.name(), &revision[..6]),
             (Some(commit), _) => commit.name(),
             (None, Some(link)) => link,
-            (None, None) => self.revision(),
+            (None, None) => revision.to_owned(),
         }
     }
 
@@ -82,21 +83,12 @@ impl Snapshot {
     #[must_use]
     pub fn revision(&self) -> String {
         let mut hasher = blake3::Hasher::new();
-        let mut part = |bytes: &[u8]| {
-            hasher.update(&(bytes.len() as u64).to_le_bytes());
-            hasher.update(bytes);
-        };
         for file in &self.files {
-            part(file.path.as_bytes());
-            part(file.text.as_bytes());
-            for (name, value) in file.vars.iter().flatten() {
-                part(name.as_bytes());
-                part(value.as_bytes());
-            }
+            hasher.update(file.digest().as_bytes());
         }
         for unreadable in &self.unreadable {
-            part(unreadable.path.as_bytes());
-            part(unreadable.reason.to_string().as_bytes());
+            hasher.update(blake3::hash(unreadable.path.as_bytes()).as_bytes());
+            hasher.update(blake3::hash(unreadable.reason.to_string().as_bytes()).as_bytes());
         }
         hasher.finalize().to_hex()[..12].to_owned()
     }

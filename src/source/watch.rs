@@ -1,45 +1,30 @@
 //! The watch on sources, which tells when one may have changed.
 //!
-//! An event is a hint and nothing more: its content is ignored, some events never come, and a watch can degrade
-//! without an error. So a caller that waits here also reads the sources from time to time, and calls
-//! [`Watcher::refresh`] before each read: the watch then covers the directories of that moment, so that no later
-//! change is missed.
+//! An event names a path that may have changed, and nothing more: some events never come, and a watch can degrade
+//! without an error. So a caller that waits here also reads all sources from time to time, and calls
+//! [`Watcher::refresh`] before: the watch then covers the directories of that moment, so that no later change is missed.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
-use notify::{Config, EventKindMask, RecommendedWatcher, RecursiveMode, Watcher as _};
+use notify::event::{CreateKind, ModifyKind, RemoveKind};
+use notify::{Config, EventKind, EventKindMask, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
-use walkdir::WalkDir;
 
-use super::read_mode::ReadMode;
 use super::sources::Sources;
-use super::worktree;
-
-/// The names in the directory of a repository that decide which commit is read.
-const REFERENCES: [&str; 3] = ["HEAD", "packed-refs", "config"];
-
-/// File systems without events for changes by other machines, by the numbers of statfs(2).
-const SILENT: [(i64, &str); 8] = [
-    (0x6969, "NFS"),
-    (0xff53_4d42, "CIFS"),
-    (0xfe53_4d42, "SMB"),
-    (0x517b, "SMB"),
-    (0x6573_5546, "FUSE"),
-    (0x0102_1997, "9P"),
-    (0x00c3_6400, "Ceph"),
-    (0x4750_4653, "GPFS"),
-];
+use super::wanted::{Concerns, Identity, Wanted};
 
 /// A watch on sources that wakes a waiting task when they may have changed.
 pub struct Watcher {
     sources: Sources,
     wake: Arc<Notify>,
     shared: Arc<Shared>,
+    /// A file of this process. A change of it is an event after all events before it.
+    beacon: Option<PathBuf>,
     /// The watch, and the directories that it has, each as it was when it was added.
     armed: Option<(RecommendedWatcher, BTreeMap<PathBuf, Identity>)>,
     rearmed: u64,
@@ -53,25 +38,38 @@ struct Shared {
     is_lost: AtomicBool,
     overflows: AtomicU64,
     concerns: Mutex<Concerns>,
+    changes: Mutex<Changes>,
+    /// The beacon, and the number of its events.
+    beacon: Mutex<(Option<PathBuf>, u64)>,
+    is_beacon_heard: Condvar,
 }
 
-/// The paths whose events matter.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-struct Concerns {
-    /// Directories of which everything matters.
-    trees: BTreeSet<PathBuf>,
-    /// Single paths that matter: links, and roots that may be replaced.
-    paths: BTreeSet<PathBuf>,
+/// The changes that events tell of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) enum Changes {
+    /// Anything may have changed.
+    #[default]
+    Unknown,
+    /// These paths may have changed, and nothing else. Each is with whether it is sure to be or to have been a file.
+    Paths(BTreeMap<PathBuf, bool>),
 }
 
-impl Concerns {
-    fn contain(&self, path: &Path) -> bool {
-        self.paths.contains(path) || path.ancestors().any(|above| self.trees.contains(above))
+/// The number of paths from which on everything is looked at.
+const MANY: usize = 256;
+
+impl Changes {
+    fn add(&mut self, path: &Path, is_file: bool) {
+        if let Self::Paths(paths) = self {
+            *paths.entry(path.to_owned()).or_default() |= is_file;
+            if paths.len() > MANY {
+                *self = Self::Unknown;
+            }
+        }
     }
 }
 
-/// The identity of a directory: device and inode.
-type Identity = (u64, u64);
+/// The time after which a beacon is taken for lost.
+const BEACON_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The health of a watch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -88,12 +86,15 @@ pub struct Health {
 
 impl Watcher {
     /// A watch on all roots that notifies `wake`. [`Self::refresh`] sets it up.
+    ///
+    /// `beacon` is a file of this process that nobody else changes. Without one, events never tell what did not change.
     #[must_use]
-    pub fn new(sources: &Sources, wake: Arc<Notify>) -> Self {
+    pub fn new(sources: &Sources, wake: Arc<Notify>, beacon: Option<PathBuf>) -> Self {
         Self {
             sources: sources.clone(),
             wake,
             shared: Arc::default(),
+            beacon,
             armed: None,
             rearmed: 0,
             degraded_reason: None,
@@ -114,6 +115,7 @@ impl Watcher {
     /// Brings the watch up to date: sets it up if there is none or it lost events, and adds directories
     /// that are new or were replaced.
     pub fn refresh(&mut self) {
+        *lock(&self.shared.changes) = Changes::Paths(BTreeMap::new());
         let wanted = Wanted::for_sources(&self.sources);
         if self.shared.is_lost.swap(false, Ordering::SeqCst) {
             self.armed = None;
@@ -126,6 +128,47 @@ impl Watcher {
             }
         };
         self.record_degradation(degraded_reason);
+        if self.degraded_reason.is_some() {
+            self.distrust();
+        }
+    }
+
+    /// The changes since the last call, or since [`Self::refresh`]; those that the thread of the events knows so far.
+    pub(super) fn take_changes(&mut self) -> Changes {
+        std::mem::replace(&mut *lock(&self.shared.changes), Changes::Paths(BTreeMap::new()))
+    }
+
+    /// Whether there were no changes since the last call of [`Self::take_changes`].
+    pub(super) fn has_no_changes(&self) -> bool {
+        *lock(&self.shared.changes) == Changes::Paths(BTreeMap::new())
+    }
+
+    /// Makes the next changes unknown, since those that were taken were not dealt with.
+    pub(super) fn distrust(&mut self) {
+        *lock(&self.shared.changes) = Changes::Unknown;
+    }
+
+    /// Waits until all events of earlier changes are known; false if that cannot be told.
+    pub(super) fn settle(&mut self) -> bool {
+        let Some(beacon) = self.beacon.as_ref().filter(|_| self.armed.is_some()) else {
+            return false;
+        };
+        let heard = lock(&self.shared.beacon).1;
+        let touched = File::open(beacon).and_then(|file| file.set_modified(SystemTime::now()));
+        if touched.is_err() {
+            return false;
+        }
+        let is_waiting = |(_, now): &mut (Option<PathBuf>, u64)| *now == heard;
+        let waited = (self.shared.is_beacon_heard)
+            .wait_timeout_while(lock(&self.shared.beacon), BEACON_TIMEOUT, is_waiting)
+            .unwrap_or_else(PoisonError::into_inner);
+        let is_heard = !waited.1.timed_out();
+        drop(waited);
+        if !is_heard {
+            // The file may have been replaced.
+            self.armed = None;
+        }
+        is_heard
     }
 
     /// Logs when the watch degrades and when it recovers.
@@ -139,12 +182,15 @@ impl Watcher {
     }
 
     fn watch(&mut self, wanted: &Wanted) -> notify::Result<()> {
-        *self.shared.concerns.lock().unwrap_or_else(PoisonError::into_inner) = wanted.concerns.clone();
+        *lock(&self.shared.concerns) = wanted.concerns.clone();
         let (watcher, watched) = match self.armed.take() {
             Some(armed) => self.armed.insert(armed),
             None => {
-                let watcher = listener(Arc::clone(&self.shared), Arc::clone(&self.wake))?;
+                let mut watcher = listener(Arc::clone(&self.shared), Arc::clone(&self.wake))?;
                 self.rearmed += 1;
+                let beacon = self.beacon.as_ref().and_then(|beacon| beacon.canonicalize().ok());
+                let is_watched = |beacon: &PathBuf| watcher.watch(beacon, RecursiveMode::NonRecursive).is_ok();
+                lock(&self.shared.beacon).0 = beacon.filter(is_watched);
                 self.armed.insert((watcher, BTreeMap::new()))
             }
         };
@@ -174,26 +220,81 @@ impl Watcher {
     }
 }
 
+impl Shared {
+    /// Takes note of an event; false if it does not matter.
+    fn hear(&self, event: notify::Result<notify::Event>) -> bool {
+        let event = match event {
+            Ok(event) if event.need_rescan() => {
+                self.overflows.fetch_add(1, Ordering::SeqCst);
+                self.lose();
+                return true;
+            }
+            Ok(event) => event,
+            Err(_) => {
+                self.lose();
+                return true;
+            }
+        };
+        if self.is_beacon(&event) {
+            return false;
+        }
+        let is_file = matches!(
+            event.kind,
+            EventKind::Create(CreateKind::File)
+                | EventKind::Remove(RemoveKind::File)
+                | EventKind::Modify(ModifyKind::Data(_))
+        );
+        let is_folder = matches!(
+            event.kind,
+            EventKind::Create(CreateKind::Folder) | EventKind::Remove(RemoveKind::Folder)
+        );
+        let (concerns, mut changes) = (lock(&self.concerns), lock(&self.changes));
+        if event.paths.is_empty() {
+            *changes = Changes::Unknown;
+        }
+        let mut matters = event.paths.is_empty();
+        for path in event.paths.iter().filter(|path| concerns.contain(path)) {
+            matters = true;
+            if is_folder || concerns.paths.contains(path) {
+                *changes = Changes::Unknown;
+            } else {
+                changes.add(path, is_file);
+            }
+        }
+        matters
+    }
+
+    /// Records that events were lost.
+    fn lose(&self) {
+        self.is_lost.store(true, Ordering::SeqCst);
+        *lock(&self.changes) = Changes::Unknown;
+    }
+
+    /// Whether an event is that of the beacon, which is recorded.
+    fn is_beacon(&self, event: &notify::Event) -> bool {
+        let mut beacon = lock(&self.beacon);
+        let is_it = beacon.0.as_ref().is_some_and(|path| event.paths.contains(path));
+        if is_it {
+            beacon.1 += 1;
+            self.is_beacon_heard.notify_all();
+        }
+        is_it
+    }
+}
+
+/// A lock that outlives a panic of its other holders.
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A watch without directories.
 fn listener(shared: Arc<Shared>, wake: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
     // Reading a file is no change.
     let config = Config::default().with_event_kinds(EventKindMask::CORE);
     let hear = move |event: notify::Result<notify::Event>| {
-        match &event {
-            Ok(event) if event.need_rescan() => {
-                shared.is_lost.store(true, Ordering::SeqCst);
-                shared.overflows.fetch_add(1, Ordering::SeqCst);
-            }
-            Ok(event) if event.paths.is_empty() => {}
-            Ok(event) => {
-                let concerns = shared.concerns.lock().unwrap_or_else(PoisonError::into_inner);
-                if !event.paths.iter().any(|path| concerns.contain(path)) {
-                    return;
-                }
-            }
-            Err(_) => shared.is_lost.store(true, Ordering::SeqCst),
+        if shared.hear(event) {
+            wake.notify_one();
         }
-        wake.notify_one();
     };
     RecommendedWatcher::new(hear, config)
 }
@@ -212,166 +313,9 @@ fn plain(error: &notify::Error) -> String {
     }
 }
 
-/// The directories and paths to watch.
-#[derive(Debug, Default)]
-struct Wanted {
-    directories: BTreeMap<PathBuf, Identity>,
-    concerns: Concerns,
-    /// The reason why events may be missed.
-    silent: Option<String>,
-}
-
-impl Wanted {
-    fn for_sources(sources: &Sources) -> Self {
-        let mut wanted = Self::default();
-        for root in &sources.roots {
-            wanted.way_to(&root.path, 0);
-            match ReadMode::for_root(&root.path, sources.mode) {
-                Ok(ReadMode::Git { repository, .. }) => {
-                    // The checkout around the root may be replaced as a whole.
-                    wanted.way_to(&repository.top, 0);
-                    // Its index describes files, which are not read in this mode.
-                    wanted.repository(&repository.git_dir, REFERENCES);
-                    let common = repository.common_dir();
-                    wanted.repository(&common, REFERENCES);
-                    wanted.tree(&common.join("refs"), |_| true);
-                    wanted.silent(&common);
-                }
-                Ok(ReadMode::Worktree { repository }) => {
-                    wanted.way_to(&repository.top, 0);
-                    wanted.repository(&repository.git_dir, REFERENCES);
-                    wanted.repository(&repository.git_dir, worktree::signs());
-                    wanted.files(&root.path, sources);
-                    wanted.links(&root.path, &repository.top);
-                }
-                Ok(ReadMode::Plain) | Err(_) => wanted.files(&root.path, sources),
-            }
-        }
-        wanted
-    }
-
-    /// Adds the directory of a repository, in which these names matter.
-    fn repository(&mut self, git_dir: &Path, names: impl IntoIterator<Item = &'static str>) {
-        self.directory(git_dir);
-        let reftable = git_dir.join("reftable");
-        if reftable.is_dir() {
-            self.directory(&reftable);
-            self.concerns.trees.insert(reftable);
-        }
-        for name in names {
-            self.concerns.paths.insert(git_dir.join(name));
-        }
-    }
-
-    /// Adds the directories of a root.
-    fn files(&mut self, root: &Path, sources: &Sources) {
-        let Ok(resolved) = fs::canonicalize(root) else { return };
-        self.silent(&resolved);
-        if resolved.is_file() {
-            self.concerns.paths.insert(resolved.clone());
-            if let Some(parent) = resolved.parent() {
-                self.directory(parent);
-            }
-            return;
-        }
-        let below = |path: &Path| path.strip_prefix(&resolved).unwrap_or(path).to_owned();
-        self.tree(&resolved, |path| sources.filter.enters(&below(path)));
-    }
-
-    /// Adds the targets of links that lead out of a root and stay in its repository.
-    fn links(&mut self, root: &Path, top: &Path) {
-        let Ok(resolved) = fs::canonicalize(root) else { return };
-        let mut trees = vec![resolved];
-        let mut i = 0;
-        while let Some(tree) = trees.get(i).cloned() {
-            i += 1;
-            let entries = WalkDir::new(&tree).into_iter();
-            let entries = entries.filter_entry(|entry| entry.file_name() != ".git").flatten();
-            for link in entries.filter(|entry| entry.path_is_symlink()) {
-                self.way_to(link.path(), 0);
-                let target = fs::canonicalize(link.path()).ok();
-                let target = target.filter(|target| target.is_dir() && target.starts_with(top));
-                if let Some(target) = target.filter(|target| !trees.iter().any(|tree| target.starts_with(tree))) {
-                    self.tree(&target, |_| true);
-                    trees.push(target);
-                }
-            }
-        }
-    }
-
-    fn tree(&mut self, root: &Path, is_entered: impl Fn(&Path) -> bool) {
-        self.concerns.trees.insert(root.to_owned());
-        // Hidden directories are entered too: links lead into them, as those of a ConfigMap do. Git's own is not.
-        let entries = WalkDir::new(root).into_iter().filter_entry(|entry| {
-            entry.depth() == 0
-                || (entry.file_type().is_dir() && entry.file_name() != ".git" && is_entered(entry.path()))
-        });
-        for entry in entries.flatten() {
-            self.directory(entry.path());
-        }
-    }
-
-    /// Adds all links on the way to a path, and the path itself: each can be replaced, or may be created later. Only
-    /// the directories above get events for that.
-    fn way_to(&mut self, path: &Path, depth: usize) {
-        let Ok(absolute) = std::path::absolute(path) else {
-            return;
-        };
-        let mut above = PathBuf::new();
-        for part in absolute.components() {
-            let parent = above.clone();
-            above.push(part);
-            let Ok(metadata) = fs::symlink_metadata(&above) else {
-                // The path may be created later.
-                self.entry(&parent, &above);
-                return;
-            };
-            if metadata.is_symlink() && depth < 40 {
-                self.entry(&parent, &above);
-                if let Ok(target) = fs::read_link(&above) {
-                    self.way_to(&parent.join(target), depth + 1);
-                }
-            }
-        }
-        if let Some(parent) = absolute.parent() {
-            self.entry(parent, &absolute);
-        }
-    }
-
-    /// Adds an entry of a directory, under the path that events name.
-    fn entry(&mut self, parent: &Path, path: &Path) {
-        if let (Ok(parent), Some(name)) = (fs::canonicalize(parent), path.file_name()) {
-            self.concerns.paths.insert(parent.join(name));
-            self.directory(&parent);
-        }
-    }
-
-    fn directory(&mut self, path: &Path) {
-        if let Ok(metadata) = fs::metadata(path)
-            && metadata.is_dir()
-        {
-            let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-            self.directories.insert(path, (metadata.dev(), metadata.ino()));
-        }
-    }
-
-    fn silent(&mut self, path: &Path) {
-        let Ok(stat) = rustix::fs::statfs(path) else { return };
-        // The width of the number differs between machines.
-        #[allow(clippy::unnecessary_cast)]
-        let kind = stat.f_type as i64 & 0xffff_ffff;
-        if let Some((_, name)) = SILENT.iter().find(|(number, _)| *number == kind) {
-            self.silent = Some(format!(
-                "{} is on {name}, which does not report changes",
-                path.display()
-            ));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::fs;
 
     use super::*;
 
@@ -384,7 +328,7 @@ mod tests {
 
     fn watch(root: &Path) -> (Watcher, Arc<Notify>) {
         let wake = Arc::new(Notify::new());
-        let mut watcher = Watcher::new(&Sources::one(root), Arc::clone(&wake));
+        let mut watcher = Watcher::new(&Sources::one(root), Arc::clone(&wake), None);
         watcher.refresh();
         (watcher, wake)
     }
@@ -442,17 +386,5 @@ mod tests {
         watcher.refresh();
         fs::write(parent.path().join("two/policies/a.yaml"), "x").expect("a file");
         woken(&wake).await;
-    }
-
-    #[test]
-    fn what_others_do_beside_the_root_is_no_concern() {
-        let parent = tempfile::tempdir().expect("a directory");
-        let root = parent.path().join("policies");
-        fs::create_dir(&root).expect("a directory");
-        let wanted = Wanted::for_sources(&Sources::one(&root));
-        let root = fs::canonicalize(&root).expect("there");
-        assert!(wanted.concerns.contain(&root.join("a/b.yaml")));
-        assert!(!wanted.concerns.contain(&root.with_file_name("other")));
-        assert_eq!(wanted.directories.len(), 2);
     }
 }

@@ -8,10 +8,8 @@ use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
 use super::dir::Dir;
-use super::output::{OutputDir, STAGING};
+use super::output::{LOCK, OutputDir, STAGING};
 use crate::apply::error::{ApplyError, Result};
-
-const LOCK: &str = "lock";
 
 /// The right to publish to a directory, held until it is dropped, or its process ends in any way.
 #[derive(Debug)]

@@ -8,6 +8,8 @@ use crate::envoy::artifact::ProxyKey;
 
 /// The directory of meshtraced's own files, below the output directory.
 pub(in crate::apply) const META: &str = ".meshtraced";
+/// The file that the only publisher to the directory locks, below [`META`].
+pub(in crate::apply) const LOCK: &str = "lock";
 /// The directory of files that are not published yet, below [`META`]. Nothing in it outlives a run.
 pub(in crate::apply) const STAGING: &str = "staging";
 /// The directory of the listeners that each Envoy accepted last, below [`META`], while it has not judged the new
@@ -34,6 +36,12 @@ impl OutputDir {
     #[must_use]
     pub fn own_directory(&self) -> PathBuf {
         self.root.join(META)
+    }
+
+    /// The path of the lock.
+    #[must_use]
+    pub fn lock_file(&self) -> PathBuf {
+        self.own_directory().join(LOCK)
     }
 
     pub(in crate::apply) fn file(&self) -> Access {

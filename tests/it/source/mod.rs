@@ -4,6 +4,7 @@
 //! stamps differ were compiled from two trees at once.
 
 mod absent;
+mod changes;
 mod consistent_reads;
 mod directories;
 mod git_race;
