@@ -1,8 +1,7 @@
 //! Compiles a snapshot in every version and fidelity, and looks at what must hold.
 
-use meshtraced::compile::{Extent, Options, compile};
+use meshtraced::compile::{Options, compile};
 use meshtraced::diag::{Holds, Place, Severity};
-use meshtraced::envoy::RenderEnv;
 use meshtraced::kuma::{Fidelity, Kuma, Version};
 use meshtraced::source::Snapshot;
 use meshtraced::yaml::{Limits, json};

@@ -14,7 +14,7 @@ use crate::kuma::Kuma;
 use crate::resource::value::protocol::Protocol;
 use crate::resource::{self, Contributions, ParseOptions, Resources};
 use crate::select::scope::{self, Rule};
-use crate::select::{self, SelectOptions, Selection};
+use crate::select::{self, Governed, SelectOptions, Selection};
 use crate::source::{Location, Snapshot};
 use crate::yaml::Limits;
 
@@ -56,6 +56,27 @@ impl Options {
             limits: Limits::default(),
             known: Arc::default(),
             extent: Extent::default(),
+        }
+    }
+}
+
+impl Options {
+    fn parse(&self) -> ParseOptions<'_> {
+        ParseOptions {
+            kuma: &self.kuma,
+            limits: &self.limits,
+            known: &self.known,
+        }
+    }
+
+    fn select(&self) -> SelectOptions<'_> {
+        SelectOptions {
+            kuma: &self.kuma,
+            hints: &self.services,
+            scope: match self.extent {
+                Extent::Files => &self.scope,
+                Extent::Findings => &[],
+            },
         }
     }
 }
@@ -169,33 +190,13 @@ impl Compiler {
         inspect: impl FnOnce(&Compilation) -> T,
     ) -> (Compiled, T) {
         let mut diagnostics = Diagnostics::default();
-        let parse_options = ParseOptions {
-            kuma: &options.kuma,
-            limits: &options.limits,
-            known: &options.known,
-        };
-        let resources = resource::parse(snapshot, &parse_options, &mut self.documents, &mut diagnostics);
-        let select_options = SelectOptions {
-            kuma: &options.kuma,
-            hints: &options.services,
-            scope: match options.extent {
-                Extent::Files => &options.scope,
-                Extent::Findings => &[],
-            },
-        };
-        let selection = select::select(&resources, &select_options, &mut self.policies, &mut diagnostics);
-        let mut out_of_scope = Vec::new();
-        let (mut lowered, mut is_wanted) = (Vec::new(), Vec::new());
-        for governed in &selection.dataplanes {
-            let in_scope = scope::contains(&options.scope, governed.dataplane);
-            if !in_scope {
-                out_of_scope.push(Arc::clone(&governed.dataplane.header.id));
-            }
-            if in_scope || options.extent == Extent::Findings {
-                lowered.push(governed);
-                is_wanted.push(in_scope);
-            }
-        }
+        let resources = resource::parse(snapshot, &options.parse(), &mut self.documents, &mut diagnostics);
+        let selection = select::select(&resources, &options.select(), &mut self.policies, &mut diagnostics);
+        let Scoped {
+            out_of_scope,
+            lowered,
+            is_wanted,
+        } = Scoped::of(&selection, options);
         let proxies = ir::lower(&lowered, &selection, &options.kuma);
         let compilation = Compilation {
             resources: &resources,
@@ -233,6 +234,37 @@ impl Compiler {
             unpublishable: unpublishable.into_sorted(),
         };
         (compiled, inspected)
+    }
+}
+
+/// The dataplanes of a selection by the scope of the options.
+struct Scoped<'s, 'a> {
+    /// The ids of the dataplanes out of scope, sorted.
+    out_of_scope: Vec<Arc<ResourceId>>,
+    /// The dataplanes that are lowered.
+    lowered: Vec<&'s Governed<'a>>,
+    /// Whether each of those is in scope.
+    is_wanted: Vec<bool>,
+}
+
+impl<'s, 'a> Scoped<'s, 'a> {
+    fn of(selection: &'s Selection<'a>, options: &Options) -> Self {
+        let mut scoped = Self {
+            out_of_scope: Vec::new(),
+            lowered: Vec::new(),
+            is_wanted: Vec::new(),
+        };
+        for governed in &selection.dataplanes {
+            let in_scope = scope::contains(&options.scope, governed.dataplane);
+            if !in_scope {
+                scoped.out_of_scope.push(Arc::clone(&governed.dataplane.header.id));
+            }
+            if in_scope || options.extent == Extent::Findings {
+                scoped.lowered.push(governed);
+                scoped.is_wanted.push(in_scope);
+            }
+        }
+        scoped
     }
 }
 

@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use meshtraced::diag::{Diagnostics, Place};
 use meshtraced::kuma::{Fidelity, Kuma, Version};
-use meshtraced::resource::{Kind, parse};
+use meshtraced::resource::{Cache, Contributions, Kind, ParseOptions, parse};
 use meshtraced::source::Snapshot;
 use meshtraced::yaml::Limits;
 
@@ -31,7 +31,12 @@ fuzz_target!(|input: (u8, bool, &str)| {
             ..Kuma::default()
         };
         let mut found = Diagnostics::default();
-        parse(&snapshot, &kuma, &Limits::default(), &[].into(), &mut found);
+        let options = ParseOptions {
+            kuma: &kuma,
+            limits: &Limits::default(),
+            known: &Contributions::default(),
+        };
+        parse(&snapshot, &options, &mut Cache::default(), &mut found);
         for finding in found.into_sorted() {
             let Place::In(at) = &finding.place else {
                 panic!("{finding:?}")

@@ -11,7 +11,9 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::status::{Revision, Status};
+use crate::compile::Work;
 use crate::reconcile::Stage;
+use crate::source::ReadWork;
 
 /// Content type of [`Metrics::text`].
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -56,6 +58,7 @@ pub(super) struct Metrics {
     rejected: Counter,
     drift: Counter,
     reloads: Family<Labels, Counter>,
+    work: Family<Labels, Counter>,
     stages: Family<Labels, Histogram>,
 }
 
@@ -125,6 +128,10 @@ impl Metrics {
         };
         let reconciliations = counters("reconciliations", "Reconciliations by result");
         let reloads = counters("reloads", "Reloads by result");
+        let work = counters(
+            "work",
+            "Policy files that were looked at, that had changed, that were decoded; proxies that were lowered, that were rendered",
+        );
         let stages = Family::new_with_constructor((|| Histogram::new(SECONDS)) as fn() -> Histogram);
         registry.register_with_unit(
             "stage_duration",
@@ -150,6 +157,7 @@ impl Metrics {
             rejected,
             drift,
             reloads,
+            work,
             stages,
         }
     }
@@ -241,6 +249,20 @@ impl Metrics {
         self.published.inc_by(published as u64);
         self.rejected.inc_by(rejected as u64);
         self.drift.inc_by(drifted as u64);
+    }
+
+    /// Counts the work that policies took.
+    pub(super) fn policies_work(&self, read: ReadWork, compiled: Work) {
+        for (part, count) in [
+            ("looked-at", read.looked_at),
+            ("changed", read.changed),
+            ("decoded", compiled.decoded),
+            ("lowered", compiled.lowered),
+            ("rendered", compiled.rendered),
+        ] {
+            let labels = vec![("part", part.to_owned())];
+            self.work.get_or_create(&labels).inc_by(count as u64);
+        }
     }
 
     /// Counts a reload.

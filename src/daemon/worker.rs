@@ -224,7 +224,10 @@ impl Worker {
             return;
         }
         match Session::open(&self.target) {
-            Ok(session) => self.session = session,
+            Ok(session) => {
+                self.session = session;
+                self.cache.forget_output();
+            }
             // The reconciliation says what is wrong.
             Err(error) => tracing::debug!("{}", with_causes(&error)),
         }
@@ -250,6 +253,9 @@ impl Worker {
                 let results = reconciliation.publication.proxies.values();
                 let nacked = results.filter(|result| result.is_nacked()).count();
                 shared.metrics.reconciled(how, &stages);
+                if let Ok(policies) = &reconciliation.policies {
+                    shared.metrics.policies_work(policies.read, policies.compiled.work);
+                }
                 shared
                     .metrics
                     .publication(done, nacked, reconciliation.planned.drift.len());

@@ -119,7 +119,7 @@ fn traffic_traces(
         });
         let mut stronger = vec![&winner.policy.header];
         for lost in &governed.policies.traffic_traces.lost() {
-            let advice = advice(lost, &winner, &stronger, compilation.kuma.ties);
+            let advice = advice(lost, winner, &stronger, compilation.kuma.ties);
             let would_win = first.iter().cloned().chain([advice]).collect::<Vec<_>>();
             let own = candidate(&lost.policy.header, KIND, Outcome::Lost, rank(lost.rank), root);
             all.push(Candidate {

@@ -1,6 +1,10 @@
 //! The cache of one reconciliation after another.
 
+use std::sync::Arc;
+
+use crate::apply::{ApplyError, Lock, OutputDir, file_meshes};
 use crate::compile::Compiler;
+use crate::resource::Contributions;
 use crate::source::Reader;
 use crate::source::watch::{Health, Watcher};
 
@@ -11,9 +15,41 @@ use crate::source::watch::{Health, Watcher};
 pub struct Cache {
     pub(super) reader: Reader,
     pub(super) compiler: Compiler,
+    /// The meshes of each policy file as they are on disk, once they were read.
+    pub(super) file_meshes: Option<Arc<Contributions>>,
 }
 
 impl Cache {
+    /// The meshes of each policy file when it could be read last.
+    pub(super) fn known(&mut self, out: &OutputDir) -> Arc<Contributions> {
+        // They only add caution, and a look at policies must not depend on the output directory.
+        let load = || Arc::new(file_meshes::load(out).unwrap_or_default());
+        Arc::clone(self.file_meshes.get_or_insert_with(load))
+    }
+
+    /// Remembers the meshes of each policy file, on disk too.
+    pub(super) fn remember(
+        &mut self,
+        files: &Arc<Contributions>,
+        out: &OutputDir,
+        lock: &Lock,
+    ) -> Result<(), ApplyError> {
+        let is_same = |known: &Arc<Contributions>| Arc::ptr_eq(known, files) || known == files;
+        if self.file_meshes.as_ref().is_some_and(is_same) {
+            return Ok(());
+        }
+        // Unless they are written, it is not known what is on disk.
+        self.file_meshes = None;
+        file_meshes::save(files, out, lock)?;
+        self.file_meshes = Some(Arc::clone(files));
+        Ok(())
+    }
+
+    /// Forgets what is on disk, since the output directory is another.
+    pub fn forget_output(&mut self) {
+        self.file_meshes = None;
+    }
+
     /// A cache whose reader may rely on a watch.
     pub fn watch(&mut self, watcher: Watcher) {
         self.reader.watch(watcher);

@@ -87,6 +87,9 @@ pub fn reconcile(
         health: health.unwrap_or_default(),
         stages: stopwatch.stages,
     };
+    if let Ok(policies) = &reconciliation.policies {
+        cache.remember(&policies.compiled.known, &target.out, session.lock())?;
+    }
     reconciliation.record(target, session.lock())?;
     Ok(reconciliation)
 }

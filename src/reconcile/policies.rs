@@ -1,16 +1,14 @@
 //! The policies, read and compiled.
 
-use std::sync::Arc;
-
 use super::cache::Cache;
 use super::stages::{Stage, Stopwatch};
-use crate::apply::{self, Intent, Target};
+use crate::apply::{Intent, Target};
 use crate::compile::{Compiled, Extent};
 use crate::diag::Diagnostic;
 use crate::plan::guard::Guard;
 use crate::plan::{self, Applied, Constraints, Desired, DriftRepair, Held, Observed};
 use crate::settings::{OnError, Settings, SettingsError};
-use crate::source::{Consistency, ReadError, Scan, Snapshot};
+use crate::source::{Consistency, ReadError, ReadWork, Scan, Snapshot};
 
 /// The purpose of reading the policies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +24,8 @@ pub enum Purpose {
 pub struct Policies {
     /// The files that were read.
     pub snapshot: Snapshot,
+    /// The work of reading them.
+    pub read: ReadWork,
     /// The hash of the files.
     pub revision: String,
     /// The name of the files for people.
@@ -60,10 +60,7 @@ impl Policies {
             Ok(snapshot) => snapshot,
             Err(error) => return Ok(Err(error)),
         };
-        // The meshes that files were about last only add caution, and a look at policies must not depend on the
-        // output directory.
-        let known = apply::file_meshes::load(&target.out).unwrap_or_default();
-        let options = settings.options(Arc::new(known), extent)?;
+        let options = settings.options(cache.known(&target.out), extent)?;
         let compiled = stopwatch.time(Stage::Compile, || cache.compiler.compile(&snapshot, &options));
         let findings = compiled.findings();
         let held = Held::by(&findings);
@@ -73,6 +70,7 @@ impl Policies {
         };
         let revision = snapshot.revision();
         Ok(Ok(Self {
+            read: cache.reader.work(),
             name: snapshot.describe(&revision),
             revision,
             snapshot,

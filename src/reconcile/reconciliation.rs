@@ -8,7 +8,7 @@ use super::policies::Policies;
 use super::stages::Stage;
 use crate::apply::ProxyHealth;
 use crate::apply::reload::Offer;
-use crate::apply::{self, ApplyError, Intent, Lock, ProxyResult, Publication, Target};
+use crate::apply::{ApplyError, Intent, Lock, ProxyResult, Publication, Target};
 use crate::envoy::artifact::ProxyKey;
 use crate::plan::drift::Drift;
 use crate::plan::{Applied, Change, Plan, Planned};
@@ -94,7 +94,7 @@ impl Reconciliation {
         }
     }
 
-    /// Takes note of what was published, remembers the meshes of each policy file, and uses up an approval.
+    /// Takes note of what was published, and uses up an approval.
     pub(super) fn record(&mut self, target: &Target, lock: &Lock) -> Result<(), ApplyError> {
         for change in self.carried_out().changes {
             if change.after.is_empty() {
@@ -102,9 +102,6 @@ impl Reconciliation {
             } else {
                 self.published.insert(change.proxy, change.after);
             }
-        }
-        if let Ok(policies) = &self.policies {
-            apply::file_meshes::save(&policies.compiled.known, &target.out, lock)?;
         }
         if self.planned.is_approved && self.publication.failures().next().is_none() {
             // An approval is good for one publication.

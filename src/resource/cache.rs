@@ -1,7 +1,7 @@
 //! The documents of the last snapshot, which are decoded once for each content of a file, and the resources in them.
 
 use std::borrow::Borrow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::diag::ResourceId;
@@ -38,7 +38,7 @@ pub struct Cache {
 }
 
 /// A file with its documents.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct File {
     pub(super) file: Arc<SourceFile>,
     pub(super) documents: Arc<Documents>,
@@ -61,29 +61,25 @@ impl Cache {
                 ..Self::default()
             };
         }
-        let Compared { mut found, gone } = self.compare(files);
+        let Compared { mut found, gone } = compare(std::mem::take(&mut self.files), files);
         let new: Vec<usize> = (0..files.len()).filter(|i| found[*i].is_none()).collect();
-        let new_files: Vec<&Arc<SourceFile>> = new.iter().map(|i| files[*i]).collect();
-        let added = decode(&new_files, options);
+        let added = decode(&new.iter().map(|i| files[*i]).collect::<Vec<_>>(), options);
         let decoded = added.len();
-        let gone_documents = gone.iter().map(|file| &file.documents);
-        let changed: usize = (added.iter().chain(gone_documents))
-            .map(|documents| documents.len())
-            .sum();
-        let is_small = changed <= FEW;
-        for (i, documents) in new.iter().zip(&added) {
-            found[*i] = Some(Arc::clone(documents));
+        let documents = added.iter().chain(gone.iter().map(|file| &file.documents));
+        let is_small = documents.map(|documents| documents.len()).sum::<usize>() <= FEW;
+        for (i, documents) in new.iter().zip(added) {
+            let file = Arc::clone(files[*i]);
+            found[*i] = Some(File { file, documents });
         }
-        let all = files.iter().zip(found.into_iter().flatten());
-        let file = |(file, documents): (&&Arc<SourceFile>, _)| File {
-            file: Arc::clone(file),
-            documents,
-        };
-        self.files = all.map(file).collect();
+        self.files = found.into_iter().flatten().collect();
         if is_small && self.merged.are_distinct() {
             gone.iter().for_each(|file| self.merged.remove(file));
-            new.iter()
-                .for_each(|i| self.merged.add(&self.files[*i], ListChange::Insert));
+            let new = new.iter().map(|i| &self.files[*i]);
+            new.clone().for_each(|file| self.merged.add(file, ListChange::Insert));
+            let there: HashSet<&str> = new.map(|file| file.file.path.as_str()).collect();
+            let gone = gone.iter().map(|file| file.file.path.as_str());
+            gone.filter(|path| !there.contains(path))
+                .for_each(|path| self.merged.forget(path));
         }
         if !is_small || !self.merged.are_distinct() {
             self.merged = Merged::of(&self.files);
@@ -100,36 +96,38 @@ impl Cache {
     pub(super) fn merged(&self) -> &Merged {
         &self.merged
     }
-
-    /// What stays and what goes with the next files.
-    fn compare(&self, files: &[&Arc<SourceFile>]) -> Compared {
-        let mut last = self.files.iter().peekable();
-        let mut gone = Vec::new();
-        let mut compare = |file: &&Arc<SourceFile>| {
-            let is_before = |last: &&File| !Arc::ptr_eq(&last.file, file) && last.file.path < file.path;
-            while let Some(before) = last.next_if(|last| is_before(last)) {
-                gone.push(before.clone());
-            }
-            let known = last.next_if(|last| Arc::ptr_eq(&last.file, file) || last.file.path == file.path)?;
-            let is_same = Arc::ptr_eq(&known.file, file) || known.file == **file;
-            if is_same && !known.documents.depends_on_past {
-                return Some(Arc::clone(&known.documents));
-            }
-            gone.push(known.clone());
-            None
-        };
-        let found = files.iter().map(&mut compare).collect();
-        gone.extend(last.cloned());
-        Compared { found, gone }
-    }
 }
 
-/// The last files compared with the next ones.
+/// The files of the last snapshot compared with those of the next.
 struct Compared {
-    /// The documents of each of the next files, as far as they are known.
-    found: Vec<Option<Arc<Documents>>>,
+    /// Each of the next files with its documents, as far as they are known.
+    found: Vec<Option<File>>,
     /// The last files that are not among the next.
     gone: Vec<File>,
+}
+
+fn compare(last: Vec<File>, files: &[&Arc<SourceFile>]) -> Compared {
+    let mut last = last.into_iter().peekable();
+    let mut gone = Vec::new();
+    let mut compare = |file: &&Arc<SourceFile>| {
+        let is_it = |last: &File| Arc::ptr_eq(&last.file, file);
+        while let Some(before) = last.next_if(|last| !is_it(last) && last.file.path < file.path) {
+            gone.push(before);
+        }
+        let mut known = last.next_if(|last| is_it(last) || last.file.path == file.path)?;
+        let is_same = is_it(&known) || known.file == **file;
+        if !is_same || known.documents.depends_on_past {
+            gone.push(known);
+            return None;
+        }
+        if !is_it(&known) {
+            known.file = Arc::clone(file);
+        }
+        Some(known)
+    };
+    let found = files.iter().map(&mut compare).collect();
+    gone.extend(last);
+    Compared { found, gone }
 }
 
 /// The documents of each file, decoded on all processors.
@@ -214,7 +212,11 @@ impl Merged {
             }
         }
         let path = &file.file.path;
-        if !documents.meshes.is_empty() {
+        let known = self.resources.contributions.get(path);
+        // Others hold the map too, and a change copies it.
+        if documents.meshes.is_empty() && known.is_some() {
+            Arc::make_mut(&mut self.resources.contributions).remove(path);
+        } else if !documents.meshes.is_empty() && known != Some(&documents.meshes) {
             Arc::make_mut(&mut self.resources.contributions).insert(path.clone(), documents.meshes.clone());
         }
         if documents.is_notable() {
@@ -226,7 +228,14 @@ impl Merged {
         }
     }
 
-    /// Removes the content of a file. No identity must be repeated.
+    /// Removes the meshes of a file that is gone.
+    fn forget(&mut self, path: &str) {
+        if self.resources.contributions.contains_key(path) {
+            Arc::make_mut(&mut self.resources.contributions).remove(path);
+        }
+    }
+
+    /// Removes the content of a file, except for its meshes. No identity must be repeated.
     fn remove(&mut self, file: &File) {
         let documents = &file.documents;
         for resource in &documents.resources {
@@ -238,9 +247,7 @@ impl Merged {
         for (id, _) in &documents.placed {
             count_down(&mut self.meshes, &id.mesh, 1);
         }
-        let path = &file.file.path;
-        Arc::make_mut(&mut self.resources.contributions).remove(path);
-        self.notable.remove(path);
+        self.notable.remove(&file.file.path);
         self.resources.seen -= documents.seen;
         for (kind, n) in &documents.passed_over {
             count_down(&mut self.resources.passed_over, kind, *n);

@@ -1,5 +1,6 @@
 //! The reader of one snapshot after another, which does not read again what stays as it is.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -95,6 +96,7 @@ impl Reader {
         consistency: Consistency,
         scan: Scan,
     ) -> Result<Snapshot> {
+        self.work = ReadWork::default();
         if scan == Scan::Changes
             && let Some(snapshot) = self.read_changes(sources, max_file_bytes)
         {
@@ -106,10 +108,8 @@ impl Reader {
         }
         match read_all(sources, max_file_bytes, consistency, &self.known) {
             Ok((snapshot, known)) => {
-                self.work = ReadWork {
-                    looked_at: snapshot.len(),
-                    changed: known.values().map(|root| root.changed).sum(),
-                };
+                self.work.looked_at += snapshot.len();
+                self.work.changed += known.values().map(|root| root.changed).sum::<usize>();
                 self.known = known;
                 self.last = (consistency == Consistency::Stable).then(|| Last {
                     snapshot: snapshot.clone(),
@@ -151,21 +151,27 @@ impl Reader {
             limit,
             snapshot: last.snapshot,
             known,
-            work: ReadWork::default(),
+            work: &mut self.work,
         };
+        let mut files = BTreeSet::new();
         for _ in 0..ATTEMPTS {
             let Changes::Paths(paths) = watcher.take_changes() else {
                 return None;
             };
-            for (path, is_file) in &paths {
-                changing.look(path, *is_file)?;
+            files.extend(
+                paths
+                    .iter()
+                    .filter(|(_, is_file)| **is_file)
+                    .map(|(path, _)| path.clone()),
+            );
+            for path in paths.keys() {
+                changing.look(path, files.contains(path))?;
             }
             if !watcher.settle() {
                 return None;
             }
             if watcher.has_no_changes() {
-                let Changing { snapshot, work, .. } = changing;
-                self.work = work;
+                let snapshot = changing.snapshot;
                 self.last = Some(Last {
                     snapshot: snapshot.clone(),
                     ..last
@@ -190,11 +196,12 @@ struct Changing<'c> {
     limit: u64,
     snapshot: Snapshot,
     known: &'c mut KnownRoot,
-    work: ReadWork,
+    work: &'c mut ReadWork,
 }
 
 impl Changing<'_> {
-    /// Looks at a path that may have changed; `None` if that is not enough to know the next snapshot.
+    /// Looks at a path that may have changed; `None` if that is not enough to know the next snapshot. `is_file` tells that
+    /// there is or was a file, and no directory.
     fn look(&mut self, path: &Path, is_file: bool) -> Option<()> {
         self.work.looked_at += 1;
         let below = path.strip_prefix(self.resolved).ok()?;

@@ -4,7 +4,7 @@
 //! without an error. So a caller that waits here also reads all sources from time to time, and calls
 //! [`Watcher::refresh`] before: the watch then covers the directories of that moment, so that no later change is missed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -39,6 +39,9 @@ struct Shared {
     overflows: AtomicU64,
     concerns: Mutex<Concerns>,
     changes: Mutex<Changes>,
+    /// The directories that were removed. The watch of a directory ends with it, and another one in its place may have
+    /// its inode.
+    removed: Mutex<BTreeSet<PathBuf>>,
     /// The beacon, and the number of its events.
     beacon: Mutex<(Option<PathBuf>, u64)>,
     is_beacon_heard: Condvar,
@@ -194,8 +197,12 @@ impl Watcher {
                 self.armed.insert((watcher, BTreeMap::new()))
             }
         };
+        let removed = std::mem::take(&mut *lock(&self.shared.removed));
         let gone: Vec<PathBuf> = (watched.iter())
-            .filter(|(path, identity)| wanted.directories.get(*path) != Some(*identity))
+            .filter(|(path, identity)| {
+                let was_removed = path.ancestors().any(|above| removed.contains(above));
+                was_removed || wanted.directories.get(*path) != Some(*identity)
+            })
             .map(|(path, _)| path.clone())
             .collect();
         for path in gone {
@@ -248,6 +255,9 @@ impl Shared {
             event.kind,
             EventKind::Create(CreateKind::Folder) | EventKind::Remove(RemoveKind::Folder)
         );
+        if matches!(event.kind, EventKind::Remove(kind) if kind != RemoveKind::File) {
+            lock(&self.removed).extend(event.paths.iter().cloned());
+        }
         let (concerns, mut changes) = (lock(&self.concerns), lock(&self.changes));
         if event.paths.is_empty() {
             *changes = Changes::Unknown;

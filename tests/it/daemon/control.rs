@@ -55,6 +55,44 @@ fn metrics_tell_what_the_status_tells() {
 }
 
 #[test]
+fn the_work_of_an_edit_is_that_of_its_file() {
+    let mesh = Mesh::start();
+    for i in 0..100 {
+        mesh.write(&format!("{i}.yaml"), &dataplane(i, 8080));
+    }
+    let daemon = start(&mesh);
+    let work = || {
+        let metrics = get(&daemon.socket, "/metrics");
+        ["looked-at", "decoded", "lowered", "rendered"].map(|part| {
+            let name = format!("meshtraced_work_total{{part=\"{part}\"}} ");
+            let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
+            line.map_or(0, |count| count.trim().parse::<usize>().expect("a count"))
+        })
+    };
+    let files = std::fs::read_dir(mesh.dir().join("policies")).expect("there").count();
+    let [looked_at, decoded, ..] = work();
+    assert!(looked_at >= files, "{looked_at} of {files}");
+    assert_eq!(decoded, files);
+    let changed = daemon.reconciliations("changed");
+    mesh.write("7.yaml", &dataplane(7, 9090));
+    wait::until("a publication", || match daemon.reconciliations("changed") > changed {
+        true => Ok(()),
+        false => Err(daemon.process.log()),
+    });
+    let [looked_at_now, decoded_now, ..] = work();
+    assert_eq!(decoded_now, files + 1);
+    // The two names of the file, each perhaps in a reconciliation of its own.
+    assert!(looked_at_now - looked_at <= 4, "{}", looked_at_now - looked_at);
+}
+
+fn dataplane(i: usize, port: u16) -> String {
+    let inbound = format!("{{port: {port}, tags: {{kuma.io/service: many, kuma.io/protocol: http}}}}");
+    format!(
+        "type: Dataplane\nmesh: default\nname: dp-{i}\nnetworking:\n  address: 192.0.2.{i}\n  inbound:\n  - {inbound}\n"
+    )
+}
+
+#[test]
 fn status_and_metrics_are_on_a_port_where_that_is_wanted_and_requests_are_not() {
     let mesh = Mesh::start();
     let port = crate::kit::ports::socket(9902);

@@ -11,6 +11,8 @@ const EDGES: &[&str] = &[
     "source/dir.rs",
     "source/git",
     "source/watch.rs",
+    "source/wanted.rs",
+    "source/reader.rs",
     "source/read_mode.rs",
     "source/worktree.rs",
     "settings/ids.rs",
