@@ -58,9 +58,7 @@ impl Options {
             extent: Extent::default(),
         }
     }
-}
 
-impl Options {
     fn parse(&self) -> ParseOptions<'_> {
         ParseOptions {
             kuma: &self.kuma,
@@ -224,7 +222,7 @@ impl Compiler {
             outcomes: outcomes_of(&compilation, &mut self.outcomes),
             reload_entries: reload_entries(&selection, &options.reload),
             work: Work {
-                decoded: resources.decoded,
+                decoded: self.documents.decoded(),
                 lowered: proxies.len(),
                 rendered: fragments.len(),
             },

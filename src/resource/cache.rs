@@ -35,6 +35,7 @@ pub struct Cache {
     /// The files, sorted by path, with their documents.
     files: Vec<File>,
     merged: Merged,
+    decoded: usize,
 }
 
 /// A file with its documents.
@@ -51,9 +52,14 @@ const PORTION: usize = 32;
 const FEW: usize = 256;
 
 impl Cache {
-    /// Reads the documents of all files of a snapshot, which are sorted by path, and merges them. Returns the number of
-    /// files that had to be decoded.
-    pub(super) fn update(&mut self, files: &[&Arc<SourceFile>], options: &ParseOptions) -> usize {
+    /// The number of files of the last snapshot that had to be decoded.
+    #[must_use]
+    pub fn decoded(&self) -> usize {
+        self.decoded
+    }
+
+    /// Reads the documents of all files of a snapshot, which are sorted by path, and merges them.
+    pub(super) fn update(&mut self, files: &[&Arc<SourceFile>], options: &ParseOptions) {
         let decoded_with = Some((options.kuma.clone(), options.limits.clone()));
         if self.decoded_with != decoded_with {
             *self = Self {
@@ -64,7 +70,7 @@ impl Cache {
         let Compared { mut found, gone } = compare(std::mem::take(&mut self.files), files);
         let new: Vec<usize> = (0..files.len()).filter(|i| found[*i].is_none()).collect();
         let added = decode(&new.iter().map(|i| files[*i]).collect::<Vec<_>>(), options);
-        let decoded = added.len();
+        self.decoded = added.len();
         let documents = added.iter().chain(gone.iter().map(|file| &file.documents));
         let is_small = documents.map(|documents| documents.len()).sum::<usize>() <= FEW;
         for (i, documents) in new.iter().zip(added) {
@@ -84,7 +90,6 @@ impl Cache {
         if !is_small || !self.merged.are_distinct() {
             self.merged = Merged::of(&self.files);
         }
-        decoded
     }
 
     /// The files with their documents, sorted by path.

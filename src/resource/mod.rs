@@ -30,5 +30,5 @@ pub use cache::{Cache, ParseOptions};
 pub use decode::{Effective, Located, Origin, Provenance, TextMap};
 pub use document::{DISPLAY_NAME, Header, Kind, NAMESPACE, Role, WORKLOAD, ZONE_LABEL};
 pub use parse::parse;
-pub use resources::{Contributions, Gaps, List, Resources};
+pub use resources::{Contributions, Gaps, List, Resources, are_same};
 pub use text::Text;

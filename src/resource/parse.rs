@@ -33,9 +33,8 @@ pub fn parse(
             Some(directory) => parts.entry(directory).or_default().push(file),
         }
     }
-    let decoded = cache.update(&files, options);
+    cache.update(&files, options);
     let mut collected = Collected::of(cache.merged(), options, diagnostics);
-    collected.resources.decoded = decoded;
     for (directory, error) in kustomizations.errors() {
         collected.kustomization(parts.get(directory).map_or(&[], Vec::as_slice), error);
     }

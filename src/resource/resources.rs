@@ -41,6 +41,12 @@ pub(super) fn covered<'k>(
 /// Resources that snapshots share as long as none of them changes.
 pub type List<T> = Arc<Vec<Arc<T>>>;
 
+/// Whether two lists have the very same resources.
+#[must_use]
+pub fn are_same<T>(a: &List<T>, b: &List<T>) -> bool {
+    Arc::ptr_eq(a, b) || (a.len() == b.len() && a.iter().zip(&**b).all(|(a, b)| Arc::ptr_eq(a, b)))
+}
+
 /// All valid resources of a snapshot.
 #[derive(Debug, Clone, Default)]
 pub struct Resources {
@@ -76,8 +82,6 @@ pub struct Resources {
     pub unavailable: BTreeSet<String>,
     /// The invalid resources, from whose absence nothing must be concluded.
     pub gaps: Gaps,
-    /// The number of files that were decoded, rather than known from the last snapshot.
-    pub decoded: usize,
     /// The number of Kuma resources, valid or not.
     pub seen: usize,
     /// The number of Kuma resources without effect on tracing, by kind.
@@ -102,6 +106,21 @@ pub(super) enum Resource {
     OtherPolicy(Arc<OtherPolicy>),
 }
 
+/// Does the same with every list of resources.
+macro_rules! each_list {
+    ($resources:ident, |$list:ident| $work:expr) => {
+        each_list! {
+            $resources, |$list| $work;
+            traffic_traces traffic_routes dataplanes mesh_traces mesh_gateways http_routes tcp_routes otel_backends
+            external_services mesh_services other_policies
+        }
+    };
+    ($resources:ident, |$list:ident| $work:expr; $($name:ident)+) => {$({
+        let $list = Arc::make_mut(&mut $resources.$name);
+        $work;
+    })+};
+}
+
 impl Resources {
     /// The `Mesh` with that name.
     #[must_use]
@@ -111,75 +130,46 @@ impl Resources {
 
     /// Carries out a change of one resource. The lists stay sorted with [`ListChange::Insert`] and [`ListChange::Remove`].
     pub(super) fn change(&mut self, change: ListChange, resource: &Resource) {
-        match resource {
-            Resource::Mesh(mesh) => match change {
-                ListChange::Push | ListChange::Insert => {
-                    drop(self.meshes.insert(mesh.header.name().to_owned(), Arc::clone(mesh)))
+        macro_rules! change {
+            ($($kind:ident: $list:ident,)+) => {
+                match resource {
+                    Resource::Mesh(mesh) => match change {
+                        ListChange::Push | ListChange::Insert => {
+                            drop(self.meshes.insert(mesh.header.name().to_owned(), Arc::clone(mesh)))
+                        }
+                        ListChange::Remove => drop(self.meshes.remove(mesh.header.name())),
+                    },
+                    $(Resource::$kind(one) => change.carry_out(&mut self.$list, one, |one| &one.header),)+
                 }
-                ListChange::Remove => drop(self.meshes.remove(mesh.header.name())),
-            },
-            Resource::TrafficTrace(resource) => {
-                change.carry_out(&mut self.traffic_traces, resource, |resource| &resource.header)
-            }
-            Resource::TrafficRoute(resource) => {
-                change.carry_out(&mut self.traffic_routes, resource, |resource| &resource.header)
-            }
-            Resource::Dataplane(resource) => {
-                change.carry_out(&mut self.dataplanes, resource, |resource| &resource.header)
-            }
-            Resource::MeshTrace(resource) => {
-                change.carry_out(&mut self.mesh_traces, resource, |resource| &resource.header)
-            }
-            Resource::MeshGateway(resource) => {
-                change.carry_out(&mut self.mesh_gateways, resource, |resource| &resource.header)
-            }
-            Resource::MeshHttpRoute(resource) => {
-                change.carry_out(&mut self.http_routes, resource, |resource| &resource.header)
-            }
-            Resource::MeshTcpRoute(resource) => {
-                change.carry_out(&mut self.tcp_routes, resource, |resource| &resource.header)
-            }
-            Resource::MeshOpenTelemetryBackend(resource) => {
-                change.carry_out(&mut self.otel_backends, resource, |resource| &resource.header)
-            }
-            Resource::ExternalService(resource) => {
-                change.carry_out(&mut self.external_services, resource, |resource| &resource.header)
-            }
-            Resource::MeshService(resource) => {
-                change.carry_out(&mut self.mesh_services, resource, |resource| &resource.header)
-            }
-            Resource::OtherPolicy(resource) => {
-                change.carry_out(&mut self.other_policies, resource, |resource| &resource.header)
-            }
+            };
+        }
+        change! {
+            TrafficTrace: traffic_traces,
+            TrafficRoute: traffic_routes,
+            Dataplane: dataplanes,
+            MeshTrace: mesh_traces,
+            MeshGateway: mesh_gateways,
+            MeshHttpRoute: http_routes,
+            MeshTcpRoute: tcp_routes,
+            MeshOpenTelemetryBackend: otel_backends,
+            ExternalService: external_services,
+            MeshService: mesh_services,
+            OtherPolicy: other_policies,
         }
     }
 
     /// Sorts all lists by mesh and name; resources with one name keep their order.
     pub(super) fn sort(&mut self) {
-        macro_rules! sort {
-            ($($list:ident)+) => {$(
-                Arc::make_mut(&mut self.$list).sort_by(|a, b| a.header.order().cmp(&b.header.order()));
-            )+};
-        }
-        sort! {
-            traffic_traces traffic_routes dataplanes mesh_traces mesh_gateways http_routes tcp_routes otel_backends
-            external_services mesh_services other_policies
-        }
+        each_list!(self, |list| list
+            .sort_by(|a, b| a.header.order().cmp(&b.header.order())));
     }
 
     /// Keeps the resources of meshes that exist, and of several with one name the first.
     pub(super) fn retain_first(&mut self, exists: impl Fn(&str) -> bool) {
-        macro_rules! retain_first {
-            ($($list:ident)+) => {$(
-                let list = Arc::make_mut(&mut self.$list);
-                list.retain(|resource| exists(resource.header.mesh()));
-                list.dedup_by(|a, b| a.header.id == b.header.id);
-            )+};
-        }
-        retain_first! {
-            traffic_traces traffic_routes dataplanes mesh_traces mesh_gateways http_routes tcp_routes otel_backends
-            external_services mesh_services other_policies
-        }
+        each_list!(self, |list| {
+            list.retain(|resource| exists(resource.header.mesh()));
+            list.dedup_by(|a, b| a.header.id == b.header.id);
+        });
     }
 }
 

@@ -11,7 +11,7 @@ use crate::resource::kinds::external_service::ExternalService;
 use crate::resource::kinds::mesh_service::{Backing, MeshService, Port};
 use crate::resource::value::protocol::Protocol;
 use crate::resource::value::tags::{SERVICE, Tags};
-use crate::resource::{Effective, List, Origin, Resources, Text};
+use crate::resource::{Effective, List, Origin, Resources, Text, are_same};
 
 /// The destination of an outbound.
 #[derive(Debug, Clone, Copy)]
@@ -43,10 +43,6 @@ pub struct Services {
     anywhere: bool,
     external_services: List<ExternalService>,
     mesh_services: List<MeshService>,
-    /// The number of snapshots in which a service that is a resource, or one outside of the mesh, differed.
-    resources_generation: u64,
-    /// The number of snapshots in which a dataplane differed.
-    dataplanes_generation: u64,
 }
 
 /// The services of one mesh.
@@ -84,16 +80,14 @@ impl Services {
     /// Brings the services up to date with the resources of the next snapshot.
     pub(super) fn update(&mut self, resources: &Resources, changes: &DataplaneChanges, fidelity: Fidelity) {
         self.anywhere = fidelity == Fidelity::Documented;
-        let is_same = same(&self.external_services, &resources.external_services)
-            && same(&self.mesh_services, &resources.mesh_services);
+        let is_same = are_same(&self.external_services, &resources.external_services)
+            && are_same(&self.mesh_services, &resources.mesh_services);
         if !is_same {
             self.external_services = Arc::clone(&resources.external_services);
             self.mesh_services = Arc::clone(&resources.mesh_services);
-            self.resources_generation += 1;
             self.index_resources();
         }
         if !changes.is_empty() {
-            self.dataplanes_generation += 1;
             self.update_tagged(changes);
         }
         if !changes.is_empty() || !is_same {
@@ -326,9 +320,4 @@ impl ServicesOfMesh {
         let candidates = rarest.unwrap_or(&self.resources).iter().map(Arc::as_ref);
         candidates.filter(is_meant).collect()
     }
-}
-
-/// Whether two lists have the very same resources.
-fn same<T>(a: &List<T>, b: &List<T>) -> bool {
-    Arc::ptr_eq(a, b) || (a.len() == b.len() && a.iter().zip(&**b).all(|(a, b)| Arc::ptr_eq(a, b)))
 }

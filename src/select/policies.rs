@@ -19,7 +19,7 @@ use crate::resource::kinds::mesh_trace::{Backend, MeshTrace, OpenTelemetryBacken
 use crate::resource::kinds::other_policy::{OtherPolicy, Reach};
 use crate::resource::kinds::traffic_route::TrafficRoute;
 use crate::resource::kinds::traffic_trace::TrafficTrace;
-use crate::resource::{List, Resources};
+use crate::resource::{List, Resources, are_same};
 
 /// The policies for a dataplane. Dataplanes that agree in all that policies need share them.
 #[derive(Debug)]
@@ -93,20 +93,17 @@ impl Candidates {
 
     /// Whether these are the very same resources.
     pub(super) fn are_of(&self, resources: &Resources) -> bool {
-        fn same<T>(a: &List<T>, b: &List<T>) -> bool {
-            Arc::ptr_eq(a, b) || (a.len() == b.len() && a.iter().zip(&**b).all(|(a, b)| Arc::ptr_eq(a, b)))
-        }
         let meshes = resources.meshes.values();
         self.meshes.len() == meshes.len()
             && self.meshes.iter().zip(meshes).all(|(a, b)| Arc::ptr_eq(a, b))
-            && same(&self.gateways, &resources.mesh_gateways)
-            && same(&self.traffic_traces, &resources.traffic_traces)
-            && same(&self.traffic_routes, &resources.traffic_routes)
-            && same(&self.mesh_traces, &resources.mesh_traces)
-            && same(&self.http_routes, &resources.http_routes)
-            && same(&self.tcp_routes, &resources.tcp_routes)
-            && same(&self.otel_backends, &resources.otel_backends)
-            && same(&self.others, &resources.other_policies)
+            && are_same(&self.gateways, &resources.mesh_gateways)
+            && are_same(&self.traffic_traces, &resources.traffic_traces)
+            && are_same(&self.traffic_routes, &resources.traffic_routes)
+            && are_same(&self.mesh_traces, &resources.mesh_traces)
+            && are_same(&self.http_routes, &resources.http_routes)
+            && are_same(&self.tcp_routes, &resources.tcp_routes)
+            && are_same(&self.otel_backends, &resources.otel_backends)
+            && are_same(&self.others, &resources.other_policies)
     }
 
     fn mesh(&self, name: &str) -> Option<&Mesh> {

@@ -11,7 +11,7 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::error::ReadError;
 use super::file::{Link, LinkFault, LinkKind, UnreadableReason, show};
-use super::filter::{Filter, LINKED};
+use super::filter::{Filter, LINKED, is_hidden};
 use super::known::{Content, Fingerprint, Found, KnownFiles, Stamp};
 use super::text::{Unavailable, text};
 use crate::system::parallel;
@@ -247,7 +247,7 @@ impl<'p> Passed<'p> {
         self.has_links |= entry.path_is_symlink() && entry.depth() > 0;
         let below = self.place.below(entry.path());
         let is_left_out = entry.file_type().is_dir() && !self.filter.enters(below);
-        if entry.depth() == 0 || is_hidden(entry) || is_left_out {
+        if entry.depth() == 0 || is_hidden(entry.file_name()) || is_left_out {
             return entry.depth() == 0;
         }
         if !is_inside(entry, self.place.within) {
@@ -324,10 +324,6 @@ impl Linked {
     }
 }
 
-fn is_hidden(entry: &DirEntry) -> bool {
-    entry.file_name().as_encoded_bytes().starts_with(b".")
-}
-
 /// Whether an entry is no link, or a link that stays inside a directory and out of Git's own files.
 fn is_inside(entry: &DirEntry, within: &Path) -> bool {
     let is_policy = |target: &Path| {
@@ -365,8 +361,13 @@ fn read_all(listing: &Listing, limit: u64, known: &KnownFiles, now: SystemTime) 
 }
 
 /// The text of a file by itself, and its stamp; `None` when it has no text, or changes while it is read.
-pub(super) fn read_alone(path: &Path, limit: u64, now: SystemTime) -> Option<(String, Option<Stamp>)> {
-    let fingerprint = Fingerprint::from_metadata(&fs::symlink_metadata(path).ok()?);
+pub(super) fn read_alone(
+    path: &Path,
+    listed: &Metadata,
+    limit: u64,
+    now: SystemTime,
+) -> Option<(String, Option<Stamp>)> {
+    let fingerprint = Fingerprint::from_metadata(listed);
     let text = read_one(path, &fingerprint, limit)?.ok()?;
     let is_settled = fingerprint.is_settled(now);
     Some((text, is_settled.then_some(Stamp::Metadata(fingerprint))))

@@ -10,9 +10,8 @@ use globset::GlobMatcher;
 /// A file with its text.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SourceFile {
-    /// The offsets at which lines start, for locations.
-    pub(super) line_starts: LineStarts,
-    digest: Digest,
+    line_starts: Derived<Box<[usize]>>,
+    digest: Derived<blake3::Hash>,
     /// Path below the root, with `/` between its parts. With several roots, the path begins with that of the root.
     pub path: String,
     /// The whole text of the file.
@@ -21,43 +20,23 @@ pub struct SourceFile {
     pub vars: Option<Vars>,
 }
 
-/// The offsets at which lines start, from the second line on; found when they are first asked for.
-#[derive(Debug, Default)]
-pub(super) struct LineStarts(OnceLock<Box<[usize]>>);
+/// A value that is made from the file when it is first asked for, and that is no part of what makes files equal.
+#[derive(Debug)]
+struct Derived<T>(OnceLock<T>);
 
-impl LineStarts {
-    /// The offsets in the given text, which must always be the same.
-    pub(super) fn of(&self, text: &str) -> &[usize] {
-        self.0.get_or_init(|| {
-            let bytes = text.as_bytes();
-            let ends = (0..bytes.len())
-                .filter(|&i| bytes[i] == b'\n' || (bytes[i] == b'\r' && bytes.get(i + 1) != Some(&b'\n')));
-            ends.map(|i| i + 1).collect()
-        })
+impl<T> Default for Derived<T> {
+    fn default() -> Self {
+        Self(OnceLock::new())
     }
 }
 
-/// A hash of path, text and variables, made when it is first asked for.
-#[derive(Debug, Default)]
-struct Digest(OnceLock<blake3::Hash>);
-
-impl PartialEq for Digest {
-    /// Always true: what it is made from decides.
+impl<T> PartialEq for Derived<T> {
     fn eq(&self, _: &Self) -> bool {
         true
     }
 }
 
-impl Eq for Digest {}
-
-/// The text alone decides.
-impl PartialEq for LineStarts {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
-impl Eq for LineStarts {}
+impl<T> Eq for Derived<T> {}
 
 /// Values of variables by their dotted names.
 pub type Vars = BTreeMap<String, String>;
@@ -71,8 +50,8 @@ impl SourceFile {
     /// A file that may be a template.
     pub fn with_vars(path: impl Into<String>, text: impl Into<String>, vars: Option<Vars>) -> Arc<Self> {
         Arc::new(Self {
-            line_starts: LineStarts::default(),
-            digest: Digest::default(),
+            line_starts: Derived::default(),
+            digest: Derived::default(),
             path: path.into(),
             text: text.into(),
             vars,
@@ -81,6 +60,16 @@ impl SourceFile {
 }
 
 impl SourceFile {
+    /// The offsets at which lines start, from the second line on.
+    pub(super) fn line_starts(&self) -> &[usize] {
+        self.line_starts.0.get_or_init(|| {
+            let bytes = self.text.as_bytes();
+            let ends = (0..bytes.len())
+                .filter(|&i| bytes[i] == b'\n' || (bytes[i] == b'\r' && bytes.get(i + 1) != Some(&b'\n')));
+            ends.map(|i| i + 1).collect()
+        })
+    }
+
     /// A hash of path, text and variables.
     pub(super) fn digest(&self) -> &blake3::Hash {
         self.digest.0.get_or_init(|| {

@@ -1,5 +1,6 @@
 //! The filter that chooses the files of a directory.
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 use globset::{Glob, GlobBuilder, GlobMatcher, GlobSet, GlobSetBuilder};
@@ -120,6 +121,27 @@ impl Filter {
     pub fn enters(&self, path: &Path) -> bool {
         !self.pruned.is_match(path)
     }
+
+    /// Whether all directories above a path are entered, and none of its parts is hidden.
+    pub(super) fn reaches(&self, path: &Path) -> bool {
+        path.iter().all(|name| !is_hidden(name)) && above(path).all(|above| self.enters(above))
+    }
+
+    /// Whether the file at a path is read, by the names of the file and of the directories above.
+    pub(super) fn wants(&self, path: &Path) -> bool {
+        self.reaches(path) && self.reads(path)
+    }
+}
+
+/// Whether files and directories of a name are passed over.
+pub(super) fn is_hidden(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b".")
+}
+
+/// The directories above a path that lies below a root.
+pub(super) fn above(path: &Path) -> impl Iterator<Item = &Path> {
+    let above = path.ancestors().skip(1);
+    above.filter(|above| !above.as_os_str().is_empty())
 }
 
 impl PartialEq for Filter {

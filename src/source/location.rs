@@ -40,7 +40,7 @@ impl Location {
     /// The column, from 1, in characters.
     #[must_use]
     pub fn column(&self) -> usize {
-        let starts = self.file.line_starts.of(&self.file.text);
+        let starts = self.file.line_starts();
         let line_start = self.line_index().checked_sub(1).map_or(0, |i| starts[i]);
         let before = &self.file.text[line_start..self.bytes.start];
         1 + before.trim_start_matches('\u{feff}').chars().count()
@@ -48,7 +48,7 @@ impl Location {
 
     /// The number of lines before the one of the location.
     fn line_index(&self) -> usize {
-        let starts = self.file.line_starts.of(&self.file.text);
+        let starts = self.file.line_starts();
         starts.partition_point(|start| *start <= self.bytes.start)
     }
 

@@ -1,7 +1,7 @@
 //! The reader of one snapshot after another, which does not read again what stays as it is.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, Metadata};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use super::dir;
 use super::error::ReadError;
 use super::file::{SourceFile, show};
-use super::filter::Filter;
+use super::filter::{Filter, above};
 use super::read::{Consistency, KnownRoot, KnownRoots, read_all};
 use super::read_mode::{self, ReadMode};
 use super::snapshot::Snapshot;
@@ -205,15 +205,14 @@ impl Changing<'_> {
     fn look(&mut self, path: &Path, is_file: bool) -> Option<()> {
         self.work.looked_at += 1;
         let below = path.strip_prefix(self.resolved).ok()?;
-        let is_read = self.is_read(below);
         match fs::symlink_metadata(path) {
-            Ok(metadata) if metadata.is_file() && is_read => self.read(path, below),
+            Ok(metadata) if metadata.is_file() && self.filter.wants(below) => self.read(path, below, &metadata),
             Ok(metadata) if metadata.is_file() => Some(()),
             Ok(_) => None,
             Err(error) if error.kind() != io::ErrorKind::NotFound => None,
             Err(_) => match self.position(&show(below)) {
                 // The directory may be left without files, which is a finding if it has the name of a file.
-                Ok(_) if self.above(below).any(|above| self.filter.reads(above)) => None,
+                Ok(_) if above(below).any(|above| self.filter.reads(above)) => None,
                 Ok(position) => {
                     self.snapshot.files.remove(position);
                     self.known.files.remove(below);
@@ -225,20 +224,8 @@ impl Changing<'_> {
         }
     }
 
-    /// Whether a file at a path is read.
-    fn is_read(&self, below: &Path) -> bool {
-        let is_hidden = below.iter().any(|name| name.as_encoded_bytes().starts_with(b"."));
-        !is_hidden && self.above(below).all(|above| self.filter.enters(above)) && self.filter.reads(below)
-    }
-
-    /// The directories above a path, below the root.
-    fn above<'p>(&self, below: &'p Path) -> impl Iterator<Item = &'p Path> + use<'p> {
-        let above = below.ancestors().skip(1);
-        above.filter(|above| !above.as_os_str().is_empty())
-    }
-
-    fn read(&mut self, path: &Path, below: &Path) -> Option<()> {
-        let (text, stamp) = dir::read_alone(path, self.limit, SystemTime::now())?;
+    fn read(&mut self, path: &Path, below: &Path, listed: &Metadata) -> Option<()> {
+        let (text, stamp) = dir::read_alone(path, listed, self.limit, SystemTime::now())?;
         let name = show(below);
         let position = self.position(&name);
         let file = match position {
@@ -265,10 +252,7 @@ impl Changing<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::os::unix::fs::symlink;
-
-    use std::path::Path;
 
     use super::*;
     use crate::source::UnreadableReason;

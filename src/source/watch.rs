@@ -132,7 +132,7 @@ impl Watcher {
         };
         self.record_degradation(degraded_reason);
         if self.degraded_reason.is_some() {
-            self.distrust();
+            *lock(&self.shared.changes) = Changes::Unknown;
         }
     }
 
@@ -144,11 +144,6 @@ impl Watcher {
     /// Whether there were no changes since the last call of [`Self::take_changes`].
     pub(super) fn has_no_changes(&self) -> bool {
         *lock(&self.shared.changes) == Changes::Paths(BTreeMap::new())
-    }
-
-    /// Makes the next changes unknown, since those that were taken were not dealt with.
-    pub(super) fn distrust(&mut self) {
-        *lock(&self.shared.changes) = Changes::Unknown;
     }
 
     /// Waits until all events of earlier changes are known; false if that cannot be told.

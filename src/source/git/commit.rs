@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::error::{GitError, Result};
 use super::repository::Repository;
-use super::tree::{Entry, Kind, Links, TooMany, entries, is_entered, is_wanted};
+use super::tree::{Entry, Kind, Links, TooMany, entries};
 use crate::source::commit::Commit;
 use crate::source::file::{Link, LinkKind, SourceFile, UnreadableReason, show};
 use crate::source::filter::Filter;
@@ -182,13 +182,13 @@ impl Repository {
         let mut found = Entries::default();
         for (path, entry) in all {
             match entry.kind {
-                Kind::File if is_wanted(path, filter) => {
+                Kind::File if filter.wants(path) => {
                     found.entries.insert(path.clone(), entry.clone());
                 }
-                Kind::Submodule if is_entered(path, filter) && filter.enters(path) => {
+                Kind::Submodule if filter.reaches(path) && filter.enters(path) => {
                     return Err(self.submodule(&below.join(path)));
                 }
-                Kind::Link if is_entered(path, filter) && !filter.leaves_out(path) => {
+                Kind::Link if filter.reaches(path) && !filter.leaves_out(path) => {
                     let link = below.join(path);
                     let inside = link.ancestors().skip(1).map(Path::to_owned).collect();
                     let behind = links.behind(&link, path, &inside);
@@ -198,10 +198,10 @@ impl Repository {
                     })?;
                     for (seen, target) in behind {
                         match target {
-                            Ok(entry) if is_wanted(&seen, filter) => {
+                            Ok(entry) if filter.wants(&seen) => {
                                 found.entries.insert(seen, entry.clone());
                             }
-                            Err((fault, target)) if is_entered(&seen, filter) && !filter.leaves_out(&seen) => {
+                            Err((fault, target)) if filter.reaches(&seen) && !filter.leaves_out(&seen) => {
                                 let kind = if filter.reads(&seen) {
                                     LinkKind::Policy
                                 } else {

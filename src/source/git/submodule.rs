@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::Result;
 use super::repository::{Repository, find};
-use super::tree::{entries, is_entered};
+use super::tree::entries;
 use crate::source::filter::Filter;
 
 /// The mode of a submodule in an index.
@@ -35,7 +35,7 @@ impl Repository {
         for line in listed.split(|byte| *byte == 0).filter(|line| line.starts_with(GITLINK)) {
             for (path, entry) in entries(&as_tree(line)) {
                 let Ok(seen) = path.strip_prefix(below) else { continue };
-                let is_read = is_entered(seen, filter) && filter.enters(seen) && !filter.leaves_out(seen);
+                let is_read = filter.reaches(seen) && filter.enters(seen) && !filter.leaves_out(seen);
                 if let Some(why) = is_read.then(|| fault(&self.top.join(&path), &entry.id)).flatten() {
                     unsound.push((seen.to_owned(), why));
                 }

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use crate::source::file::LinkFault;
-use crate::source::filter::{Filter, LINKED};
+use crate::source::filter::LINKED;
 
 /// The number of links that may lead to each other; more are a circle.
 const LINKS: usize = 40;
@@ -49,20 +49,6 @@ pub(super) fn entries(listed: &[u8]) -> BTreeMap<PathBuf, Entry> {
         ))
     };
     listed.split(|byte| *byte == 0).filter_map(entry).collect()
-}
-
-fn is_hidden(name: &OsStr) -> bool {
-    name.as_bytes().starts_with(b".")
-}
-
-/// Whether the filter enters all directories above a path, and none of its parts is hidden.
-pub(super) fn is_entered(path: &Path, filter: &Filter) -> bool {
-    let above = path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty());
-    path.iter().all(|name| !is_hidden(name)) && above.into_iter().all(|above| filter.enters(above))
-}
-
-pub(super) fn is_wanted(path: &Path, filter: &Filter) -> bool {
-    is_entered(path, filter) && filter.reads(path)
 }
 
 /// The entries of a commit, and the targets of its links.

@@ -1,7 +1,7 @@
 //! A compiler that has seen other snapshots compiles as one that has seen none.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use meshtraced::compile::{Compiled, Compiler, Extent, Options, compile};
 use meshtraced::kuma::{Fidelity, Kuma, Ties, Version};
@@ -92,7 +92,7 @@ fn edit() -> impl Strategy<Value = Edit> {
 }
 
 /// The variants of each resource.
-fn resources() -> Vec<Vec<&'static str>> {
+static RESOURCES: LazyLock<Vec<Vec<&str>>> = LazyLock::new(|| {
     let is_identity = |line: &&str| ["type:", "mesh:", "name:"].iter().any(|key| line.starts_with(key));
     let mut variants: BTreeMap<Vec<&str>, Vec<&str>> = BTreeMap::new();
     for document in DOCUMENTS.split("\n---\n") {
@@ -100,7 +100,7 @@ fn resources() -> Vec<Vec<&'static str>> {
         variants.entry(identity).or_default().push(document);
     }
     variants.into_values().collect()
-}
+});
 
 /// A tree of files with resources.
 #[derive(Debug)]
@@ -116,7 +116,7 @@ struct Tree {
 impl Tree {
     /// A tree with the first variant of each resource.
     fn new() -> Self {
-        let resources = resources().into_iter().enumerate();
+        let resources = RESOURCES.iter().enumerate();
         Self {
             resources: resources
                 .map(|(i, variants)| (Some(variants[0]), BTreeSet::from([i % FILES])))
@@ -132,13 +132,13 @@ impl Tree {
         match edit {
             Edit::Resource(resource, variant) => {
                 let i = resource.index(all);
-                self.resources[i].0 = variant.map(|variant| *variant.get(&resources()[i]));
+                self.resources[i].0 = variant.map(|variant| *variant.get(&RESOURCES[i]));
             }
             Edit::Dataplane(dataplane, variant) => {
-                let (is_dataplane, all) = (|i: &usize| resources()[*i][0].starts_with("type: Dataplane"), 0..all);
+                let (is_dataplane, all) = (|i: &usize| RESOURCES[*i][0].starts_with("type: Dataplane"), 0..all);
                 let dataplanes: Vec<usize> = all.filter(is_dataplane).collect();
                 let i = *dataplane.get(&dataplanes);
-                self.resources[i].0 = Some(*variant.get(&resources()[i]));
+                self.resources[i].0 = Some(*variant.get(&RESOURCES[i]));
             }
             Edit::Move(resource, file) => self.resources[resource.index(all)].1 = BTreeSet::from([*file]),
             Edit::Copy(resource, file) => {
