@@ -1,5 +1,7 @@
 //! All results of one compile, for commands that inspect them.
 
+use std::sync::Arc;
+
 use crate::ir::Proxy;
 use crate::kuma::Kuma;
 use crate::resource::Resources;
@@ -15,7 +17,7 @@ pub struct Compilation<'c, 'a> {
     /// The dataplanes that were lowered, in the order of the selection.
     pub lowered: &'c [&'c Governed<'a>],
     /// The effective tracing of each of them.
-    pub proxies: &'c [Proxy],
+    pub proxies: &'c [Arc<Proxy>],
     /// The Kuma control plane whose behaviour was compiled.
     pub kuma: &'c Kuma,
 }
@@ -23,7 +25,7 @@ pub struct Compilation<'c, 'a> {
 impl<'c, 'a> Compilation<'c, 'a> {
     /// The dataplanes that were lowered, each with its effective tracing.
     pub fn pairs(&self) -> impl Iterator<Item = (&'c Governed<'a>, &'c Proxy)> {
-        self.lowered.iter().copied().zip(self.proxies)
+        self.lowered.iter().copied().zip(self.proxies.iter().map(Arc::as_ref))
     }
 
     /// A dataplane with the policies that govern it and its effective tracing.

@@ -71,10 +71,6 @@ impl Options {
         SelectOptions {
             kuma: &self.kuma,
             hints: &self.services,
-            scope: match self.extent {
-                Extent::Files => &self.scope,
-                Extent::Findings => &[],
-            },
         }
     }
 }
@@ -93,7 +89,7 @@ pub enum Extent {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Compiled {
     /// Effective tracing of every dataplane that the caller needs.
-    pub proxies: Vec<Proxy>,
+    pub proxies: Vec<Arc<Proxy>>,
     /// The ids of the dataplanes out of scope, sorted.
     pub out_of_scope: Vec<Arc<ResourceId>>,
     /// The files of every proxy in scope that can have them; none with [`Extent::Findings`].
@@ -170,7 +166,9 @@ pub fn compile_with<T>(
 pub struct Compiler {
     documents: resource::Cache,
     policies: select::Cache,
+    proxies: ir::Cache,
     checks: check::Cache,
+    files: envoy::Cache,
     /// The outcomes of the policies, with the generation of their selection.
     outcomes: Option<(u64, Outcomes)>,
 }
@@ -189,13 +187,13 @@ impl Compiler {
     ) -> (Compiled, T) {
         let mut diagnostics = Diagnostics::default();
         let resources = resource::parse(snapshot, &options.parse(), &mut self.documents, &mut diagnostics);
-        let selection = select::select(&resources, &options.select(), &mut self.policies, &mut diagnostics);
+        let selection = select::select(&resources, options.select(), &mut self.policies);
         let Scoped {
             out_of_scope,
             lowered,
             is_wanted,
         } = Scoped::of(&selection, options);
-        let proxies = ir::lower(&lowered, &selection, &options.kuma);
+        let proxies = ir::lower(&lowered, &selection, &mut self.proxies, &mut diagnostics);
         let compilation = Compilation {
             resources: &resources,
             selection: &selection,
@@ -205,11 +203,11 @@ impl Compiler {
         };
         check::run(&compilation, &mut self.checks, &mut diagnostics);
         check::no_resources(snapshot, &compilation, &mut diagnostics);
-        let wanted: Vec<&Proxy> = (proxies.iter().zip(is_wanted))
+        let wanted: Vec<&Arc<Proxy>> = (proxies.iter().zip(is_wanted))
             .filter_map(|(proxy, is_wanted)| is_wanted.then_some(proxy))
             .collect();
         let mut unpublishable = Diagnostics::default();
-        let (fragments, without_files) = files(&wanted, options, &mut unpublishable);
+        let (fragments, without_files) = files(&wanted, options, &mut self.files, &mut unpublishable);
         let inspected = inspect(&compilation);
         let compiled = Compiled {
             meshes: meshes(&resources),
@@ -223,8 +221,8 @@ impl Compiler {
             reload_entries: reload_entries(&selection, &options.reload),
             work: Work {
                 decoded: self.documents.decoded(),
-                lowered: proxies.len(),
-                rendered: fragments.len(),
+                lowered: self.proxies.lowered(),
+                rendered: self.files.rendered(),
             },
             proxies,
             fragments,
@@ -276,10 +274,15 @@ fn outcomes_of(compilation: &Compilation, known: &mut Option<(u64, Outcomes)>) -
 }
 
 /// The files of the wanted proxies, if the caller needs them, and the proxies that cannot have any.
-fn files(wanted: &[&Proxy], options: &Options, unpublishable: &mut Diagnostics) -> (Fragments, Vec<ProxyKey>) {
+fn files(
+    wanted: &[&Arc<Proxy>],
+    options: &Options,
+    cache: &mut envoy::Cache,
+    unpublishable: &mut Diagnostics,
+) -> (Fragments, Vec<ProxyKey>) {
     match options.extent {
         Extent::Files => {
-            let fragments = envoy::render(wanted, &options.env, unpublishable);
+            let fragments = envoy::render(wanted, &options.env, cache, unpublishable);
             let keys = wanted.iter().map(|proxy| ProxyKey::new(&proxy.mesh, &proxy.name));
             let without_files = keys.filter(|key| !fragments.contains_key(key)).collect();
             (fragments, without_files)

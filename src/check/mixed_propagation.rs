@@ -8,11 +8,12 @@ use crate::explain::propagation::{Calls, continues, of_provider, provider};
 
 /// One finding per pair of providers and mesh, with the first example.
 pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
-    let providers: BTreeSet<&str> = subject.compilation.proxies.iter().filter_map(provider).collect();
+    let proxies = subject.compilation.proxies;
+    let providers: BTreeSet<&str> = proxies.iter().filter_map(|proxy| provider(proxy)).collect();
     if providers.len() < 2 {
         return;
     }
-    let mut calls = Calls::of(subject.compilation.proxies);
+    let mut calls = Calls::of(proxies);
     let mut said = BTreeSet::new();
     for (governed, caller) in subject.compilation.pairs() {
         let Some(from) = provider(caller) else { continue };

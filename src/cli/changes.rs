@@ -1,6 +1,7 @@
 //! The text form of changes: for `diff`, for `run --dry-run` and in the log of `run`.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use similar::TextDiff;
 
@@ -101,15 +102,15 @@ fn files(change: &Change) -> String {
             continue;
         }
         let path = format!("{}/{}", change.proxy.directory(), artifact.path());
-        let name = |side: &str, text: Option<&String>| {
+        let name = |side: &str, text: Option<&Arc<str>>| {
             if text.is_some() {
                 format!("{side}/{path}")
             } else {
                 "/dev/null".to_owned()
             }
         };
-        let empty = String::new();
-        let diff = TextDiff::from_lines(before.unwrap_or(&empty).as_str(), after.unwrap_or(&empty).as_str());
+        let [old, new] = [before, after].map(|text| text.map_or("", |text| text));
+        let diff = TextDiff::from_lines(old, new);
         let _ = write!(
             out,
             "\n{}",

@@ -1,6 +1,7 @@
 //! `meshtraced compile`: prints effective tracing and Envoy messages without writing files.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
@@ -80,13 +81,14 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
 
 /// The proxies with the given names, in the order of the policies.
 fn choose<'c>(compiled: &'c Compiled, names: &[String]) -> Result<Vec<&'c Proxy>, Failure> {
+    let proxies = || compiled.proxies.iter().map(Arc::as_ref);
     let name_of = |proxy: &Proxy| format!("{}/{}", proxy.mesh, proxy.name);
-    let known: Vec<String> = compiled.proxies.iter().map(name_of).collect();
+    let known: Vec<String> = proxies().map(name_of).collect();
     if let Some(name) = names.iter().find(|name| !known.contains(name)) {
         return Err(no_such("dataplane", name, &known).into());
     }
     let is_chosen = |proxy: &&Proxy| names.is_empty() || names.contains(&name_of(proxy));
-    Ok(compiled.proxies.iter().filter(is_chosen).collect())
+    Ok(proxies().filter(is_chosen).collect())
 }
 
 /// The effective backend of a tracer.

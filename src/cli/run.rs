@@ -222,7 +222,7 @@ fn first_traced(compiled: &Compiled) -> Option<ProxyKey> {
     let best = published()
         .find(|proxy| proxy.traced().count() > 1)
         .or_else(|| published().next());
-    best.map(key)
+    best.map(|proxy| key(proxy))
 }
 
 /// Prints the findings, and the meshes that their errors hold.

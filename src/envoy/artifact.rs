@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -78,8 +79,8 @@ impl Artifact {
     }
 }
 
-/// The texts of the files of one proxy.
-pub type Files = BTreeMap<Artifact, String>;
+/// The texts of the files of one proxy, which compilations that do not change them share.
+pub type Files = BTreeMap<Artifact, Arc<str>>;
 
 /// The texts of all files of all proxies.
 pub type Fragments = BTreeMap<ProxyKey, Files>;

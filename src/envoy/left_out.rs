@@ -22,7 +22,7 @@ type Group<'p> = Vec<&'p Proxy>;
 /// feature, with warnings else.
 ///
 /// Proxies are taken together by what they share, so that the cost is not that of every place for every proxy.
-pub(super) fn report(proxies: &[&Proxy], without: &BTreeSet<Feature>, diagnostics: &mut Diagnostics) {
+pub(super) fn report(proxies: &[&Arc<Proxy>], without: &BTreeSet<Feature>, diagnostics: &mut Diagnostics) {
     let mut places: HashMap<*const LeftOut, usize> = HashMap::new();
     let mut groups: Vec<(&Arc<[LeftOut]>, Group)> = Vec::new();
     let mut alone: BTreeMap<&LeftOut, Group> = BTreeMap::new();

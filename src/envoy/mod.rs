@@ -9,6 +9,8 @@ pub mod xds;
 
 mod env;
 
+mod cache;
+
 mod cluster;
 
 mod zipkin;
@@ -32,6 +34,7 @@ mod fragment;
 pub mod effective;
 
 pub use bootstrap::ADMIN_SOCKET;
+pub use cache::Cache;
 pub use cluster::collectors as collector_clusters;
 pub use env::RenderEnv;
 
@@ -43,49 +46,81 @@ use crate::ir::Proxy;
 use crate::system::parallel;
 
 use self::artifact::{Artifact, Files, Fragments, ProxyKey};
+use self::cache::Rendered;
 use self::layout::Layout;
 
-/// The files of every proxy. A proxy that cannot be written is left out, with a finding that gives the reason.
-pub fn render(proxies: &[&Proxy], env: &RenderEnv, diagnostics: &mut Diagnostics) -> Fragments {
-    let written = each_layout(proxies, env, diagnostics, |proxy, key, layout, findings| {
+/// The files of every proxy. A proxy that cannot be written is left out, with a finding that gives the reason. What is
+/// in `cache` changes the cost and not the result.
+pub fn render(proxies: &[&Arc<Proxy>], env: &RenderEnv, cache: &mut Cache, diagnostics: &mut Diagnostics) -> Fragments {
+    let known = cache.take(proxies, env);
+    let missing: Vec<&Arc<Proxy>> = (proxies.iter().zip(&known))
+        .filter_map(|(proxy, known)| known.is_none().then_some(*proxy))
+        .collect();
+    let mut rendered = each_layout(&missing, env, |proxy, key, layout, findings| {
         files(proxy, key, env, layout, findings)
     });
-    let written = written.into_iter();
-    written.filter_map(|(key, files)| Some((key, files?))).collect()
+    let all: Vec<Rendered> = (known.into_iter().zip(proxies))
+        .filter_map(|(known, proxy)| {
+            known.or_else(|| {
+                let Worked { key, result, findings } = rendered.next()?;
+                Some(Rendered {
+                    proxy: Arc::clone(proxy),
+                    key,
+                    files: result,
+                    findings,
+                })
+            })
+        })
+        .collect();
+    let mut fragments = Vec::with_capacity(all.len());
+    for one in &all {
+        diagnostics.append(one.findings.clone());
+        fragments.extend(one.files.clone().map(|files| (one.key.clone(), files)));
+    }
+    left_out::report(proxies, &env.without, diagnostics);
+    cache.put(all, missing.len());
+    fragments.into_iter().collect()
 }
 
 /// The proxies that [`render`] would leave out, with the same findings and without the cost of files.
-pub fn check(proxies: &[&Proxy], env: &RenderEnv, diagnostics: &mut Diagnostics) -> Vec<ProxyKey> {
-    let checked = each_layout(proxies, env, diagnostics, |proxy, key, _, findings| {
+pub fn check(proxies: &[&Arc<Proxy>], env: &RenderEnv, diagnostics: &mut Diagnostics) -> Vec<ProxyKey> {
+    let mut without_files = Vec::new();
+    for checked in each_layout(proxies, env, |proxy, key, _, findings| {
         bootstrap::check(proxy, key, env, findings);
-    });
-    let without_files = checked.into_iter().filter(|(_, checked)| checked.is_none());
-    without_files.map(|(key, _)| key).collect()
-}
-
-/// The result of `work` for the layout of each proxy, in the same order; `None` for a proxy that may not be published.
-fn each_layout<T: Send>(
-    proxies: &[&Proxy],
-    env: &RenderEnv,
-    diagnostics: &mut Diagnostics,
-    work: impl Fn(&Proxy, &ProxyKey, &Layout, &mut Vec<Diagnostic>) -> T + Sync,
-) -> Vec<(ProxyKey, Option<T>)> {
-    let worked = parallel::map(proxies, parallel::threads_for(proxies.len()), |proxy| {
-        let key = ProxyKey::new(&proxy.mesh, &proxy.name);
-        let mut findings = Vec::new();
-        let layout = layout_of(proxy, env, &mut findings);
-        let result = layout.map(|layout| work(proxy, &key, &layout, &mut findings));
-        ((key, result), findings)
-    });
-    let mut results = Vec::with_capacity(proxies.len());
-    for (proxy, (result, findings)) in proxies.iter().zip(worked) {
-        results.push(result);
-        findings
-            .into_iter()
-            .for_each(|finding| diagnostics.push(about(proxy, finding)));
+    }) {
+        diagnostics.append(checked.findings);
+        without_files.extend(checked.result.is_none().then_some(checked.key));
     }
     left_out::report(proxies, &env.without, diagnostics);
-    results
+    without_files
+}
+
+/// The result of some work for a proxy, with the findings about the proxy.
+struct Worked<T> {
+    key: ProxyKey,
+    /// `None` for a proxy that may not be published.
+    result: Option<T>,
+    findings: Diagnostics,
+}
+
+/// The result of `work` for the layout of each proxy, in the same order.
+fn each_layout<T: Send>(
+    proxies: &[&Arc<Proxy>],
+    env: &RenderEnv,
+    work: impl Fn(&Proxy, &ProxyKey, &Layout, &mut Vec<Diagnostic>) -> T + Sync,
+) -> impl Iterator<Item = Worked<T>> {
+    let worked = parallel::map(proxies, parallel::threads_for(proxies.len()), |proxy| {
+        let key = ProxyKey::new(&proxy.mesh, &proxy.name);
+        let mut found = Vec::new();
+        let layout = layout_of(proxy, env, &mut found);
+        let result = layout.map(|layout| work(proxy, &key, &layout, &mut found));
+        let mut findings = Diagnostics::default();
+        found
+            .into_iter()
+            .for_each(|finding| findings.push(about(proxy, finding)));
+        Worked { key, result, findings }
+    });
+    worked.into_iter()
 }
 
 /// The layout of a proxy that may be published; `None`, with the reasons, if it may not.
@@ -95,11 +130,11 @@ fn layout_of<'p>(proxy: &'p Proxy, env: &RenderEnv, findings: &mut Vec<Diagnosti
 
 fn files(proxy: &Proxy, key: &ProxyKey, env: &RenderEnv, layout: &Layout, findings: &mut Vec<Diagnostic>) -> Files {
     BTreeMap::from([
-        (Artifact::Cds, xds::response(&sidecar::clusters(proxy, layout))),
-        (Artifact::Lds, xds::response(&sidecar::listeners(proxy, layout))),
-        (Artifact::Bootstrap, bootstrap::render(proxy, key, env, findings)),
-        (Artifact::Fragment, fragment::render(proxy)),
-        (Artifact::Effective, effective::render(proxy)),
+        (Artifact::Cds, xds::response(&sidecar::clusters(proxy, layout)).into()),
+        (Artifact::Lds, xds::response(&sidecar::listeners(proxy, layout)).into()),
+        (Artifact::Bootstrap, bootstrap::render(proxy, key, env, findings).into()),
+        (Artifact::Fragment, fragment::render(proxy).into()),
+        (Artifact::Effective, effective::render(proxy).into()),
     ])
 }
 

@@ -1,6 +1,7 @@
 //! The dataplanes that a policy or a backend reaches, and the policies that reach a dataplane.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -159,7 +160,8 @@ fn inline_collector(backend: &Backend) -> Option<String> {
 
 fn of_mesh_proxies<'c>(compilation: &Compilation<'c, '_>, mesh: &str) -> impl Iterator<Item = &'c Proxy> {
     let mesh = mesh.to_owned();
-    compilation.proxies.iter().filter(move |proxy| proxy.mesh == mesh)
+    let proxies = compilation.proxies.iter().map(Arc::as_ref);
+    proxies.filter(move |proxy| proxy.mesh == mesh)
 }
 
 /// Names by their common property, sorted by its rank and text.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::compilation::Compilation;
-use crate::ir::{Destination, Direction, Proxy};
+use crate::ir::{Destination, Direction, Endpoint, Proxy};
 
 /// The headers of one tracer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,13 +126,13 @@ fn called_places(proxy: &Proxy) -> BTreeSet<Place<'_>> {
 
 /// The proxies with spans that are called by others, by provider.
 ///
-/// Each destination is looked at once, however many proxies call it.
+/// Endpoints are looked at once, however many proxies call it.
 pub struct Calls<'p> {
-    proxies: &'p [Proxy],
+    proxies: &'p [Arc<Proxy>],
     /// The proxies by mesh and place, as indices.
     places: HashMap<(&'p str, &'p str, u16), Vec<usize>>,
-    /// The first proxy of each provider behind a destination in a mesh.
-    behind: HashMap<(&'p str, *const Destination), FirstOf>,
+    /// The first proxy of each provider behind the endpoints of a destination in a mesh.
+    behind: HashMap<(&'p str, *const Endpoint), FirstOf>,
 }
 
 /// The first proxy of each provider, as an index.
@@ -141,7 +141,7 @@ type FirstOf = BTreeMap<&'static str, usize>;
 impl<'p> Calls<'p> {
     /// The calls among proxies.
     #[must_use]
-    pub fn of(proxies: &'p [Proxy]) -> Self {
+    pub fn of(proxies: &'p [Arc<Proxy>]) -> Self {
         let mut by_place: HashMap<_, Vec<usize>> = HashMap::new();
         for (i, proxy) in proxies
             .iter()
@@ -164,7 +164,7 @@ impl<'p> Calls<'p> {
         let mut called = FirstOf::new();
         for destination in destinations(caller) {
             let (places, proxies) = (&self.places, self.proxies);
-            let key = (caller.mesh.as_str(), Arc::as_ptr(destination));
+            let key = (caller.mesh.as_str(), destination.endpoints.as_ptr());
             let behind = self.behind.entry(key).or_insert_with(|| {
                 let endpoints = destination.endpoints.iter();
                 let there = endpoints
@@ -174,7 +174,7 @@ impl<'p> Calls<'p> {
             });
             called = first_of_each(called.into_iter().chain(behind.iter().map(|(name, i)| (*name, *i))));
         }
-        let proxy = |(name, i): (&'static str, usize)| (name, &self.proxies[i]);
+        let proxy = |(name, i): (&'static str, usize)| (name, &*self.proxies[i]);
         called.into_iter().map(proxy).collect()
     }
 }

@@ -1,16 +1,15 @@
 //! The destinations of outbounds with their endpoints, which all proxies that call one share.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
 use super::naming::Naming;
-use super::proxy::{Destination, Endpoint};
+use super::proxy::Destination;
 use super::shared::Shared;
 use crate::resource::Text;
 use crate::resource::value::tags::{MESH, SERVICE, Tags};
-use crate::select::destination::{ResolvedDestination, Services, Target};
+use crate::select::destination::{Endpoint, ResolvedDestination, Services, Target};
 use crate::select::route::ResolvedOutbound;
 
 /// A service with the tags that narrow it down, or a port of a resource, by its identity.
@@ -49,13 +48,13 @@ impl<'a> Destinations<'a> {
                         service: service.clone(),
                         tags: target.tags.clone(),
                         cluster: cluster_name(service, &target.tags),
-                        endpoints: sorted(self.services.endpoints(mesh, service, &target.tags)),
+                        endpoints: self.services.endpoints(mesh, service, &target.tags),
                     })
                 })
             }
             ResolvedDestination::Resource(service, port) => {
                 let key = (std::ptr::from_ref(service).addr(), std::ptr::from_ref(port).addr());
-                let endpoints = || sorted(self.services.endpoints_of(service, port));
+                let endpoints = || self.services.endpoints_of(service, port);
                 Arc::new(Destination {
                     service: service.header.display_name.clone(),
                     tags: target.tags.clone(),
@@ -65,12 +64,6 @@ impl<'a> Destinations<'a> {
             }
         }
     }
-}
-
-/// The endpoints, sorted and each once.
-fn sorted(found: Vec<(Text, u16)>) -> Arc<[Endpoint]> {
-    let endpoints: BTreeSet<Endpoint> = found.into_iter().map(|(host, port)| Endpoint { host, port }).collect();
-    endpoints.into_iter().collect()
 }
 
 /// Kuma's name for the cluster of a service: the service, with a hash of all tags if it is narrowed down by some.

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use super::proxy::LeftOut;
 use crate::resource::Origin;
+use crate::resource::kinds::dataplane::Dataplane;
 use crate::resource::kinds::mesh::Mesh;
 use crate::resource::kinds::other_policy::OtherPolicy;
 use crate::resource::value::feature::Feature;
-use crate::select::Governed;
 use crate::select::destination::Services;
+use crate::select::route::ResolvedOutbound;
 
 /// The features that a control plane gives to all proxies of a mesh for which there are the given policies.
 pub(super) fn left_out_by_policies(mesh: Option<&Mesh>, others: &[Arc<OtherPolicy>]) -> BTreeSet<LeftOut> {
@@ -42,14 +43,18 @@ pub(super) fn left_out_by_policies(mesh: Option<&Mesh>, others: &[Arc<OtherPolic
 }
 
 /// The features that a control plane gives to the proxy of one dataplane for its own sake and for its destinations.
-pub(super) fn left_out_alone<'a>(governed: &Governed<'a>, services: &'a Services) -> BTreeSet<LeftOut> {
+pub(super) fn left_out_alone<'a>(
+    dataplane: &Dataplane,
+    outbounds: &[ResolvedOutbound<'a>],
+    services: &'a Services,
+) -> BTreeSet<LeftOut> {
     let mut found = Noted::default();
-    for inbound in &governed.dataplane.inbounds {
+    for inbound in &dataplane.inbounds {
         let probe = inbound.service_probe.iter();
         probe.for_each(|origin| found.note(Feature::Traffic, origin));
     }
-    let mesh = governed.dataplane.header.mesh();
-    for outbound in &governed.outbounds {
+    let mesh = dataplane.header.mesh();
+    for outbound in outbounds {
         outbound
             .left_out
             .iter()

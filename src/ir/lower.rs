@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use super::cache::{Cache, Known};
 use super::destinations::Destinations;
 use super::left_out::{left_out_alone, left_out_by_policies};
 use super::naming::Naming;
 use super::proxy::{AllLeftOut, LeftOut, Listener, Policy, Proxy, Specificity, Tracer, Upstream};
 use super::shared::Shared;
 use super::tracer::{LowerContext, Tracers};
-use crate::diag::ResourceId;
+use crate::diag::{Diagnostics, ResourceId};
 use crate::kuma::{Fidelity, Kuma, Version};
 use crate::resource::kinds::dataplane::{Dataplane, GatewayKind};
 use crate::resource::kinds::mesh_trace::MeshTrace;
@@ -17,13 +18,22 @@ use crate::select::route::ResolvedOutbound;
 use crate::select::{Candidate, Governed, Selection};
 use crate::system::parallel;
 
-/// Effective tracing of the given dataplanes, in their order.
+/// Effective tracing of the given dataplanes, in their order. What is in `cache` changes the cost and not the result.
 ///
 /// The cost follows the number of dataplanes plus that of endpoints: what several proxies have in common, they share.
-#[must_use]
-pub fn lower<'a>(dataplanes: &[&Governed<'a>], selection: &Selection<'a>, kuma: &Kuma) -> Vec<Proxy> {
+pub fn lower<'a>(
+    dataplanes: &[&Governed<'a>],
+    selection: &Selection<'a>,
+    cache: &mut Cache,
+    diagnostics: &mut Diagnostics,
+) -> Vec<Arc<Proxy>> {
+    let known = cache.take(dataplanes, selection);
+    let missing: Vec<&Governed> = (dataplanes.iter().zip(&known))
+        .filter_map(|(governed, known)| known.is_none().then_some(*governed))
+        .collect();
     let lowering = Lowering {
-        kuma,
+        kuma: selection.options.kuma,
+        selection,
         localhost: "127.0.0.1".into(),
         destinations: Destinations::new(selection.services),
         tracers: Tracers::default(),
@@ -31,13 +41,20 @@ pub fn lower<'a>(dataplanes: &[&Governed<'a>], selection: &Selection<'a>, kuma: 
         matching: Shared::default(),
         left_out: Shared::default(),
     };
-    let threads = parallel::threads_for(dataplanes.len());
-    parallel::map(dataplanes, threads, |governed| lowering.proxy(governed))
+    let threads = parallel::threads_for(missing.len());
+    let mut lowered = parallel::map(&missing, threads, |governed| lowering.known(governed)).into_iter();
+    let all = known.into_iter().filter_map(|known| known.or_else(|| lowered.next()));
+    let all: Vec<Known> = all.collect();
+    let proxies = all.iter().map(|known| Arc::clone(&known.proxy)).collect();
+    all.iter().for_each(|known| diagnostics.append(known.found.clone()));
+    cache.put(all, missing.len());
+    proxies
 }
 
 /// The values that proxies share, by the addresses of those from which they were made.
 struct Lowering<'s, 'a> {
     kuma: &'s Kuma,
+    selection: &'s Selection<'a>,
     /// The address of outbounds without one.
     localhost: Text,
     destinations: Destinations<'a>,
@@ -48,7 +65,20 @@ struct Lowering<'s, 'a> {
 }
 
 impl<'a> Lowering<'_, 'a> {
-    fn proxy(&self, governed: &Governed<'a>) -> Proxy {
+    fn known(&self, governed: &Governed<'a>) -> Known {
+        let mut found = Diagnostics::default();
+        let (outbounds, sources) = self.selection.outbounds(governed, &mut found);
+        Known {
+            dataplane: Arc::clone(governed.dataplane),
+            policies: Arc::clone(governed.policies),
+            is_complete: governed.is_complete,
+            sources,
+            proxy: Arc::new(self.proxy(governed, &outbounds)),
+            found,
+        }
+    }
+
+    fn proxy(&self, governed: &Governed<'a>, outbounds: &[ResolvedOutbound<'a>]) -> Proxy {
         let (dataplane, kuma) = (governed.dataplane, self.kuma);
         let unified_naming = has_unified_naming(governed, kuma);
         let is_gateway = dataplane
@@ -74,7 +104,7 @@ impl<'a> Lowering<'_, 'a> {
         if let Some(gateway) = governed.policies.gateway.as_deref().filter(|_| is_gateway) {
             listeners.extend(naming.gateway(dataplane, gateway));
         }
-        listeners.extend(self.outbounds(governed, &naming));
+        listeners.extend(self.outbounds(dataplane, outbounds, &naming));
         let mut proxy = Proxy {
             mesh: dataplane.header.mesh().to_owned(),
             name: dataplane.header.name().to_owned(),
@@ -92,7 +122,7 @@ impl<'a> Lowering<'_, 'a> {
             listeners,
             left_out: AllLeftOut {
                 by_policies: self.left_out(governed),
-                alone: left_out_alone(governed, self.destinations.services),
+                alone: left_out_alone(dataplane, outbounds, self.destinations.services),
             },
         };
         // A collector without any traced listener is left out, although a control plane keeps it.
@@ -103,12 +133,13 @@ impl<'a> Lowering<'_, 'a> {
     }
 
     /// The listeners of the outbounds. With transparent proxying, a control plane binds them to addresses of its own.
-    fn outbounds(&self, governed: &Governed<'a>, naming: &Naming) -> Vec<Listener> {
-        let dataplane = governed.dataplane;
-        let known = governed
-            .outbounds
-            .iter()
-            .filter(|_| dataplane.transparent_proxying.is_none());
+    fn outbounds(
+        &self,
+        dataplane: &'a Dataplane,
+        outbounds: &[ResolvedOutbound<'a>],
+        naming: &Naming,
+    ) -> Vec<Listener> {
+        let known = outbounds.iter().filter(|_| dataplane.transparent_proxying.is_none());
         let listener = |routed: &ResolvedOutbound<'a>| {
             let upstreams = routed.targets.iter().map(|target| Upstream {
                 weight: target.weight,

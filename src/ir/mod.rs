@@ -16,11 +16,15 @@ mod naming;
 
 mod destinations;
 
+mod cache;
+
 mod lower;
 
+pub use crate::select::destination::Endpoint;
+pub use cache::Cache;
 pub use lower::lower;
 pub use proxy::{
-    AllLeftOut, Collector, Datadog, Destination, Direction, Endpoint, Export, LeftOut, Listener, ListenerNaming,
-    OpenTelemetry, Policy, PolicyKind, Provider, Proxy, Sampling, Specificity, Tag, TagValue, Tls, Tracer, Upstream,
-    Zipkin, ZipkinEncoding,
+    AllLeftOut, Collector, Datadog, Destination, Direction, Export, LeftOut, Listener, ListenerNaming, OpenTelemetry,
+    Policy, PolicyKind, Provider, Proxy, Sampling, Specificity, Tag, TagValue, Tls, Tracer, Upstream, Zipkin,
+    ZipkinEncoding,
 };

@@ -4,9 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::proxy::{
-    Destination, Direction, Endpoint, Listener, ListenerNaming, PolicyKind, Provider, Tracer, Upstream,
-};
+use super::proxy::{Destination, Direction, Listener, ListenerNaming, PolicyKind, Provider, Tracer, Upstream};
 use crate::resource::Effective;
 use crate::resource::Text;
 use crate::resource::kinds::dataplane::{self, Dataplane, Inbound, SERVICELESS_PORT};
@@ -15,7 +13,7 @@ use crate::resource::kinds::mesh_service::{MeshService, Port};
 use crate::resource::value::address::WrittenIp;
 use crate::resource::value::protocol::Protocol;
 use crate::resource::value::tags::Tags;
-use crate::select::destination::ResolvedDestination;
+use crate::select::destination::{Endpoint, ResolvedDestination};
 use crate::select::route::ResolvedOutbound;
 
 /// The naming of listeners, and of services in their spans.

@@ -11,6 +11,7 @@ use crate::resource::value::percent::Percent;
 use crate::resource::value::protocol::Protocol;
 use crate::resource::value::tags::Tags;
 use crate::resource::{Effective, Located, Origin};
+use crate::select::destination::Endpoint;
 use crate::source::Location;
 
 /// A proxy and its tracing.
@@ -386,13 +387,4 @@ pub struct Destination {
     pub cluster: String,
     /// The endpoints, sorted.
     pub endpoints: Arc<[Endpoint]>,
-}
-
-/// One upstream endpoint.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Endpoint {
-    /// Host name or IP address.
-    pub host: Text,
-    /// The port that receives requests.
-    pub port: u16,
 }

@@ -167,7 +167,7 @@ fn id(plan: &Plan) -> String {
             add(artifact.path());
             let text = change.after.get(&artifact);
             add(if text.is_some() { "text" } else { "none" });
-            add(text.map_or("", String::as_str));
+            add(text.map_or("", |text| text));
         }
     }
     hasher.finalize().to_hex()[..12].to_owned()
@@ -185,7 +185,7 @@ mod tests {
 
     /// Proxies with these numbers, each with a file that holds `text`.
     fn proxies(names: impl IntoIterator<Item = usize>, text: &str) -> Fragments {
-        let files = || Files::from([(Artifact::Lds, text.to_owned())]);
+        let files = || Files::from([(Artifact::Lds, text.into())]);
         names
             .into_iter()
             .map(|n| (ProxyKey::new("default", format!("web-{n}")), files()))

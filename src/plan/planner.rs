@@ -164,6 +164,8 @@ fn views<'v>(observed: &'v Observed, desired: Desired<'v>, drift: &'v [Drift]) -
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use proptest::collection::{btree_map, btree_set, vec};
     use proptest::option;
     use proptest::prelude::*;
@@ -190,7 +192,7 @@ mod tests {
     #[derive(Debug, Clone, PartialEq, Eq)]
     struct Disk {
         /// `None` for something that is no readable text.
-        files: BTreeMap<(ProxyKey, Artifact), Option<String>>,
+        files: BTreeMap<(ProxyKey, Artifact), Option<Arc<str>>>,
         owned: BTreeMap<(ProxyKey, Artifact), Digest>,
         published: Fragments,
         /// The part of the published files that the history has.
@@ -200,7 +202,7 @@ mod tests {
     impl Disk {
         fn new(published: &Fragments) -> Self {
             let files = published.iter().flat_map(|(proxy, files)| {
-                let text = |(artifact, text): (&Artifact, &String)| ((proxy.clone(), *artifact), text.clone());
+                let text = |(artifact, text): (&Artifact, &Arc<str>)| ((proxy.clone(), *artifact), text.clone());
                 files.iter().map(text)
             });
             let files: BTreeMap<_, _> = files.collect();
@@ -220,7 +222,7 @@ mod tests {
             for (file, tampering) in files.into_iter().zip(tampering) {
                 match tampering {
                     None => {}
-                    Some(Tampering::Edited) => drop(self.files.insert(file, Some("edited".to_owned()))),
+                    Some(Tampering::Edited) => drop(self.files.insert(file, Some("edited".into()))),
                     Some(Tampering::MadeBinary | Tampering::Replaced) => drop(self.files.insert(file, None)),
                     Some(Tampering::Removed) => drop(self.files.remove(&file)),
                 }
@@ -280,7 +282,7 @@ mod tests {
         fn texts(&self, proxy: &ProxyKey) -> Files {
             let of_proxy = self.files.iter().filter(|((of, _), _)| of == proxy);
             let text =
-                |((_, artifact), text): (&(ProxyKey, Artifact), &Option<String>)| Some((*artifact, text.clone()?));
+                |((_, artifact), text): (&(ProxyKey, Artifact), &Option<Arc<str>>)| Some((*artifact, text.clone()?));
             of_proxy.filter_map(text).collect()
         }
     }
@@ -289,9 +291,13 @@ mod tests {
     fn fragments() -> impl Strategy<Value = Fragments> {
         let clusters = btree_set(0..3_u8, 0..3).prop_map(|names| {
             let resources = names.iter().map(|name| serde_json::json!({"name": format!("c{name}")}));
-            (Artifact::Cds, xds::response(&resources.collect::<Vec<_>>()))
+            (Artifact::Cds, xds::response(&resources.collect::<Vec<_>>()).into())
         });
-        let other = btree_map((1..Artifact::ALL.len()).prop_map(|i| Artifact::ALL[i]), "[ab]", 0..4);
+        let other = btree_map(
+            (1..Artifact::ALL.len()).prop_map(|i| Artifact::ALL[i]),
+            "[ab]".prop_map(Arc::from),
+            0..4,
+        );
         let files = (clusters, other).prop_map(|(cds, other)| other.into_iter().chain([cds]).collect::<Files>());
         btree_map(proxy(), files, 0..5)
     }
@@ -492,7 +498,7 @@ mod tests {
                     prop_assert_eq!(drift.kind, DriftKind::Edited);
                     prop_assert!(!situation.repair.admits(drift));
                     prop_assert!(drift.was_published(&expected[&drift.artifact]));
-                    expected.insert(drift.artifact, "edited".to_owned());
+                    expected.insert(drift.artifact, "edited".into());
                 }
                 prop_assert_eq!(situation.disk.texts(proxy), expected);
             }
@@ -553,7 +559,7 @@ mod tests {
     }
 
     fn one(files: &[(Artifact, &str)]) -> Fragments {
-        let files = files.iter().map(|(artifact, text)| (*artifact, (*text).to_owned()));
+        let files = files.iter().map(|(artifact, text)| (*artifact, (*text).into()));
         BTreeMap::from([(key(), files.collect())])
     }
 

@@ -1,6 +1,7 @@
 //! The changes that one proxy may get, each for a reason of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::change::{Action, Change};
 use super::drift::{Drift, DriftKind};
@@ -66,7 +67,7 @@ impl ProxyView<'_> {
                 (None, _) => found == desired,
             };
             if !is_published {
-                let was_published = drift.contains_key(&artifact).then(String::new);
+                let was_published = drift.contains_key(&artifact).then(Arc::default);
                 before.extend(found.or(was_published).map(|text| (artifact, text)));
                 after.extend(desired.map(|text| (artifact, text)));
             }

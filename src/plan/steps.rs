@@ -4,6 +4,8 @@
 //! names a cluster it does not have. So clusters are written before the listeners that need them and removed after
 //! the listeners that needed them. An Envoy can start from the pair that is on disk between any two steps.
 
+use std::sync::Arc;
+
 use crate::envoy::artifact::{Artifact, Files};
 use crate::envoy::xds;
 
@@ -11,7 +13,7 @@ use crate::envoy::xds;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// Gives the file this text.
-    Write(Artifact, String),
+    Write(Artifact, Arc<str>),
     /// Removes the file.
     Remove(Artifact),
 }
@@ -47,7 +49,7 @@ pub fn steps(before: &Files, after: &Files) -> Vec<Step> {
         First::Both(union) => {
             write(Artifact::Lds);
             write(Artifact::Cds);
-            steps.insert(0, Step::Write(Artifact::Cds, union));
+            steps.insert(0, Step::Write(Artifact::Cds, union.into()));
         }
     }
     for artifact in [Artifact::Bootstrap, Artifact::Fragment, Artifact::Effective] {
@@ -88,7 +90,7 @@ fn first_clusters(before: &Files, after: &Files) -> First {
 }
 
 /// The new text of a file, if it differs from the old one.
-fn differs<'f>(before: &Files, after: &'f Files, artifact: Artifact) -> Option<&'f String> {
+fn differs<'f>(before: &Files, after: &'f Files, artifact: Artifact) -> Option<&'f Arc<str>> {
     after.get(&artifact).filter(|text| before.get(&artifact) != Some(*text))
 }
 
@@ -106,9 +108,9 @@ mod tests {
 
     fn files(clusters: &[&str], listeners: &str) -> Files {
         BTreeMap::from([
-            (Artifact::Cds, cds(clusters)),
-            (Artifact::Lds, listeners.to_owned()),
-            (Artifact::Bootstrap, "b".to_owned()),
+            (Artifact::Cds, cds(clusters).into()),
+            (Artifact::Lds, listeners.into()),
+            (Artifact::Bootstrap, "b".into()),
         ])
     }
 
@@ -116,7 +118,7 @@ mod tests {
         assert_eq!(steps(&before, &after), expected);
     }
 
-    fn write(artifact: Artifact, text: impl Into<String>) -> Step {
+    fn write(artifact: Artifact, text: impl Into<Arc<str>>) -> Step {
         Step::Write(artifact, text.into())
     }
 

@@ -107,7 +107,7 @@ impl Impact {
 pub fn summarize(plan: &Plan, compiled: &Compiled) -> Vec<Group> {
     let proxies: BTreeMap<ProxyKey, &Proxy> = (compiled.proxies)
         .iter()
-        .map(|proxy| (ProxyKey::new(&proxy.mesh, &proxy.name), proxy))
+        .map(|proxy| (ProxyKey::new(&proxy.mesh, &proxy.name), &**proxy))
         .collect();
     let because = Because { compiled };
     let mut groups: BTreeMap<(u8, String, Impact, Vec<Line>), Vec<String>> = BTreeMap::new();

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::destination::{DataplaneChanges, Services};
+use super::likeness::Likeness;
 use super::policies::{Candidates, MeshPolicies, Policies};
 use crate::kuma::Kuma;
 use crate::resource::Resources;
@@ -38,8 +39,9 @@ impl Cache {
             };
         }
         let is_same = self.candidates.are_of(resources);
+        let mut before = None;
         if !is_same {
-            self.candidates = Candidates::of(resources);
+            before = Some(std::mem::replace(&mut self.candidates, Candidates::of(resources)));
             self.indexes.clear();
         }
         let Compared {
@@ -50,16 +52,24 @@ impl Cache {
         if !is_same || !is_alike {
             self.generation += 1;
         }
-        let found: Vec<_> = found.into_iter().map(|found| found.filter(|_| is_same)).collect();
-        let missing = resources
-            .dataplanes
-            .iter()
-            .zip(&found)
-            .filter(|(_, found)| found.is_none());
+        let is_missing = |found: &Option<Arc<Policies>>| !is_same || found.is_none();
+        let missing = resources.dataplanes.iter().zip(&found);
+        let missing = missing.filter(|(_, found)| is_missing(found));
         let missing: Vec<&Arc<Dataplane>> = missing.map(|(dataplane, _)| dataplane).collect();
         let mut new = self.find(&missing, kuma).into_iter();
-        let all = found.into_iter().filter_map(|found| found.or_else(|| new.next()));
-        self.dataplanes = resources.dataplanes.iter().cloned().zip(all).collect();
+        let mut likeness = before.as_ref().map(|before| Likeness::new(before, &self.candidates));
+        let all = resources.dataplanes.iter().zip(found).filter_map(|(dataplane, found)| {
+            let new = is_missing(&found).then(|| new.next()).flatten();
+            let policies = match (found, new, &mut likeness) {
+                (Some(found), Some(new), Some(likeness)) => {
+                    let is_same = likeness.is_same(dataplane.header.mesh(), &found, &new);
+                    if is_same { found } else { new }
+                }
+                (found, new, _) => new.or(found)?,
+            };
+            Some((Arc::clone(dataplane), policies))
+        });
+        self.dataplanes = all.collect();
         self.services.update(resources, &changes, kuma.fidelity);
     }
 

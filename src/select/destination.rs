@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::instances::{ByPair, Inbounds, Instance, Instances, common_of_two, has, pairs};
+use super::instances::{ByPair, Inbounds, Instance, Instances, common_of_two, has, pairs, sorted};
 use super::targets;
 use crate::kuma::Fidelity;
 use crate::resource::kinds::dataplane::{BackendRef, Dataplane, Inbound};
@@ -12,6 +12,8 @@ use crate::resource::kinds::mesh_service::{Backing, MeshService, Port};
 use crate::resource::value::protocol::Protocol;
 use crate::resource::value::tags::{SERVICE, Tags};
 use crate::resource::{Effective, List, Origin, Resources, Text, are_same};
+
+pub use super::instances::Endpoint;
 
 /// The destination of an outbound.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +45,10 @@ pub struct Services {
     anywhere: bool,
     external_services: List<ExternalService>,
     mesh_services: List<MeshService>,
+    /// The number of snapshots in which any service differed.
+    pub(super) generation: u64,
+    /// The number of snapshots in which a service that is a resource or outside of the mesh differed.
+    pub(super) declared_generation: u64,
 }
 
 /// The services of one mesh.
@@ -86,12 +92,14 @@ impl Services {
             self.external_services = Arc::clone(&resources.external_services);
             self.mesh_services = Arc::clone(&resources.mesh_services);
             self.index_resources();
+            self.declared_generation += 1;
         }
         if !changes.is_empty() {
             self.update_tagged(changes);
         }
         if !changes.is_empty() || !is_same {
             self.index_inbounds(&resources.dataplanes);
+            self.generation += 1;
         }
     }
 
@@ -164,7 +172,8 @@ impl Services {
         }
     }
 
-    fn tagged(&self, mesh: &str, service: &str) -> Option<&Arc<Instances>> {
+    /// The instances of a service by its tag.
+    pub(super) fn tagged(&self, mesh: &str, service: &str) -> Option<&Arc<Instances>> {
         self.meshes.get(mesh)?.tagged.get(service)
     }
 
@@ -178,12 +187,13 @@ impl Services {
     ///
     /// The tag `kuma.io/mesh` leads to gateways of another mesh, which only a control plane knows.
     #[must_use]
-    pub fn endpoints(&self, mesh: &str, service: &str, tags: &Tags) -> Vec<(Text, u16)> {
+    pub fn endpoints(&self, mesh: &str, service: &str, tags: &Tags) -> Arc<[Endpoint]> {
         match self.tagged(mesh, service) {
-            None => (self.outside(mesh, service).iter())
-                .map(|external| (external.host.clone(), external.port))
-                .collect(),
-            Some(instances) => instances.with(tags).map(Instance::endpoint).collect(),
+            None => sorted(self.outside(mesh, service).iter().map(|external| Endpoint {
+                host: external.host.clone(),
+                port: external.port,
+            })),
+            Some(instances) => instances.endpoints(tags),
         }
     }
 
@@ -248,18 +258,25 @@ impl Services {
 
     /// The endpoints of a port of a service.
     #[must_use]
-    pub fn endpoints_of(&self, service: &MeshService, port: &Port) -> Vec<(Text, u16)> {
+    pub fn endpoints_of(&self, service: &MeshService, port: &Port) -> Arc<[Endpoint]> {
+        sorted(self.found_behind(service, port).into_iter())
+    }
+
+    fn found_behind(&self, service: &MeshService, port: &Port) -> Vec<Endpoint> {
         let Some(of_mesh) = self.meshes.get(service.header.mesh()) else {
             return Vec::new();
         };
         match &service.backing {
-            Backing::Endpoints { endpoints, .. } => endpoints.clone(),
+            Backing::Endpoints { endpoints, .. } => {
+                let endpoints = endpoints.iter().cloned();
+                endpoints.map(|(host, port)| Endpoint { host, port }).collect()
+            }
             Backing::MeshServices { labels } => {
                 let meant = of_mesh.labelled("MeshService", pairs(labels)).into_iter();
                 let port_of = |other| Some((other, MeshService::port(other, port.number.value)?));
                 meant
                     .filter_map(port_of)
-                    .flat_map(|(other, port)| self.endpoints_of(other, port))
+                    .flat_map(|(other, port)| self.found_behind(other, port))
                     .collect()
             }
             Backing::Dataplanes { tags, labels, name } => {

@@ -1,12 +1,27 @@
 //! The inbounds that receive the requests of services, by what selects them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::resource::kinds::dataplane::{Dataplane, Inbound};
 use crate::resource::value::protocol::Protocol;
 use crate::resource::value::tags::Tags;
 use crate::resource::{Effective, Text};
+
+/// An address and a port that receive requests.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Endpoint {
+    /// Host name or IP address.
+    pub host: Text,
+    /// The port that receives requests.
+    pub port: u16,
+}
+
+/// The endpoints, sorted and each once.
+pub(super) fn sorted(found: impl Iterator<Item = Endpoint>) -> Arc<[Endpoint]> {
+    let endpoints: BTreeSet<Endpoint> = found.collect();
+    endpoints.into_iter().collect()
+}
 
 /// One inbound that receives the requests of a service.
 #[derive(Debug, Clone)]
@@ -37,7 +52,7 @@ impl Instance {
     }
 
     /// Address and port for other dataplanes.
-    pub(super) fn endpoint(&self) -> (Text, u16) {
+    pub(super) fn endpoint(&self) -> Endpoint {
         let inbound = self.inbound();
         let own = || inbound.address.as_ref().map(|address| address.value.canonical());
         let advertised = self
@@ -45,10 +60,11 @@ impl Instance {
             .advertised_address
             .as_ref()
             .map(|address| address.value.clone());
-        let address = advertised
+        let host = advertised
             .or_else(own)
             .unwrap_or_else(|| self.dataplane.address.value.clone());
-        (address, inbound.port.value)
+        let port = inbound.port.value;
+        Endpoint { host, port }
     }
 }
 
@@ -62,6 +78,8 @@ pub(super) struct Instances {
     by_tag: OnceLock<ByPair<Instance>>,
     /// The common protocol of those with several tags; `None` when no instance has all of them.
     narrowed: Mutex<HashMap<Tags, Option<Effective<Protocol>>>>,
+    /// The endpoints of those with several tags, which all that call them share.
+    endpoints: Mutex<HashMap<Tags, Arc<[Endpoint]>>>,
 }
 
 impl Instances {
@@ -72,6 +90,7 @@ impl Instances {
             all,
             by_tag: OnceLock::new(),
             narrowed: Mutex::default(),
+            endpoints: Mutex::default(),
         })
     }
 
@@ -93,6 +112,17 @@ impl Instances {
     pub(super) fn with<'s>(&'s self, tags: &'s Tags) -> impl Iterator<Item = &'s Instance> {
         let candidates = self.candidates(tags).iter();
         candidates.filter(|instance| has(&instance.inbound().tags, tags))
+    }
+
+    /// The endpoints of the instances with all of the tags.
+    pub(super) fn endpoints(&self, tags: &Tags) -> Arc<[Endpoint]> {
+        let mut endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = endpoints.get(tags) {
+            return Arc::clone(known);
+        }
+        let found = sorted(self.with(tags).map(Instance::endpoint));
+        endpoints.insert(tags.clone(), Arc::clone(&found));
+        found
     }
 
     /// The common protocol of the instances with all of the tags; `None` when there are none.

@@ -7,10 +7,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::destination::{ResolvedDestination, Services, Target};
+use super::destination::{ResolvedDestination, Target};
+use super::inquiry::Inquiry;
 use super::target;
 use crate::kuma::Version;
-use crate::resource::kinds::dataplane::Dataplane;
 use crate::resource::kinds::mesh_route::{MeshRoute, RouteRule, RouteTo, WeightedRef};
 use crate::resource::value::protocol::Protocol;
 use crate::resource::value::tags::{self, Tags};
@@ -109,8 +109,7 @@ impl Routes {
 pub(super) struct MeshRoutes<'a, 's> {
     pub(super) http: &'a Routes,
     pub(super) tcp: &'a Routes,
-    pub(super) services: &'a Services,
-    pub(super) dataplane: &'a Dataplane,
+    pub(super) services: &'s Inquiry<'a>,
     /// Whether the mesh has `TrafficRoute`s.
     pub(super) beside_traffic_routes: bool,
     pub(super) version: Version,
@@ -176,7 +175,7 @@ impl<'a> MeshRoutes<'a, '_> {
     fn target(&self, lead: &'a WeightedRef) -> Option<Target<'a>> {
         let WeightedRef { weight, reference } = lead;
         if reference.is_of_resource() {
-            let (service, port) = self.services.resolve(self.dataplane, reference)?;
+            let (service, port) = self.services.resolve(reference)?;
             return Some(Target {
                 to: ResolvedDestination::Resource(service, port),
                 tags: Tags::new(),
@@ -186,7 +185,7 @@ impl<'a> MeshRoutes<'a, '_> {
         }
         let service = &reference.name.as_ref()?.value;
         let tags = tags::plain(&reference.tags);
-        let known = self.services.protocol(self.dataplane.header.mesh(), service, &tags);
+        let known = self.services.protocol(service, &tags);
         let known = known.or_else(|| hinted(self.hints, service));
         Some(Target {
             to: ResolvedDestination::Service(service),
@@ -238,7 +237,7 @@ impl<'a> MeshRoutes<'a, '_> {
             ResolvedDestination::Service(_) => true,
             ResolvedDestination::Resource(service, port) => {
                 let Some(reference) = &to.destination else { return false };
-                let resolved = self.services.resolve(self.dataplane, reference);
+                let resolved = self.services.resolve(reference);
                 resolved.is_some_and(|(other, _)| {
                     let is_port = reference.port.as_ref().is_none_or(|own| own.value == port.number.value);
                     let is_section = (reference.section.as_ref()).is_none_or(|section| port.is_called(&section.value));

@@ -16,6 +16,8 @@ mod instances;
 
 pub mod destination;
 
+pub mod inquiry;
+
 mod mesh_route;
 
 mod traffic_route;
@@ -25,6 +27,8 @@ pub mod mesh_trace;
 pub mod otel;
 
 mod policies;
+
+mod likeness;
 
 mod cache;
 
@@ -45,11 +49,10 @@ use crate::resource::kinds::mesh::{Backend, Mesh};
 use crate::resource::kinds::mesh_trace::MeshTrace;
 use crate::resource::kinds::traffic_trace::TrafficTrace;
 use crate::resource::value::protocol::Protocol;
-use crate::system::parallel;
 
 use self::destination::Services;
-use self::route::Routing;
-use self::scope::Rule;
+use self::inquiry::{Inquiry, Sources};
+use self::route::{ResolvedOutbound, Routing};
 
 /// The policies that govern every dataplane, in the order of mesh and name.
 #[derive(Debug)]
@@ -61,22 +64,24 @@ pub struct Selection<'a> {
     /// A number that is the same in two selections of one [`Cache`] if all policies, meshes, gateways and routes are,
     /// and the dataplanes in all that policies can match.
     pub generation: u64,
+    /// The settings that it was made with.
+    pub options: SelectOptions<'a>,
 }
 
 /// The policies that govern one dataplane.
 #[derive(Debug, Clone)]
 pub struct Governed<'a> {
     /// The dataplane that is governed.
-    pub dataplane: &'a Dataplane,
+    pub dataplane: &'a Arc<Dataplane>,
     /// The `Mesh` resource, if there is one.
     pub mesh: Option<&'a Mesh>,
     /// The policies for the dataplane.
-    pub policies: &'a Policies,
-    /// The outbounds with their destinations, in the order of declaration; none if the caller does not need them.
-    pub outbounds: Vec<route::ResolvedOutbound<'a>>,
+    pub policies: &'a Arc<Policies>,
+    /// Whether all dataplanes of the mesh could be read.
+    pub is_complete: bool,
 }
 
-impl Selection<'_> {
+impl<'a> Selection<'a> {
     /// The `TrafficTrace` policies that match a dataplane.
     #[must_use]
     pub fn matching_traffic_traces(&self) -> BTreeSet<*const TrafficTrace> {
@@ -96,6 +101,23 @@ impl Selection<'_> {
         let policies = traces.flat_map(|traces| traces.policies.iter());
         policies.map(Arc::as_ptr).collect()
     }
+
+    /// The outbounds of a dataplane with their destinations, in the order of declaration, and the services that they
+    /// depend on beside the dataplane and its policies.
+    pub fn outbounds(
+        &self,
+        governed: &Governed<'a>,
+        diagnostics: &mut Diagnostics,
+    ) -> (Vec<ResolvedOutbound<'a>>, Sources) {
+        let routing = Routing {
+            policies: governed.policies,
+            complete: governed.is_complete,
+            services: Inquiry::new(self.services, governed.dataplane),
+            kuma: self.options.kuma,
+            hints: self.options.hints,
+        };
+        routing.outbounds(governed.dataplane, diagnostics)
+    }
 }
 
 impl<'a> Governed<'a> {
@@ -112,65 +134,36 @@ impl<'a> Governed<'a> {
     }
 }
 
-/// The part of a selection that the caller needs, and what it depends on beside the resources.
+/// The settings that a selection depends on beside the resources.
 #[derive(Debug, Clone, Copy)]
 pub struct SelectOptions<'o> {
     /// The control plane whose behaviour is compiled.
     pub kuma: &'o Kuma,
     /// The protocols of services that have no dataplane among the resources.
     pub hints: &'o BTreeMap<String, Protocol>,
-    /// The rules that choose the dataplanes whose outbounds are needed; without rules, all are.
-    pub scope: &'o [Rule],
 }
 
-/// Selects the policies, gateway and destinations of every dataplane. What is in `cache` changes the cost and not the
-/// result.
+/// Selects the policies and the gateway of every dataplane. What is in `cache` changes the cost and not the result.
 ///
 /// The cost follows the number of dataplanes plus that of policies.
-pub fn select<'a>(
-    resources: &'a Resources,
-    options: &SelectOptions,
-    cache: &'a mut Cache,
-    diagnostics: &mut Diagnostics,
-) -> Selection<'a> {
+pub fn select<'a>(resources: &'a Resources, options: SelectOptions<'a>, cache: &'a mut Cache) -> Selection<'a> {
     cache.update(resources, options.kuma);
     let cache: &'a Cache = cache;
-    let govern = |(dataplane, policies): &'a (Arc<Dataplane>, Arc<Policies>)| {
-        let mesh = dataplane.header.mesh();
-        let mut found = Diagnostics::default();
-        let outbounds = if scope::contains(options.scope, dataplane) {
-            let routing = Routing {
-                policies,
-                complete: resources.gaps.has_all_dataplanes(mesh),
-                services: cache.services(),
-                kuma: options.kuma,
-                hints: options.hints,
-            };
-            routing.outbounds(dataplane, &mut found)
-        } else {
-            Vec::new()
-        };
-        let governed = Governed {
+    let mut dataplanes = Vec::with_capacity(cache.dataplanes().len());
+    for of_mesh in (cache.dataplanes()).chunk_by(|(a, _), (b, _)| a.header.mesh() == b.header.mesh()) {
+        let name = of_mesh[0].0.header.mesh();
+        let (mesh, is_complete) = (resources.mesh(name), resources.gaps.has_all_dataplanes(name));
+        dataplanes.extend(of_mesh.iter().map(|(dataplane, policies)| Governed {
             dataplane,
-            mesh: resources.mesh(mesh),
+            mesh,
             policies,
-            outbounds,
-        };
-        (governed, found)
-    };
-    let mut dataplanes = Vec::with_capacity(resources.dataplanes.len());
-    for (governed, found) in parallel::map_with(
-        cache.dataplanes(),
-        parallel::threads_for(cache.dataplanes().len()),
-        || (),
-        |(), known| govern(known),
-    ) {
-        dataplanes.push(governed);
-        diagnostics.append(found);
+            is_complete,
+        }));
     }
     Selection {
         dataplanes,
         services: cache.services(),
         generation: cache.generation(),
+        options,
     }
 }

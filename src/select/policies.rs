@@ -21,7 +21,8 @@ use crate::resource::kinds::traffic_route::TrafficRoute;
 use crate::resource::kinds::traffic_trace::TrafficTrace;
 use crate::resource::{List, Resources, are_same};
 
-/// The policies for a dataplane. Dataplanes that agree in all that policies need share them.
+/// The policies for a dataplane, of a mesh that stays as it is. Dataplanes that agree in all that policies need share
+/// them.
 #[derive(Debug)]
 pub struct Policies {
     /// The `TrafficTrace` policies that match.
@@ -65,15 +66,15 @@ pub fn backend_name<'a>(policy: &'a TrafficTrace, mesh: Option<&'a Mesh>) -> Opt
 /// The resources that decide which policies are for a dataplane, and what they say.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Candidates {
-    meshes: Vec<Arc<Mesh>>,
-    gateways: List<MeshGateway>,
-    traffic_traces: List<TrafficTrace>,
-    traffic_routes: List<TrafficRoute>,
-    mesh_traces: List<MeshTrace>,
-    http_routes: List<MeshRoute>,
-    tcp_routes: List<MeshRoute>,
-    otel_backends: List<MeshOpenTelemetryBackend>,
-    others: List<OtherPolicy>,
+    pub(super) meshes: Vec<Arc<Mesh>>,
+    pub(super) gateways: List<MeshGateway>,
+    pub(super) traffic_traces: List<TrafficTrace>,
+    pub(super) traffic_routes: List<TrafficRoute>,
+    pub(super) mesh_traces: List<MeshTrace>,
+    pub(super) http_routes: List<MeshRoute>,
+    pub(super) tcp_routes: List<MeshRoute>,
+    pub(super) otel_backends: List<MeshOpenTelemetryBackend>,
+    pub(super) others: List<OtherPolicy>,
 }
 
 impl Candidates {
@@ -106,7 +107,7 @@ impl Candidates {
             && are_same(&self.others, &resources.other_policies)
     }
 
-    fn mesh(&self, name: &str) -> Option<&Mesh> {
+    pub(super) fn mesh(&self, name: &str) -> Option<&Arc<Mesh>> {
         let position = self.meshes.binary_search_by(|mesh| mesh.header.name().cmp(name)).ok()?;
         Some(&self.meshes[position])
     }
@@ -179,7 +180,7 @@ impl MeshPolicies {
             Arc::as_ptr(&tcp_routes).addr(),
             Arc::as_ptr(&others).addr(),
         ];
-        let mesh = candidates.mesh(&self.mesh);
+        let mesh = candidates.mesh(&self.mesh).map(Arc::as_ref);
         let made = self.made.entry(parts).or_insert_with(|| {
             Arc::new(Policies {
                 backend: backend(&traffic_traces, mesh),

@@ -59,7 +59,7 @@ impl<P> Ranked<P> {
     }
 
     /// The matching policies, in lists that dataplanes share. A policy may be in several of them.
-    pub fn lists(&self) -> impl Iterator<Item = &Arc<[Candidate<P>]>> {
+    pub fn lists(&self) -> impl ExactSizeIterator<Item = &Arc<[Candidate<P>]>> {
         self.lists.iter()
     }
 

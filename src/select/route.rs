@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::destination::{ResolvedDestination, Services, Target};
+use super::destination::{ResolvedDestination, Target};
+use super::inquiry::{Inquiry, Sources};
 use super::instances::common_of_two;
 use super::mesh_route::{ListenerKind, MeshRoutes, Routed, hinted};
 use super::policies::Policies;
@@ -54,24 +55,24 @@ pub(super) struct Routing<'a, 's> {
     pub(super) policies: &'a Policies,
     /// Whether all dataplanes of the mesh could be read.
     pub(super) complete: bool,
-    pub(super) services: &'a Services,
+    pub(super) services: Inquiry<'a>,
     pub(super) kuma: &'s Kuma,
     pub(super) hints: &'s BTreeMap<String, Protocol>,
 }
 
 impl<'a> Routing<'a, '_> {
-    /// The outbounds of a dataplane; of those with the same address and port, one.
+    /// The outbounds of a dataplane; of those with the same address and port, one. And the services that they, and what
+    /// is made of them, depend on.
     pub(super) fn outbounds(
-        &self,
+        self,
         dataplane: &'a Dataplane,
         diagnostics: &mut Diagnostics,
-    ) -> Vec<ResolvedOutbound<'a>> {
+    ) -> (Vec<ResolvedOutbound<'a>>, Sources) {
         static NO_HINTS: BTreeMap<String, Protocol> = BTreeMap::new();
         let mesh_routes = MeshRoutes {
             http: &self.policies.http_routes,
             tcp: &self.policies.tcp_routes,
-            services: self.services,
-            dataplane,
+            services: &self.services,
             beside_traffic_routes: !self.policies.traffic_routes.is_without_any(),
             version: self.kuma.version,
             hints: match self.kuma.fidelity {
@@ -80,7 +81,7 @@ impl<'a> Routing<'a, '_> {
             },
         };
         let router = Router {
-            routing: self,
+            routing: &self,
             dataplane,
             traced: self.policies.trace(),
             mesh_routes,
@@ -101,8 +102,13 @@ impl<'a> Routing<'a, '_> {
         }
         for outbound in &routed {
             router.report_lost(outbound, diagnostics);
+            for target in &outbound.targets {
+                if let ResolvedDestination::Service(service) = target.to {
+                    self.services.note(service);
+                }
+            }
         }
-        routed
+        (routed, self.services.into_sources())
     }
 }
 
@@ -134,7 +140,7 @@ impl<'a> Router<'a, '_> {
         reference: &'a BackendRef,
         diagnostics: &mut Diagnostics,
     ) -> Option<ResolvedOutbound<'a>> {
-        let Some((service, port)) = self.routing.services.resolve(self.dataplane, reference) else {
+        let Some((service, port)) = self.routing.services.resolve(reference) else {
             self.report_no_resource(outbound, reference, diagnostics);
             return None;
         };
@@ -364,14 +370,13 @@ impl<'a> Router<'a, '_> {
 
     /// The protocol of a service, of its instances or by the settings.
     fn known_protocol(&self, service: &str, tags: &Tags) -> Effective<Protocol> {
-        let mesh = self.dataplane.header.mesh();
-        let known = self.routing.services.protocol(mesh, service, tags);
+        let known = self.routing.services.protocol(service, tags);
         let known = known.or_else(|| hinted(self.mesh_routes.hints, service));
         known.unwrap_or_else(|| Effective::of(None, Protocol::Unknown))
     }
 
     fn knows(&self, service: &str) -> bool {
-        self.routing.services.knows(self.dataplane.header.mesh(), service)
+        self.routing.services.knows(service)
     }
 
     fn report_no_resource(&self, outbound: &Outbound, reference: &BackendRef, diagnostics: &mut Diagnostics) {
@@ -409,12 +414,11 @@ impl<'a> Router<'a, '_> {
 
     /// Reports an outbound of which no endpoint has the tags.
     fn report_lost(&self, outbound: &ResolvedOutbound, diagnostics: &mut Diagnostics) {
-        let mesh = self.dataplane.header.mesh();
         for target in outbound.targets.iter().filter(|_| self.routing.complete) {
             let ResolvedDestination::Service(service) = target.to else {
                 continue;
             };
-            if !self.routing.services.lacks(mesh, service, &target.tags) {
+            if !self.routing.services.lacks(service, &target.tags) {
                 continue;
             }
             let tags: Vec<String> = target

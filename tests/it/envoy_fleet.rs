@@ -34,10 +34,10 @@ fn files(listener: &str) -> Files {
     BTreeMap::from([
         (
             Artifact::Cds,
-            xds::response(&[json!({"name": format!("of-{listener}")})]),
+            xds::response(&[json!({"name": format!("of-{listener}")})]).into(),
         ),
-        (Artifact::Lds, xds::response(&[json!({"name": listener})])),
-        (Artifact::Bootstrap, "a: 1\n".to_owned()),
+        (Artifact::Lds, xds::response(&[json!({"name": listener})]).into()),
+        (Artifact::Bootstrap, "a: 1\n".into()),
     ])
 }
 

@@ -30,11 +30,11 @@ pub(crate) fn files(clusters: &[&str], listeners: &str) -> Files {
     let listeners = [json!({"name": listeners, "filler": "x".repeat(20_000)})];
     let other = [Artifact::Bootstrap, Artifact::Fragment, Artifact::Effective];
     let xds = [
-        (Artifact::Cds, xds::response(&clusters)),
-        (Artifact::Lds, xds::response(&listeners)),
+        (Artifact::Cds, xds::response(&clusters).into()),
+        (Artifact::Lds, xds::response(&listeners).into()),
     ];
     other
-        .map(|artifact| (artifact, "a: 1\n".to_owned()))
+        .map(|artifact| (artifact, "a: 1\n".into()))
         .into_iter()
         .chain(xds)
         .collect()
@@ -93,7 +93,7 @@ fn whatever_a_kill_leaves_the_next_run_finishes() {
             let path = target.out.root.join(proxy.directory()).join(step.artifact().path());
             fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
             match step {
-                Step::Write(_, text) => fs::write(&path, text).expect("written"),
+                Step::Write(_, text) => fs::write(&path, &*text).expect("written"),
                 Step::Remove(_) => fs::remove_file(&path).expect("removed"),
             }
         }
@@ -112,7 +112,7 @@ fn whatever_a_kill_leaves_the_next_run_finishes() {
 fn known(states: &[&Fragments], dataplane: &str, artifact: Artifact) -> Vec<String> {
     let texts = states
         .iter()
-        .filter_map(|state| Some(state.get(&key(dataplane))?[&artifact].clone()));
+        .filter_map(|state| Some(state.get(&key(dataplane))?[&artifact].to_string()));
     let mut known: Vec<String> = texts.collect();
     if let (Artifact::Cds, [first, second]) = (artifact, known.as_slice()) {
         let both = [xds::union(first, second), xds::union(second, first)];
@@ -176,8 +176,8 @@ fn what_is_as_it_should_be_is_not_touched_and_what_is_not_is_mended() {
     assert_eq!(inode(&lds), before);
     assert_eq!(fs::metadata(&lds).expect("there").mode() & 0o7777, 0o640);
     assert_eq!(
-        fs::read_to_string(&cds).ok(),
-        first[&key("stays")].get(&Artifact::Cds).cloned()
+        fs::read_to_string(&cds).expect("there"),
+        *first[&key("stays")][&Artifact::Cds]
     );
     assert!(publish(&first, &target).proxies.is_empty());
 }

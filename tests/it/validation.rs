@@ -123,9 +123,9 @@ fn files(collector: &str, port: u16) -> Files {
         xds::response(&[typed])
     };
     BTreeMap::from([
-        (Artifact::Cds, typed("Cluster", cluster)),
-        (Artifact::Lds, typed("Listener", listener)),
-        (Artifact::Bootstrap, BOOTSTRAP.to_owned()),
+        (Artifact::Cds, typed("Cluster", cluster).into()),
+        (Artifact::Lds, typed("Listener", listener).into()),
+        (Artifact::Bootstrap, BOOTSTRAP.into()),
     ])
 }
 
@@ -137,8 +137,8 @@ const BOOTSTRAP: &str = "node: {id: a, cluster: b}\ndynamic_resources:\n  cds_co
 fn with(files: Files, bootstrap: &str, cluster: &str) -> Files {
     let fragment = format!("static_resources: {{clusters: [{{name: {cluster}, type: STATIC}}]}}\n");
     let own = [
-        (Artifact::Bootstrap, bootstrap.to_owned()),
-        (Artifact::Fragment, fragment),
+        (Artifact::Bootstrap, bootstrap.into()),
+        (Artifact::Fragment, fragment.into()),
     ];
     files.into_iter().chain(own).collect()
 }
@@ -184,10 +184,8 @@ fn what_it_refuses_is_not_published_and_not_tried_again_by_the_same_one() {
             .join("xds/lds.yaml");
         fs::read_to_string(path).expect("published")
     };
-    assert_eq!(
-        (lds("bad"), lds("good")),
-        (good(4)[&Artifact::Lds].clone(), good(2)[&Artifact::Lds].clone())
-    );
+    assert_eq!(lds("bad"), *good(4)[&Artifact::Lds]);
+    assert_eq!(lds("good"), *good(2)[&Artifact::Lds]);
     assert_eq!(place.asked(), 2);
     // Somebody asks for another attempt.
     let session = Session::open(&place.target).expect("nobody else");
@@ -201,8 +199,8 @@ fn what_it_refuses_is_not_published_and_not_tried_again_by_the_same_one() {
     place.target.validator = None;
     place.publish(&next).expect("nobody objects");
     assert_eq!(
-        fs::read_to_string(place.target.out.root.join("default/good/xds/lds.yaml")).ok(),
-        bad(2).get(&Artifact::Lds).cloned()
+        fs::read_to_string(place.target.out.root.join("default/good/xds/lds.yaml")).expect("published"),
+        *bad(2)[&Artifact::Lds]
     );
 }
 

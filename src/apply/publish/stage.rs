@@ -1,5 +1,7 @@
 //! The staging of a plan: all its texts are written aside before anything that is published changes.
 
+use std::sync::Arc;
+
 use super::context::PublishContext;
 use super::publication::{Delivery, Publication};
 use super::task::{StagedFile, StagedStep, Task};
@@ -60,8 +62,8 @@ fn adopt(context: &PublishContext, change: &Change, owned: &Owned) -> Result<Fil
     {
         match files::read(&dir, artifact) {
             Ok(Content::Missing) => {}
-            Ok(Content::Text(found)) if found == *text => {
-                adopted.insert(artifact, found);
+            Ok(Content::Text(found)) if found == **text => {
+                adopted.insert(artifact, Arc::clone(text));
             }
             Err(error) if !matches!(error, ApplyError::Denied { .. }) => return Err(error),
             Ok(Content::Text(_) | Content::Binary | Content::Other) | Err(_) => {

@@ -172,7 +172,7 @@ impl<'t> Validator<'t> {
             return Vec::new();
         }
         let is_changed = |artifacts: &[Artifact]| change.changed().any(|artifact| artifacts.contains(&artifact));
-        let file = |artifact| change.after.get(&artifact).map_or("", String::as_str);
+        let file = |artifact| change.after.get(&artifact).map_or("", |text| text);
         let mut input = Vec::new();
         if is_changed(&[Artifact::Cds, Artifact::Lds, Artifact::Bootstrap]) {
             let whole = xds::as_static(file(Artifact::Bootstrap), file(Artifact::Cds), file(Artifact::Lds));

@@ -52,7 +52,7 @@ fn observe_one(root: &Dir, undo: Option<&Dir>, proxy: &ProxyKey, entry: &Entry) 
         let content = place.read(*artifact)?;
         let kind = drift(&content, known);
         if let Content::Text(text) = content {
-            files.insert(*artifact, text);
+            files.insert(*artifact, text.into());
         }
         drifted.extend(kind.map(|kind| Drift {
             proxy: proxy.clone(),

@@ -277,7 +277,7 @@ fn read(out: &Path) -> Fragments {
         let proxy = ProxyKey::new("default", dataplane);
         for artifact in Artifact::ALL {
             if let Ok(text) = fs::read_to_string(out.join(proxy.directory()).join(artifact.path())) {
-                found.entry(proxy.clone()).or_default().insert(artifact, text);
+                found.entry(proxy.clone()).or_default().insert(artifact, text.into());
             }
         }
     }

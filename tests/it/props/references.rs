@@ -45,10 +45,10 @@ fn a_reference_to_nothing_is_found_wherever_it_stands() {
         "http_service: {http_uri: {cluster: b}}",
     ] {
         let files = Files::from([
-            (Artifact::Cds, "resources: [{name: a}]\n".to_owned()),
+            (Artifact::Cds, "resources: [{name: a}]\n".into()),
             (
                 Artifact::Lds,
-                format!("resources: [{{filter_chains: [{{{inside}}}, {{cluster: a}}]}}]\n"),
+                format!("resources: [{{filter_chains: [{{{inside}}}, {{cluster: a}}]}}]\n").into(),
             ),
         ]);
         assert_eq!(missing_clusters(&files), ["b"], "{inside}");

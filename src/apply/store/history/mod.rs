@@ -59,7 +59,7 @@ pub fn load(out: &OutputDir, id: u64) -> Result<Fragments> {
     for (proxy, files) in archive.read(id)?.manifest {
         let texts = files
             .into_iter()
-            .map(|(artifact, digest)| Ok((artifact, archive.object(&digest)?)));
+            .map(|(artifact, digest)| Ok((artifact, archive.object(&digest)?.into())));
         fragments.insert(proxy, texts.collect::<Result<_>>()?);
     }
     Ok(fragments)

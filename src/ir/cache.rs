@@ -1,0 +1,74 @@
+//! The proxies of the last compilation.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::proxy::Proxy;
+use crate::diag::Diagnostics;
+use crate::kuma::Kuma;
+use crate::resource::kinds::dataplane::Dataplane;
+use crate::resource::value::protocol::Protocol;
+use crate::select::inquiry::Sources;
+use crate::select::{Governed, Policies, Selection};
+use crate::system::carry;
+
+/// The proxies of the last compilation, with what they were lowered from.
+#[derive(Debug, Default)]
+pub struct Cache {
+    /// The control plane and the protocols of the settings.
+    of: Option<(Kuma, BTreeMap<String, Protocol>)>,
+    known: Vec<Known>,
+    lowered: usize,
+}
+
+/// A proxy with everything that it was lowered from, and the findings about it.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) dataplane: Arc<Dataplane>,
+    pub(super) policies: Arc<Policies>,
+    pub(super) is_complete: bool,
+    pub(super) sources: Sources,
+    pub(super) proxy: Arc<Proxy>,
+    pub(super) found: Diagnostics,
+}
+
+impl Known {
+    fn is_current(&self, governed: &Governed, selection: &Selection) -> bool {
+        Arc::ptr_eq(&self.policies, governed.policies)
+            && self.is_complete == governed.is_complete
+            && (self.sources).are_current(self.dataplane.header.mesh(), selection.services)
+    }
+}
+
+impl Cache {
+    /// The number of proxies that the last compilation lowered.
+    #[must_use]
+    pub fn lowered(&self) -> usize {
+        self.lowered
+    }
+
+    /// The proxies that the given dataplanes still have; `None` for those to lower.
+    pub(super) fn take(&mut self, dataplanes: &[&Governed], selection: &Selection) -> Vec<Option<Known>> {
+        let of = Some((selection.options.kuma.clone(), selection.options.hints.clone()));
+        let known = std::mem::take(&mut self.known);
+        if self.of != of {
+            self.of = of;
+            return dataplanes.iter().map(|_| None).collect();
+        }
+        let carried = carry::over(
+            known,
+            dataplanes,
+            |known, governed| known.dataplane.header.order().cmp(&governed.dataplane.header.order()),
+            |known, governed| Arc::ptr_eq(&known.dataplane, governed.dataplane),
+        );
+        let current = carried.into_iter().zip(dataplanes);
+        current
+            .map(|(known, governed)| known.filter(|known| known.is_current(governed, selection)))
+            .collect()
+    }
+
+    /// Keeps the proxies of this compilation, of which some were lowered.
+    pub(super) fn put(&mut self, known: Vec<Known>, lowered: usize) {
+        (self.known, self.lowered) = (known, lowered);
+    }
+}

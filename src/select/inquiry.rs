@@ -1,0 +1,107 @@
+//! The services that the destinations of one dataplane are found among.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::destination::Services;
+use super::instances::Instances;
+use crate::resource::kinds::dataplane::{BackendRef, Dataplane};
+use crate::resource::kinds::mesh_service::{MeshService, Port};
+use crate::resource::value::protocol::Protocol;
+use crate::resource::value::tags::Tags;
+use crate::resource::{Effective, Text};
+
+/// The services that were asked for, as they were.
+#[derive(Debug, Default)]
+pub struct Sources {
+    generation: u64,
+    declared_generation: u64,
+    /// Whether a service that is a resource was asked for: any dataplane can be an instance of it.
+    has_resources: bool,
+    /// The instances of each service that was asked for by its tag.
+    instances: BTreeMap<Text, Option<Arc<Instances>>>,
+}
+
+impl Sources {
+    /// Whether a dataplane of the mesh would find the same services, so the same destinations.
+    #[must_use]
+    pub fn are_current(&self, mesh: &str, services: &Services) -> bool {
+        if self.generation == services.generation {
+            return true;
+        }
+        let is_same = |(service, known): (&Text, &Option<Arc<Instances>>)| match (known, services.tagged(mesh, service))
+        {
+            (Some(known), Some(instances)) => Arc::ptr_eq(known, instances),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        !self.has_resources
+            && self.declared_generation == services.declared_generation
+            && self.instances.iter().all(is_same)
+    }
+}
+
+/// The services as one dataplane asks for them.
+#[derive(Debug)]
+pub(super) struct Inquiry<'a> {
+    services: &'a Services,
+    dataplane: &'a Dataplane,
+    sources: RefCell<Sources>,
+}
+
+impl<'a> Inquiry<'a> {
+    pub(super) fn new(services: &'a Services, dataplane: &'a Dataplane) -> Self {
+        let sources = Sources {
+            generation: services.generation,
+            declared_generation: services.declared_generation,
+            ..Sources::default()
+        };
+        Self {
+            services,
+            dataplane,
+            sources: sources.into(),
+        }
+    }
+
+    fn mesh(&self) -> &'a str {
+        self.dataplane.header.mesh()
+    }
+
+    /// Takes note of a service that the result depends on.
+    pub(super) fn note(&self, service: &str) {
+        let mut sources = self.sources.borrow_mut();
+        if !sources.instances.contains_key(service) {
+            let instances = self.services.tagged(self.mesh(), service).cloned();
+            sources.instances.insert(service.into(), instances);
+        }
+    }
+
+    /// The answer of [`Services::lacks`].
+    pub(super) fn lacks(&self, service: &str, tags: &Tags) -> bool {
+        self.note(service);
+        self.services.lacks(self.mesh(), service, tags)
+    }
+
+    /// The answer of [`Services::knows`].
+    pub(super) fn knows(&self, service: &str) -> bool {
+        self.note(service);
+        self.services.knows(self.mesh(), service)
+    }
+
+    /// The answer of [`Services::protocol`].
+    pub(super) fn protocol(&self, service: &str, tags: &Tags) -> Option<Effective<Protocol>> {
+        self.note(service);
+        self.services.protocol(self.mesh(), service, tags)
+    }
+
+    /// The answer of [`Services::resolve`].
+    pub(super) fn resolve(&self, reference: &BackendRef) -> Option<(&'a MeshService, &'a Port)> {
+        self.sources.borrow_mut().has_resources = true;
+        self.services.resolve(self.dataplane, reference)
+    }
+
+    pub(super) fn into_sources(self) -> Sources {
+        self.sources.into_inner()
+    }
+}

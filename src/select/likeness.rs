@@ -1,0 +1,82 @@
+//! The policies for a dataplane that stay the same although policies for others changed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::mesh_trace::Traces;
+use super::policies::{Candidates, Policies};
+use super::ranked::{Candidate, Ranked};
+use crate::resource::are_same;
+
+/// A comparison of the policies for dataplanes before and after a change of `TrafficTrace` or `MeshTrace` resources.
+///
+/// What dataplanes share is compared once, so that the cost is not that of every policy for every dataplane.
+pub(super) struct Likeness<'c> {
+    before: &'c Candidates,
+    now: &'c Candidates,
+    /// Whether all but the traces and the meshes are the very same.
+    is_beside_traces: bool,
+    known: HashMap<(usize, usize), bool>,
+}
+
+impl<'c> Likeness<'c> {
+    pub(super) fn new(before: &'c Candidates, now: &'c Candidates) -> Self {
+        let is_beside_traces = are_same(&before.gateways, &now.gateways)
+            && are_same(&before.traffic_routes, &now.traffic_routes)
+            && are_same(&before.http_routes, &now.http_routes)
+            && are_same(&before.tcp_routes, &now.tcp_routes)
+            && are_same(&before.otel_backends, &now.otel_backends)
+            && are_same(&before.others, &now.others);
+        Self {
+            before,
+            now,
+            is_beside_traces,
+            known: HashMap::new(),
+        }
+    }
+
+    /// Whether the policies for a dataplane of the mesh, in which policies see no change, say the same as before.
+    pub(super) fn is_same(&mut self, mesh: &str, before: &Arc<Policies>, now: &Arc<Policies>) -> bool {
+        let is_of_same_mesh = || match (self.before.mesh(mesh), self.now.mesh(mesh)) {
+            (Some(before), Some(now)) => Arc::ptr_eq(before, now),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        self.is_beside_traces
+            && is_of_same_mesh()
+            && self.once((Arc::as_ptr(before).addr(), Arc::as_ptr(now).addr()), |this| {
+                are_same_traces(&before.mesh_trace, &now.mesh_trace)
+                    && this.is_same_ranking(&before.traffic_traces, &now.traffic_traces)
+            })
+    }
+
+    fn is_same_ranking(&mut self, before: &Ranked, now: &Ranked) -> bool {
+        let pairs: Vec<_> = before.lists().zip(now.lists()).collect();
+        before.lists().len() == now.lists().len()
+            && pairs.into_iter().all(|(before, now)| {
+                let key = (before.as_ptr().addr(), now.as_ptr().addr());
+                self.once(key, |_| are_same_candidates(before, now))
+            })
+    }
+
+    /// The answer for two values by their addresses, at which nothing else is while they are compared.
+    fn once(&mut self, key: (usize, usize), answer: impl FnOnce(&mut Self) -> bool) -> bool {
+        if let Some(known) = self.known.get(&key) {
+            return *known;
+        }
+        let answer = answer(self);
+        self.known.insert(key, answer);
+        answer
+    }
+}
+
+fn are_same_traces(before: &Traces, now: &Traces) -> bool {
+    let pairs = || before.policies.iter().zip(&now.policies);
+    before.policies.len() == now.policies.len() && pairs().all(|(before, now)| Arc::ptr_eq(before, now))
+}
+
+fn are_same_candidates(before: &[Candidate], now: &[Candidate]) -> bool {
+    let is_same =
+        |(before, now): (&Candidate, &Candidate)| Arc::ptr_eq(&before.policy, &now.policy) && before.rank == now.rank;
+    before.len() == now.len() && before.iter().zip(now).all(is_same)
+}
