@@ -26,6 +26,6 @@ pub use error::ApplyError;
 pub use publish::{Bases, Delivery, ProxyResult, Publication, Request, apply, forget_nacks};
 pub use session::{Session, probe_all};
 pub use store::intent::{Frozen, Intent};
-pub use store::observe::observe;
+pub use store::observe::{observe, observe_those};
 pub use store::{Lock, OutputDir, file_meshes, history, last_status};
 pub use target::Target;

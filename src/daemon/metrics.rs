@@ -11,9 +11,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::status::{Revision, Status};
-use crate::compile::Work;
-use crate::reconcile::Stage;
-use crate::source::ReadWork;
+use crate::reconcile::{Reconciliation, Stage};
 
 /// Content type of [`Metrics::text`].
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -251,14 +249,19 @@ impl Metrics {
         self.drift.inc_by(drifted as u64);
     }
 
-    /// Counts the work that policies took.
-    pub(super) fn policies_work(&self, read: ReadWork, compiled: Work) {
+    /// Counts the work of a reconciliation.
+    pub(super) fn work(&self, reconciliation: &Reconciliation) {
+        let (read, compiled) = match &reconciliation.policies {
+            Ok(policies) => (policies.read, policies.compiled.work),
+            Err(_) => Default::default(),
+        };
         for (part, count) in [
             ("looked-at", read.looked_at),
             ("changed", read.changed),
             ("decoded", compiled.decoded),
             ("lowered", compiled.lowered),
             ("rendered", compiled.rendered),
+            ("read-back", reconciliation.read_back),
         ] {
             let labels = vec![("part", part.to_owned())];
             self.work.get_or_create(&labels).inc_by(count as u64);

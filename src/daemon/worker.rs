@@ -253,9 +253,7 @@ impl Worker {
                 let results = reconciliation.publication.proxies.values();
                 let nacked = results.filter(|result| result.is_nacked()).count();
                 shared.metrics.reconciled(how, &stages);
-                if let Ok(policies) = &reconciliation.policies {
-                    shared.metrics.policies_work(policies.read, policies.compiled.work);
-                }
+                shared.metrics.work(reconciliation);
                 shared
                     .metrics
                     .publication(done, nacked, reconciliation.planned.drift.len());

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use crate::apply::{ApplyError, Lock, OutputDir, file_meshes};
 use crate::compile::Compiler;
+use crate::plan::Applied;
 use crate::resource::Contributions;
-use crate::source::Reader;
 use crate::source::watch::{Health, Watcher};
+use crate::source::{Reader, Scan};
 
 /// The files that were read and compiled last, so that the next reconciliation repeats less of the work.
 ///
@@ -17,6 +18,8 @@ pub struct Cache {
     pub(super) compiler: Compiler,
     /// The meshes of each policy file as they are on disk, once they were read.
     pub(super) file_meshes: Option<Arc<Contributions>>,
+    /// The published files, if all were as they should be when the last reconciliation ended.
+    published: Option<Applied>,
 }
 
 impl Cache {
@@ -45,9 +48,22 @@ impl Cache {
         Ok(())
     }
 
+    /// The published files as the last reconciliation left them, for one that looks at changes only.
+    ///
+    /// Somebody may have edited them since. That is found by the next rescan, which looks at all files.
+    pub(super) fn take_published(&mut self, scan: Scan) -> Option<Applied> {
+        self.published.take().filter(|_| scan == Scan::Changes)
+    }
+
+    /// Keeps the published files; `None` if they are not all as they should be.
+    pub(super) fn keep_published(&mut self, published: Option<Applied>) {
+        self.published = published;
+    }
+
     /// Forgets what is on disk, since the output directory is another.
     pub fn forget_output(&mut self) {
         self.file_meshes = None;
+        self.published = None;
     }
 
     /// A cache whose reader may rely on a watch.

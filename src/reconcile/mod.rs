@@ -54,14 +54,16 @@ pub fn reconcile(
     let intent = Intent::read(&target.out)?;
     let desired = DesiredState::choose(&intent, &policies);
 
-    let mut observed = stopwatch.time(Stage::Plan, || observe(target))?;
+    let known = cache.take_published(options.scan);
+    let files = stopwatch.time(Stage::Plan, || desired.files(target, &policies))?;
+    let observation = stopwatch.time(Stage::Plan, || observe(target, known, files.as_deref()))?;
+    let mut observed = observation.observed;
     let health = (options.probe_all).then(|| probe(&mut observed, target, session));
-
     let planned = stopwatch.time(Stage::Plan, || {
-        let files = desired.files(target, &policies)?;
         let constraints = desired.constraints(&policies, &settings.guard, &intent, &options.drift_repair);
-        Ok::<_, ReconcileError>(plan(&observed, files.as_deref().into(), &constraints))
-    })?;
+        plan(&observed, files.as_deref().into(), &constraints)
+    });
+    drop(files);
 
     let entries = policies.as_ref().ok().map(|policies| &policies.compiled.reload_entries);
     let proxies = planned.plan.changes.iter().map(|change| &change.proxy);
@@ -80,6 +82,7 @@ pub fn reconcile(
         policies,
         intent,
         desired,
+        read_back: observation.read_back,
         published_before: observed.applied.len(),
         published: observed.applied,
         planned,
@@ -91,5 +94,6 @@ pub fn reconcile(
         cache.remember(&policies.compiled.known, &target.out, session.lock())?;
     }
     reconciliation.record(target, session.lock())?;
+    cache.keep_published(reconciliation.clean_files());
     Ok(reconciliation)
 }

@@ -1,19 +1,61 @@
 //! The observed state: the files on disk, and the answers of the Envoys.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::apply::{self, ApplyError, Session, Target, history};
 use crate::apply::{ProxyHealth, probe_all};
 use crate::envoy::artifact::{Fragments, ProxyKey};
-use crate::plan::Observed;
+use crate::plan::{Applied, Observed};
+
+/// The observed state, and the work of looking.
+pub(super) struct Observation {
+    pub(super) observed: Observed,
+    /// The number of proxies whose files were read back.
+    pub(super) read_back: usize,
+}
 
 /// Reads back the published files, and the last generation where some of them are gone.
-pub(super) fn observe(target: &Target) -> Result<Observed, ApplyError> {
-    let mut observed = apply::observe(&target.out)?;
+///
+/// With `known` files, which are as the last reconciliation left them, only those are read that are desired otherwise.
+pub(super) fn observe(
+    target: &Target,
+    known: Option<Applied>,
+    desired: Option<&Fragments>,
+) -> Result<Observation, ApplyError> {
+    let Observation {
+        mut observed,
+        read_back,
+    } = match known {
+        Some(known) => observe_changes(target, known, desired)?,
+        None => {
+            let observed = apply::observe(&target.out)?;
+            let read_back = observed.applied.len();
+            Observation { observed, read_back }
+        }
+    };
     if observed.needs_last_generation() {
         observed.last_generation = last_generation(target);
     }
-    Ok(observed)
+    Ok(Observation { observed, read_back })
+}
+
+fn observe_changes(target: &Target, known: Applied, desired: Option<&Fragments>) -> Result<Observation, ApplyError> {
+    let mut observed = Observed::from(known);
+    let applied = &mut observed.applied;
+    let Some(desired) = desired else {
+        return Ok(Observation { observed, read_back: 0 });
+    };
+    let differs = |proxy: &&ProxyKey| applied.get(proxy) != desired.get(proxy);
+    let differing = applied.keys().chain(desired.keys()).filter(differs);
+    let differing: BTreeSet<ProxyKey> = differing.cloned().collect();
+    let seen = apply::observe_those(&target.out, |proxy| differing.contains(proxy))?;
+    applied.retain(|proxy, _| !differing.contains(proxy));
+    applied.extend(seen.applied);
+    observed.drift = seen.drift;
+    Ok(Observation {
+        observed,
+        read_back: differing.len(),
+    })
 }
 
 /// The texts of the last generation. Without a history there are none, and files that are gone are reported all the

@@ -23,6 +23,8 @@ pub struct Reconciliation {
     pub intent: Intent,
     /// The origin of the desired state.
     pub desired: DesiredState,
+    /// The number of proxies whose published files were read back, rather than trusted to be as they were left.
+    pub read_back: usize,
     /// The number of proxies that were published before.
     pub published_before: usize,
     /// The plan, and what it left undone.
@@ -92,6 +94,23 @@ impl Reconciliation {
             (DesiredState::Policies, _) | (_, Err(_)) => 0,
             (_, Ok(policies)) => policies.would_change(&self.published),
         }
+    }
+
+    /// The published files, if each of them is as it was published last.
+    pub(super) fn clean_files(&self) -> Option<Applied> {
+        if !self.planned.drift.is_empty() || self.publication.failures().next().is_some() {
+            return None;
+        }
+        let mut published = self.published.clone();
+        if let Ok(policies) = &self.policies {
+            // The same texts are kept once.
+            let desired = &policies.compiled.fragments;
+            for (proxy, files) in &mut published {
+                let same = desired.get(proxy).filter(|desired| *desired == files);
+                same.into_iter().for_each(|desired| files.clone_from(desired));
+            }
+        }
+        Some(published)
     }
 
     /// Takes note of what was published, and uses up an approval.

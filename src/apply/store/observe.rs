@@ -16,12 +16,21 @@ use crate::system::parallel;
 /// # Errors
 /// When the inventory cannot be understood, or this process lacks descriptors or memory to open directories and files.
 pub fn observe(out: &OutputDir) -> Result<Observed> {
+    observe_those(out, |_| true)
+}
+
+/// Reads back the published files of those proxies for which `is_meant` is true.
+///
+/// # Errors
+/// As for [`observe`].
+pub fn observe_those(out: &OutputDir, is_meant: impl Fn(&ProxyKey) -> bool) -> Result<Observed> {
     let mut observed = Observed::default();
     let Some((root, meta)) = out.open()? else {
         return Ok(observed);
     };
     let undo = undo(&meta)?;
-    let entries: Vec<(ProxyKey, Entry)> = Inventory::read(&meta)?.proxies.into_iter().collect();
+    let proxies = Inventory::read(&meta)?.proxies.into_iter();
+    let entries: Vec<(ProxyKey, Entry)> = proxies.filter(|(proxy, _)| is_meant(proxy)).collect();
     let found = parallel::map(&entries, parallel::cpu_count(), |(proxy, entry)| {
         observe_one(&root, undo.as_ref(), proxy, entry)
     });

@@ -63,24 +63,29 @@ fn the_work_of_an_edit_is_that_of_its_file() {
     let daemon = start(&mesh);
     let work = || {
         let metrics = get(&daemon.socket, "/metrics");
-        ["looked-at", "decoded", "lowered", "rendered"].map(|part| {
+        ["looked-at", "decoded", "lowered", "rendered", "read-back"].map(|part| {
             let name = format!("meshtraced_work_total{{part=\"{part}\"}} ");
             let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
             line.map_or(0, |count| count.trim().parse::<usize>().expect("a count"))
         })
     };
     let files = std::fs::read_dir(mesh.dir().join("policies")).expect("there").count();
-    let [looked_at, decoded, ..] = work();
+    let [looked_at, decoded, lowered, rendered, read_back] = work();
     assert!(looked_at >= files, "{looked_at} of {files}");
     assert_eq!(decoded, files);
+    let proxies = lowered;
+    assert!(proxies > 100, "{proxies}");
     let changed = daemon.reconciliations("changed");
     mesh.write("7.yaml", &dataplane(7, 9090));
     wait::until("a publication", || match daemon.reconciliations("changed") > changed {
         true => Ok(()),
         false => Err(daemon.process.log()),
     });
-    let [looked_at_now, decoded_now, ..] = work();
+    let [looked_at_now, decoded_now, lowered_now, rendered_now, read_back_now] = work();
     assert_eq!(decoded_now, files + 1);
+    assert_eq!(lowered_now, lowered + 1);
+    assert_eq!(rendered_now, rendered + 1);
+    assert_eq!(read_back_now, read_back + 1);
     // The two names of the file, each perhaps in a reconciliation of its own.
     assert!(looked_at_now - looked_at <= 4, "{}", looked_at_now - looked_at);
 }
