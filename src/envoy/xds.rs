@@ -1,5 +1,7 @@
 //! The file form of a discovery response.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -27,32 +29,35 @@ pub fn version(text: &str) -> Option<String> {
     Some(line.trim_matches('"').to_owned())
 }
 
-/// The clusters of `after`, and those of `before` whose names `after` does not have. `None` when there are none of
-/// the latter, or `before` is not a file of meshtraced.
+/// The clusters of two files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Union {
+    /// The clusters of the second file, and those of the first whose names the second does not have.
+    pub text: String,
+    /// Whether these are the clusters of the first file, in any order.
+    pub is_before: bool,
+}
+
+/// The clusters of both files. `None` when `after` has all names of `before`, or `before` is not a file of meshtraced.
 #[must_use]
-pub fn union(before: &str, after: &str) -> Option<String> {
-    let mut all = resources(after)?;
-    let names: Vec<Value> = all.iter().map(|resource| resource["name"].clone()).collect();
-    let gone: Vec<Value> = resources(before)?
-        .into_iter()
-        .filter(|resource| !names.contains(&resource["name"]))
-        .collect();
+pub fn union(before: &str, after: &str) -> Option<Union> {
+    let (before, mut all) = (resources(before)?, resources(after)?);
+    let names: HashSet<&Value> = all.iter().map(|resource| &resource["name"]).collect();
+    let gone = before.iter().filter(|resource| !names.contains(&resource["name"]));
+    let gone: Vec<Value> = gone.cloned().collect();
     if gone.is_empty() {
         return None;
     }
     all.extend(gone);
-    Some(response(&all))
-}
-
-/// Whether two files have the same resources, in any order.
-#[must_use]
-pub fn is_same_set(one: &str, other: &str) -> bool {
-    let sorted = |text: &str| {
-        let mut resources: Vec<String> = resources(text)?.iter().map(Value::to_string).collect();
-        resources.sort();
-        Some(resources)
+    let sorted = |resources: &[Value]| {
+        let mut texts: Vec<String> = resources.iter().map(Value::to_string).collect();
+        texts.sort();
+        texts
     };
-    sorted(one) == sorted(other)
+    Some(Union {
+        text: response(&all),
+        is_before: sorted(&all) == sorted(&before),
+    })
 }
 
 /// A proxy as one static configuration: its bootstrap, with the resources of both files instead of their paths.
@@ -119,9 +124,13 @@ mod tests {
     }
 
     #[test]
-    fn sets_have_no_order() {
-        assert!(is_same_set(&file(&["a", "b"]), &file(&["b", "a"])));
-        assert!(!is_same_set(&file(&["a"]), &file(&["a", "b"])));
+    fn a_union_that_only_loses_clusters_is_the_first_file() {
+        let is_before = |before: &[&str], after: &[&str]| {
+            let union = union(&file(before), &file(after)).expect("something goes");
+            union.is_before
+        };
+        assert!(is_before(&["a", "b", "c"], &["c", "a"]));
+        assert!(!is_before(&["a", "b"], &["a", "c"]));
     }
 
     #[test]
@@ -131,15 +140,14 @@ mod tests {
             "port": 9411, "ratio": 0.5, "on": "on", "seven": "007", "none": null, "yes": true, "list": [[], {}],
         });
         let expected = response(&[json!({"@type": "x", "name": "b"}), cluster.clone()]);
-        assert_eq!(union(&response(&[cluster]), &file(&["b"])), Some(expected));
+        let union = union(&response(&[cluster]), &file(&["b"])).expect("something goes");
+        assert_eq!(union.text, expected);
     }
 
     #[test]
     fn the_union_has_what_goes_and_what_comes() {
-        assert_eq!(
-            union(&file(&["a", "on"]), &file(&["b", "a"])),
-            Some(file(&["b", "a", "on"]))
-        );
+        let both = union(&file(&["a", "on"]), &file(&["b", "a"]));
+        assert_eq!(both.map(|both| both.text), Some(file(&["b", "a", "on"])));
         assert_eq!(union(&file(&["a"]), &file(&["a", "b"])), None);
         assert_eq!(union("{", &file(&["a"])), None);
     }

@@ -84,8 +84,8 @@ fn first_clusters(before: &Files, after: &Files) -> First {
     };
     match xds::union(old, new) {
         None => First::New,
-        Some(union) if xds::is_same_set(&union, old) => First::Old,
-        Some(union) => First::Both(union),
+        Some(union) if union.is_before => First::Old,
+        Some(union) => First::Both(union.text),
     }
 }
 

@@ -116,7 +116,7 @@ fn known(states: &[&Fragments], dataplane: &str, artifact: Artifact) -> Vec<Stri
     let mut known: Vec<String> = texts.collect();
     if let (Artifact::Cds, [first, second]) = (artifact, known.as_slice()) {
         let both = [xds::union(first, second), xds::union(second, first)];
-        known.extend(both.into_iter().flatten());
+        known.extend(both.into_iter().flatten().map(|both| both.text));
     }
     known
 }

@@ -14,6 +14,7 @@ use crate::envoy::artifact::{Artifact, Files};
 use crate::envoy::xds;
 use crate::plan::digest::Digest;
 use crate::plan::{self, Action, Change, Plan, Step};
+use crate::system::parallel;
 
 /// Writes aside the texts of a plan, and gives a task for each change. A proxy whose Envoy has rejected these texts
 /// before, or in whose way somebody else's files are, gets its result at once.
@@ -24,7 +25,7 @@ pub(super) fn stage_all<'p>(
     validator: Option<&Validator>,
     publication: &mut Publication,
 ) -> Result<Vec<Task<'p>>> {
-    let mut tasks = Vec::new();
+    let mut begun = Vec::new();
     for (index, change) in plan.changes.iter().enumerate() {
         let entry = inventory.proxies.get(&change.proxy);
         if let Some(nack) = entry.and_then(|entry| entry.nack.as_ref())
@@ -39,14 +40,48 @@ pub(super) fn stage_all<'p>(
         }
         let owned = entry.map(|entry| entry.files.clone()).unwrap_or_default();
         match adopt(context, change, &owned) {
-            Ok(adopted) => tasks.push(stage(context, index, change, owned, &adopted)?),
+            Ok(adopted) => begun.push(Begun {
+                index,
+                change,
+                owned,
+                adopted,
+            }),
             Err(error @ (ApplyError::Foreign { .. } | ApplyError::Link { .. })) => {
                 publication.set(change, Err(error));
             }
             Err(error) => return Err(error),
         }
     }
-    Ok(tasks)
+    // The steps of many changes take longer than writing them, and do not touch the disk.
+    let steps = parallel::map(&begun, parallel::threads_for(begun.len()), Begun::steps);
+    let staged = begun.into_iter().zip(steps);
+    staged.map(|(begun, steps)| stage(context, begun, steps)).collect()
+}
+
+/// A change whose texts may be written.
+struct Begun<'p> {
+    index: usize,
+    change: &'p Change,
+    /// The files that are ours.
+    owned: Owned,
+    /// The files that become ours, since they hold what they would get.
+    adopted: Files,
+}
+
+impl Begun<'_> {
+    fn steps(&self) -> Vec<Step> {
+        let mut found = self.change.before.clone();
+        found.extend(self.adopted.clone());
+        for artifact in self.owned.keys().filter(|artifact| !self.stays(artifact)) {
+            // Ours and not desired, without a text that could be read: removed in the same order as if there were one.
+            found.entry(*artifact).or_default();
+        }
+        plan::steps(&found, &self.change.after)
+    }
+
+    fn stays(&self, artifact: &Artifact) -> bool {
+        self.change.after.contains_key(artifact) || self.change.left.contains(artifact)
+    }
 }
 
 /// The files that are not ours yet and hold what they would get.
@@ -76,26 +111,15 @@ fn adopt(context: &PublishContext, change: &Change, owned: &Owned) -> Result<Fil
     Ok(adopted)
 }
 
-fn stage<'p>(
-    context: &PublishContext,
-    index: usize,
-    change: &'p Change,
-    mut owned: Owned,
-    adopted: &Files,
-) -> Result<Task<'p>> {
-    owned.extend(
-        adopted
-            .iter()
-            .map(|(artifact, text)| (*artifact, Known::from([Some(Digest::of(text))]))),
-    );
-    let mut found = change.before.clone();
-    found.extend(adopted.clone());
-    let stays = |artifact: &Artifact| change.after.contains_key(artifact) || change.left.contains(artifact);
-    for artifact in owned.keys().filter(|artifact| !stays(artifact)) {
-        // Ours and not desired, without a text that could be read: removed in the same order as if there were one.
-        found.entry(*artifact).or_default();
-    }
-    let steps = plan::steps(&found, &change.after);
+fn stage<'p>(context: &PublishContext, begun: Begun<'p>, steps: Vec<Step>) -> Result<Task<'p>> {
+    let Begun {
+        index,
+        change,
+        mut owned,
+        adopted,
+    } = begun;
+    let adopted = adopted.iter();
+    owned.extend(adopted.map(|(artifact, text)| (*artifact, Known::from([Some(Digest::of(text))]))));
     let mut staged = Vec::new();
     for (number, step) in steps.into_iter().enumerate() {
         staged.push(match step {

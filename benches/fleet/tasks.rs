@@ -1,0 +1,291 @@
+//! The tasks that are measured.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use meshtraced::apply::{Session, Target};
+use meshtraced::reconcile::{self, Cache, ReconcileOptions, Reconciliation};
+use meshtraced::settings::{Overrides, Settings};
+use meshtraced::source::Scan;
+use meshtraced::source::watch::Watcher;
+use tokio::sync::Notify;
+
+use crate::{floor, tree};
+
+const ROUNDS: usize = 3;
+/// The number of edits of which the median counts.
+const EDITS: usize = 9;
+/// Time for events to arrive, which is not measured.
+const QUIET: Duration = Duration::from_millis(100);
+
+macro_rules! tasks {
+    ($($task:ident, $name:literal;)*) => {
+        /// A task that is measured.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub(crate) enum Task {
+            $(#[doc = $name] $task,)*
+        }
+
+        impl Task {
+            /// All tasks, in the order of the table.
+            pub(crate) const ALL: [Self; [$(Self::$task),*].len()] = [$(Self::$task),*];
+
+            pub(crate) fn name(self) -> &'static str {
+                match self {
+                    $(Self::$task => $name,)*
+                }
+            }
+        }
+    };
+}
+
+tasks! {
+    Floor, "floor: walk, read, parse on one core";
+    Script, "a Python script";
+    Check, "check";
+    CheckMemory, "check, peak memory";
+    FirstOne, "run --once, one proxy, first time";
+    NothingOne, "run --once, one proxy, nothing to do";
+    Rescan, "daemon, rescan, one proxy";
+    EditOne, "daemon, its dataplane edited";
+    ResidentOne, "daemon, one proxy, resident";
+    FirstAll, "run --once, all proxies, first time";
+    NothingAll, "run --once, all proxies, nothing to do";
+    EditAll, "daemon, all proxies, a dataplane edited";
+    PartAll, "daemon, all proxies, a policy for 1 %";
+    PolicyAll, "daemon, all proxies, a policy for all";
+    Diff, "diff of that policy";
+}
+
+/// A result.
+#[derive(Debug)]
+pub(crate) enum Measured {
+    Time {
+        took: Duration,
+        /// The time of the work that the task cannot do without, in the same run.
+        floor: Option<Duration>,
+    },
+    /// In bytes.
+    Memory(usize),
+}
+
+/// Measures all tasks for the fleet in a directory, beside which there is room for output.
+pub(crate) fn measure(dir: &Path, dataplanes: usize, policies: usize) -> BTreeMap<Task, Measured> {
+    let source = dir.join("policies");
+    let mut column = BTreeMap::new();
+    let floor = shortest(|| assert_eq!(floor::parse(&source), dataplanes + policies + tree::OTHERS));
+    let mut put = |task, took, floor| {
+        column.insert(task, Measured::Time { took, floor });
+    };
+    put(Task::Floor, floor, None);
+    if let Some(took) = script(&source, dataplanes) {
+        put(Task::Script, took, Some(floor));
+    }
+    put(Task::Check, shortest(|| run(dir, &["check"])), Some(floor));
+
+    let one = settings(dir, "one", "select: [{name: dp-77}]\n");
+    put(Task::FirstOne, once(&one), Some(floor));
+    put(Task::NothingOne, once_more(&one), Some(floor));
+    let stat = shortest(|| assert!(floor::stat(&source) > dataplanes));
+    let mut live = Live::start(&one, &source);
+    put(Task::Rescan, shortest_of(|| live.rescan()), Some(stat));
+    put(Task::EditOne, median(|i| live.edit(&tree::dataplane(77), i)), None);
+    drop(live);
+
+    let all = settings(dir, "all", "guard: {max_removed: 100%}\n");
+    let first = once(&all);
+    let copy = time(|| floor::copy(&dir.join("all"), &dir.join("copy")));
+    put(Task::FirstAll, first, Some(floor + copy));
+    let read = shortest(|| assert!(floor::read(&dir.join("all")) > dataplanes));
+    put(Task::NothingAll, once_more(&all), Some(floor + read));
+    let mut live = Live::start(&all, &source);
+    put(Task::EditAll, median(|i| live.edit(&tree::dataplane(77), i)), None);
+    put(Task::PartAll, median(|i| live.edit(tree::PART, i)), None);
+    put(Task::PolicyAll, median(|i| live.edit(tree::ALL, i)), None);
+    drop(live);
+    edit(&source.join(tree::ALL), EDITS + 1);
+    put(Task::Diff, shortest(|| run(dir, &["diff", "--config", &all])), None);
+
+    column.insert(Task::CheckMemory, Measured::Memory(peak(dir, &["check"])));
+    column.insert(Task::ResidentOne, Measured::Memory(resident(dir, &one)));
+    column
+}
+
+/// The shortest time of `check`.
+pub(crate) fn check(dir: &Path) -> Duration {
+    shortest(|| run(dir, &["check"]))
+}
+
+fn time(work: impl FnOnce()) -> Duration {
+    let start = Instant::now();
+    work();
+    start.elapsed()
+}
+
+/// The shortest of some rounds.
+fn shortest(mut work: impl FnMut()) -> Duration {
+    shortest_of(|| time(&mut work))
+}
+
+fn shortest_of(round: impl FnMut() -> Duration) -> Duration {
+    std::iter::repeat_with(round).take(ROUNDS).min().unwrap_or_default()
+}
+
+fn median(mut edit: impl FnMut(usize) -> Duration) -> Duration {
+    let mut all: Vec<Duration> = (0..EDITS).map(&mut edit).collect();
+    all.sort();
+    all[EDITS / 2]
+}
+
+/// Writes settings for an output directory of the given name, beside the policies; gives their path.
+fn settings(dir: &Path, out: &str, more: &str) -> String {
+    let path = dir.join(format!("{out}.yaml"));
+    let (policies, out) = (dir.join("policies"), dir.join(out));
+    let text = format!(
+        "policies: {}\nout: {}\nhistory: 2\nrescan: 1h\n{more}",
+        policies.display(),
+        out.display()
+    );
+    fs::write(&path, text).expect("a file");
+    path.to_str().expect("plain").to_owned()
+}
+
+fn command(dir: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_meshtraced"));
+    let policies = dir.join("policies");
+    command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
+    if !arguments.contains(&"--config") {
+        command.args(["--policies".as_ref(), policies.as_os_str()]);
+    }
+    command
+}
+
+fn run(dir: &Path, arguments: &[&str]) {
+    let status = command(dir, arguments).status().expect("it runs");
+    assert!(status.code().is_some_and(|code| code <= 1), "{arguments:?}: {status}");
+}
+
+fn once(settings: &str) -> Duration {
+    time(|| run(Path::new("."), &["run", "--once", "--config", settings]))
+}
+
+/// The shortest time of `run --once` when nothing is left to do.
+fn once_more(settings: &str) -> Duration {
+    shortest_of(|| once(settings))
+}
+
+/// The time of the script; `None` without Python and its YAML library.
+fn script(source: &Path, dataplanes: usize) -> Option<Duration> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/fleet/script.py");
+    let start = Instant::now();
+    let output = Command::new("python3").arg(script).arg(source).output().ok()?;
+    let took = start.elapsed();
+    let counted = String::from_utf8_lossy(&output.stdout);
+    (counted.trim() == dataplanes.to_string()).then_some(took)
+}
+
+/// The value of a line of `/proc/PID/status`, in bytes; `None` when the process has ended.
+fn memory(process: &Child, line: &str) -> Option<usize> {
+    let status = fs::read_to_string(format!("/proc/{}/status", process.id())).ok()?;
+    let value = status.lines().find_map(|found| found.strip_prefix(line))?;
+    let kilobytes: usize = value.split_whitespace().next()?.parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
+/// The most memory that a command was seen with.
+fn peak(dir: &Path, arguments: &[&str]) -> usize {
+    let mut process = command(dir, arguments).spawn().expect("it runs");
+    let mut peak = 0;
+    while process.try_wait().expect("it is ours").is_none() {
+        peak = peak.max(memory(&process, "VmHWM:").unwrap_or_default());
+        thread::sleep(Duration::from_millis(2));
+    }
+    peak
+}
+
+/// The memory of a daemon that has nothing to do.
+fn resident(dir: &Path, settings: &str) -> usize {
+    let mut process = command(dir, &["run", "--config", settings]).spawn().expect("it runs");
+    let mut last = 0;
+    // Until it stays the same for a while.
+    let mut same = 0;
+    while same < 20 {
+        thread::sleep(Duration::from_millis(100));
+        let now = memory(&process, "VmRSS:").expect("it runs");
+        same = if now == last { same + 1 } else { 0 };
+        last = now;
+    }
+    process.kill().expect("it runs");
+    process.wait().expect("it is ours");
+    last
+}
+
+/// A daemon without its loop: what it does between the quiet time and the last rename.
+struct Live {
+    settings: Settings,
+    target: Target,
+    session: Session,
+    cache: Cache,
+    source: PathBuf,
+}
+
+impl Live {
+    fn start(settings: &str, source: &Path) -> Self {
+        let settings = Settings::load(Some(Path::new(settings)), &Overrides::default()).expect("settings");
+        let target = Target::from_settings(&settings).expect("a target");
+        let session = Session::open(&target).expect("nobody else publishes there");
+        let mut cache = Cache::default();
+        let beacon = Some(target.out.lock_file());
+        cache.watch(Watcher::new(&settings.sources(), Arc::new(Notify::new()), beacon));
+        let mut live = Self {
+            settings,
+            target,
+            session,
+            cache,
+            source: source.to_owned(),
+        };
+        live.reconcile(Scan::Full);
+        live.reconcile(Scan::Full);
+        live
+    }
+
+    fn reconcile(&mut self, scan: Scan) -> Reconciliation {
+        let options = ReconcileOptions {
+            scan,
+            ..ReconcileOptions::default()
+        };
+        let reconciled = reconcile::reconcile(&self.settings, &self.target, &self.session, &mut self.cache, &options);
+        reconciled.expect("a directory that can be written")
+    }
+
+    fn rescan(&mut self) -> Duration {
+        time(|| assert!(self.reconcile(Scan::Full).carried_out().changes.is_empty()))
+    }
+
+    /// The time from the events of an edit to the end of its publication.
+    fn edit(&mut self, path: &str, i: usize) -> Duration {
+        edit(&self.source.join(path), i);
+        thread::sleep(QUIET);
+        time(|| assert!(!self.reconcile(Scan::Changes).carried_out().changes.is_empty()))
+    }
+}
+
+/// Gives a dataplane another port, or a policy another backend.
+fn edit(path: &Path, i: usize) {
+    let text = fs::read_to_string(path).expect("a file");
+    let zones = ["eu-west", "us-east"];
+    let edited = text.lines().map(|line| match line.split_once(':') {
+        Some((key, _)) if key.trim() == "servicePort" => format!("{key}: {}", 20_000 + i),
+        Some(("conf", _)) => format!("conf: {{backend: {}}}", zones[(i + 1) % 2]),
+        _ => line.to_owned(),
+    });
+    let edited: Vec<String> = edited.collect();
+    let beside = path.with_extension("tmp");
+    fs::write(&beside, edited.join("\n") + "\n").expect("a file");
+    fs::rename(beside, path).expect("a file");
+}
