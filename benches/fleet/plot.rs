@@ -31,7 +31,10 @@ pub(crate) fn draw(path: &Path, sizes: &[usize], columns: &[BTreeMap<Task, Measu
         .build_cartesian_2d((first..last).log_scale(), (low * 0.7..high * 1.4).log_scale())
         .expect("axes");
     let mut mesh = chart.configure_mesh();
-    mesh.x_desc("dataplanes").y_desc("milliseconds").draw().expect("axes");
+    let number = |value: &f64| format!("{value:.0}");
+    mesh.x_desc("dataplanes").y_desc("milliseconds");
+    mesh.x_label_formatter(&number).y_label_formatter(&number);
+    mesh.draw().expect("axes");
     let lines = lines.iter().filter(|(_, line)| !line.is_empty());
     for (row, (task, line)) in (0_i32..).zip(lines) {
         let color = Palette99::pick(usize::try_from(row).unwrap_or_default()).to_rgba();
