@@ -14,7 +14,7 @@ mod plot;
 use std::path::Path;
 use std::time::Duration;
 
-use tasks::{Measured, Task};
+use tasks::Measured;
 
 const POLICIES: usize = 1_000;
 
@@ -35,9 +35,9 @@ fn main() {
         sizes.iter().map(|size| grouped(*size)).collect::<Vec<_>>().join(" | ")
     );
     println!("|---|{}", "--:|".repeat(sizes.len()));
-    for task in Task::ALL {
-        let cells: Vec<String> = columns.iter().map(|column| cell(column.get(&task))).collect();
-        println!("| {} | {} |", task.name(), cells.join(" | "));
+    for (row, (task, _)) in columns[0].iter().enumerate() {
+        let cells: Vec<String> = columns.iter().map(|column| cell(&column[row].1)).collect();
+        println!("| {task} | {} |", cells.join(" | "));
     }
     println!("\n{}", growth_with_policies(10_000));
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/cost.svg");
@@ -45,21 +45,21 @@ fn main() {
     println!("{}", path.display());
 }
 
-fn cell(measured: Option<&Measured>) -> String {
+fn cell(measured: &Measured) -> String {
     match measured {
-        None => "-".to_owned(),
-        Some(Measured::Time { took, floor: None }) => time(*took),
-        Some(Measured::Time {
+        Measured::Nothing => "-".to_owned(),
+        Measured::Time { took, floor: None } => time(*took),
+        Measured::Time {
             took,
             floor: Some(floor),
-        }) => {
+        } => {
             format!(
                 "{} ({:.1} × floor)",
                 time(*took),
                 took.as_secs_f64() / floor.as_secs_f64()
             )
         }
-        Some(Measured::Memory(bytes)) => format!("{} MB", bytes / 1_000_000),
+        Measured::Memory(bytes) => format!("{} MB", bytes / 1_000_000),
     }
 }
 

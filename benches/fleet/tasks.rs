@@ -1,6 +1,5 @@
 //! The tasks that are measured.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -23,44 +22,8 @@ const EDITS: usize = 9;
 /// Time for events to arrive, which is not measured.
 const QUIET: Duration = Duration::from_millis(100);
 
-macro_rules! tasks {
-    ($($task:ident, $name:literal;)*) => {
-        /// A task that is measured.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-        pub(crate) enum Task {
-            $(#[doc = $name] $task,)*
-        }
-
-        impl Task {
-            /// All tasks, in the order of the table.
-            pub(crate) const ALL: [Self; [$(Self::$task),*].len()] = [$(Self::$task),*];
-
-            pub(crate) fn name(self) -> &'static str {
-                match self {
-                    $(Self::$task => $name,)*
-                }
-            }
-        }
-    };
-}
-
-tasks! {
-    Floor, "floor: walk, read, parse on one core";
-    Script, "a Python script";
-    Check, "check";
-    CheckMemory, "check, peak memory";
-    FirstOne, "run --once, one proxy, first time";
-    NothingOne, "run --once, one proxy, nothing to do";
-    Rescan, "daemon, rescan, one proxy";
-    EditOne, "daemon, its dataplane edited";
-    ResidentOne, "daemon, one proxy, resident";
-    FirstAll, "run --once, all proxies, first time";
-    NothingAll, "run --once, all proxies, nothing to do";
-    EditAll, "daemon, all proxies, a dataplane edited";
-    PartAll, "daemon, all proxies, a policy for 1 %";
-    PolicyAll, "daemon, all proxies, a policy for all";
-    Diff, "diff of that policy";
-}
+/// The results of all tasks for one fleet, each with the name of its task.
+pub(crate) type Column = Vec<(&'static str, Measured)>;
 
 /// A result.
 #[derive(Debug)]
@@ -72,47 +35,62 @@ pub(crate) enum Measured {
     },
     /// In bytes.
     Memory(usize),
+    /// What the task needs is not there.
+    Nothing,
 }
 
 /// Measures all tasks for the fleet in a directory, beside which there is room for output.
-pub(crate) fn measure(dir: &Path, dataplanes: usize, policies: usize) -> BTreeMap<Task, Measured> {
+pub(crate) fn measure(dir: &Path, dataplanes: usize, policies: usize) -> Column {
     let source = dir.join("policies");
-    let mut column = BTreeMap::new();
     let floor = shortest(|| assert_eq!(floor::parse(&source), dataplanes + policies + tree::OTHERS));
-    let mut put = |task, took, floor| {
-        column.insert(task, Measured::Time { took, floor });
+    let timed = |took| Measured::Time { took, floor: None };
+    let above = |took, floor| Measured::Time {
+        took,
+        floor: Some(floor),
     };
-    put(Task::Floor, floor, None);
-    if let Some(took) = script(&source, dataplanes) {
-        put(Task::Script, took, Some(floor));
-    }
-    put(Task::Check, shortest(|| run(dir, &["check"])), Some(floor));
+    let mut column = vec![
+        ("floor: walk, read, parse on one core", timed(floor)),
+        (
+            "a Python script",
+            script(&source, dataplanes).map_or(Measured::Nothing, |took| above(took, floor)),
+        ),
+        ("check", above(check(dir), floor)),
+        ("check, peak memory", Measured::Memory(peak(dir, &["check"]))),
+    ];
+    let mut put = |task, measured| column.push((task, measured));
 
     let one = settings(dir, "one", "select: [{name: dp-77}]\n");
-    put(Task::FirstOne, once(&one), Some(floor));
-    put(Task::NothingOne, once_more(&one), Some(floor));
+    put("run --once, one proxy, first time", above(once(&one), floor));
+    put("run --once, one proxy, nothing to do", above(once_more(&one), floor));
     let stat = shortest(|| assert!(floor::stat(&source) > dataplanes));
     let mut live = Live::start(&one, &source);
-    put(Task::Rescan, shortest_of(|| live.rescan()), Some(stat));
-    put(Task::EditOne, median(|i| live.edit(&tree::dataplane(77), i)), None);
+    put("daemon, rescan, one proxy", above(shortest_of(|| live.rescan()), stat));
+    put("daemon, its dataplane edited", timed(live.edits(&tree::dataplane(77))));
     drop(live);
+    put("daemon, one proxy, resident", Measured::Memory(resident(dir, &one)));
 
     let all = settings(dir, "all", "guard: {max_removed: 100%}\n");
     let first = once(&all);
     let copy = time(|| floor::copy(&dir.join("all"), &dir.join("copy")));
-    put(Task::FirstAll, first, Some(floor + copy));
+    put("run --once, all proxies, first time", above(first, floor + copy));
     let read = shortest(|| assert!(floor::read(&dir.join("all")) > dataplanes));
-    put(Task::NothingAll, once_more(&all), Some(floor + read));
+    put(
+        "run --once, all proxies, nothing to do",
+        above(once_more(&all), floor + read),
+    );
     let mut live = Live::start(&all, &source);
-    put(Task::EditAll, median(|i| live.edit(&tree::dataplane(77), i)), None);
-    put(Task::PartAll, median(|i| live.edit(tree::PART, i)), None);
-    put(Task::PolicyAll, median(|i| live.edit(tree::ALL, i)), None);
+    put(
+        "daemon, all proxies, a dataplane edited",
+        timed(live.edits(&tree::dataplane(77))),
+    );
+    put("daemon, all proxies, a policy for 1 %", timed(live.edits(tree::PART)));
+    put("daemon, all proxies, a policy for all", timed(live.edits(tree::ALL)));
     drop(live);
     edit(&source.join(tree::ALL), EDITS + 1);
-    put(Task::Diff, shortest(|| run(dir, &["diff", "--config", &all])), None);
-
-    column.insert(Task::CheckMemory, Measured::Memory(peak(dir, &["check"])));
-    column.insert(Task::ResidentOne, Measured::Memory(resident(dir, &one)));
+    put(
+        "diff of that policy",
+        timed(shortest(|| run(dir, &["diff", "--config", &all]))),
+    );
     column
 }
 
@@ -134,12 +112,6 @@ fn shortest(mut work: impl FnMut()) -> Duration {
 
 fn shortest_of(round: impl FnMut() -> Duration) -> Duration {
     std::iter::repeat_with(round).take(ROUNDS).min().unwrap_or_default()
-}
-
-fn median(mut edit: impl FnMut(usize) -> Duration) -> Duration {
-    let mut all: Vec<Duration> = (0..EDITS).map(&mut edit).collect();
-    all.sort();
-    all[EDITS / 2]
 }
 
 /// Writes settings for an output directory of the given name, beside the policies; gives their path.
@@ -265,6 +237,13 @@ impl Live {
 
     fn rescan(&mut self) -> Duration {
         time(|| assert!(self.reconcile(Scan::Full).carried_out().changes.is_empty()))
+    }
+
+    /// The median of the times of several edits of a file.
+    fn edits(&mut self, path: &str) -> Duration {
+        let mut all: Vec<Duration> = (0..EDITS).map(|i| self.edit(path, i)).collect();
+        all.sort();
+        all[EDITS / 2]
     }
 
     /// The time from the events of an edit to the end of its publication.
