@@ -11,7 +11,8 @@ use crate::source::{Reader, Scan};
 
 /// The files that were read and compiled last, so that the next reconciliation repeats less of the work.
 ///
-/// Nothing that is decided or published depends on it: with an empty cache the result is the same, at more cost.
+/// With an empty cache the result is the same, at more cost, but for one thing: what somebody else did to published files
+/// since the last reconciliation is seen at once, and not at the next rescan.
 #[derive(Default)]
 pub struct Cache {
     pub(super) reader: Reader,
@@ -19,7 +20,7 @@ pub struct Cache {
     /// The meshes of each policy file as they are on disk, once they were read.
     pub(super) file_meshes: Option<Arc<Contributions>>,
     /// The published files, if all were as they should be when the last reconciliation ended.
-    published: Option<Applied>,
+    published: Option<Arc<Applied>>,
 }
 
 impl Cache {
@@ -51,12 +52,12 @@ impl Cache {
     /// The published files as the last reconciliation left them, for one that looks at changes only.
     ///
     /// Somebody may have edited them since. That is found by the next rescan, which looks at all files.
-    pub(super) fn take_published(&mut self, scan: Scan) -> Option<Applied> {
+    pub(super) fn take_published(&mut self, scan: Scan) -> Option<Arc<Applied>> {
         self.published.take().filter(|_| scan == Scan::Changes)
     }
 
     /// Keeps the published files; `None` if they are not all as they should be.
-    pub(super) fn keep_published(&mut self, published: Option<Applied>) {
+    pub(super) fn keep_published(&mut self, published: Option<Arc<Applied>>) {
         self.published = published;
     }
 

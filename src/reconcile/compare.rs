@@ -23,7 +23,7 @@ pub struct Comparison {
 /// When the published files cannot be read.
 pub fn compare(settings: &Settings, target: &Target, policies: &Policies) -> Result<Comparison, ReconcileError> {
     let intent = Intent::read(&target.out)?;
-    let observed = observe(target, None, None)?.observed;
+    let observed = observe(target)?.observed;
     let desired = Desired::Files(&policies.compiled.fragments);
     let constraints = policies.constraints(&settings.guard, &intent, &DriftRepair::Off);
     let planned = plan(&observed, desired, &constraints);

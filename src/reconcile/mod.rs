@@ -31,7 +31,9 @@ pub use policies::{Policies, Purpose};
 pub use reconciliation::Reconciliation;
 pub use stages::{Stage, Stopwatch};
 
-use observe::{observe, probe};
+use std::sync::Arc;
+
+use observe::{observe, observe_changes, probe};
 
 use crate::apply::{self, Intent, Request, Session, Target, reload};
 use crate::plan::plan;
@@ -56,7 +58,10 @@ pub fn reconcile(
 
     let known = cache.take_published(options.scan);
     let files = stopwatch.time(Stage::Plan, || desired.files(target, &policies))?;
-    let observation = stopwatch.time(Stage::Plan, || observe(target, known, files.as_deref()))?;
+    let observation = stopwatch.time(Stage::Plan, || match known {
+        Some(known) => observe_changes(target, Arc::unwrap_or_clone(known), files.as_deref()),
+        None => observe(target),
+    })?;
     let mut observed = observation.observed;
     let health = (options.probe_all).then(|| probe(&mut observed, target, session));
     let planned = stopwatch.time(Stage::Plan, || {
@@ -84,7 +89,7 @@ pub fn reconcile(
         desired,
         read_back: observation.read_back,
         published_before: observed.applied.len(),
-        published: observed.applied,
+        published: Arc::new(observed.applied),
         planned,
         publication,
         health: health.unwrap_or_default(),
@@ -94,6 +99,6 @@ pub fn reconcile(
         cache.remember(&policies.compiled.known, &target.out, session.lock())?;
     }
     reconciliation.record(target, session.lock())?;
-    cache.keep_published(reconciliation.clean_files());
+    cache.keep_published(reconciliation.is_clean().then(|| Arc::clone(&reconciliation.published)));
     Ok(reconciliation)
 }

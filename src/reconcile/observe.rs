@@ -14,32 +14,22 @@ pub(super) struct Observation {
     pub(super) read_back: usize,
 }
 
-/// Reads back the published files, and the last generation where some of them are gone.
-///
-/// With `known` files, which are as the last reconciliation left them, only those are read that are desired otherwise.
-pub(super) fn observe(
-    target: &Target,
-    known: Option<Applied>,
-    desired: Option<&Fragments>,
-) -> Result<Observation, ApplyError> {
-    let Observation {
-        mut observed,
+/// Reads back all published files, and the last generation where some of them are gone.
+pub(super) fn observe(target: &Target) -> Result<Observation, ApplyError> {
+    let observed = apply::observe(&target.out)?;
+    let read_back = observed.applied.len();
+    Ok(Observation {
+        observed: with_last_generation(observed, target),
         read_back,
-    } = match known {
-        Some(known) => observe_changes(target, known, desired)?,
-        None => {
-            let observed = apply::observe(&target.out)?;
-            let read_back = observed.applied.len();
-            Observation { observed, read_back }
-        }
-    };
-    if observed.needs_last_generation() {
-        observed.last_generation = last_generation(target);
-    }
-    Ok(Observation { observed, read_back })
+    })
 }
 
-fn observe_changes(target: &Target, known: Applied, desired: Option<&Fragments>) -> Result<Observation, ApplyError> {
+/// The published files that the last reconciliation left, of which those are read back that are desired otherwise.
+pub(super) fn observe_changes(
+    target: &Target,
+    known: Applied,
+    desired: Option<&Fragments>,
+) -> Result<Observation, ApplyError> {
     let mut observed = Observed::from(known);
     let applied = &mut observed.applied;
     let Some(desired) = desired else {
@@ -53,9 +43,16 @@ fn observe_changes(target: &Target, known: Applied, desired: Option<&Fragments>)
     applied.extend(seen.applied);
     observed.drift = seen.drift;
     Ok(Observation {
-        observed,
+        observed: with_last_generation(observed, target),
         read_back: differing.len(),
     })
+}
+
+fn with_last_generation(mut observed: Observed, target: &Target) -> Observed {
+    if observed.needs_last_generation() {
+        observed.last_generation = last_generation(target);
+    }
+    observed
 }
 
 /// The texts of the last generation. Without a history there are none, and files that are gone are reported all the

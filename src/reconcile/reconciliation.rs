@@ -1,6 +1,7 @@
 //! The result of one reconciliation.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::desired::DesiredState;
@@ -32,7 +33,7 @@ pub struct Reconciliation {
     /// The result of the plan.
     pub publication: Publication,
     /// The files that are published now.
-    pub published: Applied,
+    pub published: Arc<Applied>,
     /// The health of the Envoys; empty unless all were probed.
     pub health: BTreeMap<ProxyKey, ProxyHealth>,
     /// The time that each stage took.
@@ -96,30 +97,28 @@ impl Reconciliation {
         }
     }
 
-    /// The published files, if each of them is as it was published last.
-    pub(super) fn clean_files(&self) -> Option<Applied> {
-        if !self.planned.drift.is_empty() || self.publication.failures().next().is_some() {
-            return None;
-        }
-        let mut published = self.published.clone();
-        if let Ok(policies) = &self.policies {
-            // The same texts are kept once.
-            let desired = &policies.compiled.fragments;
-            for (proxy, files) in &mut published {
-                let same = desired.get(proxy).filter(|desired| *desired == files);
-                same.into_iter().for_each(|desired| files.clone_from(desired));
-            }
-        }
-        Some(published)
+    /// Whether every published file is as it was published last.
+    pub(super) fn is_clean(&self) -> bool {
+        self.planned.drift.is_empty() && self.publication.failures().next().is_none()
     }
 
     /// Takes note of what was published, and uses up an approval.
     pub(super) fn record(&mut self, target: &Target, lock: &Lock) -> Result<(), ApplyError> {
-        for change in self.carried_out().changes {
+        let done = self.carried_out();
+        let published = Arc::make_mut(&mut self.published);
+        for change in done.changes {
             if change.after.is_empty() {
-                self.published.remove(&change.proxy);
+                published.remove(&change.proxy);
             } else {
-                self.published.insert(change.proxy, change.after);
+                published.insert(change.proxy, change.after);
+            }
+        }
+        if let Ok(policies) = &self.policies {
+            // The same texts are kept once.
+            for (proxy, files) in published {
+                let desired = policies.compiled.fragments.get(proxy);
+                let same = desired.filter(|desired| *desired == files);
+                same.into_iter().for_each(|desired| files.clone_from(desired));
             }
         }
         if self.planned.is_approved && self.publication.failures().next().is_none() {
