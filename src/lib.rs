@@ -15,6 +15,8 @@ pub mod words;
 #[macro_use]
 pub mod settings_value;
 
+pub mod keep;
+
 pub mod system;
 
 pub mod source;

@@ -1,27 +1,29 @@
 //! The files of the last compilation.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::artifact::{Files, ProxyKey};
 use super::env::RenderEnv;
 use crate::diag::Diagnostics;
 use crate::ir::Proxy;
-use crate::system::carry;
+use crate::keep::carry;
 
 /// The files of the last compilation, with the proxies that they were rendered from.
 #[derive(Debug, Default)]
 pub struct Cache {
     env: Option<RenderEnv>,
-    known: Vec<Rendered>,
+    known: Vec<Worked<Files>>,
     rendered: usize,
 }
 
-/// A proxy with its files, if it can have any, and the findings about them.
+/// A proxy with the result of some work for it, and the findings about it.
 #[derive(Debug)]
-pub(super) struct Rendered {
+pub(super) struct Worked<T> {
     pub(super) proxy: Arc<Proxy>,
     pub(super) key: ProxyKey,
-    pub(super) files: Option<Files>,
+    /// `None` for a proxy that may not be published.
+    pub(super) result: Option<T>,
     pub(super) findings: Diagnostics,
 }
 
@@ -33,22 +35,25 @@ impl Cache {
     }
 
     /// The files of those proxies that were rendered before; `None` for those to render.
-    pub(super) fn take(&mut self, proxies: &[&Arc<Proxy>], env: &RenderEnv) -> Vec<Option<Rendered>> {
+    pub(super) fn take(&mut self, proxies: &[&Arc<Proxy>], env: &RenderEnv) -> Vec<Option<Worked<Files>>> {
         let known = std::mem::take(&mut self.known);
         if self.env.as_ref() != Some(env) {
             self.env = Some(env.clone());
             return proxies.iter().map(|_| None).collect();
         }
-        carry::over(
-            known,
-            proxies,
-            |known, proxy| (&known.proxy.mesh, &known.proxy.name).cmp(&(&proxy.mesh, &proxy.name)),
-            |known, proxy| Arc::ptr_eq(&known.proxy, proxy),
-        )
+        let order = |known: &Worked<Files>, proxy: &&Arc<Proxy>| {
+            if Arc::ptr_eq(&known.proxy, proxy) {
+                return Ordering::Equal;
+            }
+            (&known.proxy.mesh, &known.proxy.name).cmp(&(&proxy.mesh, &proxy.name))
+        };
+        let carried = carry::over(known, proxies, order).known.into_iter().zip(proxies);
+        let current = carried.map(|(known, proxy)| known.filter(|known| Arc::ptr_eq(&known.proxy, proxy)));
+        current.collect()
     }
 
     /// Keeps the files of this compilation, of which some were rendered.
-    pub(super) fn put(&mut self, known: Vec<Rendered>, rendered: usize) {
+    pub(super) fn put(&mut self, known: Vec<Worked<Files>>, rendered: usize) {
         (self.known, self.rendered) = (known, rendered);
     }
 }

@@ -43,51 +43,39 @@ use std::sync::Arc;
 
 use crate::diag::{Diagnostic, Diagnostics, Holds, ResourceId, Severity};
 use crate::ir::Proxy;
+use crate::keep::carry;
 use crate::system::parallel;
 
 use self::artifact::{Artifact, Files, Fragments, ProxyKey};
-use self::cache::Rendered;
+use self::cache::Worked;
 use self::layout::Layout;
 
 /// The files of every proxy. A proxy that cannot be written is left out, with a finding that gives the reason. What is
 /// in `cache` changes the cost and not the result.
 pub fn render(proxies: &[&Arc<Proxy>], env: &RenderEnv, cache: &mut Cache, diagnostics: &mut Diagnostics) -> Fragments {
     let known = cache.take(proxies, env);
-    let missing: Vec<&Arc<Proxy>> = (proxies.iter().zip(&known))
-        .filter_map(|(proxy, known)| known.is_none().then_some(*proxy))
-        .collect();
-    let mut rendered = each_layout(&missing, env, |proxy, key, layout, findings| {
-        files(proxy, key, env, layout, findings)
-    });
-    let all: Vec<Rendered> = (known.into_iter().zip(proxies))
-        .filter_map(|(known, proxy)| {
-            known.or_else(|| {
-                let Worked { key, result, findings } = rendered.next()?;
-                Some(Rendered {
-                    proxy: Arc::clone(proxy),
-                    key,
-                    files: result,
-                    findings,
-                })
-            })
+    let (all, rendered) = carry::complete(known, proxies, |missing| {
+        each_layout(missing, env, |proxy, key, layout, findings| {
+            files(proxy, key, env, layout, findings)
         })
-        .collect();
+    });
     let mut fragments = Vec::with_capacity(all.len());
     for one in &all {
         diagnostics.append(one.findings.clone());
-        fragments.extend(one.files.clone().map(|files| (one.key.clone(), files)));
+        fragments.extend(one.result.clone().map(|files| (one.key.clone(), files)));
     }
     left_out::report(proxies, &env.without, diagnostics);
-    cache.put(all, missing.len());
+    cache.put(all, rendered);
     fragments.into_iter().collect()
 }
 
 /// The proxies that [`render`] would leave out, with the same findings and without the cost of files.
 pub fn check(proxies: &[&Arc<Proxy>], env: &RenderEnv, diagnostics: &mut Diagnostics) -> Vec<ProxyKey> {
     let mut without_files = Vec::new();
-    for checked in each_layout(proxies, env, |proxy, key, _, findings| {
+    let checked = each_layout(proxies, env, |proxy, key, _, findings| {
         bootstrap::check(proxy, key, env, findings);
-    }) {
+    });
+    for checked in checked {
         diagnostics.append(checked.findings);
         without_files.extend(checked.result.is_none().then_some(checked.key));
     }
@@ -95,21 +83,13 @@ pub fn check(proxies: &[&Arc<Proxy>], env: &RenderEnv, diagnostics: &mut Diagnos
     without_files
 }
 
-/// The result of some work for a proxy, with the findings about the proxy.
-struct Worked<T> {
-    key: ProxyKey,
-    /// `None` for a proxy that may not be published.
-    result: Option<T>,
-    findings: Diagnostics,
-}
-
 /// The result of `work` for the layout of each proxy, in the same order.
 fn each_layout<T: Send>(
     proxies: &[&Arc<Proxy>],
     env: &RenderEnv,
     work: impl Fn(&Proxy, &ProxyKey, &Layout, &mut Vec<Diagnostic>) -> T + Sync,
-) -> impl Iterator<Item = Worked<T>> {
-    let worked = parallel::map(proxies, parallel::threads_for(proxies.len()), |proxy| {
+) -> Vec<Worked<T>> {
+    parallel::map(proxies, parallel::threads_for(proxies.len()), |proxy| {
         let key = ProxyKey::new(&proxy.mesh, &proxy.name);
         let mut found = Vec::new();
         let layout = layout_of(proxy, env, &mut found);
@@ -118,9 +98,13 @@ fn each_layout<T: Send>(
         found
             .into_iter()
             .for_each(|finding| findings.push(about(proxy, finding)));
-        Worked { key, result, findings }
-    });
-    worked.into_iter()
+        Worked {
+            proxy: Arc::clone(proxy),
+            key,
+            result,
+            findings,
+        }
+    })
 }
 
 /// The layout of a proxy that may be published; `None`, with the reasons, if it may not.

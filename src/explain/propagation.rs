@@ -126,7 +126,7 @@ fn called_places(proxy: &Proxy) -> BTreeSet<Place<'_>> {
 
 /// The proxies with spans that are called by others, by provider.
 ///
-/// Endpoints are looked at once, however many proxies call it.
+/// The endpoints of a destination are looked at once, however many proxies call it.
 pub struct Calls<'p> {
     proxies: &'p [Arc<Proxy>],
     /// The proxies by mesh and place, as indices.

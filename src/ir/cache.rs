@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use super::proxy::Proxy;
 use crate::diag::Diagnostics;
+use crate::keep::carry;
 use crate::kuma::Kuma;
 use crate::resource::kinds::dataplane::Dataplane;
 use crate::resource::value::protocol::Protocol;
 use crate::select::inquiry::Sources;
 use crate::select::{Governed, Policies, Selection};
-use crate::system::carry;
 
 /// The proxies of the last compilation, with what they were lowered from.
 #[derive(Debug, Default)]
@@ -34,7 +34,8 @@ pub(super) struct Known {
 
 impl Known {
     fn is_current(&self, governed: &Governed, selection: &Selection) -> bool {
-        Arc::ptr_eq(&self.policies, governed.policies)
+        Arc::ptr_eq(&self.dataplane, governed.dataplane)
+            && Arc::ptr_eq(&self.policies, governed.policies)
             && self.is_complete == governed.is_complete
             && (self.sources).are_current(self.dataplane.header.mesh(), selection.services)
     }
@@ -55,13 +56,10 @@ impl Cache {
             self.of = of;
             return dataplanes.iter().map(|_| None).collect();
         }
-        let carried = carry::over(
-            known,
-            dataplanes,
-            |known, governed| known.dataplane.header.order().cmp(&governed.dataplane.header.order()),
-            |known, governed| Arc::ptr_eq(&known.dataplane, governed.dataplane),
-        );
-        let current = carried.into_iter().zip(dataplanes);
+        let carried = carry::over(known, dataplanes, |known, governed| {
+            known.dataplane.cmp_by_name(governed.dataplane)
+        });
+        let current = carried.known.into_iter().zip(dataplanes);
         current
             .map(|(known, governed)| known.filter(|known| known.is_current(governed, selection)))
             .collect()

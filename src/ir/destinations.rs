@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::naming::Naming;
 use super::proxy::Destination;
-use super::shared::Shared;
+use crate::keep::Shared;
 use crate::resource::Text;
 use crate::resource::value::tags::{MESH, SERVICE, Tags};
 use crate::select::destination::{Endpoint, ResolvedDestination, Services, Target};
@@ -43,7 +43,7 @@ impl<'a> Destinations<'a> {
         match target.to {
             ResolvedDestination::Service(service) => {
                 let key = (mesh, service, target.tags.clone());
-                self.of_services.get(key, || {
+                self.of_services.get(&key, || {
                     Arc::new(Destination {
                         service: service.clone(),
                         tags: target.tags.clone(),
@@ -59,7 +59,7 @@ impl<'a> Destinations<'a> {
                     service: service.header.display_name.clone(),
                     tags: target.tags.clone(),
                     cluster: naming.resource_cluster(routed, service, port),
-                    endpoints: self.of_ports.get(key, endpoints),
+                    endpoints: self.of_ports.get(&key, endpoints),
                 })
             }
         }

@@ -7,9 +7,9 @@ use super::destinations::Destinations;
 use super::left_out::{left_out_alone, left_out_by_policies};
 use super::naming::Naming;
 use super::proxy::{AllLeftOut, LeftOut, Listener, Policy, Proxy, Specificity, Tracer, Upstream};
-use super::shared::Shared;
 use super::tracer::{LowerContext, Tracers};
 use crate::diag::{Diagnostics, ResourceId};
+use crate::keep::{Shared, carry};
 use crate::kuma::{Fidelity, Kuma, Version};
 use crate::resource::kinds::dataplane::{Dataplane, GatewayKind};
 use crate::resource::kinds::mesh_trace::MeshTrace;
@@ -27,10 +27,6 @@ pub fn lower<'a>(
     cache: &mut Cache,
     diagnostics: &mut Diagnostics,
 ) -> Vec<Arc<Proxy>> {
-    let known = cache.take(dataplanes, selection);
-    let missing: Vec<&Governed> = (dataplanes.iter().zip(&known))
-        .filter_map(|(governed, known)| known.is_none().then_some(*governed))
-        .collect();
     let lowering = Lowering {
         kuma: selection.options.kuma,
         selection,
@@ -41,13 +37,15 @@ pub fn lower<'a>(
         matching: Shared::default(),
         left_out: Shared::default(),
     };
-    let threads = parallel::threads_for(missing.len());
-    let mut lowered = parallel::map(&missing, threads, |governed| lowering.known(governed)).into_iter();
-    let all = known.into_iter().filter_map(|known| known.or_else(|| lowered.next()));
-    let all: Vec<Known> = all.collect();
+    let known = cache.take(dataplanes, selection);
+    let (all, lowered) = carry::complete(known, dataplanes, |missing| {
+        parallel::map(missing, parallel::threads_for(missing.len()), |governed| {
+            lowering.known(governed)
+        })
+    });
     let proxies = all.iter().map(|known| Arc::clone(&known.proxy)).collect();
     all.iter().for_each(|known| diagnostics.append(known.found.clone()));
-    cache.put(all, missing.len());
+    cache.put(all, lowered);
     proxies
 }
 
@@ -153,7 +151,7 @@ impl<'a> Lowering<'_, 'a> {
 
     fn mesh_traces(&self, governed: &Governed) -> Arc<[Policy]> {
         let traces = &governed.policies.mesh_trace;
-        self.mesh_traces.get(Arc::as_ptr(traces).addr(), || {
+        self.mesh_traces.get(&Arc::as_ptr(traces).addr(), || {
             traces.policies.iter().map(|policy| of_mesh_trace(policy)).collect()
         })
     }
@@ -162,7 +160,7 @@ impl<'a> Lowering<'_, 'a> {
     fn matching(&self, governed: &Governed) -> Vec<Arc<[Arc<ResourceId>]>> {
         let lists = governed.policies.traffic_traces.lists();
         let ids = lists.map(|list| {
-            self.matching.get(list.as_ptr().addr(), || {
+            self.matching.get(&list.as_ptr().addr(), || {
                 list.iter()
                     .map(|candidate| Arc::clone(&candidate.policy.header.id))
                     .collect()
@@ -174,7 +172,7 @@ impl<'a> Lowering<'_, 'a> {
     fn left_out(&self, governed: &Governed) -> Arc<[LeftOut]> {
         let mesh = governed.mesh.map_or(0, |mesh| std::ptr::from_ref(mesh).addr());
         let key = (mesh, Arc::as_ptr(&governed.policies.others).addr());
-        self.left_out.get(key, || {
+        self.left_out.get(&key, || {
             left_out_by_policies(governed.mesh, &governed.policies.others)
                 .into_iter()
                 .collect()

@@ -6,8 +6,6 @@
 
 mod proxy;
 
-mod shared;
-
 mod tracer;
 
 mod left_out;

@@ -6,7 +6,7 @@ use super::proxy::{
     Collector, Datadog, Export, OpenTelemetry, PolicyKind, Provider, Sampling, Tag, TagValue, Tls, Tracer, Zipkin,
     ZipkinEncoding,
 };
-use super::shared::Shared;
+use crate::keep::Shared;
 use crate::kuma::{Fidelity, Kuma, Version};
 use crate::resource::kinds::mesh::{self, BackendConf, ZipkinApiVersion};
 use crate::resource::kinds::mesh_trace::{self, Backend, OpenTelemetryBackend};
@@ -89,7 +89,7 @@ impl Tracers {
             let mesh = governed.mesh.map_or(0, |mesh| std::ptr::from_ref(mesh).addr());
             let key = (policy, mesh, context.unified_naming, context.is_gateway);
             let tracer = || Arc::new(by_traffic_trace(governed, backend, context));
-            self.by_traffic_trace.get(key, tracer)
+            self.by_traffic_trace.get(&key, tracer)
         });
         let Some((merged, backend)) =
             (governed.policies.mesh_trace.merged.as_ref()).and_then(|merged| Some((merged, merged.backend()?)))
@@ -101,7 +101,7 @@ impl Tracers {
         let policies = Arc::as_ptr(&governed.policies.mesh_trace).addr();
         let key = (policies, context.unified_naming, context.is_gateway, labels);
         let tracer = || Arc::new(by_mesh_trace(governed, merged, backend, context));
-        let tracer = self.by_mesh_trace.get(key, tracer);
+        let tracer = self.by_mesh_trace.get(&key, tracer);
         match context.kuma.fidelity {
             Fidelity::Exact => (Some(tracer), legacy),
             Fidelity::Documented => (Some(tracer).filter(|tracer| tracer.export.is_some()), None),

@@ -1,4 +1,4 @@
-//! Values that several proxies share, made when the first of them is lowered.
+//! Values that several others share, made when the first of those needs them.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 /// The values made so far, by what they were made from.
 #[derive(Debug)]
-pub(super) struct Shared<K, V>(Mutex<HashMap<K, V>>);
+pub struct Shared<K, V>(Mutex<HashMap<K, V>>);
 
 impl<K, V> Default for Shared<K, V> {
     fn default() -> Self {
@@ -14,10 +14,15 @@ impl<K, V> Default for Shared<K, V> {
     }
 }
 
-impl<K: Eq + Hash, V: Clone> Shared<K, V> {
+impl<K: Clone + Eq + Hash, V: Clone> Shared<K, V> {
     /// The value of the key, made if there is none. While it is made, others wait, so that it is made once.
-    pub(super) fn get(&self, key: K, make: impl FnOnce() -> V) -> V {
+    pub fn get(&self, key: &K, make: impl FnOnce() -> V) -> V {
         let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        made.entry(key).or_insert_with(make).clone()
+        if let Some(known) = made.get(key) {
+            return known.clone();
+        }
+        let value = make();
+        made.insert(key.clone(), value.clone());
+        value
     }
 }

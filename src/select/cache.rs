@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::destination::{DataplaneChanges, Services};
 use super::likeness::Likeness;
 use super::policies::{Candidates, MeshPolicies, Policies};
+use crate::keep::carry::{self, Carried};
 use crate::kuma::Kuma;
 use crate::resource::Resources;
 use crate::resource::kinds::dataplane::Dataplane;
@@ -38,10 +39,9 @@ impl Cache {
                 ..Self::default()
             };
         }
-        let is_same = self.candidates.are_of(resources);
-        let mut before = None;
+        let before = std::mem::replace(&mut self.candidates, Candidates::of(resources));
+        let is_same = self.candidates.are_same(&before);
         if !is_same {
-            before = Some(std::mem::replace(&mut self.candidates, Candidates::of(resources)));
             self.indexes.clear();
         }
         let Compared {
@@ -52,24 +52,20 @@ impl Cache {
         if !is_same || !is_alike {
             self.generation += 1;
         }
-        let is_missing = |found: &Option<Arc<Policies>>| !is_same || found.is_none();
-        let missing = resources.dataplanes.iter().zip(&found);
-        let missing = missing.filter(|(_, found)| is_missing(found));
-        let missing: Vec<&Arc<Dataplane>> = missing.map(|(dataplane, _)| dataplane).collect();
-        let mut new = self.find(&missing, kuma).into_iter();
-        let mut likeness = before.as_ref().map(|before| Likeness::new(before, &self.candidates));
-        let all = resources.dataplanes.iter().zip(found).filter_map(|(dataplane, found)| {
-            let new = is_missing(&found).then(|| new.next()).flatten();
-            let policies = match (found, new, &mut likeness) {
-                (Some(found), Some(new), Some(likeness)) => {
-                    let is_same = likeness.is_same(dataplane.header.mesh(), &found, &new);
-                    if is_same { found } else { new }
-                }
-                (found, new, _) => new.or(found)?,
-            };
-            Some((Arc::clone(dataplane), policies))
-        });
-        self.dataplanes = all.collect();
+        let dataplanes: Vec<&Arc<Dataplane>> = resources.dataplanes.iter().collect();
+        let policies = if is_same {
+            carry::complete(found, &dataplanes, |missing| self.find(missing, kuma)).0
+        } else {
+            let new = self.find(&dataplanes, kuma);
+            let mut likeness = Likeness::new(&before, &self.candidates);
+            let kept = dataplanes.iter().zip(found.into_iter().zip(new));
+            let kept = kept.map(|(dataplane, (found, new))| match found {
+                Some(found) => likeness.keep(dataplane.header.mesh(), found, new),
+                None => new,
+            });
+            kept.collect()
+        };
+        self.dataplanes = resources.dataplanes.iter().cloned().zip(policies).collect();
         self.services.update(resources, &changes, kuma.fidelity);
     }
 
@@ -114,7 +110,6 @@ impl Cache {
 }
 
 /// The dataplanes of the last snapshot compared with those of the next.
-#[derive(Default)]
 struct Compared {
     /// The policies of each of the next dataplanes whose predecessor policies could not tell from it.
     found: Vec<Option<Arc<Policies>>>,
@@ -124,40 +119,26 @@ struct Compared {
 }
 
 fn compare(last: Vec<(Arc<Dataplane>, Arc<Policies>)>, next: &[Arc<Dataplane>]) -> Compared {
-    let mut compared = Compared {
-        is_alike: true,
-        found: Vec::with_capacity(next.len()),
-        ..Compared::default()
+    let Carried { known, gone } = carry::over(last, next, |(last, _), dataplane| last.cmp_by_name(dataplane));
+    let is_complete = gone.is_empty();
+    let mut changes = DataplaneChanges {
+        gone: gone.into_iter().map(|(gone, _)| gone).collect(),
+        new: Vec::new(),
     };
-    let mut last = last.into_iter().peekable();
-    let changes = &mut compared.changes;
-    for dataplane in next {
-        let is_it = |last: &Arc<Dataplane>| Arc::ptr_eq(last, dataplane);
-        let is_before = |last: &Arc<Dataplane>| !is_it(last) && last.header.order() < dataplane.header.order();
-        while let Some((gone, _)) = last.next_if(|(last, _)| is_before(last)) {
-            changes.gone.push(gone);
-            compared.is_alike = false;
+    let found = known.into_iter().zip(next).map(|(known, dataplane)| match known {
+        Some((last, policies)) if Arc::ptr_eq(&last, dataplane) => Some(policies),
+        known => {
+            changes.new.push(Arc::clone(dataplane));
+            let (last, policies) = known?;
+            let is_alike = last.matches_as(dataplane);
+            changes.gone.push(last);
+            is_alike.then_some(policies)
         }
-        let is_named = |last: &Arc<Dataplane>| is_it(last) || last.header.order() == dataplane.header.order();
-        let found = match last.next_if(|(last, _)| is_named(last)) {
-            Some((last, policies)) if is_it(&last) => Some(policies),
-            Some((last, policies)) => {
-                let is_alike = last.matches_as(dataplane);
-                changes.gone.push(last);
-                changes.new.push(Arc::clone(dataplane));
-                is_alike.then_some(policies)
-            }
-            None => {
-                changes.new.push(Arc::clone(dataplane));
-                None
-            }
-        };
-        compared.is_alike &= found.is_some();
-        compared.found.push(found);
+    });
+    let found: Vec<_> = found.collect();
+    Compared {
+        is_alike: is_complete && found.iter().all(Option::is_some),
+        found,
+        changes,
     }
-    for (gone, _) in last {
-        changes.gone.push(gone);
-        compared.is_alike = false;
-    }
-    compared
 }

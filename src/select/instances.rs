@@ -1,8 +1,9 @@
 //! The inbounds that receive the requests of services, by what selects them.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
+use crate::keep::Shared;
 use crate::resource::kinds::dataplane::{Dataplane, Inbound};
 use crate::resource::value::protocol::Protocol;
 use crate::resource::value::tags::Tags;
@@ -77,9 +78,9 @@ pub(super) struct Instances {
     pub(super) protocol: Effective<Protocol>,
     by_tag: OnceLock<ByPair<Instance>>,
     /// The common protocol of those with several tags; `None` when no instance has all of them.
-    narrowed: Mutex<HashMap<Tags, Option<Effective<Protocol>>>>,
+    narrowed: Shared<Tags, Option<Effective<Protocol>>>,
     /// The endpoints of those with several tags, which all that call them share.
-    endpoints: Mutex<HashMap<Tags, Arc<[Endpoint]>>>,
+    endpoints: Shared<Tags, Arc<[Endpoint]>>,
 }
 
 impl Instances {
@@ -89,8 +90,8 @@ impl Instances {
             protocol: all.iter().map(Instance::protocol).reduce(common_of_two)?,
             all,
             by_tag: OnceLock::new(),
-            narrowed: Mutex::default(),
-            endpoints: Mutex::default(),
+            narrowed: Shared::default(),
+            endpoints: Shared::default(),
         })
     }
 
@@ -116,13 +117,7 @@ impl Instances {
 
     /// The endpoints of the instances with all of the tags.
     pub(super) fn endpoints(&self, tags: &Tags) -> Arc<[Endpoint]> {
-        let mut endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = endpoints.get(tags) {
-            return Arc::clone(known);
-        }
-        let found = sorted(self.with(tags).map(Instance::endpoint));
-        endpoints.insert(tags.clone(), Arc::clone(&found));
-        found
+        (self.endpoints).get(tags, || sorted(self.with(tags).map(Instance::endpoint)))
     }
 
     /// The common protocol of the instances with all of the tags; `None` when there are none.
@@ -130,14 +125,10 @@ impl Instances {
         if tags.is_empty() {
             return Some(self.protocol.clone());
         }
-        let mut narrowed = self.narrowed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = narrowed.get(tags) {
-            return known.clone();
-        }
-        let protocols = self.with(tags).map(Instance::protocol);
-        let common = protocols.reduce(common_of_two);
-        narrowed.insert(tags.clone(), common.clone());
-        common
+        self.narrowed.get(tags, || {
+            let protocols = self.with(tags).map(Instance::protocol);
+            protocols.reduce(common_of_two)
+        })
     }
 }
 

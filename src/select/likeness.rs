@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::mesh_trace::Traces;
 use super::policies::{Candidates, Policies};
 use super::ranked::{Candidate, Ranked};
-use crate::resource::are_same;
 
 /// A comparison of the policies for dataplanes before and after a change of `TrafficTrace` or `MeshTrace` resources.
 ///
@@ -14,29 +13,27 @@ use crate::resource::are_same;
 pub(super) struct Likeness<'c> {
     before: &'c Candidates,
     now: &'c Candidates,
-    /// Whether all but the traces and the meshes are the very same.
+    /// Whether all but the meshes and the policies that trace are the very same.
     is_beside_traces: bool,
     known: HashMap<(usize, usize), bool>,
 }
 
 impl<'c> Likeness<'c> {
     pub(super) fn new(before: &'c Candidates, now: &'c Candidates) -> Self {
-        let is_beside_traces = are_same(&before.gateways, &now.gateways)
-            && are_same(&before.traffic_routes, &now.traffic_routes)
-            && are_same(&before.http_routes, &now.http_routes)
-            && are_same(&before.tcp_routes, &now.tcp_routes)
-            && are_same(&before.otel_backends, &now.otel_backends)
-            && are_same(&before.others, &now.others);
         Self {
             before,
             now,
-            is_beside_traces,
+            is_beside_traces: before.are_same_beside_traces(now),
             known: HashMap::new(),
         }
     }
 
-    /// Whether the policies for a dataplane of the mesh, in which policies see no change, say the same as before.
-    pub(super) fn is_same(&mut self, mesh: &str, before: &Arc<Policies>, now: &Arc<Policies>) -> bool {
+    /// The policies for a dataplane of the mesh, in which policies see no change: those from before if they say the same.
+    pub(super) fn keep(&mut self, mesh: &str, before: Arc<Policies>, now: Arc<Policies>) -> Arc<Policies> {
+        if self.is_same(mesh, &before, &now) { before } else { now }
+    }
+
+    fn is_same(&mut self, mesh: &str, before: &Arc<Policies>, now: &Arc<Policies>) -> bool {
         let is_of_same_mesh = || match (self.before.mesh(mesh), self.now.mesh(mesh)) {
             (Some(before), Some(now)) => Arc::ptr_eq(before, now),
             (None, None) => true,

@@ -66,21 +66,21 @@ pub fn backend_name<'a>(policy: &'a TrafficTrace, mesh: Option<&'a Mesh>) -> Opt
 /// The resources that decide which policies are for a dataplane, and what they say.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Candidates {
-    pub(super) meshes: Vec<Arc<Mesh>>,
-    pub(super) gateways: List<MeshGateway>,
-    pub(super) traffic_traces: List<TrafficTrace>,
-    pub(super) traffic_routes: List<TrafficRoute>,
-    pub(super) mesh_traces: List<MeshTrace>,
-    pub(super) http_routes: List<MeshRoute>,
-    pub(super) tcp_routes: List<MeshRoute>,
-    pub(super) otel_backends: List<MeshOpenTelemetryBackend>,
-    pub(super) others: List<OtherPolicy>,
+    meshes: List<Mesh>,
+    gateways: List<MeshGateway>,
+    traffic_traces: List<TrafficTrace>,
+    traffic_routes: List<TrafficRoute>,
+    mesh_traces: List<MeshTrace>,
+    http_routes: List<MeshRoute>,
+    tcp_routes: List<MeshRoute>,
+    otel_backends: List<MeshOpenTelemetryBackend>,
+    others: List<OtherPolicy>,
 }
 
 impl Candidates {
     pub(super) fn of(resources: &Resources) -> Self {
         Self {
-            meshes: resources.meshes.values().cloned().collect(),
+            meshes: Arc::new(resources.meshes.values().cloned().collect()),
             gateways: Arc::clone(&resources.mesh_gateways),
             traffic_traces: Arc::clone(&resources.traffic_traces),
             traffic_routes: Arc::clone(&resources.traffic_routes),
@@ -93,18 +93,21 @@ impl Candidates {
     }
 
     /// Whether these are the very same resources.
-    pub(super) fn are_of(&self, resources: &Resources) -> bool {
-        let meshes = resources.meshes.values();
-        self.meshes.len() == meshes.len()
-            && self.meshes.iter().zip(meshes).all(|(a, b)| Arc::ptr_eq(a, b))
-            && are_same(&self.gateways, &resources.mesh_gateways)
-            && are_same(&self.traffic_traces, &resources.traffic_traces)
-            && are_same(&self.traffic_routes, &resources.traffic_routes)
-            && are_same(&self.mesh_traces, &resources.mesh_traces)
-            && are_same(&self.http_routes, &resources.http_routes)
-            && are_same(&self.tcp_routes, &resources.tcp_routes)
-            && are_same(&self.otel_backends, &resources.otel_backends)
-            && are_same(&self.others, &resources.other_policies)
+    pub(super) fn are_same(&self, others: &Self) -> bool {
+        are_same(&self.meshes, &others.meshes)
+            && are_same(&self.traffic_traces, &others.traffic_traces)
+            && are_same(&self.mesh_traces, &others.mesh_traces)
+            && self.are_same_beside_traces(others)
+    }
+
+    /// Whether all but the meshes and the policies that trace are the very same.
+    pub(super) fn are_same_beside_traces(&self, others: &Self) -> bool {
+        are_same(&self.gateways, &others.gateways)
+            && are_same(&self.traffic_routes, &others.traffic_routes)
+            && are_same(&self.http_routes, &others.http_routes)
+            && are_same(&self.tcp_routes, &others.tcp_routes)
+            && are_same(&self.otel_backends, &others.otel_backends)
+            && are_same(&self.others, &others.others)
     }
 
     pub(super) fn mesh(&self, name: &str) -> Option<&Arc<Mesh>> {

@@ -1,7 +1,5 @@
 //! The machine: threads, child processes and sockets, for all edges that need them.
 
-pub mod carry;
-
 pub mod parallel;
 
 pub mod process;

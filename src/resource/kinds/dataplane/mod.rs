@@ -9,6 +9,7 @@ pub use inbound::{Inbound, SERVICELESS_PORT};
 pub(in crate::resource) use outbound::lenient_backend_ref;
 pub use outbound::{BackendRef, Destination, Outbound};
 
+use std::cmp::Ordering;
 use std::net::IpAddr;
 
 use crate::diag::{Code, Diagnostic};
@@ -52,6 +53,14 @@ impl Dataplane {
             .iter()
             .map(|inbound| &inbound.tags)
             .chain(self.gateway.iter().map(|gateway| &gateway.tags))
+    }
+
+    /// The order of two by mesh and name, which is known at once if they are the very same.
+    pub(crate) fn cmp_by_name(&self, other: &Self) -> Ordering {
+        if std::ptr::eq(self, other) {
+            return Ordering::Equal;
+        }
+        self.header.order().cmp(&other.header.order())
     }
 
     /// Whether policies cannot tell the two apart.
