@@ -84,7 +84,7 @@ pub fn run(compilation: &Compilation, cache: &mut Cache, diagnostics: &mut Diagn
 
 fn ask(questions: &[Question], subject: &Subject) -> Diagnostics {
     let threads = parallel::threads_for(subject.selection.dataplanes.len());
-    let answers = parallel::map(questions, threads, |question| {
+    let answers = parallel::map("checking policies", questions, threads, |question| {
         let mut found = Diagnostics::default();
         question(subject, &mut found);
         found

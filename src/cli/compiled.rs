@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use super::context::{CommandResult, Context, Exit, Failure, print};
-use super::progress::Progress;
+use super::progress;
 use crate::apply::{self, Target};
 use crate::compilation::Compilation;
 use crate::compile::{Extent, compile_with};
@@ -15,20 +15,23 @@ use crate::diag::render::text;
 use crate::diag::{Diagnostic, Severity};
 use crate::reconcile::{Cache, Policies, Purpose, Stopwatch};
 use crate::settings::Settings;
-use crate::source::{self, Consistency};
+use crate::source::{self, Consistency, ReadError};
 use crate::words::{closest, plural};
 
-/// Reads and compiles the policies once, with a progress line on a terminal.
+/// Reads and compiles the policies once, with a progress bar on a terminal.
 pub(super) fn policies(settings: &Settings, extent: Extent) -> Result<Policies, Failure> {
-    let _progress = Progress::new("compiling");
-    let policies = Policies::read(
-        settings,
-        &Target::from_settings(settings)?,
-        Purpose::Inspect(extent),
-        &mut Cache::default(),
-        &mut Stopwatch::default(),
-    )?;
-    Ok(policies?)
+    let target = Target::from_settings(settings)?;
+    let policies = progress::shown(|| {
+        let purpose = Purpose::Inspect(extent);
+        Policies::read(
+            settings,
+            &target,
+            purpose,
+            &mut Cache::default(),
+            &mut Stopwatch::default(),
+        )
+    });
+    Ok(policies??)
 }
 
 /// Calls `inspect` with all results of a compile, and prints the errors in the policies.
@@ -37,14 +40,13 @@ pub(super) fn with_compilation<T>(
     settings: &Settings,
     inspect: impl FnOnce(&Compilation) -> T,
 ) -> Result<(T, Exit), Failure> {
-    let snapshot = source::read(
-        &settings.sources(),
-        settings.limits.file_bytes.get() as u64,
-        Consistency::Dirty,
-    )?;
     let known = apply::file_meshes::load(&Target::from_settings(settings)?.out).unwrap_or_default();
     let options = settings.options(Arc::new(known), Extent::Findings)?;
-    let (compiled, inspected) = compile_with(&snapshot, &options, inspect);
+    let limit = settings.limits.file_bytes.get() as u64;
+    let (compiled, inspected) = progress::shown(|| {
+        let snapshot = source::read(&settings.sources(), limit, Consistency::Dirty)?;
+        Ok::<_, ReadError>(compile_with(&snapshot, &options, inspect))
+    })?;
     let is_error = |finding: &&Diagnostic| finding.severity == Severity::Error;
     let errors: Vec<Diagnostic> = compiled.diagnostics.iter().filter(is_error).cloned().collect();
     let shown = text::brief(

@@ -1,56 +1,66 @@
-//! A progress line on a terminal, for work that takes longer than a second.
+//! A progress bar on a terminal, for work that takes longer than a second.
 
-use std::io::{self, IsTerminal, Write};
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
-/// The time that work may take before the progress line is shown.
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::system::progress::{Step, observed};
+
+/// The time that work may take before its progress is shown.
 const QUICK: Duration = Duration::from_secs(1);
 
-/// A progress line on standard error, erased when dropped.
-pub(super) struct Progress {
-    done: Option<Sender<()>>,
-    painter: Option<JoinHandle<()>>,
-}
+/// The time between two looks of the bar without a step.
+const TICK: Duration = Duration::from_millis(200);
 
-impl Progress {
-    /// Starts a progress line that says `what`, if standard error is a terminal.
-    pub(super) fn new(what: &'static str) -> Self {
-        if !io::stderr().is_terminal() {
-            return Self {
-                done: None,
-                painter: None,
-            };
-        }
-        let (done, wait) = mpsc::channel();
-        let start = Instant::now();
-        let painter = thread::spawn(move || {
-            let mut pause = QUICK;
-            let mut shown = false;
-            while wait.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
-                let mut stderr = io::stderr().lock();
-                let _ = write!(stderr, "\r{what} ... {} s ", start.elapsed().as_secs());
-                let _ = stderr.flush();
-                (pause, shown) = (Duration::from_millis(200), true);
+/// The result of `work`. While it lasts, a bar on standard error shows its progress, if that is a terminal.
+pub(super) fn shown<T>(work: impl FnOnce() -> T) -> T {
+    if !io::stderr().is_terminal() {
+        return work();
+    }
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+    let painted = bar.clone();
+    let (done, wait) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            if wait.recv_timeout(QUICK) == Err(RecvTimeoutError::Timeout) {
+                painted.set_draw_target(ProgressDrawTarget::stderr());
+                painted.enable_steady_tick(TICK);
+                // Until the work is done.
+                let _ = wait.recv();
             }
-            if shown {
-                let _ = write!(io::stderr(), "\r\u{1b}[K");
-            }
+            painted.finish_and_clear();
         });
-        Self {
-            done: Some(done),
-            painter: Some(painter),
-        }
+        // Dropped when the work ends, even if it panics.
+        let _done = done;
+        observed(Arc::new(move |step| show(&bar, step)), work)
+    })
+}
+
+fn show(bar: &ProgressBar, step: Step) {
+    if step.done > 0 {
+        bar.inc(1);
+        return;
+    }
+    bar.set_style(style(step.total.is_some()));
+    bar.set_message(step.what);
+    bar.set_position(0);
+    match step.total {
+        Some(total) => bar.set_length(total as u64),
+        None => bar.unset_length(),
     }
 }
 
-impl Drop for Progress {
-    fn drop(&mut self) {
-        drop(self.done.take());
-        if let Some(painter) = self.painter.take() {
-            // Work does not depend on this thread.
-            let _ = painter.join();
-        }
-    }
+/// `parsing files [#####>    ] 5,120 of 10,000`, or without numbers.
+fn style(is_counted: bool) -> ProgressStyle {
+    let template = if is_counted {
+        "{spinner} {msg:23} [{bar:30}] {human_pos} of {human_len}"
+    } else {
+        "{spinner} {msg}"
+    };
+    let style = ProgressStyle::with_template(template).expect("a template that is a constant");
+    style.progress_chars("#> ")
 }

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::changes::{self, Detail};
 use super::context::{CommandResult, Context, Exit, Failure, print};
-use super::progress::Progress;
+use super::progress;
 use super::report;
 use crate::apply::reload::Reloader;
 use crate::apply::{Delivery, Lock, Session, Target};
@@ -79,23 +79,15 @@ fn once(context: &Context, settings: &Settings) -> CommandResult {
     let start = Instant::now();
     let target = Target::from_settings(settings)?;
     let session = Session::open(&target)?;
-    let reconciliation = {
-        let _progress = Progress::new("publishing");
-        let drift_repair = match settings.drift {
+    let options = ReconcileOptions {
+        drift_repair: match settings.drift {
             OnDrift::Report => DriftRepair::Off,
             OnDrift::Heal => DriftRepair::All,
-        };
-        reconcile::reconcile(
-            settings,
-            &target,
-            &session,
-            &mut Cache::default(),
-            &ReconcileOptions {
-                drift_repair,
-                ..ReconcileOptions::default()
-            },
-        )?
+        },
+        ..ReconcileOptions::default()
     };
+    let reconciliation =
+        progress::shown(|| reconcile::reconcile(settings, &target, &session, &mut Cache::default(), &options))?;
     let (reloaded, not_reloaded) = reload(settings, &reconciliation, &target, session.lock());
     for failure in &not_reloaded {
         writeln!(io::stderr(), "error: {}", printable(failure))?;

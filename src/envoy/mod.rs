@@ -55,7 +55,7 @@ use self::layout::Layout;
 pub fn render(proxies: &[&Arc<Proxy>], env: &RenderEnv, cache: &mut Cache, diagnostics: &mut Diagnostics) -> Fragments {
     let known = cache.take(proxies, env);
     let (all, rendered) = carry::complete(known, proxies, |missing| {
-        each_layout(missing, env, |proxy, key, layout, findings| {
+        each_layout("rendering files", missing, env, |proxy, key, layout, findings| {
             files(proxy, key, env, layout, findings)
         })
     });
@@ -72,7 +72,7 @@ pub fn render(proxies: &[&Arc<Proxy>], env: &RenderEnv, cache: &mut Cache, diagn
 /// The proxies that [`render`] would leave out, with the same findings and without the cost of files.
 pub fn check(proxies: &[&Arc<Proxy>], env: &RenderEnv, diagnostics: &mut Diagnostics) -> Vec<ProxyKey> {
     let mut without_files = Vec::new();
-    let checked = each_layout(proxies, env, |proxy, key, _, findings| {
+    let checked = each_layout("checking proxies", proxies, env, |proxy, key, _, findings| {
         bootstrap::check(proxy, key, env, findings);
     });
     for checked in checked {
@@ -85,11 +85,12 @@ pub fn check(proxies: &[&Arc<Proxy>], env: &RenderEnv, diagnostics: &mut Diagnos
 
 /// The result of `work` for the layout of each proxy, in the same order.
 fn each_layout<T: Send>(
+    what: &'static str,
     proxies: &[&Arc<Proxy>],
     env: &RenderEnv,
     work: impl Fn(&Proxy, &ProxyKey, &Layout, &mut Vec<Diagnostic>) -> T + Sync,
 ) -> Vec<Worked<T>> {
-    parallel::map(proxies, parallel::threads_for(proxies.len()), |proxy| {
+    parallel::map(what, proxies, parallel::threads_for(proxies.len()), |proxy| {
         let key = ProxyKey::new(&proxy.mesh, &proxy.name);
         let mut found = Vec::new();
         let layout = layout_of(proxy, env, &mut found);

@@ -39,9 +39,12 @@ pub fn lower<'a>(
     };
     let known = cache.take(dataplanes, selection);
     let (all, lowered) = carry::complete(known, dataplanes, |missing| {
-        parallel::map(missing, parallel::threads_for(missing.len()), |governed| {
-            lowering.known(governed)
-        })
+        parallel::map(
+            "lowering proxies",
+            missing,
+            parallel::threads_for(missing.len()),
+            |governed| lowering.known(governed),
+        )
     });
     let proxies = all.iter().map(|known| Arc::clone(&known.proxy)).collect();
     all.iter().for_each(|known| diagnostics.append(known.found.clone()));

@@ -45,9 +45,6 @@ pub(super) struct File {
     pub(super) documents: Arc<Documents>,
 }
 
-/// The number of files that are decoded at a time.
-const PORTION: usize = 32;
-
 /// The number of documents up to which lists are changed rather than made anew: each change moves what comes after it.
 const FEW: usize = 256;
 
@@ -137,19 +134,15 @@ fn compare(last: Vec<File>, files: &[&Arc<SourceFile>]) -> Compared {
 
 /// The documents of each file, decoded on all processors.
 fn decode(files: &[&Arc<SourceFile>], options: &ParseOptions) -> Vec<Arc<Documents>> {
-    let portions: Vec<_> = files.chunks(PORTION).collect();
-    let decoded = parallel::map_with(&portions, parallel::cpu_count(), Texts::default, |texts, portion| {
+    let threads = parallel::cpu_count();
+    parallel::map_with("parsing files", files, threads, Texts::default, |texts, file| {
         let context = Context {
             kuma: options.kuma,
             texts,
         };
-        let documents = portion.iter().map(|file| {
-            let known = options.known.get(&file.path);
-            Arc::new(Documents::of(file, &context, options.limits, known))
-        });
-        documents.collect::<Vec<_>>()
-    });
-    decoded.into_iter().flatten().collect()
+        let known = options.known.get(&file.path);
+        Arc::new(Documents::of(file, &context, options.limits, known))
+    })
 }
 
 /// The content of all files together.

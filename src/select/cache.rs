@@ -81,9 +81,13 @@ impl Cache {
             let threads = parallel::threads_for(of_mesh.len());
             if threads > 1 {
                 // Each thread indexes the candidates, which pays for many dataplanes only.
-                found.extend(parallel::map_with(of_mesh, threads, index, |index, dataplane| {
-                    index.of(dataplane, candidates, kuma)
-                }));
+                found.extend(parallel::map_with(
+                    "selecting policies",
+                    of_mesh,
+                    threads,
+                    index,
+                    |index, dataplane| index.of(dataplane, candidates, kuma),
+                ));
             } else {
                 let index = indexes.entry(mesh.to_owned()).or_insert_with(index);
                 found.extend(of_mesh.iter().map(|dataplane| index.of(dataplane, candidates, kuma)));

@@ -14,7 +14,7 @@ use super::file::{Link, LinkFault, LinkKind, UnreadableReason, show};
 use super::filter::{Filter, LINKED, is_hidden};
 use super::known::{Content, Fingerprint, Found, KnownFiles, Stamp};
 use super::text::{Unavailable, text};
-use crate::system::parallel;
+use crate::system::{parallel, progress};
 
 /// The number of attempts to read a directory that keeps changing.
 const ATTEMPTS: usize = 5;
@@ -128,6 +128,7 @@ fn list(place: &Place, filter: &Filter) -> Result<Listing, ReadError> {
         });
         return Ok(listing);
     }
+    progress::begin("listing files");
     fs::read_dir(resolved).map_err(unreadable)?;
     let entries = WalkDir::new(resolved)
         .follow_links(true)
@@ -157,7 +158,7 @@ fn list(place: &Place, filter: &Filter) -> Result<Listing, ReadError> {
     passed.add_outside(&mut listing);
     // A walk is in the order of the paths.
     let is_sorted = listing.files.is_empty();
-    let fingerprints = parallel::map(&files, parallel::cpu_count(), fingerprint);
+    let fingerprints = parallel::map("looking at files", &files, parallel::cpu_count(), fingerprint);
     for (entry, fingerprint) in files.iter().zip(fingerprints) {
         listing.add(place, entry.path(), fingerprint);
     }
@@ -355,7 +356,7 @@ fn read_all(listing: &Listing, limit: u64, known: &KnownFiles, now: SystemTime) 
             stamp,
         })
     };
-    parallel::map(&listing.files, parallel::cpu_count(), read)
+    parallel::map("reading files", &listing.files, parallel::cpu_count(), read)
         .into_iter()
         .collect()
 }

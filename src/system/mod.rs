@@ -1,4 +1,6 @@
-//! The machine: threads, child processes and sockets, for all edges that need them.
+//! The machine: threads, their progress, child processes and sockets, for all edges that need them.
+
+pub mod progress;
 
 pub mod parallel;
 

@@ -6,6 +6,8 @@ use std::thread::{self, Builder};
 
 use rustix::process::{Resource, getrlimit};
 
+use super::progress::Counter;
+
 /// The most Envoys that are asked at the same time. An answer is mostly waited for, so the number of cores does not
 /// matter: this many silent Envoys hold up those behind them.
 const MAX_CONNECTIONS: usize = 64;
@@ -37,13 +39,14 @@ pub fn threads_for(items: usize) -> usize {
 }
 
 /// The results of `work` for each item, in the order of the items, in which the work is begun too. At most `limit`
-/// items are worked on at the same time.
-pub fn map<T: Sync, R: Send>(items: &[T], limit: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    map_with(items, limit, || (), |(), item| work(item))
+/// items are worked on at the same time. `what` is the work, for people who wait for it: `parsing files`.
+pub fn map<T: Sync, R: Send>(what: &'static str, items: &[T], limit: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    map_with(what, items, limit, || (), |(), item| work(item))
 }
 
 /// As [`map`], with a state of each thread that `start` makes. Results must not depend on it.
 pub fn map_with<'i, T: Sync, R: Send, S>(
+    what: &'static str,
     items: &'i [T],
     limit: usize,
     start: impl Fn() -> S + Sync,
@@ -51,11 +54,13 @@ pub fn map_with<'i, T: Sync, R: Send, S>(
 ) -> Vec<R> {
     let threads = limit.min(items.len()).max(1);
     let next = AtomicUsize::new(0);
+    let counter = Counter::begin(what, items.len());
     let done: Mutex<Vec<Vec<(usize, R)>>> = Mutex::default();
     let run = || {
         let (mut state, mut own) = (start(), Vec::with_capacity(items.len() / threads));
         while let Some((index, item)) = (|i| Some((i, items.get(i)?)))(next.fetch_add(1, Ordering::Relaxed)) {
             own.push((index, work(&mut state, item)));
+            counter.count();
         }
         done.lock().unwrap_or_else(PoisonError::into_inner).push(own);
     };
@@ -90,16 +95,16 @@ mod tests {
     fn results_are_in_the_order_of_the_items() {
         let items: Vec<usize> = (0..1000).collect();
         assert_eq!(
-            map(&items, 7, |item| item * 2),
+            map("", &items, 7, |item| item * 2),
             items.iter().map(|i| i * 2).collect::<Vec<_>>()
         );
-        assert_eq!(map(&[], 7, |item: &usize| *item), Vec::<usize>::new());
+        assert_eq!(map("", &[], 7, |item: &usize| *item), Vec::<usize>::new());
     }
 
     #[test]
     fn as_many_as_allowed_are_at_work_at_once() {
         // It ends only when all of them are under way together.
         let together = Barrier::new(64);
-        map(&[(); 64], 64, |()| together.wait());
+        map("", &[(); 64], 64, |()| together.wait());
     }
 }

@@ -37,12 +37,17 @@ pub(in crate::apply) fn probe_all(
 ) -> BTreeMap<ProxyKey, ProxyHealth> {
     let mut proxies: Vec<(&ProxyKey, &Files)> = published.iter().collect();
     proxies.sort_by_key(|(proxy, _)| cache.is_silent(proxy));
-    let health = parallel::map(&proxies, parallel::max_envoy_connections(), |(proxy, files)| {
-        let directory = root.join(proxy.directory());
-        let health = health(&admin.probe(proxy, &directory, admin.first_timeout()), files);
-        cache.set_silent(proxy, matches!(health, ProxyHealth::TimedOut(_)));
-        health
-    });
+    let health = parallel::map(
+        "asking Envoys",
+        &proxies,
+        parallel::max_envoy_connections(),
+        |(proxy, files)| {
+            let directory = root.join(proxy.directory());
+            let health = health(&admin.probe(proxy, &directory, admin.first_timeout()), files);
+            cache.set_silent(proxy, matches!(health, ProxyHealth::TimedOut(_)));
+            health
+        },
+    );
     let names = proxies.into_iter().map(|(proxy, _)| proxy.clone());
     names.zip(health).collect()
 }

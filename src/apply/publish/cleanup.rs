@@ -99,9 +99,12 @@ fn restore_permissions(context: &PublishContext, inventory: &Inventory, publicat
     let entries: Vec<_> = entries
         .map(|(proxy, entry)| (proxy, &entry.files, restored_meshes.insert(&proxy.mesh)))
         .collect();
-    let restored = parallel::map(&entries, parallel::cpu_count(), |(proxy, files, with_mesh)| {
-        directories::restore_permissions(context, proxy, files, *with_mesh)
-    });
+    let restored = parallel::map(
+        "restoring permissions",
+        &entries,
+        parallel::cpu_count(),
+        |(proxy, files, with_mesh)| directories::restore_permissions(context, proxy, files, *with_mesh),
+    );
     for ((proxy, ..), restored) in entries.iter().zip(restored) {
         match restored {
             Ok(count) => publication.permissions_restored += count,

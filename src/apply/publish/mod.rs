@@ -52,7 +52,7 @@ use super::store::lock::{Lock, held};
 use super::store::{OpenOutput, OutputDir};
 use super::target::Target;
 use crate::plan::Plan;
-use crate::system::parallel;
+use crate::system::{parallel, progress};
 
 /// The plan of a publication with what it is recorded under.
 #[derive(Debug, Clone, Copy)]
@@ -94,6 +94,7 @@ pub fn apply(request: &Request, target: &Target, session: &Session) -> Result<Pu
                 .filter(&context, &mut tasks, &mut inventory, &mut publication)
                 .map_err(space)?;
         }
+        progress::begin("syncing files");
         list(&tasks, &on_disk, &context).map_err(space)?;
         let is_under_way = !tasks.is_empty();
         roll_out(tasks, &context, &mut inventory, &mut publication);
@@ -158,9 +159,12 @@ fn roll_out(mut tasks: Vec<Task>, context: &PublishContext, inventory: &mut Inve
         vec![first]
     };
     for timeout in rounds {
-        let done = parallel::map(&order, parallel::max_envoy_connections(), |&index| {
-            rollout::roll_out(context, &tasks[index], timeout)
-        });
+        let done = parallel::map(
+            "publishing proxies",
+            &order,
+            parallel::max_envoy_connections(),
+            |&index| rollout::roll_out(context, &tasks[index], timeout),
+        );
         all.extend(order.iter().copied().zip(done));
         order.retain(|index| all[index].was_silent);
     }

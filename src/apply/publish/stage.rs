@@ -15,6 +15,7 @@ use crate::envoy::xds;
 use crate::plan::digest::Digest;
 use crate::plan::{self, Action, Change, Plan, Step};
 use crate::system::parallel;
+use crate::system::progress::Counter;
 
 /// Writes aside the texts of a plan, and gives a task for each change. A proxy whose Envoy has rejected these texts
 /// before, or in whose way somebody else's files are, gets its result at once.
@@ -53,9 +54,19 @@ pub(super) fn stage_all<'p>(
         }
     }
     // The steps of many changes take longer than writing them, and do not touch the disk.
-    let steps = parallel::map(&begun, parallel::threads_for(begun.len()), Begun::steps);
-    let staged = begun.into_iter().zip(steps);
-    staged.map(|(begun, steps)| stage(context, begun, steps)).collect()
+    let steps = parallel::map(
+        "ordering steps",
+        &begun,
+        parallel::threads_for(begun.len()),
+        Begun::steps,
+    );
+    let counter = Counter::begin("writing files aside", begun.len());
+    let staged = begun.into_iter().zip(steps).map(|(begun, steps)| {
+        let task = stage(context, begun, steps)?;
+        counter.count();
+        Ok(task)
+    });
+    staged.collect()
 }
 
 /// A change whose texts may be written.

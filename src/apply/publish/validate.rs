@@ -128,9 +128,12 @@ impl<'t> Validator<'t> {
         let mut accepted = BTreeSet::from([self.self_test(context)?]);
         let slow = AtomicUsize::new(0);
         let numbered: Vec<(usize, &(usize, Input))> = asked.iter().enumerate().collect();
-        let answers = parallel::map(&numbered, parallel::cpu_count(), |(number, (_, input))| {
-            self.answer(context, *number, input, &slow)
-        });
+        let answers = parallel::map(
+            "validating files",
+            &numbered,
+            parallel::cpu_count(),
+            |(number, (_, input))| self.answer(context, *number, input, &slow),
+        );
         let mut open = BTreeMap::new();
         for ((index, input), answer) in asked.iter().zip(answers) {
             match answer? {

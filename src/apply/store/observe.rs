@@ -31,9 +31,12 @@ pub fn observe_those(out: &OutputDir, is_meant: impl Fn(&ProxyKey) -> bool) -> R
     let undo = undo(&meta)?;
     let proxies = Inventory::read(&meta)?.proxies.into_iter();
     let entries: Vec<(ProxyKey, Entry)> = proxies.filter(|(proxy, _)| is_meant(proxy)).collect();
-    let found = parallel::map(&entries, parallel::cpu_count(), |(proxy, entry)| {
-        observe_one(&root, undo.as_ref(), proxy, entry)
-    });
+    let found = parallel::map(
+        "reading published files",
+        &entries,
+        parallel::cpu_count(),
+        |(proxy, entry)| observe_one(&root, undo.as_ref(), proxy, entry),
+    );
     for ((proxy, _), found) in entries.iter().zip(found) {
         if let Some((files, drift)) = found? {
             observed.applied.insert(proxy.clone(), files);

@@ -21,7 +21,7 @@ use crate::words::{plural, printable};
 #[must_use]
 pub fn render(diagnostics: &[Diagnostic], root: &str, per_file: usize, color: bool) -> String {
     let files = limit_per_file(diagnostics, per_file);
-    parallel::map(&files, parallel::cpu_count(), |of_file| {
+    parallel::map("showing findings", &files, parallel::cpu_count(), |of_file| {
         let mut out = String::new();
         for diagnostic in &of_file.shown {
             out.push_str(&one(diagnostic, root, color));
