@@ -61,6 +61,13 @@ impl Cache {
         self.published = published;
     }
 
+    /// Empties the cache, but for the watch: after a panic it may hold half of a change.
+    pub(super) fn forget(&mut self) {
+        self.reader.forget();
+        self.compiler = Compiler::default();
+        self.forget_output();
+    }
+
     /// Forgets what is on disk, since the output directory is another.
     pub fn forget_output(&mut self) {
         self.file_meshes = None;

@@ -31,6 +31,8 @@ pub use policies::{Policies, Purpose};
 pub use reconciliation::Reconciliation;
 pub use stages::{Stage, Stopwatch};
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use observe::{observe, observe_changes, probe};
@@ -43,8 +45,31 @@ use crate::settings::Settings;
 ///
 /// # Errors
 /// When nothing can be published, or the published files cannot be read. Unreadable policies are not an error: a generation
-/// that was rolled back to is published without them.
+/// that was rolled back to is published without them. A panic is an error too, and leaves an empty cache; what it left on
+/// disk is what a crash leaves.
 pub fn reconcile(
+    settings: &Settings,
+    target: &Target,
+    session: &Session,
+    cache: &mut Cache,
+    options: &ReconcileOptions,
+) -> Result<Reconciliation, ReconcileError> {
+    // The cache may be left with half of a change, and is emptied. Nothing else is changed in memory.
+    let attempt = AssertUnwindSafe(|| attempt(settings, target, session, cache, options));
+    catch_unwind(attempt).unwrap_or_else(|panic| {
+        cache.forget();
+        Err(ReconcileError::Panic(message(&*panic)))
+    })
+}
+
+/// The message of a panic.
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "no message".to_owned())
+}
+
+fn attempt(
     settings: &Settings,
     target: &Target,
     session: &Session,

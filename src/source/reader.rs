@@ -73,6 +73,11 @@ impl Reader {
         self.watcher = Some(watcher);
     }
 
+    /// Forgets what was read. The watch goes on.
+    pub fn forget(&mut self) {
+        (self.known, self.last) = (KnownRoots::new(), None);
+    }
+
     /// The health of the watch, if there is one.
     #[must_use]
     pub fn health(&self) -> Option<Health> {

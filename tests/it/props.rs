@@ -1,6 +1,7 @@
 //! Properties of all inputs, tried with random and with the most difficult known ones.
 
 pub(crate) mod compile;
+mod faults;
 mod incremental;
 mod mistakes;
 mod nasty;
