@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::check;
 use crate::compilation::Compilation;
 use crate::diag::{Diagnostic, Diagnostics, Holds, ResourceId};
@@ -108,14 +110,25 @@ pub struct Compiled {
     pub passed_over: BTreeMap<&'static str, usize>,
     /// The meshes of each file, for the next compile.
     pub known: Arc<Contributions>,
-    /// The names of all meshes that a resource belongs to.
-    pub meshes: BTreeSet<String>,
+    /// The dataplanes of every mesh that a resource belongs to, in numbers.
+    pub meshes: BTreeMap<String, MeshCounts>,
     /// The numbers of policies that decide, lose or match nothing.
     pub outcomes: Outcomes,
     /// The index of the first rule of `reload` that fits each dataplane; empty when there are no rules.
     pub reload_entries: BTreeMap<ProxyKey, Option<usize>>,
     /// The work that was done, which depends on what was compiled before.
     pub work: Work,
+}
+
+/// The dataplanes of one mesh, in numbers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MeshCounts {
+    /// The number of all dataplanes.
+    pub dataplanes: usize,
+    /// The number of dataplanes in scope.
+    pub selected: usize,
+    /// The number of dataplanes in scope that are traced, by the name of their provider.
+    pub providers: BTreeMap<String, usize>,
 }
 
 /// The work of one compile.
@@ -210,7 +223,7 @@ impl Compiler {
         let (fragments, without_files) = files(&wanted, options, &mut self.files, &mut unpublishable);
         let inspected = inspect(&compilation);
         let compiled = Compiled {
-            meshes: meshes(&resources),
+            meshes: meshes(&resources, &wanted),
             out_of_scope,
             without_files,
             policies: policies(&resources),
@@ -294,13 +307,29 @@ fn files(
     }
 }
 
-/// The names of all meshes that a resource belongs to.
-fn meshes(resources: &Resources) -> BTreeSet<String> {
-    let of_dataplanes = resources.dataplanes.iter().map(|dataplane| dataplane.header.mesh());
-    let meshes: BTreeSet<&str> = (resources.meshes.keys().map(String::as_str))
-        .chain(of_dataplanes)
-        .collect();
-    meshes.into_iter().map(str::to_owned).collect()
+/// The dataplanes of every mesh, in numbers. Dataplanes and proxies are sorted by mesh.
+fn meshes(resources: &Resources, wanted: &[&Arc<Proxy>]) -> BTreeMap<String, MeshCounts> {
+    let declared = resources
+        .meshes
+        .keys()
+        .map(|mesh| (mesh.clone(), MeshCounts::default()));
+    let mut meshes: BTreeMap<String, MeshCounts> = declared.collect();
+    for of_mesh in (resources.dataplanes).chunk_by(|a, b| a.header.mesh() == b.header.mesh()) {
+        let counts = meshes.entry(of_mesh[0].header.mesh().to_owned()).or_default();
+        counts.dataplanes = of_mesh.len();
+    }
+    for of_mesh in wanted.chunk_by(|a, b| a.mesh == b.mesh) {
+        let counts = meshes.entry(of_mesh[0].mesh.clone()).or_default();
+        counts.selected = of_mesh.len();
+        let exports = of_mesh
+            .iter()
+            .filter_map(|proxy| proxy.tracer.as_ref()?.export.as_ref());
+        let mut providers: BTreeMap<&str, usize> = BTreeMap::new();
+        exports.for_each(|export| *providers.entry(export.provider.name()).or_default() += 1);
+        let providers = providers.into_iter().map(|(name, count)| (name.to_owned(), count));
+        counts.providers = providers.collect();
+    }
+    meshes
 }
 
 /// The places of all policies.

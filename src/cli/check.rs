@@ -55,12 +55,8 @@ enum FailOn {
 
 pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let settings = context.settings()?;
-    let Policies {
-        snapshot,
-        compiled,
-        mut findings,
-        ..
-    } = policies(&settings, Extent::Findings)?;
+    let Policies { snapshot, overview, .. } = policies(&settings, Extent::Findings)?;
+    let mut findings = overview.findings.clone();
     if arguments.strict {
         findings.iter_mut().for_each(make_strict);
     }
@@ -90,10 +86,10 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
             out.push_str(&match text::count(&findings) {
                 Some(count) => format!("{count}\n"),
                 None => {
-                    let (resources, files) = (plural(compiled.resources, "resource"), plural(snapshot.len(), "file"));
+                    let (resources, files) = (plural(overview.resources, "resource"), plural(overview.files, "file"));
                     format!(
                         "{resources} in {files}{}, no findings\n",
-                        report::passed_over(&compiled)
+                        report::passed_over(&overview)
                     )
                 }
             });

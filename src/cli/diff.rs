@@ -39,7 +39,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let settings = context.settings()?;
     let policies = policies(&settings, Extent::Files)?;
     let is_error = |finding: &&Diagnostic| finding.severity == Severity::Error;
-    let errors: Vec<_> = policies.findings.iter().filter(is_error).cloned().collect();
+    let errors: Vec<_> = policies.overview.findings.iter().filter(is_error).cloned().collect();
     if !errors.is_empty() {
         let shown = text::brief(
             &errors,

@@ -16,7 +16,7 @@ use crate::daemon;
 use crate::diag::render::text;
 use crate::envoy::artifact::{Artifact, ProxyKey};
 use crate::plan::{DriftRepair, summary};
-use crate::reconcile::{self, Cache, Policies, ReconcileOptions, Reconciliation};
+use crate::reconcile::{self, Cache, Overview, ReconcileOptions, Reconciliation};
 use crate::settings::{OnDrift, Settings};
 use crate::source;
 use crate::words::{plural, printable, with_causes};
@@ -55,7 +55,7 @@ fn dry_run(context: &Context, settings: &Settings) -> CommandResult {
     let policies = super::compiled::policies(settings, Extent::Files)?;
     let comparison = reconcile::compare(settings, &Target::from_settings(settings)?, &policies)?;
     let (plan, published) = (&comparison.planned.plan, comparison.observed.applied.len());
-    let mut out = report::overview(settings, &policies);
+    let mut out = report::overview(settings, &policies.overview);
     if plan.changes.is_empty() {
         out.push_str("no change\n");
     } else {
@@ -68,7 +68,7 @@ fn dry_run(context: &Context, settings: &Settings) -> CommandResult {
         out.push_str(&changes::render(&groups, plan, detail));
     }
     print(&out)?;
-    complain(context, settings, &policies)?;
+    complain(context, settings, &policies.overview)?;
     if let Some(violation) = &comparison.planned.violation {
         writeln!(io::stderr(), "error: {violation}")?;
     }
@@ -110,7 +110,7 @@ fn once(context: &Context, settings: &Settings) -> CommandResult {
         writeln!(io::stderr(), "error: {proxy}: {}", printable(&why))?;
     }
     // Whoever selects proxies by name or tags wants each of them.
-    let lacks_selected = !settings.select.is_empty() && !policies.compiled.without_files.is_empty();
+    let lacks_selected = !settings.select.is_empty() && !policies.without_files.is_empty();
     let is_complete = policies.held.is_empty() && reconciliation.planned.violation.is_none() && !lacks_selected;
     Ok(match (failed, is_complete) {
         (true, _) => Exit::Failed,
@@ -150,13 +150,13 @@ fn reload(settings: &Settings, reconciliation: &Reconciliation, target: &Target,
 }
 
 /// The line about the published changes, with a command to try next.
-fn published_once(settings: &Settings, reconciliation: &Reconciliation, policies: &Policies, start: Instant) -> String {
+fn published_once(settings: &Settings, reconciliation: &Reconciliation, policies: &Overview, start: Instant) -> String {
     let elapsed = start.elapsed().as_millis();
     let done = reconciliation.carried_out();
     let files = done.changes.iter().map(|change| change.changed().count()).sum();
     let proxies = done.changes.len();
     let stay = plural(reconciliation.published_before, "proxy");
-    let without = match policies.compiled.without_files.len() {
+    let without = match policies.without_files.len() {
         0 => String::new(),
         n => format!("{} cannot be a sidecar", plural(n, "dataplane")),
     };
@@ -194,7 +194,7 @@ fn published_once(settings: &Settings, reconciliation: &Reconciliation, policies
     let confirmed = reconciliation.publication.count(&Delivery::Acked);
     if confirmed > 0 {
         line.push_str(&format!(" {} confirmed by Envoy.", plural(confirmed, "proxy")));
-    } else if let Some(first) = first_traced(&policies.compiled) {
+    } else if let Some(first) = reconciliation.compiled.as_ref().and_then(first_traced) {
         let path = settings.out.join(first.directory()).join(Artifact::Bootstrap.path());
         line.push_str(&format!(" Try:  envoy -c {}", path.display()));
     }
@@ -218,7 +218,7 @@ fn first_traced(compiled: &Compiled) -> Option<ProxyKey> {
 }
 
 /// Prints the findings, and the meshes that their errors hold.
-fn complain(context: &Context, settings: &Settings, policies: &Policies) -> Result<(), Failure> {
+fn complain(context: &Context, settings: &Settings, policies: &Overview) -> Result<(), Failure> {
     let mut shown = text::brief(
         &policies.findings,
         &settings.sources().prefix(),

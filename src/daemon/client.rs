@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::control::{Reply, Request, SOCKET};
 use super::status::Status;
-use crate::apply::{ApplyError, Target, last_status};
+use crate::apply::{ApplyError, Disposable, Target};
 use crate::settings::Settings;
 use crate::system::http_client::{Connection, Response};
 
@@ -71,7 +71,7 @@ pub fn status(settings: &Settings) -> Result<Seen, ClientError> {
     match send(&path, "GET", "/status", "", READ_TIMEOUT) {
         Ok(response) => Ok(Seen::Running(Box::new(understood(&path, &response)?))),
         Err(error) if is_absent(&error) => {
-            let left = last_status::load(&Target::from_settings(settings)?.out)?;
+            let left = Disposable::Status.load(&Target::from_settings(settings)?.out)?;
             let status = left.and_then(|text| serde_json::from_str(&text).ok());
             Ok(status.map_or(Seen::Never, |status| Seen::Ended(Box::new(status))))
         }

@@ -11,7 +11,7 @@ use crate::diag::{Diagnostic, Severity};
 use crate::envoy::artifact::ProxyKey;
 use crate::plan::drift::Drift;
 use crate::plan::{Plan, summary};
-use crate::reconcile::{DesiredState, Policies, ReconcileError, Reconciliation};
+use crate::reconcile::{DesiredState, Overview, ReconcileError, Reconciliation};
 use crate::words::{plural, printable, with_causes};
 
 /// Time after which a Git operation that is still under way is logged: it may have been killed.
@@ -119,7 +119,7 @@ impl Log {
         self.failure = Some(text.to_owned());
     }
 
-    fn policies(&mut self, reconciliation: &Reconciliation, policies: &Policies, elapsed: Duration, is_first: bool) {
+    fn policies(&mut self, reconciliation: &Reconciliation, policies: &Overview, elapsed: Duration, is_first: bool) {
         if self.failure.take().is_some() {
             tracing::info!("the policies are read and published again");
         }
@@ -137,7 +137,7 @@ impl Log {
         }
         let done = reconciliation.carried_out();
         if !done.changes.is_empty() {
-            let what = what(&done, reconciliation, policies);
+            let what = what(&done, reconciliation);
             changes(
                 &format!("{head}   {what}"),
                 &name,
@@ -157,7 +157,7 @@ impl Log {
     }
 
     /// Logs findings if they are new; `true` if they are.
-    fn findings(&mut self, policies: &Policies) -> bool {
+    fn findings(&mut self, policies: &Overview) -> bool {
         let (findings, held) = (&policies.findings, &policies.held);
         if *findings == self.findings {
             return false;
@@ -264,7 +264,7 @@ fn changes(what: &str, revision: &str, done: &Plan, publication: &Publication, e
 }
 
 /// The consequence of errors, such as `held: mesh payments, 1 error; its 3 proxies stay as they are`.
-fn held(reconciliation: &Reconciliation, policies: &Policies) -> String {
+fn held(reconciliation: &Reconciliation, policies: &Overview) -> String {
     let held = &policies.held;
     let is_error = |finding: &&Diagnostic| finding.severity == Severity::Error;
     let errors = plural(policies.findings.iter().filter(is_error).count(), "error");
@@ -274,26 +274,23 @@ fn held(reconciliation: &Reconciliation, policies: &Policies) -> String {
 }
 
 /// The subject of the commit in quotes, after a space: ` "trace-eu: 10 %"`; empty without a commit.
-fn subject(policies: &Policies) -> String {
-    let commit = policies.snapshot.commit();
+fn subject(policies: &Overview) -> String {
+    let commit = policies.commit.as_ref();
     commit.map_or(String::new(), |commit| format!(" \"{}\"", commit.subject))
 }
 
 /// A summary of what a reconciliation changed, such as `4 proxies changed: sampling 100 % -> 10 %`.
-fn what(done: &Plan, reconciliation: &Reconciliation, policies: &Policies) -> String {
-    if let DesiredState::Generation(id) = reconciliation.desired {
-        return format!(
-            "back to generation {id}: {}",
-            summary::count(done, reconciliation.published_before)
-        );
-    }
-    let groups: Vec<String> = summary::summarize(done, &policies.compiled)
-        .iter()
-        .map(summary::Group::one_line)
-        .collect();
-    match groups.as_slice() {
-        // One edit usually is one group; more would make the line unreadable.
-        [one] => one.clone(),
-        _ => summary::count(done, reconciliation.published_before),
+fn what(done: &Plan, reconciliation: &Reconciliation) -> String {
+    let count = || summary::count(done, reconciliation.published_before);
+    match (reconciliation.desired, &reconciliation.compiled) {
+        (DesiredState::Generation(id), _) => format!("back to generation {id}: {}", count()),
+        (DesiredState::Policies | DesiredState::Unchanged, Some(compiled)) => {
+            match summary::summarize(done, compiled).as_slice() {
+                // One edit usually is one group; more would make the line unreadable.
+                [one] => one.one_line(),
+                _ => count(),
+            }
+        }
+        (DesiredState::Policies | DesiredState::Unchanged, None) => count(),
     }
 }

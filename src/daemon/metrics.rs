@@ -251,10 +251,9 @@ impl Metrics {
 
     /// Counts the work of a reconciliation.
     pub(super) fn work(&self, reconciliation: &Reconciliation) {
-        let (read, compiled) = match &reconciliation.policies {
-            Ok(policies) => (policies.read, policies.compiled.work),
-            Err(_) => Default::default(),
-        };
+        let read = reconciliation.read;
+        let compiled = reconciliation.compiled.as_ref().map(|compiled| compiled.work);
+        let compiled = compiled.unwrap_or_default();
         for (part, count) in [
             ("looked-at", read.looked_at),
             ("changed", read.changed),

@@ -13,7 +13,7 @@ use crate::apply::reload::Failing;
 use crate::diag::Severity;
 use crate::envoy::artifact::ProxyKey;
 use crate::plan::drift::Drift;
-use crate::reconcile::{DesiredState, Policies, Reconciliation};
+use crate::reconcile::{DesiredState, Overview, Reconciliation};
 use crate::source::Scan;
 use crate::source::watch::Health;
 use crate::words::with_causes;
@@ -94,7 +94,7 @@ impl StatusTracker {
         }
     }
 
-    fn policies(&mut self, reconciliation: &Reconciliation, policies: &Policies, now: DateTime<Utc>) {
+    fn policies(&mut self, reconciliation: &Reconciliation, policies: &Overview, now: DateTime<Utc>) {
         let status = &mut self.status;
         status.failure = None;
         let count = |severity| {
@@ -108,16 +108,16 @@ impl StatusTracker {
             errors: count(Severity::Error),
             warnings: count(Severity::Warning),
         };
-        let outcomes = policies.compiled.outcomes;
+        let outcomes = policies.outcomes;
         status.outcomes = Outcomes {
             decide: outcomes.decide,
             lose: outcomes.lose,
             match_nothing: outcomes.match_nothing,
         };
-        status.watch.files = policies.snapshot.len();
+        status.watch.files = policies.files;
         if reconciliation.desired == DesiredState::Policies && reconciliation.planned.violation.is_none() {
             let name = policies.name.clone();
-            let meshes = policies.compiled.meshes.iter();
+            let meshes = policies.meshes.keys();
             self.kept.extend(
                 meshes
                     .filter(|mesh| !policies.held.contains(mesh))
@@ -277,7 +277,7 @@ impl StatusTracker {
 
     fn revisions(&mut self, reconciliation: &Reconciliation, now: DateTime<Utc>) {
         let Ok(policies) = &reconciliation.policies else { return };
-        let commit = policies.snapshot.commit();
+        let commit = policies.commit.as_ref();
         let seen = Revision {
             name: policies.name.clone(),
             commit: commit.map(|commit| commit.id.clone()),
@@ -327,7 +327,7 @@ struct Known<'k> {
     now: DateTime<Utc>,
 }
 
-fn held(mesh: Option<&String>, proxies: usize, policies: &Policies, known: Known) -> Held {
+fn held(mesh: Option<&String>, proxies: usize, policies: &Overview, known: Known) -> Held {
     let errors = policies.findings.iter().filter(|finding| match mesh {
         None => finding.severity == Severity::Error,
         Some(mesh) if proxies > 0 => finding.holds.has_proxies_of(mesh),

@@ -14,7 +14,7 @@ use super::schedule::Reason;
 use super::status::{Reload, Status};
 use super::status_tracker::StatusTracker;
 use crate::apply::reload::Reloader;
-use crate::apply::{self, ApplyError, Delivery, Frozen, Intent, Session, Target, history, last_status};
+use crate::apply::{self, ApplyError, Delivery, Disposable, Frozen, Intent, Session, Target, history};
 use crate::plan::repair::RepairBackoff;
 use crate::plan::{DriftRepair, summary};
 use crate::reconcile::{self, Cache, ReconcileError, ReconcileOptions, Reconciliation};
@@ -28,6 +28,8 @@ pub(super) type Retry = (Duration, Duration);
 
 /// Retry while a Git operation is under way.
 const BUSY: Retry = (Duration::from_millis(50), Duration::from_secs(1));
+/// A reconciliation at once, which compiles what the last run has left compiled.
+const AT_ONCE: Retry = (Duration::ZERO, Duration::ZERO);
 /// Retry after the machine failed, or an Envoy did not answer.
 const OPEN: Retry = (Duration::from_secs(1), Duration::from_secs(60));
 
@@ -152,7 +154,7 @@ impl Worker {
             return;
         }
         let text = serde_json::to_string_pretty(&status).expect("plain data always is JSON");
-        match last_status::save(&text, &self.target.out, self.session.lock()) {
+        match Disposable::Status.save(&text, &self.target.out, self.session.lock()) {
             Ok(()) => self.saved = Some(status),
             Err(error) => tracing::debug!("cannot save the status: {}", with_causes(&error)),
         }
@@ -428,6 +430,7 @@ fn open(reconciliation: &Reconciliation) -> Option<Retry> {
         Err(error) if error.is_busy() => Some(BUSY),
         Err(_) => Some(OPEN),
         Ok(_) if reconciliation.needs_retry() => Some(OPEN),
+        Ok(_) if reconciliation.is_remembered() => Some(AT_ONCE),
         Ok(_) => None,
     }
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::Code;
 use crate::source::Location;
 
@@ -34,7 +36,7 @@ impl fmt::Display for Severity {
 }
 
 /// The resource that a finding is about.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ResourceId {
     /// Kuma's type, such as `TrafficTrace`.
     pub kind: String,

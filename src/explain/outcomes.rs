@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::ptr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::compilation::Compilation;
 use crate::resource::Header;
 
 /// The number of policies by outcome.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcomes {
     /// The number of policies that decide for a dataplane.
     pub decide: usize,

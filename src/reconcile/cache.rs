@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::apply::{ApplyError, Lock, OutputDir, file_meshes};
+use super::last_run::{self, Key};
+use super::overview::Overview;
+use crate::apply::{ApplyError, Lock, OutputDir, Target, file_meshes};
 use crate::compile::Compiler;
 use crate::plan::Applied;
 use crate::resource::Contributions;
+use crate::settings::Settings;
 use crate::source::watch::{Health, Watcher};
 use crate::source::{Reader, Scan};
 
@@ -21,6 +24,10 @@ pub struct Cache {
     pub(super) file_meshes: Option<Arc<Contributions>>,
     /// The published files, if all were as they should be when the last reconciliation ended.
     published: Option<Arc<Applied>>,
+    /// Whether the result of the last run was asked for, which is older than what this process did.
+    is_last_run_taken: bool,
+    /// The key of the result on disk, if this process has saved one.
+    saved: Option<Key>,
 }
 
 impl Cache {
@@ -59,6 +66,23 @@ impl Cache {
     /// Keeps the published files; `None` if they are not all as they should be.
     pub(super) fn keep_published(&mut self, published: Option<Arc<Applied>>) {
         self.published = published;
+    }
+
+    /// The overview of the last run for the first reconciliation of this process, if nothing has changed since.
+    pub(super) fn last_run(&mut self, settings: &Settings, target: &Target) -> Option<Overview> {
+        let is_first = !std::mem::replace(&mut self.is_last_run_taken, true);
+        is_first.then(|| last_run::load(settings, target)).flatten()
+    }
+
+    /// Saves the overview of a reconciliation that left nothing to do, for the next process; not if it looked at changes
+    /// only.
+    pub(super) fn save_run(&mut self, overview: &Overview, settings: &Settings, target: &Target, lock: &Lock) {
+        let seal = self.reader.seal();
+        let key = seal.and_then(|seal| Key::now(settings, target, seal));
+        if let Some(key) = key.filter(|key| self.saved.as_ref() != Some(key)) {
+            // Without it the next start is as slow as the first.
+            self.saved = last_run::save(&key, overview, target, lock).map(|()| key);
+        }
     }
 
     /// Empties the cache, but for the watch: after a panic it may hold half of a change.

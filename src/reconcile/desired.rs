@@ -65,7 +65,7 @@ impl DesiredState {
     pub(super) fn revision(self, policies: &Result<Policies, ReadError>) -> String {
         match (self, policies) {
             (Self::Generation(id), _) => format!("generation {id} again"),
-            (Self::Policies | Self::Unchanged, Ok(policies)) => policies.name.clone(),
+            (Self::Policies | Self::Unchanged, Ok(policies)) => policies.overview.name.clone(),
             (Self::Policies | Self::Unchanged, Err(_)) => String::new(),
         }
     }

@@ -6,6 +6,10 @@
 
 mod stages;
 
+mod overview;
+
+mod last_run;
+
 mod cache;
 
 mod options;
@@ -22,11 +26,14 @@ mod compare;
 
 mod reconciliation;
 
+mod unchanged;
+
 pub use cache::Cache;
 pub use compare::{Comparison, compare};
 pub use desired::DesiredState;
 pub use error::ReconcileError;
 pub use options::ReconcileOptions;
+pub use overview::Overview;
 pub use policies::{Policies, Purpose};
 pub use reconciliation::Reconciliation;
 pub use stages::{Stage, Stopwatch};
@@ -36,10 +43,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use observe::{observe, observe_changes, probe};
+use unchanged::unchanged;
 
 use crate::apply::{self, Intent, Request, Session, Target, reload};
 use crate::plan::plan;
 use crate::settings::Settings;
+use crate::source::{ReadWork, Scan};
 
 /// Reads and compiles the policies, compares what they ask for with what is published, and publishes the difference.
 ///
@@ -76,6 +85,36 @@ fn attempt(
     cache: &mut Cache,
     options: &ReconcileOptions,
 ) -> Result<Reconciliation, ReconcileError> {
+    let intent = Intent::read(&target.out)?;
+    if intent.frozen.is_none()
+        && options.scan == Scan::Full
+        && let Some(overview) = cache.last_run(settings, target)
+        && let Some(unchanged) = unchanged(overview, &intent, target, session, options.probe_all)?
+    {
+        return Ok(unchanged);
+    }
+    let mut reconciliation = compile_and_publish(settings, target, session, cache, options)?;
+    if let Some(compiled) = &reconciliation.compiled {
+        cache.remember(&compiled.known, &target.out, session.lock())?;
+    }
+    reconciliation.record(target, session.lock())?;
+    let published = Arc::clone(&reconciliation.published);
+    cache.keep_published(reconciliation.is_clean().then_some(published));
+    if reconciliation.is_done()
+        && let Ok(overview) = &reconciliation.policies
+    {
+        cache.save_run(overview, settings, target, session.lock());
+    }
+    Ok(reconciliation)
+}
+
+fn compile_and_publish(
+    settings: &Settings,
+    target: &Target,
+    session: &Session,
+    cache: &mut Cache,
+    options: &ReconcileOptions,
+) -> Result<Reconciliation, ReconcileError> {
     let mut stopwatch = Stopwatch::default();
     let policies = Policies::read(settings, target, Purpose::Publish(options.scan), cache, &mut stopwatch)?;
     let intent = Intent::read(&target.out)?;
@@ -95,7 +134,7 @@ fn attempt(
     });
     drop(files);
 
-    let entries = policies.as_ref().ok().map(|policies| &policies.compiled.reload_entries);
+    let entries = policies.as_ref().ok().map(|policies| &policies.overview.reload_entries);
     let proxies = planned.plan.changes.iter().map(|change| &change.proxy);
     let bases = reload::bases(proxies, entries, &settings.reload, &target.out);
     let revision = desired.revision(&policies);
@@ -108,8 +147,14 @@ fn attempt(
         apply::apply(&request, target, session)
     })?;
 
-    let mut reconciliation = Reconciliation {
+    let (policies, compiled, read) = match policies {
+        Ok(policies) => (Ok(policies.overview), Some(policies.compiled), policies.read),
+        Err(error) => (Err(error), None, ReadWork::default()),
+    };
+    Ok(Reconciliation {
         policies,
+        compiled,
+        read,
         intent,
         desired,
         read_back: observation.read_back,
@@ -119,11 +164,5 @@ fn attempt(
         publication,
         health: health.unwrap_or_default(),
         stages: stopwatch.stages,
-    };
-    if let Ok(policies) = &reconciliation.policies {
-        cache.remember(&policies.compiled.known, &target.out, session.lock())?;
-    }
-    reconciliation.record(target, session.lock())?;
-    cache.keep_published(reconciliation.is_clean().then(|| Arc::clone(&reconciliation.published)));
-    Ok(reconciliation)
+    })
 }

@@ -1,13 +1,13 @@
 //! The policies, read and compiled.
 
 use super::cache::Cache;
+use super::overview::Overview;
 use super::stages::{Stage, Stopwatch};
 use crate::apply::{Intent, Target};
 use crate::compile::{Compiled, Extent};
-use crate::diag::Diagnostic;
 use crate::plan::guard::Guard;
-use crate::plan::{self, Applied, Constraints, Desired, DriftRepair, Held, Observed};
-use crate::settings::{OnError, Settings, SettingsError};
+use crate::plan::{Constraints, DriftRepair};
+use crate::settings::{Settings, SettingsError};
 use crate::source::{Consistency, ReadError, ReadWork, Scan, Snapshot};
 
 /// The purpose of reading the policies.
@@ -26,16 +26,10 @@ pub struct Policies {
     pub snapshot: Snapshot,
     /// The work of reading them.
     pub read: ReadWork,
-    /// The hash of the files.
-    pub revision: String,
-    /// The name of the files for people.
-    pub name: String,
     /// The result of their compilation.
     pub compiled: Compiled,
-    /// All findings about the policies, sorted.
-    pub findings: Vec<Diagnostic>,
-    /// The meshes that the findings hold.
-    pub held: Held,
+    /// The result in words and numbers.
+    pub overview: Overview,
 }
 
 impl Policies {
@@ -61,22 +55,12 @@ impl Policies {
             Err(error) => return Ok(Err(error)),
         };
         let options = settings.options(cache.known(&target.out), extent)?;
-        let compiled = stopwatch.time(Stage::Compile, || cache.compiler.compile(&snapshot, &options));
-        let findings = compiled.findings();
-        let held = Held::by(&findings);
-        let held = match settings.on_error {
-            OnError::HoldMesh => held,
-            OnError::HoldAll => held.all_or_nothing(),
-        };
-        let revision = snapshot.revision();
+        let mut compiled = stopwatch.time(Stage::Compile, || cache.compiler.compile(&snapshot, &options));
         Ok(Ok(Self {
             read: cache.reader.work(),
-            name: snapshot.describe(&revision),
-            revision,
+            overview: Overview::take(&snapshot, &mut compiled, settings.on_error),
             snapshot,
             compiled,
-            findings,
-            held,
         }))
     }
 
@@ -88,21 +72,10 @@ impl Policies {
         drift_repair: &'c DriftRepair,
     ) -> Constraints<'c> {
         Constraints {
-            held: &self.held,
+            held: &self.overview.held,
             drift_repair,
             guard: Some(guard),
             approved: intent.approved.as_deref(),
         }
-    }
-
-    /// The number of published proxies that the policies would change.
-    pub(super) fn would_change(&self, applied: &Applied) -> usize {
-        let observed = Observed::from(applied.clone());
-        let constraints = Constraints {
-            held: &self.held,
-            ..Constraints::default()
-        };
-        let planned = plan::plan(&observed, Desired::Files(&self.compiled.fragments), &constraints);
-        planned.plan.changes.len()
     }
 }

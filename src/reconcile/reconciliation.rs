@@ -5,21 +5,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::desired::DesiredState;
-use super::policies::Policies;
+use super::overview::Overview;
 use super::stages::Stage;
 use crate::apply::ProxyHealth;
 use crate::apply::reload::Offer;
 use crate::apply::{ApplyError, Intent, Lock, ProxyResult, Publication, Target};
+use crate::compile::Compiled;
 use crate::envoy::artifact::ProxyKey;
 use crate::plan::drift::Drift;
-use crate::plan::{Applied, Change, Plan, Planned};
-use crate::source::ReadError;
+use crate::plan::{self, Applied, Change, Constraints, Desired, Observed, Plan, Planned};
+use crate::source::{ReadError, ReadWork};
 
 /// The result of one reconciliation.
 #[derive(Debug)]
 pub struct Reconciliation {
-    /// The policies, or why they could not be read.
-    pub policies: Result<Policies, ReadError>,
+    /// The policies in words and numbers, or why they could not be read.
+    pub policies: Result<Overview, ReadError>,
+    /// The compiled policies; `None` if they could not be read, or if nothing has changed since the last run.
+    pub compiled: Option<Compiled>,
+    /// The work of reading the policies.
+    pub read: ReadWork,
     /// The freeze and the approval that were in force.
     pub intent: Intent,
     /// The origin of the desired state.
@@ -73,11 +78,7 @@ impl Reconciliation {
             published: &self.published,
             changes: &self.carried_out().changes,
             drift: &drift,
-            entries: self
-                .policies
-                .as_ref()
-                .ok()
-                .map(|policies| &policies.compiled.reload_entries),
+            entries: self.policies.as_ref().ok().map(|policies| &policies.reload_entries),
         });
     }
 
@@ -91,10 +92,32 @@ impl Reconciliation {
     /// The number of published proxies that the policies would change if nothing were frozen.
     #[must_use]
     pub fn would_change(&self) -> usize {
-        match (self.desired, &self.policies) {
-            (DesiredState::Policies, _) | (_, Err(_)) => 0,
-            (_, Ok(policies)) => policies.would_change(&self.published),
+        let (Ok(policies), Some(compiled)) = (&self.policies, &self.compiled) else {
+            return 0;
+        };
+        if self.desired == DesiredState::Policies {
+            return 0;
         }
+        let observed = Observed::from(Applied::clone(&self.published));
+        let constraints = Constraints {
+            held: &policies.held,
+            ..Constraints::default()
+        };
+        let planned = plan::plan(&observed, Desired::Files(&compiled.fragments), &constraints);
+        planned.plan.changes.len()
+    }
+
+    /// Whether the policies were not compiled, because the last run has left nothing to do and nothing has changed since.
+    #[must_use]
+    pub fn is_remembered(&self) -> bool {
+        self.policies.is_ok() && self.compiled.is_none()
+    }
+
+    /// Whether the same policies would change nothing now, or anything that a person has to know again.
+    pub(super) fn is_done(&self) -> bool {
+        let is_held = self.policies.as_ref().is_ok_and(|policies| !policies.held.is_empty());
+        let is_open = self.desired != DesiredState::Policies || self.planned.violation.is_some() || is_held;
+        !is_open && self.is_clean() && !self.needs_retry() && self.publication.warnings.is_empty()
     }
 
     /// Whether every published file is as it was published last.
@@ -113,10 +136,10 @@ impl Reconciliation {
                 published.insert(change.proxy, change.after);
             }
         }
-        if let Ok(policies) = &self.policies {
+        if let Some(compiled) = &self.compiled {
             // The same texts are kept once.
             for (proxy, files) in published {
-                let desired = policies.compiled.fragments.get(proxy);
+                let desired = compiled.fragments.get(proxy);
                 let same = desired.filter(|desired| *desired == files);
                 same.into_iter().for_each(|desired| files.clone_from(desired));
             }

@@ -1,7 +1,9 @@
 //! A commit, with the names that people know it by.
 
+use serde::{Deserialize, Serialize};
+
 /// A commit that was read, or that `HEAD` names beside the files that were.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Commit {
     /// The whole id, as hexadecimal digits.
     pub id: String,

@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use blake3::{Hash, Hasher};
 use walkdir::{DirEntry, WalkDir};
 
 use super::error::ReadError;
@@ -29,6 +30,8 @@ pub(super) struct Directory {
     pub(super) repositories: BTreeSet<PathBuf>,
     /// Whether there is a link, followed or not.
     pub(super) has_links: bool,
+    /// The seal of the listing.
+    pub(super) seal: Option<Hash>,
 }
 
 /// The place of a directory or file that is read.
@@ -51,6 +54,7 @@ pub(super) fn read(place: &Place, filter: &Filter, limit: u64, known: &KnownFile
     for _ in 0..ATTEMPTS {
         let now = SystemTime::now();
         let listed = list(place, filter).and_then(|before| {
+            let seal = before.seal(now);
             let Some(files) = read_all(&before, limit, known, now) else {
                 return Ok(None);
             };
@@ -61,6 +65,7 @@ pub(super) fn read(place: &Place, filter: &Filter, limit: u64, known: &KnownFile
                 files,
                 repositories: before.repositories,
                 has_links: before.has_links,
+                seal,
             }))
         });
         match listed {
@@ -72,6 +77,16 @@ pub(super) fn read(place: &Place, filter: &Filter, limit: u64, known: &KnownFile
         }
     }
     Err(ReadError::Changing(root.to_owned()))
+}
+
+/// The seal of a root: a hash of the paths and the metadata of all files. `None` if one of them may change without
+/// another hash, or cannot be read.
+///
+/// # Errors
+/// When the root is missing or unreadable.
+pub(super) fn seal(place: &Place, filter: &Filter) -> Result<Option<Hash>, ReadError> {
+    let now = SystemTime::now();
+    Ok(list(place, filter)?.seal(now))
 }
 
 /// The files and repositories that were found in a directory.
@@ -102,6 +117,16 @@ impl Fingerprint {
             size: metadata.size(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    /// Adds all parts, each in eight bytes.
+    fn add_to(&self, hasher: &mut Hasher) {
+        for number in [self.device, self.inode, self.size] {
+            hasher.update(&number.to_le_bytes());
+        }
+        for number in [self.modified.0, self.modified.1, self.changed.0, self.changed.1] {
+            hasher.update(&number.to_le_bytes());
         }
     }
 
@@ -206,6 +231,20 @@ impl Place<'_> {
 }
 
 impl Listing {
+    /// The hash of all entries; `None` if a file may change later without another one, or cannot be read, or if there
+    /// is a repository below, which has a state of its own.
+    fn seal(&self, now: SystemTime) -> Option<Hash> {
+        let mut hasher = Hasher::new();
+        for file in &self.files {
+            let fingerprint = file.found.as_ref().ok().filter(|found| found.is_settled(now))?;
+            let path = file.below.as_os_str().as_encoded_bytes();
+            hasher.update(&(path.len() as u64).to_le_bytes());
+            hasher.update(path);
+            fingerprint.add_to(&mut hasher);
+        }
+        self.repositories.is_empty().then(|| hasher.finalize())
+    }
+
     fn add(&mut self, place: &Place, path: &Path, found: Result<Fingerprint, UnreadableReason>) {
         self.files.push(Listed {
             below: place.below(path).to_owned(),

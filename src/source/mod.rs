@@ -27,6 +27,8 @@ mod read_mode;
 
 mod worktree;
 
+mod seal;
+
 mod snapshot;
 
 mod read;
@@ -44,5 +46,6 @@ pub use git::GitError;
 pub use location::Location;
 pub use read::{Consistency, describe};
 pub use reader::{ReadWork, Reader, Scan, read};
+pub use seal::look;
 pub use snapshot::{ReadOrigin, Snapshot};
 pub use sources::{Mode, Root, Sources};

@@ -14,6 +14,7 @@ use super::filter::Filter;
 use super::git::{GitError, Repository, Tree};
 use super::known::{Content, Found, KnownFiles};
 use super::read_mode::{self, ReadMode};
+use super::seal::{self, RootSeal};
 use super::snapshot::{ReadOrigin, Snapshot};
 use super::sources::{Root, Sources};
 use super::worktree::QuiescenceCheck;
@@ -39,6 +40,8 @@ pub(super) struct KnownRoot {
     pub(super) changed: usize,
     /// Whether the root is a directory of plain files, without links and without repositories.
     pub(super) is_plain: bool,
+    /// The seal of the root as it was read.
+    pub(super) seal: RootSeal,
 }
 
 /// The files of the roots in the last snapshot, by the paths of the roots.
@@ -268,16 +271,20 @@ impl<'r> Reading<'r> {
             ReadMode::Git { repository, below } => {
                 let Tree { commit, files } = repository.read(below, self.filter, self.limit, &known.files)?;
                 self.take(files);
+                self.known.seal = seal::of_commit(self.resolved, &commit);
                 return Ok(Some(commit));
             }
             ReadMode::Worktree { repository } if consistency == Consistency::Stable => {
                 check.record(repository)?;
-                self.take_stable(check, known)?;
+                let listed = self.take_stable(check, known)?;
                 self.known.is_plain = false;
-                self.head(repository, known)
+                let head = repository.head().ok();
+                self.known.seal = seal::of_files(self.resolved, listed, mode, head.as_ref());
+                head.and_then(|head| self.compare(repository, head, known))
             }
             ReadMode::Plain if consistency == Consistency::Stable => {
-                self.take_stable(check, known)?;
+                let listed = self.take_stable(check, known)?;
+                self.known.seal = seal::of_files(self.resolved, listed, mode, None);
                 self.known.is_plain &= self.is_alone && self.resolved.is_dir();
                 None
             }
@@ -302,15 +309,16 @@ impl<'r> Reading<'r> {
         dir::read(&place, self.filter, self.limit, &known.files)
     }
 
-    /// The files at a moment when Git changes nothing in any repository around or below them.
-    fn take_stable(&mut self, check: &mut QuiescenceCheck, known: &KnownRoot) -> Result<()> {
+    /// Takes the files at a moment when Git changes nothing in any repository around or below them, and returns the seal
+    /// of their listing.
+    fn take_stable(&mut self, check: &mut QuiescenceCheck, known: &KnownRoot) -> Result<RootSeal> {
         loop {
             let directory = self.list(known)?;
             // Repositories below the root are known only now; the next attempt checks them too.
             if !check.record_all(&directory.repositories)? {
                 self.known.is_plain = !directory.has_links && directory.repositories.is_empty();
                 self.take(directory.files);
-                return Ok(());
+                return Ok(directory.seal);
             }
         }
     }
@@ -386,10 +394,9 @@ impl<'r> Reading<'r> {
         }
     }
 
-    /// The commit of a work tree whose files were read; `None` where the commit has none of them, as in a directory
-    /// that Git ignores. The commit is for people only: a missing one keeps nothing from being compiled.
-    fn head(&mut self, repository: &Repository, known: &KnownRoot) -> Option<Commit> {
-        let commit = repository.head().ok()?;
+    /// The commit of a work tree whose files were read, compared with them; `None` where the commit has none of them, as
+    /// in a directory that Git ignores. The commit is for people only: a missing one keeps nothing from being compiled.
+    fn compare(&mut self, repository: &Repository, commit: Commit, known: &KnownRoot) -> Option<Commit> {
         let below = self.resolved.strip_prefix(&repository.top).unwrap_or(Path::new(""));
         let is_modified = match repository.read(below, self.filter, self.limit, &known.committed) {
             Ok(tree) => self.differs(tree),

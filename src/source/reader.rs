@@ -13,6 +13,7 @@ use super::file::{SourceFile, show};
 use super::filter::{Filter, above};
 use super::read::{Consistency, KnownRoot, KnownRoots, read_all};
 use super::read_mode::{self, ReadMode};
+use super::seal;
 use super::snapshot::Snapshot;
 use super::sources::{Root, Sources};
 use super::watch::{Changes, Health, Watcher};
@@ -49,6 +50,8 @@ pub struct Reader {
     last: Option<Last>,
     watcher: Option<Watcher>,
     work: ReadWork,
+    /// The seal of the sources, if the last snapshot was read with a look at all files.
+    seal: Option<String>,
 }
 
 /// The work of one reading.
@@ -75,7 +78,7 @@ impl Reader {
 
     /// Forgets what was read. The watch goes on.
     pub fn forget(&mut self) {
-        (self.known, self.last) = (KnownRoots::new(), None);
+        (self.known, self.last, self.seal) = (KnownRoots::new(), None, None);
     }
 
     /// The health of the watch, if there is one.
@@ -90,6 +93,13 @@ impl Reader {
         self.work
     }
 
+    /// The seal of the last snapshot, by which [`look`](super::look) tells whether the sources are still the same; `None`
+    /// if files can change without another one.
+    #[must_use]
+    pub fn seal(&self) -> Option<&str> {
+        self.seal.as_deref()
+    }
+
     /// Reads the next snapshot.
     ///
     /// # Errors
@@ -102,6 +112,7 @@ impl Reader {
         scan: Scan,
     ) -> Result<Snapshot> {
         self.work = ReadWork::default();
+        self.seal = None;
         if scan == Scan::Changes
             && let Some(snapshot) = self.read_changes(sources, max_file_bytes)
         {
@@ -115,6 +126,7 @@ impl Reader {
             Ok((snapshot, known)) => {
                 self.work.looked_at += snapshot.len();
                 self.work.changed += known.values().map(|root| root.changed).sum::<usize>();
+                self.seal = seal(&snapshot, &known);
                 self.known = known;
                 self.last = (consistency == Consistency::Stable).then(|| Last {
                     snapshot: snapshot.clone(),
@@ -186,6 +198,12 @@ impl Reader {
         }
         None
     }
+}
+
+/// The seal of a snapshot all files of which were looked at and are readable.
+fn seal(snapshot: &Snapshot, known: &KnownRoots) -> Option<String> {
+    let roots = known.iter().map(|(path, root)| (path.clone(), root.seal));
+    seal::of_roots(roots).filter(|_| snapshot.unreadable.is_empty())
 }
 
 /// The number of attempts to read files that keep changing.

@@ -22,6 +22,7 @@ mod history;
 mod hostile_input;
 mod hot_restart;
 mod kit;
+mod last_run;
 mod machine_faults;
 mod propagation;
 mod props;

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::dir::{Access, Dir};
+use super::dir::{Access, Content, Dir};
 use super::document::{self, Document, Found};
 use super::output::OutputDir;
 use crate::apply::error::ApplyError;
@@ -75,6 +75,20 @@ struct ProxyEntry {
     files: BTreeMap<String, Known>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rejected: Option<Nack>,
+}
+
+/// A hash of the inventory as it is on disk; `None` when there is none.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn inventory_seal(out: &OutputDir) -> Result<Option<String>, ApplyError> {
+    let Some((_, meta)) = out.open()? else {
+        return Ok(None);
+    };
+    Ok(match meta.read(NAME)? {
+        Content::Text(text) => Some(blake3::hash(text.as_bytes()).to_hex().to_string()),
+        Content::Missing | Content::Binary | Content::Other => None,
+    })
 }
 
 impl Inventory {

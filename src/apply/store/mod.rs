@@ -19,7 +19,7 @@ pub mod intent;
 
 pub mod file_meshes;
 
-pub mod last_status;
+pub mod disposable;
 
 pub mod observe;
 

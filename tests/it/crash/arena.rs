@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use crate::kit::publish;
 use crate::kit::strace::{self, Call, Run, Strace};
+use crate::kit::wait;
 
 /// A directory with policies and two states of them: one dataplane changes its collector, one goes, and one comes.
 pub(crate) struct Arena {
@@ -79,10 +80,13 @@ impl Arena {
             calls: Vec::new(),
             groups: Vec::new(),
         };
-        assert_eq!(
-            ended(&arena.command("before").output().expect("the program starts")),
-            (Some(0), String::new())
-        );
+        // Every run leaves the same files once the policies are old enough for a record of the run.
+        wait::until("a run is recorded", || {
+            let output = arena.command("before").output().expect("the program starts");
+            assert_eq!(ended(&output), (Some(0), String::new()));
+            let is_there = arena.out().join(".meshtraced/last-run.json").exists();
+            is_there.then_some(()).ok_or_else(|| "it is not".to_owned())
+        });
         arena.states[0] = read(&arena.out());
         let saved = Command::new("cp")
             .args(["-a", "out", "saved"])

@@ -164,6 +164,7 @@ fn what_is_seen_is_on_disk_before() {
     let arena = Arena::new();
     let out = arena.out().display().to_string();
     let published = format!("<{out}/default");
+    let record = format!("{out}/.meshtraced/staging/last-run.json");
     let mut unsynced: BTreeSet<String> = BTreeSet::new();
     let (mut file_system_syncs, mut file_syncs) = (0, Vec::new());
     // The inventory that lists what comes: not there, renamed, or on disk.
@@ -187,8 +188,9 @@ fn what_is_seen_is_on_disk_before() {
                 file_syncs.push(from);
             }
             "renameat" | "renameat2" => {
+                // The record of the run is disposable: one that lost its content is ignored.
                 assert!(
-                    !unsynced.contains(&from),
+                    !unsynced.contains(&from) || from == record,
                     "{from} becomes {to}, and its content may be lost: {call:?}"
                 );
                 if call.arguments.contains(&published) {

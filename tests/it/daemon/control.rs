@@ -4,8 +4,9 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use super::{ask, start, start_with};
-use crate::kit::mesh::Mesh;
+use super::{ask, clusters, start, start_with};
+use crate::kit::daemon::Daemon;
+use crate::kit::mesh::{Backend, Mesh};
 use crate::kit::unprivileged::Unprivileged;
 use crate::kit::wait;
 
@@ -61,14 +62,7 @@ fn the_work_of_an_edit_is_that_of_its_file() {
         mesh.write(&format!("{i}.yaml"), &dataplane(i, 8080));
     }
     let daemon = start(&mesh);
-    let work = || {
-        let metrics = get(&daemon.socket, "/metrics");
-        ["looked-at", "decoded", "lowered", "rendered", "read-back"].map(|part| {
-            let name = format!("meshtraced_work_total{{part=\"{part}\"}} ");
-            let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
-            line.map_or(0, |count| count.trim().parse::<usize>().expect("a count"))
-        })
-    };
+    let work = || work(&daemon);
     let files = std::fs::read_dir(mesh.dir().join("policies")).expect("there").count();
     let [looked_at, decoded, lowered, rendered, read_back] = work();
     assert!(looked_at >= files, "{looked_at} of {files}");
@@ -88,6 +82,46 @@ fn the_work_of_an_edit_is_that_of_its_file() {
     assert_eq!(read_back_now, read_back + 1);
     // The two names of the file, each perhaps in a reconciliation of its own.
     assert!(looked_at_now - looked_at <= 4, "{}", looked_at_now - looked_at);
+}
+
+/// The numbers of paths that were looked at, of files that were decoded, of proxies that were lowered, of those whose
+/// files were rendered, and of those whose published files were read back.
+fn work(daemon: &Daemon) -> [usize; 5] {
+    let metrics = get(&daemon.socket, "/metrics");
+    ["looked-at", "decoded", "lowered", "rendered", "read-back"].map(|part| {
+        let name = format!("meshtraced_work_total{{part=\"{part}\"}} ");
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
+        line.map_or(0, |count| count.trim().parse::<usize>().expect("a count"))
+    })
+}
+
+#[test]
+fn a_restart_is_ready_before_it_compiles() {
+    let mesh = Mesh::start();
+    wait::until("a run is recorded", || {
+        assert_eq!(ask(&mesh, &["run", "--once"]).0, Some(0));
+        let record = mesh.dir().join("envoy/.meshtraced/last-run.json");
+        if record.exists() {
+            Ok(())
+        } else {
+            Err("it is not".to_owned())
+        }
+    });
+    let daemon = start(&mesh);
+    daemon.until_said("nothing to change");
+    wait::until("it has compiled", || match daemon.reconciliations("unchanged") {
+        2 => Ok(()),
+        n => Err(format!("{n} reconciliations")),
+    });
+    // Both read the published files back, and the second compiled the policies.
+    let [_, decoded, lowered, rendered, read_back] = work(&daemon);
+    let files = std::fs::read_dir(mesh.dir().join("policies")).expect("there").count();
+    assert_eq!([decoded, lowered, rendered, read_back], [files, 2, 2, 4]);
+    assert_eq!(daemon.reconciliations("changed"), 0);
+    mesh.send_to(&[Backend::nowhere(9)]);
+    daemon.until("the next change is published", |_| {
+        clusters(&mesh).contains("127.0.0.9")
+    });
 }
 
 fn dataplane(i: usize, port: u16) -> String {

@@ -1,0 +1,55 @@
+//! A reconciliation of policies that have not changed since the last run.
+
+use std::sync::Arc;
+
+use super::desired::DesiredState;
+use super::error::ReconcileError;
+use super::observe::{observe, probe};
+use super::overview::Overview;
+use super::reconciliation::Reconciliation;
+use super::stages::{Stage, Stopwatch};
+use crate::apply::{self, Bases, Intent, Request, Session, Target};
+use crate::plan::Planned;
+use crate::source::ReadWork;
+
+/// The reconciliation with policies that have not changed since the last run, which left nothing to do; `None` if there
+/// is something to do now, since somebody edited published files or an Envoy has others.
+pub(super) fn unchanged(
+    overview: Overview,
+    intent: &Intent,
+    target: &Target,
+    session: &Session,
+    probe_all: bool,
+) -> Result<Option<Reconciliation>, ReconcileError> {
+    let mut stopwatch = Stopwatch::default();
+    let observation = stopwatch.time(Stage::Plan, || observe(target))?;
+    let mut observed = observation.observed;
+    let health = probe_all.then(|| probe(&mut observed, target, session));
+    if !observed.drift.is_empty() || !observed.out_of_sync.is_empty() {
+        return Ok(None);
+    }
+    let planned = Planned::default();
+    // Modes and owners are given back, as by every publication.
+    let publication = stopwatch.time(Stage::Publish, || {
+        let request = Request {
+            plan: &planned.plan,
+            revision: &overview.name,
+            bases: &Bases::default(),
+        };
+        apply::apply(&request, target, session)
+    })?;
+    Ok(Some(Reconciliation {
+        policies: Ok(overview),
+        compiled: None,
+        read: ReadWork::default(),
+        intent: intent.clone(),
+        desired: DesiredState::Policies,
+        read_back: observation.read_back,
+        published_before: observed.applied.len(),
+        published: Arc::new(observed.applied),
+        planned,
+        publication,
+        health: health.unwrap_or_default(),
+        stages: stopwatch.stages,
+    }))
+}
