@@ -19,6 +19,8 @@ mod known;
 
 mod git;
 
+mod committed;
+
 mod error;
 
 mod dir;
@@ -37,15 +39,18 @@ mod wanted;
 
 pub mod watch;
 
+mod changing;
+
 mod reader;
 
+pub use changing::ReadWork;
 pub use commit::Commit;
 pub use error::ReadError;
 pub use file::{Link, LinkFault, LinkKind, SourceFile, Unreadable, UnreadableReason, Vars};
 pub use git::GitError;
 pub use location::Location;
 pub use read::{Consistency, describe};
-pub use reader::{ReadWork, Reader, Scan, read};
+pub use reader::{Reader, Scan, read};
 pub use seal::look;
 pub use snapshot::{ReadOrigin, Snapshot};
 pub use sources::{Mode, Root, Sources};

@@ -1,17 +1,18 @@
 //! The reading of all sources into a [`Snapshot`], each root in its own mode.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use globset::GlobMatcher;
 
 use super::commit::Commit;
+use super::committed::{Committed, Here};
 use super::dir::{self, Directory, Place};
 use super::error::ReadError;
 use super::file::{Matches, SourceFile, Unreadable, UnreadableReason, show};
 use super::filter::Filter;
-use super::git::{GitError, Repository, Tree};
+use super::git::{Part, Repository, Tree};
 use super::known::{Content, Found, KnownFiles};
 use super::read_mode::{self, ReadMode};
 use super::seal::{self, RootSeal};
@@ -34,12 +35,13 @@ type Result<T> = std::result::Result<T, ReadError>;
 #[derive(Debug, Default)]
 pub(super) struct KnownRoot {
     pub(super) files: KnownFiles,
-    /// The files of a work tree that are as in the commit.
-    committed: KnownFiles,
+    /// The files of a work tree beside those of its commit.
+    pub(super) committed: Committed,
     /// The number of files that the snapshot before did not have, or not with this text.
     pub(super) changed: usize,
-    /// Whether the root is a directory of plain files, without links and without repositories.
-    pub(super) is_plain: bool,
+    /// Whether the root is a directory without links and without repositories below: what changes in it is told by the
+    /// names of files, or by two commits.
+    pub(super) is_simple: bool,
     /// The seal of the root as it was read.
     pub(super) seal: RootSeal,
 }
@@ -269,15 +271,20 @@ impl<'r> Reading<'r> {
     ) -> Result<Option<Commit>> {
         let commit = match mode {
             ReadMode::Git { repository, below } => {
-                let Tree { commit, files } = repository.read(below, self.filter, self.limit, &known.files)?;
+                let Tree {
+                    commit,
+                    files,
+                    is_simple,
+                } = repository.read(below, self.filter, self.limit, &known.files)?;
                 self.take(files);
+                self.known.is_simple = is_simple;
                 self.known.seal = seal::of_commit(self.resolved, &commit);
                 return Ok(Some(commit));
             }
             ReadMode::Worktree { repository } if consistency == Consistency::Stable => {
                 check.record(repository)?;
                 let listed = self.take_stable(check, known)?;
-                self.known.is_plain = false;
+                self.known.is_simple &= !repository.has_submodules();
                 let head = repository.head().ok();
                 self.known.seal = seal::of_files(self.resolved, listed, mode, head.as_ref());
                 head.and_then(|head| self.compare(repository, head, known))
@@ -285,7 +292,6 @@ impl<'r> Reading<'r> {
             ReadMode::Plain if consistency == Consistency::Stable => {
                 let listed = self.take_stable(check, known)?;
                 self.known.seal = seal::of_files(self.resolved, listed, mode, None);
-                self.known.is_plain &= self.is_alone && self.resolved.is_dir();
                 None
             }
             ReadMode::Worktree { .. } | ReadMode::Plain => {
@@ -316,7 +322,8 @@ impl<'r> Reading<'r> {
             let directory = self.list(known)?;
             // Repositories below the root are known only now; the next attempt checks them too.
             if !check.record_all(&directory.repositories)? {
-                self.known.is_plain = !directory.has_links && directory.repositories.is_empty();
+                self.known.is_simple =
+                    !directory.has_links && directory.repositories.is_empty() && self.resolved.is_dir();
                 self.take(directory.files);
                 return Ok(directory.seal);
             }
@@ -394,43 +401,23 @@ impl<'r> Reading<'r> {
         }
     }
 
-    /// The commit of a work tree whose files were read, compared with them; `None` where the commit has none of them, as
-    /// in a directory that Git ignores. The commit is for people only: a missing one keeps nothing from being compiled.
+    /// The commit of a work tree whose files were read, compared with them. The commit is for people only: a missing one
+    /// keeps nothing from being compiled.
     fn compare(&mut self, repository: &Repository, commit: Commit, known: &KnownRoot) -> Option<Commit> {
-        let below = self.resolved.strip_prefix(&repository.top).unwrap_or(Path::new(""));
-        let is_modified = match repository.read(below, self.filter, self.limit, &known.committed) {
-            Ok(tree) => self.differs(tree),
-            Err(GitError::Missing { .. }) => return None,
-            Err(_) => true,
+        let part = Part {
+            below: self.resolved.strip_prefix(&repository.top).unwrap_or(Path::new("")),
+            filter: self.filter,
+            limit: self.limit,
         };
-        Some(Commit { is_modified, ..commit })
-    }
-
-    /// Whether the files differ from those of the commit, as those of submodules always do. Differences in line ends
-    /// are Git's own.
-    fn differs(&mut self, tree: Tree) -> bool {
-        let files = self.files.iter().map(|file| (file.path.as_str(), Ok(file)));
-        let unreadable = self.unreadable.iter();
-        let unreadable = unreadable.map(|file| (file.path.as_str(), Err(&file.reason)));
-        let mut here: HashMap<&str, std::result::Result<_, _>> = files.chain(unreadable).collect();
-        let mut is_same = true;
-        for committed in tree.files {
-            if self.seen.contains(&committed.really) {
-                continue;
-            }
-            let name = format!("{}{}", self.prefix, show(&committed.below));
-            match (here.remove(name.as_str()), committed.content) {
-                (Some(Ok(file)), Ok(content)) if content.is_of(file) => {
-                    self.known
-                        .committed
-                        .add(committed.below, committed.stamp, Arc::clone(file));
-                }
-                (Some(Err(UnreadableReason::Empty)), Ok(content)) if content.text().is_empty() => {}
-                (Some(Err(reason)), Err(_)) if *reason != UnreadableReason::Empty => {}
-                _ => is_same = false,
-            }
-        }
-        !is_same || !here.is_empty()
+        let here = Here {
+            files: &self.files,
+            unreadable: &self.unreadable,
+            prefix: &self.prefix,
+            others: self.seen,
+        };
+        let (committed, commit) = Committed::compare(repository, commit, part, here, &known.committed);
+        self.known.committed = committed;
+        commit
     }
 }
 

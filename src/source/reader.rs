@@ -1,22 +1,14 @@
 //! The reader of one snapshot after another, which does not read again what stays as it is.
 
-use std::collections::BTreeSet;
-use std::fs::{self, Metadata};
-use std::io;
-use std::path::Path;
-use std::sync::Arc;
-use std::time::SystemTime;
-
-use super::dir;
+use super::changing::{Changing, ReadWork};
 use super::error::ReadError;
-use super::file::{SourceFile, show};
-use super::filter::{Filter, above};
-use super::read::{Consistency, KnownRoot, KnownRoots, read_all};
+use super::read::{Consistency, KnownRoots, read_all};
 use super::read_mode::{self, ReadMode};
 use super::seal;
 use super::snapshot::Snapshot;
-use super::sources::{Root, Sources};
-use super::watch::{Changes, Health, Watcher};
+use super::sources::Sources;
+use super::watch::{Health, Watcher};
+use super::worktree::QuiescenceCheck;
 
 type Result<T> = std::result::Result<T, ReadError>;
 
@@ -34,7 +26,8 @@ pub fn read(sources: &Sources, max_file_bytes: u64, consistency: Consistency) ->
 /// The files that are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Scan {
-    /// All files. Those with the metadata of the last snapshot are not read.
+    /// All files. Those with the metadata of the last snapshot are not read; of a commit, those that differ from the last
+    /// one are.
     #[default]
     Full,
     /// The files that events name, where it is sure that there are events for all changes; else all files.
@@ -52,15 +45,6 @@ pub struct Reader {
     work: ReadWork,
     /// The seal of the sources, if the last snapshot was read with a look at all files.
     seal: Option<String>,
-}
-
-/// The work of one reading.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ReadWork {
-    /// The number of paths that were looked at.
-    pub looked_at: usize,
-    /// The number of files that were new or had another text than in the last snapshot.
-    pub changed: usize,
 }
 
 /// The last snapshot, and how it was read.
@@ -113,9 +97,12 @@ impl Reader {
     ) -> Result<Snapshot> {
         self.work = ReadWork::default();
         self.seal = None;
-        if scan == Scan::Changes
-            && let Some(snapshot) = self.read_changes(sources, max_file_bytes)
+        let is_next = |last: &Last| last.sources == *sources && last.limit == max_file_bytes;
+        let last = self.last.take().filter(|_| consistency == Consistency::Stable);
+        if let Some(last) = last.filter(is_next)
+            && let Some(snapshot) = self.read_changes(last.snapshot, sources, max_file_bytes, scan)
         {
+            self.keep(&snapshot, sources, max_file_bytes);
             return Ok(snapshot);
         }
         // Before anything is read, so that no later change is missed.
@@ -128,75 +115,67 @@ impl Reader {
                 self.work.changed += known.values().map(|root| root.changed).sum::<usize>();
                 self.seal = seal(&snapshot, &known);
                 self.known = known;
-                self.last = (consistency == Consistency::Stable).then(|| Last {
-                    snapshot: snapshot.clone(),
-                    sources: sources.clone(),
-                    limit: max_file_bytes,
-                });
+                if consistency == Consistency::Stable {
+                    self.keep(&snapshot, sources, max_file_bytes);
+                }
                 Ok(snapshot)
             }
-            Err(error) => {
-                self.last = None;
-                Err(error)
-            }
+            Err(error) => Err(error),
         }
     }
 
-    /// The last snapshot with the changes that events tell of; `None` if they do not tell everything.
-    ///
-    /// The changed files are read, then all events until after that are awaited. If they name no other file, all files
-    /// were as they are in the snapshot at that moment.
-    fn read_changes(&mut self, sources: &Sources, limit: u64) -> Option<Snapshot> {
-        let (last, watcher) = (self.last.take()?, self.watcher.as_mut()?);
-        let [root] = sources.roots.as_slice() else { return None };
+    fn keep(&mut self, snapshot: &Snapshot, sources: &Sources, limit: u64) {
+        self.last = Some(Last {
+            snapshot: snapshot.clone(),
+            sources: sources.clone(),
+            limit,
+        });
+    }
+
+    /// The last snapshot with all changes since, as two commits or events tell of them; `None` if they do not tell
+    /// everything.
+    fn read_changes(&mut self, last: Snapshot, sources: &Sources, limit: u64, scan: Scan) -> Option<Snapshot> {
+        let ([root], [origin]) = (sources.roots.as_slice(), last.origins.as_slice()) else {
+            return None;
+        };
         let known = self.known.get_mut(&root.path)?;
-        let is_same = last.sources == *sources && last.limit == limit;
-        if !is_same || !known.is_plain || !last.snapshot.unreadable.is_empty() || sources.filter.has_include() {
+        if !known.is_simple || !last.unreadable.is_empty() || sources.filter.has_include() {
             return None;
         }
         let resolved = read_mode::resolve(&root.path).ok()?;
-        if !matches!(
-            ReadMode::for_resolved(&root.path, &resolved, sources.mode),
-            Ok(ReadMode::Plain)
-        ) {
-            return None;
-        }
+        let mode = ReadMode::for_resolved(&root.path, &resolved, sources.mode).ok();
+        let mode = mode.filter(|mode| *mode == origin.mode)?;
+        let watcher = self.watcher.as_mut();
         let mut changing = Changing {
             root,
             resolved: &resolved,
             filter: &sources.filter,
             limit,
-            snapshot: last.snapshot,
+            snapshot: last,
             known,
             work: &mut self.work,
         };
-        let mut files = BTreeSet::new();
-        for _ in 0..ATTEMPTS {
-            let Changes::Paths(paths) = watcher.take_changes() else {
-                return None;
-            };
-            files.extend(
-                paths
-                    .iter()
-                    .filter(|(_, is_file)| **is_file)
-                    .map(|(path, _)| path.clone()),
-            );
-            for path in paths.keys() {
-                changing.look(path, files.contains(path))?;
+        match &mode {
+            ReadMode::Git { repository, below } => {
+                // Commits tell what changed; events tell only when.
+                watcher.into_iter().for_each(Watcher::refresh);
+                changing.follow_commit(repository, below)?;
+                self.seal = changing
+                    .known
+                    .seal
+                    .and_then(|seal| seal::of_roots([(root.path.clone(), Some(seal))].into_iter()));
             }
-            if !watcher.settle() {
-                return None;
+            ReadMode::Worktree { repository } if scan == Scan::Changes => {
+                let mut check = QuiescenceCheck::default();
+                check.record(repository).ok()?;
+                let changed = changing.follow_events(watcher?)?;
+                changing.compare(repository, changed)?;
+                check.verify().ok()?;
             }
-            if watcher.has_no_changes() {
-                let snapshot = changing.snapshot;
-                self.last = Some(Last {
-                    snapshot: snapshot.clone(),
-                    ..last
-                });
-                return Some(snapshot);
-            }
+            ReadMode::Plain if scan == Scan::Changes => drop(changing.follow_events(watcher?)?),
+            ReadMode::Worktree { .. } | ReadMode::Plain => return None,
         }
-        None
+        Some(changing.snapshot)
     }
 }
 
@@ -206,76 +185,11 @@ fn seal(snapshot: &Snapshot, known: &KnownRoots) -> Option<String> {
     seal::of_roots(roots).filter(|_| snapshot.unreadable.is_empty())
 }
 
-/// The number of attempts to read files that keep changing.
-const ATTEMPTS: usize = 5;
-
-/// The last snapshot of a root, which becomes the next.
-struct Changing<'c> {
-    root: &'c Root,
-    /// The real path of the root.
-    resolved: &'c Path,
-    filter: &'c Filter,
-    /// The limit of a file, in bytes.
-    limit: u64,
-    snapshot: Snapshot,
-    known: &'c mut KnownRoot,
-    work: &'c mut ReadWork,
-}
-
-impl Changing<'_> {
-    /// Looks at a path that may have changed; `None` if that is not enough to know the next snapshot. `is_file` tells that
-    /// there is or was a file, and no directory.
-    fn look(&mut self, path: &Path, is_file: bool) -> Option<()> {
-        self.work.looked_at += 1;
-        let below = path.strip_prefix(self.resolved).ok()?;
-        match fs::symlink_metadata(path) {
-            Ok(metadata) if metadata.is_file() && self.filter.wants(below) => self.read(path, below, &metadata),
-            Ok(metadata) if metadata.is_file() => Some(()),
-            Ok(_) => None,
-            Err(error) if error.kind() != io::ErrorKind::NotFound => None,
-            Err(_) => match self.position(&show(below)) {
-                // The directory may be left without files, which is a finding if it has the name of a file.
-                Ok(_) if above(below).any(|above| self.filter.reads(above)) => None,
-                Ok(position) => {
-                    self.snapshot.files.remove(position);
-                    self.known.files.remove(below);
-                    Some(())
-                }
-                // A directory may be gone with all its files.
-                Err(_) => is_file.then_some(()),
-            },
-        }
-    }
-
-    fn read(&mut self, path: &Path, below: &Path, listed: &Metadata) -> Option<()> {
-        let (text, stamp) = dir::read_alone(path, listed, self.limit, SystemTime::now())?;
-        let name = show(below);
-        let position = self.position(&name);
-        let file = match position {
-            Ok(position) if self.snapshot.files[position].text == text => Arc::clone(&self.snapshot.files[position]),
-            _ => {
-                self.work.changed += 1;
-                SourceFile::with_vars(name, text, self.root.vars.clone())
-            }
-        };
-        match position {
-            Ok(position) => self.snapshot.files[position] = Arc::clone(&file),
-            Err(position) => self.snapshot.files.insert(position, Arc::clone(&file)),
-        }
-        self.known.files.add(below.to_owned(), stamp, file);
-        Some(())
-    }
-
-    /// The position of a file, or that where it would be.
-    fn position(&self, name: &str) -> std::result::Result<usize, usize> {
-        let files = &self.snapshot.files;
-        files.binary_search_by(|file| file.path.as_str().cmp(name))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::symlink;
+    use std::path::Path;
 
     use super::*;
     use crate::source::UnreadableReason;

@@ -26,7 +26,7 @@ pub(super) fn of_commit(resolved: &Path, commit: &Commit) -> RootSeal {
 /// The seal of a root that is read from the listed files, with the commit of their work tree if they are in one.
 pub(super) fn of_files(resolved: &Path, listed: RootSeal, mode: &ReadMode, commit: Option<&Commit>) -> RootSeal {
     let has_submodules = match mode {
-        ReadMode::Worktree { repository } => repository.top.join(".gitmodules").exists(),
+        ReadMode::Worktree { repository } => repository.has_submodules(),
         ReadMode::Git { .. } | ReadMode::Plain => false,
     };
     // Whether the files of a submodule are of the right commit is a matter of two repositories.

@@ -33,12 +33,16 @@ pub(super) struct Concerns {
     pub(super) trees: BTreeSet<PathBuf>,
     /// Single paths that matter: links, and roots that may be replaced.
     pub(super) paths: BTreeSet<PathBuf>,
+    /// Files of a repository whose changes tell of Git operations on a work tree. They are checked with each reading.
+    pub(super) signs: BTreeSet<PathBuf>,
 }
 
 impl Concerns {
     /// Whether an event of a path matters.
     pub(super) fn contain(&self, path: &Path) -> bool {
-        self.paths.contains(path) || path.ancestors().any(|above| self.trees.contains(above))
+        self.paths.contains(path)
+            || self.signs.contains(path)
+            || path.ancestors().any(|above| self.trees.contains(above))
     }
 }
 
@@ -72,8 +76,10 @@ impl Wanted {
                 }
                 Ok(ReadMode::Worktree { repository }) => {
                     wanted.way_to(&repository.top, 0);
-                    wanted.repository(&repository.git_dir, REFERENCES);
-                    wanted.repository(&repository.git_dir, worktree::signs());
+                    wanted.repository(&repository.git_dir, []);
+                    let signs = REFERENCES.into_iter().chain(worktree::signs());
+                    let signs = signs.map(|name| repository.git_dir.join(name));
+                    wanted.concerns.signs.extend(signs);
                     wanted.files(&root.path, sources);
                     wanted.links(&root.path, &repository.top);
                 }

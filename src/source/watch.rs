@@ -260,6 +260,9 @@ impl Shared {
         let mut matters = event.paths.is_empty();
         for path in event.paths.iter().filter(|path| concerns.contain(path)) {
             matters = true;
+            if concerns.signs.contains(path) {
+                continue;
+            }
             if is_folder || concerns.paths.contains(path) {
                 *changes = Changes::Unknown;
             } else {

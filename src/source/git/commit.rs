@@ -23,6 +23,8 @@ pub(in crate::source) struct Tree {
     pub(in crate::source) commit: Commit,
     /// The files, sorted by their paths below the root.
     pub(in crate::source) files: Vec<Found>,
+    /// Whether the root is a directory without links.
+    pub(in crate::source) is_simple: bool,
 }
 
 impl Repository {
@@ -80,11 +82,12 @@ impl Repository {
         let found = if is_file {
             Entries {
                 entries,
-                links: BTreeMap::new(),
+                ..Entries::default()
             }
         } else {
             self.choose(&commit, &entries, below, filter)?
         };
+        let is_simple = !is_file && !found.has_links;
         let top = self.top.join(below);
         let file = |below: PathBuf, content, stamp| Found {
             really: if is_file { top.clone() } else { top.join(&below) },
@@ -103,7 +106,11 @@ impl Repository {
             files.extend(links.map(|(path, link)| file(path, not_followed(link), None)));
             files.sort_by(|a, b| a.below.cmp(&b.below));
         }
-        Ok(Tree { commit, files })
+        Ok(Tree {
+            commit,
+            files,
+            is_simple,
+        })
     }
 
     /// The directory or the file at a path of a commit, with all entries below it.
@@ -179,7 +186,10 @@ impl Repository {
         let everything = if has_links { self.all(commit)? } else { BTreeMap::new() };
         let links = self.links(&everything)?;
         let mut links = Links::new(&everything, &links);
-        let mut found = Entries::default();
+        let mut found = Entries {
+            has_links,
+            ..Entries::default()
+        };
         for (path, entry) in all {
             match entry.kind {
                 Kind::File if filter.wants(path) => {
@@ -236,7 +246,7 @@ impl Repository {
     }
 
     /// The contents of files, in their order.
-    fn contents(
+    pub(super) fn contents(
         &self,
         commit: &Commit,
         entries: &BTreeMap<PathBuf, Entry>,
@@ -277,6 +287,8 @@ impl Repository {
 struct Entries {
     entries: BTreeMap<PathBuf, Entry>,
     links: BTreeMap<PathBuf, Link>,
+    /// Whether there is any link, followed or not.
+    has_links: bool,
 }
 
 /// The directory or file at a path of a commit.

@@ -14,8 +14,11 @@ mod tree;
 
 mod commit;
 
+mod difference;
+
 mod submodule;
 
 pub(super) use commit::Tree;
+pub(super) use difference::Part;
 pub use error::GitError;
 pub(super) use repository::{Repository, find};

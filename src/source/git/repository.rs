@@ -59,6 +59,11 @@ fn is_bare(directory: &Path) -> bool {
 }
 
 impl Repository {
+    /// Whether the work tree may have submodules.
+    pub(in crate::source) fn has_submodules(&self) -> bool {
+        self.top.join(".gitmodules").exists()
+    }
+
     /// The directory with the branches and objects that all linked work trees share.
     pub(in crate::source) fn common_dir(&self) -> PathBuf {
         match fs::read(self.git_dir.join("commondir")) {

@@ -51,6 +51,31 @@ pub(super) fn entries(listed: &[u8]) -> BTreeMap<PathBuf, Entry> {
     listed.split(|byte| *byte == 0).filter_map(entry).collect()
 }
 
+/// The entries of `diff-tree -z`: `:100644 100644 83baae… 1f2c3d… M`, a NUL, the path and a NUL for each that differs. An
+/// entry that is gone is `None`.
+pub(super) fn changed(listed: &[u8]) -> BTreeMap<PathBuf, Option<Entry>> {
+    let parts: Vec<&[u8]> = listed.split(|byte| *byte == 0).collect();
+    let entry = |pair: &[&[u8]]| {
+        let [head, path] = pair else { return None };
+        let words: Vec<&str> = std::str::from_utf8(head.strip_prefix(b":")?).ok()?.split(' ').collect();
+        let [_, mode, _, id, _] = words.as_slice() else {
+            return None;
+        };
+        let kind = match *mode {
+            "000000" => None,
+            "120000" => Some(Kind::Link),
+            "160000" => Some(Kind::Submodule),
+            _ => Some(Kind::File),
+        };
+        let id = (*id).to_owned();
+        Some((
+            PathBuf::from(OsStr::from_bytes(path)),
+            kind.map(|kind| Entry { kind, id }),
+        ))
+    };
+    parts.chunks(2).filter_map(entry).collect()
+}
+
 /// The entries of a commit, and the targets of its links.
 pub(super) struct Links<'a> {
     all: &'a BTreeMap<PathBuf, Entry>,
@@ -187,6 +212,22 @@ mod tests {
         check("dir/up", Err(LinkFault::Outside));
         check("absolute", Err(LinkFault::Outside));
         check("circle", Err(LinkFault::Nowhere));
+    }
+
+    #[test]
+    fn the_differences_of_git_are_understood() {
+        let listed =
+            b":100644 000000 aa 00 D\0gone.yaml\0:000000 100755 00 bb A\0new.yaml\0:100644 120000 aa cc T\0link\0";
+        let changed: Vec<(PathBuf, Option<Kind>)> = changed(listed)
+            .into_iter()
+            .map(|(path, entry)| (path, entry.map(|entry| entry.kind)))
+            .collect();
+        let expected = [
+            ("gone.yaml", None),
+            ("link", Some(Kind::Link)),
+            ("new.yaml", Some(Kind::File)),
+        ];
+        assert_eq!(changed, expected.map(|(path, kind)| (path.into(), kind)));
     }
 
     #[test]

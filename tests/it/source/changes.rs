@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use meshtraced::source::watch::Watcher;
-use meshtraced::source::{Consistency, ReadWork, Reader, Scan, Snapshot, Sources, read};
+use meshtraced::source::{Consistency, Mode, ReadWork, Reader, Scan, Snapshot, Sources, read};
+use meshtraced::words::with_causes;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tokio::sync::Notify;
+
+use crate::kit::git::Git;
 
 /// Names that are read, that are not, that are hidden, and a directory with the name of a file.
 const PATHS: [&str; 9] = [
@@ -113,6 +116,136 @@ proptest! {
             let kept = scan(&mut reader, dir.path(), Scan::Changes);
             let fresh = read(&Sources::one(dir.path()), 1 << 20, Consistency::Stable).expect("it can be read");
             prop_assert_eq!(content(&kept), content(&fresh), "after {:?}", edits);
+        }
+    }
+}
+
+/// A change in a repository whose policies are in a directory below its top.
+#[derive(Debug, Clone)]
+enum GitEdit {
+    File(Edit),
+    /// A file beside the policies.
+    Beside(u8),
+    Commit,
+    /// The work tree becomes as the commit.
+    Reset,
+    /// The commit before.
+    Back,
+    /// The newest commit.
+    Forth,
+    /// The last commit is replaced by another one.
+    Amend,
+}
+
+fn git_edit() -> impl Strategy<Value = GitEdit> {
+    prop_oneof![
+        12 => edit().prop_map(GitEdit::File),
+        1 => (0..4_u8).prop_map(GitEdit::Beside),
+        6 => Just(GitEdit::Commit),
+        1 => Just(GitEdit::Reset),
+        2 => Just(GitEdit::Back),
+        2 => Just(GitEdit::Forth),
+        1 => Just(GitEdit::Amend),
+    ]
+}
+
+fn carry_out_in(git: &Git, root: &Path, edit: &GitEdit) {
+    // Some are impossible at some moments.
+    let _ = match edit {
+        GitEdit::File(edit) => return carry_out(root, edit),
+        GitEdit::Beside(text) => {
+            return fs::write(git.dir.join("beside.yaml"), format!("text: {text}")).expect("a file");
+        }
+        GitEdit::Commit => {
+            let added = git.try_run(&["add", "-A"]);
+            (added.0 && git.try_run(&["commit", "-q", "-m", "edit"]).0, added.1)
+        }
+        GitEdit::Reset => git.try_run(&["reset", "-q", "--hard"]),
+        GitEdit::Back => git.try_run(&["checkout", "-q", "HEAD~1"]),
+        GitEdit::Forth => git.try_run(&["checkout", "-q", "main"]),
+        GitEdit::Amend => git.try_run(&["commit", "-q", "-a", "--amend", "-m", "amended"]),
+    };
+    // The policies must be there, whatever was checked out.
+    fs::create_dir_all(root).expect("a directory");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn a_repository_is_followed_as_it_is_read(
+        edits in vec((vec(git_edit(), 1..4), any::<bool>()), 1..6),
+        mode in prop_oneof![Just(Mode::Git), Just(Mode::Worktree)],
+    ) {
+        let (dir, own) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+        let root = dir.path().join("policies");
+        let git = Git::init(dir.path(), &[]);
+        carry_out(&root, &Edit::Write(0, 0));
+        carry_out(&root, &Edit::Write(4, 0));
+        git.commit("first");
+        let sources = Sources { mode, ..Sources::one(&root) };
+        let beacon = own.path().join("beacon");
+        fs::write(&beacon, "").expect("a file");
+        let mut reader = Reader::default();
+        reader.watch(Watcher::new(&sources, Arc::new(Notify::new()), Some(beacon)));
+        let read_now = |reader: &mut Reader, scan| {
+            reader.read(&sources, 1 << 20, Consistency::Stable, scan).map_err(|error| with_causes(&error))
+        };
+        read_now(&mut reader, Scan::Full).expect("it can be read");
+        for (edits, is_full) in &edits {
+            edits.iter().for_each(|edit| carry_out_in(&git, &root, edit));
+            let scan = if *is_full { Scan::Full } else { Scan::Changes };
+            let (kept, fresh) = (read_now(&mut reader, scan), read_now(&mut Reader::default(), Scan::Full));
+            let seen = |snapshot: &Result<Snapshot, String>| {
+                let content = |snapshot: &Snapshot| format!("{:?} {:?}", content(snapshot), snapshot.commit());
+                snapshot.as_ref().map(content).map_err(Clone::clone)
+            };
+            prop_assert_eq!(seen(&kept), seen(&fresh), "after {:?}", edits);
+        }
+    }
+}
+
+#[test]
+fn a_commit_costs_the_files_that_it_changes() {
+    const FILES: usize = 100;
+    let dir = tempfile::tempdir().expect("a directory");
+    let own = tempfile::tempdir().expect("a directory");
+    let git = Git::init(dir.path(), &[]);
+    let write = |i: usize, text: &str| fs::write(dir.path().join(format!("{i}.yaml")), text).expect("a file");
+    (0..FILES).for_each(|i| write(i, "a: 1"));
+    git.commit("first");
+    for mode in [Mode::Git, Mode::Worktree] {
+        let sources = Sources {
+            mode,
+            ..Sources::one(dir.path())
+        };
+        let beacon = own.path().join("beacon");
+        fs::write(&beacon, "").expect("a file");
+        let mut reader = Reader::default();
+        reader.watch(Watcher::new(&sources, Arc::new(Notify::new()), Some(beacon)));
+        let mut work = |scan| {
+            let snapshot = reader
+                .read(&sources, 1 << 20, Consistency::Stable, scan)
+                .expect("readable");
+            assert!(
+                snapshot.commit().is_some_and(|commit| !commit.is_modified),
+                "{:?}",
+                snapshot.commit()
+            );
+            reader.work()
+        };
+        assert_eq!(work(Scan::Full).changed, FILES);
+        for i in 0..3 {
+            write(i, &format!("a: {mode:?}"));
+            fs::remove_file(dir.path().join(format!("{}.yaml", 50 + i))).expect("our own file");
+            git.commit("next");
+            let ReadWork { looked_at, changed } = work(Scan::Changes);
+            // A path may be looked at again, when more of its events come.
+            assert!((2..=8).contains(&looked_at), "{mode:?}: {looked_at}");
+            assert_eq!(changed, 1, "{mode:?}");
+            write(50 + i, "a: 1");
+            git.commit("back");
+            assert_eq!(work(Scan::Changes).changed, 1, "{mode:?}");
         }
     }
 }

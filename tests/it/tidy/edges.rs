@@ -12,7 +12,7 @@ const EDGES: &[&str] = &[
     "source/git",
     "source/watch.rs",
     "source/wanted.rs",
-    "source/reader.rs",
+    "source/changing.rs",
     "source/read_mode.rs",
     "source/worktree.rs",
     "settings/ids.rs",
