@@ -29,5 +29,6 @@ pub use store::disposable::Disposable;
 pub use store::intent::{Frozen, Intent};
 pub use store::inventory::inventory_seal;
 pub use store::observe::{observe, observe_those};
+pub use store::watch::{OutputWatch, Touched};
 pub use store::{Lock, OutputDir, file_meshes, history};
 pub use target::Target;

@@ -14,7 +14,7 @@ use super::schedule::Reason;
 use super::status::{Reload, Status};
 use super::status_tracker::StatusTracker;
 use crate::apply::reload::Reloader;
-use crate::apply::{self, ApplyError, Delivery, Disposable, Frozen, Intent, Session, Target, history};
+use crate::apply::{self, ApplyError, Delivery, Disposable, Frozen, Intent, OutputWatch, Session, Target, history};
 use crate::plan::repair::RepairBackoff;
 use crate::plan::{DriftRepair, summary};
 use crate::reconcile::{self, Cache, ReconcileError, ReconcileOptions, Reconciliation};
@@ -107,6 +107,9 @@ impl Worker {
     /// Watches the policies from now on, and notifies `wake` when they may have changed.
     pub(super) fn watch(&mut self, wake: Arc<Notify>) {
         let beacon = self.target.out.lock_file();
+        let to_wake = Arc::clone(&wake);
+        let output = OutputWatch::new(&self.target.out, move || to_wake.notify_one());
+        self.cache.watch_output(output);
         self.cache
             .watch(Watcher::new(&self.settings.sources(), wake, Some(beacon)));
     }

@@ -1,12 +1,14 @@
 //! The cache of one reconciliation after another.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::last_run::{self, Key};
 use super::overview::Overview;
-use crate::apply::{ApplyError, Lock, OutputDir, Target, file_meshes};
+use crate::apply::{ApplyError, Lock, OutputDir, OutputWatch, Target, Touched, file_meshes};
 use crate::compile::Compiler;
-use crate::plan::Applied;
+use crate::envoy::artifact::ProxyKey;
+use crate::plan::{Applied, Plan};
 use crate::resource::Contributions;
 use crate::settings::Settings;
 use crate::source::watch::{Health, Watcher};
@@ -15,7 +17,7 @@ use crate::source::{Reader, Scan};
 /// The files that were read and compiled last, so that the next reconciliation repeats less of the work.
 ///
 /// With an empty cache the result is the same, at more cost, but for one thing: what somebody else did to published files
-/// since the last reconciliation is seen at once, and not at the next rescan.
+/// without an event since the last reconciliation is seen at once, and not at the next rescan.
 #[derive(Default)]
 pub struct Cache {
     pub(super) reader: Reader,
@@ -24,6 +26,8 @@ pub struct Cache {
     pub(super) file_meshes: Option<Arc<Contributions>>,
     /// The published files, if all were as they should be when the last reconciliation ended.
     published: Option<Arc<Applied>>,
+    /// The watch on published files, if there is one.
+    output: Option<OutputWatch>,
     /// Whether the result of the last run was asked for, which is older than what this process did.
     is_last_run_taken: bool,
     /// The key of the result on disk, if this process has saved one.
@@ -56,11 +60,52 @@ impl Cache {
         Ok(())
     }
 
-    /// The published files as the last reconciliation left them, for one that looks at changes only.
+    /// The published files as the last reconciliation left them, for one that looks at changes only, and the proxies that
+    /// somebody may have touched since; `None` if all may be.
     ///
-    /// Somebody may have edited them since. That is found by the next rescan, which looks at all files.
-    pub(super) fn take_published(&mut self, scan: Scan) -> Option<Arc<Applied>> {
-        self.published.take().filter(|_| scan == Scan::Changes)
+    /// An edit without an event is found by the next rescan, which looks at all files.
+    pub(super) fn take_published(&mut self, scan: Scan) -> Option<(Arc<Applied>, BTreeSet<ProxyKey>)> {
+        let touched = self.output.as_mut().map(OutputWatch::take_touched);
+        let published = self.published.take().filter(|_| scan == Scan::Changes)?;
+        match touched.unwrap_or_default() {
+            Touched::All => None,
+            Touched::Proxies(touched) => Some((published, touched)),
+        }
+    }
+
+    /// The result of `publish`, whose own events tell nothing.
+    pub(super) fn publishing<T>(&mut self, plan: &Plan, publish: impl FnOnce() -> T) -> T {
+        if let Some(output) = &self.output {
+            output.begin_publication(plan.changes.iter().map(|change| change.proxy.clone()));
+        }
+        let result = publish();
+        self.output.iter().for_each(OutputWatch::end_publication);
+        result
+    }
+
+    /// Watches what is published now: after a look at all, all proxies, else those of which something was published.
+    pub(super) fn follow_output<'p>(
+        &mut self,
+        published: &Applied,
+        touched: impl Iterator<Item = &'p ProxyKey>,
+        scan: Scan,
+    ) {
+        let Some(output) = &mut self.output else { return };
+        for proxy in touched {
+            if published.contains_key(proxy) {
+                output.add(proxy);
+            } else {
+                output.remove(proxy);
+            }
+        }
+        if scan == Scan::Full {
+            output.follow(published.keys());
+        }
+    }
+
+    /// A cache that hears of edits of published files.
+    pub fn watch_output(&mut self, output: OutputWatch) {
+        self.output = Some(output);
     }
 
     /// Keeps the published files; `None` if they are not all as they should be.

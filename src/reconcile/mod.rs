@@ -91,6 +91,7 @@ fn attempt(
         && let Some(overview) = cache.last_run(settings, target)
         && let Some(unchanged) = unchanged(overview, &intent, target, session, options.probe_all)?
     {
+        cache.follow_output(&unchanged.published, [].into_iter(), options.scan);
         return Ok(unchanged);
     }
     let mut reconciliation = compile_and_publish(settings, target, session, cache, options)?;
@@ -98,6 +99,8 @@ fn attempt(
         cache.remember(&compiled.known, &target.out, session.lock())?;
     }
     reconciliation.record(target, session.lock())?;
+    let touched = reconciliation.publication.proxies.keys();
+    cache.follow_output(&reconciliation.published, touched, options.scan);
     let published = Arc::clone(&reconciliation.published);
     cache.keep_published(reconciliation.is_clean().then_some(published));
     if reconciliation.is_done()
@@ -123,7 +126,7 @@ fn compile_and_publish(
     let known = cache.take_published(options.scan);
     let files = stopwatch.time(Stage::Plan, || desired.files(target, &policies))?;
     let observation = stopwatch.time(Stage::Plan, || match known {
-        Some(known) => observe_changes(target, Arc::unwrap_or_clone(known), files.as_deref()),
+        Some((known, touched)) => observe_changes(target, known, files.as_deref(), touched),
         None => observe(target),
     })?;
     let mut observed = observation.observed;
@@ -144,7 +147,7 @@ fn compile_and_publish(
             revision: &revision,
             bases: &bases,
         };
-        apply::apply(&request, target, session)
+        cache.publishing(&planned.plan, || apply::apply(&request, target, session))
     })?;
 
     let (policies, compiled, read) = match policies {

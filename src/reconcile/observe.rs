@@ -1,6 +1,7 @@
 //! The observed state: the files on disk, and the answers of the Envoys.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::apply::{self, ApplyError, Session, Target, history};
 use crate::apply::{ProxyHealth, probe_all};
@@ -24,20 +25,24 @@ pub(super) fn observe(target: &Target) -> Result<Observation, ApplyError> {
     })
 }
 
-/// The published files that the last reconciliation left, of which those are read back that are desired otherwise.
+/// The published files that the last reconciliation left, of which those are read back that are desired otherwise or were
+/// touched.
 pub(super) fn observe_changes(
     target: &Target,
-    known: Applied,
+    known: Arc<Applied>,
     desired: Option<&Fragments>,
+    touched: BTreeSet<ProxyKey>,
 ) -> Result<Observation, ApplyError> {
-    let mut observed = Observed::from(known);
+    let mut observed = Observed::from(Arc::unwrap_or_clone(known));
     let applied = &mut observed.applied;
-    let Some(desired) = desired else {
+    let mut differing = touched;
+    if let Some(desired) = desired {
+        let differs = |proxy: &&ProxyKey| applied.get(proxy) != desired.get(proxy);
+        differing.extend(applied.keys().chain(desired.keys()).filter(differs).cloned());
+    }
+    if differing.is_empty() {
         return Ok(Observation { observed, read_back: 0 });
-    };
-    let differs = |proxy: &&ProxyKey| applied.get(proxy) != desired.get(proxy);
-    let differing = applied.keys().chain(desired.keys()).filter(differs);
-    let differing: BTreeSet<ProxyKey> = differing.cloned().collect();
+    }
     let seen = apply::observe_those(&target.out, |proxy| differing.contains(proxy))?;
     applied.retain(|proxy, _| !differing.contains(proxy));
     applied.extend(seen.applied);

@@ -5,11 +5,9 @@
 //! [`Watcher::refresh`] before: the watch then covers the directories of that moment, so that no later change is missed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use notify::event::{CreateKind, ModifyKind, RemoveKind};
 use notify::{Config, EventKind, EventKindMask, RecommendedWatcher, RecursiveMode, Watcher as _};
@@ -17,6 +15,7 @@ use tokio::sync::Notify;
 
 use super::sources::Sources;
 use super::wanted::{Concerns, Identity, Wanted};
+use crate::system::beacon::Beacon;
 
 /// A watch on sources that wakes a waiting task when they may have changed.
 pub struct Watcher {
@@ -42,9 +41,7 @@ struct Shared {
     /// The directories that were removed. The watch of a directory ends with it, and another one in its place may have
     /// its inode.
     removed: Mutex<BTreeSet<PathBuf>>,
-    /// The beacon, and the number of its events.
-    beacon: Mutex<(Option<PathBuf>, u64)>,
-    is_beacon_heard: Condvar,
+    beacon: Beacon,
 }
 
 /// The changes that events tell of.
@@ -70,9 +67,6 @@ impl Changes {
         }
     }
 }
-
-/// The time after which a beacon is taken for lost.
-const BEACON_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The health of a watch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -148,20 +142,7 @@ impl Watcher {
 
     /// Waits until all events of earlier changes are known; false if that cannot be told.
     pub(super) fn settle(&mut self) -> bool {
-        let Some(beacon) = self.beacon.as_ref().filter(|_| self.armed.is_some()) else {
-            return false;
-        };
-        let heard = lock(&self.shared.beacon).1;
-        let touched = File::open(beacon).and_then(|file| file.set_modified(SystemTime::now()));
-        if touched.is_err() {
-            return false;
-        }
-        let is_waiting = |(_, now): &mut (Option<PathBuf>, u64)| *now == heard;
-        let waited = (self.shared.is_beacon_heard)
-            .wait_timeout_while(lock(&self.shared.beacon), BEACON_TIMEOUT, is_waiting)
-            .unwrap_or_else(PoisonError::into_inner);
-        let is_heard = !waited.1.timed_out();
-        drop(waited);
+        let is_heard = self.armed.is_some() && self.shared.beacon.settle();
         if !is_heard {
             // The file may have been replaced.
             self.armed = None;
@@ -188,7 +169,7 @@ impl Watcher {
                 self.rearmed += 1;
                 let beacon = self.beacon.as_ref().and_then(|beacon| beacon.canonicalize().ok());
                 let is_watched = |beacon: &PathBuf| watcher.watch(beacon, RecursiveMode::NonRecursive).is_ok();
-                lock(&self.shared.beacon).0 = beacon.filter(is_watched);
+                self.shared.beacon.set(beacon.filter(is_watched));
                 self.armed.insert((watcher, BTreeMap::new()))
             }
         };
@@ -237,7 +218,7 @@ impl Shared {
                 return true;
             }
         };
-        if self.is_beacon(&event) {
+        if self.beacon.hear(&event.paths) {
             return false;
         }
         let is_file = matches!(
@@ -277,17 +258,6 @@ impl Shared {
         self.is_lost.store(true, Ordering::SeqCst);
         *lock(&self.changes) = Changes::Unknown;
     }
-
-    /// Whether an event is that of the beacon, which is recorded.
-    fn is_beacon(&self, event: &notify::Event) -> bool {
-        let mut beacon = lock(&self.beacon);
-        let is_it = beacon.0.as_ref().is_some_and(|path| event.paths.contains(path));
-        if is_it {
-            beacon.1 += 1;
-            self.is_beacon_heard.notify_all();
-        }
-        is_it
-    }
 }
 
 /// A lock that outlives a panic of its other holders.
@@ -324,6 +294,7 @@ fn plain(error: &notify::Error) -> String {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::time::Duration;
 
     use super::*;
 

@@ -4,6 +4,8 @@ pub mod progress;
 
 pub mod parallel;
 
+pub mod beacon;
+
 pub mod process;
 
 pub mod http_client;

@@ -23,6 +23,8 @@ pub mod disposable;
 
 pub mod observe;
 
+pub mod watch;
+
 pub mod history;
 
 pub use lock::Lock;

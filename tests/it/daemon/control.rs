@@ -80,6 +80,17 @@ fn the_work_of_an_edit_is_that_of_its_file() {
     assert_eq!(lowered_now, lowered + 1);
     assert_eq!(rendered_now, rendered + 1);
     assert_eq!(read_back_now, read_back + 1);
+    // What the daemon publishes itself is no reason to look again.
+    let unchanged = daemon.reconciliations("unchanged");
+    mesh.write("8.yaml", &dataplane(8, 9090));
+    wait::until("another publication", || {
+        match daemon.reconciliations("changed") > changed + 1 {
+            true => Ok(()),
+            false => Err(daemon.process.log()),
+        }
+    });
+    assert_eq!(daemon.reconciliations("unchanged"), unchanged);
+    assert_eq!(self::work(&daemon)[4], read_back + 2);
     // The two names of the file, each perhaps in a reconciliation of its own.
     assert!(looked_at_now - looked_at <= 4, "{}", looked_at_now - looked_at);
 }

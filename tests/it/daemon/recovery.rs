@@ -3,7 +3,8 @@
 use std::fs;
 use std::process::Stdio;
 
-use super::{clusters, start};
+use super::{clusters, start, start_with};
+use crate::kit::daemon::Daemon;
 use crate::kit::mesh::{Backend, Mesh};
 use crate::kit::wait;
 
@@ -36,6 +37,59 @@ fn good_bad_bad_and_the_same_good_ends_published() {
     // And the next change is followed as any other.
     mesh.send_to(&[Backend::nowhere(9)]);
     daemon.until("it is published", |_| sends_to(&mesh, 9));
+}
+
+/// A daemon that makes no rescan while a test runs.
+fn start_without_rescans(mesh: &Mesh, drift: &str) -> Daemon {
+    start_with(mesh, |command| {
+        command.env("MESHTRACED_RESCAN", "1h").env("MESHTRACED_DRIFT", drift);
+    })
+}
+
+#[test]
+fn an_edit_of_a_published_file_is_seen_at_once() {
+    let mesh = Mesh::start();
+    let daemon = start_without_rescans(&mesh, "report");
+    let lds = mesh.published("web-01").join("xds/lds.yaml");
+    let good = fs::read_to_string(&lds).expect("published");
+    let drift = |expected: &'static str| {
+        daemon.until(expected, |status| {
+            let first = &status["drift"][0];
+            first["what"].as_str().unwrap_or_default().contains(expected)
+        })
+    };
+    // In place, as an editor does, and away.
+    fs::write(&lds, "mine").expect("published");
+    drift("edited");
+    fs::write(lds.with_extension("tmp"), &good).expect("a file");
+    fs::rename(lds.with_extension("tmp"), &lds).expect("renamed");
+    daemon.until("it is as it was", |status| {
+        status["drift"].as_array().is_some_and(Vec::is_empty)
+    });
+    // A missing file is restored without being asked.
+    fs::remove_dir_all(mesh.published("web-01")).expect("published");
+    wait::until("it is restored", || {
+        fs::read_to_string(&lds).map_err(|error| error.to_string())
+    });
+    daemon.until("all is well", |status| {
+        status["drift"].as_array().is_some_and(Vec::is_empty)
+    });
+    // The directory that was made again is watched as the one before.
+    fs::write(&lds, "mine").expect("published");
+    drift("edited");
+}
+
+#[test]
+fn with_healing_an_edit_is_undone_at_once() {
+    let mesh = Mesh::start();
+    let daemon = start_without_rescans(&mesh, "heal");
+    let lds = mesh.published("web-01").join("xds/lds.yaml");
+    let good = fs::read_to_string(&lds).expect("published");
+    fs::write(&lds, "mine").expect("published");
+    wait::until("it is restored", || {
+        let now = fs::read_to_string(&lds).unwrap_or_default();
+        if now == good { Ok(()) } else { Err(daemon.process.log()) }
+    });
 }
 
 #[test]

@@ -1,0 +1,217 @@
+//! The watch on published files, which tells that somebody else may have edited some.
+//!
+//! An edit that no event tells of is found at the next rescan, as everywhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use notify::{Config, EventKindMask, RecommendedWatcher, RecursiveMode, Watcher as _};
+
+use super::files::XDS;
+use super::output::OutputDir;
+use crate::envoy::artifact::{Artifact, ProxyKey};
+use crate::system::beacon::Beacon;
+
+/// The most proxies that are watched, each with two directories: the watches of all programs of a user are limited, and
+/// those on the policies matter more.
+const MOST: usize = 2048;
+
+/// A watch on the files of the published proxies.
+pub struct OutputWatch {
+    out: OutputDir,
+    wake: Arc<dyn Fn() + Send + Sync>,
+    shared: Arc<Shared>,
+    /// `None` if there is no watch, because there are too many proxies or the system refuses it.
+    watcher: Option<RecommendedWatcher>,
+    watched: BTreeSet<ProxyKey>,
+}
+
+/// State that is shared with the thread that gets the events.
+#[derive(Default)]
+struct Shared {
+    /// The proxies by their directories.
+    directories: Mutex<BTreeMap<PathBuf, ProxyKey>>,
+    touched: Mutex<Touched>,
+    /// The proxies that this process publishes just now, whose events are its own.
+    own: Mutex<BTreeSet<ProxyKey>>,
+    beacon: Beacon,
+}
+
+/// The proxies of which events told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Touched {
+    /// All may be touched, since events were lost.
+    All,
+    /// These proxies, and no others.
+    Proxies(BTreeSet<ProxyKey>),
+}
+
+impl Default for Touched {
+    fn default() -> Self {
+        Self::Proxies(BTreeSet::new())
+    }
+}
+
+impl OutputWatch {
+    /// A watch that calls `wake` when somebody may have touched a published file. It watches nothing yet.
+    pub fn new(out: &OutputDir, wake: impl Fn() + Send + Sync + 'static) -> Self {
+        Self {
+            out: out.clone(),
+            wake: Arc::new(wake),
+            shared: Arc::default(),
+            watcher: None,
+            watched: BTreeSet::new(),
+        }
+    }
+
+    /// The proxies that were touched since the last call.
+    pub fn take_touched(&mut self) -> Touched {
+        std::mem::take(&mut *lock(&self.shared.touched))
+    }
+
+    /// Watches these proxies, and no others, from now on.
+    pub fn follow<'p>(&mut self, proxies: impl ExactSizeIterator<Item = &'p ProxyKey>) {
+        if proxies.len() > MOST {
+            self.stop();
+            return;
+        }
+        let published: BTreeSet<&ProxyKey> = proxies.collect();
+        let gone: Vec<ProxyKey> = (self.watched.iter())
+            .filter(|proxy| !published.contains(proxy))
+            .cloned()
+            .collect();
+        gone.iter().for_each(|proxy| self.remove(proxy));
+        for proxy in published {
+            if !self.watched.contains(proxy) {
+                self.add(proxy);
+            }
+        }
+    }
+
+    /// Watches a proxy that was published, also if it is watched already: its directories may be others.
+    pub fn add(&mut self, proxy: &ProxyKey) {
+        if self.watched.len() >= MOST {
+            self.stop();
+            return;
+        }
+        if self.watcher.is_none() && self.watched.is_empty() {
+            self.watcher = self.start();
+        }
+        let Some(watcher) = &mut self.watcher else { return };
+        for directory in directories(&self.out, proxy) {
+            lock(&self.shared.directories).insert(directory.clone(), proxy.clone());
+            match watcher.watch(&directory, RecursiveMode::NonRecursive) {
+                // Without its files, the directory is missed at the next look.
+                Err(error) if !matches!(error.kind, notify::ErrorKind::PathNotFound) => {
+                    tracing::debug!(
+                        "cannot watch {}: {error}; edits are found at the next rescan",
+                        directory.display()
+                    );
+                    self.stop();
+                    return;
+                }
+                _ => {}
+            }
+        }
+        self.watched.insert(proxy.clone());
+    }
+
+    /// Watches a proxy no more.
+    pub fn remove(&mut self, proxy: &ProxyKey) {
+        if self.watched.remove(proxy) {
+            for directory in directories(&self.out, proxy) {
+                lock(&self.shared.directories).remove(&directory);
+                if let Some(watcher) = &mut self.watcher {
+                    // The watch of a directory ends with it.
+                    let _ = watcher.unwatch(&directory);
+                }
+            }
+        }
+    }
+
+    /// Passes over events of these proxies until [`Self::end_publication`]: they are published now.
+    pub fn begin_publication(&self, proxies: impl Iterator<Item = ProxyKey>) {
+        *lock(&self.shared.own) = proxies.collect();
+    }
+
+    /// Ends a publication, once its own events have come.
+    pub fn end_publication(&self) {
+        if lock(&self.shared.own).is_empty() {
+            return;
+        }
+        // If events are late, what they name is looked at once more.
+        let _ = self.shared.beacon.settle();
+        lock(&self.shared.own).clear();
+    }
+
+    /// Begins to hear of changes; `None` if the system refuses it.
+    fn start(&self) -> Option<RecommendedWatcher> {
+        let (shared, wake) = (Arc::clone(&self.shared), Arc::clone(&self.wake));
+        let hear = move |event: notify::Result<notify::Event>| {
+            if shared.hear(event) {
+                wake();
+            }
+        };
+        // Reading a file is no change.
+        let config = Config::default().with_event_kinds(EventKindMask::CORE);
+        let mut watcher = RecommendedWatcher::new(hear, config).ok()?;
+        let beacon = self.out.lock_file();
+        let is_watched = watcher.watch(&beacon, RecursiveMode::NonRecursive).is_ok();
+        self.shared.beacon.set(is_watched.then_some(beacon));
+        Some(watcher)
+    }
+
+    fn stop(&mut self) {
+        self.watcher = None;
+        self.shared.beacon.set(None);
+        lock(&self.shared.directories).clear();
+        *lock(&self.shared.touched) = Touched::All;
+    }
+}
+
+/// The directories of a proxy with files.
+fn directories(out: &OutputDir, proxy: &ProxyKey) -> [PathBuf; 2] {
+    let directory = out.root.join(proxy.directory());
+    let xds = directory.join(XDS);
+    [directory, xds]
+}
+
+impl Shared {
+    /// Takes note of an event; false if it does not matter.
+    fn hear(&self, event: notify::Result<notify::Event>) -> bool {
+        let event = match event {
+            Ok(event) if !event.need_rescan() => event,
+            Ok(_) | Err(_) => {
+                *lock(&self.touched) = Touched::All;
+                return true;
+            }
+        };
+        if self.beacon.hear(&event.paths) {
+            return false;
+        }
+        let directories = lock(&self.directories);
+        let of_file = |path: &PathBuf| {
+            // An Envoy has its socket there too.
+            let is_ours = Artifact::ALL.iter().any(|artifact| path.ends_with(artifact.path())) || path.ends_with(XDS);
+            directories.get(path.parent()?).filter(|_| is_ours).cloned()
+        };
+        let own = lock(&self.own);
+        let proxies = event
+            .paths
+            .iter()
+            .filter_map(of_file)
+            .filter(|proxy| !own.contains(proxy));
+        let proxies: Vec<ProxyKey> = proxies.collect();
+        let matters = !proxies.is_empty();
+        if let Touched::Proxies(touched) = &mut *lock(&self.touched) {
+            touched.extend(proxies);
+        }
+        matters
+    }
+}
+
+/// A lock that outlives a panic of its other holders.
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
