@@ -55,8 +55,10 @@ enum FailOn {
 
 pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let settings = context.settings()?;
-    let Policies { snapshot, overview, .. } = policies(&settings, Extent::Findings)?;
-    let mut findings = overview.findings.clone();
+    let Policies {
+        snapshot, mut overview, ..
+    } = policies(&settings, Extent::Findings)?;
+    let mut findings = std::mem::take(&mut overview.findings);
     if arguments.strict {
         findings.iter_mut().for_each(make_strict);
     }

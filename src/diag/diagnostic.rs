@@ -212,7 +212,7 @@ impl Diagnostic {
     /// The order in which findings are shown: by file, then by place, then errors first.
     fn order(&self) -> impl Ord + '_ {
         let offset = match &self.place {
-            Place::In(at) => at.bytes.start,
+            Place::In(at) => at.bytes().start,
             Place::File(_) | Place::Nowhere => 0,
         };
         let severity = std::cmp::Reverse(self.severity);

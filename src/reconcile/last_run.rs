@@ -145,7 +145,7 @@ impl Warning {
     /// A finding as it is written; `None` for an error.
     fn of(finding: &Diagnostic) -> Option<Self> {
         let (file, bytes) = match &finding.place {
-            Place::In(at) => (Some(at.file.path.clone()), Some((at.bytes.start, at.bytes.end))),
+            Place::In(at) => (Some(at.file.path.clone()), Some((at.bytes().start, at.bytes().end))),
             Place::File(path) => (Some(path.clone()), None),
             Place::Nowhere => (None, None),
         };

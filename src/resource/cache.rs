@@ -141,7 +141,7 @@ fn decode(files: &[&Arc<SourceFile>], options: &ParseOptions) -> Vec<Arc<Documen
             texts,
         };
         let known = options.known.get(&file.path);
-        Arc::new(Documents::of(file, &context, options.limits, known))
+        Arc::new(Documents::of(file, &context, options.limits, known.map(Arc::as_ref)))
     })
 }
 
@@ -215,7 +215,7 @@ impl Merged {
         if documents.meshes.is_empty() && known.is_some() {
             Arc::make_mut(&mut self.resources.contributions).remove(path);
         } else if !documents.meshes.is_empty() && known != Some(&documents.meshes) {
-            Arc::make_mut(&mut self.resources.contributions).insert(path.clone(), documents.meshes.clone());
+            Arc::make_mut(&mut self.resources.contributions).insert(path.clone(), Arc::clone(&documents.meshes));
         }
         if documents.is_notable() {
             self.notable.insert(path.clone(), Arc::clone(documents));

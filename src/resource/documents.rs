@@ -43,7 +43,7 @@ pub(super) struct Documents {
     /// The findings about the file and its documents.
     pub(super) findings: Diagnostics,
     /// The meshes of the resources; also those of the last readable text when the file is unreadable.
-    pub(super) meshes: BTreeSet<String>,
+    pub(super) meshes: Arc<BTreeSet<String>>,
     /// The meshes of the last readable text when the file is unreadable.
     pub(super) unavailable: BTreeSet<String>,
     /// The invalid resources.
@@ -89,6 +89,7 @@ impl Documents {
             documents: Self::default(),
         };
         parser.file(file, limits);
+        context.texts.share(&mut parser.documents.meshes);
         parser.documents
     }
 }
@@ -206,7 +207,8 @@ impl Parser<'_> {
     fn affected_meshes(&mut self, text: &str) -> Option<Holds> {
         let documents = &mut self.documents;
         documents.depends_on_past = true;
-        affected_meshes(text, self.known, &mut documents.meshes, &mut documents.unavailable)
+        let meshes = Arc::make_mut(&mut documents.meshes);
+        affected_meshes(text, self.known, meshes, &mut documents.unavailable)
     }
 
     fn resource(&mut self, document: usize, root: &Node, map: &yaml::Map) {
@@ -221,7 +223,7 @@ impl Parser<'_> {
         if self.is_template(&id, document, root) {
             return;
         }
-        self.documents.meshes.insert(id.mesh.clone());
+        Arc::make_mut(&mut self.documents.meshes).insert(id.mesh.clone());
         let mut decoder = Decoder::new(id, document, name_at.clone(), kind.is_target(), self.context);
         let fields = match (form, map.get("spec").map(|entry| &entry.value.value)) {
             (Form::Kubernetes, Some(Value::Map(spec))) => spec,

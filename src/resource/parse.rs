@@ -97,9 +97,14 @@ impl<'a> Collected<'a> {
     fn affected_meshes(&mut self, file: &SourceFile) -> Option<Holds> {
         let known = self.options.known.get(&file.path);
         let mut meshes = BTreeSet::new();
-        let holds = affected_meshes(&file.text, known, &mut meshes, &mut self.resources.unavailable);
+        let holds = affected_meshes(
+            &file.text,
+            known.map(Arc::as_ref),
+            &mut meshes,
+            &mut self.resources.unavailable,
+        );
         if known.is_some() {
-            Arc::make_mut(&mut self.resources.contributions).insert(file.path.clone(), meshes);
+            Arc::make_mut(&mut self.resources.contributions).insert(file.path.clone(), meshes.into());
         }
         holds
     }
@@ -111,7 +116,7 @@ impl<'a> Collected<'a> {
             let contribution = Arc::make_mut(&mut self.resources.contributions)
                 .entry(path.clone())
                 .or_default();
-            contribution.extend(meshes.iter().cloned());
+            Arc::make_mut(contribution).extend(meshes.iter().cloned());
             was_about.extend(meshes.iter().cloned());
         }
         let now = unreadable.beginning.as_deref().and_then(salvage::affected_meshes);

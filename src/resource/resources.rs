@@ -20,14 +20,14 @@ use super::kinds::traffic_trace::TrafficTrace;
 use crate::diag::{Diagnostic, Holds, ResourceId};
 use crate::source::{Unreadable, UnreadableReason};
 
-/// The meshes of each file, by its path.
-pub type Contributions = BTreeMap<String, BTreeSet<String>>;
+/// The meshes of each file, by its path. Files with the same meshes share them.
+pub type Contributions = BTreeMap<String, Arc<BTreeSet<String>>>;
 
 /// The known files that are unavailable now.
 pub(super) fn covered<'k>(
     known: &'k Contributions,
     unreadable: &Unreadable,
-) -> Vec<(&'k String, &'k BTreeSet<String>)> {
+) -> Vec<(&'k String, &'k Arc<BTreeSet<String>>)> {
     let (path, is_glob) = (
         &unreadable.path,
         matches!(unreadable.reason, UnreadableReason::NoMatch(_)),

@@ -2,7 +2,7 @@
 
 use std::borrow::Borrow;
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt::{self, Write as _};
 use std::ops::Deref;
 use std::sync::Arc;
@@ -123,6 +123,8 @@ impl Serialize for Text {
 #[derive(Debug, Default)]
 pub(in crate::resource) struct Texts {
     met: RefCell<HashSet<Text>>,
+    /// The sets of names that were met.
+    sets: RefCell<HashSet<Arc<BTreeSet<String>>>>,
     /// Room in which texts are put together.
     scratch: RefCell<String>,
 }
@@ -137,6 +139,15 @@ impl Texts {
         let new = Text::from(text);
         met.insert(new.clone());
         new
+    }
+
+    /// Puts a set that was met before in the place of an equal one.
+    pub(in crate::resource) fn share(&self, set: &mut Arc<BTreeSet<String>>) {
+        let mut sets = self.sets.borrow_mut();
+        match sets.get(set) {
+            Some(known) => set.clone_from(known),
+            None => drop(sets.insert(Arc::clone(set))),
+        }
     }
 
     /// A text that is put together from others.

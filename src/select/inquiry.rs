@@ -1,8 +1,9 @@
 //! The services that the destinations of one dataplane are found among.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use litemap::LiteMap;
 
 use super::destination::Services;
 use super::instances::Instances;
@@ -20,7 +21,7 @@ pub struct Sources {
     /// Whether a service that is a resource was asked for: any dataplane can be an instance of it.
     has_resources: bool,
     /// The instances of each service that was asked for by its tag.
-    instances: BTreeMap<Text, Option<Arc<Instances>>>,
+    instances: LiteMap<Text, Option<Arc<Instances>>>,
 }
 
 impl Sources {

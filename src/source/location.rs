@@ -15,8 +15,10 @@ use super::file::SourceFile;
 pub struct Location {
     /// The file that contains the text.
     pub file: Arc<SourceFile>,
-    /// The range of bytes; both ends are character boundaries inside the file.
-    pub bytes: Range<usize>,
+    /// The first byte; a character boundary inside the file. Four bytes are enough: no reader takes a file of 4 GiB.
+    start: u32,
+    /// The byte after the last one; a character boundary too.
+    end: u32,
 }
 
 impl Location {
@@ -27,8 +29,15 @@ impl Location {
         let end = floor_boundary(&file.text, bytes.end).max(start);
         Self {
             file: Arc::clone(file),
-            bytes: start..end,
+            start,
+            end,
         }
+    }
+
+    /// The range of bytes; both ends are character boundaries inside the file.
+    #[must_use]
+    pub fn bytes(&self) -> Range<usize> {
+        self.start as usize..self.end as usize
     }
 
     /// The line, from 1. CR, LF and CRLF each end a line.
@@ -42,14 +51,15 @@ impl Location {
     pub fn column(&self) -> usize {
         let starts = self.file.line_starts();
         let line_start = self.line_index().checked_sub(1).map_or(0, |i| starts[i]);
-        let before = &self.file.text[line_start..self.bytes.start];
+        let before = &self.file.text[line_start..self.bytes().start];
         1 + before.trim_start_matches('\u{feff}').chars().count()
     }
 
     /// The number of lines before the one of the location.
     fn line_index(&self) -> usize {
         let starts = self.file.line_starts();
-        starts.partition_point(|start| *start <= self.bytes.start)
+        let at = self.bytes().start;
+        starts.partition_point(|start| *start <= at)
     }
 
     /// The empty location after the last character.
@@ -57,20 +67,22 @@ impl Location {
     pub fn end(&self) -> Self {
         Self {
             file: Arc::clone(&self.file),
-            bytes: self.bytes.end..self.bytes.end,
+            start: self.end,
+            end: self.end,
         }
     }
 
     /// The text at the location.
     #[must_use]
     pub fn text(&self) -> &str {
-        &self.file.text[self.bytes.clone()]
+        &self.file.text[self.bytes()]
     }
 }
 
-fn floor_boundary(text: &str, offset: usize) -> usize {
-    let offset = offset.min(text.len());
-    (0..=offset).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0)
+fn floor_boundary(text: &str, offset: usize) -> u32 {
+    let offset = offset.min(text.len()).min(u32::MAX as usize);
+    let boundary = (0..=offset).rev().find(|&i| text.is_char_boundary(i));
+    boundary.and_then(|at| u32::try_from(at).ok()).unwrap_or(0)
 }
 
 impl fmt::Display for Location {
@@ -95,7 +107,7 @@ impl Eq for Location {}
 
 impl Hash for Location {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.file.path.as_str(), &self.bytes).hash(state);
+        (self.file.path.as_str(), self.start, self.end).hash(state);
     }
 }
 
@@ -107,7 +119,7 @@ impl PartialOrd for Location {
 
 impl Ord for Location {
     fn cmp(&self, other: &Self) -> Ordering {
-        let key = |l: &Self| (l.bytes.start, l.bytes.end);
+        let key = |l: &Self| (l.start, l.end);
         (self.file.path.cmp(&other.file.path)).then_with(|| key(self).cmp(&key(other)))
     }
 }

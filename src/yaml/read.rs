@@ -203,7 +203,10 @@ impl<'a> Reader<'a, '_> {
             return Err(Broken::file(self.limit(span, "nodes", message)));
         }
         if depth > self.limits.depth.get() {
-            return Err(Broken::document(syntax::too_deep(self.file, self.at(span).bytes.start)));
+            return Err(Broken::document(syntax::too_deep(
+                self.file,
+                self.at(span).bytes().start,
+            )));
         }
         let (anchor, at, value) = match event {
             Event::Scalar(text, style, anchor, tag) => {
@@ -216,10 +219,10 @@ impl<'a> Reader<'a, '_> {
                     _ => self.at(span),
                 };
                 // For an empty value the parser yields `~`.
-                let nothing = style == ScalarStyle::Plain && at.bytes.is_empty();
+                let nothing = style == ScalarStyle::Plain && at.bytes().is_empty();
                 let text = if nothing { Cow::default() } else { text };
                 let text = match self.covered {
-                    Some(covered) => covered.fill(text.into_owned(), &self.at(span).bytes).into(),
+                    Some(covered) => covered.fill(text.into_owned(), &self.at(span).bytes()).into(),
                     None => text,
                 };
                 (anchor, at, Value::Scalar(Scalar { text, plain }))
@@ -339,7 +342,7 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn key_is_no_scalar(&self, at: &Location) -> Diagnostic {
-        syntax::template(self.file, at.bytes.start).unwrap_or_else(|| {
+        syntax::template(self.file, at.bytes().start).unwrap_or_else(|| {
             Diagnostic::error(Code::SyntaxError, at, "a key must be a scalar, not a list or mapping")
                 .help("quote the key if it is text")
         })
@@ -399,7 +402,7 @@ impl<'a> Reader<'a, '_> {
 
     /// The range from the `|` or `>` of a block scalar to the end of its last line that is not empty.
     fn at_block(&self, span: Span) -> Location {
-        let content = self.at(span).bytes;
+        let content = self.at(span).bytes();
         let text = &self.file.text;
         let header = text[..content.start].trim_end();
         let line = header.rfind(['\n', '\r']).map_or(0, |i| i + 1);
@@ -422,7 +425,7 @@ impl<'a> Reader<'a, '_> {
         let end = end.byte_range().unwrap_or(0..0);
         let closed = end.end > end.start;
         let end = match last {
-            Some(last) if !closed && last.bytes.end >= start.start => last.bytes.end,
+            Some(last) if !closed && last.bytes().end >= start.start => last.bytes().end,
             _ => end.end.max(start.end),
         };
         Location::new(self.file, start.start..end)

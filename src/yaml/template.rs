@@ -92,7 +92,7 @@ fn value(file: &Arc<SourceFile>, vars: &Vars, range: Range<usize>) -> Result<Str
     if !written.ends_with("}}") {
         let finding = Diagnostic::error(
             Code::SyntaxError,
-            &Location::new(file, at.bytes.start..at.bytes.start + 2),
+            &Location::new(file, at.bytes().start..at.bytes().start + 2),
             "`{{` without `}}`",
         );
         return Err(Box::new(finding.help("close the variable: `{{ name }}`")));

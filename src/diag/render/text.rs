@@ -127,14 +127,14 @@ impl<'a> Line<'a> {
     fn of(at: &'a Location) -> Self {
         let whole = at.file.text.as_str();
         let is_break = |c| c == '\n' || c == '\r';
-        let start = whole[..at.bytes.start].rfind(is_break).map_or(0, |i| i + 1);
+        let start = whole[..at.bytes().start].rfind(is_break).map_or(0, |i| i + 1);
         let start = if whole[start..].starts_with('\u{feff}') {
             start + '\u{feff}'.len_utf8()
         } else {
             start
         };
         let end = whole[start..].find(is_break).map_or(whole.len(), |i| start + i);
-        let marked = at.bytes.start.clamp(start, end)..at.bytes.end.clamp(start, end);
+        let marked = at.bytes().start.clamp(start, end)..at.bytes().end.clamp(start, end);
         Self {
             text: &whole[start..end],
             number: at.line(),

@@ -33,6 +33,6 @@ fn expression(scalar: &Scalar, at: &Location) -> Option<Diagnostic> {
     if at.file.vars.is_some() && template::is_mustache(dialect) {
         return None;
     }
-    let place = at.bytes.start + range.start..at.bytes.start + range.end;
+    let place = at.bytes().start + range.start..at.bytes().start + range.end;
     Some(template::unrendered(&Location::new(&at.file, place), dialect))
 }

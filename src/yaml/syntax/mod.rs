@@ -33,7 +33,7 @@ use crate::source::{Location, SourceFile};
 pub(super) fn explain(file: &Arc<SourceFile>, error: &ScanError, options: &Options) -> Diagnostic {
     let end = file.text.len();
     let offset = error.marker().byte_offset().unwrap_or(end);
-    let offset = Location::new(file, offset.min(end)..end).bytes.start;
+    let offset = Location::new(file, offset.min(end)..end).bytes().start;
     let stop = Stop {
         file,
         text: &file.text,

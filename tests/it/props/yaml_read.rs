@@ -124,9 +124,9 @@ fn libyaml_and_we_accept_enough_to_compare() {
 fn check_place(file: &Arc<SourceFile>, at: &Location) {
     assert!(Arc::ptr_eq(&at.file, file));
     assert!(
-        file.text.get(at.bytes.clone()).is_some(),
+        file.text.get(at.bytes().clone()).is_some(),
         "{:?} of {:?}",
-        at.bytes,
+        at.bytes(),
         file.text
     );
 }
