@@ -55,9 +55,7 @@ enum FailOn {
 
 pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let settings = context.settings()?;
-    let Policies {
-        snapshot, mut overview, ..
-    } = policies(&settings, Extent::Findings)?;
+    let Policies { snapshot, overview, .. } = policies(&settings, Extent::Findings)?;
     let mut findings = std::mem::take(&mut overview.findings);
     if arguments.strict {
         findings.iter_mut().for_each(make_strict);
@@ -89,10 +87,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
                 Some(count) => format!("{count}\n"),
                 None => {
                     let (resources, files) = (plural(overview.resources, "resource"), plural(overview.files, "file"));
-                    format!(
-                        "{resources} in {files}{}, no findings\n",
-                        report::passed_over(&overview)
-                    )
+                    format!("{resources} in {files}{}, no findings\n", report::passed_over(overview))
                 }
             });
             out

@@ -39,14 +39,14 @@ enum Format {
 
 pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let settings = context.settings()?;
-    let mut compiled = policies(&settings, Extent::Findings)?.compiled;
+    let compiled = &mut policies(&settings, Extent::Findings)?.compiled;
     // The reasons why a proxy gets no files do not concern its tracing.
     let notes = compiled
         .unpublishable
         .iter()
         .filter(|finding| finding.severity == Severity::Warning);
     compiled.diagnostics.extend(notes.cloned());
-    let chosen = choose(&compiled, &arguments.dataplanes)?;
+    let chosen = choose(compiled, &arguments.dataplanes)?;
     let dataplanes: Vec<Value> = chosen.into_iter().map(entry).collect();
     match arguments.output {
         Format::Json => {

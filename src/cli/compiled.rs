@@ -19,19 +19,13 @@ use crate::source::{self, Consistency, ReadError};
 use crate::words::{closest, plural};
 
 /// Reads and compiles the policies once, with a progress bar on a terminal.
-pub(super) fn policies(settings: &Settings, extent: Extent) -> Result<Policies, Failure> {
+///
+/// Nothing of it is ever freed: the process ends soon, and frees a large tree at once.
+pub(super) fn policies(settings: &Settings, extent: Extent) -> Result<&'static mut Policies, Failure> {
     let target = Target::from_settings(settings)?;
-    let policies = progress::shown(|| {
-        let purpose = Purpose::Inspect(extent);
-        Policies::read(
-            settings,
-            &target,
-            purpose,
-            &mut Cache::default(),
-            &mut Stopwatch::default(),
-        )
-    });
-    Ok(policies??)
+    let (purpose, cache) = (Purpose::Inspect(extent), Box::leak(Box::<Cache>::default()));
+    let policies = progress::shown(|| Policies::read(settings, &target, purpose, cache, &mut Stopwatch::default()));
+    Ok(Box::leak(Box::new(policies??)))
 }
 
 /// Calls `inspect` with all results of a compile, and prints the errors in the policies.

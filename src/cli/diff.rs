@@ -51,7 +51,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         writeln!(io::stderr(), "{shown}{count}: no diff is possible until they are fixed")?;
         return Ok(Exit::Failed);
     }
-    let comparison = reconcile::compare(&settings, &Target::from_settings(&settings)?, &policies)?;
+    let comparison = reconcile::compare(&settings, &Target::from_settings(&settings)?, policies)?;
     for drift in &comparison.planned.drift_left {
         writeln!(io::stderr(), "warning: {}", drift.describe(true))?;
     }

@@ -53,7 +53,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
 
 fn dry_run(context: &Context, settings: &Settings) -> CommandResult {
     let policies = super::compiled::policies(settings, Extent::Files)?;
-    let comparison = reconcile::compare(settings, &Target::from_settings(settings)?, &policies)?;
+    let comparison = reconcile::compare(settings, &Target::from_settings(settings)?, policies)?;
     let (plan, published) = (&comparison.planned.plan, comparison.observed.applied.len());
     let mut out = report::overview(settings, &policies.overview);
     if plan.changes.is_empty() {
