@@ -23,7 +23,7 @@ pub mod reload;
 pub use clock::now;
 pub use envoy::{EnvoyAdmin, ProxyHealth};
 pub use error::ApplyError;
-pub use publish::{Bases, Delivery, ProxyResult, Publication, Request, apply, forget_nacks};
+pub use publish::{Bases, Delivery, Looks, ProxyResult, Publication, Request, apply, forget_nacks};
 pub use session::{Session, probe_all};
 pub use store::disposable::Disposable;
 pub use store::intent::{Frozen, Intent};

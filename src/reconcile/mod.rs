@@ -45,7 +45,7 @@ use std::sync::Arc;
 use observe::{observe, observe_changes, probe};
 use unchanged::unchanged;
 
-use crate::apply::{self, Intent, Request, Session, Target, reload};
+use crate::apply::{self, Intent, Looks, Request, Session, Target, reload};
 use crate::plan::plan;
 use crate::settings::Settings;
 use crate::source::{ReadWork, Scan};
@@ -124,6 +124,7 @@ fn compile_and_publish(
     let desired = DesiredState::choose(&intent, &policies);
 
     let known = cache.take_published(options.scan);
+    let is_change = known.is_some();
     let files = stopwatch.time(Stage::Plan, || desired.files(target, &policies))?;
     let observation = stopwatch.time(Stage::Plan, || match known {
         Some((known, touched)) => observe_changes(target, known, files.as_deref(), touched),
@@ -146,6 +147,7 @@ fn compile_and_publish(
             plan: &planned.plan,
             revision: &revision,
             bases: &bases,
+            permissions_of: if is_change { Looks::Changes } else { Looks::All },
         };
         cache.publishing(&planned.plan, || apply::apply(&request, target, session))
     })?;

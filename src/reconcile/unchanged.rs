@@ -8,7 +8,7 @@ use super::observe::{observe, probe};
 use super::overview::Overview;
 use super::reconciliation::Reconciliation;
 use super::stages::{Stage, Stopwatch};
-use crate::apply::{self, Bases, Intent, Request, Session, Target};
+use crate::apply::{self, Bases, Intent, Looks, Request, Session, Target};
 use crate::plan::Planned;
 use crate::source::ReadWork;
 
@@ -35,6 +35,7 @@ pub(super) fn unchanged(
             plan: &planned.plan,
             revision: &overview.name,
             bases: &Bases::default(),
+            permissions_of: Looks::All,
         };
         apply::apply(&request, target, session)
     })?;

@@ -18,7 +18,6 @@ import time
 
 from fleet import ROOT, Daemon, address
 
-# The rules of a control plane's selection are by tags: each dataplane has some of its own.
 ZONES = ("eu-west", "us-east", "ap-south")
 
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::context::PublishContext;
+use super::context::{Looks, PublishContext, Request};
 use super::directories;
 use super::publication::Publication;
 use crate::apply::error::ApplyError;
@@ -10,6 +10,7 @@ use crate::apply::store::OutputDir;
 use crate::apply::store::dir::{Access, Content, Dir};
 use crate::apply::store::files;
 use crate::apply::store::inventory::{Entry, Inventory, Known};
+use crate::envoy::artifact::ProxyKey;
 use crate::plan::Plan;
 use crate::plan::digest::Digest;
 use crate::system::parallel;
@@ -30,15 +31,15 @@ pub(super) fn restore_top_permissions(root: &Dir, meta: &Dir, out: &OutputDir, p
 
 /// Puts in order what a publication leaves.
 pub(super) fn clean_up(
-    plan: &Plan,
+    request: &Request,
     context: &PublishContext,
     inventory: &mut Inventory,
     publication: &mut Publication,
 ) {
     resolve_pending_entries(context, inventory);
-    forget_nacks(plan, inventory);
+    forget_nacks(request.plan, inventory);
     remove_leftovers(context, inventory, publication);
-    restore_permissions(context, inventory, publication);
+    restore_permissions(request, context, inventory, publication);
 }
 
 /// Forgets what was rejected for proxies that never had files and are not desired any more.
@@ -93,9 +94,19 @@ fn resolve_pending_entries(context: &PublishContext, inventory: &mut Inventory) 
 }
 
 /// Gives back mode and owner to published files and their directories.
-fn restore_permissions(context: &PublishContext, inventory: &Inventory, publication: &mut Publication) {
+fn restore_permissions(
+    request: &Request,
+    context: &PublishContext,
+    inventory: &Inventory,
+    publication: &mut Publication,
+) {
     let mut restored_meshes = BTreeSet::new();
+    let is_meant = |proxy: &ProxyKey| match request.permissions_of {
+        Looks::All => true,
+        Looks::Changes => request.plan.change(proxy).is_some(),
+    };
     let entries = inventory.proxies.iter().filter(|(_, entry)| !entry.files.is_empty());
+    let entries = entries.filter(|(proxy, _)| is_meant(proxy));
     let entries: Vec<_> = entries
         .map(|(proxy, entry)| (proxy, &entry.files, restored_meshes.insert(&proxy.mesh)))
         .collect();

@@ -1,4 +1,4 @@
-//! The surroundings of a publication.
+//! A publication as it is asked for, and its surroundings.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -6,9 +6,33 @@ use std::path::PathBuf;
 use crate::apply::envoy::{Cache, EnvoyAdmin};
 use crate::apply::store::OpenOutput;
 use crate::envoy::artifact::ProxyKey;
+use crate::plan::Plan;
 
 /// The users' own bootstraps into which the Envoys of some proxies merge their `fragment.yaml`.
 pub type Bases = BTreeMap<ProxyKey, PathBuf>;
+
+/// The plan of a publication with what it is recorded under.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'r> {
+    /// The plan to carry out.
+    pub plan: &'r Plan,
+    /// The revision of the policies that the generation is recorded under.
+    pub revision: &'r str,
+    /// The bootstraps that fragments are validated with.
+    pub bases: &'r Bases,
+    /// The proxies whose mode and owner are looked at, beside the directories above them.
+    pub permissions_of: Looks,
+}
+
+/// The proxies that are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Looks {
+    /// All proxies.
+    #[default]
+    All,
+    /// The proxies that the plan changes.
+    Changes,
+}
 
 /// The disk, the Envoys and the memory that a publication works with.
 #[derive(Debug)]

@@ -34,7 +34,7 @@ mod directories;
 
 mod cleanup;
 
-pub use context::Bases;
+pub use context::{Bases, Looks, Request};
 pub use publication::{Delivery, ProxyResult, Publication};
 
 use std::collections::BTreeMap;
@@ -54,18 +54,7 @@ use super::target::Target;
 use crate::plan::Plan;
 use crate::system::{parallel, progress};
 
-/// The plan of a publication with what it is recorded under.
-#[derive(Debug, Clone, Copy)]
-pub struct Request<'r> {
-    /// The plan to carry out.
-    pub plan: &'r Plan,
-    /// The revision of the policies that the generation is recorded under.
-    pub revision: &'r str,
-    /// The bootstraps that fragments are validated with.
-    pub bases: &'r Bases,
-}
-
-/// Carries out a plan, gives back mode and owner to files that lost them, and records the published files as a
+/// Carries out a plan, gives back mode and owner to files that lost them as far as they are looked at, and records the published files as a
 /// generation.
 ///
 /// An error that concerns one proxy is in the result, and keeps no other proxy from being published.
@@ -98,7 +87,7 @@ pub fn apply(request: &Request, target: &Target, session: &Session) -> Result<Pu
         list(&tasks, &on_disk, &context).map_err(space)?;
         let is_under_way = !tasks.is_empty();
         roll_out(tasks, &context, &mut inventory, &mut publication);
-        cleanup::clean_up(request.plan, &context, &mut inventory, &mut publication);
+        cleanup::clean_up(request, &context, &mut inventory, &mut publication);
         let is_listed = !is_under_way && inventory == on_disk;
         let generation = record_generation(&context.output, &inventory, request.revision, target, &mut publication);
         finish(&context.output, &inventory, is_listed, generation, &mut publication)?;

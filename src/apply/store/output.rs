@@ -1,5 +1,6 @@
 //! The output directory: its parts, and who may do what there.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::dir::{Access, Dir};
@@ -112,6 +113,11 @@ impl<'t> OpenOutput<'t> {
 /// The directory of the listeners that each Envoy accepted last, if it is there.
 pub(in crate::apply) fn undo(meta: &Dir) -> Result<Option<Dir>> {
     meta.child(UNDO)
+}
+
+/// The names of the files in that directory; `None` where they cannot be listed.
+pub(in crate::apply) fn undo_names(undo: &Dir) -> Option<BTreeSet<String>> {
+    Some(undo.names().ok()?.into_iter().collect())
 }
 
 /// The name of a proxy's file in that directory.

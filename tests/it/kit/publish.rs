@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use meshtraced::apply::{self, ApplyError, Bases, EnvoyAdmin, OutputDir, Publication, Request, Session, Target};
+use meshtraced::apply::{self, ApplyError, Bases, EnvoyAdmin, Looks, OutputDir, Publication, Request, Session, Target};
 use meshtraced::envoy::artifact::{Fragments, ProxyKey};
 use meshtraced::plan::{self, Constraints, Desired, DriftRepair, Observed, Plan};
 use meshtraced::settings::Admin;
@@ -45,7 +45,16 @@ pub(crate) fn plan(observed: &Observed, desired: &Fragments) -> Plan {
 /// Carries out a plan.
 pub(crate) fn apply(plan: &Plan, bases: &Bases, target: &Target, session: &Session) -> Result<Publication, ApplyError> {
     let revision = "a revision";
-    apply::apply(&Request { plan, revision, bases }, target, session)
+    apply::apply(
+        &Request {
+            plan,
+            revision,
+            bases,
+            permissions_of: Looks::All,
+        },
+        target,
+        session,
+    )
 }
 
 /// Publishes the desired files and removes all others.

@@ -9,7 +9,7 @@ use crate::apply::error::{ApplyError, Result};
 use crate::apply::store::dir::Content;
 use crate::apply::store::files;
 use crate::apply::store::inventory::{Inventory, Known};
-use crate::apply::store::output::{OpenOutput, OutputDir, undo_name};
+use crate::apply::store::output::{OpenOutput, OutputDir, undo_name, undo_names};
 use crate::envoy::artifact::{Artifact, ProxyKey};
 use crate::plan::digest::Digest;
 
@@ -86,7 +86,11 @@ fn manifest(
     touched: &BTreeMap<&ProxyKey, bool>,
 ) -> Manifest {
     let is_done = |proxy: &ProxyKey| touched.get(proxy) != Some(&false);
-    let is_judged = |proxy: &ProxyKey| !output.undo.exists(&undo_name(proxy)).unwrap_or(true);
+    let waiting = undo_names(&output.undo);
+    let is_judged = |proxy: &ProxyKey| match &waiting {
+        Some(waiting) => waiting.is_empty() || !waiting.contains(&undo_name(proxy)),
+        None => false,
+    };
     let mut manifest = Manifest::new();
     for (proxy, entry) in &inventory.proxies {
         let files: Option<BTreeMap<Artifact, Digest>> = entry
