@@ -7,6 +7,8 @@ mod tree;
 
 mod floor;
 
+mod live;
+
 mod tasks;
 
 mod plot;
@@ -36,7 +38,10 @@ fn main() {
     );
     println!("|---|{}", "--:|".repeat(sizes.len()));
     for (row, (task, _)) in columns[0].iter().enumerate() {
-        let cells: Vec<String> = columns.iter().map(|column| cell(&column[row].1)).collect();
+        let cells: Vec<String> = columns
+            .iter()
+            .map(|column| column.get(row).map_or("-".to_owned(), |(_, measured)| cell(measured)))
+            .collect();
         println!("| {task} | {} |", cells.join(" | "));
     }
     println!("\n{}", growth_with_policies(10_000));

@@ -10,7 +10,7 @@ use crate::tasks::{Column, Measured};
 pub(crate) fn draw(path: &Path, sizes: &[usize], columns: &[Column]) {
     let line = |row: usize| -> Vec<(f64, f64)> {
         let points = sizes.iter().zip(columns);
-        let points = points.filter_map(|(&size, column)| Some((size as f64, milliseconds(&column[row].1)?)));
+        let points = points.filter_map(|(&size, column)| Some((size as f64, milliseconds(&column.get(row)?.1)?)));
         points.collect()
     };
     let tasks = columns[0].iter().enumerate();

@@ -1,26 +1,19 @@
 //! The tasks that are measured.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use meshtraced::apply::{Session, Target};
-use meshtraced::reconcile::{self, Cache, ReconcileOptions, Reconciliation};
-use meshtraced::settings::{Overrides, Settings};
-use meshtraced::source::Scan;
-use meshtraced::source::watch::Watcher;
-use tokio::sync::Notify;
-
+use crate::live::{EDITS, Live};
 use crate::{floor, tree};
 
 const ROUNDS: usize = 3;
-/// The number of edits of which the median counts.
-const EDITS: usize = 9;
-/// Time for events to arrive, which is not measured.
-const QUIET: Duration = Duration::from_millis(100);
+
+/// The most proxies that are published on one machine.
+const MOST_PUBLISHED: usize = 20_000;
 
 /// The results of all tasks for one fleet, each with the name of its task.
 pub(crate) type Column = Vec<(&'static str, Measured)>;
@@ -61,18 +54,27 @@ pub(crate) fn measure(dir: &Path, dataplanes: usize, policies: usize) -> Column 
 
     let one = settings(dir, "one", "select: [{name: dp-77}]\n");
     put("run --once, one proxy, first time", above(once(&one), floor));
+    rest();
     put("run --once, one proxy, nothing to do", above(once_more(&one), floor));
+    put(
+        "daemon, one proxy, ready after a restart",
+        above(ready(dir, &one), floor),
+    );
     let stat = shortest(|| assert!(floor::stat(&source) > dataplanes));
     let mut live = Live::start(&one, &source);
-    put("daemon, rescan, one proxy", above(shortest_of(|| live.rescan()), stat));
+    put("daemon, rescan, one proxy", above(shortest(|| live.rescan()), stat));
     put("daemon, its dataplane edited", timed(live.edits(&tree::dataplane(77))));
     drop(live);
     put("daemon, one proxy, resident", Measured::Memory(resident(dir, &one)));
 
+    if dataplanes > MOST_PUBLISHED {
+        return column;
+    }
     let all = settings(dir, "all", "guard: {max_removed: 100%}\n");
     let first = once(&all);
     let copy = time(|| floor::copy(&dir.join("all"), &dir.join("copy")));
     put("run --once, all proxies, first time", above(first, floor + copy));
+    rest();
     let read = shortest(|| assert!(floor::read(&dir.join("all")) > dataplanes));
     put(
         "run --once, all proxies, nothing to do",
@@ -86,7 +88,7 @@ pub(crate) fn measure(dir: &Path, dataplanes: usize, policies: usize) -> Column 
     put("daemon, all proxies, a policy for 1 %", timed(live.edits(tree::PART)));
     put("daemon, all proxies, a policy for all", timed(live.edits(tree::ALL)));
     drop(live);
-    edit(&source.join(tree::ALL), EDITS + 1);
+    tree::edit(&source.join(tree::ALL), EDITS + 1);
     put(
         "diff of that policy",
         timed(shortest(|| run(dir, &["diff", "--config", &all]))),
@@ -151,6 +153,26 @@ fn once_more(settings: &str) -> Duration {
     shortest_of(|| once(settings))
 }
 
+/// Waits until the times of all files are past, so that a run can tell that they have not changed.
+fn rest() {
+    thread::sleep(Duration::from_secs(4));
+}
+
+/// The time from the start of a daemon to its readiness, when nothing has changed since the last run.
+fn ready(dir: &Path, settings: &str) -> Duration {
+    once(settings);
+    let mut daemon = command(dir, &["run", "--config", settings]);
+    let start = Instant::now();
+    let mut process = daemon.stderr(Stdio::piped()).spawn().expect("it runs");
+    let log = BufReader::new(process.stderr.take().expect("its log"));
+    let is_ready = |line: &std::io::Result<String>| line.as_ref().is_ok_and(|line| line.contains("nothing to change"));
+    assert!(log.lines().any(|line| is_ready(&line)), "it was ready");
+    let took = start.elapsed();
+    process.kill().expect("it runs");
+    process.wait().expect("it is ours");
+    took
+}
+
 /// The time of the script; `None` without Python and its YAML library.
 fn script(source: &Path, dataplanes: usize) -> Option<Duration> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/fleet/script.py");
@@ -195,76 +217,4 @@ fn resident(dir: &Path, settings: &str) -> usize {
     process.kill().expect("it runs");
     process.wait().expect("it is ours");
     last
-}
-
-/// A daemon without its loop: what it does between the quiet time and the last rename.
-struct Live {
-    settings: Settings,
-    target: Target,
-    session: Session,
-    cache: Cache,
-    source: PathBuf,
-}
-
-impl Live {
-    fn start(settings: &str, source: &Path) -> Self {
-        let settings = Settings::load(Some(Path::new(settings)), &Overrides::default()).expect("settings");
-        let target = Target::from_settings(&settings).expect("a target");
-        let session = Session::open(&target).expect("nobody else publishes there");
-        let mut cache = Cache::default();
-        let beacon = Some(target.out.lock_file());
-        cache.watch(Watcher::new(&settings.sources(), Arc::new(Notify::new()), beacon));
-        let mut live = Self {
-            settings,
-            target,
-            session,
-            cache,
-            source: source.to_owned(),
-        };
-        live.reconcile(Scan::Full);
-        live.reconcile(Scan::Full);
-        live
-    }
-
-    fn reconcile(&mut self, scan: Scan) -> Reconciliation {
-        let options = ReconcileOptions {
-            scan,
-            ..ReconcileOptions::default()
-        };
-        let reconciled = reconcile::reconcile(&self.settings, &self.target, &self.session, &mut self.cache, &options);
-        reconciled.expect("a directory that can be written")
-    }
-
-    fn rescan(&mut self) -> Duration {
-        time(|| assert!(self.reconcile(Scan::Full).carried_out().changes.is_empty()))
-    }
-
-    /// The median of the times of several edits of a file.
-    fn edits(&mut self, path: &str) -> Duration {
-        let mut all: Vec<Duration> = (0..EDITS).map(|i| self.edit(path, i)).collect();
-        all.sort();
-        all[EDITS / 2]
-    }
-
-    /// The time from the events of an edit to the end of its publication.
-    fn edit(&mut self, path: &str, i: usize) -> Duration {
-        edit(&self.source.join(path), i);
-        thread::sleep(QUIET);
-        time(|| assert!(!self.reconcile(Scan::Changes).carried_out().changes.is_empty()))
-    }
-}
-
-/// Gives a dataplane another port, or a policy another backend.
-fn edit(path: &Path, i: usize) {
-    let text = fs::read_to_string(path).expect("a file");
-    let zones = ["eu-west", "us-east"];
-    let edited = text.lines().map(|line| match line.split_once(':') {
-        Some((key, _)) if key.trim() == "servicePort" => format!("{key}: {}", 20_000 + i),
-        Some(("conf", _)) => format!("conf: {{backend: {}}}", zones[(i + 1) % 2]),
-        _ => line.to_owned(),
-    });
-    let edited: Vec<String> = edited.collect();
-    let beside = path.with_extension("tmp");
-    fs::write(&beside, edited.join("\n") + "\n").expect("a file");
-    fs::rename(beside, path).expect("a file");
 }

@@ -85,3 +85,18 @@ pub(crate) fn write(dir: &Path, dataplanes: usize, policies: usize) {
         put(dataplane(i), text);
     }
 }
+
+/// Gives a dataplane another port, or a policy another backend.
+pub(crate) fn edit(path: &Path, i: usize) {
+    let text = fs::read_to_string(path).expect("a file");
+    let zones = ["eu-west", "us-east"];
+    let edited = text.lines().map(|line| match line.split_once(':') {
+        Some((key, _)) if key.trim() == "servicePort" => format!("{key}: {}", 20_000 + i),
+        Some(("conf", _)) => format!("conf: {{backend: {}}}", zones[(i + 1) % 2]),
+        _ => line.to_owned(),
+    });
+    let edited: Vec<String> = edited.collect();
+    let beside = path.with_extension("tmp");
+    fs::write(&beside, edited.join("\n") + "\n").expect("a file");
+    fs::rename(beside, path).expect("a file");
+}

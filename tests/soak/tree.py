@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the daemon over a large tree for a long time: an edit a second, and the memory must stay as it is.
 
-    python3 tests/soak/tree.py [--minutes 30] [--dataplanes 20000] [--binary target/release/meshtraced]
+    python3 tests/soak/tree.py [--minutes 30] [--dataplanes 20000] [--pause 1] [--binary target/release/meshtraced]
 
 One dataplane is published, as on a VM. Edits change, add and remove dataplanes that it calls or does not, policies, and
 break and mend files; one in ten is of the published dataplane. Prints a line of figures every minute, and ends with 1 when
@@ -98,7 +98,7 @@ def soak(arguments, work):
                 samples.append(daemon.figures())
                 print(f"{count:6} edits", samples[-1], flush=True)
                 next_sample = began + 60
-            time.sleep(max(0.0, 1 - (time.monotonic() - began)))
+            time.sleep(max(0.0, arguments.pause - (time.monotonic() - began)))
         tree.edit(4)
         listeners = daemon.out / "default" / "dp-0" / "xds" / "lds.yaml"
         deadline = time.monotonic() + 60
@@ -130,6 +130,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--dataplanes", type=int, default=20000)
+    parser.add_argument("--pause", type=float, default=1, help="seconds from one edit to the next")
     parser.add_argument("--binary", default=str(ROOT / "target/release/meshtraced"))
     work = pathlib.Path(tempfile.mkdtemp(prefix="soak-"))
     try:

@@ -1,0 +1,82 @@
+//! A daemon without its loop.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use meshtraced::apply::{OutputWatch, Session, Target};
+use meshtraced::reconcile::{self, Cache, ReconcileOptions, Reconciliation};
+use meshtraced::settings::{Overrides, Settings};
+use meshtraced::source::Scan;
+use meshtraced::source::watch::Watcher;
+use tokio::sync::Notify;
+
+use crate::tree;
+
+/// The number of edits of which the median counts.
+pub(crate) const EDITS: usize = 9;
+/// Time for events to arrive, which is not measured.
+const QUIET: Duration = Duration::from_millis(100);
+
+/// A daemon without its loop: what it does between the quiet time and the last rename.
+pub(crate) struct Live {
+    settings: Settings,
+    target: Target,
+    session: Session,
+    cache: Cache,
+    source: PathBuf,
+}
+
+impl Live {
+    pub(crate) fn start(settings: &str, source: &Path) -> Self {
+        let settings = Settings::load(Some(Path::new(settings)), &Overrides::default()).expect("settings");
+        let target = Target::from_settings(&settings).expect("a target");
+        let session = Session::open(&target).expect("nobody else publishes there");
+        let mut cache = Cache::default();
+        let beacon = Some(target.out.lock_file());
+        cache.watch(Watcher::new(&settings.sources(), Arc::new(Notify::new()), beacon));
+        cache.watch_output(OutputWatch::new(&target.out, || ()));
+        let mut live = Self {
+            settings,
+            target,
+            session,
+            cache,
+            source: source.to_owned(),
+        };
+        // The first may start from the last run, and compiles nothing then.
+        live.reconcile(Scan::Full);
+        live.reconcile(Scan::Full);
+        live
+    }
+
+    fn reconcile(&mut self, scan: Scan) -> Reconciliation {
+        let options = ReconcileOptions {
+            scan,
+            ..ReconcileOptions::default()
+        };
+        let reconciled = reconcile::reconcile(&self.settings, &self.target, &self.session, &mut self.cache, &options);
+        reconciled.expect("a directory that can be written")
+    }
+
+    /// Looks at everything, and finds nothing to do.
+    pub(crate) fn rescan(&mut self) {
+        assert!(self.reconcile(Scan::Full).carried_out().changes.is_empty());
+    }
+
+    /// The median of the times of several edits of a file.
+    pub(crate) fn edits(&mut self, path: &str) -> Duration {
+        let mut all: Vec<Duration> = (0..EDITS).map(|i| self.edit(path, i)).collect();
+        all.sort();
+        all[EDITS / 2]
+    }
+
+    /// The time from the events of an edit to the end of its publication.
+    fn edit(&mut self, path: &str, i: usize) -> Duration {
+        tree::edit(&self.source.join(path), i);
+        thread::sleep(QUIET);
+        let start = Instant::now();
+        assert!(!self.reconcile(Scan::Changes).carried_out().changes.is_empty());
+        start.elapsed()
+    }
+}
