@@ -4,7 +4,7 @@ use super::error::ReconcileError;
 use super::observe::observe;
 use super::policies::Policies;
 use crate::apply::{Intent, Target};
-use crate::plan::{Desired, DriftRepair, Observed, Planned, plan};
+use crate::plan::{Constraints, Desired, DriftRepair, Observed, Planned, plan};
 use crate::settings::Settings;
 
 /// The published files beside the plan that the policies ask for.
@@ -28,4 +28,13 @@ pub fn compare(settings: &Settings, target: &Target, policies: &Policies) -> Res
     let constraints = policies.constraints(&settings.guard, &intent, &DriftRepair::Off);
     let planned = plan(&observed, desired, &constraints);
     Ok(Comparison { observed, planned })
+}
+
+/// Compares the files of two states of the policies, as if the first one were published.
+#[must_use]
+pub fn compare_policies(before: &Policies, after: &Policies) -> Comparison {
+    let observed = Observed::from(before.compiled.fragments.clone());
+    let desired = Desired::Files(&after.compiled.fragments);
+    let planned = plan(&observed, desired, &Constraints::default());
+    Comparison { observed, planned }
 }

@@ -29,12 +29,12 @@ mod reconciliation;
 mod unchanged;
 
 pub use cache::Cache;
-pub use compare::{Comparison, compare};
+pub use compare::{Comparison, compare, compare_policies};
 pub use desired::DesiredState;
 pub use error::ReconcileError;
 pub use options::ReconcileOptions;
 pub use overview::Overview;
-pub use policies::{Policies, Purpose};
+pub use policies::{Policies, Purpose, Side};
 pub use reconciliation::Reconciliation;
 pub use stages::{Stage, Stopwatch};
 

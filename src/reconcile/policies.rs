@@ -1,5 +1,8 @@
 //! The policies, read and compiled.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use super::cache::Cache;
 use super::overview::Overview;
 use super::stages::{Stage, Stopwatch};
@@ -8,15 +11,28 @@ use crate::compile::{Compiled, Extent};
 use crate::plan::guard::Guard;
 use crate::plan::{Constraints, DriftRepair};
 use crate::settings::{Settings, SettingsError};
-use crate::source::{Consistency, ReadError, ReadWork, Scan, Snapshot};
+use crate::source::{Consistency, ReadError, ReadWork, Reader, Revision, Root, Scan, Snapshot, Sources};
 
 /// The purpose of reading the policies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
+pub enum Purpose<'p> {
     /// To publish their files: as of a moment without a Git operation.
     Publish(Scan),
     /// To show a part of the result: as they are.
     Inspect(Extent),
+    /// To compare their files with others.
+    Compare(&'p Side),
+}
+
+/// A side of a comparison that has policies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Side {
+    /// The policies as they are now.
+    Now,
+    /// The policies as of a revision of their repository; those outside of repositories as they are now.
+    Revision(Revision),
+    /// The policies in another directory.
+    Directory(PathBuf),
 }
 
 /// The policies of one snapshot, compiled.
@@ -44,17 +60,20 @@ impl Policies {
         cache: &mut Cache,
         stopwatch: &mut Stopwatch,
     ) -> Result<Result<Self, ReadError>, SettingsError> {
-        let (consistency, extent, scan) = match purpose {
-            Purpose::Publish(scan) => (Consistency::Stable, Extent::Files, scan),
-            Purpose::Inspect(extent) => (Consistency::Dirty, extent, Scan::Full),
+        let extent = match purpose {
+            Purpose::Publish(_) | Purpose::Compare(_) => Extent::Files,
+            Purpose::Inspect(extent) => extent,
         };
-        let (sources, limit) = (settings.sources(), settings.limits.file_bytes.get() as u64);
-        let read = || cache.reader.read(&sources, limit, consistency, scan);
-        let snapshot = match stopwatch.time(Stage::Read, read) {
+        let known = match purpose {
+            Purpose::Publish(_) | Purpose::Inspect(_) => cache.known(&target.out),
+            // What was read here before says nothing of other policies.
+            Purpose::Compare(_) => Arc::default(),
+        };
+        let snapshot = match stopwatch.time(Stage::Read, || read(settings, purpose, &mut cache.reader)) {
             Ok(snapshot) => snapshot,
             Err(error) => return Ok(Err(error)),
         };
-        let options = settings.options(cache.known(&target.out), extent)?;
+        let options = settings.options(known, extent)?;
         let mut compiled = stopwatch.time(Stage::Compile, || cache.compiler.compile(&snapshot, &options));
         Ok(Ok(Self {
             read: cache.reader.work(),
@@ -76,6 +95,28 @@ impl Policies {
             drift_repair,
             guard: Some(guard),
             approved: intent.approved.as_deref(),
+        }
+    }
+}
+
+fn read(settings: &Settings, purpose: Purpose, reader: &mut Reader) -> Result<Snapshot, ReadError> {
+    let (sources, limit) = (settings.sources(), settings.limits.file_bytes.get() as u64);
+    match purpose {
+        Purpose::Publish(scan) => reader.read(&sources, limit, Consistency::Stable, scan),
+        Purpose::Inspect(_) | Purpose::Compare(Side::Now) => {
+            reader.read(&sources, limit, Consistency::Dirty, Scan::Full)
+        }
+        Purpose::Compare(Side::Revision(revision)) => reader.read_revision(&sources, limit, revision),
+        Purpose::Compare(Side::Directory(path)) => {
+            let root = Root {
+                path: path.clone(),
+                vars: None,
+            };
+            let elsewhere = Sources {
+                roots: vec![root],
+                ..sources
+            };
+            reader.read(&elsewhere, limit, Consistency::Dirty, Scan::Full)
         }
     }
 }

@@ -41,7 +41,7 @@ impl Committed {
         here: Here,
         known: &Self,
     ) -> (Self, Option<Commit>) {
-        let tree = match repository.read(part.below, part.filter, part.limit, &known.same) {
+        let tree = match repository.read(commit.clone(), part, &known.same) {
             Ok(tree) => tree,
             Err(GitError::Missing { .. }) => return (Self::default(), None),
             Err(_) => {

@@ -50,6 +50,9 @@ pub enum ReadError {
     /// `source: git` outside of a repository.
     #[error("{} is in no Git repository, and `source: git` reads commits; set `source: auto` for a plain directory", .0.display())]
     NoRepository(PathBuf),
+    /// A revision outside of any repository.
+    #[error("{} is in no Git repository, so it has no revisions; `./` before a name makes it a directory", .0.display())]
+    NoRevisions(PathBuf),
     /// `.git` does not lead to a repository.
     #[error("{} leads to {}, which is not a Git repository; if it was moved, run `git worktree repair` or clone again", .path.join(".git").display(), .git_dir.display())]
     Broken {

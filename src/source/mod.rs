@@ -47,7 +47,7 @@ pub use changing::ReadWork;
 pub use commit::Commit;
 pub use error::ReadError;
 pub use file::{Link, LinkFault, LinkKind, SourceFile, Unreadable, UnreadableReason, Vars};
-pub use git::GitError;
+pub use git::{GitError, Revision};
 pub use location::Location;
 pub use read::{Consistency, describe};
 pub use reader::{Reader, Scan, read};

@@ -12,7 +12,7 @@ use super::dir::{self, Directory, Place};
 use super::error::ReadError;
 use super::file::{Matches, SourceFile, Unreadable, UnreadableReason, show};
 use super::filter::Filter;
-use super::git::{Part, Repository, Tree};
+use super::git::{GitError, Part, Repository, Revision, Tree};
 use super::known::{Content, Found, KnownFiles};
 use super::read_mode::{self, ReadMode};
 use super::seal::{self, RootSeal};
@@ -56,6 +56,16 @@ pub(super) fn read_all(
     consistency: Consistency,
     known: &KnownRoots,
 ) -> Result<(Snapshot, KnownRoots)> {
+    read_revision(sources, limit, (consistency, None), known)
+}
+
+/// The files of all roots as of a revision, if there is one; those outside of repositories as they are.
+pub(super) fn read_revision(
+    sources: &Sources,
+    limit: u64,
+    (consistency, revision): (Consistency, Option<&Revision>),
+    known: &KnownRoots,
+) -> Result<(Snapshot, KnownRoots)> {
     let mut changing = PathBuf::new();
     for _ in 0..ATTEMPTS {
         let places = places(sources)?;
@@ -64,6 +74,7 @@ pub(super) fn read_all(
             places: &places,
             limit,
             consistency,
+            revision,
         };
         changing = match read_at(&request, known) {
             Ok((snapshot, known)) => match moved_between(&snapshot) {
@@ -88,6 +99,8 @@ struct Request<'r> {
     /// The limit of a file, in bytes.
     limit: u64,
     consistency: Consistency,
+    /// The revision to read from repositories, instead of the files or `HEAD`.
+    revision: Option<&'r Revision>,
 }
 
 /// The number of attempts when a root leads elsewhere, or is at another commit, after all roots were read.
@@ -143,7 +156,10 @@ fn read_at(request: &Request, known: &KnownRoots) -> Result<(Snapshot, KnownRoot
     let (with_vars, without): (Vec<_>, Vec<_>) =
         (sources.roots.iter().zip(places)).partition(|(root, _)| root.vars.is_some());
     for (root, resolved) in with_vars.into_iter().chain(without) {
-        let mode = ReadMode::for_resolved(&root.path, resolved, sources.mode)?;
+        let mode = match request.revision {
+            Some(_) => ReadMode::for_revision(&root.path, resolved)?,
+            None => ReadMode::for_resolved(&root.path, resolved, sources.mode)?,
+        };
         let mut reading = Reading::new(request, root, resolved, &mode, &seen);
         let unknown = KnownRoot::default();
         let commit = reading.read(
@@ -217,6 +233,7 @@ struct Reading<'r> {
     filter: &'r Filter,
     /// The limit of a file, in bytes.
     limit: u64,
+    revision: Option<&'r Revision>,
     prefix: String,
     /// The real paths of the files of earlier roots.
     seen: &'r BTreeSet<PathBuf>,
@@ -247,6 +264,7 @@ impl<'r> Reading<'r> {
             },
             filter: &request.sources.filter,
             limit: request.limit,
+            revision: request.revision,
             prefix: if is_alone {
                 String::new()
             } else {
@@ -271,11 +289,24 @@ impl<'r> Reading<'r> {
     ) -> Result<Option<Commit>> {
         let commit = match mode {
             ReadMode::Git { repository, below } => {
+                let commit = match self.revision {
+                    Some(revision) => repository.commit(revision)?,
+                    None => repository.head()?,
+                };
+                let part = Part {
+                    below,
+                    filter: self.filter,
+                    limit: self.limit,
+                };
                 let Tree {
                     commit,
                     files,
                     is_simple,
-                } = repository.read(below, self.filter, self.limit, &known.files)?;
+                } = match repository.read(commit.clone(), part, &known.files) {
+                    // The policies came with a later commit.
+                    Err(GitError::Missing { .. }) if self.revision.is_some() => Tree::empty(commit),
+                    read => read?,
+                };
                 self.take(files);
                 self.known.is_simple = is_simple;
                 self.known.seal = seal::of_commit(self.resolved, &commit);

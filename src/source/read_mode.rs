@@ -48,6 +48,18 @@ impl ReadMode {
         })
     }
 
+    /// The mode for the revisions of a root: from Git's objects, or from files where there is no repository.
+    ///
+    /// # Errors
+    /// When there is neither.
+    pub(super) fn for_revision(root: &Path, resolved: &Path) -> Result<Self> {
+        match git::find(resolved) {
+            Some((repository, below)) => Ok(Self::Git { repository, below }),
+            None if resolved.exists() => Ok(Self::Plain),
+            None => Err(ReadError::Missing(root.to_owned())),
+        }
+    }
+
     pub(super) fn describe(&self) -> String {
         let with_head = |word: &str, repository: &Repository| match repository.head() {
             Ok(commit) => format!("{word}, {}", commit.name()),

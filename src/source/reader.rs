@@ -2,11 +2,12 @@
 
 use super::changing::{Changing, ReadWork};
 use super::error::ReadError;
-use super::read::{Consistency, KnownRoots, read_all};
+use super::git::{self, Revision};
+use super::read::{Consistency, KnownRoots, read_all, read_revision};
 use super::read_mode::{self, ReadMode};
 use super::seal;
 use super::snapshot::Snapshot;
-use super::sources::Sources;
+use super::sources::{Root, Sources};
 use super::watch::{Health, Watcher};
 use super::worktree::QuiescenceCheck;
 
@@ -122,6 +123,21 @@ impl Reader {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Reads the files as of a revision; those outside of repositories as they are.
+    ///
+    /// # Errors
+    /// Those of [`read()`], and when a repository does not have the revision.
+    pub fn read_revision(&mut self, sources: &Sources, max_file_bytes: u64, revision: &Revision) -> Result<Snapshot> {
+        let is_in_git = |root: &Root| read_mode::resolve(&root.path).is_ok_and(|path| git::find(&path).is_some());
+        if let Some(root) = sources.roots.first().filter(|_| !sources.roots.iter().any(is_in_git)) {
+            return Err(ReadError::NoRevisions(root.path.clone()));
+        }
+        let how = (Consistency::Dirty, Some(revision));
+        let (snapshot, known) = read_revision(sources, max_file_bytes, how, &self.known)?;
+        (self.known, self.last, self.seal) = (known, None, None);
+        Ok(snapshot)
     }
 
     fn keep(&mut self, snapshot: &Snapshot, sources: &Sources, limit: u64) {

@@ -6,6 +6,7 @@ mod crash;
 mod daemon;
 mod destinations;
 mod determinism;
+mod diff;
 mod drift;
 mod end_to_end;
 mod envoy_accepts;

@@ -27,6 +27,27 @@ pub(in crate::source) struct Tree {
     pub(in crate::source) is_simple: bool,
 }
 
+impl Tree {
+    /// A commit without any of the files.
+    pub(in crate::source) fn empty(commit: Commit) -> Self {
+        Self {
+            commit,
+            files: Vec::new(),
+            is_simple: false,
+        }
+    }
+}
+
+/// The part of a commit that is read.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::source) struct Part<'p> {
+    /// The path of the root below the top.
+    pub(in crate::source) below: &'p Path,
+    pub(in crate::source) filter: &'p Filter,
+    /// The limit of a file, in bytes.
+    pub(in crate::source) limit: u64,
+}
+
 impl Repository {
     /// The commit that `HEAD` names.
     pub(in crate::source) fn head(&self) -> Result<Commit> {
@@ -52,7 +73,17 @@ impl Repository {
             Err(error) => return Err(error),
         };
         let branch = branch.map(|name| name.strip_prefix("refs/heads/").unwrap_or(&name).to_owned());
-        let object = self.ask(["cat-file", "commit", &id])?;
+        Ok(Commit {
+            subject: self.subject(&id)?,
+            id,
+            branch,
+            is_modified: false,
+        })
+    }
+
+    /// The first line of the message of a commit.
+    pub(super) fn subject(&self, id: &str) -> Result<String> {
+        let object = self.ask(["cat-file", "commit", id])?;
         let message = object
             .windows(2)
             .position(|pair| pair == b"\n\n")
@@ -60,24 +91,12 @@ impl Repository {
         let subject = message
             .split(|byte| *byte == b'\n')
             .find(|line| !line.trim_ascii().is_empty());
-        Ok(Commit {
-            id,
-            branch,
-            subject: String::from_utf8_lossy(subject.unwrap_or_default()).trim().to_owned(),
-            is_modified: false,
-        })
+        Ok(String::from_utf8_lossy(subject.unwrap_or_default()).trim().to_owned())
     }
 
-    /// The files of the commit that `HEAD` names, at a path below the top and below that. Objects that `known` has are
-    /// not read.
-    pub(in crate::source) fn read(
-        &self,
-        below: &Path,
-        filter: &Filter,
-        limit: u64,
-        known: &KnownFiles,
-    ) -> Result<Tree> {
-        let commit = self.head()?;
+    /// The files of a commit, at a path below the top and below that. Objects that `known` has are not read.
+    pub(in crate::source) fn read(&self, commit: Commit, part: Part, known: &KnownFiles) -> Result<Tree> {
+        let Part { below, filter, limit } = part;
         let Root { entries, is_file } = self.root(&commit, below)?;
         let found = if is_file {
             Entries {

@@ -2,24 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use super::commit::Part;
 use super::error::Result;
 use super::repository::Repository;
 use super::tree::{Entry, Kind, changed, entries};
 use crate::source::commit::Commit;
-use crate::source::filter::Filter;
 use crate::source::known::{Content, KnownFiles, Stamp};
-
-/// The part of a commit that is read.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::source) struct Part<'p> {
-    /// The path of the root below the top.
-    pub(in crate::source) below: &'p Path,
-    pub(in crate::source) filter: &'p Filter,
-    /// The limit of a file, in bytes.
-    pub(in crate::source) limit: u64,
-}
 
 /// Files by their paths below the root, each with its content and its stamp; `None` for a path without a file.
 pub(in crate::source) type Files = BTreeMap<PathBuf, Option<(Content, Stamp)>>;

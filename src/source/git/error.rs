@@ -48,6 +48,28 @@ pub enum GitError {
         /// The top of the work tree, or the bare repository.
         repository: PathBuf,
     },
+    /// A revision names no commit.
+    #[error("{} has no commit {revision:?}{}", .repository.display(), shallow(*.is_shallow))]
+    Unknown {
+        /// The top of the work tree, or the bare repository.
+        repository: PathBuf,
+        /// The revision, as it was written.
+        revision: String,
+        /// Whether the repository has only the newest commits.
+        is_shallow: bool,
+    },
+    /// Two commits have no common ancestor.
+    #[error("{one} and {other} have no common ancestor in {}{}", .repository.display(), shallow(*.is_shallow))]
+    NoMergeBase {
+        /// The top of the work tree, or the bare repository.
+        repository: PathBuf,
+        /// The first revision, as it was written.
+        one: String,
+        /// The second one.
+        other: String,
+        /// Whether the repository has only the newest commits.
+        is_shallow: bool,
+    },
     /// The commit has no such path.
     #[error("commit {commit} of {} has no {}", .repository.display(), .path.display())]
     Missing {
@@ -82,6 +104,15 @@ pub enum GitError {
         /// The abbreviated id.
         commit: String,
     },
+}
+
+/// Advice for a clone that lacks older commits.
+fn shallow(is_shallow: bool) -> &'static str {
+    if is_shallow {
+        ": this clone is shallow; `git fetch --unshallow` fetches the rest, `fetch-depth: 0` in a workflow"
+    } else {
+        ""
+    }
 }
 
 pub(super) type Result<T> = std::result::Result<T, GitError>;

@@ -16,9 +16,11 @@ mod commit;
 
 mod difference;
 
+mod revision;
+
 mod submodule;
 
-pub(super) use commit::Tree;
-pub(super) use difference::Part;
+pub(super) use commit::{Part, Tree};
 pub use error::GitError;
 pub(super) use repository::{Repository, find};
+pub use revision::Revision;

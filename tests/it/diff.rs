@@ -1,0 +1,285 @@
+//! The diff between two states of the policies: revisions, directories and what is published.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::kit::git::Git;
+
+/// A repository whose directory `policies` holds a mesh, a policy and some dataplanes.
+struct Place {
+    dir: TempDir,
+    git: Git,
+}
+
+impl Place {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let git = Git::init(&dir.path().join("repository"), &[]);
+        let place = Self { dir, git };
+        place.write("mesh.yaml", &mesh(100));
+        place.write("trace.yaml", &trace("all", "'*'"));
+        place.write("web.yaml", &dataplane("web", 1));
+        place.write("api.yaml", &dataplane("api", 2));
+        place.git.commit("first");
+        place
+    }
+
+    fn policies(&self) -> PathBuf {
+        self.git.dir.join("policies")
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::create_dir_all(self.policies()).expect("a directory");
+        fs::write(self.policies().join(name), text).expect("a file");
+    }
+
+    fn remove(&self, name: &str) {
+        fs::remove_file(self.policies().join(name)).expect("a file");
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_meshtraced"));
+        let out = self.dir.path().join("envoy");
+        command
+            .current_dir(&self.git.dir)
+            .args(["--policies", "policies", "--out"]);
+        command.arg(out).args(arguments);
+        command
+    }
+
+    /// Exit code, standard output and standard error of a diff, without the ids of commits.
+    fn diff(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
+        let output = self
+            .command(&[&["diff"], arguments].concat())
+            .output()
+            .expect("the program starts");
+        let said = |bytes: &[u8]| {
+            let mut text = String::from_utf8_lossy(bytes).into_owned();
+            for (id, name) in [("HEAD~2", "ID2"), ("HEAD~1", "ID1"), ("HEAD", "ID")] {
+                if let (true, id) = self.git.try_run(&["rev-parse", "--short=7", "--verify", "--quiet", id]) {
+                    text = text.replace(id.trim(), name);
+                }
+            }
+            text
+        };
+        (output.status.code(), said(&output.stdout), said(&output.stderr))
+    }
+}
+
+fn mesh(sampling: u32) -> String {
+    format!(
+        "type: Mesh\nname: default\ntracing:\n  backends:\n  - name: z\n    type: zipkin\n    sampling: {sampling}\n    \
+         conf: {{url: 'http://127.0.0.1:9411/api/v2/spans'}}\n"
+    )
+}
+
+fn trace(name: &str, service: &str) -> String {
+    format!(
+        "type: TrafficTrace\nmesh: default\nname: {name}\nselectors:\n- match: {{kuma.io/service: {service}}}\nconf: \
+         {{backend: z}}\n"
+    )
+}
+
+fn dataplane(name: &str, host: u8) -> String {
+    format!(
+        "type: Dataplane\nmesh: default\nname: {name}\nnetworking:\n  address: 192.0.2.{host}\n  inbound:\n  - port: 8080\n    \
+         tags: {{kuma.io/service: {name}, kuma.io/protocol: http}}\n"
+    )
+}
+
+#[test]
+fn a_revision_is_compared_with_the_work_tree() {
+    let place = Place::new();
+    assert_eq!(
+        place.diff(&["main"]),
+        (
+            Some(0),
+            "main@ID -> work tree: no change, 2 proxies\n".to_owned(),
+            String::new()
+        )
+    );
+    place.write("mesh.yaml", &mesh(10));
+    let (code, said, _) = place.diff(&["main"]);
+    assert_eq!(code, Some(1));
+    assert_eq!(
+        said,
+        "main@ID -> work tree: 2 proxies change\n\n\
+         ~ 2 proxies of default: api, web   new connections only; old ones drain for up to 600 s\n\
+         \x20   sampling   100 %  ->  10 %   Mesh default (mesh.yaml:7)\n\n\
+         Run `meshtraced diff --list` for all names, `--bytes` for the files.\n"
+    );
+    // Nothing was checked out or written.
+    assert_eq!(place.git.run(&["status", "--porcelain"]), "M policies/mesh.yaml");
+    assert!(!place.dir.path().join("envoy").exists());
+    assert_eq!(place.diff(&["main", "--exit-code=false"]).0, Some(0));
+}
+
+#[test]
+fn two_revisions_are_compared_as_git_does() {
+    let place = Place::new();
+    place.git.run(&["checkout", "-q", "-b", "change"]);
+    place.write("new.yaml", &dataplane("new", 3));
+    place.remove("api.yaml");
+    place.git.commit("change");
+    place.git.run(&["checkout", "-q", "main"]);
+    place.write("mesh.yaml", &mesh(10));
+    place.git.commit("meanwhile");
+    let heads = |said: String| said.lines().next().unwrap_or_default().to_owned();
+    let check = |revisions: &str, expected: &str| {
+        let (code, said, errors) = place.diff(&[revisions]);
+        let head = heads(said.clone());
+        let counts = head.split_once(": ").map(|(_, counts)| counts.to_owned());
+        assert_eq!(
+            (code, counts.as_deref()),
+            (Some(1), Some(expected)),
+            "{revisions}: {said}{errors}"
+        );
+        said
+    };
+    // What both changed.
+    check("main..change", "1 proxy changes, 1 is new, 1 goes");
+    // What the branch changed alone.
+    let said = check("main...change", "1 proxy is new, 1 goes, 1 stays");
+    assert!(
+        said.contains("+ 1 proxy of default: new   zipkin z, 100 %, by all (trace.yaml:3)"),
+        "{said}"
+    );
+    assert!(
+        said.contains("- 1 proxy of default: api   its Dataplane is gone"),
+        "{said}"
+    );
+    // An empty side is HEAD.
+    check("..change", "1 proxy changes, 1 is new, 1 goes");
+    check("HEAD~1..", "2 proxies change");
+}
+
+#[test]
+fn a_diff_between_revisions_is_that_of_publishing_one_and_then_the_other() {
+    let place = Place::new();
+    place.write("mesh.yaml", &mesh(25));
+    place.write("trace.yaml", &trace("some", "web"));
+    place.git.commit("second");
+    place.git.run(&["checkout", "-q", "HEAD~1"]);
+    let published = place.command(&["run", "--once"]).output().expect("the program starts");
+    assert!(published.status.success(), "{published:?}");
+    place.git.run(&["checkout", "-q", "main"]);
+    for detail in [&[][..], &["--bytes"], &["--list"]] {
+        let of_disk = place.diff(detail).1;
+        let of_revisions = place.diff(&[&["HEAD~1..main"], detail].concat()).1;
+        let body = |said: &str| said.split_once(": ").map(|(_, body)| body.to_owned()).expect("a head");
+        assert_eq!(body(&of_disk), body(&of_revisions));
+        assert!(of_disk.contains("web") && of_disk.contains("api"), "{of_disk}");
+    }
+}
+
+#[test]
+fn directories_are_compared_without_git() {
+    let place = Place::new();
+    let other = place.dir.path().join("other");
+    fs::create_dir(&other).expect("a directory");
+    for name in ["mesh.yaml", "trace.yaml", "web.yaml"] {
+        fs::copy(place.policies().join(name), other.join(name)).expect("a file");
+    }
+    let (code, said, _) = place.diff(&["--from", "./policies", "--to", other.to_str().expect("plain")]);
+    assert_eq!(code, Some(1));
+    assert!(
+        said.starts_with(&format!("./policies -> {}: 1 proxy goes, 1 stays\n", other.display())),
+        "{said}"
+    );
+    let (_, said, _) = place.diff(&["--from", other.to_str().expect("plain")]);
+    assert!(said.contains("-> work tree: 1 proxy is new, 1 stays"), "{said}");
+}
+
+#[test]
+fn policies_that_one_side_does_not_have_are_all_new_or_all_gone() {
+    let place = Place::new();
+    fs::rename(place.policies(), place.git.dir.join("elsewhere")).expect("renamed");
+    place.git.commit("moved");
+    let (code, said, errors) = place.diff(&["HEAD~1..HEAD"]);
+    assert_eq!((code, errors.as_str()), (Some(1), "note: main@ID has no policies\n"));
+    assert!(said.starts_with("HEAD~1@ID1 -> main@ID: 2 proxies go\n"), "{said}");
+    fs::rename(place.git.dir.join("elsewhere"), place.policies()).expect("renamed");
+    let (_, said, _) = place.diff(&["HEAD"]);
+    assert!(said.starts_with("main@ID -> work tree: 2 proxies are new\n"), "{said}");
+}
+
+#[test]
+fn findings_that_come_or_go_are_told() {
+    let place = Place::new();
+    place.write("none.yaml", &trace("none", "nobody"));
+    let (code, _, errors) = place.diff(&["main"]);
+    assert_eq!(code, Some(0));
+    assert!(
+        errors.contains("selects-nothing") && errors.ends_with("1 warning in 1 file with the change\n"),
+        "{errors}"
+    );
+    place.git.commit("second");
+    place.remove("none.yaml");
+    assert_eq!(place.diff(&["main"]).2, "1 warning in 1 file without it any more\n");
+    // A line above a finding makes no other finding of it.
+    place.write("none.yaml", &format!("# a comment\n{}", trace("none", "nobody")));
+    assert_eq!(place.diff(&["main"]).2, "");
+}
+
+#[test]
+fn a_side_with_errors_is_named() {
+    let place = Place::new();
+    place.write("mesh.yaml", &mesh(250));
+    place.git.commit("broken");
+    place.write("mesh.yaml", &mesh(25));
+    let (code, said, errors) = place.diff(&["main"]);
+    assert_eq!((code, said.as_str()), (Some(2), ""));
+    assert!(errors.contains("error[sampling-out-of-range]"), "{errors}");
+    assert!(
+        errors.ends_with("in main@ID: no diff is possible until they are fixed\n"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn what_is_no_revision_is_said() {
+    let place = Place::new();
+    let check = |place: &Place, arguments: &[&str], expected: &str| {
+        let (code, said, errors) = place.diff(arguments);
+        assert_eq!((code, said.as_str()), (Some(2), ""), "{arguments:?}: {errors}");
+        assert!(errors.contains(expected), "{arguments:?}: {errors}");
+    };
+    check(&place, &["nowhere"], "has no commit \"nowhere\"");
+    check(&place, &["--output=x"], "unexpected argument");
+    check(&place, &["main..nowhere"], "has no commit \"nowhere\"");
+    check(&place, &["policies"], "write `./policies` for the directory");
+    check(&place, &["--to", "disk"], "`--from disk`");
+    check(&place, &["main", "--to", "main"], "cannot be used with");
+    place.git.run(&["checkout", "-q", "--orphan", "other"]);
+    place.git.commit("unrelated");
+    check(&place, &["main...other"], "main and other have no common ancestor");
+    // A clone without the older commits.
+    let shallow = place.dir.path().join("shallow");
+    let url = format!("file://{}", place.git.dir.display());
+    place
+        .git
+        .run(&["clone", "-q", "--depth", "1", &url, shallow.to_str().expect("plain")]);
+    let shallow = Place {
+        dir: tempfile::tempdir().expect("a directory"),
+        git: Git::at(shallow),
+    };
+    check(&shallow, &["HEAD~1"], "`git fetch --unshallow`");
+    // No repository at all.
+    let plain = Place {
+        dir: tempfile::tempdir().expect("a directory"),
+        git: Git::at(place.dir.path().join("plain")),
+    };
+    copy(&place.policies(), &plain.policies());
+    check(&plain, &["main"], "is in no Git repository");
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a directory");
+    for entry in fs::read_dir(from).expect("a directory") {
+        let entry = entry.expect("readable");
+        fs::copy(entry.path(), to.join(entry.file_name())).expect("copied");
+    }
+}
