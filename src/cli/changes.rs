@@ -38,11 +38,14 @@ pub(super) fn render(groups: &[Group], plan: &Plan, detail: Detail) -> String {
         out.push_str(&one_group(group, &format!("{head:<width$}"), detail));
     }
     if detail.bytes {
-        for change in &plan.changes {
-            out.push_str(&files(change));
-        }
+        out.push_str(&patch(plan));
     }
     out
+}
+
+/// The changed files as unified diffs, with paths below the output directory.
+pub(super) fn patch(plan: &Plan) -> String {
+    plan.changes.iter().map(files).collect()
 }
 
 /// The proxies of one group: `2 proxies of default: web-01, web-02`.

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use clap_complete::Shell;
+use schemars::generate::SchemaSettings;
 
 use super::context::{CommandResult, Exit, print};
+use super::diff::DiffReport;
 use crate::schema;
 use crate::settings::keys;
 
@@ -29,12 +31,18 @@ enum SchemaOf {
     Resources,
     /// The settings file of meshtraced
     Settings,
+    /// The output of `meshtraced diff -o json`
+    Diff,
 }
 
 pub(super) fn schema(arguments: &Schema) -> CommandResult {
     let schema = match arguments.of {
         SchemaOf::Resources => schema::resources(),
         SchemaOf::Settings => keys::schema(),
+        SchemaOf::Diff => SchemaSettings::draft07()
+            .into_generator()
+            .into_root_schema_for::<DiffReport>()
+            .into(),
     };
     print(&format!("{schema:#}\n"))?;
     Ok(Exit::Done)

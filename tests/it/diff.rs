@@ -4,9 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::kit::git::Git;
+use crate::kit::mesh::published_files;
 
 /// A repository whose directory `policies` holds a mesh, a policy and some dataplanes.
 struct Place {
@@ -248,7 +250,9 @@ fn what_is_no_revision_is_said() {
         assert!(errors.contains(expected), "{arguments:?}: {errors}");
     };
     check(&place, &["nowhere"], "has no commit \"nowhere\"");
-    check(&place, &["--output=x"], "unexpected argument");
+    check(&place, &["--nonsense=x"], "unexpected argument");
+    // What looks like an option of Git is none.
+    check(&place, &["--", "--all"], "has no commit \"--all\"");
     check(&place, &["main..nowhere"], "has no commit \"nowhere\"");
     check(&place, &["policies"], "write `./policies` for the directory");
     check(&place, &["--to", "disk"], "`--from disk`");
@@ -282,4 +286,143 @@ fn copy(from: &Path, to: &Path) {
         let entry = entry.expect("readable");
         fs::copy(entry.path(), to.join(entry.file_name())).expect("copied");
     }
+}
+
+/// The JSON of a diff, which the schema describes.
+fn json(place: &Place, arguments: &[&str]) -> Value {
+    let said = place.diff(&[arguments, &["-o", "json"]].concat()).1;
+    let value: Value = serde_json::from_str(&said).expect("JSON");
+    let schema = place
+        .command(&["schema", "diff"])
+        .output()
+        .expect("the program starts")
+        .stdout;
+    let schema: Value = serde_json::from_slice(&schema).expect("JSON");
+    jsonschema::draft7::meta::validate(&schema).expect("a schema");
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    let errors: Vec<String> = validator.iter_errors(&value).map(|error| error.to_string()).collect();
+    assert!(errors.is_empty(), "{errors:?}: {value:#}");
+    value
+}
+
+#[test]
+fn programs_get_what_people_get() {
+    let place = Place::new();
+    place.write("mesh.yaml", &mesh(10));
+    place.write("new.yaml", &dataplane("new", 3));
+    place.write("none.yaml", &trace("none", "nobody"));
+    place.remove("api.yaml");
+    let found = json(&place, &["main"]);
+    assert_eq!(found["version"], 1);
+    assert_eq!((&found["from"], &found["to"]), (&"main@ID".into(), &"work tree".into()));
+    assert_eq!(
+        found["proxies"],
+        serde_json::json!({"changed": 1, "added": 1, "removed": 1, "unchanged": 0})
+    );
+    let changes = found["changes"].as_array().expect("a list");
+    let actions: Vec<&Value> = changes.iter().map(|change| &change["action"]).collect();
+    assert_eq!(actions, ["change", "add", "remove"]);
+    assert_eq!(changes[0]["impact"], "drain");
+    assert_eq!(
+        changes[0]["differences"][0],
+        serde_json::json!({"label": "sampling", "before": "100 %", "after": "10 %", "origin": "Mesh default (mesh.yaml:7)"})
+    );
+    assert_eq!(found["findings"]["come"][0]["code"], "selects-nothing");
+    // Nothing changes: the same object, with empty lists.
+    let nothing = json(&place, &["main..main"]);
+    assert_eq!(
+        (
+            nothing["changes"].as_array().map(Vec::len),
+            &nothing["proxies"]["unchanged"]
+        ),
+        (Some(0), &2.into())
+    );
+}
+
+#[test]
+fn a_comment_has_the_summary_first_and_stays_within_its_limit() {
+    let place = Place::new();
+    place.write("mesh.yaml", &mesh(10));
+    place.write("new.yaml", &dataplane("new", 3));
+    place.remove("api.yaml");
+    let (code, said, _) = place.diff(&["main", "-o", "markdown"]);
+    assert_eq!(code, Some(1));
+    assert_eq!(
+        said,
+        "### Tracing: 1 proxy changes, 1 is new, 1 goes\n\n\
+         From <code>main&#64;ID</code> to <code>work tree</code>.\n\n\
+         | | proxies | before | after | because |\n|---|---|---|---|---|\n\
+         | \\~ | 1 of default | sampling 100 % | sampling 10 % | Mesh default (mesh.yaml:7) |\n\
+         | + | 1 of default |  | zipkin z, 10 %, by all (trace.yaml:3) |  |\n\
+         | - | 1 of default |  |  | its Dataplane is gone |\n\n\
+         New connections only: open ones drain for up to 600 s.\n\n\
+         <details><summary>All 3 proxies</summary>\n\n\
+         - <code>default/web</code> changes\n- <code>default/new</code> is new\n- <code>default/api</code> goes\n\n</details>\n"
+            .replace("\\~", "~")
+    );
+    // A fleet.
+    for i in 0..500 {
+        place.write(&format!("dp-{i}.yaml"), &dataplane(&format!("dp-{i}"), 1));
+    }
+    let (_, said, _) = place.diff(&["main", "-o", "markdown", "--max-bytes", "4000"]);
+    assert!(said.len() <= 4000, "{}", said.len());
+    assert!(
+        said.contains("501 of default") && said.contains("proxies more\n"),
+        "{said}"
+    );
+    assert!(said.trim_end().ends_with("</details>"), "{said}");
+}
+
+#[test]
+fn a_patch_makes_of_the_published_files_what_a_run_makes_of_them() {
+    let place = Place::new();
+    let run = || {
+        assert!(
+            place
+                .command(&["run", "--once"])
+                .status()
+                .expect("the program starts")
+                .success()
+        )
+    };
+    let out = place.dir.path().join("envoy");
+    run();
+    place.write("mesh.yaml", &mesh(10));
+    place.write("new.yaml", &dataplane("new", 3));
+    place.remove("api.yaml");
+    let patch = place.dir.path().join("the.patch");
+    let output = place
+        .command(&["diff", "-o", "patch"])
+        .output()
+        .expect("the program starts");
+    assert_eq!(output.status.code(), Some(1));
+    fs::write(&patch, &output.stdout).expect("a file");
+    let patched = place.dir.path().join("patched");
+    for (file, text) in published_files(&out) {
+        let to = patched.join(file);
+        fs::create_dir_all(to.parent().expect("a directory")).expect("a directory");
+        fs::write(to, text).expect("a file");
+    }
+    Git::at(&patched).run(&["apply", "-p1", patch.to_str().expect("plain")]);
+    run();
+    assert_eq!(published_files(&patched), published_files(&out));
+}
+
+#[test]
+fn people_choose_what_fails() {
+    let place = Place::new();
+    place.write("new.yaml", &dataplane("new", 3));
+    let check = |arguments: &[&str], expected: i32| {
+        let (code, said, errors) = place.diff(&[&["main"], arguments].concat());
+        assert_eq!(code, Some(expected), "{arguments:?}: {said}{errors}");
+    };
+    check(&[], 1);
+    check(&["--fail-on", "removed"], 0);
+    // One beside two.
+    check(&["--fail-on", "50%"], 0);
+    check(&["--fail-on", "49.9%"], 1);
+    check(&["--fail-on", "most"], 2);
+    place.remove("api.yaml");
+    check(&["--fail-on", "removed"], 1);
+    check(&["--fail-on", "removed", "--exit-code=false"], 0);
 }

@@ -1,0 +1,86 @@
+//! The two sides of a diff, as the arguments name them.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::cli::context::Failure;
+use crate::reconcile::{Overview, Side};
+use crate::settings::Settings;
+use crate::source::{self, Revision};
+
+/// Arguments that name the sides.
+#[derive(Debug, Args)]
+pub(super) struct Sides {
+    /// Revisions of the policies: REV (from there to the policies as they are now), A..B, or A...B (from their merge
+    /// base to B, as in a pull request) [default: from what is published to the policies]
+    #[arg(value_name = "REVISIONS", conflicts_with_all = ["from", "to"])]
+    revisions: Option<String>,
+    /// Side before the change: `disk`, a revision, or a directory of policies (`./DIR`)
+    #[arg(long, value_name = "WHAT")]
+    from: Option<String>,
+    /// Side after the change: a revision, or a directory of policies (`./DIR`) [default: the policies]
+    #[arg(long, value_name = "WHAT")]
+    to: Option<String>,
+}
+
+/// The side before the change.
+pub(super) enum From {
+    /// The published files.
+    Disk,
+    /// Policies.
+    Side(Side),
+}
+
+/// The sides that the arguments name.
+pub(super) fn sides(arguments: &Sides) -> Result<(From, Side), Failure> {
+    let named = |name: &str| Side::Revision(Revision::Named(if name.is_empty() { "HEAD" } else { name }.to_owned()));
+    if let Some(revisions) = &arguments.revisions {
+        return Ok(match (revisions.split_once("..."), revisions.split_once("..")) {
+            (Some((one, other)), _) => {
+                let name = |name: &str| if name.is_empty() { "HEAD" } else { name }.to_owned();
+                let base = Revision::MergeBase(name(one), name(other));
+                (From::Side(Side::Revision(base)), named(other))
+            }
+            (None, Some((from, to))) => (From::Side(named(from)), named(to)),
+            (None, None) => (From::Side(side(revisions)?), Side::Now),
+        });
+    }
+    let from = match arguments.from.as_deref() {
+        None | Some("disk") => From::Disk,
+        Some(name) => From::Side(side(name)?),
+    };
+    let to = match arguments.to.as_deref() {
+        None => Side::Now,
+        Some("disk") => return Err("`--to disk` is no change that anybody would make; use `--from disk`".into()),
+        Some(name) => side(name)?,
+    };
+    Ok((from, to))
+}
+
+/// A directory, by its form, or a revision.
+fn side(name: &str) -> Result<Side, Failure> {
+    let path = Path::new(name);
+    let is_path = ["./", "../", "/"].iter().any(|start| name.starts_with(start)) || matches!(name, "." | "..");
+    if is_path {
+        return Ok(Side::Directory(PathBuf::from(path)));
+    }
+    if path.is_dir() {
+        return Err(format!(
+            "`{name}` may be a directory or a revision: write `./{name}` for the directory, `{name}..` for the revision"
+        )
+        .into());
+    }
+    Ok(Side::Revision(Revision::Named(name.to_owned())))
+}
+
+/// The name of a side.
+pub(super) fn described(settings: &Settings, side: &Side, overview: &Overview) -> String {
+    match side {
+        Side::Now if overview.commit.is_some() => overview.name.clone(),
+        Side::Now if source::describe(&settings.sources()).starts_with("worktree") => "work tree".to_owned(),
+        Side::Now => settings.sources().to_string(),
+        Side::Revision(_) => overview.name.clone(),
+        Side::Directory(path) => path.display().to_string(),
+    }
+}
