@@ -74,7 +74,7 @@ Exit codes: 0 success, 1 errors in the policies (diff: changes, check: findings)
 enum Command {
     /// Watch the policies, compile them and publish the changes
     Run(run::Arguments),
-    /// Show the changes that the policies would make on disk
+    /// Show the changes that the policies would make on disk, or between two revisions
     Diff(diff::Arguments),
     /// Check the policies, and show every finding with its place
     Check(check::Arguments),

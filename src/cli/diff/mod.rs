@@ -22,7 +22,7 @@ use super::progress;
 use crate::apply::Target;
 use crate::diag::render::{json as diag_json, text};
 use crate::diag::{Diagnostic, Severity};
-use crate::plan::summary;
+use crate::plan::summary::{self, Group};
 use crate::reconcile::{self, Cache, Comparison, Policies, Purpose, Side, Stopwatch};
 use crate::settings::Settings;
 use crate::words::{plural, printable};
@@ -146,7 +146,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     };
     let (plan, published) = (&comparison.planned.plan, comparison.observed.applied.len());
     let groups = summary::summarize(plan, &after.compiled);
-    let mut report = DiffReport::of((name, to_name), plan, groups, published);
+    let mut report = DiffReport::of((name, to_name), plan, &groups, published);
     let both_are_there = |before: &Policies| !before.snapshot.is_empty() && !after.snapshot.is_empty();
     if let Some(before) = before.filter(both_are_there) {
         let (come, go) = findings(&before, &after);
@@ -154,19 +154,30 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         (report.findings.come, report.findings.go) = (entries(&come), entries(&go));
         report_findings(context, &settings, &come, &go)?;
     }
-    print(&rendered(&report, &comparison, &after, context, arguments)?)?;
     let is_found = arguments.exit_code && arguments.fail_on.holds(&report);
+    let diff = Diff {
+        report,
+        groups,
+        comparison,
+    };
+    print(&rendered(&diff, context, arguments)?)?;
     Ok(if is_found { Exit::Found } else { Exit::Done })
 }
 
+/// A diff, as it is shown.
+struct Diff {
+    report: DiffReport,
+    groups: Vec<Group>,
+    comparison: Comparison,
+}
+
 /// The diff in the wanted format.
-fn rendered(
-    report: &DiffReport,
-    comparison: &Comparison,
-    after: &Policies,
-    context: &Context,
-    arguments: &Arguments,
-) -> Result<String, Failure> {
+fn rendered(diff: &Diff, context: &Context, arguments: &Arguments) -> Result<String, Failure> {
+    let Diff {
+        report,
+        groups,
+        comparison,
+    } = diff;
     let (plan, published) = (&comparison.planned.plan, comparison.observed.applied.len());
     let head = if plan.changes.is_empty() {
         format!("no change, {}", plural(published, "proxy"))
@@ -190,13 +201,12 @@ fn rendered(
                     color: context.color_on_stdout,
                 };
                 shown.push('\n');
-                shown.push_str(&changes::render(
-                    &summary::summarize(plan, &after.compiled),
-                    plan,
-                    detail,
-                ));
+                shown.push_str(&changes::render(groups, plan, detail));
                 if !arguments.list && !arguments.bytes {
-                    shown.push_str("\nRun `meshtraced diff --list` for all names, `--bytes` for the files.\n");
+                    let sides = arguments.sides.written();
+                    shown.push_str(&format!(
+                        "\nRun `meshtraced diff{sides} --list` for all names, `--bytes` for the files.\n"
+                    ));
                 }
             }
             shown

@@ -107,7 +107,7 @@ pub(in crate::cli) struct Findings {
 
 impl DiffReport {
     /// The report of a plan, whose changes are in these groups; `published` is the number of proxies before.
-    pub(super) fn of((from, to): (String, String), plan: &Plan, groups: Vec<Group>, published: usize) -> Self {
+    pub(super) fn of((from, to): (String, String), plan: &Plan, groups: &[Group], published: usize) -> Self {
         let of = |action| plan.changes.iter().filter(|change| change.action == action).count();
         let (changed, added, removed) = (of(Action::Change), of(Action::Add), of(Action::Remove));
         Self {
@@ -120,19 +120,19 @@ impl DiffReport {
                 removed,
                 unchanged: published - changed - removed,
             },
-            changes: groups.into_iter().map(Changed::of).collect(),
+            changes: groups.iter().map(Changed::of).collect(),
             findings: Findings::default(),
         }
     }
 }
 
 impl Changed {
-    fn of(group: Group) -> Self {
-        let difference = |line: Line| Difference {
-            label: line.label,
-            before: line.before,
-            after: line.after,
-            origin: line.origin,
+    fn of(group: &Group) -> Self {
+        let difference = |line: &Line| Difference {
+            label: line.label.clone(),
+            before: line.before.clone(),
+            after: line.after.clone(),
+            origin: line.origin.clone(),
         };
         Self {
             action: match group.action {
@@ -140,15 +140,15 @@ impl Changed {
                 Action::Add => Kind::Add,
                 Action::Remove => Kind::Remove,
             },
-            mesh: group.mesh,
-            dataplanes: group.dataplanes,
+            mesh: group.mesh.clone(),
+            dataplanes: group.dataplanes.clone(),
             impact: match group.impact {
                 Impact::None => Effect::None,
                 Impact::Clusters => Effect::Clusters,
                 Impact::Drain => Effect::Drain,
                 Impact::Restart => Effect::Restart,
             },
-            differences: group.lines.into_iter().map(difference).collect(),
+            differences: group.lines.iter().map(difference).collect(),
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::cli::context::Failure;
 use crate::reconcile::{Overview, Side};
 use crate::settings::Settings;
 use crate::source::{self, Revision};
+use crate::words::printable;
 
 /// Arguments that name the sides.
 #[derive(Debug, Args)]
@@ -22,6 +23,26 @@ pub(super) struct Sides {
     /// Side after the change: a revision, or a directory of policies (`./DIR`) [default: the policies]
     #[arg(long, value_name = "WHAT")]
     to: Option<String>,
+}
+
+impl Sides {
+    /// The arguments as they were written, each after a space.
+    pub(super) fn written(&self) -> String {
+        let revisions = self
+            .revisions
+            .as_ref()
+            .map_or(String::new(), |revisions| format!(" {revisions}"));
+        let option = |name: &str, value: &Option<String>| {
+            value
+                .as_ref()
+                .map_or(String::new(), |value| format!(" --{name} {value}"))
+        };
+        printable(&format!(
+            "{revisions}{}{}",
+            option("from", &self.from),
+            option("to", &self.to)
+        ))
+    }
 }
 
 /// The side before the change.
