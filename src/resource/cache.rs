@@ -35,6 +35,8 @@ pub struct Cache {
     /// The files, sorted by path, with their documents.
     files: Vec<File>,
     merged: Merged,
+    /// The texts of the files that were decoded a few at a time, so that they share what repeats.
+    texts: Texts,
     decoded: usize,
 }
 
@@ -47,6 +49,9 @@ pub(super) struct File {
 
 /// The number of documents up to which lists are changed rather than made anew: each change moves what comes after it.
 const FEW: usize = 256;
+
+/// The number of files up to which they are decoded one after the other.
+const FEW_FILES: usize = 4;
 
 impl Cache {
     /// The number of files of the last snapshot that had to be decoded.
@@ -66,7 +71,12 @@ impl Cache {
         }
         let Compared { mut found, gone } = compare(std::mem::take(&mut self.files), files);
         let new: Vec<usize> = (0..files.len()).filter(|i| found[*i].is_none()).collect();
-        let added = decode(&new.iter().map(|i| files[*i]).collect::<Vec<_>>(), options);
+        let to_decode: Vec<_> = new.iter().map(|i| files[*i]).collect();
+        let added = if to_decode.len() <= FEW_FILES {
+            decode_few(&to_decode, options, &self.texts)
+        } else {
+            decode(&to_decode, options)
+        };
         self.decoded = added.len();
         let documents = added.iter().chain(gone.iter().map(|file| &file.documents));
         let is_small = documents.map(|documents| documents.len()).sum::<usize>() <= FEW;
@@ -87,6 +97,9 @@ impl Cache {
         if !is_small || !self.merged.are_distinct() {
             self.merged = Merged::of(&self.files);
         }
+        // Those of files that are gone.
+        drop(gone);
+        self.texts.forget_unused();
     }
 
     /// The files with their documents, sorted by path.
@@ -132,17 +145,26 @@ fn compare(last: Vec<File>, files: &[&Arc<SourceFile>]) -> Compared {
     Compared { found, gone }
 }
 
+/// The documents of each file, whose texts are shared with those that were met before.
+fn decode_few(files: &[&Arc<SourceFile>], options: &ParseOptions, texts: &Texts) -> Vec<Arc<Documents>> {
+    files.iter().map(|file| decode_one(file, options, texts)).collect()
+}
+
 /// The documents of each file, decoded on all processors.
 fn decode(files: &[&Arc<SourceFile>], options: &ParseOptions) -> Vec<Arc<Documents>> {
     let threads = parallel::cpu_count();
     parallel::map_with("parsing files", files, threads, Texts::default, |texts, file| {
-        let context = Context {
-            kuma: options.kuma,
-            texts,
-        };
-        let known = options.known.get(&file.path);
-        Arc::new(Documents::of(file, &context, options.limits, known.map(Arc::as_ref)))
+        decode_one(file, options, texts)
     })
+}
+
+fn decode_one(file: &Arc<SourceFile>, options: &ParseOptions, texts: &Texts) -> Arc<Documents> {
+    let context = Context {
+        kuma: options.kuma,
+        texts,
+    };
+    let known = options.known.get(&file.path);
+    Arc::new(Documents::of(file, &context, options.limits, known.map(Arc::as_ref)))
 }
 
 /// The content of all files together.

@@ -1,7 +1,7 @@
 //! Texts that repeat: keys and values of tags and labels, paths of fields.
 
 use std::borrow::Borrow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashSet};
 use std::fmt::{self, Write as _};
 use std::ops::Deref;
@@ -127,6 +127,8 @@ pub(in crate::resource) struct Texts {
     sets: RefCell<HashSet<Arc<BTreeSet<String>>>>,
     /// Room in which texts are put together.
     scratch: RefCell<String>,
+    /// The number of texts that were in use when this was found out last.
+    used: Cell<usize>,
 }
 
 impl Texts {
@@ -150,6 +152,16 @@ impl Texts {
         }
     }
 
+    /// Forgets the texts that nobody else has any more, once there may be many of them.
+    pub(in crate::resource) fn forget_unused(&self) {
+        let mut met = self.met.borrow_mut();
+        if met.len() > 1_000 + 2 * self.used.get() {
+            met.retain(|text| Arc::strong_count(&text.0) > 1);
+            self.sets.borrow_mut().retain(|set| Arc::strong_count(set) > 1);
+            self.used.set(met.len());
+        }
+    }
+
     /// A text that is put together from others.
     pub(in crate::resource) fn format(&self, parts: fmt::Arguments) -> Text {
         let mut scratch = self.scratch.borrow_mut();
@@ -163,6 +175,18 @@ impl Texts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_that_nobody_has_are_forgotten() {
+        let texts = Texts::default();
+        let kept = texts.get("kept");
+        for i in 0..10_000 {
+            texts.get(&i.to_string());
+            texts.forget_unused();
+        }
+        assert!(texts.met.borrow().len() < 1_100);
+        assert!(Arc::ptr_eq(&kept.0, &texts.get("kept").0));
+    }
 
     #[test]
     fn equal_texts_are_stored_once() {
