@@ -30,7 +30,7 @@ pub struct Cache {
     output: Option<OutputWatch>,
     /// Whether the result of the last run was asked for, which is older than what this process did.
     is_last_run_taken: bool,
-    /// The key of the result on disk, if this process has saved one.
+    /// The key of the result on disk, if it is known.
     saved: Option<Key>,
 }
 
@@ -116,7 +116,9 @@ impl Cache {
     /// The overview of the last run for the first reconciliation of this process, if nothing has changed since.
     pub(super) fn last_run(&mut self, settings: &Settings, target: &Target) -> Option<Overview> {
         let is_first = !std::mem::replace(&mut self.is_last_run_taken, true);
-        is_first.then(|| last_run::load(settings, target)).flatten()
+        let (key, overview) = is_first.then(|| last_run::load(settings, target)).flatten()?;
+        self.saved = Some(key);
+        Some(overview)
     }
 
     /// Saves the overview of a reconciliation that left nothing to do, for the next process; not if it looked at changes

@@ -89,8 +89,8 @@ struct Warning {
     help: Option<String>,
 }
 
-/// The overview of the last run, if nothing that it depends on has changed.
-pub(super) fn load(settings: &Settings, target: &Target) -> Option<Overview> {
+/// The overview of the last run with its key, if nothing that it depends on has changed.
+pub(super) fn load(settings: &Settings, target: &Target) -> Option<(Key, Overview)> {
     let text = Disposable::LastRun.load(&target.out).ok()??;
     let (hash, text) = text.split_once('\n')?;
     if blake3::hash(text.as_bytes()).to_hex().as_str() != hash {
@@ -108,10 +108,11 @@ pub(super) fn load(settings: &Settings, target: &Target) -> Option<Overview> {
         .map(|(path, text)| (path.clone(), SourceFile::new(path, text)))
         .collect();
     let findings = record.warnings.into_iter().map(|warning| warning.finding(&files));
-    Some(Overview {
+    let overview = Overview {
         findings: findings.collect::<Option<_>>()?,
         ..record.overview
-    })
+    };
+    Some((record.key, overview))
 }
 
 /// Saves the overview of a run that left nothing to do.

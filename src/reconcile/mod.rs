@@ -85,11 +85,9 @@ fn attempt(
     cache: &mut Cache,
     options: &ReconcileOptions,
 ) -> Result<Reconciliation, ReconcileError> {
-    let intent = Intent::read(&target.out)?;
-    if intent.frozen.is_none()
-        && options.scan == Scan::Full
+    if options.scan == Scan::Full
         && let Some(overview) = cache.last_run(settings, target)
-        && let Some(unchanged) = unchanged(overview, &intent, target, session, options.probe_all)?
+        && let Some(unchanged) = unchanged(overview, target, session, options.probe_all)?
     {
         cache.follow_output(&unchanged.published, [].into_iter(), options.scan);
         return Ok(unchanged);

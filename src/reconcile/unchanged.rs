@@ -13,14 +13,17 @@ use crate::plan::Planned;
 use crate::source::ReadWork;
 
 /// The reconciliation with policies that have not changed since the last run, which left nothing to do; `None` if there
-/// is something to do now, since somebody edited published files or an Envoy has others.
+/// is something to do now, or may be, since somebody froze or edited published files or an Envoy has others.
 pub(super) fn unchanged(
     overview: Overview,
-    intent: &Intent,
     target: &Target,
     session: &Session,
     probe_all: bool,
 ) -> Result<Option<Reconciliation>, ReconcileError> {
+    let intent = Intent::read(&target.out)?;
+    if intent.frozen.is_some() {
+        return Ok(None);
+    }
     let mut stopwatch = Stopwatch::default();
     let observation = stopwatch.time(Stage::Plan, || observe(target))?;
     let mut observed = observation.observed;
@@ -43,7 +46,7 @@ pub(super) fn unchanged(
         policies: Ok(overview),
         compiled: None,
         read: ReadWork::default(),
-        intent: intent.clone(),
+        intent,
         desired: DesiredState::Policies,
         read_back: observation.read_back,
         published_before: observed.applied.len(),
