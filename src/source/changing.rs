@@ -71,6 +71,8 @@ impl Changing<'_> {
     /// The changed files are read, then all events until after that are awaited. If they name no other file, all files
     /// were as they are in the snapshot at that moment.
     pub(super) fn follow_events(&mut self, watcher: &mut Watcher) -> Option<BTreeSet<PathBuf>> {
+        // Only a listing of all files gives one.
+        self.known.seal = None;
         let (mut files, mut seen) = (BTreeSet::new(), BTreeSet::new());
         for _ in 0..ATTEMPTS {
             let Changes::Paths(paths) = watcher.take_changes() else {

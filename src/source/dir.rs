@@ -11,7 +11,7 @@ use blake3::{Hash, Hasher};
 use walkdir::{DirEntry, WalkDir};
 
 use super::error::ReadError;
-use super::file::{Link, LinkFault, LinkKind, UnreadableReason, show};
+use super::file::{Link, LinkFault, LinkKind, UnreadableReason, add_part, show};
 use super::filter::{Filter, LINKED, is_hidden};
 use super::known::{Content, Fingerprint, Found, KnownFiles, Stamp};
 use super::text::{Unavailable, text};
@@ -237,9 +237,7 @@ impl Listing {
         let mut hasher = Hasher::new();
         for file in &self.files {
             let fingerprint = file.found.as_ref().ok().filter(|found| found.is_settled(now))?;
-            let path = file.below.as_os_str().as_encoded_bytes();
-            hasher.update(&(path.len() as u64).to_le_bytes());
-            hasher.update(path);
+            add_part(&mut hasher, file.below.as_os_str().as_encoded_bytes());
             fingerprint.add_to(&mut hasher);
         }
         self.repositories.is_empty().then(|| hasher.finalize())

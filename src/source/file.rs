@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use blake3::Hasher;
 use globset::GlobMatcher;
 
 /// A file with its text.
@@ -73,16 +74,10 @@ impl SourceFile {
     /// A hash of path, text and variables.
     pub(super) fn digest(&self) -> &blake3::Hash {
         self.digest.0.get_or_init(|| {
-            let mut hasher = blake3::Hasher::new();
-            let mut part = |text: &str| {
-                hasher.update(&(text.len() as u64).to_le_bytes());
-                hasher.update(text.as_bytes());
-            };
-            part(&self.path);
-            part(&self.text);
-            for (name, value) in self.vars.iter().flatten() {
-                part(name);
-                part(value);
+            let mut hasher = Hasher::new();
+            let variables = self.vars.iter().flatten().flat_map(|(name, value)| [name, value]);
+            for text in [&self.path, &self.text].into_iter().chain(variables) {
+                add_part(&mut hasher, text.as_bytes());
             }
             hasher.finalize()
         })
@@ -99,6 +94,12 @@ pub struct Unreadable {
     /// The text at the begin of the file, by which its kind can be told; `None` when none of it
     /// is available.
     pub beginning: Option<String>,
+}
+
+/// Adds bytes to a hash in such a way that no other parts give the same one.
+pub(super) fn add_part(hasher: &mut Hasher, bytes: &[u8]) {
+    hasher.update(&(bytes.len() as u64).to_le_bytes());
+    hasher.update(bytes);
 }
 
 /// The path as text. Bytes that are not UTF-8 become `\xNN`, so that different paths stay different.

@@ -176,10 +176,6 @@ impl Reader {
                 // Commits tell what changed; events tell only when.
                 watcher.into_iter().for_each(Watcher::refresh);
                 changing.follow_commit(repository, below)?;
-                self.seal = changing
-                    .known
-                    .seal
-                    .and_then(|seal| seal::of_roots([(root.path.clone(), Some(seal))].into_iter()));
             }
             ReadMode::Worktree { repository } if scan == Scan::Changes => {
                 let mut check = QuiescenceCheck::default();
@@ -191,7 +187,9 @@ impl Reader {
             ReadMode::Plain if scan == Scan::Changes => drop(changing.follow_events(watcher?)?),
             ReadMode::Worktree { .. } | ReadMode::Plain => return None,
         }
-        Some(changing.snapshot)
+        let snapshot = changing.snapshot;
+        self.seal = seal(&snapshot, &self.known);
+        Some(snapshot)
     }
 }
 

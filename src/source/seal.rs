@@ -8,6 +8,7 @@ use blake3::{Hash, Hasher};
 use super::commit::Commit;
 use super::dir::{self, Place};
 use super::error::ReadError;
+use super::file::add_part;
 use super::read_mode::{self, ReadMode};
 use super::sources::{Root, Sources};
 use super::worktree::QuiescenceCheck;
@@ -18,7 +19,7 @@ pub(super) type RootSeal = Option<Hash>;
 /// The seal of a root that is read from the objects of a commit.
 pub(super) fn of_commit(resolved: &Path, commit: &Commit) -> RootSeal {
     let mut hasher = Hasher::new();
-    part(&mut hasher, resolved.as_os_str().as_encoded_bytes());
+    add_part(&mut hasher, resolved.as_os_str().as_encoded_bytes());
     add_commit(&mut hasher, commit);
     Some(hasher.finalize())
 }
@@ -34,7 +35,7 @@ pub(super) fn of_files(resolved: &Path, listed: RootSeal, mode: &ReadMode, commi
         return None;
     }
     let mut hasher = Hasher::new();
-    part(&mut hasher, resolved.as_os_str().as_encoded_bytes());
+    add_part(&mut hasher, resolved.as_os_str().as_encoded_bytes());
     hasher.update(listed?.as_bytes());
     commit.into_iter().for_each(|commit| add_commit(&mut hasher, commit));
     Some(hasher.finalize())
@@ -44,7 +45,7 @@ pub(super) fn of_files(resolved: &Path, listed: RootSeal, mode: &ReadMode, commi
 pub(super) fn of_roots(roots: impl Iterator<Item = (PathBuf, RootSeal)>) -> Option<String> {
     let mut hasher = Hasher::new();
     for (path, seal) in roots {
-        part(&mut hasher, path.as_os_str().as_encoded_bytes());
+        add_part(&mut hasher, path.as_os_str().as_encoded_bytes());
         hasher.update(seal?.as_bytes());
     }
     Some(hasher.finalize().to_hex().to_string())
@@ -96,12 +97,6 @@ fn add_commit(hasher: &mut Hasher, commit: &Commit) {
         commit.branch.as_ref().unwrap_or(&String::new()),
         &commit.subject,
     ] {
-        part(hasher, text.as_bytes());
+        add_part(hasher, text.as_bytes());
     }
-}
-
-/// Adds a part that no other parts can imitate.
-pub(super) fn part(hasher: &mut Hasher, bytes: &[u8]) {
-    hasher.update(&(bytes.len() as u64).to_le_bytes());
-    hasher.update(bytes);
 }
