@@ -25,10 +25,9 @@ pub struct Request<'r> {
 }
 
 /// The proxies that are looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Looks {
     /// All proxies.
-    #[default]
     All,
     /// The proxies that the plan changes.
     Changes,

@@ -54,8 +54,8 @@ use super::target::Target;
 use crate::plan::Plan;
 use crate::system::{parallel, progress};
 
-/// Carries out a plan, gives back mode and owner to files that lost them as far as they are looked at, and records the published files as a
-/// generation.
+/// Carries out a plan, gives back mode and owner to files that lost them as far as they are looked at, and records the
+/// published files as a generation.
 ///
 /// An error that concerns one proxy is in the result, and keeps no other proxy from being published.
 ///

@@ -22,9 +22,11 @@ pub struct OutputWatch {
     out: OutputDir,
     wake: Arc<dyn Fn() + Send + Sync>,
     shared: Arc<Shared>,
-    /// `None` if there is no watch, because there are too many proxies or the system refuses it.
     watcher: Option<RecommendedWatcher>,
     watched: BTreeSet<ProxyKey>,
+    /// Whether there is no watch until [`Self::follow`] tries again, because there are too many proxies or the system
+    /// refuses it.
+    is_off: bool,
 }
 
 /// State that is shared with the thread that gets the events.
@@ -62,6 +64,7 @@ impl OutputWatch {
             shared: Arc::default(),
             watcher: None,
             watched: BTreeSet::new(),
+            is_off: false,
         }
     }
 
@@ -76,6 +79,7 @@ impl OutputWatch {
             self.stop();
             return;
         }
+        self.is_off = false;
         let published: BTreeSet<&ProxyKey> = proxies.collect();
         let gone: Vec<ProxyKey> = (self.watched.iter())
             .filter(|proxy| !published.contains(proxy))
@@ -91,14 +95,20 @@ impl OutputWatch {
 
     /// Watches a proxy that was published, also if it is watched already: its directories may be others.
     pub fn add(&mut self, proxy: &ProxyKey) {
-        if self.watched.len() >= MOST {
+        if self.is_off {
+            return;
+        }
+        if self.watched.len() >= MOST && !self.watched.contains(proxy) {
             self.stop();
             return;
         }
-        if self.watcher.is_none() && self.watched.is_empty() {
+        if self.watcher.is_none() {
             self.watcher = self.start();
         }
-        let Some(watcher) = &mut self.watcher else { return };
+        let Some(watcher) = &mut self.watcher else {
+            self.is_off = true;
+            return;
+        };
         for directory in directories(&self.out, proxy) {
             lock(&self.shared.directories).insert(directory.clone(), proxy.clone());
             match watcher.watch(&directory, RecursiveMode::NonRecursive) {
@@ -163,10 +173,14 @@ impl OutputWatch {
     }
 
     fn stop(&mut self) {
-        self.watcher = None;
-        self.shared.beacon.set(None);
+        self.is_off = true;
+        self.watched.clear();
         lock(&self.shared.directories).clear();
-        *lock(&self.shared.touched) = Touched::All;
+        if self.watcher.take().is_some() {
+            self.shared.beacon.set(None);
+            // What it would have told of by now.
+            *lock(&self.shared.touched) = Touched::All;
+        }
     }
 }
 
