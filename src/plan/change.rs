@@ -2,6 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use crate::envoy::artifact::{Artifact, Files, ProxyKey};
 
 /// The changes that are to be carried out, at most one for each proxy, sorted by proxy.
@@ -54,7 +57,8 @@ impl Change {
 }
 
 /// The kind of a change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Action {
     /// The proxy had no files.
     Add,

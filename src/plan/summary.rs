@@ -4,6 +4,9 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use super::because::{Because, place, policy_name};
 use super::change::{Action, Change, Plan};
 use crate::compile::Compiled;
@@ -14,7 +17,7 @@ use crate::resource::Provenance;
 use crate::words::{few, plural, printable};
 
 /// The proxies of one mesh that get the same changes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Group {
     /// The kind of change.
     pub action: Action,
@@ -25,6 +28,7 @@ pub struct Group {
     /// The effect on running proxies.
     pub impact: Impact,
     /// The differences in tracing.
+    #[serde(rename = "differences")]
     pub lines: Vec<Line>,
 }
 
@@ -63,9 +67,9 @@ impl Group {
 }
 
 /// One difference in tracing.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 pub struct Line {
-    /// The name of the property, such as `sampling`.
+    /// The name of the property, such as `sampling`; empty for a statement about the proxy as a whole.
     pub label: String,
     /// The old value; `None` where only the new value says something.
     pub before: Option<String>,
@@ -76,7 +80,8 @@ pub struct Line {
 }
 
 /// The effect of a change on the connections of a running proxy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Impact {
     /// None: Envoy does not read the files that change.
     None,

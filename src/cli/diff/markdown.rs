@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::report::{Changed, DiffReport, Difference, Effect, Kind};
+use super::report::DiffReport;
+use crate::plan::Action;
+use crate::plan::summary::{Group, Impact, Line};
 use crate::words::{plural, printable};
 
 /// The comment: the numbers, a table of the changes, and the names of all proxies folded; at most `limit` bytes. What is
@@ -16,11 +18,11 @@ pub(super) fn render(report: &DiffReport, head: &str, limit: usize) -> String {
     let rows = report.changes.iter().map(row).collect();
     // Room for the sentences at the end.
     add_within(&mut out, rows, limit.saturating_sub(1_000), "group");
-    let drains = |changed: &Changed| changed.impact == Effect::Drain;
+    let drains = |changed: &Group| changed.impact == Impact::Drain;
     if report.changes.iter().any(drains) {
         out.push_str("\nNew connections only: open ones drain for up to 600 s.\n");
     }
-    if report.changes.iter().any(|changed| changed.impact == Effect::Restart) {
+    if report.changes.iter().any(|changed| changed.impact == Impact::Restart) {
         out.push_str("\nSome changes take effect when Envoy starts again.\n");
     }
     let (come, go) = (report.findings.come.len(), report.findings.go.len());
@@ -63,14 +65,14 @@ fn add_within(out: &mut String, lines: Vec<String>, limit: usize, what: &str) {
 }
 
 /// One row: the proxies, the values before and after, and the reason.
-fn row(changed: &Changed) -> String {
+fn row(changed: &Group) -> String {
     let sign = match changed.action {
-        Kind::Change => "~",
-        Kind::Add => "+",
-        Kind::Remove => "-",
+        Action::Change => "~",
+        Action::Add => "+",
+        Action::Remove => "-",
     };
-    let (reasons, values): (Vec<&Difference>, Vec<&Difference>) = changed
-        .differences
+    let (reasons, values): (Vec<&Line>, Vec<&Line>) = changed
+        .lines
         .iter()
         .partition(|difference| difference.label == "because");
     let joined = |parts: Vec<String>| parts.join("<br>");
@@ -84,8 +86,8 @@ fn row(changed: &Changed) -> String {
     let proxies = escaped(&format!("{} of {}", changed.dataplanes.len(), changed.mesh));
     let (before, after, because) = match changed.action {
         // What is said of it is the reason.
-        Kind::Remove => (String::new(), String::new(), joined(after.collect())),
-        Kind::Change | Kind::Add => (
+        Action::Remove => (String::new(), String::new(), joined(after.collect())),
+        Action::Change | Action::Add => (
             joined(before.collect()),
             joined(after.collect()),
             joined(because.map(escaped).collect()),
@@ -96,11 +98,11 @@ fn row(changed: &Changed) -> String {
 
 /// The names of all proxies, each with the sign of its change.
 fn names(report: &DiffReport) -> Vec<String> {
-    let of_group = |changed: &Changed| {
+    let of_group = |changed: &Group| {
         let sign = match changed.action {
-            Kind::Change => "changes",
-            Kind::Add => "is new",
-            Kind::Remove => "goes",
+            Action::Change => "changes",
+            Action::Add => "is new",
+            Action::Remove => "goes",
         };
         let name = |dataplane: &String| format!("- {} {sign}\n", code(&format!("{}/{dataplane}", changed.mesh)));
         changed.dataplanes.iter().map(name).collect::<Vec<_>>()

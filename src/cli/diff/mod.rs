@@ -22,7 +22,7 @@ use super::progress;
 use crate::apply::Target;
 use crate::diag::render::{json as diag_json, text};
 use crate::diag::{Diagnostic, Severity};
-use crate::plan::summary::{self, Group};
+use crate::plan::summary;
 use crate::reconcile::{self, Cache, Comparison, Policies, Purpose, Side, Stopwatch};
 use crate::settings::Settings;
 use crate::words::{plural, printable};
@@ -146,7 +146,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     };
     let (plan, published) = (&comparison.planned.plan, comparison.observed.applied.len());
     let groups = summary::summarize(plan, &after.compiled);
-    let mut report = DiffReport::of((name, to_name), plan, &groups, published);
+    let mut report = DiffReport::of((name, to_name), plan, groups, published);
     let both_are_there = |before: &Policies| !before.snapshot.is_empty() && !after.snapshot.is_empty();
     if let Some(before) = before.filter(both_are_there) {
         let (come, go) = findings(&before, &after);
@@ -155,29 +155,17 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         report_findings(context, &settings, &come, &go)?;
     }
     let is_found = arguments.exit_code && arguments.fail_on.holds(&report);
-    let diff = Diff {
-        report,
-        groups,
-        comparison,
-    };
-    print(&rendered(&diff, context, arguments)?)?;
+    print(&rendered(&report, &comparison, context, arguments)?)?;
     Ok(if is_found { Exit::Found } else { Exit::Done })
 }
 
-/// A diff, as it is shown.
-struct Diff {
-    report: DiffReport,
-    groups: Vec<Group>,
-    comparison: Comparison,
-}
-
 /// The diff in the wanted format.
-fn rendered(diff: &Diff, context: &Context, arguments: &Arguments) -> Result<String, Failure> {
-    let Diff {
-        report,
-        groups,
-        comparison,
-    } = diff;
+fn rendered(
+    report: &DiffReport,
+    comparison: &Comparison,
+    context: &Context,
+    arguments: &Arguments,
+) -> Result<String, Failure> {
     let (plan, published) = (&comparison.planned.plan, comparison.observed.applied.len());
     let head = if plan.changes.is_empty() {
         format!("no change, {}", plural(published, "proxy"))
@@ -201,7 +189,7 @@ fn rendered(diff: &Diff, context: &Context, arguments: &Arguments) -> Result<Str
                     color: context.color_on_stdout,
                 };
                 shown.push('\n');
-                shown.push_str(&changes::render(groups, plan, detail));
+                shown.push_str(&changes::render(&report.changes, plan, detail));
                 if !arguments.list && !arguments.bytes {
                     let sides = arguments.sides.written();
                     shown.push_str(&format!(

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::plan::summary::{Group, Impact, Line};
+use crate::plan::summary::Group;
 use crate::plan::{Action, Plan};
 
 /// The number of the format. It changes when a field goes or gets another meaning.
@@ -24,7 +24,7 @@ pub(in crate::cli) struct DiffReport {
     pub(super) proxies: Counts,
     /// The proxies that change, in groups that get the same changes: those that change first, then new ones, then
     /// removed ones.
-    pub(super) changes: Vec<Changed>,
+    pub(super) changes: Vec<Group>,
     /// The findings that come or go with the change; none if the side before it is what is published.
     pub(super) findings: Findings,
 }
@@ -42,60 +42,6 @@ pub(in crate::cli) struct Counts {
     pub(super) unchanged: usize,
 }
 
-/// The proxies of one mesh that get the same changes.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(in crate::cli) struct Changed {
-    /// The kind of change.
-    pub(super) action: Kind,
-    /// The mesh of the proxies.
-    pub(super) mesh: String,
-    /// The names of their dataplanes, sorted.
-    pub(super) dataplanes: Vec<String>,
-    /// The effect on running Envoys.
-    pub(super) impact: Effect,
-    /// The differences in tracing.
-    pub(super) differences: Vec<Difference>,
-}
-
-/// The kind of a change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(in crate::cli) enum Kind {
-    /// The files of the proxies differ.
-    Change,
-    /// The proxies are new.
-    Add,
-    /// The proxies go.
-    Remove,
-}
-
-/// The effect of a change on a running Envoy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(in crate::cli) enum Effect {
-    /// None: Envoy does not read the files that change.
-    None,
-    /// Only clusters change: connections stay.
-    Clusters,
-    /// Listeners change: open connections drain.
-    Drain,
-    /// The bootstrap changes, which Envoy reads only when it starts.
-    Restart,
-}
-
-/// A difference in tracing.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(in crate::cli) struct Difference {
-    /// The name of the property, such as `sampling`; empty for a statement about the proxy as a whole.
-    pub(super) label: String,
-    /// The value before; `null` where only the value after says something.
-    pub(super) before: Option<String>,
-    /// The value after.
-    pub(super) after: String,
-    /// The resource and the place of the value after: `Mesh payments (mesh.yaml:9)`.
-    pub(super) origin: Option<String>,
-}
-
 /// The findings that differ between the sides, as in `meshtraced check -o json`.
 #[derive(Debug, Default, Serialize, JsonSchema)]
 pub(in crate::cli) struct Findings {
@@ -107,7 +53,7 @@ pub(in crate::cli) struct Findings {
 
 impl DiffReport {
     /// The report of a plan, whose changes are in these groups; `published` is the number of proxies before.
-    pub(super) fn of((from, to): (String, String), plan: &Plan, groups: &[Group], published: usize) -> Self {
+    pub(super) fn of((from, to): (String, String), plan: &Plan, changes: Vec<Group>, published: usize) -> Self {
         let of = |action| plan.changes.iter().filter(|change| change.action == action).count();
         let (changed, added, removed) = (of(Action::Change), of(Action::Add), of(Action::Remove));
         Self {
@@ -120,35 +66,8 @@ impl DiffReport {
                 removed,
                 unchanged: published - changed - removed,
             },
-            changes: groups.iter().map(Changed::of).collect(),
+            changes,
             findings: Findings::default(),
-        }
-    }
-}
-
-impl Changed {
-    fn of(group: &Group) -> Self {
-        let difference = |line: &Line| Difference {
-            label: line.label.clone(),
-            before: line.before.clone(),
-            after: line.after.clone(),
-            origin: line.origin.clone(),
-        };
-        Self {
-            action: match group.action {
-                Action::Change => Kind::Change,
-                Action::Add => Kind::Add,
-                Action::Remove => Kind::Remove,
-            },
-            mesh: group.mesh.clone(),
-            dataplanes: group.dataplanes.clone(),
-            impact: match group.impact {
-                Impact::None => Effect::None,
-                Impact::Clusters => Effect::Clusters,
-                Impact::Drain => Effect::Drain,
-                Impact::Restart => Effect::Restart,
-            },
-            differences: group.lines.iter().map(difference).collect(),
         }
     }
 }

@@ -28,20 +28,11 @@ pub(super) struct Sides {
 impl Sides {
     /// The arguments as they were written, each after a space.
     pub(super) fn written(&self) -> String {
-        let revisions = self
-            .revisions
-            .as_ref()
-            .map_or(String::new(), |revisions| format!(" {revisions}"));
-        let option = |name: &str, value: &Option<String>| {
-            value
-                .as_ref()
-                .map_or(String::new(), |value| format!(" --{name} {value}"))
-        };
-        printable(&format!(
-            "{revisions}{}{}",
-            option("from", &self.from),
-            option("to", &self.to)
-        ))
+        let named = [("", &self.revisions), ("--from ", &self.from), ("--to ", &self.to)];
+        let written = named
+            .into_iter()
+            .filter_map(|(option, value)| Some(format!(" {option}{}", value.as_ref()?)));
+        printable(&written.collect::<String>())
     }
 }
 
@@ -55,11 +46,12 @@ pub(super) enum From {
 
 /// The sides that the arguments name.
 pub(super) fn sides(arguments: &Sides) -> Result<(From, Side), Failure> {
-    let named = |name: &str| Side::Revision(Revision::Named(if name.is_empty() { "HEAD" } else { name }.to_owned()));
+    // As for Git, no name is that of `HEAD`.
+    let name = |name: &str| if name.is_empty() { "HEAD" } else { name }.to_owned();
+    let named = |written: &str| Side::Revision(Revision::Named(name(written)));
     if let Some(revisions) = &arguments.revisions {
         return Ok(match (revisions.split_once("..."), revisions.split_once("..")) {
             (Some((one, other)), _) => {
-                let name = |name: &str| if name.is_empty() { "HEAD" } else { name }.to_owned();
                 let base = Revision::MergeBase(name(one), name(other));
                 (From::Side(Side::Revision(base)), named(other))
             }
@@ -81,12 +73,11 @@ pub(super) fn sides(arguments: &Sides) -> Result<(From, Side), Failure> {
 
 /// A directory, by its form, or a revision.
 fn side(name: &str) -> Result<Side, Failure> {
-    let path = Path::new(name);
     let is_path = ["./", "../", "/"].iter().any(|start| name.starts_with(start)) || matches!(name, "." | "..");
     if is_path {
-        return Ok(Side::Directory(PathBuf::from(path)));
+        return Ok(Side::Directory(PathBuf::from(name)));
     }
-    if path.is_dir() {
+    if Path::new(name).is_dir() {
         return Err(format!(
             "`{name}` may be a directory or a revision: write `./{name}` for the directory, `{name}..` for the revision"
         )
