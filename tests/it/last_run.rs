@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use meshtraced::apply::{Session, Target};
 use meshtraced::compile::Extent;
 use meshtraced::reconcile::{Cache, Policies, Purpose, ReconcileOptions, Reconciliation, Stopwatch, reconcile};
-use meshtraced::settings::{Overrides, Settings};
+use meshtraced::settings::Settings;
 use meshtraced::source::Mode;
 use tempfile::TempDir;
 
 use crate::kit::git::Git;
+use crate::kit::publish::settings;
 use crate::kit::wait;
 
 /// A dataplane that is traced, and a policy that selects nothing, which is a finding.
@@ -32,11 +33,7 @@ impl Place {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let git = Git::init(&dir.path().join("policies"), &[]);
-        let overrides = Overrides {
-            policies: vec![git.dir.clone()],
-            out: Some(dir.path().join("envoy")),
-        };
-        let mut settings = Settings::load(None, &overrides).expect("settings");
+        let mut settings = settings(git.dir.clone(), dir.path().join("envoy"));
         settings.source = Mode::Git;
         let place = Self { dir, git, settings };
         place.commit(POLICIES);

@@ -1,12 +1,12 @@
 //! Publications by the library, without the program.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use meshtraced::apply::{self, ApplyError, Bases, EnvoyAdmin, Looks, OutputDir, Publication, Request, Session, Target};
 use meshtraced::envoy::artifact::{Fragments, ProxyKey};
 use meshtraced::plan::{self, Constraints, Desired, DriftRepair, Observed, Plan};
-use meshtraced::settings::Admin;
+use meshtraced::settings::{Admin, Overrides, Settings};
 
 /// A target with default settings, short timeouts and few generations.
 pub(crate) fn target(root: &Path) -> Target {
@@ -26,6 +26,15 @@ pub(crate) fn target(root: &Path) -> Target {
         validator: None,
         history: 3,
     }
+}
+
+/// The settings for policies and an output directory, with all others at their defaults.
+pub(crate) fn settings(policies: PathBuf, out: PathBuf) -> Settings {
+    let overrides = Overrides {
+        policies: vec![policies],
+        out: Some(out),
+    };
+    Settings::load(None, &overrides).expect("settings")
 }
 
 /// The proxy of a dataplane in the mesh `default`.

@@ -10,13 +10,15 @@ use meshtraced::apply::{Session, Target};
 use meshtraced::compile::{Extent, compile};
 use meshtraced::envoy::artifact::Fragments;
 use meshtraced::reconcile::{Cache, ReconcileError, ReconcileOptions, Reconciliation, reconcile};
-use meshtraced::settings::{Overrides, Settings};
+use meshtraced::settings::Settings;
 use meshtraced::source::{Consistency, Scan, read};
 use meshtraced::system::progress::{Step, observed};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use tempfile::TempDir;
+
+use crate::kit::publish::settings;
 
 /// The number of dataplanes.
 const DATAPLANES: usize = 6;
@@ -49,11 +51,7 @@ struct Place {
 impl Place {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let overrides = Overrides {
-            policies: vec![dir.path().join("policies")],
-            out: Some(dir.path().join("envoy")),
-        };
-        let settings = Settings::load(None, &overrides).expect("settings");
+        let settings = settings(dir.path().join("policies"), dir.path().join("envoy"));
         let target = Target::from_settings(&settings).expect("a target");
         fs::create_dir(dir.path().join("policies")).expect("a directory");
         let place = Self { dir, settings, target };

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use meshtraced::apply::{Intent, Session, Target, history};
 use meshtraced::daemon::client;
 use meshtraced::reconcile::{Cache, ReconcileOptions, reconcile};
-use meshtraced::settings::{Overrides, Settings};
+use meshtraced::settings::Settings;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use tempfile::TempDir;
 use walkdir::WalkDir;
 
 use super::mistakes::{make, mistake};
+use crate::kit::publish::settings;
 
 /// A directory with two generations, and the texts that may be published in it.
 struct Place {
@@ -33,11 +34,7 @@ impl Place {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let policies = dir.path().join("policies.yaml");
-        let overrides = Overrides {
-            policies: vec![policies.clone()],
-            out: Some(dir.path().join("envoy")),
-        };
-        let settings = Settings::load(None, &overrides).expect("settings");
+        let settings = settings(policies.clone(), dir.path().join("envoy"));
         let target = Target::from_settings(&settings).expect("a target");
         let mut place = Self {
             dir,

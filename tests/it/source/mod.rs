@@ -20,11 +20,11 @@ use std::process::Command;
 
 use meshtraced::apply::{Target, history};
 use meshtraced::envoy::artifact::{Artifact, Files};
-use meshtraced::settings::{Overrides, Settings};
 use tempfile::TempDir;
 
 use crate::kit::daemon::Daemon;
 use crate::kit::process::Process;
+use crate::kit::publish::settings;
 use crate::kit::wait;
 
 /// The meshes of a tree, each in a file of its name.
@@ -133,11 +133,7 @@ impl Place {
 
     /// All generations that were published, each with its revision and stamps, and those that mix two trees.
     fn generations(&self) -> (Vec<Generation>, Vec<Generation>) {
-        let overrides = Overrides {
-            policies: vec![self.path("nothing")],
-            out: Some(self.path("envoy")),
-        };
-        let settings = Settings::load(None, &overrides).expect("settings");
+        let settings = settings(self.path("nothing"), self.path("envoy"));
         let target = Target::from_settings(&settings).expect("a target");
         let stamps = |id: u64| -> Stamps {
             let fragments = history::load(&target.out, id).expect("a whole generation");
