@@ -179,3 +179,11 @@ proptest! {
         }
     }
 }
+
+/// The tests are built with another profile than the program that people run.
+#[test]
+fn a_panic_of_the_released_program_can_be_caught() {
+    let manifest = include_str!("../../../Cargo.toml");
+    let ends_at_once = |line: &&str| line.replace(' ', "").starts_with("panic=\"abort");
+    assert_eq!(manifest.lines().find(ends_at_once), None);
+}
