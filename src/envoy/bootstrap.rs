@@ -1,6 +1,6 @@
 //! `bootstrap.yaml`: the bootstrap of a proxy that reads listeners and clusters from `xds/`.
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
 
 use super::artifact::{Artifact, ProxyKey};
 use super::env::RenderEnv;
@@ -38,26 +38,80 @@ pub(super) fn check(proxy: &Proxy, key: &ProxyKey, env: &RenderEnv, findings: &m
     None
 }
 
-pub(super) fn render(proxy: &Proxy, key: &ProxyKey, env: &RenderEnv, findings: &mut Vec<Diagnostic>) -> String {
+/// The message of a bootstrap.
+#[derive(Serialize)]
+struct Bootstrap<'a> {
+    node: Node<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    admin: Option<Admin>,
+    dynamic_resources: DynamicResources,
+}
+
+/// Envoy requires both for configuration from files.
+#[derive(Serialize)]
+struct Node<'a> {
+    id: String,
+    cluster: &'a str,
+}
+
+#[derive(Serialize)]
+struct Admin {
+    address: Address,
+}
+
+#[derive(Serialize)]
+struct Address {
+    pipe: Pipe,
+}
+
+#[derive(Serialize)]
+struct Pipe {
+    path: String,
+    mode: u32,
+}
+
+#[derive(Serialize)]
+struct DynamicResources {
+    cds_config: ConfigSource,
+    lds_config: ConfigSource,
+}
+
+#[derive(Serialize)]
+struct ConfigSource {
+    resource_api_version: &'static str,
+    path_config_source: PathConfigSource,
+}
+
+#[derive(Serialize)]
+struct PathConfigSource {
+    path: String,
+}
+
+pub(super) fn render(out: &mut String, proxy: &Proxy, key: &ProxyKey, env: &RenderEnv, findings: &mut Vec<Diagnostic>) {
     let directory = directory(key, env);
-    let mut bootstrap = Map::new();
-    let mut set = |key: &str, value: Value| bootstrap.insert(key.to_owned(), value);
-    // Envoy requires both for configuration from files.
-    set(
-        "node",
-        json!({"id": format!("{}.{}", proxy.mesh, proxy.name), "cluster": proxy.service}),
-    );
-    if let Some(socket) = check(proxy, key, env, findings) {
-        let pipe = json!({"path": socket, "mode": ADMIN_SOCKET_MODE});
-        set("admin", json!({"address": {"pipe": pipe}}));
-    }
+    let admin = check(proxy, key, env, findings).map(|path| {
+        let mode = ADMIN_SOCKET_MODE;
+        let pipe = Pipe { path, mode };
+        let address = Address { pipe };
+        Admin { address }
+    });
     let source = |artifact: Artifact| {
-        json!({
-            "resource_api_version": "V3",
-            "path_config_source": {"path": format!("{directory}/{}", artifact.path())},
-        })
+        let path = format!("{directory}/{}", artifact.path());
+        ConfigSource {
+            resource_api_version: "V3",
+            path_config_source: PathConfigSource { path },
+        }
     };
-    let sources = json!({"cds_config": source(Artifact::Cds), "lds_config": source(Artifact::Lds)});
-    set("dynamic_resources", sources);
-    write::write(&Value::Object(bootstrap))
+    let bootstrap = Bootstrap {
+        node: Node {
+            id: format!("{}.{}", proxy.mesh, proxy.name),
+            cluster: &proxy.service,
+        },
+        admin,
+        dynamic_resources: DynamicResources {
+            cds_config: source(Artifact::Cds),
+            lds_config: source(Artifact::Lds),
+        },
+    };
+    write::append(out, &bootstrap);
 }

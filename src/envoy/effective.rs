@@ -262,6 +262,6 @@ fn of_listener(proxy: &Proxy, listener: &Listener) -> ListenerTracing {
     }
 }
 
-pub(super) fn render(proxy: &Proxy) -> String {
-    write::write(&EffectiveTracing::of(proxy))
+pub(super) fn render(out: &mut String, proxy: &Proxy) {
+    write::append(out, &EffectiveTracing::of(proxy));
 }

@@ -7,8 +7,8 @@ use crate::resource::value::feature::Feature;
 /// The properties of the machine, and of its settings, that the files depend on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RenderEnv {
-    /// The absolute path of the output directory. Envoy would resolve a relative one against its own working
-    /// directory.
+    /// The absolute path of the output directory: Envoy would resolve a relative one against its own working
+    /// directory. Files that are only looked at have `.`.
     pub out: String,
     /// Whether the bootstraps have an admin interface on a socket file.
     pub admin_pipe: bool,

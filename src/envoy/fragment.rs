@@ -9,7 +9,7 @@ use super::cluster::{self, ClusterMessage};
 use crate::ir::Proxy;
 use crate::yaml::write;
 
-pub(super) fn render(proxy: &Proxy) -> String {
+pub(super) fn render(out: &mut String, proxy: &Proxy) {
     #[derive(Serialize)]
     struct Fragment<'a> {
         static_resources: StaticResources<'a>,
@@ -20,5 +20,5 @@ pub(super) fn render(proxy: &Proxy) -> String {
     }
     let clusters = cluster::collectors(proxy);
     let static_resources = StaticResources { clusters };
-    write::write(&Fragment { static_resources })
+    write::append(out, &Fragment { static_resources });
 }

@@ -46,7 +46,7 @@ use crate::ir::Proxy;
 use crate::keep::carry;
 use crate::system::parallel;
 
-use self::artifact::{Artifact, Files, Fragments, ProxyKey};
+use self::artifact::{Artifact, Fragments, ProxyKey};
 use self::cache::Worked;
 use self::layout::Layout;
 
@@ -55,9 +55,34 @@ use self::layout::Layout;
 pub fn render(proxies: &[&Arc<Proxy>], env: &RenderEnv, cache: &mut Cache, diagnostics: &mut Diagnostics) -> Fragments {
     let known = cache.take(proxies, env);
     let (all, rendered) = carry::complete(known, proxies, |missing| {
-        each_layout("rendering files", missing, env, |proxy, key, layout, findings| {
-            files(proxy, key, env, layout, findings)
-        })
+        each_layout(
+            "rendering files",
+            missing,
+            env,
+            |buffer, proxy, key, layout, findings| {
+                let mut text = |write: &mut dyn FnMut(&mut String)| {
+                    buffer.clear();
+                    write(buffer);
+                    Arc::from(buffer.as_str())
+                };
+                BTreeMap::from([
+                    (
+                        Artifact::Cds,
+                        text(&mut |out| xds::append_response(out, &sidecar::clusters(proxy, layout))),
+                    ),
+                    (
+                        Artifact::Lds,
+                        text(&mut |out| xds::append_response(out, &sidecar::listeners(proxy, layout))),
+                    ),
+                    (
+                        Artifact::Bootstrap,
+                        text(&mut |out| bootstrap::render(out, proxy, key, env, findings)),
+                    ),
+                    (Artifact::Fragment, text(&mut |out| fragment::render(out, proxy))),
+                    (Artifact::Effective, text(&mut |out| effective::render(out, proxy))),
+                ])
+            },
+        )
     });
     let mut fragments = Vec::with_capacity(all.len());
     for one in &all {
@@ -72,7 +97,7 @@ pub fn render(proxies: &[&Arc<Proxy>], env: &RenderEnv, cache: &mut Cache, diagn
 /// The proxies that [`render`] would leave out, with the same findings and without the cost of files.
 pub fn check(proxies: &[&Arc<Proxy>], env: &RenderEnv, diagnostics: &mut Diagnostics) -> Vec<ProxyKey> {
     let mut without_files = Vec::new();
-    let checked = each_layout("checking proxies", proxies, env, |proxy, key, _, findings| {
+    let checked = each_layout("checking proxies", proxies, env, |_, proxy, key, _, findings| {
         bootstrap::check(proxy, key, env, findings);
     });
     for checked in checked {
@@ -83,18 +108,19 @@ pub fn check(proxies: &[&Arc<Proxy>], env: &RenderEnv, diagnostics: &mut Diagnos
     without_files
 }
 
-/// The result of `work` for the layout of each proxy, in the same order.
+/// The result of `work` for the layout of each proxy, in the same order. A thread has one buffer for all texts that it makes.
 fn each_layout<T: Send>(
     what: &'static str,
     proxies: &[&Arc<Proxy>],
     env: &RenderEnv,
-    work: impl Fn(&Proxy, &ProxyKey, &Layout, &mut Vec<Diagnostic>) -> T + Sync,
+    work: impl Fn(&mut String, &Proxy, &ProxyKey, &Layout, &mut Vec<Diagnostic>) -> T + Sync,
 ) -> Vec<Worked<T>> {
-    parallel::map(what, proxies, parallel::threads_for(proxies.len()), |proxy| {
+    let threads = parallel::threads_for(proxies.len());
+    parallel::map_with(what, proxies, threads, String::new, |buffer, proxy| {
         let key = ProxyKey::new(&proxy.mesh, &proxy.name);
         let mut found = Vec::new();
         let layout = layout_of(proxy, env, &mut found);
-        let result = layout.map(|layout| work(proxy, &key, &layout, &mut found));
+        let result = layout.map(|layout| work(buffer, proxy, &key, &layout, &mut found));
         let mut findings = Diagnostics::default();
         found
             .into_iter()
@@ -111,16 +137,6 @@ fn each_layout<T: Send>(
 /// The layout of a proxy that may be published; `None`, with the reasons, if it may not.
 fn layout_of<'p>(proxy: &'p Proxy, env: &RenderEnv, findings: &mut Vec<Diagnostic>) -> Option<Layout<'p>> {
     Layout::of(proxy, findings).filter(|_| left_out::may_lack_all(proxy, &env.without))
-}
-
-fn files(proxy: &Proxy, key: &ProxyKey, env: &RenderEnv, layout: &Layout, findings: &mut Vec<Diagnostic>) -> Files {
-    BTreeMap::from([
-        (Artifact::Cds, xds::response(&sidecar::clusters(proxy, layout)).into()),
-        (Artifact::Lds, xds::response(&sidecar::listeners(proxy, layout)).into()),
-        (Artifact::Bootstrap, bootstrap::render(proxy, key, env, findings).into()),
-        (Artifact::Fragment, fragment::render(proxy).into()),
-        (Artifact::Effective, effective::render(proxy).into()),
-    ])
 }
 
 /// A finding about one proxy; an error holds that proxy alone.

@@ -1,25 +1,36 @@
 //! The file form of a discovery response.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::yaml::{Limits, json as yaml_json, write};
 
-/// The text of an xDS file with the given resources.
+/// Writes an xDS file with the given resources.
 ///
 /// `version_info` is a hash of the resources, so that an ack of the version is an ack of the content.
-#[must_use]
-pub fn response<T: Serialize>(resources: &[T]) -> String {
+pub fn append_response<T: Serialize>(out: &mut String, resources: &[T]) {
     #[derive(Serialize)]
     struct Content<'r, T> {
         resources: &'r [T],
     }
-    let content = write::write(&Content { resources });
-    let hash = blake3::hash(content.as_bytes()).to_hex();
-    let version = write::write(&json!({"version_info": format!("r-{}", &hash[..16])}));
-    version + &content
+    let line = |hash: &str| format!("version_info: r-{hash}\n");
+    // The hash is known after what it is of, and always as long.
+    let start = out.len();
+    out.push_str(&line("0000000000000000"));
+    let content = out.len();
+    write::append(out, &Content { resources });
+    let hash = blake3::hash(&out.as_bytes()[content..]).to_hex();
+    out.replace_range(start..content, &line(&hash[..16]));
+}
+
+/// The text that [`append_response`] writes.
+#[must_use]
+pub fn response<T: Serialize>(resources: &[T]) -> String {
+    let mut text = String::new();
+    append_response(&mut text, resources);
+    text
 }
 
 /// The `version_info` of a file that [`response`] wrote.
@@ -82,6 +93,21 @@ pub fn as_static(bootstrap: &str, cds: &str, lds: &str) -> Option<String> {
     Some(write::write(&whole))
 }
 
+/// The texts of the resources of a file that [`response`] wrote, by the name of each. `None` for any other text.
+#[must_use]
+pub fn texts(text: &str) -> Option<BTreeMap<&str, &str>> {
+    let (_, list) = text.split_once("\nresources:")?;
+    let lines = list.match_indices('\n').map(|(at, _)| at + 1);
+    let starts: Vec<usize> = lines.filter(|at| list[*at..].starts_with("- ")).collect();
+    let ends = starts.iter().skip(1).copied().chain([list.len()]);
+    let named = |(start, end): (&usize, usize)| {
+        let item = &list[*start..end];
+        let name = item.lines().find_map(|line| line.strip_prefix("  name: "))?;
+        Some((name, item))
+    };
+    starts.iter().zip(ends).map(named).collect()
+}
+
 fn resources(text: &str) -> Option<Vec<Value>> {
     match yaml_json::read_one(text, &Limits::default())?
         .get_mut("resources")?
@@ -110,6 +136,24 @@ mod tests {
         assert_eq!(version(&file(&["a"])), version(&file(&["a"])));
         assert_ne!(version(&file(&["a"])), version(&file(&["b"])));
         assert!(version(&file(&[])).is_some_and(|version| version.starts_with("r-") && version.len() == 18));
+    }
+
+    #[test]
+    fn texts_are_those_of_the_list() {
+        let nested = json!({"@type": "x", "name": "a", "list": [{"name": "inner"}, "- b"]});
+        let whole = response(&[nested.clone(), json!({"@type": "x", "name": "b: c"})]);
+        let found = texts(&whole).expect("a file of meshtraced");
+        assert_eq!(found.keys().copied().collect::<Vec<_>>(), ["\"b: c\"", "a"]);
+        assert_eq!(
+            found.values().map(|text| text.len()).sum::<usize>(),
+            whole.len() - whole.find("- ").expect("a list")
+        );
+        assert_eq!(
+            found["a"],
+            texts(&response(&[nested])).expect("a file of meshtraced")["a"]
+        );
+        assert_eq!(texts(&file(&[])), Some(BTreeMap::new()));
+        assert_eq!(texts("{"), None);
     }
 
     #[test]

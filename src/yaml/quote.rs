@@ -17,11 +17,11 @@ pub(super) const LONGEST_RESERVED: usize = "infinity".len();
 
 /// Writes a number.
 pub(super) fn number(out: &mut String, number: &Number) {
-    let text = number.to_string();
     if number.is_i64() || number.is_u64() {
-        out.push_str(&text);
+        let _ = write!(out, "{number}");
         return;
     }
+    let text = number.to_string();
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((&text, ""));
     out.push_str(mantissa);
     if !mantissa.contains('.') {
@@ -55,7 +55,13 @@ fn is_plain(text: &str) -> bool {
     (first.is_ascii_alphabetic() || first == b'_')
         && last != b':'
         && (text.bytes()).all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'/' | b'-'))
-        && (text.len() > LONGEST_RESERVED || !RESERVED.iter().any(|word| word.eq_ignore_ascii_case(text)))
+        && !is_reserved(text, first)
+}
+
+fn is_reserved(text: &str, first: u8) -> bool {
+    let begins_as = |word: &str| word.as_bytes()[0] == first.to_ascii_lowercase();
+    let is_it = |word: &&str| begins_as(word) && word.eq_ignore_ascii_case(text);
+    text.len() <= LONGEST_RESERVED && RESERVED.iter().any(is_it)
 }
 
 /// Writes the text with an escape for each character that is `special`.

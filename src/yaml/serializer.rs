@@ -99,7 +99,17 @@ fn begin(out: &mut String, place: Place, column: usize, is_first: bool) {
         (Place::Column(_), true) => return,
         (_, false) => {}
     }
-    out.extend(std::iter::repeat_n(' ', column));
+    indent(out, column);
+}
+
+fn indent(out: &mut String, column: usize) {
+    const SPACES: &str = "                                ";
+    let mut rest = column;
+    while rest > 0 {
+        let some = rest.min(SPACES.len());
+        out.push_str(&SPACES[..some]);
+        rest -= some;
+    }
 }
 
 impl List<'_> {
@@ -144,7 +154,7 @@ impl Map<'_> {
         if self.explicit {
             self.out.insert_str(start, "? ");
             self.out.push('\n');
-            self.out.extend(std::iter::repeat_n(' ', column));
+            indent(self.out, column);
         }
         self.out.push(':');
     }

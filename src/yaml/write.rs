@@ -31,8 +31,16 @@ use super::serializer::Node;
 #[must_use]
 pub fn write<T: Serialize + ?Sized>(value: &T) -> String {
     let mut out = String::new();
-    value.serialize(Node::document(&mut out)).expect("plain data");
+    append(&mut out, value);
     out
+}
+
+/// Writes the value as [`write()`] does, behind what is there.
+///
+/// # Panics
+/// If the value has keys that are not text, or is a variant with data.
+pub fn append<T: Serialize + ?Sized>(out: &mut String, value: &T) {
+    value.serialize(Node::document(out)).expect("plain data");
 }
 
 /// Writes text as comment lines; nothing in the text can end the comment.
