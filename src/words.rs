@@ -3,13 +3,22 @@
 use std::error::Error;
 use std::fmt;
 
-/// A count with its noun: `1 file`, `2 files`, `3 proxies`.
+/// A count with its noun: `1 file`, `2 files`, `3,000 proxies`.
 #[must_use]
 pub fn plural(n: usize, word: &str) -> String {
     match (n, word.strip_suffix('y')) {
         (1, _) => format!("1 {word}"),
-        (_, Some(stem)) => format!("{n} {stem}ies"),
-        _ => format!("{n} {word}s"),
+        (_, Some(stem)) => format!("{} {stem}ies", counted(n)),
+        _ => format!("{} {word}s", counted(n)),
+    }
+}
+
+/// A count for people: `20,000`.
+#[must_use]
+pub fn counted(n: usize) -> String {
+    match n {
+        0..1000 => n.to_string(),
+        _ => format!("{},{:03}", counted(n / 1000), n % 1000),
     }
 }
 
@@ -26,7 +35,7 @@ pub fn first_of<T: fmt::Display>(names: impl Iterator<Item = T>, total: usize) -
     let shown: Vec<String> = names.take(shown).map(|name| name.to_string()).collect();
     let mut text = shown.join(", ");
     if shown.len() < total {
-        text.push_str(&format!(" and {} more", total - shown.len()));
+        text.push_str(&format!(" and {} more", counted(total - shown.len())));
     }
     text
 }
@@ -105,5 +114,7 @@ mod tests {
         assert_eq!(plural(1, "proxy"), "1 proxy");
         assert_eq!(plural(2, "proxy"), "2 proxies");
         assert_eq!(plural(0, "file"), "0 files");
+        assert_eq!(plural(999, "file"), "999 files");
+        assert_eq!(plural(1_234_007, "proxy"), "1,234,007 proxies");
     }
 }

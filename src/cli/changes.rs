@@ -1,51 +1,77 @@
-//! The text form of changes: for `diff`, for `run --dry-run` and in the log of `run`.
+//! The text form of changes: for `diff` and for `run --dry-run`.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 
-use similar::TextDiff;
-
-use crate::envoy::artifact::Artifact;
-use crate::plan::summary::{Group, Impact, Line};
+use super::unified;
+use crate::apply::reload;
+use crate::plan::summary::{Context, Difference, Group, Impact, folded, summarize};
 use crate::plan::{Action, Change, Plan};
-use crate::words::{plural, printable};
+use crate::reconcile::Policies;
+use crate::settings::Settings;
+use crate::words::{counted, plural, printable};
 
-/// The amount of detail of a change.
-#[derive(Debug, Clone, Copy, Default)]
+/// The amount of detail of changes.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Detail {
-    /// Whether all names are shown, rather than the first few.
+    /// Whether all names are shown, rather than the first few, and every group on its own.
     pub(super) list: bool,
     /// Whether the files are shown as unified diffs.
     pub(super) bytes: bool,
     /// Whether ANSI colours are used.
     pub(super) color: bool,
+    /// The most groups, and with `bytes` the most proxies with their files.
+    pub(super) limit: usize,
 }
 
 /// The widest head, in columns, beside which the notes are aligned.
 const WIDEST_HEAD: usize = 72;
 
-/// The groups of changes as text, each with its lines below.
-pub(super) fn render(groups: &[Group], plan: &Plan, detail: Detail) -> String {
-    let heads: Vec<String> = groups.iter().map(|group| head(group, detail)).collect();
-    let width = heads
-        .iter()
-        .map(|head| head.chars().count())
-        .max()
-        .unwrap_or(0)
-        .min(WIDEST_HEAD);
-    let mut out = String::new();
-    for (group, head) in groups.iter().zip(&heads) {
-        out.push_str(&one_group(group, &format!("{head:<width$}"), detail));
-    }
-    if detail.bytes {
-        out.push_str(&patch(plan));
-    }
-    out
+/// The number of groups beyond which groups that look alike are shown as one: about a screen.
+pub(super) const MANY_GROUPS: usize = 12;
+
+/// The changes of a plan that leads to these policies in groups; from those of `before`, if it is not from what is published.
+pub(super) fn groups(settings: &Settings, plan: &Plan, before: Option<&Policies>, after: &Policies) -> Vec<Group> {
+    let reload = |change: &Change| reload::announced(change, &after.overview.reload_entries, &settings.reload);
+    let context = Context {
+        before: before.map(|policies| &policies.compiled),
+        after: &after.compiled,
+        reload: &reload,
+    };
+    summarize(plan, &context)
 }
 
-/// The changed files as unified diffs, with paths below the output directory.
-pub(super) fn patch(plan: &Plan) -> String {
-    plan.changes.iter().map(files).collect()
+/// The groups of changes as text, each with its lines below; what is beyond the limit is counted.
+pub(super) fn render(groups: &[Group], plan: &Plan, detail: Detail) -> String {
+    let groups = if detail.list {
+        groups.to_vec()
+    } else {
+        folded(groups, MANY_GROUPS)
+    };
+    let (shown, others) = groups.split_at(detail.limit.min(groups.len()));
+    let heads: Vec<String> = shown.iter().map(|group| head(group, detail)).collect();
+    let width = heads.iter().map(|head| head.chars().count()).max().unwrap_or(0);
+    let width = width.min(WIDEST_HEAD);
+    let mut out = String::new();
+    for (group, head) in shown.iter().zip(&heads) {
+        out.push_str(&one_group(group, &format!("{head:<width$}"), detail));
+    }
+    if !others.is_empty() {
+        let proxies = others.iter().map(|group| group.dataplanes.len()).sum();
+        let (groups, proxies) = (counted(others.len()), plural(proxies, "proxy"));
+        let _ = writeln!(
+            out,
+            "... and {groups} more such changes, of {proxies}; `--limit 0` shows all"
+        );
+    }
+    if detail.bytes {
+        let (shown, others) = plan.changes.split_at(detail.limit.min(plan.changes.len()));
+        out.extend(shown.iter().map(|change| unified::shown(change, detail.color)));
+        if !others.is_empty() {
+            let proxies = plural(others.len(), "proxy");
+            let _ = writeln!(out, "\n... and the files of {proxies} more; `--limit 0` shows all");
+        }
+    }
+    out
 }
 
 /// The proxies of one group: `2 proxies of default: web-01, web-02`.
@@ -60,65 +86,63 @@ fn one_group(group: &Group, head: &str, detail: Detail) -> String {
         Action::Add => ("+", "32"),
         Action::Remove => ("-", "31"),
     };
-    let sign = if detail.color {
-        format!("\u{1b}[{color}m{sign}\u{1b}[0m")
-    } else {
-        sign.to_owned()
-    };
-    let (note, lines) = match group.lines.as_slice() {
-        // A note of one line goes beside the names.
-        [line] if line.label.is_empty() => (line.after.clone(), &[][..]),
-        lines => (
-            if group.impact == Impact::None {
-                String::new()
-            } else {
-                group.impact.as_str().to_owned()
-            },
-            lines,
-        ),
+    let sign = in_color(sign, color, detail);
+    let reasons = || group.reasons.iter().map(|reason| reason.text.as_str());
+    let after = |difference: &'_ Difference| difference.after.clone();
+    // What comes or goes is told beside the names.
+    let note = match group.action {
+        Action::Change => effect(group),
+        Action::Add => {
+            let said = group.differences.iter().map(after);
+            said.chain(reasons().map(str::to_owned)).collect::<Vec<_>>().join(", ")
+        }
+        Action::Remove => reasons().collect::<Vec<_>>().join(", "),
     };
     let mut out = format!("{}\n", format!("{sign} {head}   {}", printable(&note)).trim_end());
-    let width = |part: fn(&Line) -> usize| lines.iter().map(part).max().unwrap_or(0);
-    let (label, before) = (
-        width(|line| line.label.chars().count()),
-        width(|line| line.before.as_deref().map_or(0, |b| b.chars().count())),
-    );
-    for line in lines {
-        let _ = write!(out, "    {:<label$}   ", line.label);
-        if let Some(text) = &line.before {
+    if group.action != Action::Change {
+        return out;
+    }
+    let width = |part: fn(&Difference) -> usize| group.differences.iter().map(part).max().unwrap_or(0);
+    let before = width(|difference| difference.before.as_deref().map_or(0, |text| text.chars().count()));
+    let is_explained = !group.reasons.is_empty();
+    let label =
+        width(|difference| difference.label.chars().count()).max(if is_explained { "because".len() } else { 0 });
+    for difference in &group.differences {
+        let _ = write!(out, "    {:<label$}   ", difference.label);
+        if let Some(text) = &difference.before {
             let _ = write!(out, "{:<before$}  ->  ", printable(text));
         }
-        out.push_str(&printable(&line.after));
-        if let Some(origin) = &line.origin {
-            let _ = write!(out, "   {}", printable(origin));
-        }
-        out.push('\n');
+        let _ = writeln!(out, "{}", printable(&difference.after));
+    }
+    for reason in reasons() {
+        let _ = writeln!(out, "    {:<label$}   {}", "because", printable(reason));
+    }
+    for consequence in &group.consequences {
+        let (note, text) = (format!("{:<label$}", "note"), printable(&consequence.text()));
+        let _ = writeln!(
+            out,
+            "    {}   {}",
+            in_color(&note, "1;33", detail),
+            in_color(&text, "1;33", detail)
+        );
     }
     out
 }
 
-fn files(change: &Change) -> String {
-    let mut out = String::new();
-    for artifact in Artifact::ALL {
-        let (before, after) = (change.before.get(&artifact), change.after.get(&artifact));
-        if before == after {
-            continue;
-        }
-        let path = format!("{}/{}", change.proxy.directory(), artifact.path());
-        let name = |side: &str, text: Option<&Arc<str>>| {
-            if text.is_some() {
-                format!("{side}/{path}")
-            } else {
-                "/dev/null".to_owned()
-            }
-        };
-        let [old, new] = [before, after].map(|text| text.map_or("", |text| text));
-        let diff = TextDiff::from_lines(old, new);
-        let _ = write!(
-            out,
-            "\n{}",
-            diff.unified_diff().header(&name("a", before), &name("b", after))
-        );
+/// The effect of a change on the traffic, in words.
+pub(super) fn effect(group: &Group) -> String {
+    match (group.impact, &group.reload) {
+        (Impact::None, None) => String::new(),
+        (impact, None) => impact.as_str().to_owned(),
+        (Impact::None | Impact::Restart, Some(reload)) => format!("takes effect through {reload}"),
+        (impact, Some(reload)) => format!("{}; then {reload}", impact.as_str()),
     }
-    out
+}
+
+fn in_color(text: &str, color: &str, detail: Detail) -> String {
+    if detail.color {
+        format!("\u{1b}[{color}m{text}\u{1b}[0m")
+    } else {
+        text.to_owned()
+    }
 }

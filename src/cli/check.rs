@@ -12,13 +12,17 @@ use crate::compile::Extent;
 use crate::diag::render::limit::{FileFindings, limit_per_file};
 use crate::diag::render::{github, json as diag_json, junit, sarif, text};
 use crate::diag::{Code, Diagnostic, Severity};
-use crate::reconcile::Policies;
+use crate::reconcile::{Policies, Side};
+use crate::source::Revision;
 use crate::words::plural;
 
 /// Arguments of `check`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
+    /// Revision of the policies, read from Git without a checkout [default: the policies as they are now]
+    #[arg(value_name = "REV")]
+    revision: Option<String>,
     /// Output format
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: Format,
@@ -32,6 +36,7 @@ pub(super) struct Arguments {
 
 const EXAMPLES: &str = "Examples:
   meshtraced check
+  meshtraced check origin/main                    the policies of a revision, without a checkout
   meshtraced check --strict --fail-on warning     for a merge gate
   meshtraced check -o github                      annotations in a workflow of GitHub
   meshtraced check -o sarif > meshtraced.sarif    for code hosts and editors
@@ -55,7 +60,9 @@ enum FailOn {
 
 pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let settings = context.settings()?;
-    let Policies { snapshot, overview, .. } = policies(&settings, Extent::Findings)?;
+    let named = |name: &String| Side::Revision(Revision::Named(name.clone()));
+    let side = arguments.revision.as_ref().map_or(Side::Now, named);
+    let Policies { snapshot, overview, .. } = policies(&settings, &side, Extent::Findings)?;
     let mut findings = std::mem::take(&mut overview.findings);
     if arguments.strict {
         findings.iter_mut().for_each(make_strict);
@@ -64,7 +71,10 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         FailOn::Error => Severity::Error,
         FailOn::Warning => Severity::Warning,
     };
-    let root = settings.sources().prefix();
+    let root = match side {
+        Side::Now | Side::Directory(_) => settings.sources().prefix(),
+        Side::Revision(_) => snapshot.prefix_in_commit(),
+    };
     let files = limit_per_file(&findings, settings.findings_per_file.get());
     print(&match arguments.output {
         Format::Json => json(&files, &root),

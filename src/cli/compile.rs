@@ -1,6 +1,7 @@
 //! `meshtraced compile`: prints effective tracing and Envoy messages without writing files.
 
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
@@ -8,20 +9,29 @@ use serde_json::{Value, json};
 
 use super::compiled::{no_such, policies};
 use super::context::{CommandResult, Context, Exit, Failure, print};
+use super::rendered;
+use super::side::{OfSide, described};
 use crate::compile::{Compiled, Extent};
 use crate::diag::Severity;
 use crate::diag::render::{json as diag_json, text};
 use crate::envoy::{self, layout, tracing};
 use crate::ir::{PolicyKind, Proxy, Tracer};
+use crate::reconcile::{Cache, Purpose, Side};
+use crate::settings::Settings;
+use crate::source::Revision;
+use crate::words::{plural, printable};
 use crate::yaml::write;
 
 /// Arguments of `compile`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// Dataplanes to print [default: all]
-    #[arg(value_name = "MESH/DATAPLANE")]
-    dataplanes: Vec<String>,
+    /// Dataplanes to print [default: all]; with `--to` one revision of the policies [default: as they are now]
+    #[arg(value_name = "MESH/DATAPLANE|REV")]
+    of: Vec<String>,
+    /// Write the files of all proxies below DIR, with relative paths; those of proxies that are gone are removed
+    #[arg(long, value_name = "DIR", conflicts_with = "output")]
+    to: Option<PathBuf>,
     /// Output format
     #[arg(short, long, value_name = "FORMAT", default_value = "yaml")]
     output: Format,
@@ -29,7 +39,8 @@ pub(super) struct Arguments {
 
 const EXAMPLES: &str = "Examples:
   meshtraced compile default/web-01
-  meshtraced compile -o json | jq '.dataplanes[] | select(.backend == null) | .name'";
+  meshtraced compile -o json | jq '.dataplanes[] | select(.backend == null) | .name'
+  meshtraced compile --to rendered main     the files of a revision, for a repository of their own";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
@@ -39,14 +50,17 @@ enum Format {
 
 pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let settings = context.settings()?;
-    let compiled = &mut policies(&settings, Extent::Findings)?.compiled;
+    if let Some(directory) = &arguments.to {
+        return write_to(directory, context, &settings, &arguments.of);
+    }
+    let compiled = &mut policies(&settings, &Side::Now, Extent::Findings)?.compiled;
     // The reasons why a proxy gets no files do not concern its tracing.
     let notes = compiled
         .unpublishable
         .iter()
         .filter(|finding| finding.severity == Severity::Warning);
     compiled.diagnostics.extend(notes.cloned());
-    let chosen = choose(compiled, &arguments.dataplanes)?;
+    let chosen = choose(compiled, &arguments.of)?;
     let dataplanes: Vec<Value> = chosen.into_iter().map(entry).collect();
     match arguments.output {
         Format::Json => {
@@ -77,6 +91,30 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         .iter()
         .any(|finding| finding.severity == Severity::Error);
     Ok(if is_error { Exit::Found } else { Exit::Done })
+}
+
+/// Writes the files of all proxies as of a revision.
+fn write_to(directory: &Path, context: &Context, settings: &Settings, revisions: &[String]) -> CommandResult {
+    let side = match revisions {
+        [] => Side::Now,
+        [revision] => Side::Revision(Revision::Named(revision.clone())),
+        _ => return Err("`--to` takes one revision; it writes the files of all dataplanes".into()),
+    };
+    let of_side = OfSide::read(context, settings, Purpose::Render(&side), &mut Cache::default())?;
+    of_side.note_sources_without_revision(settings, &side)?;
+    if let Some(errors) = of_side.errors {
+        writeln!(io::stderr(), "{errors}; nothing was written")?;
+        return Ok(Exit::Found);
+    }
+    let fragments = &of_side.policies.compiled.fragments;
+    let written = rendered::write(fragments, directory)?;
+    let (from, proxies) = (
+        described(settings, &side, &of_side.policies.overview),
+        plural(fragments.len(), "proxy"),
+    );
+    let said = format!("{from} -> {}: {proxies}, {}", directory.display(), written.describe());
+    print(&format!("{}\n", printable(&said)))?;
+    Ok(Exit::Done)
 }
 
 /// The proxies with the given names, in the order of the policies.

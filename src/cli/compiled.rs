@@ -13,7 +13,7 @@ use crate::compilation::Compilation;
 use crate::compile::{Extent, compile_with};
 use crate::diag::render::text;
 use crate::diag::{Diagnostic, Severity};
-use crate::reconcile::{Cache, Policies, Purpose, Stopwatch};
+use crate::reconcile::{Cache, Policies, Purpose, Side, Stopwatch};
 use crate::settings::Settings;
 use crate::source::{self, Consistency, ReadError};
 use crate::words::{closest, plural};
@@ -21,9 +21,9 @@ use crate::words::{closest, plural};
 /// Reads and compiles the policies once, with a progress bar on a terminal.
 ///
 /// Nothing of it is ever freed: the process ends soon, and frees a large tree at once.
-pub(super) fn policies(settings: &Settings, extent: Extent) -> Result<&'static mut Policies, Failure> {
+pub(super) fn policies(settings: &Settings, side: &Side, extent: Extent) -> Result<&'static mut Policies, Failure> {
     let target = Target::from_settings(settings)?;
-    let (purpose, cache) = (Purpose::Inspect(extent), Box::leak(Box::<Cache>::default()));
+    let (purpose, cache) = (Purpose::Inspect(side, extent), Box::leak(Box::<Cache>::default()));
     let policies = progress::shown(|| Policies::read(settings, &target, purpose, cache, &mut Stopwatch::default()));
     Ok(Box::leak(Box::new(policies??)))
 }

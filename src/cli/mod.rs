@@ -4,13 +4,21 @@ mod context;
 
 mod progress;
 
+mod pager;
+
 mod compiled;
+
+mod side;
+
+mod unified;
 
 mod changes;
 
 mod report;
 
 mod check;
+
+mod rendered;
 
 mod compile;
 

@@ -15,9 +15,8 @@ use crate::compile::{Compiled, Extent};
 use crate::daemon;
 use crate::diag::render::text;
 use crate::envoy::artifact::{Artifact, ProxyKey};
-use crate::plan::{DriftRepair, summary};
-use crate::reconcile::{self, Cache, Overview, ReconcileOptions, Reconciliation};
-use crate::settings::{OnDrift, Settings};
+use crate::reconcile::{self, Cache, Overview, ReconcileOptions, Reconciliation, Side};
+use crate::settings::Settings;
 use crate::source;
 use crate::words::{plural, printable, with_causes};
 
@@ -52,19 +51,22 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
 }
 
 fn dry_run(context: &Context, settings: &Settings) -> CommandResult {
-    let policies = super::compiled::policies(settings, Extent::Files)?;
+    let policies = super::compiled::policies(settings, &Side::Now, Extent::Files)?;
     let comparison = reconcile::compare(settings, &Target::from_settings(settings)?, policies)?;
-    let (plan, published) = (&comparison.planned.plan, comparison.observed.applied.len());
+    let plan = &comparison.planned.plan;
     let mut out = report::overview(settings, &policies.overview);
     if plan.changes.is_empty() {
         out.push_str("no change\n");
     } else {
-        let groups = summary::summarize(plan, &policies.compiled);
         let detail = Detail {
+            list: false,
+            bytes: false,
             color: context.color_on_stdout,
-            ..Detail::default()
+            limit: changes::MANY_GROUPS,
         };
-        out.push_str(&format!("would publish: {}\n", summary::count(plan, published)));
+        let groups = changes::groups(settings, plan, None, policies);
+        let counts = comparison.counts(&policies.overview.held);
+        out.push_str(&format!("would publish: {counts}\n"));
         out.push_str(&changes::render(&groups, plan, detail));
     }
     print(&out)?;
@@ -79,13 +81,7 @@ fn once(context: &Context, settings: &Settings) -> CommandResult {
     let start = Instant::now();
     let target = Target::from_settings(settings)?;
     let session = Session::open(&target)?;
-    let options = ReconcileOptions {
-        drift_repair: match settings.drift {
-            OnDrift::Report => DriftRepair::Off,
-            OnDrift::Heal => DriftRepair::All,
-        },
-        ..ReconcileOptions::default()
-    };
+    let options = ReconcileOptions::once(settings);
     let reconciliation =
         progress::shown(|| reconcile::reconcile(settings, &target, &session, &mut Cache::default(), &options))?;
     let (reloaded, not_reloaded) = reload(settings, &reconciliation, &target, session.lock());

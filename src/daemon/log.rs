@@ -9,8 +9,9 @@ use crate::diag::render::limit::{CodeFindings, limit_per_code};
 use crate::diag::render::text;
 use crate::diag::{Diagnostic, Severity};
 use crate::envoy::artifact::ProxyKey;
+use crate::plan::Plan;
 use crate::plan::drift::Drift;
-use crate::plan::{Plan, summary};
+use crate::plan::summary::{Context, Counts, summarize};
 use crate::reconcile::{DesiredState, Overview, ReconcileError, Reconciliation};
 use crate::words::{plural, printable, with_causes};
 
@@ -164,7 +165,7 @@ impl Log {
         }
         let known: HashSet<&Diagnostic> = self.findings.iter().collect();
         let new = findings.iter().filter(|finding| !known.contains(finding));
-        let CodeFindings { shown, left_out } = limit_per_code(new, text::PER_CODE);
+        let CodeFindings { shown, left_out } = limit_per_code(new, |_| text::PER_CODE);
         for finding in shown {
             let shown = text::render(std::slice::from_ref(finding), &self.root, 1, self.color);
             match finding.severity {
@@ -281,11 +282,16 @@ fn subject(policies: &Overview) -> String {
 
 /// A summary of what a reconciliation changed, such as `4 proxies changed: sampling 100 % -> 10 %`.
 fn what(done: &Plan, reconciliation: &Reconciliation) -> String {
-    let count = || summary::count(done, reconciliation.published_before);
+    let count = || Counts::of(done, reconciliation.published_before, 0).to_string();
     match (reconciliation.desired, &reconciliation.compiled) {
         (DesiredState::Generation(id), _) => format!("back to generation {id}: {}", count()),
         (DesiredState::Policies | DesiredState::Unchanged, Some(compiled)) => {
-            match summary::summarize(done, compiled).as_slice() {
+            let context = Context {
+                before: None,
+                after: compiled,
+                reload: &|_| None,
+            };
+            match summarize(done, &context).as_slice() {
                 // One edit usually is one group; more would make the line unreadable.
                 [one] => one.one_line(),
                 _ => count(),

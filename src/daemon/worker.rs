@@ -15,8 +15,9 @@ use super::status::{Reload, Status};
 use super::status_tracker::StatusTracker;
 use crate::apply::reload::Reloader;
 use crate::apply::{self, ApplyError, Delivery, Disposable, Frozen, Intent, OutputWatch, Session, Target, history};
+use crate::plan::DriftRepair;
 use crate::plan::repair::RepairBackoff;
-use crate::plan::{DriftRepair, summary};
+use crate::plan::summary::Counts;
 use crate::reconcile::{self, Cache, ReconcileError, ReconcileOptions, Reconciliation};
 use crate::settings::{OnDrift, Settings};
 use crate::source::Scan;
@@ -445,7 +446,7 @@ fn published(reconciliation: &Reconciliation) -> String {
         return format!("{} stay as they are", plural(reconciliation.published.len(), "proxy"));
     }
     let confirmed = reconciliation.publication.count(&Delivery::Acked);
-    let mut said = summary::count(&done, reconciliation.published_before);
+    let mut said = Counts::of(&done, reconciliation.published_before, 0).to_string();
     if confirmed > 0 {
         said.push_str(&format!("; confirmed by {confirmed}"));
     }

@@ -38,8 +38,8 @@ pub struct Change {
     pub proxy: ProxyKey,
     /// The kind of change, for people.
     pub action: Action,
-    /// The texts of the files before the change. A published file that is gone and not desired either has an empty
-    /// text, so that the change removes it from what is published.
+    /// The texts of the files before the change. A published file that is gone, or holds no text, and is not desired
+    /// either has an empty text, so that the change removes it from what is published.
     pub before: Files,
     /// The texts of the files after the change.
     pub after: Files,

@@ -22,8 +22,6 @@ mod proxy;
 
 pub mod planner;
 
-mod because;
-
 pub mod summary;
 
 pub use change::{Action, Change, Plan};

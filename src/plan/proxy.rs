@@ -28,7 +28,8 @@ impl ProxyView<'_> {
     pub(super) fn update(&self, repair: &DriftRepair) -> Option<Change> {
         let left = self.edits_left(repair);
         let mut before = self.found.cloned();
-        for drift in self.gone() {
+        // Gone, or no text at all.
+        for drift in &self.drift {
             let is_desired = self.desired.is_some_and(|files| files.contains_key(&drift.artifact));
             if let (Some(before), false) = (&mut before, is_desired) {
                 before.entry(drift.artifact).or_default();

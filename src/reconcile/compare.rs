@@ -1,10 +1,15 @@
 //! A comparison: a reconciliation without its last step.
 
+use std::mem;
+
 use super::error::ReconcileError;
 use super::observe::observe;
+use super::options::ReconcileOptions;
 use super::policies::Policies;
-use crate::apply::{Intent, Target};
-use crate::plan::{Constraints, Desired, DriftRepair, Observed, Planned, plan};
+use crate::apply::{Frozen, Intent, Target};
+use crate::envoy::artifact::ProxyKey;
+use crate::plan::summary::Counts;
+use crate::plan::{Constraints, Desired, Held, Observed, Planned, plan};
 use crate::settings::Settings;
 
 /// The published files beside the plan that the policies ask for.
@@ -14,6 +19,19 @@ pub struct Comparison {
     pub observed: Observed,
     /// The plan.
     pub planned: Planned,
+    /// The freeze that keeps the plan from being carried out.
+    pub frozen: Option<Frozen>,
+}
+
+impl Comparison {
+    /// The numbers of the plan, where the proxies of `held` keep their files.
+    #[must_use]
+    pub fn counts(&self, held: &Held) -> Counts {
+        let plan = &self.planned.plan;
+        let is_held = |proxy: &&ProxyKey| held.contains_proxy(proxy) && plan.change(proxy).is_none();
+        let applied = &self.observed.applied;
+        Counts::of(plan, applied.len(), applied.keys().filter(is_held).count())
+    }
 }
 
 /// Compares the published files with what the policies ask for, whether or not a freeze keeps it from being
@@ -25,16 +43,25 @@ pub fn compare(settings: &Settings, target: &Target, policies: &Policies) -> Res
     let intent = Intent::read(&target.out)?;
     let observed = observe(target)?.observed;
     let desired = Desired::Files(&policies.compiled.fragments);
-    let constraints = policies.constraints(&settings.guard, &intent, &DriftRepair::Off);
+    let options = ReconcileOptions::once(settings);
+    let constraints = policies.constraints(&settings.guard, &intent, &options.drift_repair);
     let planned = plan(&observed, desired, &constraints);
-    Ok(Comparison { observed, planned })
+    Ok(Comparison {
+        observed,
+        planned,
+        frozen: intent.frozen,
+    })
 }
 
-/// Compares the files of two states of the policies, as if the first one were published.
+/// Compares the files of two states of the policies, as if the first one were published. Its files are taken out of it.
 #[must_use]
-pub fn compare_policies(before: &Policies, after: &Policies) -> Comparison {
-    let observed = Observed::from(before.compiled.fragments.clone());
+pub fn compare_policies(before: &mut Policies, after: &Policies) -> Comparison {
+    let observed = Observed::from(mem::take(&mut before.compiled.fragments));
     let desired = Desired::Files(&after.compiled.fragments);
     let planned = plan(&observed, desired, &Constraints::default());
-    Comparison { observed, planned }
+    Comparison {
+        observed,
+        planned,
+        frozen: None,
+    }
 }

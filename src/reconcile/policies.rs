@@ -18,13 +18,26 @@ use crate::source::{Consistency, ReadError, ReadWork, Reader, Revision, Root, Sc
 pub enum Purpose<'p> {
     /// To publish their files: as of a moment without a Git operation.
     Publish(Scan),
-    /// To show a part of the result: as they are.
-    Inspect(Extent),
+    /// To show a part of the result.
+    Inspect(&'p Side, Extent),
     /// To compare their files with others.
     Compare(&'p Side),
+    /// To show their files elsewhere: with paths relative to the output directory, the same on every machine.
+    Render(&'p Side),
 }
 
-/// A side of a comparison that has policies.
+impl Purpose<'_> {
+    /// The state of the policies that is wanted.
+    #[must_use]
+    pub fn side(&self) -> &Side {
+        match self {
+            Self::Publish(_) => &Side::Now,
+            Self::Inspect(side, _) | Self::Compare(side) | Self::Render(side) => side,
+        }
+    }
+}
+
+/// A state of the policies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Side {
     /// The policies as they are now.
@@ -61,19 +74,22 @@ impl Policies {
         stopwatch: &mut Stopwatch,
     ) -> Result<Result<Self, ReadError>, SettingsError> {
         let extent = match purpose {
-            Purpose::Publish(_) | Purpose::Compare(_) => Extent::Files,
-            Purpose::Inspect(extent) => extent,
+            Purpose::Publish(_) | Purpose::Compare(_) | Purpose::Render(_) => Extent::Files,
+            Purpose::Inspect(_, extent) => extent,
         };
         let known = match purpose {
-            Purpose::Publish(_) | Purpose::Inspect(_) => cache.known(&target.out),
+            Purpose::Publish(_) | Purpose::Inspect(Side::Now, _) => cache.known(&target.out),
             // What was read here before says nothing of other policies.
-            Purpose::Compare(_) => Arc::default(),
+            Purpose::Inspect(..) | Purpose::Compare(_) | Purpose::Render(_) => Arc::default(),
         };
         let snapshot = match stopwatch.time(Stage::Read, || read(settings, purpose, &mut cache.reader)) {
             Ok(snapshot) => snapshot,
             Err(error) => return Ok(Err(error)),
         };
-        let options = settings.options(known, extent)?;
+        let mut options = settings.options(known, extent)?;
+        if let Purpose::Render(_) = purpose {
+            ".".clone_into(&mut options.env.out);
+        }
         let mut compiled = stopwatch.time(Stage::Compile, || cache.compiler.compile(&snapshot, &options));
         Ok(Ok(Self {
             read: cache.reader.work(),
@@ -101,13 +117,13 @@ impl Policies {
 
 fn read(settings: &Settings, purpose: Purpose, reader: &mut Reader) -> Result<Snapshot, ReadError> {
     let (sources, limit) = (settings.sources(), settings.limits.file_bytes.get() as u64);
-    match purpose {
-        Purpose::Publish(scan) => reader.read(&sources, limit, Consistency::Stable, scan),
-        Purpose::Inspect(_) | Purpose::Compare(Side::Now) => {
-            reader.read(&sources, limit, Consistency::Dirty, Scan::Full)
-        }
-        Purpose::Compare(Side::Revision(revision)) => reader.read_revision(&sources, limit, revision),
-        Purpose::Compare(Side::Directory(path)) => {
+    if let Purpose::Publish(scan) = purpose {
+        return reader.read(&sources, limit, Consistency::Stable, scan);
+    }
+    match purpose.side() {
+        Side::Now => reader.read(&sources, limit, Consistency::Dirty, Scan::Full),
+        Side::Revision(revision) => reader.read_revision(&sources, limit, revision),
+        Side::Directory(path) => {
             let root = Root {
                 path: path.clone(),
                 vars: None,

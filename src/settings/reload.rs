@@ -40,6 +40,20 @@ pub enum Means {
     Exec(CommandReload),
 }
 
+impl fmt::Display for Means {
+    /// The means as a person would name it, with the placeholders.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Signal(SignalReload { pidfile, name }) => write!(f, "SIG{name} by {pidfile}"),
+            Self::Systemd(UnitReload { unit, action }) => write!(f, "systemctl {} {unit}", action.name()),
+            Self::Exec(CommandReload { argv, .. }) => {
+                let argv: Vec<String> = argv.iter().map(Template::to_string).collect();
+                f.write_str(&argv.join(" "))
+            }
+        }
+    }
+}
+
 /// A reload by a signal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

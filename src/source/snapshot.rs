@@ -35,6 +35,30 @@ impl Snapshot {
         self.origins.iter().find_map(|origin| origin.commit.as_ref())
     }
 
+    /// The prefix with which the paths of files are those in the tree of their commit; empty without a commit, or for several
+    /// sources, whose names the paths begin with.
+    #[must_use]
+    pub fn prefix_in_commit(&self) -> String {
+        let [
+            ReadOrigin {
+                mode: ReadMode::Git { below, .. },
+                ..
+            },
+        ] = self.origins.as_slice()
+        else {
+            return String::new();
+        };
+        let is_file = |file: &Arc<SourceFile>| below.file_name().is_some_and(|name| *name == *file.path);
+        let directory = match below.parent() {
+            Some(parent) if self.files.len() == 1 && self.files.iter().all(is_file) => parent,
+            _ => below,
+        };
+        match directory.to_string_lossy() {
+            empty if empty.is_empty() => String::new(),
+            path => format!("{path}/"),
+        }
+    }
+
     /// The name of a snapshot with the given [`revision`](Self::revision) for people: its commit, the target of its
     /// link, or that revision.
     #[must_use]

@@ -109,8 +109,9 @@ fn a_revision_is_compared_with_the_work_tree() {
     assert_eq!(
         said,
         "main@ID -> work tree: 2 proxies change\n\n\
-         ~ 2 proxies of default: api, web   new connections only; old ones drain for up to 600 s\n\
-         \x20   sampling   100 %  ->  10 %   Mesh default (mesh.yaml:7)\n\n\
+         ~ 2 proxies of default: api, web   new connections only; old ones drain, and are cut after 600 s\n\
+         \x20   sampling   100 %  ->  10 %\n\
+         \x20   because    its backend changed: Mesh default (mesh.yaml:7)\n\n\
          Run `meshtraced diff main --list` for all names, `--bytes` for the files.\n"
     );
     // Nothing was checked out or written.
@@ -320,7 +321,7 @@ fn programs_get_what_people_get() {
     assert_eq!((&found["from"], &found["to"]), (&"main@ID".into(), &"work tree".into()));
     assert_eq!(
         found["proxies"],
-        serde_json::json!({"changed": 1, "added": 1, "removed": 1, "unchanged": 0})
+        serde_json::json!({"changed": 1, "added": 1, "removed": 1, "unchanged": 0, "held": 0})
     );
     let changes = found["changes"].as_array().expect("a list");
     let actions: Vec<&Value> = changes.iter().map(|change| &change["action"]).collect();
@@ -329,6 +330,10 @@ fn programs_get_what_people_get() {
     assert_eq!(
         changes[0]["differences"][0],
         serde_json::json!({"label": "sampling", "before": "100 %", "after": "10 %", "origin": "Mesh default (mesh.yaml:7)"})
+    );
+    assert_eq!(
+        changes[0]["reasons"],
+        serde_json::json!([{"kind": "backend-changed", "text": "its backend changed: Mesh default (mesh.yaml:7)"}])
     );
     assert_eq!(found["findings"]["come"][0]["code"], "selects-nothing");
     // Nothing changes: the same object, with empty lists.
@@ -355,13 +360,12 @@ fn a_comment_has_the_summary_first_and_stays_within_its_limit() {
         "### Tracing: 1 proxy changes, 1 is new, 1 goes\n\n\
          From <code>main&#64;ID</code> to <code>work tree</code>.\n\n\
          | | proxies | before | after | because |\n|---|---|---|---|---|\n\
-         | \\~ | 1 of default | sampling 100 % | sampling 10 % | Mesh default (mesh.yaml:7) |\n\
-         | + | 1 of default |  | zipkin z, 10 %, by all (trace.yaml:3) |  |\n\
-         | - | 1 of default |  |  | its Dataplane is gone |\n\n\
-         New connections only: open ones drain for up to 600 s.\n\n\
+         | ~ | default/web | sampling 100 % | sampling 10 % | its backend changed: Mesh default (mesh.yaml:7) |\n\
+         | + | default/new |  | zipkin z, 10 % | by all (trace.yaml:3) |\n\
+         | - | default/api | zipkin z, 100 % |  | its Dataplane is gone |\n\n\
+         - Effect: new connections only; old ones drain, and are cut after 600 s.\n\n\
          <details><summary>All 3 proxies</summary>\n\n\
          - <code>default/web</code> changes\n- <code>default/new</code> is new\n- <code>default/api</code> goes\n\n</details>\n"
-            .replace("\\~", "~")
     );
     // A fleet.
     for i in 0..500 {
@@ -428,4 +432,247 @@ fn people_choose_what_fails() {
     place.remove("api.yaml");
     check(&["--fail-on", "removed"], 1);
     check(&["--fail-on", "removed", "--exit-code=false"], 0);
+}
+
+#[test]
+fn what_is_beyond_the_limit_is_counted() {
+    let place = Place::new();
+    place.write("new.yaml", &dataplane("new", 3));
+    place.remove("api.yaml");
+    place.write("mesh.yaml", &mesh(10));
+    let (_, said, _) = place.diff(&["main", "--limit", "1"]);
+    assert!(
+        said.contains("~ 1 proxy of default: web")
+            && said.contains("... and 2 more such changes, of 2 proxies; `--limit 0` shows all"),
+        "{said}"
+    );
+    let (_, said, _) = place.diff(&["main", "--bytes", "--limit", "1"]);
+    assert!(
+        said.contains("+++ /dev/null") && said.contains("... and the files of 2 proxies more; `--limit 0` shows all"),
+        "{said}"
+    );
+    let (_, all, _) = place.diff(&["main", "--bytes", "--limit", "0"]);
+    assert!(!all.contains("... and"), "{all}");
+}
+
+#[test]
+fn changes_that_differ_in_names_alone_are_one_in_a_fleet() {
+    let place = Place::new();
+    for i in 0..20 {
+        let name = format!("s{i}");
+        place.write(&format!("{name}.yaml"), &dataplane(&name, 10 + i));
+        place.write(&format!("of-{name}.yaml"), &trace(&format!("of-{name}"), &name));
+    }
+    place.git.commit("many");
+    for i in 0..20 {
+        place.remove(&format!("of-s{i}.yaml"));
+    }
+    place.write("mesh.yaml", &mesh(10));
+    let (_, said, _) = place.diff(&["main"]);
+    assert!(
+        said.contains("~ 20 proxies of default: s0, s1, s10, s11 and 16 more")
+            && said.contains("of-s0 is gone, and all (trace.yaml:3) selects it (and 19 more)"),
+        "{said}"
+    );
+    // On request, one by one.
+    let (_, said, _) = place.diff(&["main", "--list"]);
+    assert_eq!(said.matches("is gone, and all").count(), 20, "{said}");
+    assert_eq!(json(&place, &["main"])["changes"].as_array().map(Vec::len), Some(21));
+}
+
+#[test]
+fn errors_of_one_mesh_do_not_hide_the_changes_of_others() {
+    let place = Place::new();
+    assert!(place.command(&["run", "--once"]).status().expect("starts").success());
+    place.write("other.yaml", &mesh(100).replace("name: default", "name: other"));
+    place.write(
+        "lone.yaml",
+        &dataplane("lone", 9).replace("mesh: default", "mesh: other"),
+    );
+    place.write("mesh.yaml", &mesh(250));
+    let (code, said, errors) = place.diff(&[]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains(": 1 proxy is new, 2 are held\n"), "{said}");
+    assert!(
+        errors.ends_with("1 error in 1 file; nothing would be written for mesh default\n"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn a_freeze_is_told() {
+    let place = Place::new();
+    assert!(place.command(&["run", "--once"]).status().expect("starts").success());
+    let frozen = place.command(&["freeze", "--why", "a holiday"]).status();
+    assert!(frozen.expect("starts").success());
+    place.write("mesh.yaml", &mesh(10));
+    let (code, _, errors) = place.diff(&[]);
+    assert_eq!(code, Some(1));
+    assert!(
+        errors.contains("warning: publishing is frozen since ") && errors.contains("a holiday"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn garbage_in_a_published_file_is_drift() {
+    let place = Place::new();
+    assert!(place.command(&["run", "--once"]).status().expect("starts").success());
+    let path = place.dir.path().join("envoy/default/web/xds/lds.yaml");
+    fs::write(&path, b"\xff\xfe\x00\x1b]0;title\x07").expect("a file");
+    let (code, said, errors) = place.diff(&["--bytes"]);
+    assert!(matches!(code, Some(0 | 1)), "{said}{errors}");
+    assert!(
+        errors.contains("default/web: xds/lds.yaml was edited"),
+        "{said}{errors}"
+    );
+    // Text that steers a terminal stays text.
+    fs::write(&path, b"a: \x1b[31mred\n").expect("a file");
+    place.write("mesh.yaml", &mesh(10));
+    let (code, said, _) = place.diff(&["--bytes"]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("-a: \\u{1b}[31mred\n"), "{said}");
+}
+
+#[test]
+fn sources_outside_of_the_repository_are_the_same_on_both_sides() {
+    let place = Place::new();
+    let own = place.dir.path().join("own.yaml");
+    fs::write(&own, dataplane("own", 7)).expect("a file");
+    place.write("mesh.yaml", &mesh(10));
+    let own = own.to_str().expect("plain");
+    let (code, said, errors) = place.diff(&["main", "--policies", "policies", "--policies", own]);
+    assert_eq!(code, Some(1), "{said}{errors}");
+    assert!(said.contains("~ 3 proxies of default: api, own, web"), "{said}");
+    assert!(
+        errors.contains("own.yaml is in no Git repository, and is read as it is now\n"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn changed_words_are_marked_in_colour() {
+    let place = Place::new();
+    place.write("mesh.yaml", &mesh(10));
+    let (_, said, _) = place.diff(&["main", "--bytes", "--color", "always"]);
+    assert!(
+        said.contains("\u{1b}[31m-") && said.contains("\u{1b}[7m100\u{1b}[27m"),
+        "{said}"
+    );
+    let (_, plain, _) = place.diff(&["main", "--bytes"]);
+    assert!(!plain.contains('\u{1b}'), "{plain}");
+}
+
+#[test]
+fn long_text_goes_to_the_pager_of_a_terminal() {
+    let place = Place::new();
+    place.write("mesh.yaml", &mesh(10));
+    let on_terminal = |pager: &str, more: &str| {
+        let program = env!("CARGO_BIN_EXE_meshtraced");
+        let shell = format!("{program} --policies policies diff main --color never {more}");
+        // `script` makes a terminal.
+        let mut script = Command::new("script");
+        script.args(["-qec", &shell, "/dev/null"]).env("PAGER", pager);
+        let output = script
+            .current_dir(&place.git.dir)
+            .output()
+            .expect("script, of util-linux");
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8_lossy(&output.stdout).replace('\r', "")
+    };
+    let shown = on_terminal("sed 's/^/paged: /'", "");
+    assert!(
+        shown.contains("paged: main@") && shown.contains("paged: ~ 2 proxies"),
+        "{shown}"
+    );
+    for (pager, more) in [("sed 's/^/paged: /'", "--no-pager"), ("", ""), ("/nowhere/less", "")] {
+        let shown = on_terminal(pager, more);
+        assert!(
+            shown.contains("~ 2 proxies of default") && !shown.contains("paged"),
+            "{pager}: {shown}"
+        );
+    }
+}
+
+/// The files below a directory, by their paths.
+fn tree(root: &Path) -> Vec<(PathBuf, String)> {
+    let files = walkdir::WalkDir::new(root)
+        .sort_by_file_name()
+        .into_iter()
+        .map(|entry| entry.expect("readable"));
+    let files = files.filter(|entry| entry.file_type().is_file());
+    let read = |path: &Path| fs::read_to_string(path).expect("text");
+    files
+        .map(|entry| {
+            let path = entry.path().strip_prefix(root).expect("below").to_owned();
+            (path, read(entry.path()))
+        })
+        .collect()
+}
+
+#[test]
+fn the_files_of_a_revision_are_written_for_a_repository_of_their_own() {
+    let place = Place::new();
+    place.write("mesh.yaml", &mesh(10));
+    place.write("new.yaml", &dataplane("new", 3));
+    place.git.commit("second");
+    let rendered = place.dir.path().join("rendered");
+    let compile = |more: &[&str]| {
+        let output = place
+            .command(&[&["compile", "--to", rendered.to_str().expect("plain")], more].concat())
+            .output();
+        let output = output.expect("the program starts");
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        (output.status.code(), said)
+    };
+    let (code, said) = compile(&[]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains(": 3 proxies, 15 files, 15 of them new or changed\n"),
+        "{said}"
+    );
+    let now = tree(&rendered);
+    let bootstrap = now
+        .iter()
+        .find(|(path, _)| path == Path::new("default/new/bootstrap.yaml"));
+    let (_, bootstrap) = bootstrap.expect("a bootstrap");
+    assert!(
+        bootstrap.contains("path: \"./default/new/xds/cds.yaml\""),
+        "{bootstrap}"
+    );
+    let root = place.dir.path().to_str().expect("plain");
+    assert!(now.iter().all(|(_, text)| !text.contains(root)), "an absolute path");
+    // An earlier revision, beside files of somebody else.
+    fs::write(rendered.join("README.md"), "ours").expect("a file");
+    fs::write(rendered.join("default/new/notes.txt"), "ours").expect("a file");
+    let (_, said) = compile(&["HEAD~1"]);
+    assert!(
+        said.contains(": 2 proxies, 10 files, ") && said.contains("1 proxy removed"),
+        "{said}"
+    );
+    assert!(rendered.join("README.md").exists() && rendered.join("default/new/notes.txt").exists());
+    assert!(!rendered.join("default/new/bootstrap.yaml").exists());
+    fs::remove_file(rendered.join("README.md")).expect("removed");
+    fs::remove_dir_all(rendered.join("default/new")).expect("removed");
+    // The same bytes wherever and however often.
+    let before = tree(&rendered);
+    assert!(compile(&["main~1"]).1.contains(", 0 of them new or changed\n"));
+    assert_eq!(tree(&rendered), before);
+    assert!(compile(&["main"]).1.contains("3 proxies"));
+    assert_eq!(tree(&rendered), now);
+    // What is wrong is not written.
+    place.write("mesh.yaml", &mesh(250));
+    let (code, said) = compile(&[]);
+    assert_eq!((code, tree(&rendered)), (Some(1), now));
+    assert!(said.ends_with("1 error in 1 file; nothing was written\n"), "{said}");
+    assert_eq!(compile(&["main", "HEAD"]).0, Some(2));
+    assert!(
+        place
+            .command(&["run", "--once", "--out", rendered.to_str().expect("plain")])
+            .output()
+            .is_ok()
+    );
+    let (code, said) = compile(&["main"]);
+    assert_eq!(code, Some(2));
+    assert!(said.contains("is the output directory of `meshtraced run`"), "{said}");
 }

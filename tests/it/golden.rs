@@ -2,7 +2,8 @@
 //!
 //! `out/check.txt` is what `meshtraced check` prints, `out/run.txt` what `meshtraced run --once` prints, and
 //! `out/envoy/` what it writes. `settings.yaml` beside `in/` is optional, and `commands` has more commands, one a
-//! line. With `before/`, those policies are published first, and `out/diff.txt` is what `meshtraced diff` says then.
+//! line. With `before/`, those policies are published first, and `out/diff.*` is what `meshtraced diff` says then in each
+//! format; the changed files are in it if there is a file `bytes`.
 //! `UPDATE_GOLDEN=1 cargo test` rewrites `out/`; the difference is then reviewed like code.
 
 use std::collections::BTreeMap;
@@ -72,6 +73,12 @@ fn run_case(case: &Path) -> Tree {
             transcript(&published, "before", &envoy)
         );
         keep("diff.txt", &["diff"]);
+        keep("diff.json", &["diff", "-o", "json"]);
+        keep("diff.md", &["diff", "-o", "markdown"]);
+        if case.join("bytes").exists() {
+            keep("diff-bytes.txt", &["diff", "--list", "--bytes"]);
+            keep("diff.patch", &["diff", "-o", "patch"]);
+        }
         keep("dry-run.txt", &["run", "--dry-run"]);
     }
     keep("run.txt", &["run", "--once"]);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use meshtraced::apply::{Session, Target};
 use meshtraced::compile::Extent;
-use meshtraced::reconcile::{Cache, Policies, Purpose, ReconcileOptions, Reconciliation, Stopwatch, reconcile};
+use meshtraced::reconcile::{Cache, Policies, Purpose, ReconcileOptions, Reconciliation, Side, Stopwatch, reconcile};
 use meshtraced::settings::Settings;
 use meshtraced::source::Mode;
 use tempfile::TempDir;
@@ -65,7 +65,7 @@ impl Place {
     /// Whether the published files are those that the policies ask for.
     fn is_up_to_date(&self) -> bool {
         let target = Target::from_settings(&self.settings).expect("a target");
-        let (purpose, mut cache) = (Purpose::Inspect(Extent::Files), Cache::default());
+        let (purpose, mut cache) = (Purpose::Inspect(&Side::Now, Extent::Files), Cache::default());
         let policies = Policies::read(&self.settings, &target, purpose, &mut cache, &mut Stopwatch::default());
         let policies = policies.expect("settings").expect("readable");
         let mut files = policies.compiled.fragments.iter().flat_map(|(proxy, files)| {

@@ -5,6 +5,7 @@ mod faults;
 mod incremental;
 mod mistakes;
 mod nasty;
+mod one_plan;
 mod own_files;
 mod references;
 mod selection;

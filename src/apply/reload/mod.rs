@@ -26,7 +26,7 @@ use super::store::{Lock, OutputDir};
 use crate::envoy::artifact::{Files, ProxyKey};
 use crate::plan::digest::Digest;
 use crate::plan::drift::Drift;
-use crate::plan::{Applied, Change};
+use crate::plan::{Action, Applied, Change};
 use crate::settings::reload::Reload;
 use crate::words::{plural, with_causes};
 
@@ -47,6 +47,14 @@ pub fn bases<'p>(
         Some((proxy.clone(), call::path(entry.base.as_ref()?, proxy, &root)))
     };
     proxies.filter_map(base).collect()
+}
+
+/// The reload that follows a change, with the placeholders of its entry; `None` if none does.
+#[must_use]
+pub fn announced(change: &Change, entries: &Entries, reloads: &[Reload]) -> Option<String> {
+    let reload = reloads.get(entry(&change.proxy, Some(entries), reloads)?)?;
+    let is_due = change.action == Action::Change && change.changed().any(|artifact| reload.files.contains(&artifact));
+    is_due.then(|| reload.means.to_string())
 }
 
 /// The index of the entry for a proxy. A proxy that is not in the policies is matched by its name alone.

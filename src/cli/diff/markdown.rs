@@ -1,54 +1,82 @@
 //! A diff as Markdown, for a comment on a pull request.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::report::DiffReport;
+use crate::cli::changes::{self, MANY_GROUPS};
 use crate::plan::Action;
-use crate::plan::summary::{Group, Impact, Line};
-use crate::words::{plural, printable};
+use crate::plan::summary::{Difference, Group, folded};
+use crate::words::{counted, plural, printable};
 
-/// The comment: the numbers, a table of the changes, and the names of all proxies folded; at most `limit` bytes. What is
-/// left out is counted.
-pub(super) fn render(report: &DiffReport, head: &str, limit: usize) -> String {
-    let mut out = format!("### Tracing: {}\n\n", escaped(head));
+/// The comment: the numbers, a table of the changes, what a reviewer must not miss, and the names of all proxies folded; at
+/// most `limit` bytes. What is left out is counted.
+pub(super) fn render(report: &DiffReport, limit: usize) -> String {
+    let mut out = format!("### Tracing: {}\n\n", escaped(&report.proxies.to_string()));
     let _ = writeln!(out, "From {} to {}.", code(&report.from), code(&report.to));
-    if !report.changes.is_empty() {
+    let groups = folded(&report.changes, MANY_GROUPS);
+    if !groups.is_empty() {
         out.push_str("\n| | proxies | before | after | because |\n|---|---|---|---|---|\n");
+        // Room for the sentences at the end.
+        add_within(
+            &mut out,
+            groups.iter().map(row),
+            limit.saturating_sub(1_500),
+            "such change",
+        );
+        out.push('\n');
     }
-    let rows = report.changes.iter().map(row).collect();
-    // Room for the sentences at the end.
-    add_within(&mut out, rows, limit.saturating_sub(1_000), "group");
-    let drains = |changed: &Group| changed.impact == Impact::Drain;
-    if report.changes.iter().any(drains) {
-        out.push_str("\nNew connections only: open ones drain for up to 600 s.\n");
-    }
-    if report.changes.iter().any(|changed| changed.impact == Impact::Restart) {
-        out.push_str("\nSome changes take effect when Envoy starts again.\n");
-    }
+    add_within(&mut out, consequences(&groups), limit.saturating_sub(900), "note");
+    let effects: BTreeSet<String> = groups
+        .iter()
+        .map(changes::effect)
+        .filter(|effect| !effect.is_empty())
+        .collect();
+    let sentence = |effect: String| format!("- Effect: {}.\n", escaped(&effect));
+    add_within(
+        &mut out,
+        effects.into_iter().map(sentence),
+        limit.saturating_sub(600),
+        "effect",
+    );
     let (come, go) = (report.findings.come.len(), report.findings.go.len());
     if come + go > 0 {
+        let come = plural(come, "finding");
         let _ = writeln!(
             out,
-            "\n{} with the change, {go} without it any more; `meshtraced check` shows all.",
-            plural(come, "finding")
+            "\n{come} with the change, {go} without it any more; `meshtraced check` shows all."
         );
     }
-    let names = names(report);
-    if names.len() > 1 {
-        let head = format!("\n<details><summary>All {}</summary>\n\n", plural(names.len(), "proxy"));
+    let proxies = report.proxies.different();
+    if proxies > 1 {
+        let head = format!("\n<details><summary>All {}</summary>\n\n", plural(proxies, "proxy"));
         let end = "\n</details>\n";
         // At least some names, or none of it.
         if out.len() + head.len() + end.len() + 200 < limit {
             out.push_str(&head);
-            add_within(&mut out, names, limit - end.len(), "proxy");
+            add_within(&mut out, names(report), limit - end.len(), "proxy");
             out.push_str(end);
         }
     }
     out
 }
 
+/// The consequences, each with the number of its proxies in a mesh.
+fn consequences(groups: &[Group]) -> impl Iterator<Item = String> {
+    let mut proxies: BTreeMap<(String, &str), usize> = BTreeMap::new();
+    for group in groups {
+        for consequence in &group.consequences {
+            *proxies.entry((consequence.text(), &group.mesh)).or_default() += group.dataplanes.len();
+        }
+    }
+    proxies.into_iter().map(|((text, mesh), n)| {
+        let (of, text) = (format!("{} of {mesh}", plural(n, "proxy")), escaped(&text));
+        format!("- **Note:** {}: {text}.\n", escaped(&of))
+    })
+}
+
 /// Adds lines as long as they fit into the limit, with a line for the number of the others.
-fn add_within(out: &mut String, lines: Vec<String>, limit: usize, what: &str) {
+fn add_within(out: &mut String, lines: impl Iterator<Item = String>, limit: usize, what: &str) {
     /// Room for that line.
     const REST: usize = 80;
     let mut left_out = 0;
@@ -60,7 +88,7 @@ fn add_within(out: &mut String, lines: Vec<String>, limit: usize, what: &str) {
         }
     }
     if left_out > 0 {
-        let _ = writeln!(out, "\n... and {} more", plural(left_out, what));
+        let _ = writeln!(out, "\n... and {} more\n", plural(left_out, what));
     }
 }
 
@@ -71,33 +99,26 @@ fn row(changed: &Group) -> String {
         Action::Add => "+",
         Action::Remove => "-",
     };
-    let (reasons, values): (Vec<&Line>, Vec<&Line>) = changed
-        .lines
-        .iter()
-        .partition(|difference| difference.label == "because");
-    let joined = |parts: Vec<String>| parts.join("<br>");
     let labelled = |label: &str, value: &str| escaped(format!("{label} {value}").trim());
-    let before = values
-        .iter()
-        .filter_map(|one| Some(labelled(&one.label, one.before.as_ref()?)));
-    let after = values.iter().map(|one| labelled(&one.label, &one.after));
-    let origins = values.iter().filter_map(|one| one.origin.as_deref());
-    let because = reasons.iter().map(|reason| reason.after.as_str()).chain(origins);
-    let proxies = escaped(&format!("{} of {}", changed.dataplanes.len(), changed.mesh));
-    let (before, after, because) = match changed.action {
-        // What is said of it is the reason.
-        Action::Remove => (String::new(), String::new(), joined(after.collect())),
-        Action::Change | Action::Add => (
-            joined(before.collect()),
-            joined(after.collect()),
-            joined(because.map(escaped).collect()),
-        ),
+    let differences = || changed.differences.iter();
+    let before = differences().filter_map(|one| Some(labelled(&one.label, one.before.as_ref()?)));
+    let is_there = |one: &&Difference| changed.action != Action::Remove || !one.label.is_empty();
+    let after = differences()
+        .filter(is_there)
+        .map(|one| labelled(&one.label, &one.after));
+    let because = changed.reasons.iter().map(|reason| escaped(&reason.text));
+    let [before, after, because] =
+        [before.collect(), after.collect(), because.collect::<Vec<_>>()].map(|parts: Vec<String>| parts.join("<br>"));
+    let proxies = match changed.dataplanes.as_slice() {
+        [one] => format!("{}/{one}", changed.mesh),
+        several => format!("{} of {}", counted(several.len()), changed.mesh),
     };
+    let proxies = escaped(&proxies);
     format!("| {sign} | {proxies} | {before} | {after} | {because} |\n")
 }
 
 /// The names of all proxies, each with the sign of its change.
-fn names(report: &DiffReport) -> Vec<String> {
+fn names(report: &DiffReport) -> impl Iterator<Item = String> {
     let of_group = |changed: &Group| {
         let sign = match changed.action {
             Action::Change => "changes",
@@ -107,7 +128,7 @@ fn names(report: &DiffReport) -> Vec<String> {
         let name = |dataplane: &String| format!("- {} {sign}\n", code(&format!("{}/{dataplane}", changed.mesh)));
         changed.dataplanes.iter().map(name).collect::<Vec<_>>()
     };
-    report.changes.iter().flat_map(of_group).collect()
+    report.changes.iter().flat_map(of_group)
 }
 
 /// A text that is nothing but text in Markdown, in HTML and in a table.
@@ -157,9 +178,9 @@ mod tests {
     #[test]
     fn lines_beyond_the_limit_are_counted() {
         let mut out = String::new();
-        let lines = (0..100).map(|i| format!("line {i}\n")).collect();
+        let lines = (0..100).map(|i| format!("line {i}\n"));
         add_within(&mut out, lines, 200, "line");
-        assert!(out.len() <= 200 && out.ends_with("more\n"), "{out}");
+        assert!(out.len() <= 200 && out.ends_with("more\n\n"), "{out}");
         let shown = out.lines().filter(|line| line.starts_with("line ")).count();
         assert!(out.contains(&format!("... and {} lines more", 100 - shown)), "{out}");
     }

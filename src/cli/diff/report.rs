@@ -2,13 +2,15 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::plan::summary::Group;
-use crate::plan::{Action, Plan};
+use super::findings::Changed;
+use crate::diag::Diagnostic;
+use crate::diag::render::json as diag_json;
+use crate::plan::summary::{Counts, Group};
 
 /// The number of the format. It changes when a field goes or gets another meaning.
-const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 1;
 
 /// The changes between two states of the policies, or from what is published to the policies.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -29,19 +31,6 @@ pub(in crate::cli) struct DiffReport {
     pub(super) findings: Findings,
 }
 
-/// The numbers of proxies.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(in crate::cli) struct Counts {
-    /// The number of proxies whose files differ.
-    pub(super) changed: usize,
-    /// The number of new proxies.
-    pub(super) added: usize,
-    /// The number of proxies that go.
-    pub(super) removed: usize,
-    /// The number of proxies whose files are the same.
-    pub(super) unchanged: usize,
-}
-
 /// The findings that differ between the sides, as in `meshtraced check -o json`.
 #[derive(Debug, Default, Serialize, JsonSchema)]
 pub(in crate::cli) struct Findings {
@@ -51,23 +40,12 @@ pub(in crate::cli) struct Findings {
     pub(super) go: Vec<Value>,
 }
 
-impl DiffReport {
-    /// The report of a plan, whose changes are in these groups; `published` is the number of proxies before.
-    pub(super) fn of((from, to): (String, String), plan: &Plan, changes: Vec<Group>, published: usize) -> Self {
-        let of = |action| plan.changes.iter().filter(|change| change.action == action).count();
-        let (changed, added, removed) = (of(Action::Change), of(Action::Add), of(Action::Remove));
+impl From<Changed> for Findings {
+    fn from(findings: Changed) -> Self {
+        let entries = |findings: &[Diagnostic]| findings.iter().map(|one| json!(diag_json::entry(one, ""))).collect();
         Self {
-            version: VERSION,
-            from,
-            to,
-            proxies: Counts {
-                changed,
-                added,
-                removed,
-                unchanged: published - changed - removed,
-            },
-            changes,
-            findings: Findings::default(),
+            come: entries(&findings.come),
+            go: entries(&findings.go),
         }
     }
 }

@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::cli::context::Failure;
-use crate::reconcile::{Overview, Side};
-use crate::settings::Settings;
-use crate::source::{self, Revision};
+use crate::reconcile::Side;
+use crate::source::Revision;
 use crate::words::printable;
 
 /// Arguments that name the sides.
@@ -84,15 +83,4 @@ fn side(name: &str) -> Result<Side, Failure> {
         .into());
     }
     Ok(Side::Revision(Revision::Named(name.to_owned())))
-}
-
-/// The name of a side.
-pub(super) fn described(settings: &Settings, side: &Side, overview: &Overview) -> String {
-    match side {
-        Side::Now if overview.commit.is_some() => overview.name.clone(),
-        Side::Now if source::describe(&settings.sources()).starts_with("worktree") => "work tree".to_owned(),
-        Side::Now => settings.sources().to_string(),
-        Side::Revision(_) => overview.name.clone(),
-        Side::Directory(path) => path.display().to_string(),
-    }
 }

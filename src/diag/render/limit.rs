@@ -53,13 +53,16 @@ pub struct CodeFindings<'a> {
 }
 
 /// The first `per_code` findings of each code.
-pub fn limit_per_code<'a>(diagnostics: impl IntoIterator<Item = &'a Diagnostic>, per_code: usize) -> CodeFindings<'a> {
+pub fn limit_per_code<'a>(
+    diagnostics: impl IntoIterator<Item = &'a Diagnostic>,
+    per_code: impl Fn(&Diagnostic) -> usize,
+) -> CodeFindings<'a> {
     let mut counts: BTreeMap<Code, usize> = BTreeMap::new();
     let mut limited = CodeFindings::default();
     for diagnostic in diagnostics {
         let count = counts.entry(diagnostic.code).or_default();
         *count += 1;
-        if *count <= per_code {
+        if *count <= per_code(diagnostic) {
             limited.shown.push(diagnostic);
         } else {
             *limited.left_out.entry(diagnostic.code).or_default() += 1;
@@ -99,7 +102,7 @@ mod tests {
             finding(Code::UnknownField, "3"),
             finding(Code::SpanName, "4"),
         ];
-        let limited = limit_per_code(&all, 1);
+        let limited = limit_per_code(&all, |_| 1);
         let messages: Vec<_> = limited.shown.iter().map(|finding| finding.message.as_str()).collect();
         assert_eq!(messages, ["1", "3"]);
         assert_eq!(limited.left_out, BTreeMap::from([(Code::SpanName, 2)]));

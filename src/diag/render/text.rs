@@ -35,17 +35,24 @@ pub fn render(diagnostics: &[Diagnostic], root: &str, per_file: usize, color: bo
     .concat()
 }
 
-/// The first ten findings of each code as [`render`] shows them, with the numbers of the others: for commands that do
-/// something else than to check.
+/// The first ten findings of each code as [`render`] shows them, or of warnings the first if there are many, with the numbers
+/// of the others: for commands that do something else than to check.
 #[must_use]
 pub fn brief(diagnostics: &[Diagnostic], root: &str, per_file: usize, color: bool) -> String {
-    let limited = limit_per_code(diagnostics, PER_CODE);
+    let is_many = diagnostics.len() > MANY;
+    let limited = limit_per_code(diagnostics, |finding| match finding.severity {
+        Severity::Warning if is_many => 1,
+        Severity::Warning | Severity::Error => PER_CODE,
+    });
     let shown: Vec<Diagnostic> = limited.shown.into_iter().cloned().collect();
     render(&shown, root, per_file, color) + &left_out(&limited.left_out)
 }
 
 /// The number of findings of one code that a brief text shows.
 pub const PER_CODE: usize = 10;
+
+/// The number of findings beyond which one warning of each code is enough.
+const MANY: usize = 20;
 
 /// A line with the numbers of findings that a brief text leaves out; empty without any.
 #[must_use]

@@ -1,13 +1,22 @@
 //! Runs of Git's own program, and their output.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::process::Command;
 
 use super::error::{GitError, Result, TIMEOUT};
 use super::repository::Repository;
 use crate::system::process::{self, Exchanged};
+
+/// The variables by which Git finds the objects of a push before it is accepted.
+const QUARANTINE: [&str; 3] = [
+    "GIT_QUARANTINE_PATH",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+];
 
 impl Repository {
     /// Objects in the order of `ids`: the first bytes of each and its size; `None` for a missing object.
@@ -59,11 +68,23 @@ impl Repository {
         }
     }
 
+    /// Whether this program runs in a hook that decides about a push to this repository: the pushed objects then are in a
+    /// directory of their own below the objects of the repository.
+    fn is_receiving(&self) -> bool {
+        let quarantine = std::env::var_os("GIT_QUARANTINE_PATH").map(PathBuf::from);
+        let real = |path: PathBuf| fs::canonicalize(path).ok();
+        let objects = real(self.git_dir.join("objects"));
+        (quarantine.and_then(real).zip(objects)).is_some_and(|(quarantine, objects)| quarantine.starts_with(objects))
+    }
+
     fn command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
         let mut command = Command::new("git");
         // A Git hook that runs this program passes its own repository in variables; this repository is another.
+        let is_own = self.is_receiving();
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_bytes().starts_with(b"GIT_")) {
-            command.env_remove(name);
+            if !(is_own && QUARANTINE.iter().any(|kept| name == *kept)) {
+                command.env_remove(name);
+            }
         }
         command
             .env("LC_ALL", "C")

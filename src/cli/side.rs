@@ -1,0 +1,89 @@
+//! The policies as of now, of a revision or of another directory, for commands that take either.
+
+use std::io::{self, Write};
+
+use super::context::{Context, Failure};
+use super::progress;
+use crate::apply::Target;
+use crate::diag::render::text;
+use crate::diag::{Diagnostic, Severity};
+use crate::reconcile::{Cache, Overview, Policies, Purpose, Side, Stopwatch};
+use crate::settings::Settings;
+use crate::source;
+use crate::words::printable;
+
+/// The policies of a side, compiled.
+pub(super) struct OfSide {
+    pub(super) policies: Policies,
+    /// The number of errors in words, and where they are; the errors are printed. `None` if there are none.
+    pub(super) errors: Option<String>,
+}
+
+impl OfSide {
+    /// Reads and compiles the policies of a side, and prints the errors in them.
+    pub(super) fn read(
+        context: &Context,
+        settings: &Settings,
+        purpose: Purpose,
+        cache: &mut Cache,
+    ) -> Result<Self, Failure> {
+        let target = Target::from_settings(settings)?;
+        let side = purpose.side();
+        let read = || Policies::read(settings, &target, purpose, cache, &mut Stopwatch::default());
+        let policies = progress::shown(read)??;
+        // A revision from before the policies came, or after they went, has none.
+        let is_before_them = matches!(side, Side::Revision(_)) && policies.snapshot.is_empty();
+        if is_before_them {
+            let name = described(settings, side, &policies.overview);
+            writeln!(io::stderr(), "note: {} has no {}", printable(&name), settings.sources())?;
+        }
+        let is_error = |finding: &&Diagnostic| finding.severity == Severity::Error && !is_before_them;
+        let errors: Vec<_> = policies.overview.findings.iter().filter(is_error).cloned().collect();
+        let prefix = match side {
+            Side::Now => settings.sources().prefix(),
+            Side::Revision(_) => policies.snapshot.prefix_in_commit(),
+            Side::Directory(path) => format!("{}/", path.display()),
+        };
+        io::stderr().write_all(brief(context, settings, &prefix, &errors).as_bytes())?;
+        let of = match side {
+            Side::Now => String::new(),
+            side => format!(" in {}", printable(&described(settings, side, &policies.overview))),
+        };
+        let errors = text::count(&errors).map(|count| format!("{count}{of}"));
+        Ok(Self { policies, errors })
+    }
+
+    /// Prints the sources of a revision that have none, because they are in no repository.
+    pub(super) fn note_sources_without_revision(&self, settings: &Settings, side: &Side) -> Result<(), Failure> {
+        let (Side::Revision(_), sources) = (side, settings.sources()) else {
+            return Ok(());
+        };
+        for (root, origin) in sources.roots.iter().zip(&self.policies.snapshot.origins) {
+            if origin.commit.is_none() {
+                let path = printable(&root.path.display().to_string());
+                writeln!(
+                    io::stderr(),
+                    "note: {path} is in no Git repository, and is read as it is now"
+                )?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Findings as [`text::brief`] shows them, for standard error.
+pub(super) fn brief(context: &Context, settings: &Settings, prefix: &str, findings: &[Diagnostic]) -> String {
+    let limit = settings.findings_per_file.get();
+    text::brief(findings, prefix, limit, context.color_on_stderr)
+}
+
+/// The name of a side.
+pub(super) fn described(settings: &Settings, side: &Side, overview: &Overview) -> String {
+    match side {
+        Side::Now if overview.commit.is_some() => overview.name.clone(),
+        Side::Now if source::describe(&settings.sources()).starts_with("worktree") => "work tree".to_owned(),
+        Side::Now => settings.sources().to_string(),
+        Side::Revision(_) => overview.name.clone(),
+        Side::Directory(path) => path.display().to_string(),
+    }
+}
