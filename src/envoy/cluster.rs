@@ -156,9 +156,13 @@ fn http2_options() -> Value {
     })
 }
 
-/// The cluster of an application or of a service.
-pub(super) fn upstream<'a>(name: &'a str, ipv6: bool, endpoints: &'a [Endpoint], http2: bool) -> ClusterMessage<'a> {
-    let by_name = endpoints.iter().any(|endpoint| !collector_url::is_ip(&endpoint.host));
+/// The cluster of an application or of a service; `by_name` tells that a host among its endpoints is a name.
+pub(super) fn upstream<'a>(
+    name: &'a str,
+    ipv6: bool,
+    (endpoints, by_name): (&'a [Endpoint], bool),
+    http2: bool,
+) -> ClusterMessage<'a> {
     ClusterMessage {
         typed_extension_protocol_options: http2.then(http2_options),
         ..of(name, ipv6, by_name, Localities::Of(endpoints))
@@ -258,16 +262,15 @@ mod tests {
     }
 
     #[test]
-    fn a_name_among_the_endpoints_makes_the_cluster_resolve() {
-        let endpoint = |host: &str| Endpoint {
-            host: host.into(),
+    fn names_are_resolved() {
+        let endpoints = [Endpoint {
+            host: "web.local".into(),
             port: 80,
-        };
-        let (one, two) = ([endpoint("10.0.0.1")], [endpoint("10.0.0.1"), endpoint("web.local")]);
-        assert_eq!(upstream("a", false, &one, false).discovery, "STATIC");
-        let mixed = upstream("a", false, &two, false);
+        }];
+        assert_eq!(upstream("a", false, (&endpoints, false), false).discovery, "STATIC");
+        let resolved = upstream("a", false, (&endpoints, true), false);
         assert_eq!(
-            (mixed.discovery, mixed.dns_lookup_family),
+            (resolved.discovery, resolved.dns_lookup_family),
             ("STRICT_DNS", Some("V4_ONLY"))
         );
     }

@@ -27,6 +27,8 @@ pub(super) enum Cluster<'p> {
     Upstream {
         /// The endpoints, sorted.
         endpoints: Arc<[Endpoint]>,
+        /// Whether some of the endpoints are host names, which Envoy must resolve.
+        has_names: bool,
         /// Whether requests are sent over HTTP/2.
         http2: bool,
     },
@@ -75,7 +77,14 @@ impl<'p> Layout<'p> {
                 };
                 let name = ports.cluster_name(listener, upstream, &endpoints);
                 let http2 = upstream.protocol.is_http2();
-                let cluster = Cluster::Upstream { endpoints, http2 };
+                // In the place of its own endpoints stands one of this machine.
+                let destination = &upstream.destination;
+                let has_names = destination.has_names && Arc::ptr_eq(&endpoints, &destination.endpoints);
+                let cluster = Cluster::Upstream {
+                    endpoints,
+                    has_names,
+                    http2,
+                };
                 match clusters.get(&name) {
                     Some(other) if *other != cluster => report_name_conflict(listener, &name, findings),
                     Some(_) => {}

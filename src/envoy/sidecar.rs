@@ -16,7 +16,11 @@ use crate::ir::{Direction, Listener, Proxy};
 pub(super) fn clusters<'l>(proxy: &Proxy, layout: &'l Layout<'l>) -> Vec<ClusterMessage<'l>> {
     let clusters = layout.clusters.iter().map(|(name, cluster)| match cluster {
         Cluster::Collector(export) => cluster::collector(proxy, export),
-        Cluster::Upstream { endpoints, http2 } => cluster::upstream(name, proxy.ipv6, endpoints, *http2),
+        Cluster::Upstream {
+            endpoints,
+            has_names,
+            http2,
+        } => cluster::upstream(name, proxy.ipv6, (endpoints, *has_names), *http2),
     });
     clusters.map(ClusterMessage::typed).collect()
 }

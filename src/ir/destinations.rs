@@ -44,23 +44,22 @@ impl<'a> Destinations<'a> {
             ResolvedDestination::Service(service) => {
                 let key = (mesh, service, target.tags.clone());
                 self.of_services.get(&key, || {
-                    Arc::new(Destination {
-                        service: service.clone(),
-                        tags: target.tags.clone(),
-                        cluster: cluster_name(service, &target.tags),
-                        endpoints: self.services.endpoints(mesh, service, &target.tags),
-                    })
+                    let cluster = cluster_name(service, &target.tags);
+                    let endpoints = self.services.endpoints(mesh, service, &target.tags);
+                    Arc::new(Destination::new(
+                        service.clone(),
+                        target.tags.clone(),
+                        cluster,
+                        endpoints,
+                    ))
                 })
             }
             ResolvedDestination::Resource(service, port) => {
                 let key = (std::ptr::from_ref(service).addr(), std::ptr::from_ref(port).addr());
                 let endpoints = || self.services.endpoints_of(service, port);
-                Arc::new(Destination {
-                    service: service.header.display_name.clone(),
-                    tags: target.tags.clone(),
-                    cluster: naming.resource_cluster(routed, service, port),
-                    endpoints: self.of_ports.get(&key, endpoints),
-                })
+                let cluster = naming.resource_cluster(routed, service, port);
+                let (name, endpoints) = (service.header.display_name.clone(), self.of_ports.get(&key, endpoints));
+                Arc::new(Destination::new(name, target.tags.clone(), cluster, endpoints))
             }
         }
     }

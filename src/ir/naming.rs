@@ -118,12 +118,12 @@ impl Naming<'_> {
             upstreams: vec![Upstream {
                 weight: 1,
                 protocol: protocol.value,
-                destination: Arc::new(Destination {
-                    service: service.clone(),
-                    tags: Tags::new(),
-                    cluster: format!("localhost:{port}"),
-                    endpoints: [Endpoint { host, port }].into(),
-                }),
+                destination: Arc::new(Destination::new(
+                    service.clone(),
+                    Tags::new(),
+                    format!("localhost:{port}"),
+                    [Endpoint { host, port }].into(),
+                )),
             }],
             protocol,
             reports_as: because

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::diag::ResourceId;
 use crate::resource::Text;
+use crate::resource::value::collector_url;
 use crate::resource::value::feature::Feature;
 use crate::resource::value::percent::Percent;
 use crate::resource::value::protocol::Protocol;
@@ -387,4 +388,20 @@ pub struct Destination {
     pub cluster: String,
     /// The endpoints, sorted.
     pub endpoints: Arc<[Endpoint]>,
+    /// Whether some of the endpoints are host names, which Envoy must resolve.
+    pub has_names: bool,
+}
+
+impl Destination {
+    /// The destination with these endpoints.
+    #[must_use]
+    pub fn new(service: Text, tags: Tags, cluster: String, endpoints: Arc<[Endpoint]>) -> Self {
+        Self {
+            has_names: endpoints.iter().any(|endpoint| !collector_url::is_ip(&endpoint.host)),
+            service,
+            tags,
+            cluster,
+            endpoints,
+        }
+    }
 }

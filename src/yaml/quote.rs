@@ -40,22 +40,50 @@ pub(super) fn number(out: &mut String, number: &Number) {
 pub(super) fn string(out: &mut String, text: &str) {
     if is_plain(text) {
         out.push_str(text);
-    } else {
-        out.push('"');
-        escape(out, text, |c| matches!(c, '"' | '\\') || needs_escape(c));
-        out.push('"');
+        return;
     }
+    out.push('"');
+    // Most strings, such as addresses, are quoted for what they look like and have nothing to escape.
+    if text.bytes().all(|b| ALLOWED[usize::from(b)] & QUOTED != 0) {
+        out.push_str(text);
+    } else {
+        escape(out, text, |c| matches!(c, '"' | '\\') || needs_escape(c));
+    }
+    out.push('"');
 }
+
+/// The byte may stand in a plain string.
+const PLAIN: u8 = 1;
+
+/// The byte may stand in a quoted string as it is.
+const QUOTED: u8 = 2;
+
+/// Where each byte may stand.
+const ALLOWED: [u8; 256] = {
+    let mut allowed = [0; 256];
+    let mut byte = 0x20;
+    while byte < 0x7f {
+        let b = byte as u8;
+        if b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'/' | b'-') {
+            allowed[byte] = PLAIN | QUOTED;
+        } else if !matches!(b, b'"' | b'\\') {
+            allowed[byte] = QUOTED;
+        }
+        byte += 1;
+    }
+    allowed
+};
 
 /// Whether every reader takes the text as a string without quotes.
 fn is_plain(text: &str) -> bool {
-    let (Some(first), Some(last)) = (text.bytes().next(), text.bytes().last()) else {
+    let bytes = text.as_bytes();
+    let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else {
         return false;
     };
-    (first.is_ascii_alphabetic() || first == b'_')
-        && last != b':'
-        && (text.bytes()).all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'/' | b'-'))
-        && !is_reserved(text, first)
+    (first.is_ascii_alphabetic() || *first == b'_')
+        && *last != b':'
+        && bytes.iter().all(|b| ALLOWED[usize::from(*b)] & PLAIN != 0)
+        && !is_reserved(text, *first)
 }
 
 fn is_reserved(text: &str, first: u8) -> bool {
