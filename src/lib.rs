@@ -37,6 +37,8 @@ pub mod ir;
 
 pub mod envoy;
 
+pub mod adopt;
+
 pub mod compilation;
 
 pub mod explain;

@@ -1,5 +1,6 @@
 //! `meshtraced compile`: prints effective tracing and Envoy messages without writing files.
 
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use super::compiled::{no_such, policies};
 use super::context::{CommandResult, Context, Exit, Failure, print};
 use super::rendered;
 use super::side::{OfSide, described};
+use crate::adopt::{Existing, propose};
 use crate::compile::{Compiled, Extent};
 use crate::diag::Severity;
 use crate::diag::render::{json as diag_json, text};
@@ -19,7 +21,7 @@ use crate::ir::{PolicyKind, Proxy, Tracer};
 use crate::reconcile::{Cache, Purpose, Side};
 use crate::settings::Settings;
 use crate::source::Revision;
-use crate::words::{plural, printable};
+use crate::words::{plural, printable, with_causes};
 use crate::yaml::write;
 
 /// Arguments of `compile`.
@@ -32,6 +34,9 @@ pub(super) struct Arguments {
     /// Write the files of all proxies below DIR, with relative paths; those of proxies that are gone are removed
     #[arg(long, value_name = "DIR", conflicts_with = "output")]
     to: Option<PathBuf>,
+    /// Propose a Dataplane for an Envoy that is configured already: its bootstrap, or its files of clusters and listeners
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["to", "of", "output"], num_args = 1..)]
+    from_envoy: Vec<PathBuf>,
     /// Output format
     #[arg(short, long, value_name = "FORMAT", default_value = "yaml")]
     output: Format,
@@ -40,7 +45,8 @@ pub(super) struct Arguments {
 const EXAMPLES: &str = "Examples:
   meshtraced compile default/web-01
   meshtraced compile -o json | jq '.dataplanes[] | select(.backend == null) | .name'
-  meshtraced compile --to rendered main     the files of a revision, for a repository of their own";
+  meshtraced compile --to rendered main     the files of a revision, for a repository of their own
+  meshtraced compile --from-envoy /etc/envoy/envoy.yaml > policies/web-01.yaml";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
@@ -49,6 +55,9 @@ enum Format {
 }
 
 pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
+    if !arguments.from_envoy.is_empty() {
+        return adopt(&arguments.from_envoy);
+    }
     let settings = context.settings()?;
     if let Some(directory) = &arguments.to {
         return write_to(directory, context, &settings, &arguments.of);
@@ -91,6 +100,19 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         .iter()
         .any(|finding| finding.severity == Severity::Error);
     Ok(if is_error { Exit::Found } else { Exit::Done })
+}
+
+/// Prints a Dataplane for an Envoy that has these files.
+fn adopt(files: &[PathBuf]) -> CommandResult {
+    let mut existing = Existing::default();
+    for path in files {
+        let told = |error: &dyn std::error::Error| format!("cannot read {}: {}", path.display(), with_causes(error));
+        let text = fs::read_to_string(path).map_err(|error| told(&error))?;
+        existing.read(&text).map_err(|error| told(&error))?;
+    }
+    let name = files[0].file_stem().unwrap_or_default().to_string_lossy();
+    print(&propose(&existing, "default", &name))?;
+    Ok(Exit::Done)
 }
 
 /// Writes the files of all proxies as of a revision.

@@ -1,5 +1,6 @@
 //! The one integration test crate: everything that needs the built program, its files or a real Envoy.
 
+mod adopt;
 mod ci;
 mod cli;
 mod conformance;
