@@ -99,7 +99,11 @@ fn row(changed: &Group) -> String {
         Action::Add => "+",
         Action::Remove => "-",
     };
-    let labelled = |label: &str, value: &str| escaped(format!("{label} {value}").trim());
+    // What a collector is can be seen.
+    let labelled = |label: &str, value: &str| match label {
+        "" | "collector" => escaped(value),
+        label => escaped(&format!("{label} {value}")),
+    };
     let differences = || changed.differences.iter();
     let before = differences().filter_map(|one| Some(labelled(&one.label, one.before.as_ref()?)));
     let is_there = |one: &&Difference| changed.action != Action::Remove || !one.label.is_empty();

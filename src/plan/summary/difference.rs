@@ -238,8 +238,14 @@ pub(super) fn named(backend: &Backend) -> String {
     }
 }
 
+/// The backend with the address of its collector, unless its name is its URL.
 fn collector(backend: &Backend) -> String {
-    format!("{} ({})", named(backend), backend.collector.value)
+    let (named, authority) = (named(backend), &backend.collector.value);
+    if named.contains(authority) {
+        named
+    } else {
+        format!("{named} ({authority})")
+    }
 }
 
 pub(super) fn sampling(backend: &Backend) -> String {
