@@ -81,19 +81,26 @@ pub struct From<T> {
     pub path: Option<String>,
 }
 
+/// The parts of values that are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Detail {
+    Values,
+    Origins,
+}
+
 impl<T> From<T> {
-    fn written(value: T, origin: &Origin) -> Self {
-        Self {
-            value,
-            from: origin.resource.to_string(),
-            path: Some(origin.path.to_string()),
-        }
+    fn written(value: T, origin: &Origin, detail: Detail) -> Self {
+        let (from, path) = match detail {
+            Detail::Values => (String::new(), None),
+            Detail::Origins => (origin.resource.to_string(), Some(origin.path.to_string())),
+        };
+        Self { value, from, path }
     }
 
-    fn effective<U: Copy>(effective: &Effective<U>, value: impl FnOnce(U) -> T) -> Self {
+    fn effective<U: Copy>(effective: &Effective<U>, detail: Detail, value: impl FnOnce(U) -> T) -> Self {
         let value = value(effective.value);
         match &effective.source {
-            Provenance::Written(origin) => Self::written(value, origin),
+            Provenance::Written(origin) => Self::written(value, origin, detail),
             Provenance::Setting(key) => Self {
                 value,
                 from: "settings".to_owned(),
@@ -133,17 +140,27 @@ impl EffectiveTracing {
     /// The effective tracing of a proxy.
     #[must_use]
     pub fn of(proxy: &Proxy) -> Self {
+        Self::with(proxy, Detail::Origins)
+    }
+
+    /// The effective tracing of a proxy without the origins of values.
+    #[must_use]
+    pub fn values_of(proxy: &Proxy) -> Self {
+        Self::with(proxy, Detail::Values)
+    }
+
+    fn with(proxy: &Proxy, detail: Detail) -> Self {
         let policy = proxy.policy().map(policy);
         Self {
             mesh: proxy.mesh.clone(),
             dataplane: proxy.name.clone(),
             service: proxy.service.to_string(),
             policy,
-            backend: proxy.tracer.as_deref().and_then(backend),
+            backend: proxy.tracer.as_deref().and_then(|tracer| backend(tracer, detail)),
             listeners: proxy
                 .listeners
                 .iter()
-                .map(|listener| of_listener(proxy, listener))
+                .map(|listener| of_listener(proxy, listener, detail))
                 .collect(),
         }
     }
@@ -170,11 +187,11 @@ fn policy(policy: &crate::ir::Policy) -> Policy {
     }
 }
 
-fn backend(tracer: &Tracer) -> Option<Backend> {
+fn backend(tracer: &Tracer, detail: Detail) -> Option<Backend> {
     let Export {
         collector, provider, ..
     } = tracer.export.as_ref()?;
-    let flag = |effective: &Effective<bool>| From::effective(effective, Value::from);
+    let flag = |effective: &Effective<bool>| From::effective(effective, detail, Value::from);
     let mut options: Vec<(&str, From<Value>)> = match provider {
         Provider::Zipkin(zipkin) => {
             let encoding = |encoding| match encoding {
@@ -183,45 +200,51 @@ fn backend(tracer: &Tracer) -> Option<Backend> {
                 ZipkinEncoding::Proto => "httpProto".into(),
             };
             vec![
-                ("path", From::written(zipkin.path.clone().into(), &collector.origin)),
-                ("tls", From::written(collector.tls.is_some().into(), &collector.origin)),
-                ("apiVersion", From::effective(&zipkin.encoding, encoding)),
+                (
+                    "path",
+                    From::written(zipkin.path.clone().into(), &collector.origin, detail),
+                ),
+                (
+                    "tls",
+                    From::written(collector.tls.is_some().into(), &collector.origin, detail),
+                ),
+                ("apiVersion", From::effective(&zipkin.encoding, detail, encoding)),
                 ("traceId128bit", flag(&zipkin.trace_id_128bit)),
                 ("sharedSpanContext", flag(&zipkin.shared_span_context)),
             ]
         }
         Provider::Datadog(datadog) => vec![("splitService", flag(&datadog.split_service))],
         Provider::OpenTelemetry(OpenTelemetry::Grpc) => {
-            vec![("protocol", From::written("grpc".into(), &collector.origin))]
+            vec![("protocol", From::written("grpc".into(), &collector.origin, detail))]
         }
         Provider::OpenTelemetry(OpenTelemetry::Http { uri }) => vec![
-            ("protocol", From::written("http".into(), &collector.origin)),
-            ("uri", From::written(uri.clone().into(), &collector.origin)),
+            ("protocol", From::written("http".into(), &collector.origin, detail)),
+            ("uri", From::written(uri.clone().into(), &collector.origin, detail)),
         ],
     };
     if let Some(asked) = collector.tls.as_ref().and_then(|tls| tls.verified.as_ref()) {
-        options.push(("verifyCollector", From::written(true.into(), asked)));
+        options.push(("verifyCollector", From::written(true.into(), asked, detail)));
     }
     for (key, share) in [("client", &tracer.sampling.client), ("random", &tracer.sampling.random)] {
         if share.is_written() {
-            options.push((key, From::effective(share, |share| share.get().into())));
+            options.push((key, From::effective(share, detail, |share| share.get().into())));
         }
     }
     let options = options.into_iter().map(|(key, value)| (key.to_owned(), value));
     let tags = tracer
         .tags
         .iter()
-        .map(|tag| (format!("tag {}", tag.name), tag_value(tag)));
+        .map(|tag| (format!("tag {}", tag.name), tag_value(tag, detail)));
     Some(Backend {
-        name: From::written(tracer.backend.value.to_string(), &tracer.backend.origin),
+        name: From::written(tracer.backend.value.to_string(), &tracer.backend.origin, detail),
         kind: provider.name().to_owned(),
-        collector: From::written(collector.authority.clone(), &collector.origin),
-        sampling: From::effective(&tracer.sampling.overall, Percent::get),
+        collector: From::written(collector.authority.clone(), &collector.origin, detail),
+        sampling: From::effective(&tracer.sampling.overall, detail, Percent::get),
         options: options.chain(tags).collect(),
     })
 }
 
-fn tag_value(tag: &Tag) -> From<Value> {
+fn tag_value(tag: &Tag, detail: Detail) -> From<Value> {
     let value = match &tag.value {
         TagValue::Literal(value) => value.to_string(),
         TagValue::Header { name, default: None } => format!("header {name}"),
@@ -231,7 +254,7 @@ fn tag_value(tag: &Tag) -> From<Value> {
         } => format!("header {name}, else {default}"),
     };
     match &tag.origin {
-        Some(origin) => From::written(value.into(), origin),
+        Some(origin) => From::written(value.into(), origin, detail),
         None => From {
             value: value.into(),
             from: "default".to_owned(),
@@ -240,7 +263,7 @@ fn tag_value(tag: &Tag) -> From<Value> {
     }
 }
 
-fn of_listener(proxy: &Proxy, listener: &Listener) -> ListenerTracing {
+fn of_listener(proxy: &Proxy, listener: &Listener, detail: Detail) -> ListenerTracing {
     let direction = match listener.direction {
         Direction::Inbound => "inbound",
         Direction::Outbound => "outbound",
@@ -256,7 +279,7 @@ fn of_listener(proxy: &Proxy, listener: &Listener) -> ListenerTracing {
         path: listener.path.to_string(),
         address: format!("{host}:{}", listener.port),
         service: listener.service.to_string(),
-        protocol: From::effective(&listener.protocol, |protocol| protocol.to_string()),
+        protocol: From::effective(&listener.protocol, detail, |protocol| protocol.to_string()),
         reports_as: (listener.reports_as.as_ref().map(ToString::to_string)).filter(|_| proxy.tracer.is_some()),
         not_traced: listener.untraced_reason.clone(),
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::cluster;
 use crate::diag::{Code, Diagnostic};
-use crate::ir::{Direction, Endpoint, Export, Listener, ListenerNaming, Proxy, Upstream};
+use crate::ir::{Destination, Direction, Endpoint, Export, Listener, ListenerNaming, Proxy, Upstream};
 
 /// The resources of one proxy.
 pub(super) struct Layout<'p> {
@@ -19,7 +19,6 @@ pub(super) struct Layout<'p> {
 }
 
 /// One cluster.
-#[derive(PartialEq)]
 pub(super) enum Cluster<'p> {
     /// The cluster of a collector.
     Collector(&'p Export),
@@ -31,7 +30,27 @@ pub(super) enum Cluster<'p> {
         has_names: bool,
         /// Whether requests are sent over HTTP/2.
         http2: bool,
+        /// The destination that gives name and endpoints, which other proxies may have too; `None` for an application.
+        destination: Option<&'p Destination>,
     },
+}
+
+impl Cluster<'_> {
+    /// Whether another cluster of the same name has the same content.
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Collector(one), Self::Collector(other)) => one == other,
+            (
+                Self::Upstream { endpoints, http2, .. },
+                Self::Upstream {
+                    endpoints: others,
+                    http2: other,
+                    ..
+                },
+            ) => endpoints == others && http2 == other,
+            (Self::Collector(_), Self::Upstream { .. }) | (Self::Upstream { .. }, Self::Collector(_)) => false,
+        }
+    }
 }
 
 /// The name of a listener in Kuma.
@@ -84,9 +103,10 @@ impl<'p> Layout<'p> {
                     endpoints,
                     has_names,
                     http2,
+                    destination: (listener.direction != Direction::Inbound).then_some(&**destination),
                 };
                 match clusters.get(&name) {
-                    Some(other) if *other != cluster => report_name_conflict(listener, &name, findings),
+                    Some(other) if !other.is_same(&cluster) => report_name_conflict(listener, &name, findings),
                     Some(_) => {}
                     None => drop(clusters.insert(name.clone(), cluster)),
                 }

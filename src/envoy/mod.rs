@@ -46,7 +46,7 @@ use crate::ir::Proxy;
 use crate::keep::carry;
 use crate::system::parallel;
 
-use self::artifact::{Artifact, Fragments, ProxyKey};
+use self::artifact::{Artifact, Files, Fragments, ProxyKey};
 use self::cache::Worked;
 use self::layout::Layout;
 
@@ -55,34 +55,7 @@ use self::layout::Layout;
 pub fn render(proxies: &[&Arc<Proxy>], env: &RenderEnv, cache: &mut Cache, diagnostics: &mut Diagnostics) -> Fragments {
     let known = cache.take(proxies, env);
     let (all, rendered) = carry::complete(known, proxies, |missing| {
-        each_layout(
-            "rendering files",
-            missing,
-            env,
-            |buffer, proxy, key, layout, findings| {
-                let mut text = |write: &mut dyn FnMut(&mut String)| {
-                    buffer.clear();
-                    write(buffer);
-                    Arc::from(buffer.as_str())
-                };
-                BTreeMap::from([
-                    (
-                        Artifact::Cds,
-                        text(&mut |out| xds::append_response(out, &sidecar::clusters(proxy, layout))),
-                    ),
-                    (
-                        Artifact::Lds,
-                        text(&mut |out| xds::append_response(out, &sidecar::listeners(proxy, layout))),
-                    ),
-                    (
-                        Artifact::Bootstrap,
-                        text(&mut |out| bootstrap::render(out, proxy, key, env, findings)),
-                    ),
-                    (Artifact::Fragment, text(&mut |out| fragment::render(out, proxy))),
-                    (Artifact::Effective, text(&mut |out| effective::render(out, proxy))),
-                ])
-            },
-        )
+        each_layout("rendering files", missing, env, Renderer::files)
     });
     let mut fragments = Vec::with_capacity(all.len());
     for one in &all {
@@ -108,19 +81,55 @@ pub fn check(proxies: &[&Arc<Proxy>], env: &RenderEnv, diagnostics: &mut Diagnos
     without_files
 }
 
-/// The result of `work` for the layout of each proxy, in the same order. A thread has one buffer for all texts that it makes.
-fn each_layout<T: Send>(
+/// The work of one thread, with what it keeps from one proxy for the next.
+struct Renderer<'e> {
+    env: &'e RenderEnv,
+    /// A buffer for all texts.
+    buffer: String,
+    clusters: sidecar::Written,
+}
+
+impl Renderer<'_> {
+    fn files(&mut self, proxy: &Proxy, key: &ProxyKey, layout: &Layout, findings: &mut Vec<Diagnostic>) -> Files {
+        let Self { env, buffer, clusters } = self;
+        let mut text = |write: &mut dyn FnMut(&mut String)| {
+            buffer.clear();
+            write(buffer);
+            Arc::from(buffer.as_str())
+        };
+        let mut cds = |out: &mut String| {
+            xds::append_items(out, |out| sidecar::append_clusters(out, clusters, proxy, layout));
+        };
+        let mut lds = |out: &mut String| xds::append_response(out, &sidecar::listeners(proxy, layout));
+        let mut bootstrap = |out: &mut String| bootstrap::render(out, proxy, key, env, findings);
+        BTreeMap::from([
+            (Artifact::Cds, text(&mut cds)),
+            (Artifact::Lds, text(&mut lds)),
+            (Artifact::Bootstrap, text(&mut bootstrap)),
+            (Artifact::Fragment, text(&mut |out| fragment::render(out, proxy))),
+            (Artifact::Effective, text(&mut |out| effective::render(out, proxy))),
+        ])
+    }
+}
+
+/// The result of `work` for the layout of each proxy, in the same order.
+fn each_layout<'e, T: Send>(
     what: &'static str,
     proxies: &[&Arc<Proxy>],
-    env: &RenderEnv,
-    work: impl Fn(&mut String, &Proxy, &ProxyKey, &Layout, &mut Vec<Diagnostic>) -> T + Sync,
+    env: &'e RenderEnv,
+    work: impl Fn(&mut Renderer<'e>, &Proxy, &ProxyKey, &Layout, &mut Vec<Diagnostic>) -> T + Sync,
 ) -> Vec<Worked<T>> {
     let threads = parallel::threads_for(proxies.len());
-    parallel::map_with(what, proxies, threads, String::new, |buffer, proxy| {
+    let start = || Renderer {
+        env,
+        buffer: String::new(),
+        clusters: sidecar::Written::new(),
+    };
+    parallel::map_with(what, proxies, threads, start, |renderer, proxy| {
         let key = ProxyKey::new(&proxy.mesh, &proxy.name);
         let mut found = Vec::new();
         let layout = layout_of(proxy, env, &mut found);
-        let result = layout.map(|layout| work(buffer, proxy, &key, &layout, &mut found));
+        let result = layout.map(|layout| work(renderer, proxy, &key, &layout, &mut found));
         let mut findings = Diagnostics::default();
         found
             .into_iter()

@@ -4,6 +4,7 @@
 //! of listeners and clusters are Kuma's. Streams have no timeout, and tracing is the only feature that is configured.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use serde::Serialize;
 
@@ -11,18 +12,39 @@ use super::cluster::{self, Address, ClusterMessage};
 use super::layout::{Cluster, Layout, listener_name};
 use super::tracing::{self, Tracing};
 use crate::ir::{Direction, Listener, Proxy};
+use crate::yaml::write;
 
-/// The clusters of a proxy, sorted by name.
-pub(super) fn clusters<'l>(proxy: &Proxy, layout: &'l Layout<'l>) -> Vec<ClusterMessage<'l>> {
-    let clusters = layout.clusters.iter().map(|(name, cluster)| match cluster {
-        Cluster::Collector(export) => cluster::collector(proxy, export),
-        Cluster::Upstream {
-            endpoints,
-            has_names,
-            http2,
-        } => cluster::upstream(name, proxy.ipv6, (endpoints, *has_names), *http2),
-    });
-    clusters.map(ClusterMessage::typed).collect()
+/// The clusters that were written for other proxies, by the addresses of their destinations in memory, whether IPv6 is used,
+/// and whether HTTP/2 is. The destinations must outlive it.
+pub(super) type Written = HashMap<(usize, bool, bool), String>;
+
+/// Writes the clusters of a proxy, sorted by name. A destination that many proxies have is written once.
+pub(super) fn append_clusters(out: &mut String, written: &mut Written, proxy: &Proxy, layout: &Layout) {
+    for (name, cluster) in &layout.clusters {
+        let append = |out: &mut String, cluster: ClusterMessage| write::append(out, &[cluster.typed()]);
+        match cluster {
+            Cluster::Collector(export) => append(out, cluster::collector(proxy, export)),
+            Cluster::Upstream {
+                endpoints,
+                has_names,
+                http2,
+                destination,
+            } => {
+                let message = || cluster::upstream(name, proxy.ipv6, (endpoints, *has_names), *http2);
+                let Some(destination) = destination else {
+                    append(out, message());
+                    continue;
+                };
+                let key = (std::ptr::from_ref(*destination).addr(), proxy.ipv6, *http2);
+                let text = written.entry(key).or_insert_with(|| {
+                    let mut text = String::new();
+                    append(&mut text, message());
+                    text
+                });
+                out.push_str(text);
+            }
+        }
+    }
 }
 
 /// The listeners of a proxy: inbounds, then outbounds.

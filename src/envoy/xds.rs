@@ -8,19 +8,30 @@ use serde_json::{Value, json};
 use crate::yaml::{Limits, json as yaml_json, write};
 
 /// Writes an xDS file with the given resources.
+pub fn append_response<T: Serialize>(out: &mut String, resources: &[T]) {
+    append_items(out, |out| {
+        if !resources.is_empty() {
+            write::append(out, resources);
+        }
+    });
+}
+
+/// Writes an xDS file of whose resources each is written by `items`, as an item of a list without indentation.
 ///
 /// `version_info` is a hash of the resources, so that an ack of the version is an ack of the content.
-pub fn append_response<T: Serialize>(out: &mut String, resources: &[T]) {
-    #[derive(Serialize)]
-    struct Content<'r, T> {
-        resources: &'r [T],
-    }
+pub fn append_items(out: &mut String, items: impl FnOnce(&mut String)) {
     let line = |hash: &str| format!("version_info: r-{hash}\n");
     // The hash is known after what it is of, and always as long.
     let start = out.len();
     out.push_str(&line("0000000000000000"));
     let content = out.len();
-    write::append(out, &Content { resources });
+    out.push_str("resources:\n");
+    let list = out.len();
+    items(out);
+    if out.len() == list {
+        out.truncate(content);
+        out.push_str("resources: []\n");
+    }
     let hash = blake3::hash(&out.as_bytes()[content..]).to_hex();
     out.replace_range(start..content, &line(&hash[..16]));
 }

@@ -53,14 +53,16 @@ pub fn summarize(plan: &Plan, context: &Context) -> Vec<Group> {
     let group = |change: &Change| {
         let key = (change.proxy.mesh.as_str(), change.proxy.dataplane.as_str());
         let old = match before.as_ref().and_then(|before| before.get(&key)) {
-            Some(proxy) => Some(EffectiveTracing::of(proxy)),
+            Some(proxy) => Some(EffectiveTracing::values_of(proxy)),
             None => read(&change.before),
         };
         let proxy = after.get(&key).copied();
         // A file that somebody edited, or one of a generation before, is not that of the proxy.
         let rendered = || context.after.fragments.get(&change.proxy)?.get(&Artifact::Effective);
         let new = match proxy {
-            Some(proxy) if change.after.get(&Artifact::Effective) == rendered() => Some(EffectiveTracing::of(proxy)),
+            Some(proxy) if change.after.get(&Artifact::Effective) == rendered() => {
+                Some(EffectiveTracing::values_of(proxy))
+            }
             _ => read(&change.after),
         };
         of_one(change, (old, new), proxy, context)
