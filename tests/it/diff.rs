@@ -52,6 +52,12 @@ impl Place {
         command
     }
 
+    /// Publishes the policies as they are.
+    fn publish(&self) {
+        let published = self.command(&["run", "--once"]).output().expect("the program starts");
+        assert!(published.status.success(), "{published:?}");
+    }
+
     /// Exit code, standard output and standard error of a diff, without the ids of commits.
     fn diff(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
         let output = self
@@ -166,8 +172,7 @@ fn a_diff_between_revisions_is_that_of_publishing_one_and_then_the_other() {
     place.write("trace.yaml", &trace("some", "web"));
     place.git.commit("second");
     place.git.run(&["checkout", "-q", "HEAD~1"]);
-    let published = place.command(&["run", "--once"]).output().expect("the program starts");
-    assert!(published.status.success(), "{published:?}");
+    place.publish();
     place.git.run(&["checkout", "-q", "main"]);
     for detail in [&[][..], &["--bytes"], &["--list"]] {
         let of_disk = place.diff(detail).1;
@@ -383,17 +388,8 @@ fn a_comment_has_the_summary_first_and_stays_within_its_limit() {
 #[test]
 fn a_patch_makes_of_the_published_files_what_a_run_makes_of_them() {
     let place = Place::new();
-    let run = || {
-        assert!(
-            place
-                .command(&["run", "--once"])
-                .status()
-                .expect("the program starts")
-                .success()
-        )
-    };
     let out = place.dir.path().join("envoy");
-    run();
+    place.publish();
     place.write("mesh.yaml", &mesh(10));
     place.write("new.yaml", &dataplane("new", 3));
     place.remove("api.yaml");
@@ -411,7 +407,7 @@ fn a_patch_makes_of_the_published_files_what_a_run_makes_of_them() {
         fs::write(to, text).expect("a file");
     }
     Git::at(&patched).run(&["apply", "-p1", patch.to_str().expect("plain")]);
-    run();
+    place.publish();
     assert_eq!(published_files(&patched), published_files(&out));
 }
 
@@ -483,7 +479,7 @@ fn changes_that_differ_in_names_alone_are_one_in_a_fleet() {
 #[test]
 fn errors_of_one_mesh_do_not_hide_the_changes_of_others() {
     let place = Place::new();
-    assert!(place.command(&["run", "--once"]).status().expect("starts").success());
+    place.publish();
     place.write("other.yaml", &mesh(100).replace("name: default", "name: other"));
     place.write(
         "lone.yaml",
@@ -502,7 +498,7 @@ fn errors_of_one_mesh_do_not_hide_the_changes_of_others() {
 #[test]
 fn a_freeze_is_told() {
     let place = Place::new();
-    assert!(place.command(&["run", "--once"]).status().expect("starts").success());
+    place.publish();
     let frozen = place.command(&["freeze", "--why", "a holiday"]).status();
     assert!(frozen.expect("starts").success());
     place.write("mesh.yaml", &mesh(10));
@@ -517,7 +513,7 @@ fn a_freeze_is_told() {
 #[test]
 fn garbage_in_a_published_file_is_drift() {
     let place = Place::new();
-    assert!(place.command(&["run", "--once"]).status().expect("starts").success());
+    place.publish();
     let path = place.dir.path().join("envoy/default/web/xds/lds.yaml");
     fs::write(&path, b"\xff\xfe\x00\x1b]0;title\x07").expect("a file");
     let (code, said, errors) = place.diff(&["--bytes"]);

@@ -1,5 +1,6 @@
 //! Publications by the library, without the program.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use meshtraced::apply::{self, ApplyError, Bases, EnvoyAdmin, Looks, OutputDir, P
 use meshtraced::envoy::artifact::{Fragments, ProxyKey};
 use meshtraced::plan::{self, Constraints, Desired, DriftRepair, Observed, Plan};
 use meshtraced::settings::{Admin, Overrides, Settings};
+use tempfile::TempDir;
 
 /// A target with default settings, short timeouts and few generations.
 pub(crate) fn target(root: &Path) -> Target {
@@ -35,6 +37,15 @@ pub(crate) fn settings(policies: PathBuf, out: PathBuf) -> Settings {
         out: Some(out),
     };
     Settings::load(None, &overrides).expect("settings")
+}
+
+/// A directory with an empty directory `policies`, and what publishes it to `envoy` beside it.
+pub(crate) fn place() -> (TempDir, Settings, Target) {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let settings = settings(dir.path().join("policies"), dir.path().join("envoy"));
+    let target = Target::from_settings(&settings).expect("a target");
+    fs::create_dir(dir.path().join("policies")).expect("a directory");
+    (dir, settings, target)
 }
 
 /// The proxy of a dataplane in the mesh `default`.

@@ -18,7 +18,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use tempfile::TempDir;
 
-use crate::kit::publish::settings;
+use crate::kit::publish::place;
 
 /// The number of dataplanes.
 const DATAPLANES: usize = 6;
@@ -50,10 +50,7 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let settings = settings(dir.path().join("policies"), dir.path().join("envoy"));
-        let target = Target::from_settings(&settings).expect("a target");
-        fs::create_dir(dir.path().join("policies")).expect("a directory");
+        let (dir, settings, target) = place();
         let place = Self { dir, settings, target };
         place.write(
             "mesh.yaml",

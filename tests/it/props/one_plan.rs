@@ -15,7 +15,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use crate::kit::publish::settings;
+use crate::kit::publish::place;
 
 const DATAPLANES: usize = 4;
 
@@ -65,10 +65,7 @@ type Files = BTreeMap<PathBuf, (u64, Vec<u8>)>;
 
 impl Place {
     fn new() -> Self {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let settings = settings(dir.path().join("policies"), dir.path().join("envoy"));
-        let target = Target::from_settings(&settings).expect("a target");
-        fs::create_dir(dir.path().join("policies")).expect("a directory");
+        let (dir, settings, target) = place();
         let mut place = Self { dir, settings, target };
         place.edit(&Edit::Sampling(100));
         place.write(
