@@ -29,6 +29,7 @@ pub use store::disposable::Disposable;
 pub use store::intent::{Frozen, Intent};
 pub use store::inventory::inventory_seal;
 pub use store::observe::{observe, observe_those};
+pub use store::output::is_output;
 pub use store::watch::{OutputWatch, Touched};
 pub use store::{Lock, OutputDir, file_meshes, history};
 pub use target::Target;

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::compiled::policies;
 use super::context::{CommandResult, Context, Exit, print};
 use super::report;
+use super::side::prefix;
 use crate::compile::Extent;
 use crate::diag::render::limit::{FileFindings, limit_per_file};
 use crate::diag::render::{github, json as diag_json, junit, sarif, text};
@@ -71,10 +72,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         FailOn::Error => Severity::Error,
         FailOn::Warning => Severity::Warning,
     };
-    let root = match side {
-        Side::Now | Side::Directory(_) => settings.sources().prefix(),
-        Side::Revision(_) => snapshot.prefix_in_commit(),
-    };
+    let root = prefix(&settings, &side, snapshot);
     let files = limit_per_file(&findings, settings.findings_per_file.get());
     print(&match arguments.output {
         Format::Json => json(&files, &root),

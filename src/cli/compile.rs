@@ -1,4 +1,4 @@
-//! `meshtraced compile`: prints effective tracing and Envoy messages without writing files.
+//! `meshtraced compile`: effective tracing and Envoy messages, or files, of dataplanes without publishing them.
 
 use std::fs;
 use std::io::{self, Write};
@@ -15,7 +15,7 @@ use super::side::{OfSide, described};
 use crate::adopt::{Existing, propose};
 use crate::compile::{Compiled, Extent};
 use crate::diag::Severity;
-use crate::diag::render::{json as diag_json, text};
+use crate::diag::render::json as diag_json;
 use crate::envoy::{self, layout, tracing};
 use crate::ir::{PolicyKind, Proxy, Tracer};
 use crate::reconcile::{Cache, Purpose, Side};
@@ -86,12 +86,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         }
         Format::Yaml => {
             print(&write::write(&json!({"dataplanes": dataplanes})))?;
-            let findings = text::brief(
-                &compiled.diagnostics,
-                &settings.sources().prefix(),
-                settings.findings_per_file.get(),
-                context.color_on_stderr,
-            );
+            let findings = context.brief(&settings, &settings.sources().prefix(), &compiled.diagnostics);
             io::stderr().write_all(findings.as_bytes())?;
         }
     }

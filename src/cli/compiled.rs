@@ -11,7 +11,6 @@ use super::progress;
 use crate::apply::{self, Target};
 use crate::compilation::Compilation;
 use crate::compile::{Extent, compile_with};
-use crate::diag::render::text;
 use crate::diag::{Diagnostic, Severity};
 use crate::reconcile::{Cache, Policies, Purpose, Side, Stopwatch};
 use crate::settings::Settings;
@@ -43,12 +42,7 @@ pub(super) fn with_compilation<T>(
     })?;
     let is_error = |finding: &&Diagnostic| finding.severity == Severity::Error;
     let errors: Vec<Diagnostic> = compiled.diagnostics.iter().filter(is_error).cloned().collect();
-    let shown = text::brief(
-        &errors,
-        &settings.sources().prefix(),
-        settings.findings_per_file.get(),
-        context.color_on_stderr,
-    );
+    let shown = context.brief(settings, &settings.sources().prefix(), &errors);
     io::stderr().write_all(shown.as_bytes())?;
     Ok((inspected, if errors.is_empty() { Exit::Done } else { Exit::Found }))
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use crate::diag::Diagnostic;
+use crate::diag::render::text;
 use crate::settings::{Overrides, Settings};
 use crate::telemetry;
 
@@ -88,6 +90,11 @@ impl Context {
             color_on_stdout: color(io::stdout().is_terminal()),
             color_on_stderr: color(io::stderr().is_terminal()),
         }
+    }
+
+    /// Findings as [`text::brief`] shows them, for standard error.
+    pub(super) fn brief(&self, settings: &Settings, prefix: &str, findings: &[Diagnostic]) -> String {
+        text::brief(findings, prefix, settings.findings_per_file.get(), self.color_on_stderr)
     }
 
     pub(super) fn settings(&self) -> Result<Settings, Failure> {

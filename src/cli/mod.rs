@@ -86,7 +86,7 @@ enum Command {
     Diff(diff::Arguments),
     /// Check the policies, and show every finding with its place
     Check(check::Arguments),
-    /// Print effective tracing and Envoy messages without writing files
+    /// Print effective tracing and Envoy messages, or write the files to another directory, without publishing
     Compile(compile::Arguments),
     /// Show the reasons for the tracing of a dataplane
     Explain(explain::Arguments),

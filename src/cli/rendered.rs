@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
 use super::context::Failure;
+use crate::apply;
 use crate::envoy::artifact::{Artifact, Fragments, ProxyKey};
 use crate::envoy::effective::EffectiveTracing;
 use crate::words::plural;
@@ -41,7 +42,7 @@ impl Written {
 /// # Errors
 /// When the directory is one that `run` publishes to, or the disk fails.
 pub(super) fn write(fragments: &Fragments, root: &Path) -> Result<Written, Failure> {
-    if root.join(".meshtraced").exists() {
+    if apply::is_output(root) {
         return Err(format!(
             "{} is the output directory of `meshtraced run`; choose another one",
             root.display()

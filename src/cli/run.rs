@@ -215,12 +215,7 @@ fn first_traced(compiled: &Compiled) -> Option<ProxyKey> {
 
 /// Prints the findings, and the meshes that their errors hold.
 fn complain(context: &Context, settings: &Settings, policies: &Overview) -> Result<(), Failure> {
-    let mut shown = text::brief(
-        &policies.findings,
-        &settings.sources().prefix(),
-        settings.findings_per_file.get(),
-        context.color_on_stderr,
-    );
+    let mut shown = context.brief(settings, &settings.sources().prefix(), &policies.findings);
     if let Some(count) = text::count(&policies.findings) {
         shown.push_str(&format!("{count}{}\n", policies.held.consequence()));
     }

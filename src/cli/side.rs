@@ -9,7 +9,7 @@ use crate::diag::render::text;
 use crate::diag::{Diagnostic, Severity};
 use crate::reconcile::{Cache, Overview, Policies, Purpose, Side, Stopwatch};
 use crate::settings::Settings;
-use crate::source;
+use crate::source::{self, Snapshot};
 use crate::words::printable;
 
 /// The policies of a side, compiled.
@@ -39,12 +39,8 @@ impl OfSide {
         }
         let is_error = |finding: &&Diagnostic| finding.severity == Severity::Error && !is_before_them;
         let errors: Vec<_> = policies.overview.findings.iter().filter(is_error).cloned().collect();
-        let prefix = match side {
-            Side::Now => settings.sources().prefix(),
-            Side::Revision(_) => policies.snapshot.prefix_in_commit(),
-            Side::Directory(path) => format!("{}/", path.display()),
-        };
-        io::stderr().write_all(brief(context, settings, &prefix, &errors).as_bytes())?;
+        let prefix = prefix(settings, side, &policies.snapshot);
+        io::stderr().write_all(context.brief(settings, &prefix, &errors).as_bytes())?;
         let of = match side {
             Side::Now => String::new(),
             side => format!(" in {}", printable(&described(settings, side, &policies.overview))),
@@ -71,10 +67,13 @@ impl OfSide {
     }
 }
 
-/// Findings as [`text::brief`] shows them, for standard error.
-pub(super) fn brief(context: &Context, settings: &Settings, prefix: &str, findings: &[Diagnostic]) -> String {
-    let limit = settings.findings_per_file.get();
-    text::brief(findings, prefix, limit, context.color_on_stderr)
+/// The prefix with which the paths of a side's files can be opened, or for a revision those in its tree.
+pub(super) fn prefix(settings: &Settings, side: &Side, snapshot: &Snapshot) -> String {
+    match side {
+        Side::Now => settings.sources().prefix(),
+        Side::Revision(_) => snapshot.prefix_in_commit(),
+        Side::Directory(path) => format!("{}/", path.display()),
+    }
 }
 
 /// The name of a side.

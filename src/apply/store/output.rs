@@ -1,7 +1,7 @@
 //! The output directory: its parts, and who may do what there.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::dir::{Access, Dir};
 use crate::apply::error::Result;
@@ -9,6 +9,12 @@ use crate::envoy::artifact::ProxyKey;
 
 /// The directory of meshtraced's own files, below the output directory.
 pub(in crate::apply) const META: &str = ".meshtraced";
+
+/// Whether a directory is one that files were published to.
+#[must_use]
+pub fn is_output(root: &Path) -> bool {
+    root.join(META).exists()
+}
 /// The file that the only publisher to the directory locks, below [`META`].
 pub(in crate::apply) const LOCK: &str = "lock";
 /// The directory of files that are not published yet, below [`META`]. Nothing in it outlives a run.

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use crate::cli::context::{Context, Failure};
-use crate::cli::side::brief;
 use crate::diag::Diagnostic;
 use crate::diag::render::text;
 use crate::reconcile::Policies;
@@ -36,7 +35,7 @@ impl Changed {
     pub(super) fn print(&self, context: &Context, settings: &Settings) -> Result<(), Failure> {
         let mut stderr = io::stderr().lock();
         if let Some(count) = text::count(&self.come) {
-            let shown = brief(context, settings, "", &self.come);
+            let shown = context.brief(settings, "", &self.come);
             writeln!(stderr, "{shown}{count} with the change")?;
         }
         if let Some(count) = text::count(&self.go) {

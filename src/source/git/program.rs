@@ -71,10 +71,12 @@ impl Repository {
     /// Whether this program runs in a hook that decides about a push to this repository: the pushed objects then are in a
     /// directory of their own below the objects of the repository.
     fn is_receiving(&self) -> bool {
-        let quarantine = std::env::var_os("GIT_QUARANTINE_PATH").map(PathBuf::from);
+        let Some(quarantine) = std::env::var_os("GIT_QUARANTINE_PATH") else {
+            return false;
+        };
         let real = |path: PathBuf| fs::canonicalize(path).ok();
-        let objects = real(self.git_dir.join("objects"));
-        (quarantine.and_then(real).zip(objects)).is_some_and(|(quarantine, objects)| quarantine.starts_with(objects))
+        let paths = real(quarantine.into()).zip(real(self.git_dir.join("objects")));
+        paths.is_some_and(|(quarantine, objects)| quarantine.starts_with(objects))
     }
 
     fn command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
