@@ -23,4 +23,10 @@ mod serializer;
 
 pub mod write;
 
+pub mod written;
+
+mod meaning;
+
+pub mod edit;
+
 pub use tree::{Document, Entry, Limits, Map, Node, Scalar, Stream, Value};

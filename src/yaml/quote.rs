@@ -40,8 +40,13 @@ pub(super) fn number(out: &mut String, number: &Number) {
 pub(super) fn string(out: &mut String, text: &str) {
     if is_plain(text) {
         out.push_str(text);
-        return;
+    } else {
+        quoted(out, text);
     }
+}
+
+/// Writes a string in double quotes.
+pub(super) fn quoted(out: &mut String, text: &str) {
     out.push('"');
     // Most strings, such as addresses, are quoted for what they look like and have nothing to escape.
     if text.bytes().all(|b| ALLOWED[usize::from(b)] & QUOTED != 0) {

@@ -51,6 +51,7 @@ impl<'f> Prepared<'f> {
         options.block_nesting_limit = limits.depth.get() + 1;
         // As in go-yaml: a block scalar at the end of the file ends with a line feed only if the file does.
         options.block_scalar_eof_without_line_feed = true;
+        options.emit_comments = false;
         let text = covered.map_or(&self.file.text, |covered| &covered.text);
         let mut reader = Reader {
             file: self.file,
@@ -442,7 +443,7 @@ fn is_merge_key(event: &Event) -> bool {
 }
 
 /// Whether a scalar with the tag is more than its text; for an unknown tag go-yaml takes the text.
-fn has_meaning(tag: &Tag) -> bool {
+pub(super) fn has_meaning(tag: &Tag) -> bool {
     ["bool", "int", "float", "null", "timestamp"]
         .iter()
         .any(|name| tag.is_yaml_core_schema_tag(name))

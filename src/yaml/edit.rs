@@ -1,0 +1,403 @@
+//! Edits of a document that change no other byte of it.
+//!
+//! Each edit becomes a patch of the text: in block style where the text is indented, in brackets where it has brackets. The
+//! patched text is read again, and refused unless it means what the edited document means, so that no layout of a document,
+//! however odd, is changed by mistake.
+
+use std::ops::Range;
+
+use serde_json::{Value, json};
+use thiserror::Error;
+
+use super::meaning::{Edits, Meaning, TooLarge, place_of_new};
+use super::tree::Limits;
+use super::write;
+use super::written::{Entry, Form, NodeId, Style, Way, Written};
+use crate::source::SourceFile;
+
+pub use super::meaning::Edit;
+
+/// The reason why a document cannot be edited.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum EditError {
+    /// The aliases of the document repeat more values than the limits allow.
+    #[error("its aliases repeat more values than `limits.alias_nodes` allows")]
+    TooLarge,
+    /// The document is written in a way that no patch suits.
+    #[error("it is written in a way that cannot be edited")]
+    Layout,
+}
+
+impl From<TooLarge> for EditError {
+    fn from(TooLarge: TooLarge) -> Self {
+        Self::TooLarge
+    }
+}
+
+/// A replacement of some bytes.
+type Patch = (Range<usize>, String);
+
+/// The text of a document with edits. Aliases of what is edited in one place only are written out.
+///
+/// The cost grows with the size of the document, aliases written out, and with the edits.
+///
+/// # Errors
+/// When the document cannot be edited.
+pub fn apply(written: &Written, edits: &[(Way, Edit)], limits: &Limits) -> Result<String, EditError> {
+    let budget = || limits.nodes.get().saturating_add(limits.alias_nodes.get());
+    let all: Edits = edits.iter().map(|(way, edit)| (way.as_slice(), edit)).collect();
+    let (direct, copied): (Edits, Edits) = all
+        .iter()
+        .partition(|(way, _)| !way.iter().any(|id| is_alias(written, *id)));
+    let mut patches = Vec::new();
+    for (way, edit) in &direct {
+        let node = way.last().ok_or(EditError::Layout)?;
+        patches.push(patch(written, *node, edit)?);
+    }
+    for alias in aliases_to_write(written, &direct, &copied) {
+        let inside = copied.iter().filter_map(|(way, edit)| {
+            let first = way.iter().position(|id| is_alias(written, *id))?;
+            (way[first] == alias).then_some((&way[first..], *edit))
+        });
+        let meaning = Meaning::of(written, alias, &inside.collect(), &mut budget())?;
+        let mut text = String::new();
+        meaning.append_flow(&mut text, None);
+        patches.push((written.node(alias).bytes.clone(), text));
+    }
+    let text = patched(written.text(), patches);
+    let expected = Meaning::of(written, written.root, &all, &mut budget())?;
+    let file = SourceFile::new("", text.as_str());
+    let again = Written::read(&file, limits).map_err(|_| EditError::Layout)?;
+    match Meaning::of(&again, again.root, &Edits::new(), &mut budget())? == expected {
+        true => Ok(text),
+        false => Err(EditError::Layout),
+    }
+}
+
+fn is_alias(written: &Written, id: NodeId) -> bool {
+    matches!(written.node(id).form, Form::Alias(_))
+}
+
+/// The aliases that no longer repeat what they stand for: those on the way of an edit, and those of a node in which something
+/// changes.
+fn aliases_to_write(written: &Written, direct: &Edits, copied: &Edits) -> Vec<NodeId> {
+    let aliases: Vec<(NodeId, NodeId)> = (written.all())
+        .filter_map(|(id, node)| match node.form {
+            Form::Alias(repeated) => Some((id, repeated)),
+            _ => None,
+        })
+        .collect();
+    let first = |(way, _): &(&[NodeId], &Edit)| way.iter().copied().find(|id| is_alias(written, *id));
+    let mut found: Vec<NodeId> = copied.iter().filter_map(first).collect();
+    let start = |id: NodeId| written.node(id).bytes.start;
+    let mut changes: Vec<usize> = direct
+        .iter()
+        .filter_map(|(way, _)| way.last().copied().map(start))
+        .collect();
+    loop {
+        changes.extend(found.iter().copied().map(start));
+        changes.sort_unstable();
+        found.sort_unstable();
+        found.dedup();
+        let has_change = |id: NodeId| {
+            let bytes = &written.node(id).bytes;
+            let next = changes.get(changes.partition_point(|change| *change < bytes.start));
+            next.is_some_and(|change| *change < bytes.end)
+        };
+        let more = aliases
+            .iter()
+            .filter(|(id, of)| has_change(*of) && found.binary_search(id).is_err());
+        let more: Vec<NodeId> = more.map(|(id, _)| *id).collect();
+        if more.is_empty() {
+            return found;
+        }
+        found.extend(more);
+    }
+}
+
+fn patch(written: &Written, node: NodeId, edit: &Edit) -> Result<Patch, EditError> {
+    let text = written.text();
+    let node = written.node(node);
+    let patch = match (&node.form, edit) {
+        (Form::Map { entries, style }, Edit::Set { key, value, after }) => {
+            if let Some(entry) = entries.iter().rfind(|entry| entry.key == *key) {
+                return Ok(replacement(written, entry, *style, value));
+            }
+            let of_key = Meaning::Map(vec![(key.clone(), value.into())]);
+            let place = place_of_new(entries.iter().map(|entry| &*entry.key), after);
+            match (style, entries.get(place)) {
+                (Style::Block, Some(next)) => {
+                    insert_block(written, next.key_bytes.start, &write::write(&json!({ key: value })))
+                }
+                (Style::Flow, Some(next)) => insert_flow(text, next.key_bytes.start, &of_key),
+                (_, None) => (node.bytes.end - 1..node.bytes.end - 1, inner(&of_key, None)),
+            }
+        }
+        (Form::List { items, style, start }, Edit::Prepend(new)) => {
+            let of_items = Meaning::List(new.iter().map(Meaning::from).collect());
+            match (style, items.first()) {
+                (Style::Block, Some(_)) => insert_block(written, *start, &write::write(new)),
+                (Style::Flow, Some(first)) => insert_flow(text, written.node(*first).bytes.start, &of_items),
+                (_, None) => (node.bytes.end - 1..node.bytes.end - 1, inner(&of_items, None)),
+            }
+        }
+        _ => return Err(EditError::Layout),
+    };
+    Ok(patch)
+}
+
+/// The patch that gives an entry another value.
+fn replacement(written: &Written, entry: &Entry, style: Style, value: &Value) -> Patch {
+    let text = written.text();
+    let old = &written.node(entry.value).bytes;
+    let meaning = Meaning::from(value);
+    if style == Style::Flow && !old.is_empty() {
+        let (line, indent) = line_of(text, entry.key_bytes.start);
+        let is_open = text[old.clone()].contains('\n') && line;
+        let mut flow = String::new();
+        meaning.append_flow(&mut flow, is_open.then_some(indent.len()));
+        return (old.clone(), flow);
+    }
+    // A value that is not written ends with the colon.
+    let end = match old.is_empty() {
+        true => entry.key_bytes.end + text[entry.key_bytes.end..].find(':').map_or(0, |colon| colon + 1),
+        false => old.start + text[old.clone()].trim_end().len(),
+    };
+    let bytes = entry.key_bytes.start..end;
+    match style {
+        Style::Flow => (
+            bytes,
+            inner(&Meaning::Map(vec![(entry.key.to_string(), meaning)]), None),
+        ),
+        Style::Block => {
+            let (_, indent) = line_of(text, bytes.start);
+            let block = write::write(&json!({ &*entry.key: value }));
+            let block = indented(text, &block, &indent);
+            (bytes, block.trim().to_owned())
+        }
+    }
+}
+
+/// The patch that inserts lines before what begins at an offset, and before the comments above it.
+fn insert_block(written: &Written, at: usize, block: &str) -> Patch {
+    let text = written.text();
+    let (is_first, indent) = line_of(text, at);
+    let lines = indented(text, block, &indent);
+    if is_first {
+        let at = above_comments(written, at - indent.len(), &indent);
+        return (at..at, lines);
+    }
+    // Behind a dash, the rest of what begins here goes to a line of its own.
+    (at..at, format!("{}{indent}", lines.trim_start()))
+}
+
+/// The begin of the first of the comment lines that stand directly above a line, with the same indentation.
+fn above_comments(written: &Written, line: usize, indent: &str) -> usize {
+    let text = written.text();
+    let mut line = line;
+    loop {
+        let above = text[..line]
+            .strip_suffix('\n')
+            .map_or(0, |text| text.rfind('\n').map_or(0, |end| end + 1));
+        let start = above + indent.len();
+        let is_comment = |start: usize| {
+            written
+                .comments
+                .binary_search_by_key(&start, |comment| comment.start)
+                .is_ok()
+        };
+        if above == line || !text[above..].starts_with(indent) || !is_comment(start) {
+            return line;
+        }
+        line = above;
+    }
+}
+
+/// The patch that inserts the parts of a value in brackets before what begins at an offset.
+fn insert_flow(text: &str, at: usize, parts: &Meaning) -> Patch {
+    let (is_first, indent) = line_of(text, at);
+    let end = line_end(text);
+    let new = match is_first {
+        true => format!("{},{end}{indent}", inner(parts, Some(indent.len())).replace('\n', end)),
+        false => format!("{}, ", inner(parts, None)),
+    };
+    (at..at, new)
+}
+
+/// The parts of a value without the brackets around them; with an indentation, on lines of their own.
+fn inner(parts: &Meaning, indent: Option<usize>) -> String {
+    let mut text = String::new();
+    parts.append_flow(&mut text, indent.map(|indent| indent.saturating_sub(2)));
+    text[1..text.len() - 1].trim().to_owned()
+}
+
+/// Whether an offset is the first of its line but for blanks, and the blanks that lead to its column.
+fn line_of(text: &str, at: usize) -> (bool, String) {
+    let line = &text[text[..at].rfind('\n').map_or(0, |end| end + 1)..at];
+    (line.bytes().all(|byte| byte == b' '), " ".repeat(line.chars().count()))
+}
+
+/// Lines with an indentation, and with the line ends of a text.
+fn indented(text: &str, block: &str, indent: &str) -> String {
+    let end = line_end(text);
+    block.lines().map(|line| format!("{indent}{line}{end}")).collect()
+}
+
+fn line_end(text: &str) -> &'static str {
+    match text.find('\n') {
+        Some(at) if text[..at].ends_with('\r') => "\r\n",
+        _ => "\n",
+    }
+}
+
+fn patched(text: &str, mut patches: Vec<Patch>) -> String {
+    patches.sort_by_key(|(bytes, _)| bytes.start);
+    let mut out = String::with_capacity(text.len() + patches.iter().map(|(_, new)| new.len()).sum::<usize>());
+    let mut done = 0;
+    for (bytes, new) in &patches {
+        out.push_str(text.get(done..bytes.start).unwrap_or_default());
+        out.push_str(new);
+        done = done.max(bytes.end);
+    }
+    out.push_str(&text[done..]);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The edited text; a step of the way is a key, or the index of an item.
+    fn edited(text: &str, edits: &[(&str, Edit)]) -> Result<String, EditError> {
+        let limits = Limits::default();
+        let file = SourceFile::new("base.yaml", text);
+        let written = Written::read(&file, &limits).expect("YAML");
+        let way = |path: &str| {
+            let steps = path.split('/').filter(|step| !step.is_empty());
+            let spot = steps.fold(written.top(), |spot, step| match step.parse::<usize>() {
+                Ok(index) => spot.items().expect("a list")[index].clone(),
+                Err(_) => spot.get(step).expect("a key"),
+            });
+            spot.way().clone()
+        };
+        let edits: Vec<(Way, Edit)> = edits.iter().map(|(path, edit)| (way(path), edit.clone())).collect();
+        apply(&written, &edits, &limits)
+    }
+
+    fn set(key: &str, value: Value) -> Edit {
+        Edit::Set {
+            key: key.to_owned(),
+            value,
+            after: "name",
+        }
+    }
+
+    fn check(text: &str, path: &str, edit: Edit, expected: &str) {
+        assert_eq!(edited(text, &[(path, edit)]).as_deref(), Ok(expected), "{text}");
+    }
+
+    #[test]
+    fn an_entry_is_put_where_people_would_put_it() {
+        let new = || set("tracing", json!({"on": "yes", "num": 1}));
+        let block = "# a\nlist:\n  - name: x   # own\n\n    # of z\n    z: |\n      text\n    last: 1\n";
+        let expected = "# a\nlist:\n  - name: x   # own\n\n    tracing:\n      \"on\": \"yes\"\n      num: 1\n    # of z\n    z: |\n      text\n    last: 1\n";
+        check(block, "list/0", new(), expected);
+        // Where there is one entry, the new one comes before it, behind a dash too.
+        check(
+            "- a: 1\n",
+            "0",
+            new(),
+            "- tracing:\n    \"on\": \"yes\"\n    num: 1\n  a: 1\n",
+        );
+        let flow = |text, expected| check(text, "a", new(), expected);
+        flow(
+            "a: {name: 0x1F, z: 1e3}\n",
+            "a: {name: 0x1F, \"tracing\": {\"on\": \"yes\", \"num\": 1}, z: 1e3}\n",
+        );
+        flow("a: {}\n", "a: {\"tracing\": {\"on\": \"yes\", \"num\": 1}}\n");
+        let json = "{\n  \"a\": {\n    \"name\": \"x\",\n    \"z\": 1\n  }\n}\n";
+        let expected = "{\n  \"a\": {\n    \"name\": \"x\",\n    \"tracing\": {\n      \"on\": \"yes\",\n      \"num\": 1\n    },\n    \"z\": 1\n  }\n}\n";
+        check(json, "a", new(), expected);
+        check("a: 1\r\nb: 2\r\n", "", set("c", json!(3)), "a: 1\r\nc: 3\r\nb: 2\r\n");
+    }
+
+    #[test]
+    fn an_entry_gets_another_value() {
+        let new = || set("t", json!({"num": 1}));
+        check(
+            "a: 1\nt:\n  x:\n  - 2 # two\nz: 3\n",
+            "",
+            new(),
+            "a: 1\nt:\n  num: 1 # two\nz: 3\n",
+        );
+        check(
+            "a: 1\nt: |\n  text\n\nz: 3\n",
+            "",
+            new(),
+            "a: 1\nt:\n  num: 1\n\nz: 3\n",
+        );
+        check("- t:\n  z: 3\n", "0", new(), "- t:\n    num: 1\n  z: 3\n");
+        check("{a: 1, t: [2, 3], z: 4}", "", new(), "{a: 1, t: {\"num\": 1}, z: 4}");
+        check("{a: 1, t: , z: 4}", "", new(), "{a: 1, \"t\": {\"num\": 1} , z: 4}");
+    }
+
+    #[test]
+    fn a_list_gets_items_at_its_begin() {
+        let new = || Edit::Prepend(vec![json!({"name": "c", "type": "D"}), json!("e")]);
+        check(
+            "l:\n# first\n- 1\n- 2\n",
+            "l",
+            new(),
+            "l:\n- name: c\n  type: D\n- e\n# first\n- 1\n- 2\n",
+        );
+        check(
+            "l:\n  - 1\n",
+            "l",
+            new(),
+            "l:\n  - name: c\n    type: D\n  - e\n  - 1\n",
+        );
+        check("- - 1\n", "0", new(), "- - name: c\n    type: D\n  - e\n  - 1\n");
+        check(
+            "l: [1]",
+            "l",
+            new(),
+            "l: [{\"name\": \"c\", \"type\": \"D\"}, \"e\", 1]",
+        );
+        check("l: []", "l", new(), "l: [{\"name\": \"c\", \"type\": \"D\"}, \"e\"]");
+        check(
+            "l: &l\n  # c\n  -   # of the item\n    a: 1\n",
+            "l",
+            new(),
+            "l: &l\n  - name: c\n    type: D\n  - e\n  # c\n  -   # of the item\n    a: 1\n",
+        );
+    }
+
+    #[test]
+    fn an_alias_is_written_out_where_it_is_no_longer_the_same() {
+        let text = "a: &x {n: &n 007, m: 'q, r'}\nb: *x\nc: *n\nd: [*x]\n";
+        check(
+            text,
+            "b",
+            set("k", json!(1)),
+            "a: &x {n: &n 007, m: 'q, r'}\nb: {\"n\": 007, \"k\": 1, \"m\": \"q, r\"}\nc: *n\nd: [*x]\n",
+        );
+        check(
+            text,
+            "a",
+            set("k", json!(1)),
+            "a: &x {n: &n 007, \"k\": 1, m: 'q, r'}\nb: {\"n\": 007, \"m\": \"q, r\"}\nc: *n\nd: [{\"n\": 007, \"m\": \"q, r\"}]\n",
+        );
+        // Both, and an alias in an anchored value.
+        let text = "a: &x {n: 1}\nb: &y\n  c: *x\nd: *y\n";
+        let both = edited(text, &[("b/c", set("k", json!(1))), ("a", set("k", json!(2)))]);
+        let expected = "a: &x {\"k\": 2, n: 1}\nb: &y\n  c: {\"k\": 1, \"n\": 1}\nd: {\"c\": {\"n\": 1}}\n";
+        assert_eq!(both.as_deref(), Ok(expected));
+    }
+
+    #[test]
+    fn a_layout_that_no_patch_suits_is_refused() {
+        let edit = || set("t", json!(2));
+        assert_eq!(edited("? t\n: 1\n", &[("", edit())]), Err(EditError::Layout));
+        assert_eq!(edited("- ? k\n  : 1\n", &[("0", edit())]), Err(EditError::Layout));
+    }
+}

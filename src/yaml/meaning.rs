@@ -1,0 +1,179 @@
+//! The meaning of a document that is to be edited, with every alias written out.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::quote;
+use super::scalar::{self, Plain};
+use super::written::{Form, NodeId, Written};
+
+/// A value without anchors and aliases.
+#[derive(Debug, Clone)]
+pub(super) enum Meaning {
+    Text(String),
+    /// Null, a boolean or a number, as it is written.
+    Plain(String),
+    List(Vec<Self>),
+    /// Keys with their values, in the order of the text.
+    Map(Vec<(String, Self)>),
+}
+
+/// A change of one node.
+#[derive(Debug, Clone)]
+pub enum Edit {
+    /// A mapping has a key with this value, and no other one.
+    Set {
+        /// The key.
+        key: String,
+        /// The value.
+        value: Value,
+        /// The key after which a new entry stands if it is there; otherwise it stands before the last one.
+        after: &'static str,
+    },
+    /// A list begins with these items.
+    Prepend(Vec<Value>),
+}
+
+/// The edits of a document, each with the rest of the way to its node.
+pub(super) type Edits<'e> = Vec<(&'e [NodeId], &'e Edit)>;
+
+/// The document has aliases that repeat too much.
+#[derive(Debug)]
+pub(super) struct TooLarge;
+
+impl Meaning {
+    /// The meaning of a node with edits on their ways from it. At most `budget` nodes are written out.
+    pub(super) fn of(written: &Written, id: NodeId, edits: &Edits, budget: &mut usize) -> Result<Self, TooLarge> {
+        *budget = budget.checked_sub(1).ok_or(TooLarge)?;
+        let (mut own, mut below) = (Vec::new(), BTreeMap::<NodeId, Edits>::new());
+        for (way, edit) in edits {
+            match way {
+                [_, rest @ ..] if !rest.is_empty() => below.entry(rest[0]).or_default().push((rest, edit)),
+                _ => own.push(*edit),
+            }
+        }
+        let mut next = |id: NodeId| Self::of(written, id, below.get(&id).unwrap_or(&Vec::new()), budget);
+        let mut meaning = match &written.node(id).form {
+            Form::Alias(repeated) => next(*repeated)?,
+            Form::Scalar { text, is_plain } if *is_plain && scalar::resolve_1_1(text) != Plain::String => {
+                Self::Plain(text.to_string())
+            }
+            Form::Scalar { text, .. } => Self::Text(text.to_string()),
+            Form::List { items, .. } => Self::List(items.iter().map(|item| next(*item)).collect::<Result<_, _>>()?),
+            Form::Map { entries, .. } => {
+                let entry = |entry: &super::written::Entry| Ok((entry.key.to_string(), next(entry.value)?));
+                Self::Map(entries.iter().map(entry).collect::<Result<_, _>>()?)
+            }
+        };
+        own.into_iter().for_each(|edit| meaning.apply(edit));
+        Ok(meaning)
+    }
+
+    fn apply(&mut self, edit: &Edit) {
+        match (self, edit) {
+            (Self::Map(entries), Edit::Set { key, value, after }) => {
+                match entries.iter_mut().rfind(|(known, _)| known == key) {
+                    Some((_, known)) => *known = value.into(),
+                    None => {
+                        let at = place_of_new(entries.iter().map(|(key, _)| key.as_str()), after);
+                        entries.insert(at, (key.clone(), value.into()));
+                    }
+                }
+            }
+            (Self::List(items), Edit::Prepend(new)) => drop(items.splice(0..0, new.iter().map(Self::from))),
+            // What is neither becomes what it should have been; nobody edits such a node.
+            (other, Edit::Set { key, value, .. }) => *other = Self::Map(vec![(key.clone(), value.into())]),
+            (other, Edit::Prepend(new)) => *other = Self::List(new.iter().map(Self::from).collect()),
+        }
+    }
+
+    /// Writes the value in brackets: on one line, or on one for each item, from the given indentation on.
+    pub(super) fn append_flow(&self, out: &mut String, indent: Option<usize>) {
+        let deeper = indent.map(|indent| indent + 2);
+        let end_line = |out: &mut String, indent: Option<usize>| {
+            if let Some(indent) = indent {
+                out.push('\n');
+                out.extend(std::iter::repeat_n(' ', indent));
+            }
+        };
+        let part = |out: &mut String, i: usize| {
+            if i > 0 {
+                out.push_str(if deeper.is_some() { "," } else { ", " });
+            }
+            end_line(out, deeper);
+        };
+        match self {
+            Self::Text(text) => quote::quoted(out, text),
+            Self::Plain(text) if text.is_empty() => out.push_str("null"),
+            Self::Plain(text) => out.push_str(text),
+            Self::List(items) if items.is_empty() => out.push_str("[]"),
+            Self::Map(entries) if entries.is_empty() => out.push_str("{}"),
+            Self::List(items) => {
+                out.push('[');
+                for (i, item) in items.iter().enumerate() {
+                    part(out, i);
+                    item.append_flow(out, deeper);
+                }
+                end_line(out, indent);
+                out.push(']');
+            }
+            Self::Map(entries) => {
+                out.push('{');
+                for (i, (key, value)) in entries.iter().enumerate() {
+                    part(out, i);
+                    quote::quoted(out, key);
+                    out.push_str(": ");
+                    value.append_flow(out, deeper);
+                }
+                end_line(out, indent);
+                out.push('}');
+            }
+        }
+    }
+}
+
+/// The index of a new entry among the keys of a mapping.
+pub(super) fn place_of_new<'k>(
+    keys: impl ExactSizeIterator<Item = &'k str> + DoubleEndedIterator,
+    after: &str,
+) -> usize {
+    let last = keys.len().saturating_sub(1);
+    let found = keys.enumerate().find(|(_, key)| *key == after);
+    found.map_or(last, |(i, _)| (i + 1).min(last))
+}
+
+impl From<&Value> for Meaning {
+    fn from(value: &Value) -> Self {
+        match value {
+            Value::Null => Self::Plain("null".to_owned()),
+            Value::Bool(value) => Self::Plain(value.to_string()),
+            Value::Number(number) => {
+                let mut text = String::new();
+                quote::number(&mut text, number);
+                Self::Plain(text)
+            }
+            Value::String(text) => Self::Text(text.clone()),
+            Value::Array(items) => Self::List(items.iter().map(Self::from).collect()),
+            Value::Object(fields) => {
+                let entry = |(key, value): (&String, &Value)| (key.clone(), value.into());
+                Self::Map(fields.iter().map(entry).collect())
+            }
+        }
+    }
+}
+
+impl PartialEq for Meaning {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Plain(one), Self::Plain(other)) => {
+                let (one_value, other_value) = (scalar::resolve_1_1(one), scalar::resolve_1_1(other));
+                one == other || one_value == other_value
+            }
+            (Self::Text(one), Self::Text(other)) => one == other,
+            (Self::List(one), Self::List(other)) => one == other,
+            (Self::Map(one), Self::Map(other)) => one == other,
+            _ => false,
+        }
+    }
+}
