@@ -9,6 +9,7 @@ use crate::check;
 use crate::compilation::Compilation;
 use crate::diag::{Diagnostic, Diagnostics, Holds, ResourceId};
 use crate::envoy::artifact::{Fragments, ProxyKey};
+use crate::envoy::shape::{self, Shape, Shaped};
 use crate::envoy::{self, RenderEnv};
 use crate::explain::outcomes::{Outcomes, outcomes};
 use crate::ir::{self, Proxy};
@@ -31,6 +32,8 @@ pub struct Options {
     pub scope: Vec<Rule>,
     /// The rule of each entry of `reload` in the settings, in their order.
     pub reload: Vec<Rule>,
+    /// The shapes of proxies, each with its rule; the first that fits counts, and a proxy that none fits is a sidecar.
+    pub shapes: Vec<(Rule, Shape)>,
     /// The properties of the machine that the files depend on.
     pub env: RenderEnv,
     /// The limits of the reader.
@@ -50,10 +53,12 @@ impl Options {
             services: BTreeMap::new(),
             scope: Vec::new(),
             reload: Vec::new(),
+            shapes: Vec::new(),
             env: RenderEnv {
                 out: out.to_owned(),
                 admin_pipe: true,
                 without: BTreeSet::new(),
+                limits: Limits::default(),
             },
             limits: Limits::default(),
             known: Arc::default(),
@@ -216,9 +221,17 @@ impl Compiler {
         };
         check::run(&compilation, &mut self.checks, &mut diagnostics);
         check::no_resources(snapshot, &compilation, &mut diagnostics);
-        let wanted: Vec<&Arc<Proxy>> = (proxies.iter().zip(is_wanted))
-            .filter_map(|(proxy, is_wanted)| is_wanted.then_some(proxy))
-            .collect();
+        let in_scope = lowered
+            .iter()
+            .zip(&proxies)
+            .zip(is_wanted)
+            .filter(|(_, is_wanted)| *is_wanted);
+        let shaped = in_scope.map(|((governed, proxy), _)| {
+            let shape = options.shapes.iter().find(|(rule, _)| rule.fits(governed.dataplane));
+            let shape = shape.map(|(_, shape)| shape.clone()).unwrap_or_default();
+            Shaped::new(proxy, shape, &snapshot.bases)
+        });
+        let wanted = shape::without_shared_bases(shaped.collect());
         let mut unpublishable = Diagnostics::default();
         let (fragments, without_files) = files(&wanted, options, &mut self.files, &mut unpublishable);
         let inspected = inspect(&compilation);
@@ -288,7 +301,7 @@ fn outcomes_of(compilation: &Compilation, known: &mut Option<(u64, Outcomes)>) -
 
 /// The files of the wanted proxies, if the caller needs them, and the proxies that cannot have any.
 fn files(
-    wanted: &[&Arc<Proxy>],
+    wanted: &[Shaped],
     options: &Options,
     cache: &mut envoy::Cache,
     unpublishable: &mut Diagnostics,
@@ -296,7 +309,8 @@ fn files(
     match options.extent {
         Extent::Files => {
             let fragments = envoy::render(wanted, &options.env, cache, unpublishable);
-            let keys = wanted.iter().map(|proxy| ProxyKey::new(&proxy.mesh, &proxy.name));
+            let proxies = wanted.iter().map(|shaped| &shaped.proxy);
+            let keys = proxies.map(|proxy| ProxyKey::new(&proxy.mesh, &proxy.name));
             let without_files = keys.filter(|key| !fragments.contains_key(key)).collect();
             (fragments, without_files)
         }
@@ -308,7 +322,7 @@ fn files(
 }
 
 /// The dataplanes of every mesh, in numbers. Dataplanes and proxies are sorted by mesh.
-fn meshes(resources: &Resources, wanted: &[&Arc<Proxy>]) -> BTreeMap<String, MeshCounts> {
+fn meshes(resources: &Resources, wanted: &[Shaped]) -> BTreeMap<String, MeshCounts> {
     let declared = resources
         .meshes
         .keys()
@@ -318,12 +332,12 @@ fn meshes(resources: &Resources, wanted: &[&Arc<Proxy>]) -> BTreeMap<String, Mes
         let counts = meshes.entry(of_mesh[0].header.mesh().to_owned()).or_default();
         counts.dataplanes = of_mesh.len();
     }
-    for of_mesh in wanted.chunk_by(|a, b| a.mesh == b.mesh) {
-        let counts = meshes.entry(of_mesh[0].mesh.clone()).or_default();
+    for of_mesh in wanted.chunk_by(|a, b| a.proxy.mesh == b.proxy.mesh) {
+        let counts = meshes.entry(of_mesh[0].proxy.mesh.clone()).or_default();
         counts.selected = of_mesh.len();
         let exports = of_mesh
             .iter()
-            .filter_map(|proxy| proxy.tracer.as_ref()?.export.as_ref());
+            .filter_map(|shaped| shaped.proxy.tracer.as_ref()?.export.as_ref());
         let mut providers: BTreeMap<&str, usize> = BTreeMap::new();
         exports.for_each(|export| *providers.entry(export.provider.name()).or_default() += 1);
         let providers = providers.into_iter().map(|(name, count)| (name.to_owned(), count));

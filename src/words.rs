@@ -85,6 +85,36 @@ pub fn closest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) ->
     (near(&best) <= 1 + word.chars().count() / 4).then_some(best)
 }
 
+/// The path of a file below a root, which is put before every path but an absolute one: such a file is in no root.
+#[must_use]
+pub fn below(root: &str, path: &str) -> String {
+    match path.starts_with('/') {
+        true => path.to_owned(),
+        false => format!("{root}{path}"),
+    }
+}
+
+/// Whether a text matches a pattern, in which `*` stands for any characters.
+#[must_use]
+pub fn fits(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or("");
+    let Some(mut rest) = text.strip_prefix(first) else {
+        return false;
+    };
+    let mut parts: Vec<&str> = parts.collect();
+    let Some(last) = parts.pop() else {
+        return rest.is_empty();
+    };
+    for part in parts {
+        match rest.find(part) {
+            Some(i) => rest = &rest[i + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,5 +146,20 @@ mod tests {
         assert_eq!(plural(0, "file"), "0 files");
         assert_eq!(plural(999, "file"), "999 files");
         assert_eq!(plural(1_234_007, "proxy"), "1,234,007 proxies");
+    }
+
+    #[test]
+    fn patterns_have_stars() {
+        for (pattern, text, expected) in [
+            ("web-*", "web-01", true),
+            ("*", "", true),
+            ("a*b*c", "a-b-c", true),
+            ("a*b", "ab", true),
+            ("a*a", "a", false),
+            ("web", "web-01", false),
+            ("*-eu", "web-eu-1", false),
+        ] {
+            assert_eq!(fits(pattern, text), expected, "{pattern} {text}");
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::envoy::camel;
+
 /// A field by its name in the protocol buffers; it may be written in lowerCamelCase too, as protobuf's JSON does.
 pub(super) fn field<'v>(message: &'v Value, name: &str) -> Option<&'v Value> {
     let message = message.as_object()?;
@@ -29,18 +31,6 @@ pub(super) fn list<'v>(message: &'v Value, path: &str) -> impl Iterator<Item = &
 pub(super) fn type_of(any: &Value) -> &str {
     let url = any.get("@type").and_then(Value::as_str).unwrap_or_default();
     url.rsplit(['/', '.']).next().unwrap_or_default()
-}
-
-/// `filter_chains` as `filterChains`.
-fn camel(name: &str) -> String {
-    let mut words = name.split('_');
-    let mut camel = words.next().unwrap_or_default().to_owned();
-    for word in words {
-        let mut letters = word.chars();
-        camel.extend(letters.next().map(|first| first.to_ascii_uppercase()));
-        camel.push_str(letters.as_str());
-    }
-    camel
 }
 
 #[cfg(test)]

@@ -130,6 +130,14 @@ codes! {
     DanglingReference = "dangling-reference", "unresolved-reference";
     /// A path of Envoy's admin socket that is too long for the operating system.
     AdminPathTooLong = "admin-path-too-long", "out-of-range";
+    /// A file of an Envoy that tracing cannot be added to.
+    UnusableBase = "unusable-base", "malformed";
+    /// An entry of a dataplane that no listener of its Envoy belongs to.
+    NotInBase = "not-in-base", "unresolved-reference";
+    /// A listener of an Envoy that belongs to no entry of its dataplane.
+    UnclaimedListener = "unclaimed-listener", "unresolved-reference";
+    /// Tracing that the files of an Envoy set already.
+    TracingInBase = "tracing-in-base", "duplicate";
 }
 
 impl fmt::Display for Code {

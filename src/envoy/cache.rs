@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::artifact::{Files, ProxyKey};
 use super::env::RenderEnv;
+use super::shape::Shaped;
 use crate::diag::Diagnostics;
-use crate::ir::Proxy;
 use crate::keep::carry;
 
 /// The files of the last compilation, with the proxies that they were rendered from.
@@ -20,7 +20,7 @@ pub struct Cache {
 /// A proxy with the result of some work for it, and the findings about it.
 #[derive(Debug)]
 pub(super) struct Worked<T> {
-    pub(super) proxy: Arc<Proxy>,
+    pub(super) shaped: Shaped,
     pub(super) key: ProxyKey,
     /// `None` for a proxy that may not be published.
     pub(super) result: Option<T>,
@@ -35,20 +35,22 @@ impl Cache {
     }
 
     /// The files of those proxies that were rendered before; `None` for those to render.
-    pub(super) fn take(&mut self, proxies: &[&Arc<Proxy>], env: &RenderEnv) -> Vec<Option<Worked<Files>>> {
+    pub(super) fn take(&mut self, all: &[Shaped], env: &RenderEnv) -> Vec<Option<Worked<Files>>> {
         let known = std::mem::take(&mut self.known);
         if self.env.as_ref() != Some(env) {
             self.env = Some(env.clone());
-            return proxies.iter().map(|_| None).collect();
+            return all.iter().map(|_| None).collect();
         }
-        let order = |known: &Worked<Files>, proxy: &&Arc<Proxy>| {
-            if Arc::ptr_eq(&known.proxy, proxy) {
+        let order = |known: &Worked<Files>, shaped: &&Shaped| {
+            let (known, proxy) = (&known.shaped.proxy, &shaped.proxy);
+            if Arc::ptr_eq(known, proxy) {
                 return Ordering::Equal;
             }
-            (&known.proxy.mesh, &known.proxy.name).cmp(&(&proxy.mesh, &proxy.name))
+            (&known.mesh, &known.name).cmp(&(&proxy.mesh, &proxy.name))
         };
-        let carried = carry::over(known, proxies, order).known.into_iter().zip(proxies);
-        let current = carried.map(|(known, proxy)| known.filter(|known| Arc::ptr_eq(&known.proxy, proxy)));
+        let wanted: Vec<&Shaped> = all.iter().collect();
+        let carried = carry::over(known, &wanted, order).known.into_iter().zip(all);
+        let current = carried.map(|(known, shaped)| known.filter(|known| known.shaped.is_same(shaped)));
         current.collect()
     }
 

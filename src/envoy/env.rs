@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::resource::value::feature::Feature;
+use crate::yaml::Limits;
 
 /// The properties of the machine, and of its settings, that the files depend on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,4 +15,6 @@ pub struct RenderEnv {
     pub admin_pipe: bool,
     /// The features that proxies may lack.
     pub without: BTreeSet<Feature>,
+    /// The limits of a base file.
+    pub limits: Limits,
 }

@@ -9,6 +9,10 @@ pub mod xds;
 
 mod env;
 
+mod spelling;
+
+pub mod shape;
+
 mod cache;
 
 mod cluster;
@@ -31,12 +35,15 @@ mod bootstrap;
 
 mod fragment;
 
+mod overlay;
+
 pub mod effective;
 
 pub use bootstrap::ADMIN_SOCKET;
 pub use cache::Cache;
 pub use cluster::collectors as collector_clusters;
 pub use env::RenderEnv;
+pub use spelling::camel;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -49,36 +56,43 @@ use crate::system::parallel;
 use self::artifact::{Artifact, Files, Fragments, ProxyKey};
 use self::cache::Worked;
 use self::layout::Layout;
+use self::shape::{Shape, Shaped};
 
 /// The files of every proxy. A proxy that cannot be written is left out, with a finding that gives the reason. What is
 /// in `cache` changes the cost and not the result.
-pub fn render(proxies: &[&Arc<Proxy>], env: &RenderEnv, cache: &mut Cache, diagnostics: &mut Diagnostics) -> Fragments {
-    let known = cache.take(proxies, env);
-    let (all, rendered) = carry::complete(known, proxies, |missing| {
-        each_layout("rendering files", missing, env, Renderer::files)
+pub fn render(all: &[Shaped], env: &RenderEnv, cache: &mut Cache, diagnostics: &mut Diagnostics) -> Fragments {
+    let known = cache.take(all, env);
+    let wanted: Vec<&Shaped> = all.iter().collect();
+    let (worked, rendered) = carry::complete(known, &wanted, |missing| {
+        each("rendering files", missing, env, Renderer::files)
     });
-    let mut fragments = Vec::with_capacity(all.len());
-    for one in &all {
+    let mut fragments = Vec::with_capacity(worked.len());
+    for one in &worked {
         diagnostics.append(one.findings.clone());
         fragments.extend(one.result.clone().map(|files| (one.key.clone(), files)));
     }
-    left_out::report(proxies, &env.without, diagnostics);
-    cache.put(all, rendered);
+    report_left_out(all, env, diagnostics);
+    cache.put(worked, rendered);
     fragments.into_iter().collect()
 }
 
-/// The proxies that [`render`] would leave out, with the same findings and without the cost of files.
-pub fn check(proxies: &[&Arc<Proxy>], env: &RenderEnv, diagnostics: &mut Diagnostics) -> Vec<ProxyKey> {
+/// The proxies that [`render`] would leave out, with the same findings and without the cost of files, but for overlays.
+pub fn check(all: &[Shaped], env: &RenderEnv, diagnostics: &mut Diagnostics) -> Vec<ProxyKey> {
     let mut without_files = Vec::new();
-    let checked = each_layout("checking proxies", proxies, env, |_, proxy, key, _, findings| {
-        bootstrap::check(proxy, key, env, findings);
-    });
-    for checked in checked {
+    let wanted: Vec<&Shaped> = all.iter().collect();
+    for checked in each("checking proxies", &wanted, env, Renderer::check) {
         diagnostics.append(checked.findings);
         without_files.extend(checked.result.is_none().then_some(checked.key));
     }
-    left_out::report(proxies, &env.without, diagnostics);
+    report_left_out(all, env, diagnostics);
     without_files
+}
+
+fn report_left_out(all: &[Shaped], env: &RenderEnv, diagnostics: &mut Diagnostics) {
+    // The Envoy of any other shape is somebody else's.
+    let sidecars = all.iter().filter(|shaped| shaped.shape == Shape::Sidecar);
+    let sidecars: Vec<&Arc<Proxy>> = sidecars.map(|shaped| &shaped.proxy).collect();
+    left_out::report(&sidecars, &env.without, diagnostics);
 }
 
 /// The work of one thread, with what it keeps from one proxy for the next.
@@ -90,7 +104,26 @@ struct Renderer<'e> {
 }
 
 impl Renderer<'_> {
-    fn files(&mut self, proxy: &Proxy, key: &ProxyKey, layout: &Layout, findings: &mut Vec<Diagnostic>) -> Files {
+    fn files(&mut self, shaped: &Shaped, key: &ProxyKey, findings: &mut Vec<Diagnostic>) -> Option<Files> {
+        let proxy = &*shaped.proxy;
+        let mut files = match &shaped.shape {
+            Shape::Sidecar => {
+                let layout = layout_of(proxy, self.env, findings)?;
+                self.sidecar(proxy, key, &layout, findings)
+            }
+            Shape::Fragment => Files::new(),
+            Shape::Overlay(overlay) => overlay::files(shaped, overlay, &self.env.limits, findings)?,
+        };
+        if let Shape::Sidecar | Shape::Fragment = &shaped.shape {
+            let fragment = self.text(|out| fragment::render(out, proxy));
+            files.insert(Artifact::Fragment, fragment);
+        }
+        let effective = self.text(|out| effective::render(out, proxy));
+        files.insert(Artifact::Effective, effective);
+        Some(files)
+    }
+
+    fn sidecar(&mut self, proxy: &Proxy, key: &ProxyKey, layout: &Layout, findings: &mut Vec<Diagnostic>) -> Files {
         let Self { env, buffer, clusters } = self;
         let mut text = |write: &mut dyn FnMut(&mut String)| {
             buffer.clear();
@@ -106,36 +139,53 @@ impl Renderer<'_> {
             (Artifact::Cds, text(&mut cds)),
             (Artifact::Lds, text(&mut lds)),
             (Artifact::Bootstrap, text(&mut bootstrap)),
-            (Artifact::Fragment, text(&mut |out| fragment::render(out, proxy))),
-            (Artifact::Effective, text(&mut |out| effective::render(out, proxy))),
         ])
+    }
+
+    fn text(&mut self, write: impl FnOnce(&mut String)) -> Arc<str> {
+        self.buffer.clear();
+        write(&mut self.buffer);
+        Arc::from(self.buffer.as_str())
+    }
+
+    /// Whether a proxy can have files.
+    fn check(&mut self, shaped: &Shaped, key: &ProxyKey, findings: &mut Vec<Diagnostic>) -> Option<()> {
+        let proxy = &*shaped.proxy;
+        match &shaped.shape {
+            Shape::Sidecar => {
+                let is_sound = layout_of(proxy, self.env, findings).is_some();
+                is_sound.then(|| drop(bootstrap::check(proxy, key, self.env, findings)))
+            }
+            Shape::Fragment => Some(()),
+            Shape::Overlay(overlay) => overlay::files(shaped, overlay, &self.env.limits, findings).map(drop),
+        }
     }
 }
 
-/// The result of `work` for the layout of each proxy, in the same order.
-fn each_layout<'e, T: Send>(
+/// The result of `work` for each proxy, in the same order.
+fn each<'e, T: Send>(
     what: &'static str,
-    proxies: &[&Arc<Proxy>],
+    all: &[&Shaped],
     env: &'e RenderEnv,
-    work: impl Fn(&mut Renderer<'e>, &Proxy, &ProxyKey, &Layout, &mut Vec<Diagnostic>) -> T + Sync,
+    work: impl Fn(&mut Renderer<'e>, &Shaped, &ProxyKey, &mut Vec<Diagnostic>) -> Option<T> + Sync,
 ) -> Vec<Worked<T>> {
-    let threads = parallel::threads_for(proxies.len());
+    let threads = parallel::threads_for(all.len());
     let start = || Renderer {
         env,
         buffer: String::new(),
         clusters: sidecar::Written::new(),
     };
-    parallel::map_with(what, proxies, threads, start, |renderer, proxy| {
+    parallel::map_with(what, all, threads, start, |renderer, shaped| {
+        let proxy = &shaped.proxy;
         let key = ProxyKey::new(&proxy.mesh, &proxy.name);
         let mut found = Vec::new();
-        let layout = layout_of(proxy, env, &mut found);
-        let result = layout.map(|layout| work(renderer, proxy, &key, &layout, &mut found));
+        let result = work(renderer, shaped, &key, &mut found);
         let mut findings = Diagnostics::default();
         found
             .into_iter()
             .for_each(|finding| findings.push(about(proxy, finding)));
         Worked {
-            proxy: Arc::clone(proxy),
+            shaped: (*shaped).clone(),
             key,
             result,
             findings,
@@ -143,7 +193,7 @@ fn each_layout<'e, T: Send>(
     })
 }
 
-/// The layout of a proxy that may be published; `None`, with the reasons, if it may not.
+/// The layout of a sidecar that may be published; `None`, with the reasons, if it may not.
 fn layout_of<'p>(proxy: &'p Proxy, env: &RenderEnv, findings: &mut Vec<Diagnostic>) -> Option<Layout<'p>> {
     Layout::of(proxy, findings).filter(|_| left_out::may_lack_all(proxy, &env.without))
 }

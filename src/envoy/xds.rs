@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, HashSet};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::source::SourceFile;
+use crate::yaml::edit::{self, Edit, EditError};
+use crate::yaml::written::{Way, Written};
 use crate::yaml::{Limits, json as yaml_json, write};
 
 /// Writes an xDS file with the given resources.
@@ -44,11 +47,48 @@ pub fn response<T: Serialize>(resources: &[T]) -> String {
     text
 }
 
-/// The `version_info` of a file that [`response`] wrote.
+/// The text of a discovery response that somebody wrote, with edits. Its `version_info` becomes a hash of the content.
+///
+/// # Errors
+/// When the text cannot be edited.
+pub fn edited(written: &Written, edits: &[(Way, Edit)], limits: &Limits) -> Result<String, EditError> {
+    let top = written.top();
+    let key = ["versionInfo", "version_info"]
+        .into_iter()
+        .find(|key| top.get(key).is_some());
+    let with = |version: &str| {
+        let set = Edit::Set {
+            key: key.unwrap_or("version_info").to_owned(),
+            value: json!(version),
+            after: "",
+        };
+        let edits: Vec<_> = edits.iter().cloned().chain([(top.way().clone(), set)]).collect();
+        edit::apply(written, &edits, limits)
+    };
+    with(&versioned(&with(UNVERSIONED)?))
+}
+
+/// The version of a content in which no version stands yet.
+pub(super) const UNVERSIONED: &str = "r-0000000000000000";
+
+/// The `version_info` for a text that has [`UNVERSIONED`] in its place.
+pub(super) fn versioned(unversioned: &str) -> String {
+    let hash = blake3::hash(unversioned.as_bytes()).to_hex();
+    format!("r-{}", &hash[..16])
+}
+
+/// The `version_info` of a discovery response; `None` without one.
 #[must_use]
 pub fn version(text: &str) -> Option<String> {
-    let line = text.lines().next()?.strip_prefix("version_info: ")?;
-    Some(line.trim_matches('"').to_owned())
+    let line = text.lines().next()?;
+    if let Some(version) = line.strip_prefix("version_info: ") {
+        return Some(version.trim_matches('"').to_owned());
+    }
+    let response = yaml_json::read_one(text, &Limits::default())?;
+    let version = ["version_info", "versionInfo"]
+        .into_iter()
+        .find_map(|key| response.get(key)?.as_str());
+    version.map(str::to_owned)
 }
 
 /// The clusters of two files.
@@ -60,16 +100,18 @@ pub struct Union {
     pub is_before: bool,
 }
 
-/// The clusters of both files. `None` when `after` has all names of `before`, or `before` is not a file of meshtraced.
+/// The clusters of both files. `None` when `after` has all names of `before`, or one of them is no discovery response.
 #[must_use]
 pub fn union(before: &str, after: &str) -> Option<Union> {
     let (before, mut all) = (resources(before)?, resources(after)?);
+    let is_ours = response(&all) == after;
     let names: HashSet<&Value> = all.iter().map(|resource| &resource["name"]).collect();
     let gone = before.iter().filter(|resource| !names.contains(&resource["name"]));
     let gone: Vec<Value> = gone.cloned().collect();
     if gone.is_empty() {
         return None;
     }
+    let text = if is_ours { None } else { Some(with_first(after, &gone)?) };
     all.extend(gone);
     let sorted = |resources: &[Value]| {
         let mut texts: Vec<String> = resources.iter().map(Value::to_string).collect();
@@ -77,37 +119,68 @@ pub fn union(before: &str, after: &str) -> Option<Union> {
         texts
     };
     Some(Union {
-        text: response(&all),
+        text: text.unwrap_or_else(|| response(&all)),
         is_before: sorted(&all) == sorted(&before),
     })
 }
 
-/// A proxy as one static configuration: its bootstrap, with the resources of both files instead of their paths.
-/// `None` when one of the texts is not a file of meshtraced.
+/// A discovery response that somebody wrote, with resources before its own.
+fn with_first(text: &str, resources: &[Value]) -> Option<String> {
+    let (file, limits) = (SourceFile::new("", text), Limits::default());
+    let written = Written::read(&file, &limits).ok()?;
+    let list = written.top().get("resources")?;
+    let edit = (list.way().clone(), Edit::Prepend(resources.to_vec()));
+    edited(&written, &[edit], &limits).ok()
+}
+
+/// A proxy as one static configuration: its bootstrap, with the resources of both files instead of their paths. What is
+/// missing is empty. `None` when one of the texts is not what it should be.
 #[must_use]
-pub fn as_static(bootstrap: &str, cds: &str, lds: &str) -> Option<String> {
-    let without_type = |text: &str| {
-        let mut resources = resources(text)?;
-        for resource in &mut resources {
-            resource.as_object_mut().and_then(|fields| fields.shift_remove("@type"));
-        }
-        Some(resources)
+pub fn as_static(bootstrap: Option<&str>, cds: Option<&str>, lds: Option<&str>) -> Option<String> {
+    if let (Some(bootstrap), None, None) = (bootstrap, cds, lds) {
+        return Some(bootstrap.to_owned());
+    }
+    let mut whole = match bootstrap {
+        Some(bootstrap) => yaml_json::read_one(bootstrap, &Limits::default())?,
+        None => json!({}),
     };
-    let mut whole = yaml_json::read_one(bootstrap, &Limits::default())?;
     let fields = whole.as_object_mut()?;
-    fields.shift_remove("dynamic_resources")?;
-    let (clusters, listeners) = (without_type(cds)?, without_type(lds)?);
-    fields.insert(
-        "static_resources".to_owned(),
-        json!({"clusters": clusters, "listeners": listeners}),
-    );
+    for spelling in ["dynamic_resources", "dynamicResources"] {
+        fields.shift_remove(spelling);
+    }
+    let is_camel = fields.contains_key("staticResources");
+    let own = fields.entry(if is_camel {
+        "staticResources"
+    } else {
+        "static_resources"
+    });
+    let own = own.or_insert_with(|| json!({})).as_object_mut()?;
+    for (kind, text) in [("clusters", cds), ("listeners", lds)] {
+        let Some(text) = text else { continue };
+        let list = own.entry(kind).or_insert_with(|| json!([])).as_array_mut()?;
+        list.extend(resources(text)?.into_iter().map(untyped));
+    }
     Some(write::write(&whole))
 }
 
-/// The texts of the resources of a file that [`response`] wrote, by the name of each. `None` for any other text.
+/// A resource without its wrapper and type.
+fn untyped(mut resource: Value) -> Value {
+    if let Some(inner) = resource.get_mut("resource") {
+        resource = inner.take();
+    }
+    if let Some(fields) = resource.as_object_mut() {
+        fields.shift_remove("@type");
+    }
+    resource
+}
+
+/// The texts of the resources of a file, by the name of each. `None` for a file in which their lines do not tell them.
 #[must_use]
 pub fn texts(text: &str) -> Option<BTreeMap<&str, &str>> {
     let (_, list) = text.split_once("\nresources:")?;
+    if !list.starts_with("\n- ") && list.trim() != "[]" {
+        return None;
+    }
     let lines = list.match_indices('\n').map(|(at, _)| at + 1);
     let starts: Vec<usize> = lines.filter(|at| list[*at..].starts_with("- ")).collect();
     let ends = starts.iter().skip(1).copied().chain([list.len()]);
@@ -172,10 +245,21 @@ mod tests {
         let bootstrap = "node: {id: web}\ndynamic_resources: {cds_config: {}}\n";
         let resources = json!({"clusters": [{"name": "c"}], "listeners": [{"name": "l"}]});
         let expected = json!({"node": {"id": "web"}, "static_resources": resources});
-        let whole = |bootstrap, lds: &str| as_static(bootstrap, &file(&["c"]), lds);
-        assert_eq!(whole(bootstrap, &file(&["l"])), Some(write::write(&expected)));
-        assert_eq!(whole(bootstrap, "{"), None);
-        assert_eq!(whole("node: {id: web}\n", &file(&["l"])), None);
+        let whole = |bootstrap, lds: &str| as_static(bootstrap, Some(&file(&["c"])), Some(lds));
+        assert_eq!(whole(Some(bootstrap), &file(&["l"])), Some(write::write(&expected)));
+        assert_eq!(whole(Some(bootstrap), "{"), None);
+        let without = json!({"static_resources": {"clusters": [{"name": "c"}], "listeners": [{"name": "l"}]}});
+        assert_eq!(whole(None, &file(&["l"])), Some(write::write(&without)));
+        assert_eq!(
+            as_static(Some("a: 0x1F # b\n"), None, None).as_deref(),
+            Some("a: 0x1F # b\n")
+        );
+        let own = "staticResources: {clusters: [{name: b}]}\n";
+        let both = json!({"staticResources": {"clusters": [{"name": "b"}, {"name": "c"}]}});
+        assert_eq!(
+            as_static(Some(own), Some(&file(&["c"])), None),
+            Some(write::write(&both))
+        );
     }
 
     #[test]
@@ -197,6 +281,19 @@ mod tests {
         let expected = response(&[json!({"@type": "x", "name": "b"}), cluster.clone()]);
         let union = union(&response(&[cluster]), &file(&["b"])).expect("something goes");
         assert_eq!(union.text, expected);
+    }
+
+    #[test]
+    fn the_union_of_a_file_of_somebody_else_changes_nothing_else() {
+        let theirs = "versionInfo: x # own\nresources:\n  - {name: b, connect_timeout: 0x1.0p1s}\n";
+        let both = union(&file(&["a", "b"]), theirs).expect("something goes");
+        let expected = "  - \"@type\": x\n    name: a\n  - {name: b, connect_timeout: 0x1.0p1s}\n";
+        assert!(
+            both.text.ends_with(expected) && both.text.starts_with("versionInfo: r-"),
+            "{}",
+            both.text
+        );
+        assert_eq!(version(&both.text).map(|version| version.len()), Some(18));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! the names of the variables, the JSON Schema and `docs/settings.md` are derived from the declaration.
 //!
 //! Two languages of globs exist side by side. `include` and `exclude` match paths with `globset`, where `**` crosses
-//! directories; `select` and the rules of `reload` match names with `*` alone, as in `select::scope`.
+//! directories; `select` and the rules of `reload` and `shapes` match names with `*` alone, as in `words::fits`.
 
 mod error;
 
@@ -16,6 +16,8 @@ mod values;
 mod policies;
 
 pub mod reload;
+
+pub mod shapes;
 
 mod model;
 

@@ -15,6 +15,7 @@ use super::error::SettingsError;
 use super::ids::{Group, User};
 use super::policies::Policies;
 use super::reload::Reload;
+use super::shapes::ShapeRule;
 use super::values::{Admin, FileMode, LoopbackAddress, ProgramPath};
 use crate::compile::{Extent, Options};
 use crate::envoy::RenderEnv;
@@ -59,6 +60,10 @@ pub struct Settings {
     /// The dataplanes that this machine publishes: those that one of the rules fits, or all without a rule.
     #[schemars(example = json!([{"mesh": "default", "name": "web-*"}, {"tags": {"kuma.io/zone": "eu-*"}}]))]
     pub select: Vec<Rule>,
+    /// The files that proxies get, and what they are made from. The first entry that fits a proxy decides; a proxy that no
+    /// entry fits is a sidecar.
+    #[schemars(example = json!([{"select": {"name": "edge-*"}, "overlay": {"bootstrap": "/etc/envoy/base/{dataplane}.yaml"}}]))]
+    pub shapes: Vec<ShapeRule>,
     /// The shape `sidecar`: a complete proxy from the dataplane alone.
     pub sidecar: Sidecar,
     /// The time without a change to a policy after which a reconciliation begins.
@@ -118,6 +123,7 @@ impl Default for Settings {
             kuma: Kuma::default(),
             services: BTreeMap::new(),
             select: Vec::new(),
+            shapes: Vec::new(),
             sidecar: Sidecar::default(),
             debounce: HumanDuration::from_millis(100),
             debounce_max: HumanDuration::from_secs(2),
@@ -226,6 +232,8 @@ impl Settings {
             roots: self.policies.roots().to_vec(),
             filter: Filter::new(self.include.clone(), self.exclude.clone()),
             mode: self.source,
+            has_whole_paths: false,
+            bases: self.shapes.iter().flat_map(ShapeRule::bases).cloned().collect(),
         }
     }
 
@@ -244,10 +252,14 @@ impl Settings {
             services: self.services.clone(),
             scope: self.select.clone(),
             reload: self.reload.iter().map(|reload| reload.select.clone()).collect(),
+            shapes: (self.shapes.iter())
+                .map(|rule| (rule.select.clone(), rule.shape.clone()))
+                .collect(),
             env: RenderEnv {
                 out: out.to_owned(),
                 admin_pipe: self.envoy.admin == Admin::Pipe,
                 without: self.sidecar.without.clone(),
+                limits: self.limits.clone(),
             },
             limits: self.limits.clone(),
             known,

@@ -9,7 +9,11 @@ mod file;
 
 mod location;
 
+mod base_path;
+
 mod sources;
+
+mod base;
 
 mod commit;
 
@@ -43,6 +47,8 @@ mod changing;
 
 mod reader;
 
+pub use base::BaseFiles;
+pub use base_path::BasePath;
 pub use changing::ReadWork;
 pub use commit::Commit;
 pub use error::ReadError;

@@ -77,7 +77,7 @@ pub(super) fn read_revision(
             revision,
         };
         changing = match read_at(&request, known) {
-            Ok((snapshot, known)) => match moved_between(&snapshot) {
+            Ok((snapshot, known)) => match moved_between(&snapshot.origins) {
                 Some(repository) => repository.to_owned(),
                 None => return Ok((snapshot, known)),
             },
@@ -104,7 +104,7 @@ struct Request<'r> {
 }
 
 /// The number of attempts when a root leads elsewhere, or is at another commit, after all roots were read.
-const ATTEMPTS: usize = 5;
+pub(super) const ATTEMPTS: usize = 5;
 
 /// The real paths of all roots at one moment.
 fn places(sources: &Sources) -> Result<Vec<PathBuf>> {
@@ -132,9 +132,9 @@ fn moved<'s>(sources: &'s Sources, places: &[PathBuf]) -> Result<Option<&'s Path
 }
 
 /// A repository that moved to another commit after one root in it was read and before the next.
-fn moved_between(snapshot: &Snapshot) -> Option<&Path> {
+pub(super) fn moved_between<'o>(origins: impl IntoIterator<Item = &'o ReadOrigin>) -> Option<&'o Path> {
     let mut heads: BTreeMap<&Path, &str> = BTreeMap::new();
-    snapshot.origins.iter().find_map(|origin| {
+    origins.into_iter().find_map(|origin| {
         let (ReadMode::Git { repository, .. } | ReadMode::Worktree { repository }) = &origin.mode else {
             return None;
         };
@@ -265,7 +265,7 @@ impl<'r> Reading<'r> {
             filter: &request.sources.filter,
             limit: request.limit,
             revision: request.revision,
-            prefix: if is_alone {
+            prefix: if is_alone && !request.sources.has_whole_paths {
                 String::new()
             } else {
                 read_mode::prefix(&root.path, mode)
@@ -476,11 +476,7 @@ mod tests {
             }),
         };
         let check = |origins: Vec<ReadOrigin>, expected: Option<&str>| {
-            let snapshot = Snapshot {
-                origins,
-                ..Snapshot::default()
-            };
-            assert_eq!(moved_between(&snapshot), expected.map(Path::new));
+            assert_eq!(moved_between(&origins), expected.map(Path::new));
         };
         check(vec![origin("/a", "1"), origin("/a", "1"), origin("/b", "2")], None);
         check(

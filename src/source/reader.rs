@@ -1,9 +1,12 @@
 //! The reader of one snapshot after another, which does not read again what stays as it is.
 
+use std::path::Path;
+
+use super::base::{self, BaseFiles};
 use super::changing::{Changing, ReadWork};
 use super::error::ReadError;
 use super::git::{self, Revision};
-use super::read::{Consistency, KnownRoots, read_all, read_revision};
+use super::read::{ATTEMPTS, Consistency, KnownRoots, moved_between, read_all, read_revision};
 use super::read_mode::{self, ReadMode};
 use super::seal;
 use super::snapshot::Snapshot;
@@ -46,6 +49,8 @@ pub struct Reader {
     work: ReadWork,
     /// The seal of the sources, if the last snapshot was read with a look at all files.
     seal: Option<String>,
+    /// The reader of the files of Envoys that somebody configured.
+    bases: Option<Box<Reader>>,
 }
 
 /// The last snapshot, and how it was read.
@@ -63,7 +68,7 @@ impl Reader {
 
     /// Forgets what was read. The watch goes on.
     pub fn forget(&mut self) {
-        (self.known, self.last, self.seal) = (KnownRoots::new(), None, None);
+        (self.known, self.last, self.seal, self.bases) = (KnownRoots::new(), None, None, None);
     }
 
     /// The health of the watch, if there is one.
@@ -90,6 +95,52 @@ impl Reader {
     /// # Errors
     /// Those of [`read()`].
     pub fn read(
+        &mut self,
+        sources: &Sources,
+        max_file_bytes: u64,
+        consistency: Consistency,
+        scan: Scan,
+    ) -> Result<Snapshot> {
+        let read = |reader: &mut Self| reader.read_policies(sources, max_file_bytes, consistency, scan);
+        self.with_bases(sources, max_file_bytes, consistency, read)
+    }
+
+    /// The policies that `read` reads, with the base files of the same moment.
+    fn with_bases(
+        &mut self,
+        sources: &Sources,
+        limit: u64,
+        consistency: Consistency,
+        read: impl Fn(&mut Self) -> Result<Snapshot>,
+    ) -> Result<Snapshot> {
+        if sources.bases.is_empty() {
+            return read(self);
+        }
+        let mut bases = self.bases.take().unwrap_or_default();
+        let mut look = || {
+            let sources = base::sources(&sources.bases, Path::exists);
+            bases.read(&sources, limit, consistency, Scan::Full)
+        };
+        let mut before = look()?;
+        for _ in 0..ATTEMPTS {
+            let snapshot = read(self)?;
+            let after = look()?;
+            let is_same = before.files == after.files && before.unreadable == after.unreadable;
+            let origins = snapshot.origins.iter().chain(&after.origins);
+            let is_moved = consistency == Consistency::Stable && moved_between(origins).is_some();
+            if is_same && !is_moved {
+                self.seal = seal::with_bases(self.seal.take(), bases.seal.clone());
+                self.bases = Some(bases);
+                let bases = BaseFiles::new(after.files, after.unreadable);
+                return Ok(Snapshot { bases, ..snapshot });
+            }
+            before = after;
+        }
+        let changing = sources.bases.first().map(|path| path.to_string().into());
+        Err(ReadError::Changing(changing.unwrap_or_default()))
+    }
+
+    fn read_policies(
         &mut self,
         sources: &Sources,
         max_file_bytes: u64,
@@ -135,9 +186,12 @@ impl Reader {
             return Err(ReadError::NoRevisions(root.path.clone()));
         }
         let how = (Consistency::Dirty, Some(revision));
-        let (snapshot, known) = read_revision(sources, max_file_bytes, how, &self.known)?;
-        (self.known, self.last, self.seal) = (known, None, None);
-        Ok(snapshot)
+        // Base files are as they are now, as the settings are.
+        self.with_bases(sources, max_file_bytes, Consistency::Dirty, |reader| {
+            let (snapshot, known) = read_revision(sources, max_file_bytes, how, &reader.known)?;
+            (reader.known, reader.last, reader.seal) = (known, None, None);
+            Ok(snapshot)
+        })
     }
 
     fn keep(&mut self, snapshot: &Snapshot, sources: &Sources, limit: u64) {
@@ -203,7 +257,6 @@ fn seal(snapshot: &Snapshot, known: &KnownRoots) -> Option<String> {
 mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
-    use std::path::Path;
 
     use super::*;
     use crate::source::UnreadableReason;

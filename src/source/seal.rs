@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use blake3::{Hash, Hasher};
 
+use super::base;
 use super::commit::Commit;
 use super::dir::{self, Place};
 use super::error::ReadError;
@@ -58,6 +59,20 @@ pub(super) fn of_roots(roots: impl Iterator<Item = (PathBuf, RootSeal)>) -> Opti
 /// # Errors
 /// Where a reader fails too, such as during a Git operation.
 pub fn look(sources: &Sources) -> Result<Option<String>, ReadError> {
+    let policies = look_at_all(sources)?;
+    if sources.bases.is_empty() {
+        return Ok(policies);
+    }
+    let bases = look_at_all(&base::sources(&sources.bases, Path::exists))?;
+    Ok(with_bases(policies, bases))
+}
+
+/// The seal of policies together with that of base files.
+pub(super) fn with_bases(policies: Option<String>, bases: Option<String>) -> Option<String> {
+    Some(format!("{} {}", policies?, bases?))
+}
+
+fn look_at_all(sources: &Sources) -> Result<Option<String>, ReadError> {
     let mut check = QuiescenceCheck::default();
     let mut seals = BTreeMap::new();
     for root in &sources.roots {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::base::BaseFiles;
 use super::commit::Commit;
 use super::file::{SourceFile, Unreadable};
 use super::read_mode::ReadMode;
@@ -16,6 +17,8 @@ pub struct Snapshot {
     /// The origin of the files of each root, in the order of the roots. Origins are for people: nothing that is
     /// compiled depends on them.
     pub origins: Vec<ReadOrigin>,
+    /// The files of Envoys that somebody configured.
+    pub bases: BaseFiles,
 }
 
 /// The mode, link and commit by which a root was read.
@@ -107,10 +110,10 @@ impl Snapshot {
     #[must_use]
     pub fn revision(&self) -> String {
         let mut hasher = blake3::Hasher::new();
-        for file in &self.files {
+        for file in self.files.iter().chain(self.bases.texts()) {
             hasher.update(file.digest().as_bytes());
         }
-        for unreadable in &self.unreadable {
+        for unreadable in self.unreadable.iter().chain(self.bases.unreadable()) {
             hasher.update(blake3::hash(unreadable.path.as_bytes()).as_bytes());
             hasher.update(blake3::hash(unreadable.reason.to_string().as_bytes()).as_bytes());
         }

@@ -1,11 +1,13 @@
 //! The sources that policies are read from.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::base_path::BasePath;
 use super::file::Vars;
 use super::filter::Filter;
 
@@ -18,6 +20,10 @@ pub struct Sources {
     pub filter: Filter,
     /// The way in which directories are read.
     pub mode: Mode,
+    /// Whether the paths of files begin with that of their root even if there is only one.
+    pub has_whole_paths: bool,
+    /// The files of Envoys that are read beside the policies.
+    pub bases: BTreeSet<BasePath>,
 }
 
 /// The way in which directories are read.
@@ -49,7 +55,7 @@ impl Sources {
         Self {
             roots: vec![Root { path, vars: None }],
             filter: Filter::default(),
-            mode: Mode::default(),
+            ..Self::default()
         }
     }
 

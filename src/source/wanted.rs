@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
+use super::base;
 use super::read_mode::ReadMode;
 use super::sources::Sources;
 use super::worktree;
@@ -61,6 +62,16 @@ pub(super) struct Wanted {
 impl Wanted {
     pub(super) fn for_sources(sources: &Sources) -> Self {
         let mut wanted = Self::default();
+        wanted.add(sources);
+        if !sources.bases.is_empty() {
+            wanted.add(&base::sources(&sources.bases, |_| true));
+        }
+        wanted
+    }
+
+    /// Adds the directories and paths of all roots.
+    fn add(&mut self, sources: &Sources) {
+        let wanted = self;
         for root in &sources.roots {
             wanted.way_to(&root.path, 0);
             match ReadMode::for_root(&root.path, sources.mode) {
@@ -86,7 +97,6 @@ impl Wanted {
                 Ok(ReadMode::Plain) | Err(_) => wanted.files(&root.path, sources),
             }
         }
-        wanted
     }
 
     /// Adds the directory of a repository, in which these names matter.

@@ -5,6 +5,7 @@
 //! however odd, is changed by mistake.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use thiserror::Error;
@@ -12,7 +13,7 @@ use thiserror::Error;
 use super::meaning::{Edits, Meaning, TooLarge, place_of_new};
 use super::tree::Limits;
 use super::write;
-use super::written::{Entry, Form, NodeId, Style, Way, Written};
+use super::written::{Entry, Form, NodeId, Spot, Style, Way, Written};
 use crate::source::SourceFile;
 
 pub use super::meaning::Edit;
@@ -66,11 +67,99 @@ pub fn apply(written: &Written, edits: &[(Way, Edit)], limits: &Limits) -> Resul
     }
     let text = patched(written.text(), patches);
     let expected = Meaning::of(written, written.root, &all, &mut budget())?;
-    let file = SourceFile::new("", text.as_str());
+    faithful(text, &expected, limits)
+}
+
+/// The text of a document as the value of a key, behind another entry; or as the last item of a list there, behind others.
+///
+/// # Errors
+/// When the document is written in such a way that it cannot be a part of another one.
+pub fn within(
+    written: &Written,
+    (first, value): (&str, &str),
+    key: &str,
+    items: Option<&[Value]>,
+    limits: &Limits,
+) -> Result<String, EditError> {
+    let text = written.text();
+    let top = written.node(written.root);
+    let style = match &top.form {
+        Form::List { style, .. } | Form::Map { style, .. } => *style,
+        Form::Scalar { .. } | Form::Alias(_) => return Err(EditError::Layout),
+    };
+    let end = line_end(text);
+    // A marker at the begin of the document would end the other one.
+    let head = &text[..top.bytes.start];
+    let marker = head
+        .rfind("\n---")
+        .map(|end| end + 1)
+        .or(head.starts_with("---").then_some(0));
+    let begin = marker.map_or(0, |marker| marker + 3);
+    let body = text[begin..].trim_matches(['\r', '\n', '\u{feff}']);
+    let before = items.unwrap_or_default();
+    let whole = match (style, items) {
+        (Style::Flow, None) => format!("{{\"{first}\": \"{value}\", \"{key}\":{end}{body}{end}}}{end}"),
+        (Style::Flow, Some(_)) => {
+            let before: Vec<String> = before.iter().map(|item| format!("{},{end}", flow(item))).collect();
+            format!(
+                "{{\"{first}\": \"{value}\", \"{key}\": [{end}{}{body}{end}]}}{end}",
+                before.concat()
+            )
+        }
+        (Style::Block, None) => format!("{first}: {value}{end}{key}:{end}{body}{end}"),
+        (Style::Block, Some(_)) => {
+            let before = if before.is_empty() {
+                String::new()
+            } else {
+                indented(text, &write::write(before), "")
+            };
+            format!(
+                "{first}: {value}{end}{key}:{end}{before}-{end}{}",
+                indented(text, body, "  ")
+            )
+        }
+    };
+    let mut budget = limits.nodes.get().saturating_add(limits.alias_nodes.get());
+    let own = Meaning::of(written, written.root, &Edits::new(), &mut budget)?;
+    let own = match items {
+        None => own,
+        Some(items) => Meaning::List(items.iter().map(Meaning::from).chain([own]).collect()),
+    };
+    let expected = [(first, Meaning::Text(value.to_owned())), (key, own)];
+    let expected = Meaning::Map(expected.map(|(key, value)| (key.to_owned(), value)).into());
+    faithful(whole, &expected, limits)
+}
+
+/// Whether a node means a value, whatever the order of keys.
+#[must_use]
+pub fn means(spot: &Spot, value: &Value, limits: &Limits) -> bool {
+    let mut budget = limits.nodes.get();
+    let meaning = spot
+        .way()
+        .last()
+        .map(|id| Meaning::of(spot.written(), *id, &Edits::new(), &mut budget));
+    meaning
+        .and_then(Result::ok)
+        .is_some_and(|meaning| meaning.sorted() == Meaning::from(value).sorted())
+}
+
+fn flow(value: &Value) -> String {
+    let mut text = String::new();
+    Meaning::from(value).append_flow(&mut text, None);
+    text
+}
+
+/// The text, if it means what is expected.
+fn faithful(text: String, expected: &Meaning, limits: &Limits) -> Result<String, EditError> {
+    let file = SourceFile::new("", text);
     let again = Written::read(&file, limits).map_err(|_| EditError::Layout)?;
-    match Meaning::of(&again, again.root, &Edits::new(), &mut budget())? == expected {
-        true => Ok(text),
-        false => Err(EditError::Layout),
+    let mut budget = limits.nodes.get().saturating_add(limits.alias_nodes.get());
+    let is_faithful = Meaning::of(&again, again.root, &Edits::new(), &mut budget)? == *expected;
+    drop(again);
+    if is_faithful {
+        Ok(Arc::into_inner(file).map(|file| file.text).unwrap_or_default())
+    } else {
+        Err(EditError::Layout)
     }
 }
 

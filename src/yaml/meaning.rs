@@ -70,6 +70,20 @@ impl Meaning {
         Ok(meaning)
     }
 
+    /// The value with all keys in their alphabetical order, of which people may have another one.
+    pub(super) fn sorted(self) -> Self {
+        match self {
+            Self::List(items) => Self::List(items.into_iter().map(Self::sorted).collect()),
+            Self::Map(entries) => {
+                let entries = entries.into_iter().map(|(key, value)| (key, value.sorted()));
+                let mut entries: Vec<(String, Self)> = entries.collect();
+                entries.sort_by(|(one, _), (other, _)| one.cmp(other));
+                Self::Map(entries)
+            }
+            scalar => scalar,
+        }
+    }
+
     fn apply(&mut self, edit: &Edit) {
         match (self, edit) {
             (Self::Map(entries), Edit::Set { key, value, after }) => {

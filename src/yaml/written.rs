@@ -143,6 +143,10 @@ pub struct Spot<'w, 't> {
 }
 
 impl<'w, 't> Spot<'w, 't> {
+    pub(super) fn written(&self) -> &'w Written<'t> {
+        self.written
+    }
+
     /// The way from the top.
     #[must_use]
     pub fn way(&self) -> &Way {

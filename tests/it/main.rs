@@ -27,6 +27,7 @@ mod hot_restart;
 mod kit;
 mod last_run;
 mod machine_faults;
+mod own_envoys;
 mod propagation;
 mod props;
 mod publish;

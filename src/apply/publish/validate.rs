@@ -175,7 +175,7 @@ impl<'t> Validator<'t> {
             return Vec::new();
         }
         let is_changed = |artifacts: &[Artifact]| change.changed().any(|artifact| artifacts.contains(&artifact));
-        let file = |artifact| change.after.get(&artifact).map_or("", |text| text);
+        let file = |artifact| change.after.get(&artifact).map(|text| &**text);
         let mut input = Vec::new();
         if is_changed(&[Artifact::Cds, Artifact::Lds, Artifact::Bootstrap]) {
             let whole = xds::as_static(file(Artifact::Bootstrap), file(Artifact::Cds), file(Artifact::Lds));
@@ -187,7 +187,7 @@ impl<'t> Validator<'t> {
             input.push(self.with_digest(What::Merged {
                 base: base.path.to_owned(),
                 read: base.digest.clone(),
-                fragment: file(Artifact::Fragment).to_owned(),
+                fragment: file(Artifact::Fragment).unwrap_or_default().to_owned(),
             }));
         }
         input

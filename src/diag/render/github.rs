@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::limit::FileFindings;
 use crate::diag::{Diagnostic, Place};
+use crate::words::below;
 
 /// One workflow command per finding. `root` is put before every path: annotations need paths from the top of the
 /// repository.
@@ -15,7 +16,7 @@ pub fn render(files: &[FileFindings], root: &str) -> String {
             out.push_str(&one(finding, root));
         }
         if let (1.., Some(file)) = (of_file.left_out, of_file.file) {
-            let file = property(&format!("{root}{file}"));
+            let file = property(&below(root, file));
             let _ = writeln!(out, "::notice file={file}::{} more in this file", of_file.left_out);
         }
     }
@@ -25,7 +26,7 @@ pub fn render(files: &[FileFindings], root: &str) -> String {
 fn one(finding: &Diagnostic, root: &str) -> String {
     let mut properties = Vec::new();
     if let Some(file) = finding.file() {
-        properties.push(format!("file={}", property(&format!("{root}{file}"))));
+        properties.push(format!("file={}", property(&below(root, file))));
     }
     if let Place::In(at) = &finding.place {
         let end = at.end();

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::diag::{Diagnostic, Place};
+use crate::words::below;
 
 /// One finding as an object of `check -o json` and of `diagnostics` in `compile -o json`.
 ///
@@ -43,7 +44,7 @@ pub fn entry<'a>(diagnostic: &'a Diagnostic, root: &str) -> Entry<'a> {
     Entry {
         severity: diagnostic.severity.as_str(),
         code: diagnostic.code.as_str(),
-        file: diagnostic.file().map(|path| format!("{root}{path}")),
+        file: diagnostic.file().map(|path| below(root, path)),
         document: diagnostic.document,
         line: at.map(|at| at.line()),
         column: at.map(|at| at.column()),

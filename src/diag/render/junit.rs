@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::limit::FileFindings;
 use super::text;
 use crate::diag::{Diagnostic, Place, Severity};
+use crate::words::below;
 
 /// The report as XML. Findings of severity `least` or above are failures, others are test cases that pass; each file
 /// of `clean` is one test case that passes.
@@ -17,7 +18,7 @@ pub fn render(files: &[FileFindings], clean: &[&str], root: &str, least: Severit
             let failures = of_file.shown.iter().filter(|finding| fails(finding)).count();
             let file = of_file
                 .file
-                .map_or_else(|| "policies".to_owned(), |file| format!("{root}{file}"));
+                .map_or_else(|| "policies".to_owned(), |file| below(root, file));
             let mut cases: String = of_file
                 .shown
                 .iter()
@@ -35,7 +36,7 @@ pub fn render(files: &[FileFindings], clean: &[&str], root: &str, least: Severit
             )
         })
         .chain(clean.iter().map(|file| {
-            let file = format!("{root}{file}");
+            let file = below(root, file);
             let case = format!("    <testcase classname=\"{}\" name=\"no findings\"/>\n", escape(&file));
             suite(&file, 1, 0, &case)
         }))

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::limit::FileFindings;
 use crate::diag::{Code, Diagnostic, Place, Severity};
 use crate::source::Location;
+use crate::words::below;
 
 /// The log of one run. `root` is put before every path, so that a code host finds the file.
 #[must_use]
@@ -80,7 +81,7 @@ fn fingerprint(finding: &Diagnostic, seen: &mut BTreeMap<String, usize>) -> Stri
 
 fn location(finding: &Diagnostic, root: &str) -> Option<Value> {
     let file = finding.file().filter(|file| !file.is_empty())?;
-    let mut physical = json!({"artifactLocation": {"uri": uri(&format!("{root}{file}"))}});
+    let mut physical = json!({"artifactLocation": {"uri": uri(&below(root, file))}});
     if let Place::In(at) = &finding.place {
         physical["region"] = region(at);
     }

@@ -11,7 +11,7 @@ use super::limit::{limit_per_code, limit_per_file};
 use crate::diag::{Code, Diagnostic, Place, Severity};
 use crate::source::Location;
 use crate::system::parallel;
-use crate::words::{plural, printable};
+use crate::words::{below, plural, printable};
 
 /// The findings as text, each with an excerpt, in the order given. At most `per_file` findings of a file are shown,
 /// the others are counted.
@@ -28,7 +28,7 @@ pub fn render(diagnostics: &[Diagnostic], root: &str, per_file: usize, color: bo
             out.push('\n');
         }
         if let (rest @ 1.., Some(file)) = (of_file.left_out, of_file.file) {
-            let _ = writeln!(out, "... and {rest} more in {root}{}", printable(file));
+            let _ = writeln!(out, "... and {rest} more in {}", printable(&below(root, file)));
         }
         out
     })
@@ -103,7 +103,7 @@ fn one(diagnostic: &Diagnostic, root: &str, color: bool) -> String {
         Place::In(at) => Some(Line::of(at)),
         Place::File(_) | Place::Nowhere => None,
     };
-    let path = diagnostic.file().map(|file| format!("{root}{}", printable(file)));
+    let path = diagnostic.file().map(|file| printable(&below(root, file)));
     let mut group = Group::with_title(title);
     match (&line, path) {
         (Some(line), path) => {

@@ -59,6 +59,9 @@ pub(crate) fn validate_many(bootstraps: &[PathBuf]) -> Vec<Result<(), String>> {
 fn resources(path: &Path) -> Vec<Value> {
     let mut response = yaml::read(path);
     for resource in response["resources"].as_array_mut().into_iter().flatten() {
+        if let Some(wrapped) = resource.get_mut("resource") {
+            *resource = wrapped.take();
+        }
         resource.as_object_mut().and_then(|fields| fields.shift_remove("@type"));
     }
     yaml::items(&response["resources"]).cloned().collect()

@@ -1,0 +1,284 @@
+//! The shape `overlay`: an Envoy that somebody configured, with tracing on the connection managers of a dataplane, and
+//! nothing else changed.
+
+mod message;
+
+mod listener;
+
+mod document;
+
+mod claim;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use self::claim::{Claims, Part, parts};
+use self::document::Document;
+use self::listener::BaseListener;
+use self::message::{field, text};
+use super::artifact::{Artifact, Files};
+use super::cluster;
+use super::layout::listener_name;
+use super::shape::{Base, ExistingTracing, Overlay, Shaped};
+use super::tracing;
+use crate::diag::{Code, Diagnostic, Place, Severity};
+use crate::ir::{Listener, Proxy};
+use crate::source::Location;
+use crate::words::{closest, few};
+use crate::yaml::Limits;
+use crate::yaml::edit::{self, Edit};
+use crate::yaml::written::Way;
+
+/// The files of an overlay; `None`, with the reasons in `findings`, when tracing cannot be added.
+pub(super) fn files(
+    shaped: &Shaped,
+    overlay: &Overlay,
+    limits: &Limits,
+    findings: &mut Vec<Diagnostic>,
+) -> Option<Files> {
+    let mut documents = Vec::new();
+    let mut errors = Vec::new();
+    for base in &shaped.bases {
+        match read(base, limits) {
+            Ok(document) => documents.push(document),
+            Err(finding) => errors.push(*finding),
+        }
+    }
+    if !errors.is_empty() {
+        findings.extend(errors);
+        return None;
+    }
+    let listeners = all_listeners(&documents);
+    check_names(&listeners, &mut errors);
+    let claims = Claims::of(&shaped.proxy, &listeners, &overlay.listeners);
+    let mut work = Work {
+        proxy: &shaped.proxy,
+        overlay,
+        documents: &documents,
+        limits,
+        edits: documents.iter().map(|_| Vec::new()).collect(),
+        needs_cluster: BTreeSet::new(),
+        findings,
+    };
+    for (i, base) in listeners.iter().enumerate() {
+        let all: Vec<_> = parts(i, base).map(|part| (part, claims.parts.get(&part))).collect();
+        all.iter()
+            .for_each(|(part, entry)| entry.iter().for_each(|entry| work.trace(base, *part, entry)));
+        if all.iter().any(|(part, entry)| part.1.is_some() && entry.is_none()) {
+            work.report_unclaimed(base);
+        }
+    }
+    claims
+        .unmatched
+        .iter()
+        .for_each(|entry| work.report_unmatched(entry, &listeners));
+    let clusters = work.clusters(&mut errors);
+    let mut files = Files::new();
+    for ((document, edits), clusters) in documents.iter().zip(work.edits).zip(clusters) {
+        match document.edited(edits, clusters, limits) {
+            Ok(text) => drop(files.insert(document.artifact, Arc::from(text))),
+            Err(error) => errors.push(document.refuse(format!("tracing cannot be added to this file: {error}"))),
+        }
+    }
+    let is_sound = errors.is_empty();
+    work.findings.extend(errors);
+    is_sound.then_some(files)
+}
+
+/// The listeners of all documents.
+fn all_listeners<'w, 't>(documents: &'w [Document<'t>]) -> Vec<BaseListener<'w, 't>> {
+    let all = documents.iter().enumerate();
+    all.flat_map(|(i, document)| document.listeners(i)).collect()
+}
+
+fn read<'t>(base: &'t Base, limits: &'t Limits) -> Result<Document<'t>, Box<Diagnostic>> {
+    match &base.file {
+        Ok(file) => Document::read(base.artifact, file, limits),
+        Err(reason) => {
+            let place = Place::File(base.path.clone());
+            let message = format!("the Envoy that tracing should be added to cannot be read: {reason}");
+            let finding = Diagnostic::new(Severity::Error, Code::UnusableBase, place, message);
+            Err(Box::new(finding.help(
+                "put the file in its place, or name another one in `shapes` of the settings",
+            )))
+        }
+    }
+}
+
+/// Reports listeners of one name, of which Envoy takes one and ignores the others.
+fn check_names(listeners: &[BaseListener], errors: &mut Vec<Diagnostic>) {
+    let mut names = BTreeSet::new();
+    for listener in listeners.iter().filter(|listener| !listener.name.is_empty()) {
+        if !names.insert(listener.name) {
+            let message = format!(
+                "another listener is also named `{}`, and Envoy takes only one of them",
+                listener.name
+            );
+            let finding = Diagnostic::error(Code::UnusableBase, &listener.message.at(), message);
+            errors.push(finding.help("rename one of them"));
+        }
+    }
+}
+
+/// The tracing that is added to the documents of one proxy.
+struct Work<'w, 't, 'f> {
+    proxy: &'w Proxy,
+    overlay: &'w Overlay,
+    documents: &'w [Document<'t>],
+    limits: &'w Limits,
+    /// The edits of each document.
+    edits: Vec<Vec<(Way, Edit)>>,
+    /// The files that need the cluster of the collector: listeners of the bootstrap need it in the bootstrap, and others do
+    /// not wait for a restart.
+    needs_cluster: BTreeSet<Artifact>,
+    findings: &'f mut Vec<Diagnostic>,
+}
+
+impl<'w> Work<'w, '_, '_> {
+    /// Traces a part as its entry asks for.
+    fn trace(&mut self, base: &BaseListener, (_, manager): Part, entry: &'w Listener) {
+        let Some(wanted) = tracing::block(self.proxy, entry) else {
+            return;
+        };
+        let Some(manager) = manager.map(|manager| &base.managers[manager]) else {
+            let at = base.describe();
+            let (message, help) = if base.has_remote_manager {
+                let message =
+                    format!("the connection manager of {at} comes from extension discovery, so it cannot be traced");
+                (message, "put the connection manager into the file")
+            } else {
+                let message = format!("{at} has no HTTP connection manager that could be traced");
+                (
+                    message,
+                    "correct the protocol of the entry, or give the listener a connection manager",
+                )
+            };
+            self.findings.push(not_in_base(entry, message).help(help));
+            return;
+        };
+        let wanted = json!(wanted);
+        let own = field(&manager.message, "tracing");
+        let is_there = own.as_ref().is_some_and(|own| edit::means(own, &wanted, self.limits));
+        if let Some(own) = own.filter(|_| !is_there) {
+            self.findings.push(existing(base, own.at(), self.overlay.existing));
+            if self.overlay.existing == ExistingTracing::Keep {
+                return;
+            }
+        }
+        self.needs_cluster.insert(match self.documents[base.document].artifact {
+            Artifact::Bootstrap => Artifact::Bootstrap,
+            _ => Artifact::Cds,
+        });
+        if !is_there {
+            let set = Edit::Set {
+                key: "tracing".to_owned(),
+                value: wanted,
+                after: "stat_prefix",
+            };
+            self.edits[base.document].push((manager.message.way().clone(), set));
+        }
+    }
+
+    /// The clusters that are added to each document.
+    fn clusters(&self, errors: &mut Vec<Diagnostic>) -> Vec<Vec<Value>> {
+        let export = self.proxy.tracer.as_ref().and_then(|tracer| tracer.export.as_ref());
+        let Some(export) = export else {
+            return self.documents.iter().map(|_| Vec::new()).collect();
+        };
+        let [plain, typed] = [false, true].map(|is_typed| {
+            let message = cluster::collector(self.proxy, export);
+            json!(if is_typed { message.typed() } else { message })
+        });
+        let name = export.cluster_name.as_str();
+        let mut added = |document: &Document| {
+            if !self.needs_cluster.contains(&document.artifact) {
+                return Vec::new();
+            }
+            let mut clusters = document.clusters().into_iter();
+            let Some(own) = clusters.find(|message| text(message, "name") == Some(name)) else {
+                return vec![match document.artifact {
+                    Artifact::Bootstrap => plain.clone(),
+                    _ => typed.clone(),
+                }];
+            };
+            if ![&plain, &typed]
+                .into_iter()
+                .any(|message| edit::means(&own, message, self.limits))
+            {
+                let message =
+                    format!("this cluster has the name of the collector's cluster, `{name}`, and another content");
+                let finding = Diagnostic::error(Code::UnusableBase, &own.at(), message);
+                errors.push(finding.help("rename it, or remove it if it is that collector"));
+            }
+            Vec::new()
+        };
+        self.documents.iter().map(&mut added).collect()
+    }
+
+    fn report_unclaimed(&mut self, base: &BaseListener) {
+        let is_meant = |name: &str| self.overlay.listeners.iter().any(|rule| rule.is_for_nothing(name));
+        if self.proxy.tracer.is_none() || is_meant(base.name) {
+            return;
+        }
+        let message = format!(
+            "{} belongs to no inbound or outbound of dataplane `{}`, so it is not traced",
+            base.describe(),
+            self.proxy.name
+        );
+        let help = format!(
+            "add it to the Dataplane; or say what it belongs to with `listeners: [{{name: {0}, inbound: PORT}}]` in `shapes` of the settings; or leave it out with `{{name: {0}}}`",
+            if base.name.is_empty() { "NAME" } else { base.name }
+        );
+        let finding = Diagnostic::warning(Code::UnclaimedListener, &base.message.at(), message);
+        self.findings.push(finding.help(help));
+    }
+
+    fn report_unmatched(&mut self, entry: &Listener, listeners: &[BaseListener]) {
+        if tracing::block(self.proxy, entry).is_none() {
+            return;
+        }
+        let at_port = listeners
+            .iter()
+            .filter(|base| base.addresses.iter().any(|address| address.port == entry.port));
+        let mut near: Vec<String> = at_port.map(BaseListener::describe).collect();
+        let (name, names) = (listener_name(entry), listeners.iter().map(|base| base.name));
+        if near.is_empty() {
+            let closest = closest(&name, names);
+            let named = listeners
+                .iter()
+                .filter(|base| Some(base.name) == closest || closest.is_none());
+            near = named.map(BaseListener::describe).collect();
+        }
+        let message = format!("no listener of its Envoy has the address or the name of `{name}`, so it is not traced");
+        let help = match near.is_empty() {
+            true => "the files have no listener at all".to_owned(),
+            false => format!(
+                "the nearest: {}; `listeners` in `shapes` of the settings can say which one it is",
+                few(&near)
+            ),
+        };
+        self.findings.push(not_in_base(entry, message).help(help));
+    }
+}
+
+fn not_in_base(entry: &Listener, message: String) -> Diagnostic {
+    Diagnostic::warning(Code::NotInBase, &entry.at, message).path(entry.path.as_str())
+}
+
+/// The finding about tracing that a base file sets already.
+fn existing(base: &BaseListener, at: Location, existing: ExistingTracing) -> Diagnostic {
+    let (what, help) = match existing {
+        ExistingTracing::Keep => (
+            "stays, whatever the policies say",
+            "remove it, or set `existing: replace` in `shapes` of the settings",
+        ),
+        ExistingTracing::Replace => (
+            "is replaced by that of the policies",
+            "remove it, so that the file does not promise what Envoy does not get",
+        ),
+    };
+    let message = format!("the tracing that {} has already {what}", base.describe());
+    Diagnostic::warning(Code::TracingInBase, &at, message).help(help)
+}

@@ -1,0 +1,213 @@
+//! `shapes`: the files that proxies get, and what they are made from.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use schemars::{JsonSchema, Schema};
+use serde::{Deserialize, Serialize};
+
+use crate::envoy::artifact::Artifact;
+use crate::envoy::shape::{ExistingTracing, ListenerRule, Overlay, Shape};
+use crate::select::scope::Rule;
+use crate::source::BasePath;
+
+/// The shape of some proxies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Entry", into = "Entry")]
+pub struct ShapeRule {
+    /// The proxies; the first entry that fits a proxy decides.
+    pub select: Rule,
+    /// The shape.
+    pub shape: Shape,
+}
+
+impl ShapeRule {
+    /// The paths of the base files.
+    pub fn bases(&self) -> impl Iterator<Item = &BasePath> {
+        let overlay = match &self.shape {
+            Shape::Overlay(overlay) => Some(overlay),
+            Shape::Sidecar | Shape::Fragment => None,
+        };
+        overlay
+            .into_iter()
+            .flat_map(|overlay| &overlay.bases)
+            .map(|(_, path)| path)
+    }
+}
+
+/// One entry of `shapes`, with exactly one of `sidecar`, `fragment` and `overlay`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{"required": ["sidecar"]}, {"required": ["fragment"]}, {"required": ["overlay"]}]))]
+struct Entry {
+    /// The proxies of this entry; every proxy without this key.
+    #[serde(default)]
+    select: Rule,
+    /// A complete proxy from the dataplane alone: `{}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sidecar: Option<Nothing>,
+    /// The collector cluster to merge into a bootstrap: `{}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fragment: Option<Nothing>,
+    /// The files of an Envoy that somebody configured, which come out with tracing added.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    overlay: Option<Bases>,
+    /// What happens to tracing that the files of an overlay set already; `keep` without this key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    existing: Option<ExistingTracing>,
+}
+
+/// A shape without settings of its own.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+/// The files of an Envoy that somebody configured, which are read and never written. `{mesh}` and `{dataplane}` stand for the
+/// names as in the paths below `out`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Bases {
+    /// A bootstrap with its listeners and clusters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bootstrap: Option<BasePath>,
+    /// Clusters: a discovery response, or resources alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cds: Option<BasePath>,
+    /// Listeners: a discovery response, or resources alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lds: Option<BasePath>,
+    /// What listeners belong to, where neither their address nor their name tells.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    listeners: Vec<ListenerRule>,
+}
+
+impl TryFrom<Entry> for ShapeRule {
+    type Error = &'static str;
+
+    fn try_from(entry: Entry) -> Result<Self, Self::Error> {
+        let shape = match (entry.sidecar, entry.fragment, entry.overlay) {
+            (Some(Nothing {}), None, None) => Shape::Sidecar,
+            (None, Some(Nothing {}), None) => Shape::Fragment,
+            (None, None, Some(bases)) => Shape::Overlay(Arc::new(bases.overlay(entry.existing)?)),
+            _ => return Err("exactly one of `sidecar`, `fragment` and `overlay` must be set"),
+        };
+        if entry.existing.is_some() && !matches!(shape, Shape::Overlay(_)) {
+            return Err("`existing` is about the files of an `overlay`");
+        }
+        let select = entry.select;
+        Ok(Self { select, shape })
+    }
+}
+
+impl Bases {
+    fn overlay(self, existing: Option<ExistingTracing>) -> Result<Overlay, &'static str> {
+        let Self {
+            bootstrap,
+            cds,
+            lds,
+            listeners,
+        } = self;
+        match (&bootstrap, &cds, &lds) {
+            (None, _, None) => return Err("`overlay` has no listeners: name `bootstrap` or `lds`"),
+            (_, None, Some(_)) => {
+                return Err("`overlay` has `lds` without `cds`, where the cluster of the collector goes");
+            }
+            _ => {}
+        }
+        if listeners
+            .iter()
+            .any(|rule| rule.inbound.is_some() && rule.outbound.is_some())
+        {
+            return Err("an entry of `listeners` has `inbound` or `outbound`, not both");
+        }
+        let all = [
+            (Artifact::Cds, cds),
+            (Artifact::Lds, lds),
+            (Artifact::Bootstrap, bootstrap),
+        ];
+        let bases = all.into_iter().filter_map(|(artifact, path)| Some((artifact, path?)));
+        Ok(Overlay {
+            bases: bases.collect(),
+            listeners,
+            existing: existing.unwrap_or_default(),
+        })
+    }
+}
+
+impl From<ShapeRule> for Entry {
+    fn from(rule: ShapeRule) -> Self {
+        let mut entry = Self {
+            select: rule.select,
+            sidecar: None,
+            fragment: None,
+            overlay: None,
+            existing: None,
+        };
+        match rule.shape {
+            Shape::Sidecar => entry.sidecar = Some(Nothing {}),
+            Shape::Fragment => entry.fragment = Some(Nothing {}),
+            Shape::Overlay(overlay) => {
+                let path = |wanted| {
+                    let found = overlay.bases.iter().find(|(artifact, _)| *artifact == wanted);
+                    found.map(|(_, path)| path.clone())
+                };
+                entry.existing = Some(overlay.existing);
+                entry.overlay = Some(Bases {
+                    bootstrap: path(Artifact::Bootstrap),
+                    cds: path(Artifact::Cds),
+                    lds: path(Artifact::Lds),
+                    listeners: overlay.listeners.clone(),
+                });
+            }
+        }
+        entry
+    }
+}
+
+impl JsonSchema for ShapeRule {
+    fn schema_name() -> Cow<'static, str> {
+        Entry::schema_name()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> Schema {
+        Entry::json_schema(generator)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_checked() {
+        for (text, expected) in [
+            ("[{}]", "exactly one of"),
+            ("[{sidecar: {}, fragment: {}}]", "exactly one of"),
+            ("[{sidecar: {}, existing: keep}]", "is about the files of an `overlay`"),
+            ("[{overlay: {}}]", "no listeners"),
+            ("[{overlay: {cds: /a/b}}]", "no listeners"),
+            ("[{overlay: {lds: /a/b}}]", "`lds` without `cds`"),
+            ("[{overlay: {bootstrap: a}}]", "must be an absolute path"),
+            (
+                "[{overlay: {bootstrap: '/a/{name}'}}]",
+                "neither {mesh} nor {dataplane}",
+            ),
+            (
+                "[{overlay: {bootstrap: /a/b, listeners: [{name: a, inbound: 1, outbound: b}]}}]",
+                "not both",
+            ),
+        ] {
+            let error = serde_yaml::from_str::<Vec<ShapeRule>>(text)
+                .expect_err(text)
+                .to_string();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_entry_is_written_as_it_was_read() {
+        let text = "- select:\n    name: web-*\n  overlay:\n    cds: /a/cds.yaml\n    lds: /a/{dataplane}.yaml\n    listeners:\n    - name: edge\n      inbound: 80\n  existing: replace\n";
+        let rules: Vec<ShapeRule> = serde_yaml::from_str(text).expect("entries");
+        assert_eq!(serde_yaml::to_string(&rules).expect("text"), text);
+    }
+}

@@ -1,0 +1,312 @@
+//! Envoys that somebody configured: they come out with tracing, and with nothing else changed.
+//!
+//! Each directory of `tests/envoys` has the files of such an Envoy, a Dataplane for it and what is expected. `HOST` stands for
+//! a loopback address.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::kit::app::App;
+use crate::kit::collector::Collector;
+use crate::kit::envoy::Envoy;
+use crate::kit::http::get;
+use crate::kit::mesh::Backend;
+use crate::kit::parallel::in_parallel;
+use crate::kit::program::{meshtraced, said};
+use crate::kit::validate::{validate, validate_resources};
+use crate::kit::{ports, tools, wait, yaml};
+
+/// The files of an Envoy, and those that are published for them.
+const FILES: [(&str, &str, &str); 3] = [
+    ("bootstrap", "bootstrap.", "bootstrap.yaml"),
+    ("cds", "cds.", "xds/cds.yaml"),
+    ("lds", "lds.", "xds/lds.yaml"),
+];
+
+const TRACE_ALL: &str = "type: TrafficTrace\nmesh: default\nname: trace-all\nselectors:\n- match: {kuma.io/service: '*'}\nconf: {backend: first}\n";
+
+/// A case in a directory of its own: `base` with the files, `policies`, `envoy` and `settings.yaml`.
+struct Case {
+    name: String,
+    dir: TempDir,
+    host: Ipv4Addr,
+    expected: Value,
+    /// The dataplane.
+    dataplane: String,
+    /// The files by their keys in the settings, with the names of those that are published.
+    files: BTreeMap<&'static str, (PathBuf, &'static str)>,
+}
+
+impl Case {
+    fn all() -> Vec<PathBuf> {
+        let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/envoys");
+        let cases = fs::read_dir(cases).expect("the cases");
+        let cases: Vec<PathBuf> = cases.map(|entry| entry.expect("a case").path()).collect();
+        assert!(cases.len() >= 8, "{cases:?}");
+        cases
+    }
+
+    fn new(case: &Path, backend: &Backend) -> Self {
+        let (dir, host) = (tempfile::tempdir().expect("a directory"), ports::address());
+        for name in ["base", "policies"] {
+            fs::create_dir(dir.path().join(name)).expect("a directory");
+        }
+        let read = |path: &Path| {
+            let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            text.replace("HOST", &host.to_string())
+        };
+        let mut files = BTreeMap::new();
+        for entry in fs::read_dir(case).expect("the case") {
+            let path = entry.expect("a file").path();
+            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+            if let Some((key, _, published)) = FILES.iter().find(|(_, begin, _)| name.starts_with(begin)) {
+                let to = dir.path().join("base").join(&name);
+                fs::write(&to, read(&path)).expect("a file");
+                files.insert(*key, (to, *published));
+            }
+        }
+        let dataplane = read(&case.join("dataplane.yaml"));
+        let more = fs::read_to_string(case.join("settings.yaml")).unwrap_or_default();
+        let mut overlay: Value = serde_yaml::from_str(&more).unwrap_or_default();
+        if overlay.is_null() {
+            overlay = json!({});
+        }
+        for (key, (path, _)) in &files {
+            overlay[*key] = json!(path);
+        }
+        let case = Self {
+            name: case.file_name().expect("a name").to_string_lossy().into_owned(),
+            expected: yaml::read(&case.join("expect.yaml")),
+            dataplane,
+            files,
+            host,
+            dir,
+        };
+        case.write("settings.yaml", &json!({"shapes": [{"overlay": overlay}]}).to_string());
+        case.write(
+            "policies/all.yaml",
+            &(Backend::mesh(std::slice::from_ref(backend)) + "---\n" + &case.dataplane),
+        );
+        case.trace();
+        case
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        fs::write(self.dir.path().join(path), text).expect("a file");
+    }
+
+    fn trace(&self) {
+        self.write("policies/trace.yaml", TRACE_ALL);
+    }
+
+    fn untrace(&self) {
+        fs::remove_file(self.dir.path().join("policies/trace.yaml")).expect("a policy");
+    }
+
+    /// Publishes, and returns the codes of all findings.
+    fn publish(&self) -> Vec<String> {
+        let ran = meshtraced(self.dir.path(), &["run", "--once", "--config", "settings.yaml"]);
+        let (code, said) = said(&ran);
+        assert_eq!(code, Some(0), "{}: {said}", self.name);
+        let code = |line: &str| Some(line.split_once('[')?.1.split_once("]:")?.0.to_owned());
+        let mut codes: Vec<String> = said
+            .lines()
+            .filter(|line| line.starts_with("warning["))
+            .filter_map(code)
+            .collect();
+        codes.dedup();
+        codes.sort();
+        codes
+    }
+
+    /// The directory of the published files.
+    fn published(&self) -> PathBuf {
+        let name = self
+            .dataplane
+            .lines()
+            .find_map(|line| line.strip_prefix("name: "))
+            .expect("a name");
+        self.dir.path().join("envoy/default").join(name)
+    }
+
+    /// The base files and the published files, as texts, by their keys in the settings.
+    fn texts(&self) -> BTreeMap<&'static str, (String, String)> {
+        let read = |path: &Path| fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let files = self.files.iter();
+        files
+            .map(|(key, (base, name))| (*key, (read(base), read(&self.published().join(name)))))
+            .collect()
+    }
+
+    /// An error of a real Envoy that validates what is published.
+    fn validate(&self) -> Result<(), String> {
+        match self.files.contains_key("bootstrap") {
+            true => validate(&self.published().join("bootstrap.yaml")),
+            false => {
+                let [cds, lds] = ["xds/cds.yaml", "xds/lds.yaml"].map(|name| self.published().join(name));
+                validate_resources(tools::envoy(), &cds, &lds)
+            }
+        }
+    }
+}
+
+/// A document without the tracing of the given listeners and without the cluster of the collector, and the number of
+/// managers of each listener whose tracing it had.
+fn without_tracing(document: &Value) -> (Value, BTreeMap<String, u64>) {
+    let mut document = document.clone();
+    let mut traced = BTreeMap::new();
+    for list in ["listeners", "clusters", "resources"] {
+        let holder = match list {
+            "resources" => Some(&mut document),
+            _ if document.get("staticResources").is_some() => document.get_mut("staticResources"),
+            _ => document.get_mut("static_resources"),
+        };
+        let resources = holder.and_then(|holder| holder.get_mut(list)?.as_array_mut());
+        let Some(resources) = resources else { continue };
+        resources.retain(|resource| resource["name"] != "tracing:first");
+        for resource in resources {
+            let removed = remove_tracing(resource);
+            if removed > 0 {
+                traced.insert(resource["name"].as_str().expect("a name").to_owned(), removed);
+            }
+        }
+    }
+    if let Some(fields) = document.as_object_mut()
+        && fields.contains_key("resources")
+    {
+        let version = fields
+            .shift_remove("version_info")
+            .or_else(|| fields.shift_remove("versionInfo"));
+        assert!(version.is_some_and(|version| version.as_str().is_some_and(|version| version.starts_with("r-"))));
+    }
+    (document, traced)
+}
+
+/// Removes the tracing of all connection managers at or below a value, and returns their number.
+fn remove_tracing(value: &mut Value) -> u64 {
+    match value {
+        Value::Array(items) => items.iter_mut().map(remove_tracing).sum(),
+        Value::Object(fields) => {
+            let is_manager = fields.contains_key("stat_prefix") || fields.contains_key("statPrefix");
+            let tracing = fields.shift_remove("tracing").filter(|_| is_manager);
+            if let Some(tracing) = &tracing {
+                assert_eq!(
+                    tracing["provider"]["typed_config"]["collector_cluster"],
+                    "tracing:first"
+                );
+            }
+            u64::from(tracing.is_some()) + fields.values_mut().map(remove_tracing).sum::<u64>()
+        }
+        _ => 0,
+    }
+}
+
+/// A base file in the form in which it is published.
+fn as_published(base: &str, key: &str) -> Value {
+    let base: Value = serde_yaml::from_str(base).expect("YAML");
+    let typed = |mut resource: Value| {
+        let kind = if key == "lds" {
+            "listener.v3.Listener"
+        } else {
+            "cluster.v3.Cluster"
+        };
+        let fields = resource.as_object_mut().expect("a resource");
+        if !fields.contains_key("@type") {
+            fields.insert(
+                "@type".to_owned(),
+                json!(format!("type.googleapis.com/envoy.config.{kind}")),
+            );
+        }
+        resource
+    };
+    match base {
+        Value::Array(all) => json!({"resources": all.into_iter().map(typed).collect::<Vec<_>>()}),
+        one if key != "bootstrap" && one.get("resources").is_none() => json!({"resources": [typed(one)]}),
+        mut whole => {
+            if let Some(fields) = whole.as_object_mut().filter(|_| key != "bootstrap") {
+                fields.shift_remove("versionInfo");
+            }
+            whole
+        }
+    }
+}
+
+#[test]
+fn every_envoy_comes_out_with_tracing_and_nothing_else() {
+    let wrong = in_parallel(&Case::all(), |path| {
+        let case = Case::new(path, &Backend::nowhere(1));
+        let name = &case.name;
+        assert_eq!(json!(case.publish()), case.expected["findings"], "{name}");
+        case.validate()?;
+        let mut traced = BTreeMap::new();
+        let texts = case.texts();
+        for (key, (base, published)) in &texts {
+            let whole: Value = serde_yaml::from_str(published).map_err(|error| format!("{name} {key}: {error}"))?;
+            let (rest, found) = without_tracing(&whole);
+            assert_eq!(rest, as_published(base, key), "{name} {key}");
+            traced.extend(found);
+        }
+        assert_eq!(json!(traced), case.expected["traced"], "{name}");
+
+        // What was published is a base that changes no more.
+        for (key, (base, _)) in &case.files {
+            fs::write(base, &texts[key].1).expect("the base");
+        }
+        case.publish();
+        for (key, (base, published)) in case.texts() {
+            assert_eq!(base, published, "{name} {key}");
+        }
+
+        // Without a policy the Envoy is as it was.
+        for (key, (base, _)) in &case.files {
+            fs::write(base, &texts[key].0).expect("the base");
+        }
+        case.untrace();
+        case.publish();
+        for (key, (base, published)) in case.texts() {
+            let whole: Value = serde_yaml::from_str(&published).expect("YAML");
+            assert_eq!(
+                without_tracing(&whole),
+                (as_published(&base, key), BTreeMap::new()),
+                "{name} {key}"
+            );
+            assert!(key != "bootstrap" || base == published, "{name}");
+        }
+        Ok(())
+    });
+    let wrong: Vec<String> = wrong.into_iter().filter_map(Result::err).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn every_envoy_sends_spans_where_the_policies_say() {
+    in_parallel(&Case::all(), |path| {
+        let collector = Collector::start();
+        let case = Case::new(path, &Backend::zipkin("first", collector.address()));
+        case.publish();
+        let bootstrap = case.published().join("bootstrap.yaml");
+        if !case.files.contains_key("bootstrap") {
+            let source = |name: &str| json!({"path_config_source": {"path": case.published().join("xds").join(name)}});
+            let dynamic = json!({"cds_config": source("cds.yaml"), "lds_config": source("lds.yaml")});
+            let text = json!({"node": {"id": "web", "cluster": "web"}, "dynamic_resources": dynamic}).to_string();
+            fs::write(&bootstrap, text).expect("a bootstrap");
+        }
+        let _app = App::named("app").on((case.host, 18080).into()).start();
+        let _envoy = Envoy::spawn(&bootstrap);
+        let requests = yaml::items(&case.expected["requests"]);
+        let ports: Vec<u64> = requests.map(|port| port.as_u64().expect("a port")).collect();
+        for port in &ports {
+            let url = format!("http://{}:{port}/orders", case.host);
+            let answer = wait::until(&format!("{} answers at {url}", case.name), || {
+                get(url.clone()).try_send()
+            });
+            assert_eq!(answer.status, 200, "{} {port}: {}", case.name, answer.body);
+        }
+        collector.wait_for(|spans| (spans.len() >= ports.len()).then_some(()));
+    });
+}
