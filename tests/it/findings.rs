@@ -13,11 +13,15 @@ use meshtraced::kuma::{Kuma, Version};
 use meshtraced::source::{Snapshot, SourceFile};
 
 /// Codes that no text of a policy can produce, each with its test.
-const WITHOUT_EXAMPLE: [(&str, &str); 4] = [
+const WITHOUT_EXAMPLE: [(&str, &str); 8] = [
     ("unreadable-file", "tests/cases/mistake-not-utf-8"),
     ("no-resources", "tests/cases/mistake-no-resources"),
     ("dangling-reference", "src/envoy/layout.rs"),
     ("admin-path-too-long", "tests/it/findings.rs"),
+    ("unusable-base", "tests/it/own_envoys.rs"),
+    ("not-in-base", "tests/it/own_envoys.rs"),
+    ("unclaimed-listener", "tests/it/own_envoys.rs"),
+    ("tracing-in-base", "tests/it/own_envoys.rs"),
 ];
 
 /// Codes that are about the text; all others are about a field, and have its path.

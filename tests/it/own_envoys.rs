@@ -30,6 +30,17 @@ const FILES: [(&str, &str, &str); 3] = [
 
 const TRACE_ALL: &str = "type: TrafficTrace\nmesh: default\nname: trace-all\nselectors:\n- match: {kuma.io/service: '*'}\nconf: {backend: first}\n";
 
+const MANAGER: &str =
+    "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+
+/// A bootstrap with one listener, whose connection manager has the given field, and a cluster of the given name.
+fn bootstrap(field: &str, cluster: &str) -> String {
+    let manager = format!("\"@type\": {MANAGER}, stat_prefix: in, {field}route_config: {{}}");
+    format!(
+        "static_resources:\n  listeners:\n  - name: in\n    address: {{socket_address: {{address: 10.0.0.1, port_value: 8080}}}}\n    filter_chains: [{{filters: [{{name: hcm, typed_config: {{{manager}}}}}]}}]\n  clusters:\n  - name: {cluster}\n"
+    )
+}
+
 /// A case in a directory of its own: `base` with the files, `policies`, `envoy` and `settings.yaml`.
 struct Case {
     name: String,
@@ -309,4 +320,188 @@ fn every_envoy_sends_spans_where_the_policies_say() {
         }
         collector.wait_for(|spans| (spans.len() >= ports.len()).then_some(()));
     });
+}
+
+/// A directory with policies for the dataplanes `web-01`, which is an overlay of `base/web-01.yaml`, and `other`, which is a
+/// sidecar.
+fn two_proxies() -> TempDir {
+    let dir = tempfile::tempdir().expect("a directory");
+    fs::create_dir(dir.path().join("base")).expect("a directory");
+    fs::create_dir(dir.path().join("policies")).expect("a directory");
+    let dataplane = |name: &str, host: u8| {
+        format!(
+            "---\ntype: Dataplane\nmesh: default\nname: {name}\nnetworking:\n  address: 10.0.0.{host}\n  inbound:\n  - {{port: 8080, tags: {{kuma.io/service: {name}, kuma.io/protocol: http}}}}\n"
+        )
+    };
+    let mesh = Backend::mesh(&[Backend::nowhere(1)]);
+    let policies = [
+        mesh,
+        "---\n".to_owned(),
+        TRACE_ALL.to_owned(),
+        dataplane("web-01", 1),
+        dataplane("other", 2),
+    ];
+    fs::write(dir.path().join("policies/all.yaml"), policies.concat()).expect("policies");
+    settings(dir.path(), &json!({}));
+    dir
+}
+
+/// Writes settings in which `web-01` is an overlay, with more keys for its entry of `shapes`.
+fn settings(dir: &Path, more: &Value) {
+    let mut shape = json!({"select": {"name": "web-*"}, "overlay": {"bootstrap": dir.join("base/{dataplane}.yaml")}});
+    for (key, value) in more.as_object().expect("keys") {
+        shape[key] = value.clone();
+    }
+    fs::write(dir.join("settings.yaml"), json!({"shapes": [shape]}).to_string()).expect("settings");
+}
+
+fn publish(dir: &Path) -> (Option<i32>, String) {
+    said(&meshtraced(dir, &["run", "--once", "--config", "settings.yaml"]))
+}
+
+fn published(dir: &Path, file: &str) -> Option<String> {
+    fs::read_to_string(dir.join("envoy/default").join(file)).ok()
+}
+
+#[test]
+fn an_envoy_that_cannot_be_traced_holds_its_own_proxy_alone() {
+    let good = bootstrap("", "app");
+    let twice = good.replace("  clusters:", "  - name: in\n  clusters:");
+    for (base, expected) in [
+        (None, "the file does not exist"),
+        (Some(""), "the file is empty"),
+        (Some("static_resources: {"), "this `{` is not closed"),
+        (Some("resources: []\n"), "should be a bootstrap"),
+        (Some("- name: in\n"), "should be a bootstrap"),
+        (Some(&*format!("{good}---\na: 1\n")), "a second document begins here"),
+        (Some(&*twice), "another listener is also named `in`"),
+        (
+            Some(&*bootstrap("", "'tracing:first'")),
+            "has the name of the collector's cluster, `tracing:first`",
+        ),
+        (Some("a: &a [*a]\n"), "inside of the value that it repeats"),
+    ] {
+        let dir = two_proxies();
+        if let Some(base) = base {
+            fs::write(dir.path().join("base/web-01.yaml"), base).expect("a file");
+        }
+        let (code, said) = publish(dir.path());
+        assert_eq!(code, Some(1), "{base:?}: {said}");
+        let error = said.lines().next().expect("an error");
+        assert!(
+            said.contains("base/web-01.yaml") && said.contains(expected),
+            "{base:?}: {said}"
+        );
+        assert!(
+            error.starts_with("error[unusable-base]") || error.starts_with("error[syntax-error]"),
+            "{said}"
+        );
+        assert_eq!(published(dir.path(), "web-01/bootstrap.yaml"), None, "{base:?}");
+        assert!(published(dir.path(), "other/xds/lds.yaml").is_some(), "{base:?}");
+    }
+}
+
+#[test]
+fn an_envoy_belongs_to_one_dataplane() {
+    let dir = two_proxies();
+    fs::write(dir.path().join("base/envoy.yaml"), bootstrap("", "app")).expect("a file");
+    let shapes = json!({"shapes": [{"overlay": {"bootstrap": dir.path().join("base/envoy.yaml")}}]});
+    fs::write(dir.path().join("settings.yaml"), shapes.to_string()).expect("settings");
+    let (code, said) = publish(dir.path());
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("it is that of 2 dataplanes: default/other, default/web-01"),
+        "{said}"
+    );
+}
+
+#[test]
+fn tracing_of_its_own_is_kept_or_replaced_and_either_is_told() {
+    let dir = two_proxies();
+    let own = bootstrap("tracing: {random_sampling: {value: 7}}, ", "app");
+    fs::write(dir.path().join("base/web-01.yaml"), &own).expect("a file");
+    let (code, said) = publish(dir.path());
+    assert!(
+        code == Some(0) && said.contains("warning[tracing-in-base]") && said.contains("stays"),
+        "{said}"
+    );
+    // Nothing is added that nothing refers to.
+    assert_eq!(
+        published(dir.path(), "web-01/bootstrap.yaml").as_deref(),
+        Some(own.as_str())
+    );
+
+    settings(dir.path(), &json!({"existing": "replace"}));
+    let (code, said) = publish(dir.path());
+    assert!(
+        code == Some(0) && said.contains("is replaced by that of the policies"),
+        "{said}"
+    );
+    let replaced = published(dir.path(), "web-01/bootstrap.yaml").expect("a file");
+    assert!(
+        !replaced.contains("random_sampling") && replaced.contains("collector_cluster\": \"tracing:first"),
+        "{replaced}"
+    );
+
+    // Where no policy traces, there is nothing to replace it with.
+    let policies = fs::read_to_string(dir.path().join("policies/all.yaml")).expect("policies");
+    fs::write(
+        dir.path().join("policies/all.yaml"),
+        policies.replace(TRACE_ALL, "null\n"),
+    )
+    .expect("policies");
+    assert_eq!(publish(dir.path()).0, Some(0));
+    assert_eq!(
+        published(dir.path(), "web-01/bootstrap.yaml").as_deref(),
+        Some(own.as_str())
+    );
+}
+
+#[test]
+fn what_belongs_to_nothing_is_told_with_the_nearest() {
+    let dir = two_proxies();
+    let base = bootstrap("", "app").replace("10.0.0.1", "10.9.9.9");
+    fs::write(dir.path().join("base/web-01.yaml"), &base).expect("a file");
+    let (code, said) = publish(dir.path());
+    assert_eq!(code, Some(0), "{said}");
+    for expected in [
+        "warning[not-in-base]: no listener of its Envoy has the address or the name of `inbound:10.0.0.1:8080`",
+        "the nearest: `in` (10.9.9.9:8080)",
+        "warning[unclaimed-listener]: `in` (10.9.9.9:8080) belongs to no inbound or outbound of dataplane `web-01`",
+    ] {
+        assert!(said.contains(expected), "{said}");
+    }
+    assert_eq!(
+        published(dir.path(), "web-01/bootstrap.yaml").as_deref(),
+        Some(base.as_str())
+    );
+}
+
+#[test]
+fn thousands_of_listeners_are_traced_each_by_its_own_entry() {
+    const COUNT: usize = 2000;
+    let dir = two_proxies();
+    let (mut listeners, mut outbounds) = (String::new(), String::new());
+    for i in 0..COUNT {
+        let port = 20_000 + i;
+        let manager = format!("\"@type\": {MANAGER}, stat_prefix: l{i}, route_config: {{}}");
+        listeners += &format!(
+            "  - {{name: l{i}, address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}, filter_chains: [{{filters: [{{name: hcm, typed_config: {{{manager}}}}}]}}]}}\n"
+        );
+        outbounds += &format!("  - {{port: {port}, tags: {{kuma.io/service: s{i}, kuma.io/protocol: http}}}}\n");
+    }
+    fs::write(
+        dir.path().join("base/web-01.yaml"),
+        format!("static_resources:\n  listeners:\n{listeners}"),
+    )
+    .expect("a file");
+    let policies = fs::read_to_string(dir.path().join("policies/all.yaml")).expect("policies");
+    let inbound = "  - {port: 8080, tags: {kuma.io/service: web-01, kuma.io/protocol: http}}\n";
+    let with = policies.replace(inbound, &format!("{inbound}  outbound:\n{outbounds}"));
+    fs::write(dir.path().join("policies/all.yaml"), with).expect("policies");
+    let (code, said) = publish(dir.path());
+    assert_eq!(code, Some(0), "{said}");
+    let text = published(dir.path(), "web-01/bootstrap.yaml").expect("a file");
+    assert_eq!(text.matches("\"collector_cluster\": \"tracing:first\"").count(), COUNT);
+    validate(&dir.path().join("envoy/default/web-01/bootstrap.yaml")).expect("a bootstrap");
 }
