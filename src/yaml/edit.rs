@@ -484,9 +484,10 @@ mod tests {
     }
 
     #[test]
-    fn a_layout_that_no_patch_suits_is_refused() {
+    fn an_explicit_key_is_a_place_for_a_patch() {
         let edit = || set("t", json!(2));
-        assert_eq!(edited("? t\n: 1\n", &[("", edit())]), Err(EditError::Layout));
-        assert_eq!(edited("- ? k\n  : 1\n", &[("0", edit())]), Err(EditError::Layout));
+        check("? t\n: 1\n", "", edit(), "t: 2\n");
+        check("a: what?\nt: 1\n", "", edit(), "a: what?\nt: 2\n");
+        check("- ? k\n  : 1\n", "0", edit(), "- t: 2\n  ? k\n  : 1\n");
     }
 }

@@ -65,7 +65,7 @@ pub(super) enum Form<'t> {
 #[derive(Debug)]
 pub(super) struct Entry<'t> {
     pub(super) key: Cow<'t, str>,
-    /// The bytes of the key, with its anchor and tag.
+    /// The bytes of the key, with its question mark, anchor and tag.
     pub(super) key_bytes: Range<usize>,
     pub(super) value: NodeId,
 }
@@ -348,7 +348,10 @@ impl<'t> Reader<'t> {
                 (Event::MappingEnd, end) => break range(end),
                 (event, span) => self.node_of(event, span, depth + 1)?,
             };
-            let key_bytes = self.nodes[key.0].bytes.clone();
+            let before = entries
+                .last()
+                .map_or(0, |entry: &Entry| self.nodes[entry.value.0].bytes.end);
+            let key_bytes = self.with_mark(self.nodes[key.0].bytes.clone(), before);
             let Form::Scalar { text, .. } = &self.nodes[key.0].form else {
                 return Err(self.refuse(&key_bytes, "a key must be a scalar"));
             };
@@ -363,6 +366,15 @@ impl<'t> Reader<'t> {
             _ => own.start..end.end,
         };
         Ok((Form::Map { entries, style }, bytes))
+    }
+
+    /// The bytes of a key with the question mark of an explicit one, unless that belongs to what ends `before`.
+    fn with_mark(&self, key: Range<usize>, before: usize) -> Range<usize> {
+        let head = self.file.text[..key.start].trim_end();
+        match head.ends_with('?') && head.len() > before {
+            true => head.len() - 1..key.end,
+            false => key,
+        }
     }
 
     /// The dash before an item, from which only blanks and comments part it.

@@ -11,11 +11,12 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::daemon::start_with;
 use crate::kit::app::App;
 use crate::kit::collector::Collector;
 use crate::kit::envoy::Envoy;
 use crate::kit::http::get;
-use crate::kit::mesh::Backend;
+use crate::kit::mesh::{Backend, Mesh};
 use crate::kit::parallel::in_parallel;
 use crate::kit::program::{meshtraced, said};
 use crate::kit::validate::{validate, validate_resources};
@@ -504,4 +505,42 @@ fn thousands_of_listeners_are_traced_each_by_its_own_entry() {
     let text = published(dir.path(), "web-01/bootstrap.yaml").expect("a file");
     assert_eq!(text.matches("\"collector_cluster\": \"tracing:first\"").count(), COUNT);
     validate(&dir.path().join("envoy/default/web-01/bootstrap.yaml")).expect("a bootstrap");
+}
+
+#[test]
+fn a_change_of_the_envoy_is_published_like_one_of_the_policies() {
+    let mesh = Mesh::start();
+    let base = mesh.dir().join("base/web-01.yaml");
+    fs::create_dir(mesh.dir().join("base")).expect("a directory");
+    let put = |text: &str| {
+        fs::write(base.with_extension("new"), text).expect("a file");
+        fs::rename(base.with_extension("new"), &base).expect("a file with its name");
+    };
+    let text = bootstrap("", "app").replace("10.0.0.1", &mesh.web.ip().to_string());
+    put(&text);
+    settings(mesh.dir(), &json!({}));
+    let daemon = start_with(&mesh, |command| {
+        command
+            .env("MESHTRACED_RESCAN", "1h")
+            .args(["--config", "settings.yaml"]);
+    });
+    let published = || published(mesh.dir(), "web-01/bootstrap.yaml").unwrap_or_default();
+    assert!(published().contains("tracing:first"), "{}", published());
+
+    put(&text.replace("name: app", "name: application"));
+    daemon.until("it is published", |_| published().contains("name: application"));
+    let good = published();
+
+    // As an editor or a full disk leaves it, in place.
+    fs::write(&base, &text[..text.len() / 2]).expect("a file");
+    daemon.until("it is held", |status| status["findings"]["errors"].as_u64() > Some(0));
+    assert_eq!(published(), good);
+    fs::remove_file(&base).expect("the base");
+    daemon.until_said("the file does not exist");
+    assert_eq!(published(), good);
+    put(&text);
+    daemon.until("it is published again", |status| {
+        published().contains("name: app\n") && status["findings"]["errors"] == 0
+    });
+    assert_eq!(daemon.end(), Some(0));
 }

@@ -9,5 +9,6 @@ mod one_plan;
 mod own_files;
 mod references;
 mod selection;
+mod yaml_edit;
 mod yaml_read;
 mod yaml_write;

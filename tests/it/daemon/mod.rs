@@ -19,7 +19,7 @@ fn start(mesh: &Mesh) -> Daemon {
 }
 
 /// Starts a daemon with a changed command, and waits for its first reconciliation.
-fn start_with(mesh: &Mesh, change: impl FnOnce(&mut Command)) -> Daemon {
+pub(crate) fn start_with(mesh: &Mesh, change: impl FnOnce(&mut Command)) -> Daemon {
     let daemon = begin(mesh, change);
     daemon.until("its first reconciliation", |status| {
         status["revisions"]["seen"].is_object()
