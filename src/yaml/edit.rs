@@ -4,6 +4,7 @@
 //! patched text is read again, and refused unless it means what the edited document means, so that no layout of a document,
 //! however odd, is changed by mistake.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -55,15 +56,15 @@ pub fn apply(written: &Written, edits: &[(Way, Edit)], limits: &Limits) -> Resul
         let node = way.last().ok_or(EditError::Layout)?;
         patches.push(patch(written, *node, edit)?);
     }
-    for alias in aliases_to_write(written, &direct, &copied) {
+    let written_out = aliases_to_write(written, &direct, &copied);
+    let columns = columns_of(written, &written_out);
+    for alias in written_out {
         let inside = copied.iter().filter_map(|(way, edit)| {
             let first = way.iter().position(|id| is_alias(written, *id))?;
             (way[first] == alias).then_some((&way[first..], *edit))
         });
         let meaning = Meaning::of(written, alias, &inside.collect(), &mut budget())?;
-        let mut text = String::new();
-        meaning.append_flow(&mut text, None);
-        patches.push((written.node(alias).bytes.clone(), text));
+        patches.push(in_place_of(written, alias, &meaning, columns.get(&alias).copied()));
     }
     let text = patched(written.text(), patches);
     let expected = Meaning::of(written, written.root, &all, &mut budget())?;
@@ -201,6 +202,54 @@ fn aliases_to_write(written: &Written, direct: &Edits, copied: &Edits) -> Vec<No
             return found;
         }
         found.extend(more);
+    }
+}
+
+/// The columns of the entries of which aliases are values, and of the dashes of which they are items, in block style.
+fn columns_of(written: &Written, aliases: &[NodeId]) -> HashMap<NodeId, usize> {
+    let is_wanted = |id: &NodeId| aliases.binary_search(id).is_ok();
+    let column = |at: usize| line_of(written.text(), at).1.len();
+    let mut columns = HashMap::new();
+    for (_, node) in written.all() {
+        match &node.form {
+            Form::Map {
+                entries,
+                style: Style::Block,
+            } => {
+                let entries = entries.iter().filter(|entry| is_wanted(&entry.value));
+                columns.extend(entries.map(|entry| (entry.value, column(entry.key_bytes.start))));
+            }
+            Form::List {
+                items,
+                style: Style::Block,
+                start,
+            } => {
+                columns.extend(items.iter().filter(|id| is_wanted(id)).map(|id| (*id, column(*start))));
+            }
+            _ => {}
+        }
+    }
+    columns
+}
+
+/// The patch that puts a value in the place of an alias: as lines below the column of its entry, if it has one.
+fn in_place_of(written: &Written, alias: NodeId, meaning: &Meaning, column: Option<usize>) -> Patch {
+    let (text, bytes) = (written.text(), written.node(alias).bytes.clone());
+    let mut new = String::new();
+    match (column, meaning) {
+        (Some(column), Meaning::Map(_) | Meaning::List(_)) => {
+            meaning.append_block(&mut new, column + 2);
+            let new = new.trim_end().replace('\n', line_end(text));
+            let before = text[..bytes.start].trim_end_matches(' ');
+            match before.ends_with('-') {
+                true => (bytes, new.trim_start().to_owned()),
+                false => (before.len()..bytes.end, format!("{}{new}", line_end(text))),
+            }
+        }
+        _ => {
+            meaning.append_flow(&mut new, None);
+            (bytes, new)
+        }
     }
 }
 
@@ -468,18 +517,24 @@ mod tests {
             text,
             "b",
             set("k", json!(1)),
-            "a: &x {n: &n 007, m: 'q, r'}\nb: {\"n\": 007, \"k\": 1, \"m\": \"q, r\"}\nc: *n\nd: [*x]\n",
+            "a: &x {n: &n 007, m: 'q, r'}\nb:\n  \"n\": 007\n  k: 1\n  m: \"q, r\"\nc: *n\nd: [*x]\n",
         );
         check(
             text,
             "a",
             set("k", json!(1)),
-            "a: &x {n: &n 007, \"k\": 1, m: 'q, r'}\nb: {\"n\": 007, \"m\": \"q, r\"}\nc: *n\nd: [{\"n\": 007, \"m\": \"q, r\"}]\n",
+            "a: &x {n: &n 007, \"k\": 1, m: 'q, r'}\nb:\n  \"n\": 007\n  m: \"q, r\"\nc: *n\nd: [{\"n\": 007, \"m\": \"q, r\"}]\n",
+        );
+        check(
+            "a: &x\n- n: [1, {o: 0x1F}]\nl:\n- 1\n- *x   # again\n",
+            "l/1/0",
+            set("k", json!("v")),
+            "a: &x\n- n: [1, {o: 0x1F}]\nl:\n- 1\n- - k: v\n    \"n\":\n    - 1\n    - o: 0x1F   # again\n",
         );
         // Both, and an alias in an anchored value.
         let text = "a: &x {n: 1}\nb: &y\n  c: *x\nd: *y\n";
         let both = edited(text, &[("b/c", set("k", json!(1))), ("a", set("k", json!(2)))]);
-        let expected = "a: &x {\"k\": 2, n: 1}\nb: &y\n  c: {\"k\": 1, \"n\": 1}\nd: {\"c\": {\"n\": 1}}\n";
+        let expected = "a: &x {\"k\": 2, n: 1}\nb: &y\n  c:\n    k: 1\n    \"n\": 1\nd:\n  c:\n    \"n\": 1\n";
         assert_eq!(both.as_deref(), Ok(expected));
     }
 

@@ -102,6 +102,54 @@ impl Meaning {
         }
     }
 
+    /// Writes the value as lines with the given indentation.
+    pub(super) fn append_block(&self, out: &mut String, indent: usize) {
+        let start = |out: &mut String| out.extend(std::iter::repeat_n(' ', indent));
+        match self {
+            Self::List(items) if !items.is_empty() => {
+                for item in items {
+                    start(out);
+                    out.push('-');
+                    let mut lines = String::new();
+                    item.append_block(&mut lines, indent + 2);
+                    out.push(' ');
+                    out.push_str(lines.trim_start_matches(' '));
+                }
+            }
+            Self::Map(entries) if !entries.is_empty() => {
+                for (key, value) in entries {
+                    start(out);
+                    quote::string(out, key);
+                    out.push(':');
+                    match value {
+                        Self::List(items) if !items.is_empty() => {
+                            out.push('\n');
+                            value.append_block(out, indent);
+                        }
+                        Self::Map(entries) if !entries.is_empty() => {
+                            out.push('\n');
+                            value.append_block(out, indent + 2);
+                        }
+                        _ => {
+                            out.push(' ');
+                            value.append_block(out, 0);
+                        }
+                    }
+                }
+            }
+            Self::Text(text) => {
+                start(out);
+                quote::string(out, text);
+                out.push('\n');
+            }
+            _ => {
+                start(out);
+                self.append_flow(out, None);
+                out.push('\n');
+            }
+        }
+    }
+
     /// Writes the value in brackets: on one line, or on one for each item, from the given indentation on.
     pub(super) fn append_flow(&self, out: &mut String, indent: Option<usize>) {
         let deeper = indent.map(|indent| indent + 2);

@@ -52,7 +52,7 @@ fn has_short_keys(value: &Value) -> bool {
         Value::Array(items) => items.iter().all(has_short_keys),
         Value::Object(fields) => fields
             .iter()
-            .all(|(key, value)| key.len() < 500 && has_short_keys(value)),
+            .all(|(key, value)| key.len() < 100 && has_short_keys(value)),
         _ => true,
     }
 }
