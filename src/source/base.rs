@@ -13,14 +13,18 @@ use super::sources::{Mode, Root, Sources};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BaseFiles {
     files: BTreeMap<String, Arc<SourceFile>>,
-    unreadable: Vec<Unreadable>,
+    unreadable: BTreeMap<String, Unreadable>,
 }
 
 impl BaseFiles {
-    /// The files that were read from [`sources`].
+    /// The files of a snapshot of [`sources`].
     pub(super) fn new(files: Vec<Arc<SourceFile>>, unreadable: Vec<Unreadable>) -> Self {
         let files = files.into_iter().map(|file| (file.path.clone(), file)).collect();
-        Self { files, unreadable }
+        let unreadable = unreadable.into_iter().map(|one| (one.path.clone(), one));
+        Self {
+            files,
+            unreadable: unreadable.collect(),
+        }
     }
 
     /// The file at a path.
@@ -28,10 +32,8 @@ impl BaseFiles {
     /// # Errors
     /// When it cannot be read; the reason is `None` if it does not exist.
     pub fn get(&self, path: &str) -> Result<&Arc<SourceFile>, Option<&UnreadableReason>> {
-        let reason = || self.unreadable.iter().find(|unreadable| unreadable.path == path);
-        self.files
-            .get(path)
-            .ok_or_else(|| reason().map(|unreadable| &unreadable.reason))
+        let reason = || self.unreadable.get(path).map(|unreadable| &unreadable.reason);
+        self.files.get(path).ok_or_else(reason)
     }
 
     /// All files that were read.
@@ -40,8 +42,8 @@ impl BaseFiles {
     }
 
     /// The files that could not be read.
-    pub(super) fn unreadable(&self) -> &[Unreadable] {
-        &self.unreadable
+    pub(super) fn unreadable(&self) -> impl Iterator<Item = &Unreadable> {
+        self.unreadable.values()
     }
 }
 

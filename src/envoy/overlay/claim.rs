@@ -1,6 +1,6 @@
 //! Which entry of a dataplane each connection manager of an Envoy belongs to.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::listener::{BaseListener, Fit};
 use crate::envoy::layout::listener_name;
@@ -26,7 +26,7 @@ impl<'p> Claims<'p> {
     ///
     /// The cost grows with the entries times the listeners of one port, and with the rules times what neither address nor
     /// name tells.
-    pub(super) fn of(proxy: &'p Proxy, listeners: &[BaseListener], rules: &[ListenerRule]) -> Self {
+    pub(super) fn of(proxy: &'p Proxy, listeners: &[BaseListener], rules: &'p [ListenerRule]) -> Self {
         let (mut by_port, mut by_name) = (HashMap::<u16, Vec<Part>>::new(), HashMap::<&str, Vec<Part>>::new());
         for (i, base) in listeners.iter().enumerate() {
             for part in parts(i, base) {
@@ -41,37 +41,70 @@ impl<'p> Claims<'p> {
             unmatched: Vec::new(),
         };
         let mut open = Vec::new();
-        for entry in &proxy.listeners {
+        for (i, entry) in proxy.listeners.iter().enumerate() {
             let at_port = by_port.get(&entry.port).into_iter().flatten().copied();
             let fits = at_port.filter_map(|part| Some((fit(listeners, part, entry)?, part)));
             let fits: Vec<(Fit, Part)> = fits.collect();
             let best = fits.iter().map(|(fit, _)| *fit).max();
-            let mut found: Vec<Part> = fits
-                .into_iter()
-                .filter(|(fit, _)| Some(*fit) == best)
-                .map(|(_, part)| part)
-                .collect();
+            let best = fits.into_iter().filter(|(fit, _)| Some(*fit) == best);
+            let mut found: Vec<Part> = best.map(|(_, part)| part).collect();
             if found.is_empty() {
                 found = by_name.get(&*listener_name(entry)).cloned().unwrap_or_default();
             }
             if found.is_empty() {
-                open.push(entry);
+                open.push(i);
             }
             for part in found {
                 claims.parts.entry(part).or_insert(entry);
             }
         }
-        let unclaimed = listeners.iter().enumerate().flat_map(|(i, base)| parts(i, base));
-        let unclaimed: Vec<Part> = unclaimed.filter(|part| !claims.parts.contains_key(part)).collect();
-        for part in unclaimed {
-            let of_rule = |entry: &&Listener| rules.iter().any(|rule| fits(rule, listeners[part.0].name, entry));
-            if let Some(entry) = proxy.listeners.iter().find(of_rule) {
-                claims.parts.insert(part, entry);
-                open.retain(|other| !std::ptr::eq(*other, entry));
+        let by_rules = ByRules::of(proxy, rules);
+        let mut given = HashSet::new();
+        for part in listeners.iter().enumerate().flat_map(|(i, base)| parts(i, base)) {
+            if claims.parts.contains_key(&part) {
+                continue;
+            }
+            if let Some(i) = by_rules.entry(listeners[part.0].name) {
+                claims.parts.insert(part, &proxy.listeners[i]);
+                given.insert(i);
             }
         }
-        claims.unmatched = open;
+        let open = open.into_iter().filter(|i| !given.contains(i));
+        claims.unmatched = open.map(|i| &proxy.listeners[i]).collect();
         claims
+    }
+}
+
+/// The entries that rules name, by their indices.
+struct ByRules<'p> {
+    rules: &'p [ListenerRule],
+    inbounds: HashMap<u16, usize>,
+    outbounds: HashMap<&'p str, usize>,
+}
+
+impl<'p> ByRules<'p> {
+    fn of(proxy: &'p Proxy, rules: &'p [ListenerRule]) -> Self {
+        let mut by_rules = Self {
+            rules,
+            inbounds: HashMap::new(),
+            outbounds: HashMap::new(),
+        };
+        // Of several outbounds to one service the first counts.
+        for (i, entry) in proxy.listeners.iter().enumerate().rev() {
+            match entry.direction {
+                Direction::Inbound | Direction::Gateway => by_rules.inbounds.insert(entry.port, i),
+                Direction::Outbound => by_rules.outbounds.insert(&entry.service, i),
+            };
+        }
+        by_rules
+    }
+
+    /// The entry that the first rule for a name gives to the listeners of that name.
+    fn entry(&self, name: &str) -> Option<usize> {
+        let rule = self.rules.iter().find(|rule| words::fits(&rule.name, name))?;
+        let inbound = rule.inbound.and_then(|port| self.inbounds.get(&port));
+        let outbound = || self.outbounds.get(rule.outbound.as_deref()?);
+        inbound.or_else(outbound).copied()
     }
 }
 
@@ -89,13 +122,4 @@ fn fit(listeners: &[BaseListener], (base, manager): Part, entry: &Listener) -> O
         &entry.address,
         entry.port,
     )
-}
-
-/// Whether a rule gives the listeners of a name to an entry.
-fn fits(rule: &ListenerRule, name: &str, entry: &Listener) -> bool {
-    let is_entry = match entry.direction {
-        Direction::Inbound | Direction::Gateway => rule.inbound == Some(entry.port),
-        Direction::Outbound => rule.outbound.as_deref() == Some(&*entry.service),
-    };
-    is_entry && words::fits(&rule.name, name)
 }

@@ -31,6 +31,9 @@ use crate::yaml::Limits;
 use crate::yaml::edit::{self, Edit};
 use crate::yaml::written::Way;
 
+/// The number of entries without a listener that get advice.
+const MOST_ADVICE: usize = 20;
+
 /// The files of an overlay; `None`, with the reasons in `findings`, when tracing cannot be added.
 pub(super) fn files(
     shaped: &Shaped,
@@ -70,10 +73,15 @@ pub(super) fn files(
             work.report_unclaimed(base);
         }
     }
-    claims
-        .unmatched
-        .iter()
-        .for_each(|entry| work.report_unmatched(entry, &listeners));
+    for (i, entry) in claims.unmatched.iter().enumerate() {
+        // Advice compares an entry with all listeners, so only the first findings have it.
+        let near = if i < MOST_ADVICE {
+            nearest(entry, &listeners)
+        } else {
+            Vec::new()
+        };
+        work.report_unmatched(entry, near);
+    }
     let clusters = work.clusters(&mut errors);
     let mut files = Files::new();
     for ((document, edits), clusters) in documents.iter().zip(work.edits).zip(clusters) {
@@ -235,32 +243,31 @@ impl<'w> Work<'w, '_, '_> {
         self.findings.push(finding.help(help));
     }
 
-    fn report_unmatched(&mut self, entry: &Listener, listeners: &[BaseListener]) {
+    fn report_unmatched(&mut self, entry: &Listener, nearest: Vec<String>) {
         if tracing::block(self.proxy, entry).is_none() {
             return;
         }
-        let at_port = listeners
-            .iter()
-            .filter(|base| base.addresses.iter().any(|address| address.port == entry.port));
-        let mut near: Vec<String> = at_port.map(BaseListener::describe).collect();
-        let (name, names) = (listener_name(entry), listeners.iter().map(|base| base.name));
-        if near.is_empty() {
-            let closest = closest(&name, names);
-            let named = listeners
-                .iter()
-                .filter(|base| Some(base.name) == closest || closest.is_none());
-            near = named.map(BaseListener::describe).collect();
-        }
+        let name = listener_name(entry);
         let message = format!("no listener of its Envoy has the address or the name of `{name}`, so it is not traced");
-        let help = match near.is_empty() {
-            true => "the files have no listener at all".to_owned(),
-            false => format!(
-                "the nearest: {}; `listeners` in `shapes` of the settings can say which one it is",
-                few(&near)
-            ),
+        let rule = "`listeners` in `shapes` of the settings can say which one it is";
+        let help = match nearest.as_slice() {
+            [] => rule.to_owned(),
+            nearest => format!("the nearest: {}; {rule}", few(nearest)),
         };
         self.findings.push(not_in_base(entry, message).help(help));
     }
+}
+
+/// The listeners that an entry may be meant for, for a person: those of its port, else that of a similar name, else the first.
+fn nearest(entry: &Listener, listeners: &[BaseListener]) -> Vec<String> {
+    let has_port = |base: &&BaseListener| base.addresses.iter().any(|address| address.port == entry.port);
+    let mut near: Vec<&BaseListener> = listeners.iter().filter(has_port).collect();
+    if near.is_empty() {
+        let closest = closest(&listener_name(entry), listeners.iter().map(|base| base.name));
+        let is_close = |base: &&BaseListener| closest.is_none_or(|closest| base.name == closest);
+        near = listeners.iter().filter(is_close).collect();
+    }
+    near.into_iter().map(BaseListener::describe).collect()
 }
 
 fn not_in_base(entry: &Listener, message: String) -> Diagnostic {
