@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::check;
 use crate::compilation::Compilation;
 use crate::diag::{Diagnostic, Diagnostics, Holds, ResourceId};
-use crate::envoy::artifact::{Fragments, ProxyKey};
-use crate::envoy::shape::{self, Shape, Shaped};
+use crate::envoy::artifact::{Elsewhere, Fragments, ProxyKey};
+use crate::envoy::shape::{self, Form, Shaped};
 use crate::envoy::{self, RenderEnv};
 use crate::explain::outcomes::{Outcomes, outcomes};
 use crate::ir::{self, Proxy};
@@ -33,7 +33,7 @@ pub struct Options {
     /// The rule of each entry of `reload` in the settings, in their order.
     pub reload: Vec<Rule>,
     /// The shapes of proxies, each with its rule; the first that fits counts, and a proxy that none fits is a sidecar.
-    pub shapes: Vec<(Rule, Shape)>,
+    pub shapes: Vec<(Rule, Form)>,
     /// The properties of the machine that the files depend on.
     pub env: RenderEnv,
     /// The limits of the reader.
@@ -105,6 +105,8 @@ pub struct Compiled {
     pub diagnostics: Vec<Diagnostic>,
     /// The reasons why dataplanes cannot be written in the configured shape, sorted.
     pub unpublishable: Vec<Diagnostic>,
+    /// The places of files that are not below the directory of their proxy, for the proxies in scope that have such files.
+    pub elsewhere: BTreeMap<ProxyKey, Elsewhere>,
     /// The proxies in scope that have no files, sorted.
     pub without_files: Vec<ProxyKey>,
     /// The places of all valid policies, by kind, mesh and name.
@@ -221,22 +223,15 @@ impl Compiler {
         };
         check::run(&compilation, &mut self.checks, &mut diagnostics);
         check::no_resources(snapshot, &compilation, &mut diagnostics);
-        let in_scope = lowered
-            .iter()
-            .zip(&proxies)
-            .zip(is_wanted)
-            .filter(|(_, is_wanted)| *is_wanted);
-        let shaped = in_scope.map(|((governed, proxy), _)| {
-            let shape = options.shapes.iter().find(|(rule, _)| rule.fits(governed.dataplane));
-            let shape = shape.map(|(_, shape)| shape.clone()).unwrap_or_default();
-            Shaped::new(proxy, shape, &snapshot.bases)
-        });
-        let wanted = shape::without_shared_bases(shaped.collect());
+        let in_scope = lowered.iter().copied().zip(&proxies).zip(is_wanted);
+        let in_scope = in_scope.filter(|(_, is_wanted)| *is_wanted).map(|(both, _)| both);
+        let wanted = shaped(in_scope, options, snapshot);
         let mut unpublishable = Diagnostics::default();
         let (fragments, without_files) = files(&wanted, options, &mut self.files, &mut unpublishable);
         let inspected = inspect(&compilation);
         let compiled = Compiled {
             meshes: meshes(&resources, &wanted),
+            elsewhere: elsewhere(&wanted),
             out_of_scope,
             without_files,
             policies: policies(&resources),
@@ -319,6 +314,32 @@ fn files(
             (Fragments::new(), without_files)
         }
     }
+}
+
+/// The proxies in scope, in their shapes.
+fn shaped<'p, 'a: 'p>(
+    in_scope: impl Iterator<Item = (&'p Governed<'a>, &'p Arc<Proxy>)>,
+    options: &Options,
+    snapshot: &Snapshot,
+) -> Vec<Shaped> {
+    let default = Form::default();
+    let shaped = in_scope.map(|(governed, proxy)| {
+        let form = options.shapes.iter().find(|(rule, _)| rule.fits(governed.dataplane));
+        Shaped::new(proxy, form.map_or(&default, |(_, form)| form), &snapshot.bases)
+    });
+    let mut shaped: Vec<Shaped> = shaped.collect();
+    shape::resolve_conflicts(&mut shaped);
+    shaped
+}
+
+/// The places of files that are not below the directory of their proxy.
+fn elsewhere(wanted: &[Shaped]) -> BTreeMap<ProxyKey, Elsewhere> {
+    let wanted = wanted.iter().filter(|shaped| !shaped.elsewhere.is_empty());
+    let place = |shaped: &Shaped| {
+        let key = ProxyKey::new(&shaped.proxy.mesh, &shaped.proxy.name);
+        (key, shaped.elsewhere.clone())
+    };
+    wanted.map(place).collect()
 }
 
 /// The dataplanes of every mesh, in numbers. Dataplanes and proxies are sorted by mesh.

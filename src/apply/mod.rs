@@ -26,6 +26,7 @@ pub use error::ApplyError;
 pub use publish::{Bases, Delivery, Looks, ProxyResult, Publication, Request, apply, forget_nacks};
 pub use session::{Session, probe_all};
 pub use store::disposable::Disposable;
+pub use store::files::Places;
 pub use store::intent::{Frozen, Intent};
 pub use store::inventory::inventory_seal;
 pub use store::observe::{observe, observe_those};

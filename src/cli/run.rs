@@ -1,6 +1,7 @@
 //! `meshtraced run`: watches the policies, compiles them and publishes the changes.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
@@ -190,12 +191,25 @@ fn published_once(settings: &Settings, reconciliation: &Reconciliation, policies
     let confirmed = reconciliation.publication.count(&Delivery::Acked);
     if confirmed > 0 {
         line.push_str(&format!(" {} confirmed by Envoy.", plural(confirmed, "proxy")));
-    } else if let Some(first) = reconciliation.compiled.as_ref().and_then(first_traced) {
-        let path = settings.out.join(first.directory()).join(Artifact::Bootstrap.path());
+    } else if let Some(path) = reconciliation
+        .compiled
+        .as_ref()
+        .and_then(|compiled| first_bootstrap(compiled, settings))
+    {
         line.push_str(&format!(" Try:  envoy -c {}", path.display()));
     }
     line.push('\n');
     line
+}
+
+/// The bootstrap of the command to try next, if that proxy has one.
+fn first_bootstrap(compiled: &Compiled, settings: &Settings) -> Option<PathBuf> {
+    let first = first_traced(compiled)?;
+    let has_one = compiled.fragments.get(&first)?.contains_key(&Artifact::Bootstrap);
+    let elsewhere = compiled.elsewhere.get(&first);
+    let own = || settings.out.join(first.directory()).join(Artifact::Bootstrap.path());
+    let path = elsewhere.and_then(|places| places.get(&Artifact::Bootstrap).cloned());
+    has_one.then(|| path.unwrap_or_else(own))
 }
 
 /// The proxy of the command to try next: the first traced one with outbounds, else the first one.

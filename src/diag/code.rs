@@ -132,6 +132,8 @@ codes! {
     AdminPathTooLong = "admin-path-too-long", "out-of-range";
     /// A file of an Envoy that tracing cannot be added to.
     UnusableBase = "unusable-base", "malformed";
+    /// A place for files that is taken.
+    UnusablePlace = "unusable-place", "duplicate";
     /// An entry of a dataplane that no listener of its Envoy belongs to.
     NotInBase = "not-in-base", "unresolved-reference";
     /// A listener of an Envoy that belongs to no entry of its dataplane.

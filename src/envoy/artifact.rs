@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -81,6 +82,9 @@ impl Artifact {
 
 /// The texts of the files of one proxy, which compilations that do not change them share.
 pub type Files = BTreeMap<Artifact, Arc<str>>;
+
+/// The absolute paths of those files of a proxy that are not below its directory.
+pub type Elsewhere = BTreeMap<Artifact, PathBuf>;
 
 /// The texts of all files of all proxies.
 pub type Fragments = BTreeMap<ProxyKey, Files>;

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::artifact::{Artifact, ProxyKey};
 use super::env::RenderEnv;
+use super::shape::Shaped;
 use crate::diag::{Code, Diagnostic};
 use crate::ir::Proxy;
 use crate::yaml::write;
@@ -87,7 +88,14 @@ struct PathConfigSource {
     path: String,
 }
 
-pub(super) fn render(out: &mut String, proxy: &Proxy, key: &ProxyKey, env: &RenderEnv, findings: &mut Vec<Diagnostic>) {
+pub(super) fn render(
+    out: &mut String,
+    shaped: &Shaped,
+    key: &ProxyKey,
+    env: &RenderEnv,
+    findings: &mut Vec<Diagnostic>,
+) {
+    let proxy = &*shaped.proxy;
     let directory = directory(key, env);
     let admin = check(proxy, key, env, findings).map(|path| {
         let mode = ADMIN_SOCKET_MODE;
@@ -96,7 +104,10 @@ pub(super) fn render(out: &mut String, proxy: &Proxy, key: &ProxyKey, env: &Rend
         Admin { address }
     });
     let source = |artifact: Artifact| {
-        let path = format!("{directory}/{}", artifact.path());
+        let path = match shaped.elsewhere.get(&artifact) {
+            Some(path) => path.display().to_string(),
+            None => format!("{directory}/{}", artifact.path()),
+        };
         ConfigSource {
             resource_api_version: "V3",
             path_config_source: PathConfigSource { path },

@@ -48,7 +48,7 @@ pub use spelling::camel;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::diag::{Diagnostic, Diagnostics, Holds, ResourceId, Severity};
+use crate::diag::{Code, Diagnostic, Diagnostics, Holds, ResourceId, Severity};
 use crate::ir::Proxy;
 use crate::keep::carry;
 use crate::system::parallel;
@@ -106,10 +106,11 @@ struct Renderer<'e> {
 impl Renderer<'_> {
     fn files(&mut self, shaped: &Shaped, key: &ProxyKey, findings: &mut Vec<Diagnostic>) -> Option<Files> {
         let proxy = &*shaped.proxy;
+        check_places(shaped, findings)?;
         let mut files = match &shaped.shape {
             Shape::Sidecar => {
                 let layout = layout_of(proxy, self.env, findings)?;
-                self.sidecar(proxy, key, &layout, findings)
+                self.sidecar(shaped, key, &layout, findings)
             }
             Shape::Fragment => Files::new(),
             Shape::Overlay(overlay) => overlay::files(shaped, overlay, &self.env.limits, findings)?,
@@ -123,7 +124,8 @@ impl Renderer<'_> {
         Some(files)
     }
 
-    fn sidecar(&mut self, proxy: &Proxy, key: &ProxyKey, layout: &Layout, findings: &mut Vec<Diagnostic>) -> Files {
+    fn sidecar(&mut self, shaped: &Shaped, key: &ProxyKey, layout: &Layout, findings: &mut Vec<Diagnostic>) -> Files {
+        let proxy = &*shaped.proxy;
         let Self { env, buffer, clusters } = self;
         let mut text = |write: &mut dyn FnMut(&mut String)| {
             buffer.clear();
@@ -134,7 +136,7 @@ impl Renderer<'_> {
             xds::append_items(out, |out| sidecar::append_clusters(out, clusters, proxy, layout));
         };
         let mut lds = |out: &mut String| xds::append_response(out, &sidecar::listeners(proxy, layout));
-        let mut bootstrap = |out: &mut String| bootstrap::render(out, proxy, key, env, findings);
+        let mut bootstrap = |out: &mut String| bootstrap::render(out, shaped, key, env, findings);
         BTreeMap::from([
             (Artifact::Cds, text(&mut cds)),
             (Artifact::Lds, text(&mut lds)),
@@ -151,6 +153,7 @@ impl Renderer<'_> {
     /// Whether a proxy can have files.
     fn check(&mut self, shaped: &Shaped, key: &ProxyKey, findings: &mut Vec<Diagnostic>) -> Option<()> {
         let proxy = &*shaped.proxy;
+        check_places(shaped, findings)?;
         match &shaped.shape {
             Shape::Sidecar => {
                 let is_sound = layout_of(proxy, self.env, findings).is_some();
@@ -191,6 +194,16 @@ fn each<'e, T: Send>(
             findings,
         }
     })
+}
+
+/// `None`, with the reason, for a proxy whose files have no places.
+fn check_places(shaped: &Shaped, findings: &mut Vec<Diagnostic>) -> Option<()> {
+    let Some(conflict) = &shaped.conflict else {
+        return Some(());
+    };
+    let finding = Diagnostic::error(Code::UnusablePlace, &shaped.proxy.at, conflict.as_str());
+    findings.push(finding.help("correct `to` in `shapes` of the settings"));
+    None
 }
 
 /// The layout of a sidecar that may be published; `None`, with the reasons, if it may not.

@@ -1,15 +1,15 @@
 //! The shape of a proxy: which files it gets, and what they are made from.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::artifact::{Artifact, ProxyKey};
+use super::artifact::{Artifact, Elsewhere, ProxyKey};
 use crate::ir::Proxy;
-use crate::source::{BaseFiles, BasePath, SourceFile};
+use crate::source::{BaseFiles, ProxyPath, SourceFile};
 use crate::words::{self, FEW, first_of};
 
 /// The shape of some proxies, as the settings describe it.
@@ -24,14 +24,23 @@ pub enum Shape {
     Overlay(Arc<Overlay>),
 }
 
+/// The shape of some proxies, and the places of their files.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Form {
+    /// The form of the files.
+    pub shape: Shape,
+    /// The paths of files that are not below the directory of their proxy.
+    pub to: BTreeMap<Artifact, ProxyPath>,
+}
+
 /// An Envoy that somebody configured, with tracing added.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overlay {
     /// The paths of its files, by the files that are published for them; at least one with listeners.
-    pub bases: Vec<(Artifact, BasePath)>,
+    pub bases: Vec<(Artifact, ProxyPath)>,
     /// The listeners that neither address nor name tells.
     pub listeners: Vec<ListenerRule>,
-    /// What happens to tracing that its files set already.
+    /// The treatment of tracing that its files set already.
     pub existing: ExistingTracing,
 }
 
@@ -58,26 +67,30 @@ impl ListenerRule {
     }
 }
 
-/// What happens to tracing that the files of an overlay set already.
+/// The treatment of tracing that the files of an overlay set already.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ExistingTracing {
-    /// It stays.
+    /// Tracing of the files stays.
     #[default]
     Keep,
-    /// That of the policies takes its place, where a policy traces the listener.
+    /// Tracing of the policies takes its place, where a policy traces the listener.
     Replace,
 }
 
 /// A proxy, with its shape and all that this shape is made from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shaped {
-    /// The proxy.
+    /// The lowered dataplane.
     pub proxy: Arc<Proxy>,
-    /// The shape.
+    /// The form of its files, as the settings choose it.
     pub shape: Shape,
     /// The base files of an overlay.
     pub bases: Vec<Base>,
+    /// The places of files that are not below the directory of the proxy.
+    pub elsewhere: Elsewhere,
+    /// The reason why it cannot have these places.
+    pub conflict: Option<String>,
 }
 
 /// A base file of one proxy.
@@ -94,13 +107,14 @@ pub struct Base {
 impl Shaped {
     /// A proxy of a shape, with its base files as they were read.
     #[must_use]
-    pub fn new(proxy: &Arc<Proxy>, shape: Shape, files: &BaseFiles) -> Self {
+    pub fn new(proxy: &Arc<Proxy>, form: &Form, files: &BaseFiles) -> Self {
+        let Form { shape, to } = form.clone();
+        let directory = ProxyKey::new(&proxy.mesh, &proxy.name).directory();
+        let (mesh, dataplane) = directory.split_once('/').unwrap_or_default();
         let bases = match &shape {
             Shape::Overlay(overlay) => {
-                let directory = ProxyKey::new(&proxy.mesh, &proxy.name).directory();
-                let (mesh, dataplane) = directory.split_once('/').unwrap_or_default();
                 let base =
-                    |(artifact, path): &(Artifact, BasePath)| Base::read(*artifact, path.fill(mesh, dataplane), files);
+                    |(artifact, path): &(Artifact, ProxyPath)| Base::read(*artifact, path.fill(mesh, dataplane), files);
                 overlay.bases.iter().map(base).collect()
             }
             Shape::Sidecar | Shape::Fragment => Vec::new(),
@@ -109,6 +123,10 @@ impl Shaped {
             proxy: Arc::clone(proxy),
             shape,
             bases,
+            elsewhere: (to.iter())
+                .map(|(artifact, path)| (*artifact, path.fill(mesh, dataplane).into()))
+                .collect(),
+            conflict: None,
         }
     }
 }
@@ -116,38 +134,56 @@ impl Shaped {
 impl Shaped {
     /// Whether the files of another one are the same, since all is the same that they are made from.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.proxy, &other.proxy) && self.shape == other.shape && self.bases == other.bases
+        let is_same_place = self.elsewhere == other.elsewhere && self.conflict == other.conflict;
+        Arc::ptr_eq(&self.proxy, &other.proxy)
+            && self.shape == other.shape
+            && self.bases == other.bases
+            && is_same_place
     }
 }
 
-/// The proxies, without the base files that several of them have: an Envoy is that of one dataplane.
-#[must_use]
-pub fn without_shared_bases(mut all: Vec<Shaped>) -> Vec<Shaped> {
-    let mut owners: HashMap<String, Vec<usize>> = HashMap::new();
-    for (i, base) in all
-        .iter()
-        .enumerate()
-        .flat_map(|(i, shaped)| shaped.bases.iter().map(move |base| (i, base)))
-    {
-        owners.entry(base.path.clone()).or_default().push(i);
+/// Takes from proxies what several of them claim: an Envoy is that of one dataplane, and so is a place for its files.
+pub fn resolve_conflicts(all: &mut [Shaped]) {
+    let mut bases: HashMap<String, Vec<usize>> = HashMap::new();
+    let mut places: HashMap<String, Vec<usize>> = HashMap::new();
+    for (i, shaped) in all.iter().enumerate() {
+        for base in &shaped.bases {
+            bases.entry(base.path.clone()).or_default().push(i);
+        }
+        for path in shaped.elsewhere.values() {
+            places.entry(path.display().to_string()).or_default().push(i);
+        }
     }
-    for (path, owners) in owners.into_iter().filter(|(_, owners)| owners.len() > 1) {
-        let keys = owners.iter().take(FEW + 1).map(|i| {
-            let proxy = &all[*i].proxy;
-            ProxyKey::new(&proxy.mesh, &proxy.name)
-        });
-        let keys: Vec<ProxyKey> = keys.collect();
-        let reason = format!(
-            "it is that of {} dataplanes: {}; use {{dataplane}} in its path, or a narrower `select`",
-            owners.len(),
-            first_of(keys.iter(), owners.len())
-        );
-        for owner in owners {
+    for (path, claims) in &places {
+        let conflict = if bases.contains_key(path) {
+            Some(format!(
+                "`{path}` is a file that an overlay is made from, and would be overwritten"
+            ))
+        } else {
+            (claims.len() > 1).then(|| format!("`{path}` is the place for files of {}", several(all, claims)))
+        };
+        for owner in claims.iter().filter(|_| conflict.is_some()) {
+            all[*owner].conflict.clone_from(&conflict);
+        }
+    }
+    for (path, claims) in bases.into_iter().filter(|(_, claims)| claims.len() > 1) {
+        let reason = format!("it is that of {}", several(all, &claims));
+        for owner in claims {
             let shared = all[owner].bases.iter_mut().filter(|base| base.path == path);
             shared.for_each(|base| base.file = Err(reason.clone().into()));
         }
     }
-    all
+}
+
+/// The proxies that claim one path, with advice.
+fn several(all: &[Shaped], claims: &[usize]) -> String {
+    let key = |i: &usize| ProxyKey::new(&all[*i].proxy.mesh, &all[*i].proxy.name);
+    let keys: Vec<ProxyKey> = claims.iter().take(FEW + 1).map(key).collect();
+    format!(
+        "{} dataplanes: {}; use {{dataplane}} in the path, or a narrower `select`",
+        claims.len(),
+        first_of(keys.iter(), claims.len())
+    )
 }
 
 impl Base {

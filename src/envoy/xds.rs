@@ -145,8 +145,9 @@ pub fn as_static(bootstrap: Option<&str>, cds: Option<&str>, lds: Option<&str>) 
         None => json!({}),
     };
     let fields = whole.as_object_mut()?;
-    for spelling in ["dynamic_resources", "dynamicResources"] {
-        fields.shift_remove(spelling);
+    let dynamic = ["dynamic_resources", "dynamicResources"].map(|spelling| fields.shift_remove(spelling));
+    if bootstrap.is_some() && dynamic.iter().all(Option::is_none) {
+        return None;
     }
     let is_camel = fields.contains_key("staticResources");
     let own = fields.entry(if is_camel {
@@ -254,7 +255,8 @@ mod tests {
             as_static(Some("a: 0x1F # b\n"), None, None).as_deref(),
             Some("a: 0x1F # b\n")
         );
-        let own = "staticResources: {clusters: [{name: b}]}\n";
+        assert_eq!(whole(Some("node: {id: web}\n"), &file(&["l"])), None);
+        let own = "dynamicResources: {}\nstaticResources: {clusters: [{name: b}]}\n";
         let both = json!({"staticResources": {"clusters": [{"name": "b"}, {"name": "c"}]}});
         assert_eq!(
             as_static(Some(own), Some(&file(&["c"])), None),

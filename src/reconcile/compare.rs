@@ -41,7 +41,7 @@ impl Comparison {
 /// When the published files cannot be read.
 pub fn compare(settings: &Settings, target: &Target, policies: &Policies) -> Result<Comparison, ReconcileError> {
     let intent = Intent::read(&target.out)?;
-    let observed = observe(target)?.observed;
+    let observed = observe(target, Some(policies.places()))?.observed;
     let desired = Desired::Files(&policies.compiled.fragments);
     let options = ReconcileOptions::once(settings);
     let constraints = policies.constraints(&settings.guard, &intent, &options.drift_repair);

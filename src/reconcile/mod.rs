@@ -46,9 +46,10 @@ use observe::{observe, observe_changes, probe};
 use unchanged::unchanged;
 
 use crate::apply::{self, Intent, Looks, Request, Session, Target, reload};
+use crate::compile::Compiled;
 use crate::plan::plan;
 use crate::settings::Settings;
-use crate::source::{ReadWork, Scan};
+use crate::source::{ReadError, ReadWork, Scan};
 
 /// Reads and compiles the policies, compares what they ask for with what is published, and publishes the difference.
 ///
@@ -109,6 +110,14 @@ fn attempt(
     Ok(reconciliation)
 }
 
+/// The policies in words and numbers, their compilation, and the work of reading them.
+fn parts(policies: Result<Policies, ReadError>) -> (Result<Overview, ReadError>, Option<Compiled>, ReadWork) {
+    match policies {
+        Ok(policies) => (Ok(policies.overview), Some(policies.compiled), policies.read),
+        Err(error) => (Err(error), None, ReadWork::default()),
+    }
+}
+
 fn compile_and_publish(
     settings: &Settings,
     target: &Target,
@@ -124,9 +133,10 @@ fn compile_and_publish(
     let known = cache.take_published(options.scan);
     let is_change = known.is_some();
     let files = stopwatch.time(Stage::Plan, || desired.files(target, &policies))?;
+    let places = policies.as_ref().ok().map(Policies::places);
     let observation = stopwatch.time(Stage::Plan, || match known {
-        Some((known, touched)) => observe_changes(target, known, files.as_deref(), touched),
-        None => observe(target),
+        Some((known, touched)) => observe_changes(target, known, files.as_deref(), touched, places),
+        None => observe(target, places),
     })?;
     let mut observed = observation.observed;
     let health = (options.probe_all).then(|| probe(&mut observed, target, session));
@@ -144,16 +154,14 @@ fn compile_and_publish(
         let request = Request {
             plan: &planned.plan,
             revision: &revision,
+            places,
             bases: &bases,
             permissions_of: if is_change { Looks::Changes } else { Looks::All },
         };
         cache.publishing(&planned.plan, || apply::apply(&request, target, session))
     })?;
 
-    let (policies, compiled, read) = match policies {
-        Ok(policies) => (Ok(policies.overview), Some(policies.compiled), policies.read),
-        Err(error) => (Err(error), None, ReadWork::default()),
-    };
+    let (policies, compiled, read) = parts(policies);
     Ok(Reconciliation {
         policies,
         compiled,

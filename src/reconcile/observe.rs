@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::apply::{self, ApplyError, Session, Target, history};
+use crate::apply::{self, ApplyError, Places, Session, Target, history};
 use crate::apply::{ProxyHealth, probe_all};
 use crate::envoy::artifact::{Fragments, ProxyKey};
 use crate::plan::{Applied, Observed};
@@ -16,8 +16,8 @@ pub(super) struct Observation {
 }
 
 /// Reads back all published files, and the last generation where some of them are gone.
-pub(super) fn observe(target: &Target) -> Result<Observation, ApplyError> {
-    let observed = apply::observe(&target.out)?;
+pub(super) fn observe(target: &Target, places: Option<Places>) -> Result<Observation, ApplyError> {
+    let observed = apply::observe_those(&target.out, places, |_| true)?;
     let read_back = observed.applied.len();
     Ok(Observation {
         observed: with_last_generation(observed, target),
@@ -32,6 +32,7 @@ pub(super) fn observe_changes(
     known: Arc<Applied>,
     desired: Option<&Fragments>,
     touched: BTreeSet<ProxyKey>,
+    places: Option<Places>,
 ) -> Result<Observation, ApplyError> {
     let mut observed = Observed::from(Arc::unwrap_or_clone(known));
     let applied = &mut observed.applied;
@@ -43,7 +44,7 @@ pub(super) fn observe_changes(
     if differing.is_empty() {
         return Ok(Observation { observed, read_back: 0 });
     }
-    let seen = apply::observe_those(&target.out, |proxy| differing.contains(proxy))?;
+    let seen = apply::observe_those(&target.out, places, |proxy| differing.contains(proxy))?;
     applied.retain(|proxy, _| !differing.contains(proxy));
     applied.extend(seen.applied);
     observed.drift = seen.drift;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::cache::Cache;
 use super::overview::Overview;
 use super::stages::{Stage, Stopwatch};
-use crate::apply::{Intent, Target};
+use crate::apply::{Intent, Places, Target};
 use crate::compile::{Compiled, Extent};
 use crate::plan::guard::Guard;
 use crate::plan::{Constraints, DriftRepair};
@@ -97,6 +97,14 @@ impl Policies {
             snapshot,
             compiled,
         }))
+    }
+
+    /// The places of the files of all proxies that are compiled.
+    pub(super) fn places(&self) -> Places<'_> {
+        Places {
+            desired: &self.compiled.fragments,
+            elsewhere: &self.compiled.elsewhere,
+        }
     }
 
     /// The limits of a plan that publishes the policies.

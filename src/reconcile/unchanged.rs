@@ -25,7 +25,7 @@ pub(super) fn unchanged(
         return Ok(None);
     }
     let mut stopwatch = Stopwatch::default();
-    let observation = stopwatch.time(Stage::Plan, || observe(target))?;
+    let observation = stopwatch.time(Stage::Plan, || observe(target, None))?;
     let mut observed = observation.observed;
     let health = probe_all.then(|| probe(&mut observed, target, session));
     if !observed.drift.is_empty() || !observed.out_of_sync.is_empty() {
@@ -35,6 +35,8 @@ pub(super) fn unchanged(
     // Modes and owners are given back, as by every publication.
     let publication = stopwatch.time(Stage::Publish, || {
         let request = Request {
+            // The last run left all where they belong.
+            places: None,
             plan: &planned.plan,
             revision: &overview.name,
             bases: &Bases::default(),

@@ -42,8 +42,30 @@ impl Settings {
             settings.out.clone_from(out);
         }
         settings.debounce_max = settings.debounce_max.max(settings.debounce);
+        check_places(&settings)?;
         Ok(settings)
     }
+}
+
+/// Refuses places of files where they would be taken for policies, or for the files of another proxy.
+fn check_places(settings: &Settings) -> Result<(), SettingsError> {
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let roots = settings.policies.roots().iter();
+    let mut taken: Vec<_> = roots.map(|root| ("policies", absolute(&root.path))).collect();
+    taken.push(("out", absolute(&settings.out)));
+    for place in settings.shapes.iter().flat_map(|rule| rule.form.to.values()) {
+        let place = place.to_string();
+        if let Some((key, _)) = taken
+            .iter()
+            .find(|(_, directory)| Path::new(&place).starts_with(directory))
+        {
+            return Err(SettingsError::Invalid {
+                origin: "shapes".to_owned(),
+                message: format!("`{place}` in `to` lies in `{key}`"),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// The text of the settings, under its path.

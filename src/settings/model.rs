@@ -253,7 +253,7 @@ impl Settings {
             scope: self.select.clone(),
             reload: self.reload.iter().map(|reload| reload.select.clone()).collect(),
             shapes: (self.shapes.iter())
-                .map(|rule| (rule.select.clone(), rule.shape.clone()))
+                .map(|rule| (rule.select.clone(), rule.form.clone()))
                 .collect(),
             env: RenderEnv {
                 out: out.to_owned(),

@@ -1,15 +1,16 @@
 //! `shapes`: the files that proxies get, and what they are made from.
 
 use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 
 use crate::envoy::artifact::Artifact;
-use crate::envoy::shape::{ExistingTracing, ListenerRule, Overlay, Shape};
+use crate::envoy::shape::{ExistingTracing, Form, ListenerRule, Overlay, Shape};
 use crate::select::scope::Rule;
-use crate::source::BasePath;
+use crate::source::ProxyPath;
 
 /// The shape of some proxies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,14 +18,14 @@ use crate::source::BasePath;
 pub struct ShapeRule {
     /// The proxies; the first entry that fits a proxy decides.
     pub select: Rule,
-    /// The shape.
-    pub shape: Shape,
+    /// The shape, and the places of the files.
+    pub form: Form,
 }
 
 impl ShapeRule {
     /// The paths of the base files.
-    pub fn bases(&self) -> impl Iterator<Item = &BasePath> {
-        let overlay = match &self.shape {
+    pub fn bases(&self) -> impl Iterator<Item = &ProxyPath> {
+        let overlay = match &self.form.shape {
             Shape::Overlay(overlay) => Some(overlay),
             Shape::Sidecar | Shape::Fragment => None,
         };
@@ -52,9 +53,80 @@ struct Entry {
     /// The files of an Envoy that somebody configured, which come out with tracing added.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     overlay: Option<Bases>,
-    /// What happens to tracing that the files of an overlay set already; `keep` without this key.
+    /// The places of the files; below `out` without this key.
+    #[serde(default, skip_serializing_if = "Places::is_empty")]
+    to: Places,
+    /// The treatment of tracing that the files of an overlay set already; `keep` without this key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     existing: Option<ExistingTracing>,
+}
+
+/// The places of files that are not below `out`. `{mesh}` and `{dataplane}` stand for the names as in the paths there. A file that is
+/// there already and is not ours is an error.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct Places {
+    /// The file that Envoy starts with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bootstrap: Option<ProxyPath>,
+    /// The clusters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cds: Option<ProxyPath>,
+    /// The listeners.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lds: Option<ProxyPath>,
+}
+
+impl Places {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn by_artifact(self) -> BTreeMap<Artifact, ProxyPath> {
+        let all = [
+            (Artifact::Cds, self.cds),
+            (Artifact::Lds, self.lds),
+            (Artifact::Bootstrap, self.bootstrap),
+        ];
+        all.into_iter()
+            .filter_map(|(artifact, path)| Some((artifact, path?)))
+            .collect()
+    }
+}
+
+/// The mistake in the places of the files of a shape.
+fn mistake(form: &Form) -> Option<&'static str> {
+    let ends_with = |path: &ProxyPath, end: &str| path.to_string().ends_with(end);
+    let bases: &[(Artifact, ProxyPath)] = match &form.shape {
+        Shape::Overlay(overlay) => &overlay.bases,
+        Shape::Sidecar | Shape::Fragment => &[],
+    };
+    let is_json = |artifact: &Artifact| {
+        let base = bases.iter().find(|(base, _)| base == artifact);
+        base.is_some_and(|(_, path)| ends_with(path, ".json"))
+    };
+    let is_read_by_envoy = |(artifact, path): (&Artifact, &ProxyPath)| {
+        [".yaml", ".yml"].iter().any(|end| ends_with(path, end)) || (ends_with(path, ".json") && is_json(artifact))
+    };
+    let has = |artifact: &Artifact| match &form.shape {
+        Shape::Sidecar => true,
+        Shape::Fragment => false,
+        Shape::Overlay(_) => bases.iter().any(|(base, _)| base == artifact),
+    };
+    let distinct: BTreeSet<&ProxyPath> = form.to.values().collect();
+    if !form.to.keys().all(has) {
+        Some("`to` names a file that this shape does not have")
+    } else if !form.to.iter().all(is_read_by_envoy) {
+        Some(
+            "a path of `to` must end with .yaml or .yml, since Envoy chooses its reader by that; with .json if the base does",
+        )
+    } else if distinct.len() < form.to.len() {
+        Some("`to` names one path for two files")
+    } else if bases.iter().any(|(_, base)| distinct.contains(base)) {
+        Some("`to` names a file that the overlay is made from")
+    } else {
+        None
+    }
 }
 
 /// A shape without settings of its own.
@@ -69,14 +141,14 @@ struct Nothing {}
 struct Bases {
     /// A bootstrap with its listeners and clusters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    bootstrap: Option<BasePath>,
+    bootstrap: Option<ProxyPath>,
     /// Clusters: a discovery response, or resources alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    cds: Option<BasePath>,
+    cds: Option<ProxyPath>,
     /// Listeners: a discovery response, or resources alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    lds: Option<BasePath>,
-    /// What listeners belong to, where neither their address nor their name tells.
+    lds: Option<ProxyPath>,
+    /// The entries of the dataplane that listeners belong to, where neither their address nor their name tells.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     listeners: Vec<ListenerRule>,
 }
@@ -94,8 +166,15 @@ impl TryFrom<Entry> for ShapeRule {
         if entry.existing.is_some() && !matches!(shape, Shape::Overlay(_)) {
             return Err("`existing` is about the files of an `overlay`");
         }
+        let form = Form {
+            shape,
+            to: entry.to.by_artifact(),
+        };
+        if let Some(mistake) = mistake(&form) {
+            return Err(mistake);
+        }
         let select = entry.select;
-        Ok(Self { select, shape })
+        Ok(Self { select, form })
     }
 }
 
@@ -141,9 +220,14 @@ impl From<ShapeRule> for Entry {
             sidecar: None,
             fragment: None,
             overlay: None,
+            to: Places {
+                bootstrap: rule.form.to.get(&Artifact::Bootstrap).cloned(),
+                cds: rule.form.to.get(&Artifact::Cds).cloned(),
+                lds: rule.form.to.get(&Artifact::Lds).cloned(),
+            },
             existing: None,
         };
-        match rule.shape {
+        match rule.form.shape {
             Shape::Sidecar => entry.sidecar = Some(Nothing {}),
             Shape::Fragment => entry.fragment = Some(Nothing {}),
             Shape::Overlay(overlay) => {
@@ -193,6 +277,20 @@ mod tests {
                 "neither {mesh} nor {dataplane}",
             ),
             (
+                "[{fragment: {}, to: {bootstrap: /a/b.yaml}}]",
+                "a file that this shape does not have",
+            ),
+            ("[{sidecar: {}, to: {cds: /a/b}}]", "must end with .yaml"),
+            ("[{sidecar: {}, to: {cds: /a/b.json}}]", "must end with .yaml"),
+            (
+                "[{sidecar: {}, to: {cds: /a/b.yaml, lds: /a/b.yaml}}]",
+                "one path for two",
+            ),
+            (
+                "[{overlay: {bootstrap: /a/b.yaml}, to: {bootstrap: /a/b.yaml}}]",
+                "is made from",
+            ),
+            (
                 "[{overlay: {bootstrap: /a/b, listeners: [{name: a, inbound: 1, outbound: b}]}}]",
                 "not both",
             ),
@@ -206,7 +304,7 @@ mod tests {
 
     #[test]
     fn an_entry_is_written_as_it_was_read() {
-        let text = "- select:\n    name: web-*\n  overlay:\n    cds: /a/cds.yaml\n    lds: /a/{dataplane}.yaml\n    listeners:\n    - name: edge\n      inbound: 80\n  existing: replace\n";
+        let text = "- select:\n    name: web-*\n  overlay:\n    cds: /a/cds.yaml\n    lds: /a/{dataplane}.yaml\n    listeners:\n    - name: edge\n      inbound: 80\n  to:\n    lds: /b/lds.yaml\n  existing: replace\n";
         let rules: Vec<ShapeRule> = serde_yaml::from_str(text).expect("entries");
         assert_eq!(serde_yaml::to_string(&rules).expect("text"), text);
     }

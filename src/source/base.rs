@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::base_path::BasePath;
 use super::file::{SourceFile, Unreadable, UnreadableReason};
 use super::filter::{Filter, Patterns};
+use super::proxy_path::ProxyPath;
 use super::sources::{Mode, Root, Sources};
 
 /// Base files with their texts, by their paths.
@@ -48,7 +48,7 @@ impl BaseFiles {
 }
 
 /// The sources that hold all files at some paths; those of roots that exist are read.
-pub(super) fn sources(paths: &BTreeSet<BasePath>, exist: impl Fn(&Path) -> bool) -> Sources {
+pub(super) fn sources(paths: &BTreeSet<ProxyPath>, exist: impl Fn(&Path) -> bool) -> Sources {
     let (mut roots, mut globs) = (BTreeSet::new(), Vec::new());
     for path in paths {
         let (root, glob) = path.parts();

@@ -9,7 +9,7 @@ mod file;
 
 mod location;
 
-mod base_path;
+mod proxy_path;
 
 mod sources;
 
@@ -48,13 +48,13 @@ mod changing;
 mod reader;
 
 pub use base::BaseFiles;
-pub use base_path::BasePath;
 pub use changing::ReadWork;
 pub use commit::Commit;
 pub use error::ReadError;
 pub use file::{Link, LinkFault, LinkKind, SourceFile, Unreadable, UnreadableReason, Vars};
 pub use git::{GitError, Revision};
 pub use location::Location;
+pub use proxy_path::ProxyPath;
 pub use read::{Consistency, describe};
 pub use reader::{Reader, Scan, read};
 pub use seal::look;

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::base_path::BasePath;
 use super::file::Vars;
 use super::filter::Filter;
+use super::proxy_path::ProxyPath;
 
 /// All roots, which together hold one set of resources.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct Sources {
     /// Whether the paths of files begin with that of their root even if there is only one.
     pub has_whole_paths: bool,
     /// The files of Envoys that are read beside the policies.
-    pub bases: BTreeSet<BasePath>,
+    pub bases: BTreeSet<ProxyPath>,
 }
 
 /// The way in which directories are read.

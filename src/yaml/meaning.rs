@@ -24,9 +24,9 @@ pub(super) enum Meaning {
 pub enum Edit {
     /// A mapping has a key with this value, and no other one.
     Set {
-        /// The key.
+        /// The key, which may be new.
         key: String,
-        /// The value.
+        /// The value that it has from then on.
         value: Value,
         /// The key after which a new entry stands if it is there; otherwise it stands before the last one.
         after: &'static str,

@@ -13,12 +13,13 @@ use meshtraced::kuma::{Kuma, Version};
 use meshtraced::source::{Snapshot, SourceFile};
 
 /// Codes that no text of a policy can produce, each with its test.
-const WITHOUT_EXAMPLE: [(&str, &str); 8] = [
+const WITHOUT_EXAMPLE: [(&str, &str); 9] = [
     ("unreadable-file", "tests/cases/mistake-not-utf-8"),
     ("no-resources", "tests/cases/mistake-no-resources"),
     ("dangling-reference", "src/envoy/layout.rs"),
     ("admin-path-too-long", "tests/it/findings.rs"),
     ("unusable-base", "tests/it/own_envoys.rs"),
+    ("unusable-place", "tests/it/places.rs"),
     ("not-in-base", "tests/it/own_envoys.rs"),
     ("unclaimed-listener", "tests/it/own_envoys.rs"),
     ("tracing-in-base", "tests/it/own_envoys.rs"),

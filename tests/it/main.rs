@@ -28,6 +28,7 @@ mod kit;
 mod last_run;
 mod machine_faults;
 mod own_envoys;
+mod places;
 mod propagation;
 mod props;
 mod publish;

@@ -1,14 +1,15 @@
 //! The cleanup after a publication: the inventory, empty directories, modes and owners.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use super::context::{Looks, PublishContext, Request};
 use super::directories;
 use super::publication::Publication;
-use crate::apply::error::ApplyError;
+use crate::apply::error::{ApplyError, Result};
 use crate::apply::store::OutputDir;
 use crate::apply::store::dir::{Access, Content, Dir};
-use crate::apply::store::files;
+use crate::apply::store::files::{self, PlacedFiles};
 use crate::apply::store::inventory::{Entry, Inventory, Known};
 use crate::envoy::artifact::ProxyKey;
 use crate::plan::Plan;
@@ -37,6 +38,7 @@ pub(super) fn clean_up(
     publication: &mut Publication,
 ) {
     resolve_pending_entries(context, inventory);
+    remove_left(inventory, publication);
     forget_nacks(request.plan, inventory);
     remove_leftovers(context, inventory, publication);
     restore_permissions(request, context, inventory, publication);
@@ -44,7 +46,7 @@ pub(super) fn clean_up(
 
 /// Forgets what was rejected for proxies that never had files and are not desired any more.
 fn forget_nacks(plan: &Plan, inventory: &mut Inventory) {
-    let without_files = |entry: &Entry| entry.files.is_empty() && entry.nack.is_some();
+    let without_files = |entry: &Entry| entry.files.is_empty() && entry.left.is_empty() && entry.nack.is_some();
     inventory
         .proxies
         .retain(|proxy, entry| !without_files(entry) || plan.change(proxy).is_some());
@@ -53,7 +55,7 @@ fn forget_nacks(plan: &Plan, inventory: &mut Inventory) {
 /// Removes what is left of proxies that have no files any more: sockets and empty directories.
 fn remove_leftovers(context: &PublishContext, inventory: &mut Inventory, publication: &mut Publication) {
     inventory.proxies.retain(|proxy, entry| {
-        if !entry.files.is_empty() || entry.nack.is_some() {
+        if !entry.files.is_empty() || !entry.left.is_empty() || entry.nack.is_some() {
             return true;
         }
         match directories::remove_directories(context, proxy) {
@@ -66,20 +68,54 @@ fn remove_leftovers(context: &PublishContext, inventory: &mut Inventory, publica
     });
 }
 
+/// Removes files from the places where they do not belong any more, once they are where they belong, and what a killed process left
+/// beside files outside of the output directory.
+fn remove_left(inventory: &mut Inventory, publication: &mut Publication) {
+    for (proxy, entry) in &mut inventory.proxies {
+        let owned: Vec<&str> = entry.files.keys().map(|artifact| artifact.path()).collect();
+        entry.left.retain(|path, left| {
+            if !entry.files.is_empty() && !owned.contains(&left.file.as_str()) {
+                return true;
+            }
+            let removed = remove_ours(path, &left.known);
+            let failure = removed.map_err(|error| (proxy.clone(), error)).err();
+            let is_failed = failure.is_some();
+            publication.cleanup_failures.extend(failure);
+            is_failed
+        });
+        for path in entry.elsewhere.values() {
+            if let Ok(Some((dir, name))) = files::at(path) {
+                let _ = dir.remove_copy(&name);
+            }
+        }
+    }
+}
+
+/// Removes a file if it holds what we put there; somebody else's stays.
+fn remove_ours(path: &Path, known: &Known) -> Result<()> {
+    let Some((dir, name)) = files::at(path)? else {
+        return Ok(());
+    };
+    match dir.read(&name)? {
+        Content::Text(text) if known.contains(&Some(Digest::of(&text))) => {
+            dir.remove(&name)?;
+            dir.sync()
+        }
+        Content::Text(_) | Content::Missing | Content::Binary | Content::Other => Ok(()),
+    }
+}
+
 /// Lists one digest for each file for which an interrupted run left several possibilities.
 fn resolve_pending_entries(context: &PublishContext, inventory: &mut Inventory) {
     for (proxy, entry) in &mut inventory.proxies {
         if entry.files.values().all(|known| known.len() == 1) {
             continue;
         }
-        let Ok(dir) = context.output.root.below(&proxy.directory()) else {
+        let Ok(files) = PlacedFiles::of(&context.output.root, proxy, &entry.elsewhere) else {
             continue;
         };
         entry.files.retain(|artifact, known| {
-            let content = dir
-                .as_ref()
-                .map_or(Ok(Content::Missing), |dir| files::read(dir, *artifact));
-            let found = match content {
+            let found = match files.read(*artifact) {
                 Ok(Content::Text(text)) => Some(Digest::of(&text)),
                 Ok(Content::Missing) => None,
                 // Not one of the possibilities, so that it is reported as drift.
@@ -108,13 +144,13 @@ fn restore_permissions(
     let entries = inventory.proxies.iter().filter(|(_, entry)| !entry.files.is_empty());
     let entries = entries.filter(|(proxy, _)| is_meant(proxy));
     let entries: Vec<_> = entries
-        .map(|(proxy, entry)| (proxy, &entry.files, restored_meshes.insert(&proxy.mesh)))
+        .map(|(proxy, entry)| (proxy, entry, restored_meshes.insert(&proxy.mesh)))
         .collect();
     let restored = parallel::map(
         "restoring permissions",
         &entries,
         parallel::cpu_count(),
-        |(proxy, files, with_mesh)| directories::restore_permissions(context, proxy, files, *with_mesh),
+        |(proxy, entry, with_mesh)| directories::restore_permissions(context, proxy, entry, *with_mesh),
     );
     for ((proxy, ..), restored) in entries.iter().zip(restored) {
         match restored {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::apply::envoy::{Cache, EnvoyAdmin};
 use crate::apply::store::OpenOutput;
+use crate::apply::store::files::Places;
 use crate::envoy::artifact::ProxyKey;
 use crate::plan::Plan;
 
@@ -18,6 +19,8 @@ pub struct Request<'r> {
     pub plan: &'r Plan,
     /// The revision of the policies that the generation is recorded under.
     pub revision: &'r str,
+    /// The places of the files of desired proxies; `None` leaves all where they are.
+    pub places: Option<Places<'r>>,
     /// The bootstraps that fragments are validated with.
     pub bases: &'r Bases,
     /// The proxies whose mode and owner are looked at, beside the directories above them.

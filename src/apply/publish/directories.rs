@@ -3,19 +3,29 @@
 use std::time::Instant;
 
 use super::context::PublishContext;
-use crate::apply::error::Result;
+use super::task::Task;
+use crate::apply::error::{ApplyError, Result};
 use crate::apply::store::dir::{Access, Dir};
-use crate::apply::store::files::{XDS, find, split};
-use crate::apply::store::inventory::Owned;
+use crate::apply::store::files::{PlacedFiles, XDS, split};
+use crate::apply::store::inventory::Entry;
 use crate::envoy::ADMIN_SOCKET;
 use crate::envoy::artifact::ProxyKey;
-use crate::plan::{Action, Change};
+use crate::plan::Action;
 use crate::system::http_client::Connection;
 
 /// Makes the directories of the files that a change puts in place.
-pub(super) fn make_directories(context: &PublishContext, change: &Change) -> Result<()> {
+pub(super) fn make_directories(context: &PublishContext, task: &Task) -> Result<()> {
+    let change = task.change;
     if change.action == Action::Remove {
         return Ok(());
+    }
+    let places = task
+        .elsewhere
+        .iter()
+        .filter(|(artifact, _)| change.after.contains_key(artifact));
+    for parent in places.filter_map(|(_, path)| path.parent()) {
+        // Directories out of the output directory belong to the machine: they come with its usual modes, and stay.
+        std::fs::create_dir_all(parent).map_err(|error| ApplyError::new("create", parent, error))?;
     }
     let dir = proxy_directories(context, &change.proxy, |dir, name, access| {
         let dir = dir.make_child(name, access)?;
@@ -80,7 +90,7 @@ pub(super) fn remove_directories(context: &PublishContext, proxy: &ProxyKey) -> 
 pub(super) fn restore_permissions(
     context: &PublishContext,
     proxy: &ProxyKey,
-    files: &Owned,
+    entry: &Entry,
     with_mesh: bool,
 ) -> Result<usize> {
     let dirs = proxy_directories(context, proxy, |dir, name, _| dir.child(name))?;
@@ -92,9 +102,10 @@ pub(super) fn restore_permissions(
     if let Some(xds) = dir.child(XDS)? {
         restored += usize::from(xds.restore_permissions(context.output.out.directory())?);
     }
-    for &artifact in files.keys() {
-        if let Some((dir, name)) = find(dir, artifact)? {
-            restored += usize::from(dir.restore_file_permissions(name, context.output.out.file())?);
+    let files = PlacedFiles::of(&context.output.root, proxy, &entry.elsewhere)?;
+    for &artifact in entry.files.keys() {
+        if let Some((dir, name)) = files.find(artifact)? {
+            restored += usize::from(dir.restore_file_permissions(&name, context.output.out.file())?);
         }
     }
     Ok(restored)

@@ -77,7 +77,7 @@ pub fn apply(request: &Request, target: &Target, session: &Session) -> Result<Pu
         let on_disk = Inventory::read(&context.output.meta)?;
         let mut inventory = on_disk.clone();
         let mut tasks =
-            stage::stage_all(request.plan, &context, &on_disk, validator.as_ref(), &mut publication).map_err(space)?;
+            stage::stage_all(request, &context, &on_disk, validator.as_ref(), &mut publication).map_err(space)?;
         if let Some(validator) = &validator {
             validator
                 .filter(&context, &mut tasks, &mut inventory, &mut publication)
@@ -115,7 +115,10 @@ fn list(tasks: &[Task], on_disk: &Inventory, context: &PublishContext) -> Result
     let output = &context.output;
     let mut under_way = on_disk.clone();
     for task in tasks {
-        under_way.proxies.entry(task.change.proxy.clone()).or_default().files = task.under_way();
+        let entry = under_way.proxies.entry(task.change.proxy.clone()).or_default();
+        entry.files = task.under_way();
+        entry.elsewhere.clone_from(&task.elsewhere);
+        entry.left.clone_from(&task.left);
     }
     under_way.stage(&output.staging, output.out.file())?;
     // Durable before it is visible: a file that is renamed into place must not turn out empty after a power cut.
@@ -130,7 +133,7 @@ fn list(tasks: &[Task], on_disk: &Inventory, context: &PublishContext) -> Result
 /// Those that did not answer before come last, and the first request to each gets little time. An Envoy that does not
 /// answer then is asked once more when all others are done, if the target allows more time.
 fn roll_out(mut tasks: Vec<Task>, context: &PublishContext, inventory: &mut Inventory, publication: &mut Publication) {
-    tasks.retain(|task| match directories::make_directories(context, task.change) {
+    tasks.retain(|task| match directories::make_directories(context, task) {
         Ok(()) => true,
         Err(error) => {
             // Nothing of it was put in place, and the inventory says of it what it said before.
@@ -177,7 +180,15 @@ fn record(task: &Task, rolled_out: RolledOut, inventory: &mut Inventory, publica
         }),
         _ => None,
     };
-    inventory.proxies.insert(proxy.clone(), Entry { files: owned, nack });
+    let mut elsewhere = task.elsewhere.clone();
+    elsewhere.retain(|artifact, _| owned.contains_key(artifact));
+    let entry = Entry {
+        files: owned,
+        elsewhere,
+        left: task.left.clone(),
+        nack,
+    };
+    inventory.proxies.insert(proxy.clone(), entry);
     publication.set(task.change, delivery);
 }
 

@@ -9,7 +9,7 @@ use super::task::{StagedFile, StagedStep, Task, nothing};
 use crate::apply::envoy::{Ack, AdminProbe, Envoy, Stats};
 use crate::apply::error::{ApplyError, Result};
 use crate::apply::store::dir::{Content, Dir};
-use crate::apply::store::files::{find, place, read};
+use crate::apply::store::files::PlacedFiles;
 use crate::apply::store::inventory::{Known, Owned};
 use crate::apply::store::output::undo_name;
 use crate::envoy::artifact::Artifact;
@@ -58,28 +58,29 @@ struct Rollout<'r, 'p> {
 
 impl<'r> Rollout<'r, '_> {
     fn run(&mut self) -> Result<Delivery> {
-        let Some(dir) = self.context.output.root.below(&self.task.change.proxy.directory())? else {
+        let files = PlacedFiles::of(&self.context.output.root, &self.task.change.proxy, &self.task.elsewhere)?;
+        if files.are_gone() {
             // Another process removed the whole directory already.
             self.owned.clear();
             self.forget_old(Artifact::Lds)?;
             return Ok(Delivery::NotApplicable);
-        };
+        }
         match self.task.change.action {
-            Action::Add => return self.carry_out(&dir, None, Duration::ZERO, Delivery::NotRunning),
+            Action::Add => return self.carry_out(&files, None, Duration::ZERO, Delivery::NotRunning),
             Action::Change if self.task.steps.iter().any(StagedStep::is_dynamic) => {}
             Action::Change | Action::Remove => {
-                return self.carry_out(&dir, None, Duration::ZERO, Delivery::NotApplicable);
+                return self.carry_out(&files, None, Duration::ZERO, Delivery::NotApplicable);
             }
         }
         let (admin, proxy) = (self.context.envoy, &self.task.change.proxy);
-        match admin.probe(proxy, dir.path(), self.timeout) {
+        match admin.probe(proxy, files.path(), self.timeout) {
             AdminProbe::Up(envoy, stats) => self
-                .carry_out(&dir, Some((envoy, stats)), Duration::ZERO, Delivery::Acked)
-                .and_then(|delivery| self.probe_again(&dir, delivery)),
+                .carry_out(&files, Some((envoy, stats)), Duration::ZERO, Delivery::Acked)
+                .and_then(|delivery| self.probe_again(&files, delivery)),
             AdminProbe::Down => self
-                .carry_out(&dir, None, Duration::ZERO, Delivery::NotRunning)
-                .and_then(|delivery| self.probe_again(&dir, delivery)),
-            AdminProbe::Unverifiable => self.carry_out(&dir, None, PAUSE, Delivery::Unverifiable),
+                .carry_out(&files, None, Duration::ZERO, Delivery::NotRunning)
+                .and_then(|delivery| self.probe_again(&files, delivery)),
+            AdminProbe::Unverifiable => self.carry_out(&files, None, PAUSE, Delivery::Unverifiable),
             // Envoy would see several steps at once when it wakes, in no certain order.
             AdminProbe::TimedOut(why) => {
                 self.was_silent = true;
@@ -90,39 +91,39 @@ impl<'r> Rollout<'r, '_> {
 
     fn carry_out(
         &mut self,
-        dir: &Dir,
+        files: &PlacedFiles,
         mut envoy: Option<(Envoy, Stats)>,
         pause: Duration,
         mut delivery: Delivery,
     ) -> Result<Delivery> {
         let steps = &self.task.steps;
         if let Some((envoy, stats)) = &mut envoy
-            && let Some(delivery) = self.wait_for_clusters(dir, envoy, stats)?
+            && let Some(delivery) = self.wait_for_clusters(files, envoy, stats)?
         {
             return Ok(delivery);
         }
         for (i, step) in steps.iter().enumerate() {
             let file = match step {
                 StagedStep::Remove(artifact) => {
-                    self.remove(dir, *artifact)?;
+                    self.remove(files, *artifact)?;
                     continue;
                 }
                 StagedStep::Put(file) => file,
             };
             match &mut envoy {
                 Some((asked, stats)) if step.is_dynamic() => {
-                    self.keep_old(dir, file.artifact)?;
-                    self.put(dir, file.artifact, &file.name, &file.digest)?;
+                    self.keep_old(files, file.artifact)?;
+                    self.put(files, file.artifact, &file.name, &file.digest)?;
                     match asked.wait_for_ack(file.artifact, file.version.as_deref(), stats) {
                         Ack::Acked => self.forget_old(file.artifact)?,
-                        Ack::Nacked => return self.put_back(dir, file.artifact, asked, stats),
+                        Ack::Nacked => return self.put_back(files, file.artifact, asked, stats),
                         Ack::Pending => return Ok(self.waiting(file.artifact)),
                         Ack::Disconnected => (envoy, delivery) = (None, Delivery::NotRunning),
                     }
                 }
                 _ => {
                     let is_running_later = delivery == Delivery::NotRunning;
-                    self.put_without_ack(dir, file, pause, is_running_later)?;
+                    self.put_without_ack(files, file, pause, is_running_later)?;
                     if step.is_dynamic() && steps[i + 1..].iter().any(StagedStep::is_dynamic) {
                         std::thread::sleep(pause);
                     }
@@ -134,23 +135,29 @@ impl<'r> Rollout<'r, '_> {
 
     /// Puts a file in place for an Envoy that does not answer now. Listeners that it may judge later, when it has
     /// started, can be put back then.
-    fn put_without_ack(&mut self, dir: &Dir, file: &StagedFile, pause: Duration, is_running_later: bool) -> Result<()> {
+    fn put_without_ack(
+        &mut self,
+        files: &PlacedFiles,
+        file: &StagedFile,
+        pause: Duration,
+        is_running_later: bool,
+    ) -> Result<()> {
         let StagedFile {
             artifact, name, digest, ..
         } = file;
         let is_listeners = *artifact == Artifact::Lds;
         let is_judged_later = self.task.change.action == Action::Change && is_running_later;
         if is_listeners && is_judged_later {
-            self.keep_old(dir, *artifact)?;
+            self.keep_old(files, *artifact)?;
         }
-        self.put(dir, *artifact, name, digest)?;
+        self.put(files, *artifact, name, digest)?;
         if is_listeners && !is_judged_later {
             self.forget_old(*artifact)?;
         }
         if is_listeners && !pause.is_zero() {
             // Envoy rejects them if it has not read the clusters yet, and does not try again when it has.
             std::thread::sleep(pause);
-            self.put_again(dir, *artifact)?;
+            self.put_again(files, *artifact)?;
         }
         Ok(())
     }
@@ -158,7 +165,7 @@ impl<'r> Rollout<'r, '_> {
     /// Makes sure that Envoy has the clusters on disk, if the first step relies on them.
     ///
     /// An Envoy may lack them when an earlier run did not wait for it to the end.
-    fn wait_for_clusters(&mut self, dir: &Dir, envoy: &Envoy, stats: &mut Stats) -> Result<Option<Delivery>> {
+    fn wait_for_clusters(&mut self, files: &PlacedFiles, envoy: &Envoy, stats: &mut Stats) -> Result<Option<Delivery>> {
         let text = match self.task.steps.first() {
             Some(StagedStep::Put(file)) if file.artifact == Artifact::Lds => {
                 self.task.change.before.get(&Artifact::Cds)
@@ -171,7 +178,7 @@ impl<'r> Rollout<'r, '_> {
         if stats.of(Artifact::Cds).version == version {
             return Ok(None);
         }
-        self.put_again(dir, Artifact::Cds)?;
+        self.put_again(files, Artifact::Cds)?;
         Ok(match envoy.wait_for_ack(Artifact::Cds, Some(&version), stats) {
             Ack::Pending => Some(self.waiting(Artifact::Cds)),
             // Whether its clusters suffice shows when it gets the listeners.
@@ -188,7 +195,7 @@ impl<'r> Rollout<'r, '_> {
     ///
     /// An Envoy that read the clusters before they changed and the listeners after has rejected these, and gets
     /// them again. An Envoy that starts after this probe finds everything in place.
-    fn probe_again(&mut self, dir: &Dir, delivery: Delivery) -> Result<Delivery> {
+    fn probe_again(&mut self, files: &PlacedFiles, delivery: Delivery) -> Result<Delivery> {
         let listeners = self.task.steps.iter().find_map(|step| match step {
             StagedStep::Put(file) if file.artifact == Artifact::Lds => Some(file.version.as_deref()),
             StagedStep::Put(_) | StagedStep::Remove(_) => None,
@@ -197,14 +204,14 @@ impl<'r> Rollout<'r, '_> {
             return Ok(delivery);
         };
         let (admin, proxy) = (self.context.envoy, &self.task.change.proxy);
-        let delivery = match admin.probe(proxy, dir.path(), admin.confirm_timeout) {
+        let delivery = match admin.probe(proxy, files.path(), admin.confirm_timeout) {
             AdminProbe::Down | AdminProbe::Unverifiable => delivery,
             AdminProbe::Up(_, stats) if version == Some(&stats.of(Artifact::Lds).version) => Delivery::Acked,
             AdminProbe::Up(envoy, mut stats) => {
-                self.put_again(dir, Artifact::Lds)?;
+                self.put_again(files, Artifact::Lds)?;
                 match envoy.wait_for_ack(Artifact::Lds, version, &mut stats) {
                     Ack::Acked => Delivery::Acked,
-                    Ack::Nacked => return self.put_back(dir, Artifact::Lds, &envoy, &mut stats),
+                    Ack::Nacked => return self.put_back(files, Artifact::Lds, &envoy, &mut stats),
                     Ack::Pending => return Ok(self.waiting(Artifact::Lds)),
                     Ack::Disconnected => delivery,
                 }
@@ -215,8 +222,8 @@ impl<'r> Rollout<'r, '_> {
         Ok(delivery)
     }
 
-    fn put(&mut self, dir: &Dir, artifact: Artifact, staged: &str, digest: &Digest) -> Result<()> {
-        let (dir, name) = place(dir, artifact)?;
+    fn put(&mut self, files: &PlacedFiles, artifact: Artifact, staged: &str, digest: &Digest) -> Result<()> {
+        let (dir, name) = files.place(artifact)?;
         let before = self.owned.get(&artifact).cloned();
         // Until it is known whether the move succeeded, either text may be there.
         self.owned
@@ -227,7 +234,7 @@ impl<'r> Rollout<'r, '_> {
             .context
             .output
             .staging
-            .move_to(staged, &dir, name, before.is_some())
+            .move_to(staged, &dir, &name, before.is_some())
         {
             Ok(()) => {
                 self.owned.insert(artifact, Known::from([Some(digest.clone())]));
@@ -243,8 +250,8 @@ impl<'r> Rollout<'r, '_> {
     }
 
     /// Puts the same text in place once more, so that Envoy reads it again.
-    fn put_again(&mut self, dir: &Dir, artifact: Artifact) -> Result<()> {
-        let Content::Text(text) = read(dir, artifact)? else {
+    fn put_again(&mut self, files: &PlacedFiles, artifact: Artifact) -> Result<()> {
+        let Content::Text(text) = files.read(artifact)? else {
             return Ok(());
         };
         let name = format!("{}-again", self.task.index);
@@ -252,13 +259,13 @@ impl<'r> Rollout<'r, '_> {
             .output
             .staging
             .create_durable(&name, &text, self.context.output.out.file())?;
-        self.put(dir, artifact, &name, &Digest::of(&text))
+        self.put(files, artifact, &name, &Digest::of(&text))
     }
 
-    fn remove(&mut self, dir: &Dir, artifact: Artifact) -> Result<()> {
-        if let Some((dir, name)) = find(dir, artifact)? {
+    fn remove(&mut self, files: &PlacedFiles, artifact: Artifact) -> Result<()> {
+        if let Some((dir, name)) = files.find(artifact)? {
             self.owned.entry(artifact).or_default().insert(None);
-            dir.remove(name)?;
+            dir.remove(&name)?;
         }
         self.owned.remove(&artifact);
         if artifact == Artifact::Lds {
@@ -279,15 +286,15 @@ impl<'r> Rollout<'r, '_> {
         }
     }
 
-    fn keep_old(&self, dir: &Dir, artifact: Artifact) -> Result<()> {
+    fn keep_old(&self, files: &PlacedFiles, artifact: Artifact) -> Result<()> {
         let (kept, kept_name) = self.old(artifact);
-        let (dir, name) = place(dir, artifact)?;
-        if kept.exists(&kept_name)? || !dir.exists(name)? {
+        let (dir, name) = files.place(artifact)?;
+        if kept.exists(&kept_name)? || !dir.exists(&name)? {
             return Ok(());
         }
         // A link takes no space, but not every file system has links.
-        if dir.link_to(name, kept, &kept_name).is_err()
-            && let Content::Text(text) = dir.read(name)?
+        if dir.link_to(&name, kept, &kept_name).is_err()
+            && let Content::Text(text) = dir.read(&name)?
         {
             kept.create_durable(&kept_name, &text, self.context.output.out.file())?;
         }
@@ -300,7 +307,13 @@ impl<'r> Rollout<'r, '_> {
     }
 
     /// Puts back the text before a rejected one, so that Envoy would start with the configuration that it runs with.
-    fn put_back(&mut self, dir: &Dir, artifact: Artifact, envoy: &Envoy, stats: &mut Stats) -> Result<Delivery> {
+    fn put_back(
+        &mut self,
+        files: &PlacedFiles,
+        artifact: Artifact,
+        envoy: &Envoy,
+        stats: &mut Stats,
+    ) -> Result<Delivery> {
         let reason = if artifact == Artifact::Lds {
             envoy.rejection()
         } else {
@@ -309,10 +322,10 @@ impl<'r> Rollout<'r, '_> {
         let reason = reason.unwrap_or_else(|| format!("Envoy refused {}; its log says why", artifact.path()));
         let (kept, kept_name) = self.old(artifact);
         if let Content::Text(text) = kept.read(&kept_name)? {
-            let (dir, name) = place(dir, artifact)?;
+            let (dir, name) = files.place(artifact)?;
             let digest = Some(Digest::of(&text));
             self.owned.entry(artifact).or_default().insert(digest.clone());
-            kept.move_to(&kept_name, &dir, name, true)?;
+            kept.move_to(&kept_name, &dir, &name, true)?;
             self.owned.insert(artifact, Known::from([digest]));
             // Listeners that were accepted beside a rejected one go back too; nothing depends on the time.
             envoy.wait_for_ack(artifact, None, stats);

@@ -1,33 +1,35 @@
 //! The staging of a plan: all its texts are written aside before anything that is published changes.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::context::PublishContext;
+use super::context::{PublishContext, Request};
 use super::publication::{Delivery, Publication};
 use super::task::{StagedFile, StagedStep, Task};
 use super::validate::Validator;
 use crate::apply::error::{ApplyError, Result};
 use crate::apply::store::dir::Content;
-use crate::apply::store::files;
-use crate::apply::store::inventory::{Inventory, Known, Owned};
-use crate::envoy::artifact::{Artifact, Files};
+use crate::apply::store::files::PlacedFiles;
+use crate::apply::store::inventory::{Entry, Inventory, Known, Left, Owned};
+use crate::envoy::artifact::{Artifact, Elsewhere, Files, ProxyKey};
 use crate::envoy::xds;
 use crate::plan::digest::Digest;
-use crate::plan::{self, Action, Change, Plan, Step};
+use crate::plan::{self, Action, Change, Step};
 use crate::system::parallel;
 use crate::system::progress::Counter;
 
 /// Writes aside the texts of a plan, and gives a task for each change. A proxy whose Envoy has rejected these texts
 /// before, or in whose way somebody else's files are, gets its result at once.
 pub(super) fn stage_all<'p>(
-    plan: &'p Plan,
+    request: &Request<'p>,
     context: &PublishContext,
     inventory: &Inventory,
     validator: Option<&Validator>,
     publication: &mut Publication,
 ) -> Result<Vec<Task<'p>>> {
     let mut begun = Vec::new();
-    for (index, change) in plan.changes.iter().enumerate() {
+    for (index, change) in request.plan.changes.iter().enumerate() {
         let entry = inventory.proxies.get(&change.proxy);
         if let Some(nack) = entry.and_then(|entry| entry.nack.as_ref())
             && change.action != Action::Remove
@@ -39,12 +41,13 @@ pub(super) fn stage_all<'p>(
             publication.set(change, Ok(Delivery::Nacked(nack.reason.clone())));
             continue;
         }
-        let owned = entry.map(|entry| entry.files.clone()).unwrap_or_default();
-        match adopt(context, change, &owned) {
+        let wanted = request.places.and_then(|places| places.of(&change.proxy));
+        let placed = Placed::of(entry.cloned().unwrap_or_default(), &change.proxy, wanted, context);
+        match adopt(context, change, &placed) {
             Ok(adopted) => begun.push(Begun {
                 index,
                 change,
-                owned,
+                placed,
                 adopted,
             }),
             Err(error @ (ApplyError::Foreign { .. } | ApplyError::Link { .. })) => {
@@ -73,8 +76,7 @@ pub(super) fn stage_all<'p>(
 struct Begun<'p> {
     index: usize,
     change: &'p Change,
-    /// The files that are ours.
-    owned: Owned,
+    placed: Placed,
     /// The files that become ours, since they hold what they would get.
     adopted: Files,
 }
@@ -83,7 +85,7 @@ impl Begun<'_> {
     fn steps(&self) -> Vec<Step> {
         let mut found = self.change.before.clone();
         found.extend(self.adopted.clone());
-        for artifact in self.owned.keys().filter(|artifact| !self.stays(artifact)) {
+        for artifact in self.placed.owned.keys().filter(|artifact| !self.stays(artifact)) {
             // Ours and not desired, without a text that could be read: removed in the same order as if there were one.
             found.entry(*artifact).or_default();
         }
@@ -95,18 +97,54 @@ impl Begun<'_> {
     }
 }
 
+/// The files of a proxy that are ours.
+struct Placed {
+    /// The files that are where they belong.
+    owned: Owned,
+    /// The places of files that are not below the directory of the proxy.
+    elsewhere: Elsewhere,
+    /// The files at other places.
+    left: BTreeMap<PathBuf, Left>,
+}
+
+impl Placed {
+    /// The files that the inventory lists, by the places that are wanted; `None` wants them where they are.
+    fn of(entry: Entry, proxy: &ProxyKey, wanted: Option<&Elsewhere>, context: &PublishContext) -> Self {
+        let Entry {
+            files,
+            elsewhere: now,
+            mut left,
+            ..
+        } = entry;
+        let wanted = wanted.unwrap_or(&now);
+        let is_right = |artifact: &Artifact| wanted.get(artifact) == now.get(artifact);
+        let (owned, moved): (Owned, Owned) = files.into_iter().partition(|(artifact, _)| is_right(artifact));
+        let own = context.output.root.path().join(proxy.directory());
+        for (artifact, known) in moved {
+            let path = now.get(&artifact).cloned().unwrap_or_else(|| own.join(artifact.path()));
+            let file = artifact.path().to_owned();
+            left.insert(path, Left { file, known });
+        }
+        // What comes back to an earlier place is not left there.
+        left.retain(|path, _| !wanted.values().any(|place| place == path));
+        Self {
+            owned,
+            elsewhere: wanted.clone(),
+            left,
+        }
+    }
+}
+
 /// The files that are not ours yet and hold what they would get.
-fn adopt(context: &PublishContext, change: &Change, owned: &Owned) -> Result<Files> {
+fn adopt(context: &PublishContext, change: &Change, placed: &Placed) -> Result<Files> {
     let mut adopted = Files::new();
-    let Some(dir) = context.output.root.below(&change.proxy.directory())? else {
-        return Ok(adopted);
-    };
+    let files = PlacedFiles::of(&context.output.root, &change.proxy, &placed.elsewhere)?;
     for (&artifact, text) in change
         .after
         .iter()
-        .filter(|(artifact, _)| !owned.contains_key(artifact))
+        .filter(|(artifact, _)| !placed.owned.contains_key(artifact))
     {
-        match files::read(&dir, artifact) {
+        match files.read(artifact) {
             Ok(Content::Missing) => {}
             Ok(Content::Text(found)) if found == **text => {
                 adopted.insert(artifact, Arc::clone(text));
@@ -114,7 +152,7 @@ fn adopt(context: &PublishContext, change: &Change, owned: &Owned) -> Result<Fil
             Err(error) if !matches!(error, ApplyError::Denied { .. }) => return Err(error),
             Ok(Content::Text(_) | Content::Binary | Content::Other) | Err(_) => {
                 return Err(ApplyError::Foreign {
-                    path: dir.path().join(artifact.path()),
+                    path: files.path_of(artifact),
                 });
             }
         }
@@ -126,9 +164,14 @@ fn stage<'p>(context: &PublishContext, begun: Begun<'p>, steps: Vec<Step>) -> Re
     let Begun {
         index,
         change,
-        mut owned,
+        placed,
         adopted,
     } = begun;
+    let Placed {
+        mut owned,
+        elsewhere,
+        left,
+    } = placed;
     let adopted = adopted.iter();
     owned.extend(adopted.map(|(artifact, text)| (*artifact, Known::from([Some(Digest::of(text))]))));
     let mut staged = Vec::new();
@@ -152,5 +195,7 @@ fn stage<'p>(context: &PublishContext, begun: Begun<'p>, steps: Vec<Step>) -> Re
         index,
         steps: staged,
         owned,
+        elsewhere,
+        left,
     })
 }

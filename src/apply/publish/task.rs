@@ -1,7 +1,10 @@
 //! The task of publishing one proxy, with all texts staged on disk.
 
-use crate::apply::store::inventory::{Known, Owned};
-use crate::envoy::artifact::Artifact;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::apply::store::inventory::{Known, Left, Owned};
+use crate::envoy::artifact::{Artifact, Elsewhere};
 use crate::plan::Change;
 use crate::plan::digest::Digest;
 
@@ -14,8 +17,12 @@ pub(super) struct Task<'p> {
     pub(super) index: usize,
     /// The steps in the order in which they are taken.
     pub(super) steps: Vec<StagedStep>,
-    /// The files of the proxy that are ours, before the first step.
+    /// The files of the proxy that are ours, before the first step, at the places where they belong.
     pub(super) owned: Owned,
+    /// The places of files that are not below the directory of the proxy.
+    pub(super) elsewhere: Elsewhere,
+    /// Files of ours at other places.
+    pub(super) left: BTreeMap<PathBuf, Left>,
 }
 
 impl Task<'_> {

@@ -50,6 +50,11 @@ pub(in crate::apply) enum Content {
     Other,
 }
 
+/// The name of a copy beside a file, before it takes the place of that.
+fn copy_name(name: &str) -> String {
+    format!(".{name}.meshtraced")
+}
+
 /// A directory that is held open.
 #[derive(Debug)]
 pub(in crate::apply) struct Dir {
@@ -231,8 +236,38 @@ impl Dir {
         };
         match moved {
             Err(Errno::BUSY) => Err(ApplyError::Mounted { path: to.at(new_name) }),
+            Err(Errno::XDEV) => self.copy_to(name, to, new_name, over),
             moved => moved.map_err(|e| ApplyError::new("replace", &to.at(new_name), e)),
         }
+    }
+
+    /// Moves a file to another file system: by a copy there, which is on disk before it has its name.
+    fn copy_to(&self, name: &str, to: &Self, new_name: &str, over: bool) -> Result<()> {
+        let changed = || ApplyError::new("read", &self.at(name), Errno::NOENT);
+        let (Content::Text(text), Some(stat)) = (self.read(name)?, self.stat(name)?) else {
+            return Err(changed());
+        };
+        let access = Access {
+            mode: stat.st_mode & 0o7777,
+            owner: Some(stat.st_uid),
+            group: Some(stat.st_gid),
+        };
+        let copy = copy_name(new_name);
+        to.remove(&copy)?;
+        to.create_durable(&copy, &text, access)?;
+        let moved = to.move_to(&copy, to, new_name, over);
+        if moved.is_err() {
+            // The first failure says more than one of tidying up.
+            let _ = to.remove(&copy);
+        }
+        moved?;
+        to.sync()?;
+        self.remove(name)
+    }
+
+    /// Removes the copy that a killed process may have left beside a file.
+    pub(in crate::apply) fn remove_copy(&self, name: &str) -> Result<()> {
+        self.remove(&copy_name(name))
     }
 
     /// Gives a file of this directory a second name in another.

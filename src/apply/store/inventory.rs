@@ -6,6 +6,7 @@
 //! mistaken for an edit; the next publication that comes to its end lists one digest again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +14,7 @@ use super::dir::{Access, Content, Dir};
 use super::document::{self, Document, Found};
 use super::output::OutputDir;
 use crate::apply::error::ApplyError;
-use crate::envoy::artifact::{Artifact, Files, ProxyKey};
+use crate::envoy::artifact::{Artifact, Elsewhere, Files, ProxyKey};
 use crate::plan::digest::Digest;
 
 const NAME: &str = "inventory.json";
@@ -50,7 +51,19 @@ pub(in crate::apply) struct Entry {
     /// The files that are ours; none for a proxy that left something behind which could not be removed yet, or was
     /// rejected before it had any.
     pub(in crate::apply) files: Owned,
+    /// The places of those that are not below the directory of the proxy.
+    pub(in crate::apply) elsewhere: Elsewhere,
+    /// Files of ours at places where they do not belong any more, and that are removed once the new ones are there.
+    pub(in crate::apply) left: BTreeMap<PathBuf, Left>,
     pub(in crate::apply) nack: Option<Nack>,
+}
+
+/// A file at a place where it does not belong any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::apply) struct Left {
+    /// The path of the file below the directory of the proxy, by which it is known.
+    pub(in crate::apply) file: String,
+    pub(in crate::apply) known: Known,
 }
 
 /// The entries of all proxies.
@@ -73,6 +86,10 @@ struct ProxyEntry {
     mesh: String,
     dataplane: String,
     files: BTreeMap<String, Known>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    elsewhere: BTreeMap<String, PathBuf>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    left: BTreeMap<PathBuf, Left>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rejected: Option<Nack>,
 }
@@ -108,8 +125,13 @@ impl Inventory {
     fn from_file(file: InventoryFile) -> Result<Self, String> {
         let mut proxies = BTreeMap::new();
         for entry in file.proxies {
-            let (files, nack) = (by_artifact(entry.files)?, entry.rejected);
-            proxies.insert(ProxyKey::new(entry.mesh, entry.dataplane), Entry { files, nack });
+            let known = Entry {
+                files: by_artifact(entry.files)?,
+                elsewhere: by_artifact(entry.elsewhere)?,
+                left: entry.left,
+                nack: entry.rejected,
+            };
+            proxies.insert(ProxyKey::new(entry.mesh, entry.dataplane), known);
         }
         Ok(Self { proxies })
     }
@@ -139,6 +161,8 @@ impl Inventory {
             mesh: proxy.mesh.clone(),
             dataplane: proxy.dataplane.clone(),
             files: by_path(&entry.files),
+            elsewhere: by_path(&entry.elsewhere),
+            left: entry.left.clone(),
             rejected: entry.nack.clone(),
         };
         InventoryFile {
@@ -197,6 +221,14 @@ mod tests {
         let known = |artifact: Artifact| Known::from([None, Some(Digest::of(artifact.path()))]);
         let full = Entry {
             files: Artifact::ALL.map(|artifact| (artifact, known(artifact))).into(),
+            elsewhere: [(Artifact::Lds, "/etc/envoy/lds.yaml".into())].into(),
+            left: BTreeMap::from([(
+                "/etc/envoy/old.yaml".into(),
+                Left {
+                    file: Artifact::Lds.path().to_owned(),
+                    known: known(Artifact::Lds),
+                },
+            )]),
             nack: Some(nack),
         };
         let inventory = Inventory {

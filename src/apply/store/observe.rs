@@ -1,11 +1,11 @@
 //! The published files, read back from the disk.
 
 use super::dir::{Content, Dir};
-use super::files;
+use super::files::{PlacedFiles, Places};
 use super::inventory::{Entry, Inventory, Known};
 use super::output::{OutputDir, undo, undo_name};
 use crate::apply::error::{ApplyError, Result};
-use crate::envoy::artifact::{Artifact, Files, ProxyKey};
+use crate::envoy::artifact::{Artifact, Elsewhere, Files, ProxyKey};
 use crate::plan::Observed;
 use crate::plan::digest::Digest;
 use crate::plan::drift::{Drift, DriftKind};
@@ -16,14 +16,19 @@ use crate::system::parallel;
 /// # Errors
 /// When the inventory cannot be understood, or this process lacks descriptors or memory to open directories and files.
 pub fn observe(out: &OutputDir) -> Result<Observed> {
-    observe_those(out, |_| true)
+    observe_those(out, None, |_| true)
 }
 
-/// Reads back the published files of those proxies for which `is_meant` is true.
+/// Reads back the published files of those proxies for which `is_meant` is true. Files that do not belong where they are count as
+/// not published, so that they are published anew.
 ///
 /// # Errors
 /// As for [`observe`].
-pub fn observe_those(out: &OutputDir, is_meant: impl Fn(&ProxyKey) -> bool) -> Result<Observed> {
+pub fn observe_those(
+    out: &OutputDir,
+    places: Option<Places>,
+    is_meant: impl Fn(&ProxyKey) -> bool,
+) -> Result<Observed> {
     let mut observed = Observed::default();
     let Some((root, meta)) = out.open()? else {
         return Ok(observed);
@@ -35,7 +40,10 @@ pub fn observe_those(out: &OutputDir, is_meant: impl Fn(&ProxyKey) -> bool) -> R
         "reading published files",
         &entries,
         parallel::cpu_count(),
-        |(proxy, entry)| observe_one(&root, undo.as_ref(), proxy, entry),
+        |(proxy, entry)| {
+            let elsewhere = places.and_then(|places| places.of(proxy));
+            observe_one(&root, undo.as_ref(), (proxy, entry), elsewhere)
+        },
     );
     for ((proxy, _), found) in entries.iter().zip(found) {
         if let Some((files, drift)) = found? {
@@ -47,18 +55,24 @@ pub fn observe_those(out: &OutputDir, is_meant: impl Fn(&ProxyKey) -> bool) -> R
 }
 
 /// The published files of one proxy, and its drift; `None` if it has no files.
-fn observe_one(root: &Dir, undo: Option<&Dir>, proxy: &ProxyKey, entry: &Entry) -> Result<Option<(Files, Vec<Drift>)>> {
+fn observe_one(
+    root: &Dir,
+    undo: Option<&Dir>,
+    (proxy, entry): (&ProxyKey, &Entry),
+    elsewhere: Option<&Elsewhere>,
+) -> Result<Option<(Files, Vec<Drift>)>> {
     if entry.files.is_empty() {
         return Ok(None);
     }
-    let place = Place::of(root, proxy)?;
+    let place = Place::of(root, proxy, &entry.elsewhere)?;
     let is_judged = match undo {
         Some(undo) => !undo.exists(&undo_name(proxy)).unwrap_or(true),
         None => true,
     };
     let (mut files, mut drifted) = (Files::new(), Vec::new());
     for (artifact, known) in &entry.files {
-        if *artifact == Artifact::Lds && !is_judged {
+        let is_elsewhere = |wanted: &Elsewhere| wanted.get(artifact) != entry.elsewhere.get(artifact);
+        if elsewhere.is_some_and(is_elsewhere) || (*artifact == Artifact::Lds && !is_judged) {
             continue;
         }
         let content = place.read(*artifact)?;
@@ -76,28 +90,23 @@ fn observe_one(root: &Dir, undo: Option<&Dir>, proxy: &ProxyKey, entry: &Entry) 
     Ok(Some((files, drifted)))
 }
 
-/// The directory of a proxy, as far as there is one.
-enum Place {
-    There(Dir),
-    Missing,
+/// The files of a proxy, as far as there is a place for them.
+enum Place<'e> {
+    There(PlacedFiles<'e>),
     /// A link, behind which nothing is ours. A publication to it fails and says so.
     Other,
 }
 
-impl Place {
-    fn of(root: &Dir, proxy: &ProxyKey) -> Result<Self> {
-        Ok(match look(|| root.below(&proxy.directory()))? {
-            Some(Some(dir)) => Self::There(dir),
-            Some(None) => Self::Missing,
-            None => Self::Other,
-        })
+impl<'e> Place<'e> {
+    fn of(root: &Dir, proxy: &ProxyKey, elsewhere: &'e Elsewhere) -> Result<Self> {
+        let files = look(|| PlacedFiles::of(root, proxy, elsewhere))?;
+        Ok(files.map_or(Self::Other, Self::There))
     }
 
     /// The content at the place of a file. An entry that cannot be read counts as something else than a file.
     fn read(&self, artifact: Artifact) -> Result<Content> {
         match self {
-            Self::There(dir) => Ok(look(|| files::read(dir, artifact))?.unwrap_or(Content::Other)),
-            Self::Missing => Ok(Content::Missing),
+            Self::There(files) => Ok(look(|| files.read(artifact))?.unwrap_or(Content::Other)),
             Self::Other => Ok(Content::Other),
         }
     }

@@ -11,7 +11,7 @@ pub(super) struct BaseListener<'w, 't> {
     pub(super) document: usize,
     pub(super) message: Message<'w, 't>,
     pub(super) name: &'w str,
-    /// Its address, and additional ones.
+    /// The own address, and additional ones.
     pub(super) addresses: Vec<Address<'w>>,
     pub(super) managers: Vec<Manager<'w, 't>>,
     /// Whether a connection manager comes from elsewhere, by extension discovery.

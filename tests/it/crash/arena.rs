@@ -9,6 +9,7 @@ use std::process::{Command, Output};
 use meshtraced::apply::{Target, history};
 use meshtraced::envoy::artifact::{Artifact, Files, Fragments, ProxyKey};
 use meshtraced::envoy::xds;
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::kit::publish;
@@ -18,6 +19,8 @@ use crate::kit::wait;
 /// A directory with policies and two states of them: one dataplane changes its collector, one goes, and one comes.
 pub(crate) struct Arena {
     dir: TempDir,
+    /// The directory of clusters and listeners, if they are not below the output directory.
+    to: Option<TempDir>,
     /// The published files of each state.
     states: [Fragments; 2],
     /// The output directory after both states were published without interruption.
@@ -66,6 +69,16 @@ impl Arena {
     }
 
     pub(crate) fn in_directory(directory: &Path) -> Self {
+        Self::with(directory, None)
+    }
+
+    /// An arena whose clusters and listeners have places of their own, on another file system.
+    pub(crate) fn elsewhere() -> Self {
+        let to = tempfile::tempdir_in("/dev/shm").expect("a directory in memory");
+        Self::with(&std::env::temp_dir(), Some(to))
+    }
+
+    fn with(directory: &Path, to: Option<TempDir>) -> Self {
         let dir = tempfile::tempdir_in(directory).expect("a temporary directory");
         for (state, backend, second) in [("before", "one", "goes"), ("after", "two", "comes")] {
             let directory = dir.path().join(state);
@@ -73,8 +86,15 @@ impl Arena {
             fs::write(directory.join("all.yaml"), policies(backend)).expect("a file");
             fs::write(directory.join(format!("{second}.yaml")), dataplane(second, 2)).expect("a file");
         }
+        let place = |to: &TempDir, file: &str| to.path().join(format!("{{dataplane}}-{file}.yaml"));
+        let settings = to.as_ref().map_or_else(String::new, |to| {
+            let places = json!({"cds": place(to, "cds"), "lds": place(to, "lds")});
+            json!({"shapes": [{"sidecar": {}, "to": places}]}).to_string()
+        });
+        fs::write(dir.path().join("settings.yaml"), settings).expect("settings");
         let mut arena = Self {
             dir,
+            to,
             states: Default::default(),
             expected: BTreeMap::new(),
             calls: Vec::new(),
@@ -87,18 +107,29 @@ impl Arena {
             let is_there = arena.out().join(".meshtraced/last-run.json").exists();
             is_there.then_some(()).ok_or_else(|| "it is not".to_owned())
         });
-        arena.states[0] = read(&arena.out());
-        let saved = Command::new("cp")
-            .args(["-a", "out", "saved"])
-            .current_dir(arena.dir.path())
-            .status();
-        assert!(saved.expect("cp").success());
+        arena.states[0] = arena.read();
+        arena.copy("out", "saved");
+        if let Some(to) = arena.to_path() {
+            arena.copy(&to, "saved-to");
+        }
         // Every path that calls name, known from a run that nothing happens to.
         let mut names = strace::names(&arena.record(&Strace::of_everything()), &arena.out());
         names.insert(String::new());
+        let in_places = |dataplane: &str| {
+            let to = arena.to.as_ref().map(|to| to.path().to_owned());
+            let names = ["cds", "lds"].map(|file| format!("{dataplane}-{file}.yaml"));
+            let names = names.into_iter().flat_map(|name| [format!(".{name}.meshtraced"), name]);
+            let paths: Vec<PathBuf> = to
+                .iter()
+                .flat_map(|to| names.clone().map(|name| to.join(name)))
+                .collect();
+            paths.into_iter().chain(to.clone())
+        };
         let strace = |part: &str| {
             let names = names.iter().filter(|name| name.starts_with(part));
-            Strace::of(names.map(|name| arena.dir.path().join(format!("out/{name}").trim_end_matches('/'))))
+            let below = names.map(|name| arena.dir.path().join(format!("out/{name}").trim_end_matches('/')));
+            let elsewhere = ["web", "goes", "comes"].into_iter().flat_map(in_places);
+            Strace::of(below.chain(elsewhere.filter(|_| part.is_empty())))
         };
         let groups = ["", "default", ".meshtraced/undo"].map(strace);
         arena.calls = arena.record(&groups[0]);
@@ -106,8 +137,8 @@ impl Arena {
             let calls = arena.record(&strace);
             arena.groups.push(Group { strace, calls });
         }
-        arena.states[1] = read(&arena.out());
-        arena.expected = tree(&arena.out());
+        arena.states[1] = arena.read();
+        arena.expected = arena.tree();
         arena
     }
 
@@ -128,7 +159,16 @@ impl Arena {
         let mut command = Command::new(env!("CARGO_BIN_EXE_meshtraced"));
         command
             .current_dir(self.dir.path())
-            .args(["--policies", state, "--out", "out", "run", "--once"])
+            .args([
+                "--config",
+                "settings.yaml",
+                "--policies",
+                state,
+                "--out",
+                "out",
+                "run",
+                "--once",
+            ])
             .env("MESHTRACED_HISTORY", "1");
         command
     }
@@ -136,11 +176,36 @@ impl Arena {
     /// Restores the first state.
     pub(crate) fn reset(&self) {
         let _ = fs::remove_dir_all(self.out());
+        self.copy("saved", "out");
+        if let Some(to) = self.to_path() {
+            for entry in fs::read_dir(&to).expect("a directory") {
+                fs::remove_file(entry.expect("a file").path()).expect("a file");
+            }
+            self.copy("saved-to/.", &to);
+        }
+    }
+
+    fn copy(&self, from: &str, to: &str) {
         let status = Command::new("cp")
-            .args(["-a", "saved", "out"])
+            .args(["-a", from, to])
             .current_dir(self.dir.path())
             .status();
         assert!(status.expect("cp").success());
+    }
+
+    fn to_path(&self) -> Option<String> {
+        self.to.as_ref().map(|to| to.path().display().to_string())
+    }
+
+    /// The path of a published file.
+    fn path(&self, proxy: &ProxyKey, artifact: Artifact) -> PathBuf {
+        let name = match (artifact, &self.to) {
+            (Artifact::Cds, Some(_)) => "cds",
+            (Artifact::Lds, Some(_)) => "lds",
+            _ => return self.out().join(proxy.directory()).join(artifact.path()),
+        };
+        let to = self.to.as_ref().expect("a directory").path();
+        to.join(format!("{}-{name}.yaml", proxy.dataplane))
     }
 
     /// Interrupts a run at a call of a group, and checks the files that remain and the result of the next run
@@ -177,7 +242,7 @@ impl Arena {
     #[track_caller]
     pub(crate) fn check(&self, at: &str) -> bool {
         self.check_readers(at);
-        let is_finished = read(&self.out()) == self.states[1];
+        let is_finished = self.read() == self.states[1];
         let (code, said) = ended(&self.command("after").output().expect("the program starts"));
         assert_eq!((code, said.as_str()), (Some(0), ""), "{at}: the next run");
         self.check_end(at);
@@ -187,7 +252,7 @@ impl Arena {
     /// Checks the files that an Envoy would find at its start.
     #[track_caller]
     fn check_readers(&self, at: &str) {
-        let found = read(&self.out());
+        let found = self.read();
         let [old, new] = &self.states;
         for (proxy, files) in &found {
             let known = |artifact: &Artifact| {
@@ -204,9 +269,7 @@ impl Arena {
                     "{at}: {proxy} {}: {text}",
                     artifact.path()
                 );
-                let mode = fs::metadata(self.out().join(proxy.directory()).join(artifact.path()))
-                    .expect("it is there")
-                    .mode();
+                let mode = fs::metadata(self.path(proxy, *artifact)).expect("it is there").mode();
                 assert_eq!(mode & 0o7777, 0o640, "{at}: {proxy} {}", artifact.path());
             }
             if files.contains_key(&Artifact::Bootstrap) {
@@ -224,7 +287,7 @@ impl Arena {
     /// Checks that no trace of the interruption remains.
     #[track_caller]
     fn check_end(&self, at: &str) {
-        let found = tree(&self.out());
+        let found = self.tree();
         let (found_names, expected): (Vec<_>, Vec<_>) = (found.keys().collect(), self.expected.keys().collect());
         assert_eq!(found_names, expected, "{at}");
         for (path, bytes) in &found {
@@ -247,6 +310,27 @@ impl Arena {
             .count();
         let needed: BTreeSet<_> = self.states[1].values().flat_map(Files::values).collect();
         assert_eq!(objects, needed.len(), "{at}: texts that nobody needs");
+    }
+
+    /// The published files, in the view of a reader.
+    fn read(&self) -> Fragments {
+        let mut found = Fragments::new();
+        for dataplane in ["web", "goes", "comes"] {
+            let proxy = ProxyKey::new("default", dataplane);
+            for artifact in Artifact::ALL {
+                if let Ok(text) = fs::read_to_string(self.path(&proxy, artifact)) {
+                    found.entry(proxy.clone()).or_default().insert(artifact, text.into());
+                }
+            }
+        }
+        found
+    }
+
+    /// Everything that is published, by its path below its directory.
+    fn tree(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let mut found = tree(&self.out());
+        found.extend(self.to.iter().flat_map(|to| tree(to.path())));
+        found
     }
 
     fn target(&self) -> Target {
@@ -272,20 +356,6 @@ fn is_pair(files: &Files) -> bool {
     ["tracing:one", "tracing:two"]
         .iter()
         .all(|cluster| !lds.contains(cluster) || cds.contains(cluster))
-}
-
-/// The published files, in the view of a reader.
-fn read(out: &Path) -> Fragments {
-    let mut found = Fragments::new();
-    for dataplane in ["web", "goes", "comes"] {
-        let proxy = ProxyKey::new("default", dataplane);
-        for artifact in Artifact::ALL {
-            if let Ok(text) = fs::read_to_string(out.join(proxy.directory()).join(artifact.path())) {
-                found.entry(proxy.clone()).or_default().insert(artifact, text.into());
-            }
-        }
-    }
-    found
 }
 
 /// Everything below the output directory, but for what says when: the lock and the history.

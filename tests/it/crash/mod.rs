@@ -36,10 +36,10 @@ fn creates(call: &Call) -> bool {
 }
 
 /// Spreads work over arenas, since paths are part of what is published.
-fn in_arenas(items: &[Accident], work: impl Fn(&Arena, &Accident) + Sync) {
+fn in_arenas(items: &[Accident], arena: fn() -> Arena, work: impl Fn(&Arena, &Accident) + Sync) {
     let next = AtomicUsize::new(0);
     in_parallel(&[(), ()], |()| {
-        let arena = Arena::new();
+        let arena = arena();
         while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
             work(&arena, item);
         }
@@ -73,7 +73,7 @@ fn killed_at_every_call() {
             "a run makes no {needed}"
         );
     }
-    in_arenas(&all, |arena, (group, call, how, number)| {
+    in_arenas(&all, Arena::new, |arena, (group, call, how, number)| {
         let run = arena.hurt(*group, call, how, *number).run;
         // Which thread publishes which proxy is not always the same.
         assert!(run.was_hit || run.output.status.success(), "{call} {number}");
@@ -122,7 +122,7 @@ fn words(how: &str) -> &'static str {
 #[test]
 fn failing_at_every_call() {
     let all = accidents(&Arena::new(), errors);
-    in_arenas(&all, |arena, (group, call, how, number)| {
+    in_arenas(&all, Arena::new, |arena, (group, call, how, number)| {
         let hurt = arena.hurt(*group, call, how, *number);
         let (code, said) = ended(&hurt.run.output);
         let at = format!("{call} {how} {number}: {code:?}: {said}");
@@ -142,6 +142,29 @@ fn failing_at_every_call() {
             assert!(said.is_empty() || said.starts_with("warning: "), "{at}");
             assert!(hurt.is_finished, "{at}");
         }
+    });
+}
+
+#[test]
+fn killed_at_every_call_with_places_on_another_file_system() {
+    let kills = |index: usize, call: &Call| {
+        let is_meant = index == 0 && creates(call);
+        if is_meant { vec!["signal=SIGKILL"] } else { Vec::new() }
+    };
+    let arena = Arena::elsewhere();
+    let all = accidents(&arena, kills);
+    let copies = arena
+        .calls
+        .iter()
+        .filter(|call| call.arguments.contains(".web-lds.yaml.meshtraced"));
+    let copies: BTreeSet<&str> = copies.map(|call| call.name.as_str()).collect();
+    assert!(
+        copies.is_superset(&BTreeSet::from(["openat", "write", "fsync", "renameat"])),
+        "{copies:?}"
+    );
+    in_arenas(&all, Arena::elsewhere, |arena, (group, call, how, number)| {
+        let run = arena.hurt(*group, call, how, *number).run;
+        assert!(run.was_hit || run.output.status.success(), "{call} {number}");
     });
 }
 

@@ -67,6 +67,7 @@ pub(crate) fn apply(plan: &Plan, bases: &Bases, target: &Target, session: &Sessi
     let revision = "a revision";
     apply::apply(
         &Request {
+            places: None,
             plan,
             revision,
             bases,

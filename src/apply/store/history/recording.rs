@@ -7,10 +7,10 @@ use super::generation::{Counts, Generation, Manifest, file_name};
 use crate::apply::clock::now;
 use crate::apply::error::{ApplyError, Result};
 use crate::apply::store::dir::Content;
-use crate::apply::store::files;
+use crate::apply::store::files::PlacedFiles;
 use crate::apply::store::inventory::{Inventory, Known};
 use crate::apply::store::output::{OpenOutput, OutputDir, undo_name, undo_names};
-use crate::envoy::artifact::{Artifact, ProxyKey};
+use crate::envoy::artifact::{Artifact, Elsewhere, ProxyKey};
 use crate::plan::digest::Digest;
 
 /// A generation on its way, in the staging directory.
@@ -57,11 +57,17 @@ pub(in crate::apply) fn record(
     let empty = Manifest::new();
     let before = before.unwrap_or(&empty);
     let kept: BTreeSet<&Digest> = before.values().flat_map(BTreeMap::values).collect();
+    let nowhere = Elsewhere::new();
     for (proxy, files) in &manifest {
         // What was published again may be in place of a text that somebody edited, here as there.
         let is_touched = touched.get(proxy) == Some(&true);
         for (artifact, digest) in files.iter().filter(|(_, digest)| is_touched || !kept.contains(digest)) {
-            keep(output, &archive, proxy, *artifact, digest)?;
+            if archive.object(digest).is_ok() {
+                continue;
+            }
+            let entry = inventory.proxies.get(proxy);
+            let files = PlacedFiles::of(&output.root, proxy, entry.map_or(&nowhere, |entry| &entry.elsewhere))?;
+            keep(output, &archive, &files, *artifact, digest)?;
         }
     }
     if !is_new {
@@ -114,23 +120,25 @@ fn only(known: &Known) -> Option<Digest> {
 }
 
 /// Keeps the text of a published file.
-fn keep(output: &OpenOutput, archive: &Archive, proxy: &ProxyKey, artifact: Artifact, digest: &Digest) -> Result<()> {
+fn keep(
+    output: &OpenOutput,
+    archive: &Archive,
+    files: &PlacedFiles,
+    artifact: Artifact,
+    digest: &Digest,
+) -> Result<()> {
     let changed = || ApplyError::Damaged {
-        path: output.root.path().join(proxy.directory()).join(artifact.path()),
+        path: files.path_of(artifact),
         message: "it does not hold what was published, and cannot be kept for rollback".to_owned(),
     };
-    if archive.object(digest).is_ok() {
-        return Ok(());
-    }
-    let dir = output.root.below(&proxy.directory())?.ok_or_else(changed)?;
-    let text = match files::read(&dir, artifact)? {
+    let text = match files.read(artifact)? {
         Content::Text(text) if Digest::of(&text) == *digest => text,
         Content::Text(_) | Content::Missing | Content::Binary | Content::Other => return Err(changed()),
     };
     // One that is damaged.
     archive.objects.remove(digest.as_str())?;
     // Not every file system has links, and not every user may make them.
-    if files::link(&dir, artifact, &archive.objects, digest.as_str()).is_err() {
+    if files.link(artifact, &archive.objects, digest.as_str()).is_err() {
         output.staging.remove(STAGED_OBJECT)?;
         output.staging.create(STAGED_OBJECT, &text, output.out.file())?;
         output

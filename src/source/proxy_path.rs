@@ -14,9 +14,9 @@ const PLACEHOLDERS: [&str; 2] = ["{mesh}", "{dataplane}"];
 
 /// The absolute path of a file of each proxy, with the placeholders `{mesh}` and `{dataplane}`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct BasePath(String);
+pub struct ProxyPath(String);
 
-impl BasePath {
+impl ProxyPath {
     /// The path for the proxy of a dataplane, by the encoded names.
     #[must_use]
     pub fn fill(&self, mesh: &str, dataplane: &str) -> String {
@@ -39,7 +39,7 @@ impl BasePath {
     }
 }
 
-impl FromStr for BasePath {
+impl FromStr for ProxyPath {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -62,13 +62,13 @@ impl FromStr for BasePath {
     }
 }
 
-impl fmt::Display for BasePath {
+impl fmt::Display for ProxyPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl SettingValue for BasePath {
+impl SettingValue for ProxyPath {
     fn name() -> Cow<'static, str> {
         "an absolute path with placeholders for mesh and dataplane".into()
     }
@@ -78,13 +78,13 @@ impl SettingValue for BasePath {
     }
 }
 
-setting_value!(BasePath);
+setting_value!(ProxyPath);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn path(text: &str) -> BasePath {
+    fn path(text: &str) -> ProxyPath {
         text.parse().expect(text)
     }
 
@@ -116,7 +116,7 @@ mod tests {
             "/etc/x/",
             "/etc/{mesh",
         ] {
-            assert!(text.parse::<BasePath>().is_err(), "{text}");
+            assert!(text.parse::<ProxyPath>().is_err(), "{text}");
         }
     }
 }
