@@ -1,7 +1,7 @@
 //! The shape of a proxy: which files it gets, and what they are made from.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -144,8 +144,8 @@ impl Shaped {
 
 /// Takes from proxies what several of them claim: an Envoy is that of one dataplane, and so is a place for its files.
 pub fn resolve_conflicts(all: &mut [Shaped]) {
-    let mut bases: HashMap<String, Vec<usize>> = HashMap::new();
-    let mut places: HashMap<String, Vec<usize>> = HashMap::new();
+    let mut bases: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    let mut places: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (i, shaped) in all.iter().enumerate() {
         for base in &shaped.bases {
             bases.entry(base.path.clone()).or_default().push(i);
@@ -163,7 +163,9 @@ pub fn resolve_conflicts(all: &mut [Shaped]) {
             (claims.len() > 1).then(|| format!("`{path}` is the place for files of {}", several(all, claims)))
         };
         for owner in claims.iter().filter(|_| conflict.is_some()) {
-            all[*owner].conflict.clone_from(&conflict);
+            if all[*owner].conflict.is_none() {
+                all[*owner].conflict.clone_from(&conflict);
+            }
         }
     }
     for (path, claims) in bases.into_iter().filter(|(_, claims)| claims.len() > 1) {

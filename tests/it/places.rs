@@ -188,6 +188,37 @@ fn a_place_may_be_on_another_file_system() {
 }
 
 #[test]
+fn an_envoy_that_runs_finds_its_files_again_when_it_starts() {
+    let mesh = Mesh::start();
+    mesh.publish();
+    let bootstrap = mesh.published("web-01").join("bootstrap.yaml");
+    let mut envoys = vec![Envoy::start(&bootstrap)];
+    let to = mesh.dir().join("etc");
+    fs::create_dir(&to).expect("a directory");
+    let place = |file: &str| to.join(format!("{{dataplane}}-{file}.yaml"));
+    let shapes = json!({"shapes": [{"sidecar": {}, "to": {"cds": place("cds"), "lds": place("lds")}}]});
+    fs::write(mesh.dir().join("settings.yaml"), shapes.to_string()).expect("settings");
+    let ran = mesh
+        .meshtraced(&["run", "--once", "--config", "settings.yaml"])
+        .output();
+    assert_eq!(said(&ran.expect("the program starts")), (Some(0), String::new()));
+    assert_eq!(
+        names(&to),
+        [
+            "backend-01-cds.yaml",
+            "backend-01-lds.yaml",
+            "web-01-cds.yaml",
+            "web-01-lds.yaml"
+        ]
+    );
+    assert_eq!(names(&mesh.published("web-01").join("xds")), Vec::<String>::new());
+    // It did not see any of this.
+    assert_eq!(envoys[0].stat("listener_manager.lds.update_rejected"), Some(0));
+    envoys.clear();
+    envoys.push(Envoy::start(&bootstrap));
+}
+
+#[test]
 fn a_running_envoy_follows_its_places() {
     let mesh = Mesh::start();
     let to = mesh.dir().join("etc");

@@ -72,6 +72,10 @@ fn remove_leftovers(context: &PublishContext, inventory: &mut Inventory, publica
 /// beside files outside of the output directory.
 fn remove_left(inventory: &mut Inventory, publication: &mut Publication) {
     for (proxy, entry) in &mut inventory.proxies {
+        // Until all is in its place, the bootstrap on disk may name the old places.
+        if publication.proxies.get(proxy).is_some_and(|result| !result.is_done()) {
+            continue;
+        }
         let owned: Vec<&str> = entry.files.keys().map(|artifact| artifact.path()).collect();
         entry.left.retain(|path, left| {
             if !entry.files.is_empty() && !owned.contains(&left.file.as_str()) {

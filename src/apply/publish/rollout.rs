@@ -67,6 +67,9 @@ impl<'r> Rollout<'r, '_> {
         }
         match self.task.change.action {
             Action::Add => return self.carry_out(&files, None, Duration::ZERO, Delivery::NotRunning),
+            Action::Change if self.task.moves() => {
+                return self.carry_out(&files, None, Duration::ZERO, Delivery::NotApplicable);
+            }
             Action::Change if self.task.steps.iter().any(StagedStep::is_dynamic) => {}
             Action::Change | Action::Remove => {
                 return self.carry_out(&files, None, Duration::ZERO, Delivery::NotApplicable);
