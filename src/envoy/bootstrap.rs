@@ -6,7 +6,6 @@ use super::artifact::{Artifact, ProxyKey};
 use super::env::RenderEnv;
 use super::shape::Shaped;
 use crate::diag::{Code, Diagnostic};
-use crate::ir::Proxy;
 use crate::yaml::write;
 
 /// File name of the admin socket in the directory of a proxy.
@@ -19,22 +18,28 @@ const ADMIN_SOCKET_MODE: u32 = 0o660;
 /// The longest path of a socket file on Linux, in bytes.
 const SOCKET_PATH_LIMIT: usize = 107;
 
-/// The directory of a proxy.
+/// The directory of a proxy, as this machine sees it.
 fn directory(key: &ProxyKey, env: &RenderEnv) -> String {
     format!("{}/{}", env.out.trim_end_matches('/'), key.directory())
 }
 
-/// The path of the admin socket; `None`, with a finding, if it is too long.
-pub(super) fn check(proxy: &Proxy, key: &ProxyKey, env: &RenderEnv, findings: &mut Vec<Diagnostic>) -> Option<String> {
-    let socket = format!("{}/{ADMIN_SOCKET}", directory(key, env));
-    if !env.admin_pipe || socket.len() <= SOCKET_PATH_LIMIT {
-        return env.admin_pipe.then_some(socket);
+/// The path of the admin socket, as Envoy sees it; `None`, with a finding, if it is too long, here or there.
+pub(super) fn check(
+    shaped: &Shaped,
+    key: &ProxyKey,
+    env: &RenderEnv,
+    findings: &mut Vec<Diagnostic>,
+) -> Option<String> {
+    let here = directory(key, env);
+    let [here, there] = [&here, shaped.seen_as.as_ref().unwrap_or(&here)].map(|path| format!("{path}/{ADMIN_SOCKET}"));
+    let length = here.len().max(there.len());
+    if !env.admin_pipe || length <= SOCKET_PATH_LIMIT {
+        return env.admin_pipe.then_some(there);
     }
     let message = format!(
-        "the path of this proxy's admin socket would have {} bytes, more than the limit of {SOCKET_PATH_LIMIT}, so the proxy gets no admin socket",
-        socket.len()
+        "the path of this proxy's admin socket would have {length} bytes, more than the limit of {SOCKET_PATH_LIMIT}, so the proxy gets no admin socket",
     );
-    let finding = Diagnostic::warning(Code::AdminPathTooLong, &proxy.at, message);
+    let finding = Diagnostic::warning(Code::AdminPathTooLong, &shaped.proxy.at, message);
     findings.push(finding.help("choose a shorter output directory (`--out`)"));
     None
 }
@@ -96,8 +101,8 @@ pub(super) fn render(
     findings: &mut Vec<Diagnostic>,
 ) {
     let proxy = &*shaped.proxy;
-    let directory = directory(key, env);
-    let admin = check(proxy, key, env, findings).map(|path| {
+    let directory = shaped.seen_as.clone().unwrap_or_else(|| directory(key, env));
+    let admin = check(shaped, key, env, findings).map(|path| {
         let mode = ADMIN_SOCKET_MODE;
         let pipe = Pipe { path, mode };
         let address = Address { pipe };

@@ -157,7 +157,7 @@ impl Renderer<'_> {
         match &shaped.shape {
             Shape::Sidecar => {
                 let is_sound = layout_of(proxy, self.env, findings).is_some();
-                is_sound.then(|| drop(bootstrap::check(proxy, key, self.env, findings)))
+                is_sound.then(|| drop(bootstrap::check(shaped, key, self.env, findings)))
             }
             Shape::Fragment => Some(()),
             Shape::Overlay(overlay) => overlay::files(shaped, overlay, &self.env.limits, findings).map(drop),

@@ -31,6 +31,8 @@ pub struct Form {
     pub shape: Shape,
     /// The paths of files that are not below the directory of their proxy.
     pub to: BTreeMap<Artifact, ProxyPath>,
+    /// The path under which an Envoy in a container sees the directory of its proxy; `None` if it sees it as this machine does.
+    pub seen_as: Option<ProxyPath>,
 }
 
 /// An Envoy that somebody configured, with tracing added.
@@ -89,6 +91,8 @@ pub struct Shaped {
     pub bases: Vec<Base>,
     /// The places of files that are not below the directory of the proxy.
     pub elsewhere: Elsewhere,
+    /// The path under which its Envoy sees the directory of the proxy; `None` if it sees it as this machine does.
+    pub seen_as: Option<String>,
     /// The reason why it cannot have these places.
     pub conflict: Option<String>,
 }
@@ -108,7 +112,7 @@ impl Shaped {
     /// A proxy of a shape, with its base files as they were read.
     #[must_use]
     pub fn new(proxy: &Arc<Proxy>, form: &Form, files: &BaseFiles) -> Self {
-        let Form { shape, to } = form.clone();
+        let Form { shape, to, seen_as } = form.clone();
         let directory = ProxyKey::new(&proxy.mesh, &proxy.name).directory();
         let (mesh, dataplane) = directory.split_once('/').unwrap_or_default();
         let bases = match &shape {
@@ -126,6 +130,7 @@ impl Shaped {
             elsewhere: (to.iter())
                 .map(|(artifact, path)| (*artifact, path.fill(mesh, dataplane).into()))
                 .collect(),
+            seen_as: seen_as.map(|path| path.fill(mesh, dataplane)),
             conflict: None,
         }
     }
@@ -134,7 +139,8 @@ impl Shaped {
 impl Shaped {
     /// Whether the files of another one are the same, since all is the same that they are made from.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        let is_same_place = self.elsewhere == other.elsewhere && self.conflict == other.conflict;
+        let is_same_place =
+            self.elsewhere == other.elsewhere && self.seen_as == other.seen_as && self.conflict == other.conflict;
         Arc::ptr_eq(&self.proxy, &other.proxy)
             && self.shape == other.shape
             && self.bases == other.bases

@@ -56,6 +56,10 @@ struct Entry {
     /// The places of the files; below `out` without this key.
     #[serde(default, skip_serializing_if = "Places::is_empty")]
     to: Places,
+    /// The path under which an Envoy in a container sees the directory of its proxy below `out`, for the paths in the bootstrap
+    /// of a sidecar. `{mesh}` and `{dataplane}` stand for the names as there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    seen_as: Option<ProxyPath>,
     /// The treatment of tracing that the files of an overlay set already; `keep` without this key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     existing: Option<ExistingTracing>,
@@ -116,6 +120,8 @@ fn mistake(form: &Form) -> Option<&'static str> {
     let distinct: BTreeSet<&ProxyPath> = form.to.values().collect();
     if !form.to.keys().all(has) {
         Some("`to` names a file that this shape does not have")
+    } else if form.seen_as.is_some() && form.shape != Shape::Sidecar {
+        Some("`seen_as` is about the paths in the bootstrap of a `sidecar`")
     } else if !form.to.iter().all(is_read_by_envoy) {
         Some(
             "a path of `to` must end with .yaml or .yml, since Envoy chooses its reader by that; with .json if the base does",
@@ -169,6 +175,7 @@ impl TryFrom<Entry> for ShapeRule {
         let form = Form {
             shape,
             to: entry.to.by_artifact(),
+            seen_as: entry.seen_as,
         };
         if let Some(mistake) = mistake(&form) {
             return Err(mistake);
@@ -225,6 +232,7 @@ impl From<ShapeRule> for Entry {
                 cds: rule.form.to.get(&Artifact::Cds).cloned(),
                 lds: rule.form.to.get(&Artifact::Lds).cloned(),
             },
+            seen_as: rule.form.seen_as,
             existing: None,
         };
         match rule.form.shape {
@@ -280,6 +288,7 @@ mod tests {
                 "[{fragment: {}, to: {bootstrap: /a/b.yaml}}]",
                 "a file that this shape does not have",
             ),
+            ("[{fragment: {}, seen_as: /a/b}]", "is about the paths in the bootstrap"),
             ("[{sidecar: {}, to: {cds: /a/b}}]", "must end with .yaml"),
             ("[{sidecar: {}, to: {cds: /a/b.json}}]", "must end with .yaml"),
             (

@@ -80,13 +80,13 @@ class Test:
     def get(self, url):
         return self.machine.run("python3", "-c", GET, url)
 
-    def spans_at(self, backend):
+    def spans_at(self, backend, url="http://127.0.1.1:8080/cart"):
         """Waits until the spans of a request arrive at the collector of that backend."""
         trace = None
 
         def request():
             nonlocal trace
-            trace = json.loads(self.get("http://127.0.1.1:8080/cart"))["trace"]
+            trace = json.loads(self.get(url))["trace"]
             return trace
         wait_for("a request is answered, and traced", request)
         return wait_for(f"spans of {trace} arrive at {backend}",
@@ -307,6 +307,57 @@ ExecStart=sh -c "trap 'echo signalled >>/run/test-wrapper/reloads' HUP; echo $$$
         self.no_drop_ins(DAEMON)
         machine.run("systemctl", "restart", DAEMON)
 
+    def an_envoy_of_somebody_else_is_traced(self):
+        """An envoy.service that runs already, by docs/adopt.md: its unit stays as it is, and its requests are traced."""
+        machine = self.machine
+        url, examples, unit = "http://127.0.1.9:8080/cart", "/usr/share/doc/meshtraced/examples", "envoy.service"
+        etc = machine.root / "etc/envoy"
+        etc.mkdir()
+        (etc / "envoy.yaml").write_text((HERE / "edge.yaml").read_text())
+        (machine.root / f"etc/systemd/system/{unit}").write_text("[Service]\nExecStart=/usr/bin/envoy -c /etc/envoy/envoy.yaml\n")
+        machine.shell(f"systemctl daemon-reload; systemctl start {unit}")
+        wait_for("it answers, and is not traced", lambda: json.loads(self.get(url))["trace"] is None)
+
+        # Describe the Envoy, and put it beside the policies.
+        machine.shell(f"""
+            rm -rf /opt/author; git clone -q {REMOTE} /opt/author; cd /opt/author
+            meshtraced compile --from-envoy /etc/envoy/envoy.yaml >policies/default/dataplanes/edge.yaml
+            git add .; git -c user.name=author -c user.email=author@example.com commit -qm 'the edge'; git push -q origin main""")
+        # Name its files.
+        base = (etc / "envoy.yaml").read_text()
+        machine.shell(f"""
+            install -d /etc/envoy/base; mv /etc/envoy/envoy.yaml /etc/envoy/base/edge-01.yaml; chown meshtraced:envoy /etc/envoy
+            install -m 0644 {examples}/units.rules /etc/polkit-1/rules.d/50-meshtraced.rules""")
+        self.drop_in(DAEMON, "envoy.conf", "[Service]\nReadWritePaths=/etc/envoy\n")
+        self.settings("shapes:", "- select: {name: 'edge-*'}", "  overlay: {bootstrap: '/etc/envoy/base/{dataplane}.yaml'}",
+                      "  to: {bootstrap: /etc/envoy/envoy.yaml}", "reload:", "- select: {name: 'edge-*'}",
+                      f"  systemd: {{unit: {unit}, action: restart}}")
+        pid = machine.pid(unit)
+        machine.run("systemctl", "restart", DAEMON)
+        wait_for("it is restarted", lambda: machine.is_active(unit) and machine.pid(unit) not in (0, pid))
+        spans = self.spans_at("zipkin-eu", url)
+        expect({span["localEndpoint"]["serviceName"] for span in spans} == {"edge"}, f"spans: {spans}")
+        traced = (etc / "envoy.yaml").read_text()
+        expect([line for line in traced.splitlines() if line in base.splitlines()] == base.splitlines(), traced)
+        expect(self.get(url), "it does not answer")
+
+        # A commit moves its spans, too, by a restart.
+        pid = machine.pid(unit)
+        self.follows("zipkin")
+        wait_for("it is restarted", lambda: machine.is_active(unit) and machine.pid(unit) not in (0, pid))
+        self.spans_at("zipkin", url)
+        self.follows("zipkin-eu")
+
+        machine.shell("cd /opt/author; git rm -q policies/default/dataplanes/edge.yaml; "
+                      "git -c user.name=author -c user.email=author@example.com commit -qm 'no edge'; git push -q origin main")
+        wait_for("its file goes with it", lambda: not (etc / "envoy.yaml").exists())
+        expect(sorted(path.name for path in etc.iterdir()) == ["base"], "something is left")
+        self.settings()
+        machine.shell(f"systemctl stop {unit}; rm -r /etc/envoy /etc/systemd/system/{unit} /etc/polkit-1/rules.d/50-meshtraced.rules")
+        self.no_drop_ins(DAEMON)
+        machine.run("systemctl", "restart", DAEMON)
+        self.follows("zipkin")
+
     def a_killed_git_leaves_nothing_behind(self):
         """Stale locks, half-written files and a copy that lost its objects keep no commit from arriving."""
         machine = self.machine
@@ -405,6 +456,7 @@ ExecStart=sh -c "trap 'echo signalled >>/run/test-wrapper/reloads' HUP; echo $$$
         the_watchdog_ends_a_stall,
         wrong_settings_are_not_taken,
         it_reloads_what_belongs_to_others,
+        an_envoy_of_somebody_else_is_traced,
         a_killed_git_leaves_nothing_behind,
         it_boots_without_its_repository,
         a_daemon_that_cannot_start_holds_up_no_envoy,

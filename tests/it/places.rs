@@ -3,12 +3,14 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::kit::envoy::Envoy;
 use crate::kit::mesh::{Backend, Mesh};
+use crate::kit::mounts::inside;
 use crate::kit::program::{POLICIES, good, meshtraced, said};
 
 /// Valid policies, and settings in which the files of every sidecar have the given places.
@@ -244,4 +246,35 @@ fn a_running_envoy_follows_its_places() {
         "{version}: {lds}"
     );
     assert_eq!(envoy.stat("listener_manager.lds.update_rejected"), Some(0));
+}
+
+#[test]
+fn an_envoy_in_a_container_finds_its_files_where_it_sees_them() {
+    let mesh = Mesh::start();
+    let shapes = json!({"shapes": [{"sidecar": {}, "seen_as": "/mnt/{mesh}/{dataplane}"}]});
+    fs::write(mesh.dir().join("settings.yaml"), shapes.to_string()).expect("settings");
+    let publish = || {
+        let ran = mesh
+            .meshtraced(&["run", "--once", "--config", "settings.yaml"])
+            .output();
+        said(&ran.expect("the program starts"))
+    };
+    assert_eq!(publish(), (Some(0), String::new()));
+    let here = mesh.published("web-01");
+    let bootstrap = fs::read_to_string(here.join("bootstrap.yaml")).expect("a bootstrap");
+    assert_eq!(bootstrap.matches("/mnt/default/web-01/").count(), 3, "{bootstrap}");
+    assert!(!bootstrap.contains(&mesh.dir().display().to_string()), "{bootstrap}");
+
+    // The directory of the proxy is mounted where the container sees it; all else of it is that of this machine.
+    let script = "mount -t tmpfs tmpfs /mnt && mkdir -p /mnt/default/web-01 && mount --bind \"$1\" /mnt/default/web-01 && shift && exec \"$@\"";
+    let contained = |command: Command| inside(script, &[here.as_os_str()], &command);
+    let envoy = Envoy::spawn_in(&here.join("bootstrap.yaml"), &here.join("admin.sock"), contained);
+    mesh.send_to(&[Backend::nowhere(9)]);
+    assert_eq!(publish(), (Some(0), String::new()));
+    let lds = fs::read_to_string(here.join("xds/lds.yaml")).expect("listeners");
+    let version = envoy.stat_text("listener_manager.lds.version_text").expect("a version");
+    assert!(
+        lds.starts_with(&format!("version_info: {version}\n")),
+        "{version}: {lds}"
+    );
 }

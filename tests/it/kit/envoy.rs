@@ -51,6 +51,23 @@ impl Envoy {
     /// As [`Self::spawn`], with the given release.
     #[track_caller]
     pub(crate) fn spawn_release(release: &Path, bootstrap: &Path) -> Self {
+        Self::spawn_with(release, bootstrap, None, |command| command)
+    }
+
+    /// As [`Self::spawn`], by a command around that of Envoy, with the admin socket as this process sees it.
+    #[track_caller]
+    pub(crate) fn spawn_in(bootstrap: &Path, socket: &Path, around: impl FnOnce(Command) -> Command) -> Self {
+        let admin = Admin::Pipe(socket.to_owned());
+        Self::spawn_with(tools::envoy(), bootstrap, Some(admin), around)
+    }
+
+    #[track_caller]
+    fn spawn_with(
+        release: &Path,
+        bootstrap: &Path,
+        admin: Option<Admin>,
+        around: impl FnOnce(Command) -> Command,
+    ) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let bootstrap = fs::canonicalize(bootstrap).unwrap_or_else(|e| panic!("{}: {e}", bootstrap.display()));
         let mut command = Command::new(release);
@@ -62,14 +79,14 @@ impl Envoy {
             .args(["--disable-hot-restart", "--concurrency", "1"]);
         command.args(["--drain-time-s", "1", "--parent-shutdown-time-s", "2"]);
         command.current_dir(bootstrap.parent().expect("a file is in a directory"));
-        let admin = admin_of(&yaml::read(&bootstrap)).unwrap_or_else(|| {
+        let admin = admin.or_else(|| admin_of(&yaml::read(&bootstrap))).unwrap_or_else(|| {
             let socket = dir.path().join("admin.sock");
             command
                 .arg("--config-yaml")
                 .arg(json!({"admin": {"address": {"pipe": {"path": socket}}}}).to_string());
             Admin::Pipe(socket)
         });
-        let process = Process::spawn(command, dir.path().join("envoy.log"));
+        let process = Process::spawn(around(command), dir.path().join("envoy.log"));
         let mut envoy = Self {
             process,
             admin,
