@@ -100,6 +100,14 @@ impl Snapshot {
         snapshot
     }
 
+    /// The snapshot with the text of a base file in memory, for tests and tools.
+    #[must_use]
+    pub fn with_base(mut self, path: &str, text: &str) -> Self {
+        let file = SourceFile::new(path, text);
+        self.bases = BaseFiles::new(vec![file], Vec::new());
+        self
+    }
+
     /// Sorts files and unreadable entries by path.
     pub fn sort(&mut self) {
         self.files.sort_by(|a, b| a.path.cmp(&b.path));

@@ -6,6 +6,7 @@ mod incremental;
 mod mistakes;
 mod nasty;
 mod one_plan;
+mod overlay;
 mod own_files;
 mod references;
 mod selection;
