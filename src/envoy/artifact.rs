@@ -52,6 +52,9 @@ pub enum Artifact {
     /// `xds/lds.yaml`: listeners.
     #[serde(rename = "xds/lds.yaml")]
     Lds,
+    /// `xds/rtds.yaml`: the sampling, where it changes without a change of listeners.
+    #[serde(rename = "xds/rtds.yaml")]
+    Rtds,
     /// `bootstrap.yaml`: the bootstrap of a complete proxy.
     #[serde(rename = "bootstrap.yaml")]
     Bootstrap,
@@ -65,7 +68,14 @@ pub enum Artifact {
 
 impl Artifact {
     /// All artifacts, in the order of writing.
-    pub const ALL: [Self; 5] = [Self::Cds, Self::Lds, Self::Bootstrap, Self::Fragment, Self::Effective];
+    pub const ALL: [Self; 6] = [
+        Self::Cds,
+        Self::Lds,
+        Self::Rtds,
+        Self::Bootstrap,
+        Self::Fragment,
+        Self::Effective,
+    ];
 
     /// The path relative to the directory of the proxy.
     #[must_use]
@@ -73,6 +83,7 @@ impl Artifact {
         match self {
             Self::Cds => "xds/cds.yaml",
             Self::Lds => "xds/lds.yaml",
+            Self::Rtds => "xds/rtds.yaml",
             Self::Bootstrap => "bootstrap.yaml",
             Self::Fragment => "fragment.yaml",
             Self::Effective => "effective.yaml",

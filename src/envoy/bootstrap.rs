@@ -1,10 +1,12 @@
 //! `bootstrap.yaml`: the bootstrap of a proxy that reads listeners and clusters from `xds/`.
 
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::artifact::{Artifact, ProxyKey};
 use super::env::RenderEnv;
-use super::shape::Shaped;
+use super::shape::{SamplingChange, Shaped};
+use super::xds;
 use crate::diag::{Code, Diagnostic};
 use crate::yaml::write;
 
@@ -51,6 +53,8 @@ struct Bootstrap<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     admin: Option<Admin>,
     dynamic_resources: DynamicResources,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layered_runtime: Option<Value>,
 }
 
 /// Envoy requires both for configuration from files.
@@ -93,6 +97,25 @@ struct PathConfigSource {
     path: String,
 }
 
+/// The place of a file, as Envoy sees it.
+fn source(shaped: &Shaped, key: &ProxyKey, env: &RenderEnv, artifact: Artifact) -> ConfigSource {
+    let path = match (shaped.elsewhere.get(&artifact), &shaped.seen_as) {
+        (Some(path), _) => path.display().to_string(),
+        (None, Some(directory)) => format!("{directory}/{}", artifact.path()),
+        (None, None) => format!("{}/{}", directory(key, env), artifact.path()),
+    };
+    ConfigSource {
+        resource_api_version: "V3",
+        path_config_source: PathConfigSource { path },
+    }
+}
+
+/// The layer of Envoy's runtime that has the sampling.
+pub(super) fn runtime_layer(shaped: &Shaped, key: &ProxyKey, env: &RenderEnv) -> Value {
+    let source = source(shaped, key, env, Artifact::Rtds);
+    json!({"name": xds::RUNTIME, "rtds_layer": {"name": xds::RUNTIME, "rtds_config": source}})
+}
+
 pub(super) fn render(
     out: &mut String,
     shaped: &Shaped,
@@ -101,23 +124,13 @@ pub(super) fn render(
     findings: &mut Vec<Diagnostic>,
 ) {
     let proxy = &*shaped.proxy;
-    let directory = shaped.seen_as.clone().unwrap_or_else(|| directory(key, env));
     let admin = check(shaped, key, env, findings).map(|path| {
         let mode = ADMIN_SOCKET_MODE;
         let pipe = Pipe { path, mode };
         let address = Address { pipe };
         Admin { address }
     });
-    let source = |artifact: Artifact| {
-        let path = match shaped.elsewhere.get(&artifact) {
-            Some(path) => path.display().to_string(),
-            None => format!("{directory}/{}", artifact.path()),
-        };
-        ConfigSource {
-            resource_api_version: "V3",
-            path_config_source: PathConfigSource { path },
-        }
-    };
+    let source = |artifact| source(shaped, key, env, artifact);
     let bootstrap = Bootstrap {
         node: Node {
             id: format!("{}.{}", proxy.mesh, proxy.name),
@@ -128,6 +141,8 @@ pub(super) fn render(
             cds_config: source(Artifact::Cds),
             lds_config: source(Artifact::Lds),
         },
+        layered_runtime: (shaped.sampling == SamplingChange::Hitless)
+            .then(|| json!({"layers": [runtime_layer(shaped, key, env), {"name": "admin", "admin_layer": {}}]})),
     };
     write::append(out, &bootstrap);
 }

@@ -56,7 +56,7 @@ use crate::system::parallel;
 use self::artifact::{Artifact, Files, Fragments, ProxyKey};
 use self::cache::Worked;
 use self::layout::Layout;
-use self::shape::{Shape, Shaped};
+use self::shape::{SamplingChange, Shape, Shaped};
 
 /// The files of every proxy. A proxy that cannot be written is left out, with a finding that gives the reason. What is
 /// in `cache` changes the cost and not the result.
@@ -113,11 +113,14 @@ impl Renderer<'_> {
                 self.sidecar(shaped, key, &layout, findings)
             }
             Shape::Fragment => Files::new(),
-            Shape::Overlay(overlay) => overlay::files(shaped, overlay, &self.env.limits, findings)?,
+            Shape::Overlay(overlay) => overlay::files(shaped, overlay, self.env, findings)?,
         };
         if let Shape::Sidecar | Shape::Fragment = &shaped.shape {
             let fragment = self.text(|out| fragment::render(out, proxy));
             files.insert(Artifact::Fragment, fragment);
+        }
+        if shaped.sampling == SamplingChange::Hitless && shaped.shape != Shape::Fragment {
+            files.insert(Artifact::Rtds, xds::runtime(&tracing::runtime(proxy)).into());
         }
         let effective = self.text(|out| effective::render(out, proxy));
         files.insert(Artifact::Effective, effective);
@@ -135,7 +138,7 @@ impl Renderer<'_> {
         let mut cds = |out: &mut String| {
             xds::append_items(out, |out| sidecar::append_clusters(out, clusters, proxy, layout));
         };
-        let mut lds = |out: &mut String| xds::append_response(out, &sidecar::listeners(proxy, layout));
+        let mut lds = |out: &mut String| xds::append_response(out, &sidecar::listeners(shaped, layout));
         let mut bootstrap = |out: &mut String| bootstrap::render(out, shaped, key, env, findings);
         BTreeMap::from([
             (Artifact::Cds, text(&mut cds)),
@@ -160,7 +163,7 @@ impl Renderer<'_> {
                 is_sound.then(|| drop(bootstrap::check(shaped, key, self.env, findings)))
             }
             Shape::Fragment => Some(()),
-            Shape::Overlay(overlay) => overlay::files(shaped, overlay, &self.env.limits, findings).map(drop),
+            Shape::Overlay(overlay) => overlay::files(shaped, overlay, self.env, findings).map(drop),
         }
     }
 }

@@ -31,8 +31,21 @@ pub struct Form {
     pub shape: Shape,
     /// The paths of files that are not below the directory of their proxy.
     pub to: BTreeMap<Artifact, ProxyPath>,
+    /// The way of changes of the sampling.
+    pub sampling: SamplingChange,
     /// The path under which an Envoy in a container sees the directory of its proxy; `None` if it sees it as this machine does.
     pub seen_as: Option<ProxyPath>,
+}
+
+/// The way in which a change of the sampling reaches a running Envoy.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SamplingChange {
+    /// By its listeners: new connections get the new sampling, and open ones drain.
+    #[default]
+    Drain,
+    /// By its runtime: all requests get the new sampling at once, and no connection is closed.
+    Hitless,
 }
 
 /// An Envoy that somebody configured, with tracing added.
@@ -91,6 +104,8 @@ pub struct Shaped {
     pub bases: Vec<Base>,
     /// The places of files that are not below the directory of the proxy.
     pub elsewhere: Elsewhere,
+    /// The way of changes of the sampling.
+    pub sampling: SamplingChange,
     /// The path under which its Envoy sees the directory of the proxy; `None` if it sees it as this machine does.
     pub seen_as: Option<String>,
     /// The reason why it cannot have these places.
@@ -112,7 +127,12 @@ impl Shaped {
     /// A proxy of a shape, with its base files as they were read.
     #[must_use]
     pub fn new(proxy: &Arc<Proxy>, form: &Form, files: &BaseFiles) -> Self {
-        let Form { shape, to, seen_as } = form.clone();
+        let Form {
+            shape,
+            to,
+            sampling,
+            seen_as,
+        } = form.clone();
         let directory = ProxyKey::new(&proxy.mesh, &proxy.name).directory();
         let (mesh, dataplane) = directory.split_once('/').unwrap_or_default();
         let bases = match &shape {
@@ -130,6 +150,7 @@ impl Shaped {
             elsewhere: (to.iter())
                 .map(|(artifact, path)| (*artifact, path.fill(mesh, dataplane).into()))
                 .collect(),
+            sampling,
             seen_as: seen_as.map(|path| path.fill(mesh, dataplane)),
             conflict: None,
         }
@@ -139,8 +160,10 @@ impl Shaped {
 impl Shaped {
     /// Whether the files of another one are the same, since all is the same that they are made from.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        let is_same_place =
-            self.elsewhere == other.elsewhere && self.seen_as == other.seen_as && self.conflict == other.conflict;
+        let is_same_place = self.elsewhere == other.elsewhere
+            && self.sampling == other.sampling
+            && self.seen_as == other.seen_as
+            && self.conflict == other.conflict;
         Arc::ptr_eq(&self.proxy, &other.proxy)
             && self.shape == other.shape
             && self.bases == other.bases

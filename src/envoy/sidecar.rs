@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::cluster::{self, Address, ClusterMessage};
 use super::layout::{Cluster, Layout, listener_name};
+use super::shape::Shaped;
 use super::tracing::{self, Tracing};
 use crate::ir::{Direction, Listener, Proxy};
 use crate::yaml::write;
@@ -48,10 +49,10 @@ pub(super) fn append_clusters(out: &mut String, written: &mut Written, proxy: &P
 }
 
 /// The listeners of a proxy: inbounds, then outbounds.
-pub(super) fn listeners<'l>(proxy: &'l Proxy, layout: &'l Layout<'l>) -> Vec<ListenerMessage<'l>> {
+pub(super) fn listeners<'l>(shaped: &'l Shaped, layout: &'l Layout<'l>) -> Vec<ListenerMessage<'l>> {
     let listeners = layout.listeners.iter();
     listeners
-        .map(|(listener, clusters)| ListenerMessage::of(proxy, listener, clusters))
+        .map(|(listener, clusters)| ListenerMessage::of(shaped, listener, clusters))
         .collect()
 }
 
@@ -168,10 +169,10 @@ struct WeightedCluster<'l> {
 }
 
 impl<'l> ListenerMessage<'l> {
-    fn of(proxy: &'l Proxy, listener: &'l Listener, clusters: &'l [(String, u32)]) -> Self {
+    fn of(shaped: &'l Shaped, listener: &'l Listener, clusters: &'l [(String, u32)]) -> Self {
         let filter = clusters.first().map(|(first, _)| {
             if listener.protocol.value.is_http() {
-                http_filter(proxy, listener, first, clusters)
+                http_filter(shaped, listener, first, clusters)
             } else {
                 tcp_filter(first, clusters)
             }
@@ -192,7 +193,7 @@ impl<'l> ListenerMessage<'l> {
 }
 
 fn http_filter<'l>(
-    proxy: &'l Proxy,
+    shaped: &'l Shaped,
     listener: &'l Listener,
     first: &'l str,
     clusters: &'l [(String, u32)],
@@ -224,7 +225,7 @@ fn http_filter<'l>(
             },
         }],
         stream_idle_timeout: "0s",
-        tracing: tracing::block(proxy, listener),
+        tracing: tracing::of_shape(shaped, listener),
     };
     Filter {
         name: "envoy.filters.network.http_connection_manager",

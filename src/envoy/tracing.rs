@@ -1,9 +1,11 @@
 //! `HttpConnectionManager.tracing`.
 
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::datadog::DatadogConfig;
 use super::opentelemetry::OpenTelemetryConfig;
+use super::shape::{SamplingChange, Shaped};
 use super::zipkin::ZipkinConfig;
 use crate::ir::{Export, Listener, Provider, Proxy, Tag, TagValue};
 use crate::resource::Effective;
@@ -123,6 +125,44 @@ pub fn block<'a>(proxy: &'a Proxy, listener: &'a Listener) -> Option<Tracing<'a>
         custom_tags: tracer.tags.iter().map(custom_tag).collect(),
         provider: tracer.export.as_ref().map(provider),
         spawn_upstream_span: proxy.is_gateway,
+    })
+}
+
+/// The tracing block of a listener, in the shape of its proxy.
+pub(super) fn of_shape<'a>(shaped: &'a Shaped, listener: &'a Listener) -> Option<Tracing<'a>> {
+    let block = block(&shaped.proxy, listener)?;
+    Some(match shaped.sampling {
+        SamplingChange::Drain => block,
+        SamplingChange::Hitless => block.without_sampling(),
+    })
+}
+
+impl Tracing<'_> {
+    /// The block for a listener whose sampling is in the runtime. A running Envoy that has no such runtime must not get it: it would
+    /// trace every request.
+    fn without_sampling(self) -> Self {
+        Self {
+            client_sampling: None,
+            random_sampling: None,
+            overall_sampling: None,
+            ..self
+        }
+    }
+}
+
+/// The keys of Envoy's runtime that have the sampling of a proxy.
+pub(super) fn runtime(proxy: &Proxy) -> Value {
+    let Some(tracer) = &proxy.tracer else { return json!({}) };
+    let share = |share: &Effective<Percent>| match Amount::of(share.value) {
+        Amount::Whole(percent) => json!(percent),
+        Amount::Fraction(percent) => {
+            json!({"numerator": (percent * 10_000.0).round() as u64, "denominator": "MILLION"})
+        }
+    };
+    json!({
+        "tracing.client_enabled": share(&tracer.sampling.client),
+        "tracing.random_sampling": share(&tracer.sampling.random),
+        "tracing.global_enabled": share(&tracer.sampling.overall),
     })
 }
 

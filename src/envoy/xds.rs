@@ -47,6 +47,24 @@ pub fn response<T: Serialize>(resources: &[T]) -> String {
     text
 }
 
+/// The name of the runtime layer that has the sampling.
+pub(super) const RUNTIME: &str = "meshtraced";
+
+/// The text of `xds/rtds.yaml` with some values of the runtime.
+pub(super) fn runtime(layer: &Value) -> String {
+    response(&[json!({
+        "@type": "type.googleapis.com/envoy.service.runtime.v3.Runtime",
+        "name": RUNTIME,
+        "layer": layer,
+    })])
+}
+
+/// The text of `xds/rtds.yaml` that changes nothing.
+#[must_use]
+pub fn empty_runtime() -> String {
+    runtime(&json!({}))
+}
+
 /// The text of a discovery response that somebody wrote, with edits. Its `version_info` becomes a hash of the content.
 ///
 /// # Errors

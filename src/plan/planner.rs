@@ -534,7 +534,7 @@ mod tests {
         fn an_envoy_out_of_sync_gets_its_files_unless_they_are_edited(situation in situation()) {
             let planned = situation.plan(None);
             let observed = situation.observe();
-            let is_dynamic = |artifact: &Artifact| matches!(artifact, Artifact::Cds | Artifact::Lds);
+            let is_dynamic = |artifact: &Artifact| matches!(artifact, Artifact::Cds | Artifact::Lds | Artifact::Rtds);
             for proxy in &situation.out_of_sync {
                 let is_drifted = observed.drift.iter().any(|drift| drift.proxy == *proxy);
                 let Some(found) = observed.applied.get(proxy).filter(|_| !is_drifted) else { continue };

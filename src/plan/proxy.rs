@@ -105,7 +105,7 @@ impl ProxyView<'_> {
 
     /// The clusters and listeners once more, as they are. Edited ones are not ours to deliver.
     pub(super) fn redeliver(&self) -> Option<Change> {
-        let is_dynamic = |artifact: &Artifact| matches!(artifact, Artifact::Cds | Artifact::Lds);
+        let is_dynamic = |artifact: &Artifact| matches!(artifact, Artifact::Cds | Artifact::Lds | Artifact::Rtds);
         let left: BTreeSet<Artifact> = self.drifted().collect();
         let after = self.found?.clone();
         if left.iter().any(is_dynamic) || !after.keys().any(is_dynamic) {
@@ -164,6 +164,7 @@ impl ProxyView<'_> {
 fn partners(artifact: Artifact) -> &'static [Artifact] {
     match artifact {
         Artifact::Cds | Artifact::Lds => &[Artifact::Cds, Artifact::Lds],
+        Artifact::Rtds => &[Artifact::Rtds],
         Artifact::Bootstrap => &[Artifact::Bootstrap],
         Artifact::Fragment => &[Artifact::Fragment],
         Artifact::Effective => &[Artifact::Effective],

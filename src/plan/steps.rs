@@ -37,6 +37,11 @@ pub fn steps(before: &Files, after: &Files) -> Vec<Step> {
             steps.push(Step::Write(artifact, text.clone()));
         }
     };
+    // The sampling of listeners that have none of their own: in the file that Envoy needs to start from the bootstrap.
+    write(Artifact::Rtds);
+    if needs_restart(before, after) {
+        write(Artifact::Bootstrap);
+    }
     match first_clusters(before, after) {
         First::New => {
             write(Artifact::Cds);
@@ -53,9 +58,17 @@ pub fn steps(before: &Files, after: &Files) -> Vec<Step> {
         }
     }
     for artifact in [Artifact::Bootstrap, Artifact::Fragment, Artifact::Effective] {
-        if let Some(text) = differs(before, after, artifact) {
+        let is_written = artifact == Artifact::Bootstrap && needs_restart(before, after);
+        if let Some(text) = differs(before, after, artifact).filter(|_| !is_written) {
             steps.push(Step::Write(artifact, text.clone()));
         }
+    }
+    if before.contains_key(&Artifact::Rtds)
+        && after.contains_key(&Artifact::Lds)
+        && !after.contains_key(&Artifact::Rtds)
+    {
+        // A running Envoy would go on with the last sampling, whatever its listeners say.
+        steps.push(Step::Write(Artifact::Rtds, xds::empty_runtime().into()));
     }
     // What starts a proxy goes before what it would start from.
     let gone = Artifact::ALL
@@ -64,6 +77,14 @@ pub fn steps(before: &Files, after: &Files) -> Vec<Step> {
         .filter(|artifact| !after.contains_key(artifact));
     steps.extend(gone.filter(|artifact| before.contains_key(artifact)).map(Step::Remove));
     steps
+}
+
+/// Whether listeners that have no sampling of their own take the place of others: only an Envoy that started from the new
+/// bootstrap has a sampling for them.
+fn needs_restart(before: &Files, after: &Files) -> bool {
+    let has = |files: &Files, artifact| files.contains_key(&artifact);
+    let is_new = has(after, Artifact::Rtds) && !has(before, Artifact::Rtds);
+    is_new && has(before, Artifact::Bootstrap) && has(after, Artifact::Bootstrap)
 }
 
 /// The clusters that a proxy needs while its listeners change.

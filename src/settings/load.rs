@@ -10,7 +10,9 @@ use super::error::SettingsError;
 use super::keys::{Key, VARIABLE_PREFIX, keys};
 use super::model::{Overrides, Settings};
 use super::policies::Policies;
+use super::values::Admin;
 use crate::diag::Diagnostics;
+use crate::envoy::shape::SamplingChange;
 use crate::source::{Location, SourceFile};
 use crate::words::closest;
 use crate::yaml::{self, Limits};
@@ -43,8 +45,22 @@ impl Settings {
         }
         settings.debounce_max = settings.debounce_max.max(settings.debounce);
         check_places(&settings)?;
+        check_sampling(&settings)?;
         Ok(settings)
     }
+}
+
+/// Refuses changes of the sampling that nobody could confirm: an Envoy that does not read the runtime yet would trace every request.
+fn check_sampling(settings: &Settings) -> Result<(), SettingsError> {
+    let hitless = Some(SamplingChange::Hitless);
+    let is_hitless = settings.shapes.iter().any(|rule| rule.sampling == hitless) || Some(settings.sampling) == hitless;
+    if is_hitless && settings.envoy.admin == Admin::None {
+        return Err(SettingsError::Invalid {
+            origin: "sampling".to_owned(),
+            message: "`hitless` needs the admin interface of the Envoys, and `envoy.admin` is `none`".to_owned(),
+        });
+    }
+    Ok(())
 }
 
 /// Refuses places of files where they would be taken for policies, or for the files of another proxy.

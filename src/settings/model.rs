@@ -19,6 +19,7 @@ use super::shapes::ShapeRule;
 use super::values::{Admin, FileMode, LoopbackAddress, ProgramPath};
 use crate::compile::{Extent, Options};
 use crate::envoy::RenderEnv;
+use crate::envoy::shape::{Form, SamplingChange};
 use crate::kuma::Kuma;
 use crate::plan::guard::Guard;
 use crate::resource::Contributions;
@@ -64,6 +65,10 @@ pub struct Settings {
     /// entry fits is a sidecar.
     #[schemars(example = json!([{"select": {"name": "edge-*"}, "overlay": {"bootstrap": "/etc/envoy/base/{dataplane}.yaml"}}]))]
     pub shapes: Vec<ShapeRule>,
+    /// The way in which a change of the sampling alone reaches a running Envoy: `drain`, by its listeners, so that open connections
+    /// drain; or `hitless`, by its runtime, so that none is closed. `hitless` needs the admin interface.
+    #[schemars(example = SamplingChange::Hitless)]
+    pub sampling: SamplingChange,
     /// The shape `sidecar`: a complete proxy from the dataplane alone.
     pub sidecar: Sidecar,
     /// The time without a change to a policy after which a reconciliation begins.
@@ -124,6 +129,7 @@ impl Default for Settings {
             services: BTreeMap::new(),
             select: Vec::new(),
             shapes: Vec::new(),
+            sampling: SamplingChange::default(),
             sidecar: Sidecar::default(),
             debounce: HumanDuration::from_millis(100),
             debounce_max: HumanDuration::from_secs(2),
@@ -237,6 +243,25 @@ impl Settings {
         }
     }
 
+    /// The shapes with their rules; the last fits all proxies that no other one fits.
+    fn forms(&self) -> Vec<(Rule, Form)> {
+        let form = |rule: &ShapeRule| {
+            let sampling = rule.sampling.unwrap_or(self.sampling);
+            (
+                rule.select.clone(),
+                Form {
+                    sampling,
+                    ..rule.form.clone()
+                },
+            )
+        };
+        let rest = Form {
+            sampling: self.sampling,
+            ..Form::default()
+        };
+        self.shapes.iter().map(form).chain([(Rule::default(), rest)]).collect()
+    }
+
     /// The options of a compile with these settings; `known` has the meshes that each file was about when it could be
     /// read last.
     ///
@@ -252,9 +277,7 @@ impl Settings {
             services: self.services.clone(),
             scope: self.select.clone(),
             reload: self.reload.iter().map(|reload| reload.select.clone()).collect(),
-            shapes: (self.shapes.iter())
-                .map(|rule| (rule.select.clone(), rule.form.clone()))
-                .collect(),
+            shapes: self.forms(),
             env: RenderEnv {
                 out: out.to_owned(),
                 admin_pipe: self.envoy.admin == Admin::Pipe,

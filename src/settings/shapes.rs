@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 
 use crate::envoy::artifact::Artifact;
-use crate::envoy::shape::{ExistingTracing, Form, ListenerRule, Overlay, Shape};
+use crate::envoy::shape::{ExistingTracing, Form, ListenerRule, Overlay, SamplingChange, Shape};
 use crate::select::scope::Rule;
 use crate::source::ProxyPath;
 
@@ -20,6 +20,8 @@ pub struct ShapeRule {
     pub select: Rule,
     /// The shape, and the places of the files.
     pub form: Form,
+    /// The way of changes of the sampling, if it is another one than that of all proxies.
+    pub sampling: Option<SamplingChange>,
 }
 
 impl ShapeRule {
@@ -56,6 +58,9 @@ struct Entry {
     /// The places of the files; below `out` without this key.
     #[serde(default, skip_serializing_if = "Places::is_empty")]
     to: Places,
+    /// The way of changes of the sampling; that of the key `sampling` of the settings without this key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sampling: Option<SamplingChange>,
     /// The path under which an Envoy in a container sees the directory of its proxy below `out`, for the paths in the bootstrap
     /// of a sidecar. `{mesh}` and `{dataplane}` stand for the names as there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -122,6 +127,8 @@ fn mistake(form: &Form) -> Option<&'static str> {
         Some("`to` names a file that this shape does not have")
     } else if form.seen_as.is_some() && form.shape != Shape::Sidecar {
         Some("`seen_as` is about the paths in the bootstrap of a `sidecar`")
+    } else if form.sampling == SamplingChange::Hitless && !has(&Artifact::Bootstrap) {
+        Some("`sampling: hitless` needs the bootstrap, which names the file of the sampling")
     } else if !form.to.iter().all(is_read_by_envoy) {
         Some(
             "a path of `to` must end with .yaml or .yml, since Envoy chooses its reader by that; with .json if the base does",
@@ -176,12 +183,14 @@ impl TryFrom<Entry> for ShapeRule {
             shape,
             to: entry.to.by_artifact(),
             seen_as: entry.seen_as,
+            sampling: entry.sampling.unwrap_or_default(),
         };
         if let Some(mistake) = mistake(&form) {
             return Err(mistake);
         }
         let select = entry.select;
-        Ok(Self { select, form })
+        let sampling = entry.sampling;
+        Ok(Self { select, form, sampling })
     }
 }
 
@@ -232,6 +241,7 @@ impl From<ShapeRule> for Entry {
                 cds: rule.form.to.get(&Artifact::Cds).cloned(),
                 lds: rule.form.to.get(&Artifact::Lds).cloned(),
             },
+            sampling: rule.sampling,
             seen_as: rule.form.seen_as,
             existing: None,
         };

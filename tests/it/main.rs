@@ -22,6 +22,7 @@ mod findings;
 mod golden;
 mod held_proxies;
 mod history;
+mod hitless;
 mod hostile_input;
 mod hot_restart;
 mod kit;

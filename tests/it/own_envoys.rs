@@ -544,3 +544,61 @@ fn a_change_of_the_envoy_is_published_like_one_of_the_policies() {
     });
     assert_eq!(daemon.end(), Some(0));
 }
+
+#[test]
+fn the_sampling_of_an_envoy_of_its_own_changes_without_its_bootstrap() {
+    let dir = two_proxies();
+    let base = bootstrap("", "app");
+    fs::write(dir.path().join("base/web-01.yaml"), &base).expect("a file");
+    settings(dir.path(), &json!({"sampling": "hitless"}));
+    let (code, said) = publish(dir.path());
+    assert!(
+        code == Some(1) && said.contains("needs `node.id` and `node.cluster`"),
+        "{said}"
+    );
+
+    for (runtime, layers) in [
+        ("", 2),
+        ("layered_runtime: {layers: [{name: own, static_layer: {a: 1}}]}\n", 2),
+        (
+            "layeredRuntime:\n  layers:\n  - name: own\n    static_layer: {a: 1}\n",
+            2,
+        ),
+    ] {
+        let base = format!("node: {{id: web, cluster: web}}\n{runtime}{base}");
+        fs::write(dir.path().join("base/web-01.yaml"), &base).expect("a file");
+        assert_eq!(publish(dir.path()), (Some(0), String::new()));
+        let text = published(dir.path(), "web-01/bootstrap.yaml").expect("a file");
+        let whole: Value = serde_yaml::from_str(&text).expect("YAML");
+        let found = whole.get("layered_runtime").unwrap_or(&whole["layeredRuntime"]);
+        assert_eq!(found["layers"].as_array().map(Vec::len), Some(layers), "{text}");
+        assert_eq!(found["layers"][0]["name"], "meshtraced", "{text}");
+        assert!(!text.contains("overall_sampling"), "{text}");
+        validate(&dir.path().join("envoy/default/web-01/bootstrap.yaml")).expect("a bootstrap");
+
+        // Another sampling is another file.
+        let policies = fs::read_to_string(dir.path().join("policies/all.yaml")).expect("policies");
+        let (from, to) = if policies.contains("sampling: 100") {
+            ("100", "5")
+        } else {
+            ("5", "100")
+        };
+        let other = policies.replace(&format!("sampling: {from},"), &format!("sampling: {to},"));
+        fs::write(dir.path().join("policies/all.yaml"), other).expect("policies");
+        assert_eq!(publish(dir.path()), (Some(0), String::new()));
+        assert_eq!(
+            published(dir.path(), "web-01/bootstrap.yaml").as_deref(),
+            Some(text.as_str())
+        );
+        let rtds = published(dir.path(), "web-01/xds/rtds.yaml").expect("a file");
+        assert!(rtds.contains(&format!("tracing.global_enabled: {to}\n")), "{rtds}");
+
+        // What was published is a base that changes no more.
+        fs::write(dir.path().join("base/web-01.yaml"), &text).expect("a file");
+        assert_eq!(publish(dir.path()), (Some(0), String::new()));
+        assert_eq!(
+            published(dir.path(), "web-01/bootstrap.yaml").as_deref(),
+            Some(text.as_str())
+        );
+    }
+}

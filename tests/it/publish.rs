@@ -145,7 +145,10 @@ fn readers_see_whole_files_with_their_final_mode() {
         for dataplane in ["stays", "comes", "goes"] {
             let (done, target) = (&done, &target);
             scope.spawn(move || {
-                let files = Artifact::ALL.map(|artifact| (artifact, known(&states, dataplane, artifact)));
+                let own = Artifact::ALL.into_iter().filter(|artifact| *artifact != Artifact::Rtds);
+                let files: Vec<_> = own
+                    .map(|artifact| (artifact, known(&states, dataplane, artifact)))
+                    .collect();
                 while !done.load(Ordering::SeqCst) {
                     for (artifact, known) in &files {
                         read_one(target, dataplane, *artifact, known);

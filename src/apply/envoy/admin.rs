@@ -13,7 +13,7 @@ use crate::envoy::artifact::{Artifact, ProxyKey};
 use crate::settings::Admin;
 use crate::system::http_client::Connection;
 
-const STATS: &str = "/stats?filter=(lds%7Ccds)%5C.(version_text%7Cupdate_)";
+const STATS: &str = "/stats?filter=(lds%7Ccds%7C%5Eruntime)%5C.(version_text%7Cupdate_)";
 const LISTENERS: &str = "/config_dump?resource=dynamic_listeners";
 /// The longest dump of listeners that is read, in bytes: more than a large proxy has.
 const MAX_LISTENERS: u64 = 64 << 20;
@@ -105,11 +105,12 @@ impl fmt::Display for Address {
     }
 }
 
-/// The statistics of the clusters and the listeners that an Envoy reads from files.
+/// The statistics of the clusters, the listeners and the runtime that an Envoy reads from files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::apply) struct Stats {
     cds: XdsStats,
     lds: XdsStats,
+    rtds: XdsStats,
 }
 
 /// The statistics of one xDS type.
@@ -137,10 +138,16 @@ pub(in crate::apply) enum Ack {
 }
 
 impl Stats {
-    /// The statistics of the file of clusters, or of that of listeners.
+    /// Whether Envoy reads its runtime from a file: its bootstrap said so when it started.
+    pub(in crate::apply) fn has_runtime(&self) -> bool {
+        self.rtds != XdsStats::default()
+    }
+
+    /// The statistics of the file of clusters, of that of the runtime, or of that of listeners.
     pub(in crate::apply) fn of(&self, artifact: Artifact) -> &XdsStats {
         match artifact {
             Artifact::Cds => &self.cds,
+            Artifact::Rtds => &self.rtds,
             Artifact::Lds | Artifact::Bootstrap | Artifact::Fragment | Artifact::Effective => &self.lds,
         }
     }
@@ -151,6 +158,7 @@ impl Stats {
             let (xds, name) = match name.rsplit_once('.') {
                 Some(("cluster_manager.cds", name)) => (&mut stats.cds, name),
                 Some(("listener_manager.lds", name)) => (&mut stats.lds, name),
+                Some(("runtime", name)) => (&mut stats.rtds, name),
                 _ => continue,
             };
             match name {

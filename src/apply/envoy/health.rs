@@ -62,7 +62,7 @@ fn health(probe: &AdminProbe, files: &Files) -> ProxyHealth {
                 let version = files.get(&artifact).and_then(|text| xds::version(text));
                 version.is_none_or(|version| stats.of(artifact).version == version)
             };
-            if has(Artifact::Cds) && has(Artifact::Lds) {
+            if has(Artifact::Cds) && has(Artifact::Lds) && (has(Artifact::Rtds) || !stats.has_runtime()) {
                 ProxyHealth::InSync
             } else {
                 ProxyHealth::OutOfSync

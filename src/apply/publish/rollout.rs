@@ -47,6 +47,10 @@ pub(super) fn roll_out(context: &PublishContext, task: &Task, timeout: Duration)
     }
 }
 
+/// The reason why listeners without a sampling of their own wait.
+const RESTART: &str =
+    "Envoy reads the sampling from xds/rtds.yaml once it has started again; its listeners stay as they are until then";
+
 /// A task under way.
 struct Rollout<'r, 'p> {
     context: &'r PublishContext<'r>,
@@ -114,7 +118,12 @@ impl<'r> Rollout<'r, '_> {
                 StagedStep::Put(file) => file,
             };
             match &mut envoy {
-                Some((asked, stats)) if step.is_dynamic() => {
+                Some((_, stats)) if self.lacks_runtime(stats) && file.artifact == Artifact::Lds => {
+                    return Ok(Delivery::Pending(RESTART.to_owned()));
+                }
+                Some((asked, stats))
+                    if step.is_dynamic() && !(self.lacks_runtime(stats) && file.artifact == Artifact::Rtds) =>
+                {
                     self.keep_old(files, file.artifact)?;
                     self.put(files, file.artifact, &file.name, &file.digest)?;
                     match asked.wait_for_ack(file.artifact, file.version.as_deref(), stats) {
@@ -134,6 +143,11 @@ impl<'r> Rollout<'r, '_> {
             }
         }
         Ok(delivery)
+    }
+
+    /// Whether the sampling is in a file that the Envoy does not read, since it started from another bootstrap.
+    fn lacks_runtime(&self, stats: &Stats) -> bool {
+        self.task.change.after.contains_key(&Artifact::Rtds) && !stats.has_runtime()
     }
 
     /// Puts a file in place for an Envoy that does not answer now. Listeners that it may judge later, when it has

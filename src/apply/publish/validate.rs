@@ -177,7 +177,7 @@ impl<'t> Validator<'t> {
         let is_changed = |artifacts: &[Artifact]| change.changed().any(|artifact| artifacts.contains(&artifact));
         let file = |artifact| change.after.get(&artifact).map(|text| &**text);
         let mut input = Vec::new();
-        if is_changed(&[Artifact::Cds, Artifact::Lds, Artifact::Bootstrap]) {
+        if is_changed(&[Artifact::Cds, Artifact::Lds, Artifact::Rtds, Artifact::Bootstrap]) {
             let whole = xds::as_static(file(Artifact::Bootstrap), file(Artifact::Cds), file(Artifact::Lds));
             input.push(self.with_digest(What::Whole(whole)));
         }

@@ -17,11 +17,13 @@ use serde_json::{Value, json};
 use self::claim::{Claims, Part, parts};
 use self::document::Document;
 use self::listener::BaseListener;
-use self::message::{field, text};
-use super::artifact::{Artifact, Files};
+use self::message::{field, list, text};
+use super::artifact::{Artifact, Files, ProxyKey};
+use super::bootstrap;
 use super::cluster;
+use super::env::RenderEnv;
 use super::layout::listener_name;
-use super::shape::{Base, ExistingTracing, Overlay, Shaped};
+use super::shape::{Base, ExistingTracing, Overlay, SamplingChange, Shaped};
 use super::tracing;
 use crate::diag::{Code, Diagnostic, Place, Severity};
 use crate::ir::{Listener, Proxy};
@@ -38,9 +40,10 @@ const MOST_ADVICE: usize = 20;
 pub(super) fn files(
     shaped: &Shaped,
     overlay: &Overlay,
-    limits: &Limits,
+    env: &RenderEnv,
     findings: &mut Vec<Diagnostic>,
 ) -> Option<Files> {
+    let limits = &env.limits;
     let mut documents = Vec::new();
     let mut errors = Vec::new();
     for base in &shaped.bases {
@@ -57,6 +60,7 @@ pub(super) fn files(
     check_names(&listeners, &mut errors);
     let claims = Claims::of(&shaped.proxy, &listeners, &overlay.listeners);
     let mut work = Work {
+        shaped,
         proxy: &shaped.proxy,
         overlay,
         documents: &documents,
@@ -65,22 +69,10 @@ pub(super) fn files(
         needs_cluster: BTreeSet::new(),
         findings,
     };
-    for (i, base) in listeners.iter().enumerate() {
-        let all: Vec<_> = parts(i, base).map(|part| (part, claims.parts.get(&part))).collect();
-        all.iter()
-            .for_each(|(part, entry)| entry.iter().for_each(|entry| work.trace(base, *part, entry)));
-        if all.iter().any(|(part, entry)| part.1.is_some() && entry.is_none()) {
-            work.report_unclaimed(base);
-        }
-    }
-    for (i, entry) in claims.unmatched.iter().enumerate() {
-        // Advice compares an entry with all listeners, so only the first findings have it.
-        let near = if i < MOST_ADVICE {
-            nearest(entry, &listeners)
-        } else {
-            Vec::new()
-        };
-        work.report_unmatched(entry, near);
+    work.trace_all(&listeners, &claims);
+    if shaped.sampling == SamplingChange::Hitless && !work.needs_cluster.is_empty() {
+        let key = ProxyKey::new(&shaped.proxy.mesh, &shaped.proxy.name);
+        work.add_runtime(&bootstrap::runtime_layer(shaped, &key, env), &mut errors);
     }
     let clusters = work.clusters(&mut errors);
     let mut files = Files::new();
@@ -132,6 +124,7 @@ fn check_names(listeners: &[BaseListener], errors: &mut Vec<Diagnostic>) {
 
 /// The tracing that is added to the documents of one proxy.
 struct Work<'w, 't, 'f> {
+    shaped: &'w Shaped,
     proxy: &'w Proxy,
     overlay: &'w Overlay,
     documents: &'w [Document<'t>],
@@ -145,9 +138,30 @@ struct Work<'w, 't, 'f> {
 }
 
 impl<'w> Work<'w, '_, '_> {
+    /// Traces all parts as the entries that claim them ask for.
+    fn trace_all(&mut self, listeners: &[BaseListener], claims: &Claims<'w>) {
+        for (i, base) in listeners.iter().enumerate() {
+            let all: Vec<_> = parts(i, base).map(|part| (part, claims.parts.get(&part))).collect();
+            all.iter()
+                .for_each(|(part, entry)| entry.iter().for_each(|entry| self.trace(base, *part, entry)));
+            if all.iter().any(|(part, entry)| part.1.is_some() && entry.is_none()) {
+                self.report_unclaimed(base);
+            }
+        }
+        for (i, entry) in claims.unmatched.iter().enumerate() {
+            // Advice compares an entry with all listeners, so only the first findings have it.
+            let near = if i < MOST_ADVICE {
+                nearest(entry, listeners)
+            } else {
+                Vec::new()
+            };
+            self.report_unmatched(entry, near);
+        }
+    }
+
     /// Traces a part as its entry asks for.
     fn trace(&mut self, base: &BaseListener, (_, manager): Part, entry: &'w Listener) {
-        let Some(wanted) = tracing::block(self.proxy, entry) else {
+        let Some(wanted) = tracing::of_shape(self.shaped, entry) else {
             return;
         };
         let Some(manager) = manager.map(|manager| &base.managers[manager]) else {
@@ -187,6 +201,50 @@ impl<'w> Work<'w, '_, '_> {
             };
             self.edits[base.document].push((manager.message.way().clone(), set));
         }
+    }
+
+    /// Adds the layer of the runtime that has the sampling to the bootstrap, before all others, which it does not overrule.
+    fn add_runtime(&mut self, layer: &Value, errors: &mut Vec<Diagnostic>) {
+        let is_bootstrap = |document: &Document| document.artifact == Artifact::Bootstrap;
+        let Some(index) = self.documents.iter().position(is_bootstrap) else {
+            return;
+        };
+        let document = &self.documents[index];
+        let top = document.written.top();
+        if ["node.id", "node.cluster"]
+            .iter()
+            .any(|path| text(&top, path).is_none_or(str::is_empty))
+        {
+            let message =
+                "with `sampling: hitless`, Envoy reads a file that needs `node.id` and `node.cluster` in the bootstrap";
+            errors.push(document.refuse(message.to_owned()).help("add both to the file"));
+            return;
+        }
+        let layers =
+            field(&top, "layered_runtime.layers").filter(|layers| layers.items().is_some_and(|all| !all.is_empty()));
+        let edit = match layers {
+            Some(layers)
+                if list(&top, "layered_runtime.layers")
+                    .iter()
+                    .any(|own| edit::means(own, layer, self.limits)) =>
+            {
+                drop(layers);
+                return;
+            }
+            Some(layers) => (layers.way().clone(), Edit::Prepend(vec![layer.clone()])),
+            None => {
+                let admin = json!({"name": "admin", "admin_layer": {}});
+                let is_camel = top.get("layeredRuntime").is_some();
+                let key = if is_camel { "layeredRuntime" } else { "layered_runtime" };
+                let set = Edit::Set {
+                    key: key.to_owned(),
+                    value: json!({"layers": [layer, admin]}),
+                    after: "admin",
+                };
+                (top.way().clone(), set)
+            }
+        };
+        self.edits[index].push(edit);
     }
 
     /// The clusters that are added to each document.

@@ -17,6 +17,8 @@ pub enum Impact {
     None,
     /// Only clusters change: connections stay.
     Clusters,
+    /// The sampling changes, and nothing else that a running Envoy reads.
+    Runtime,
     /// Whole listeners come or go: the connections of the others stay.
     Listeners,
     /// Listeners change: open connections drain.
@@ -34,6 +36,7 @@ impl Impact {
             Action::Change if differs(Artifact::Bootstrap) => Self::Restart,
             Action::Change if differs(Artifact::Lds) && keeps_common_listeners(change) => Self::Listeners,
             Action::Change if differs(Artifact::Lds) => Self::Drain,
+            Action::Change if differs(Artifact::Rtds) => Self::Runtime,
             Action::Change if differs(Artifact::Cds) => Self::Clusters,
             Action::Change => Self::None,
         }
@@ -46,6 +49,7 @@ impl Impact {
         match self {
             Self::None => "nothing that a running Envoy reads",
             Self::Clusters => "no connection is touched",
+            Self::Runtime => "at once, on open connections too; none is closed",
             Self::Listeners => "connections of the other listeners stay",
             Self::Drain => "new connections only; old ones drain, and are cut after 600 s",
             Self::Restart => "takes effect when Envoy starts again",

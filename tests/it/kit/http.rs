@@ -7,11 +7,13 @@ use std::error::Error;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, combinators::BoxBody};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Bytes, Frame, Incoming};
 use hyper::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, Uri, client};
@@ -20,6 +22,7 @@ use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::wait::{self, DEADLINE};
@@ -50,6 +53,71 @@ impl Answer {
     #[track_caller]
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{e} in {self:?}"))
+    }
+}
+
+/// A call of gRPC whose messages are sent one after another, over HTTP/2.
+pub(crate) struct Call {
+    messages: mpsc::UnboundedSender<Bytes>,
+    answer: JoinHandle<Result<Answer, Failure>>,
+}
+
+/// The body of a call: what comes through a channel, until that is closed.
+struct Messages(mpsc::UnboundedReceiver<Bytes>);
+
+impl hyper::body::Body for Messages {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0
+            .poll_recv(context)
+            .map(|message| message.map(|message| Ok(Frame::data(message))))
+    }
+}
+
+impl Call {
+    /// Begins a call at an address.
+    pub(crate) fn begin(address: SocketAddr, path: &str) -> Self {
+        let (messages, body) = mpsc::unbounded_channel();
+        let request = Request::post(format!("http://{address}{path}"))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .body(Messages(body))
+            .expect("a request");
+        let answer = async move {
+            let stream = TokioIo::new(TcpStream::connect(address).await?);
+            let (mut sender, connection) = client::conn::http2::handshake(TokioExecutor::new(), stream).await?;
+            tokio::spawn(connection);
+            collect(sender.send_request(request).await?).await
+        };
+        let answer = RUNTIME.spawn(answer);
+        Self { messages, answer }
+    }
+
+    /// Sends a message with the frame of gRPC.
+    pub(crate) fn send(&self, message: &str) {
+        let length = u32::try_from(message.len()).expect("a short message").to_be_bytes();
+        let frame = [&[0], &length[..], message.as_bytes()].concat();
+        self.messages.send(frame.into()).expect("the call goes on");
+    }
+
+    /// Whether the call goes on.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.answer.is_finished()
+    }
+
+    /// Ends the messages, and returns the answer.
+    pub(crate) fn end(self) -> Result<Answer, String> {
+        drop(self.messages);
+        let answer = RUNTIME.block_on(async { tokio::time::timeout(DEADLINE, self.answer).await });
+        let answer = answer
+            .map_err(|error| error.to_string())?
+            .map_err(|error| error.to_string())?;
+        answer.map_err(|error| error.to_string())
     }
 }
 
@@ -146,17 +214,22 @@ impl Ask {
             tokio::spawn(connection);
             sender.send_request(request).await?
         };
-        let (head, body) = response.into_parts();
-        let body = body.collect().await?;
-        let trailers = body.trailers().cloned().unwrap_or_default();
-        let body = String::from_utf8_lossy(&body.to_bytes()).into_owned();
-        Ok(Answer {
-            status: head.status.as_u16(),
-            headers: head.headers,
-            body,
-            trailers,
-        })
+        collect(response).await
     }
+}
+
+/// A whole response.
+async fn collect(response: Response<Incoming>) -> Result<Answer, Failure> {
+    let (head, body) = response.into_parts();
+    let body = body.collect().await?;
+    let trailers = body.trailers().cloned().unwrap_or_default();
+    let body = String::from_utf8_lossy(&body.to_bytes()).into_owned();
+    Ok(Answer {
+        status: head.status.as_u16(),
+        headers: head.headers,
+        body,
+        trailers,
+    })
 }
 
 async fn in_time(exchange: impl Future<Output = Result<Answer, Failure>>) -> Result<Answer, String> {
