@@ -37,8 +37,13 @@ const MANAGER: &str =
 /// A bootstrap with one listener, whose connection manager has the given field, and a cluster of the given name.
 fn bootstrap(field: &str, cluster: &str) -> String {
     let manager = format!("\"@type\": {MANAGER}, stat_prefix: in, {field}route_config: {{}}");
+    with_filter(&format!("typed_config: {{{manager}}}"), cluster)
+}
+
+/// A bootstrap with one listener, which has the given filter.
+fn with_filter(filter: &str, cluster: &str) -> String {
     format!(
-        "static_resources:\n  listeners:\n  - name: in\n    address: {{socket_address: {{address: 10.0.0.1, port_value: 8080}}}}\n    filter_chains: [{{filters: [{{name: hcm, typed_config: {{{manager}}}}}]}}]\n  clusters:\n  - name: {cluster}\n"
+        "static_resources:\n  listeners:\n  - name: in\n    address: {{socket_address: {{address: 10.0.0.1, port_value: 8080}}}}\n    filter_chains: [{{filters: [{{name: f, {filter}}}]}}]\n  clusters:\n  - name: {cluster}\n"
     )
 }
 
@@ -476,6 +481,35 @@ fn what_belongs_to_nothing_is_told_with_the_nearest() {
         published(dir.path(), "web-01/bootstrap.yaml").as_deref(),
         Some(base.as_str())
     );
+}
+
+#[test]
+fn a_listener_without_a_connection_manager_is_told() {
+    let opaque = "typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: in, cluster: app}";
+    let remote = format!("config_discovery: {{type_urls: [{MANAGER}]}}");
+    for (filter, expected) in [
+        (
+            opaque,
+            "`in` (10.0.0.1:8080) has no HTTP connection manager that could be traced",
+        ),
+        (
+            &remote,
+            "the connection manager of `in` (10.0.0.1:8080) comes from extension discovery",
+        ),
+    ] {
+        let dir = two_proxies();
+        let base = with_filter(filter, "app");
+        fs::write(dir.path().join("base/web-01.yaml"), &base).expect("a file");
+        let (code, said) = publish(dir.path());
+        assert!(
+            code == Some(0) && said.contains("warning[not-in-base]") && said.contains(expected),
+            "{said}\n{base}"
+        );
+        assert_eq!(
+            published(dir.path(), "web-01/bootstrap.yaml").as_deref(),
+            Some(base.as_str())
+        );
+    }
 }
 
 #[test]
