@@ -9,7 +9,7 @@ use crate::check;
 use crate::compilation::Compilation;
 use crate::diag::{Diagnostic, Diagnostics, Holds, ResourceId};
 use crate::envoy::artifact::{Elsewhere, Fragments, ProxyKey};
-use crate::envoy::shape::{self, Form, Shaped};
+use crate::envoy::shape::{self, Form, Shape, Shaped};
 use crate::envoy::{self, RenderEnv};
 use crate::explain::outcomes::{Outcomes, outcomes};
 use crate::ir::{self, Proxy};
@@ -107,6 +107,8 @@ pub struct Compiled {
     pub unpublishable: Vec<Diagnostic>,
     /// The places of files that are not below the directory of their proxy, for the proxies in scope that have such files.
     pub elsewhere: BTreeMap<ProxyKey, Elsewhere>,
+    /// The proxies in scope whose Envoys somebody configured.
+    pub overlays: BTreeSet<ProxyKey>,
     /// The proxies in scope that have no files, sorted.
     pub without_files: Vec<ProxyKey>,
     /// The places of all valid policies, by kind, mesh and name.
@@ -232,6 +234,7 @@ impl Compiler {
         let compiled = Compiled {
             meshes: meshes(&resources, &wanted),
             elsewhere: elsewhere(&wanted),
+            overlays: overlays(&wanted),
             out_of_scope,
             without_files,
             policies: policies(&resources),
@@ -340,6 +343,14 @@ fn elsewhere(wanted: &[Shaped]) -> BTreeMap<ProxyKey, Elsewhere> {
         (key, shaped.elsewhere.clone())
     };
     wanted.map(place).collect()
+}
+
+/// The proxies whose Envoys somebody configured.
+fn overlays(wanted: &[Shaped]) -> BTreeSet<ProxyKey> {
+    let overlays = wanted.iter().filter(|shaped| matches!(shaped.shape, Shape::Overlay(_)));
+    overlays
+        .map(|shaped| ProxyKey::new(&shaped.proxy.mesh, &shaped.proxy.name))
+        .collect()
 }
 
 /// The dataplanes of every mesh, in numbers. Dataplanes and proxies are sorted by mesh.

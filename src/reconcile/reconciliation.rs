@@ -78,6 +78,7 @@ impl Reconciliation {
             published: &self.published,
             changes: &self.carried_out().changes,
             drift: &drift,
+            overlays: self.compiled.as_ref().map(|compiled| &compiled.overlays),
             entries: self.policies.as_ref().ok().map(|policies| &policies.reload_entries),
         });
     }

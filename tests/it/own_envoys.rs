@@ -636,3 +636,22 @@ fn the_sampling_of_an_envoy_of_its_own_changes_without_its_bootstrap() {
         );
     }
 }
+
+#[test]
+fn an_envoy_that_runs_already_is_reloaded_the_first_time_too() {
+    let dir = two_proxies();
+    fs::write(dir.path().join("base/web-01.yaml"), bootstrap("", "app")).expect("a file");
+    let overlay = json!({"bootstrap": dir.path().join("base/{dataplane}.yaml")});
+    let reloads = dir.path().join("reloads");
+    let command = format!("echo {{dataplane}} >>{}", reloads.display());
+    let settings = json!({
+        "shapes": [{"select": {"name": "web-*"}, "overlay": overlay}],
+        "reload": [{"exec": {"argv": ["sh", "-c", command]}}],
+    });
+    fs::write(dir.path().join("settings.yaml"), settings.to_string()).expect("settings");
+    // A sidecar starts from what is published.
+    for _ in 0..2 {
+        assert_eq!(publish(dir.path()), (Some(0), String::new()));
+        assert_eq!(fs::read_to_string(&reloads).expect("a reload"), "web-01\n");
+    }
+}

@@ -77,6 +77,8 @@ pub struct Offer<'a> {
     pub changes: &'a [Change],
     /// The published files that are not as they were published. No Envoy is made to read them.
     pub drift: &'a [Drift],
+    /// The proxies whose Envoys somebody configured: they run before anything is published for them.
+    pub overlays: Option<&'a BTreeSet<ProxyKey>>,
     /// The entries for the proxies; `None` when the policies cannot be read.
     pub entries: Option<&'a Entries>,
 }
@@ -278,6 +280,10 @@ impl Reloader {
             let wanted = wanted(proxy, files, reload, offer.drift, last);
             let before = match changes.get(proxy) {
                 Some(change) if !change.before.is_empty() => loaded(&change.before, &wanted),
+                // It runs with files of its own.
+                Some(_) if offer.overlays.is_some_and(|overlays| overlays.contains(proxy)) => {
+                    wanted.keys().map(|artifact| (*artifact, None)).collect()
+                }
                 _ => Loaded::new(),
             };
             if known.is_due(proxy, &wanted, &before) {
