@@ -80,8 +80,8 @@ class Test:
     def get(self, url):
         return self.machine.run("python3", "-c", GET, url)
 
-    def spans_at(self, backend, url="http://127.0.1.1:8080/cart"):
-        """Waits until the spans of a request arrive at the collector of that backend."""
+    def spans_at(self, backend, url="http://127.0.1.1:8080/cart", service="web"):
+        """Waits until the spans of a request, one of this service among them, arrive at the collector of that backend."""
         trace = None
 
         def request():
@@ -89,8 +89,11 @@ class Test:
             trace = json.loads(self.get(url))["trace"]
             return trace
         wait_for("a request is answered, and traced", request)
-        return wait_for(f"spans of {trace} arrive at {backend}",
-                        lambda: json.loads(self.get(f"http://127.0.0.1:{PORTS[backend]}/api/v2/trace/{trace}")))
+
+        def spans():
+            found = json.loads(self.get(f"http://127.0.0.1:{PORTS[backend]}/api/v2/trace/{trace}"))
+            return service in {span["localEndpoint"]["serviceName"] for span in found} and found
+        return wait_for(f"spans of {trace} arrive at {backend}", spans)
 
     def surroundings(self):
         """Starts what is beside the Envoys on such a machine: collectors and applications."""
@@ -335,8 +338,7 @@ ExecStart=sh -c "trap 'echo signalled >>/run/test-wrapper/reloads' HUP; echo $$$
         pid = machine.pid(unit)
         machine.run("systemctl", "restart", DAEMON)
         wait_for("it is restarted", lambda: machine.is_active(unit) and machine.pid(unit) not in (0, pid))
-        spans = self.spans_at("zipkin-eu", url)
-        expect("edge" in {span["localEndpoint"]["serviceName"] for span in spans}, f"spans: {spans}")
+        self.spans_at("zipkin-eu", url, "edge")
         traced = (etc / "envoy.yaml").read_text()
         expect([line for line in traced.splitlines() if line in base.splitlines()] == base.splitlines(), traced)
         expect(self.get(url), "it does not answer")
@@ -345,7 +347,7 @@ ExecStart=sh -c "trap 'echo signalled >>/run/test-wrapper/reloads' HUP; echo $$$
         pid = machine.pid(unit)
         self.follows("zipkin")
         wait_for("it is restarted", lambda: machine.is_active(unit) and machine.pid(unit) not in (0, pid))
-        self.spans_at("zipkin", url)
+        self.spans_at("zipkin", url, "edge")
         self.follows("zipkin-eu")
 
         machine.shell("cd /opt/author; git rm -q policies/default/dataplanes/edge.yaml; "
