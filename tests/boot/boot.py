@@ -358,7 +358,7 @@ ExecStart=sh -c "trap 'echo signalled >>/run/test-wrapper/reloads' HUP; echo $$$
         machine.shell(f"systemctl stop {unit}; rm -r /etc/envoy /etc/systemd/system/{unit} /etc/polkit-1/rules.d/50-meshtraced.rules")
         self.no_drop_ins(DAEMON)
         machine.run("systemctl", "restart", DAEMON)
-        self.follows("zipkin")
+        wait_for("the daemon is ready", lambda: machine.is_active(DAEMON))
 
     def a_killed_git_leaves_nothing_behind(self):
         """Stale locks, half-written files and a copy that lost its objects keep no commit from arriving."""
