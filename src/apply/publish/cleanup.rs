@@ -39,6 +39,9 @@ pub(super) fn clean_up(
 ) {
     resolve_pending_entries(context, inventory);
     remove_left(inventory, publication);
+    if request.permissions_of == Looks::All {
+        remove_copies(inventory);
+    }
     forget_nacks(request.plan, inventory);
     remove_leftovers(context, inventory, publication);
     restore_permissions(request, context, inventory, publication);
@@ -68,17 +71,17 @@ fn remove_leftovers(context: &PublishContext, inventory: &mut Inventory, publica
     });
 }
 
-/// Removes files from the places where they do not belong any more, once they are where they belong, and what a killed process left
-/// beside files outside of the output directory.
+/// Removes files from the places where they do not belong any more, once they are where they belong.
 fn remove_left(inventory: &mut Inventory, publication: &mut Publication) {
-    for (proxy, entry) in &mut inventory.proxies {
+    let entries = inventory.proxies.iter_mut();
+    for (proxy, entry) in entries.filter(|(_, entry)| !entry.left.is_empty()) {
         // Until all is in its place, the bootstrap on disk may name the old places.
         if publication.proxies.get(proxy).is_some_and(|result| !result.is_done()) {
             continue;
         }
-        let owned: Vec<&str> = entry.files.keys().map(|artifact| artifact.path()).collect();
+        let files = &entry.files;
         entry.left.retain(|path, left| {
-            if !entry.files.is_empty() && !owned.contains(&left.file.as_str()) {
+            if !files.is_empty() && !files.contains_key(&left.file) {
                 return true;
             }
             let removed = remove_ours(path, &left.known);
@@ -87,10 +90,15 @@ fn remove_left(inventory: &mut Inventory, publication: &mut Publication) {
             publication.cleanup_failures.extend(failure);
             is_failed
         });
-        for path in entry.elsewhere.values() {
-            if let Ok(Some((dir, name))) = files::at(path) {
-                let _ = dir.remove_copy(&name);
-            }
+    }
+}
+
+/// Removes the copies that a killed process left beside files outside of the output directory.
+fn remove_copies(inventory: &Inventory) {
+    for path in inventory.proxies.values().flat_map(|entry| entry.elsewhere.values()) {
+        if let Ok(Some((dir, name))) = files::at(path) {
+            // A copy that stays is replaced by the next one.
+            let _ = dir.remove_copy(&name);
         }
     }
 }

@@ -94,7 +94,9 @@ pub(super) fn restore_permissions(
     with_mesh: bool,
 ) -> Result<usize> {
     let dirs = proxy_directories(context, proxy, |dir, name, _| dir.child(name))?;
-    let [mesh, dir] = dirs.as_slice() else { return Ok(0) };
+    let Ok([mesh, dir]) = <[Dir; 2]>::try_from(dirs) else {
+        return Ok(0);
+    };
     let mut restored = usize::from(dir.restore_permissions(context.output.out.proxy_directory())?);
     if with_mesh {
         restored += usize::from(mesh.restore_permissions(context.output.out.directory())?);
@@ -102,7 +104,7 @@ pub(super) fn restore_permissions(
     if let Some(xds) = dir.child(XDS)? {
         restored += usize::from(xds.restore_permissions(context.output.out.directory())?);
     }
-    let files = PlacedFiles::of(&context.output.root, proxy, &entry.elsewhere)?;
+    let files = PlacedFiles::in_directory(dir, &entry.elsewhere);
     for &artifact in entry.files.keys() {
         if let Some((dir, name)) = files.find(artifact)? {
             restored += usize::from(dir.restore_file_permissions(&name, context.output.out.file())?);

@@ -1,7 +1,7 @@
 //! The staging of a plan: all its texts are written aside before anything that is published changes.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::context::{PublishContext, Request};
@@ -12,7 +12,7 @@ use crate::apply::error::{ApplyError, Result};
 use crate::apply::store::dir::Content;
 use crate::apply::store::files::PlacedFiles;
 use crate::apply::store::inventory::{Entry, Inventory, Known, Left, Owned};
-use crate::envoy::artifact::{Artifact, Elsewhere, Files, ProxyKey};
+use crate::envoy::artifact::{Artifact, Elsewhere, Files};
 use crate::envoy::xds;
 use crate::plan::digest::Digest;
 use crate::plan::{self, Action, Change, Step};
@@ -42,7 +42,8 @@ pub(super) fn stage_all<'p>(
             continue;
         }
         let wanted = request.places.and_then(|places| places.of(&change.proxy));
-        let placed = Placed::of(entry.cloned().unwrap_or_default(), &change.proxy, wanted, context);
+        let directory = context.output.root.path().join(change.proxy.directory());
+        let placed = Placed::of(entry.cloned().unwrap_or_default(), &directory, wanted);
         match adopt(context, change, &placed) {
             Ok(adopted) => begun.push(Begun {
                 index,
@@ -108,27 +109,21 @@ struct Placed {
 }
 
 impl Placed {
-    /// The files that the inventory lists, by the places that are wanted; `None` wants them where they are.
-    fn of(entry: Entry, proxy: &ProxyKey, wanted: Option<&Elsewhere>, context: &PublishContext) -> Self {
-        let Entry {
-            files,
-            elsewhere: now,
-            mut left,
-            ..
-        } = entry;
-        let wanted = wanted.unwrap_or(&now);
-        let is_right = |artifact: &Artifact| wanted.get(artifact) == now.get(artifact);
-        let (owned, moved): (Owned, Owned) = files.into_iter().partition(|(artifact, _)| is_right(artifact));
-        let own = context.output.root.path().join(proxy.directory());
-        for (artifact, known) in moved {
-            let path = now.get(&artifact).cloned().unwrap_or_else(|| own.join(artifact.path()));
-            let file = artifact.path().to_owned();
-            left.insert(path, Left { file, known });
-        }
-        // What comes back to an earlier place is not left there.
-        left.retain(|path, _| !wanted.values().any(|place| place == path));
+    /// The files that the inventory lists, by the places that are wanted; `None` wants them where they are. `directory` is that of
+    /// the proxy.
+    fn of(entry: Entry, directory: &Path, wanted: Option<&Elsewhere>) -> Self {
+        let place = |elsewhere: &Elsewhere, file: Artifact| {
+            let own = || directory.join(file.path());
+            elsewhere.get(&file).cloned().unwrap_or_else(own)
+        };
+        let wanted = wanted.unwrap_or(&entry.elsewhere);
+        let listed = entry.files.into_iter();
+        let listed = listed.map(|(file, known)| (place(&entry.elsewhere, file), Left { file, known }));
+        // A file that was left at a place to which it now comes back is ours there, too.
+        let (right, left): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            (entry.left.into_iter().chain(listed)).partition(|(path, left)| *path == place(wanted, left.file));
         Self {
-            owned,
+            owned: right.into_values().map(|left| (left.file, left.known)).collect(),
             elsewhere: wanted.clone(),
             left,
         }
@@ -198,4 +193,38 @@ fn stage<'p>(context: &PublishContext, begun: Begun<'p>, steps: Vec<Step>) -> Re
         elsewhere,
         left,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_comes_back_is_ours_where_it_was_left() {
+        let known = |text: &str| Known::from([Some(Digest::of(text))]);
+        let own = |text: &str| (PathBuf::from("/out/p/xds/lds.yaml"), known(text));
+        let elsewhere = Elsewhere::from([(Artifact::Lds, "/etc/lds.yaml".into())]);
+        let (path, old) = own("old");
+        let entry = Entry {
+            files: Owned::from([(Artifact::Lds, known("new")), (Artifact::Cds, known("c"))]),
+            elsewhere: elsewhere.clone(),
+            left: BTreeMap::from([(
+                path,
+                Left {
+                    file: Artifact::Lds,
+                    known: old.clone(),
+                },
+            )]),
+            nack: None,
+        };
+        let directory = Path::new("/out/p");
+        let stays = Placed::of(entry.clone(), directory, None);
+        assert_eq!((&stays.owned, &stays.left), (&entry.files, &entry.left));
+        let back = Placed::of(entry, directory, Some(&Elsewhere::new()));
+        assert_eq!(
+            back.owned,
+            Owned::from([(Artifact::Lds, old), (Artifact::Cds, known("c"))])
+        );
+        assert_eq!(back.left.keys().collect::<Vec<_>>(), [Path::new("/etc/lds.yaml")]);
+    }
 }

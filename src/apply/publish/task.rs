@@ -28,7 +28,7 @@ pub(super) struct Task<'p> {
 impl Task<'_> {
     /// Whether a running Envoy looks for files at the places where they were, so that it cannot confirm them.
     pub(super) fn moves(&self) -> bool {
-        let has_moved = |artifact: Artifact| self.left.values().any(|left| left.file == artifact.path());
+        let has_moved = |artifact: Artifact| self.left.values().any(|left| left.file == artifact);
         (self.steps.iter())
             .any(|step| matches!(step, StagedStep::Put(file) if step.is_dynamic() && has_moved(file.artifact)))
     }

@@ -51,6 +51,15 @@ impl<'e> PlacedFiles<'e> {
         })
     }
 
+    /// The files of a proxy whose directory is open.
+    pub(in crate::apply) fn in_directory(dir: Dir, elsewhere: &'e Elsewhere) -> Self {
+        Self {
+            path: dir.path().to_owned(),
+            dir: Some(dir),
+            elsewhere,
+        }
+    }
+
     /// The path of the directory.
     pub(in crate::apply) fn path(&self) -> &Path {
         &self.path

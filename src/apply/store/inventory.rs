@@ -61,8 +61,8 @@ pub(in crate::apply) struct Entry {
 /// A file at a place where it does not belong any more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::apply) struct Left {
-    /// The path of the file below the directory of the proxy, by which it is known.
-    pub(in crate::apply) file: String,
+    /// The file that it was.
+    pub(in crate::apply) file: Artifact,
     pub(in crate::apply) known: Known,
 }
 
@@ -225,7 +225,7 @@ mod tests {
             left: BTreeMap::from([(
                 "/etc/envoy/old.yaml".into(),
                 Left {
-                    file: Artifact::Lds.path().to_owned(),
+                    file: Artifact::Lds,
                     known: known(Artifact::Lds),
                 },
             )]),
