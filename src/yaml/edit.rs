@@ -4,7 +4,7 @@
 //! patched text is read again, and refused unless it means what the edited document means, so that no layout of a document,
 //! however odd, is changed by mistake.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -46,28 +46,28 @@ type Patch = (Range<usize>, String);
 /// # Errors
 /// When the document cannot be edited.
 pub fn apply(written: &Written, edits: &[(Way, Edit)], limits: &Limits) -> Result<String, EditError> {
-    let budget = || limits.nodes.get().saturating_add(limits.alias_nodes.get());
     let all: Edits = edits.iter().map(|(way, edit)| (way.as_slice(), edit)).collect();
-    let (direct, copied): (Edits, Edits) = all
-        .iter()
-        .partition(|(way, _)| !way.iter().any(|id| is_alias(written, *id)));
+    let (mut direct, mut copied) = (Vec::new(), BTreeMap::<NodeId, Edits>::new());
+    for (way, edit) in &all {
+        match way.iter().position(|id| is_alias(written, *id)) {
+            Some(first) => copied.entry(way[first]).or_default().push((&way[first..], edit)),
+            None => direct.push((*way.last().ok_or(EditError::Layout)?, *edit)),
+        }
+    }
     let mut patches = Vec::new();
-    for (way, edit) in &direct {
-        let node = way.last().ok_or(EditError::Layout)?;
+    for (node, edit) in &direct {
         patches.push(patch(written, *node, edit)?);
     }
-    let written_out = aliases_to_write(written, &direct, &copied);
+    let changed = direct.iter().map(|(node, _)| *node);
+    let written_out = aliases_to_write(written, changed, copied.keys().copied());
     let columns = columns_of(written, &written_out);
     for alias in written_out {
-        let inside = copied.iter().filter_map(|(way, edit)| {
-            let first = way.iter().position(|id| is_alias(written, *id))?;
-            (way[first] == alias).then_some((&way[first..], *edit))
-        });
-        let meaning = Meaning::of(written, alias, &inside.collect(), &mut budget())?;
+        let inside = copied.remove(&alias).unwrap_or_default();
+        let meaning = Meaning::of(written, alias, &inside, &mut budget(limits))?;
         patches.push(in_place_of(written, alias, &meaning, columns.get(&alias).copied()));
     }
     let text = patched(written.text(), patches);
-    let expected = Meaning::of(written, written.root, &all, &mut budget())?;
+    let expected = Meaning::of(written, written.root, &all, &mut budget(limits))?;
     faithful(text, &expected, limits)
 }
 
@@ -120,8 +120,7 @@ pub fn within(
             )
         }
     };
-    let mut budget = limits.nodes.get().saturating_add(limits.alias_nodes.get());
-    let own = Meaning::of(written, written.root, &Edits::new(), &mut budget)?;
+    let own = Meaning::of(written, written.root, &Edits::new(), &mut budget(limits))?;
     let own = match items {
         None => own,
         Some(items) => Meaning::List(items.iter().map(Meaning::from).chain([own]).collect()),
@@ -154,8 +153,7 @@ fn flow(value: &Value) -> String {
 fn faithful(text: String, expected: &Meaning, limits: &Limits) -> Result<String, EditError> {
     let file = SourceFile::new("", text);
     let again = Written::read(&file, limits).map_err(|_| EditError::Layout)?;
-    let mut budget = limits.nodes.get().saturating_add(limits.alias_nodes.get());
-    let is_faithful = Meaning::of(&again, again.root, &Edits::new(), &mut budget)? == *expected;
+    let is_faithful = Meaning::of(&again, again.root, &Edits::new(), &mut budget(limits))? == *expected;
     drop(again);
     if is_faithful {
         Ok(Arc::into_inner(file).map(|file| file.text).unwrap_or_default())
@@ -164,26 +162,31 @@ fn faithful(text: String, expected: &Meaning, limits: &Limits) -> Result<String,
     }
 }
 
+/// The most nodes of a document with its aliases written out.
+fn budget(limits: &Limits) -> usize {
+    limits.nodes.get().saturating_add(limits.alias_nodes.get())
+}
+
 fn is_alias(written: &Written, id: NodeId) -> bool {
     matches!(written.node(id).form, Form::Alias(_))
 }
 
 /// The aliases that no longer repeat what they stand for: those on the way of an edit, and those of a node in which something
 /// changes.
-fn aliases_to_write(written: &Written, direct: &Edits, copied: &Edits) -> Vec<NodeId> {
+fn aliases_to_write(
+    written: &Written,
+    changed: impl Iterator<Item = NodeId>,
+    on_a_way: impl Iterator<Item = NodeId>,
+) -> Vec<NodeId> {
     let aliases: Vec<(NodeId, NodeId)> = (written.all())
         .filter_map(|(id, node)| match node.form {
             Form::Alias(repeated) => Some((id, repeated)),
             _ => None,
         })
         .collect();
-    let first = |(way, _): &(&[NodeId], &Edit)| way.iter().copied().find(|id| is_alias(written, *id));
-    let mut found: Vec<NodeId> = copied.iter().filter_map(first).collect();
+    let mut found: Vec<NodeId> = on_a_way.collect();
     let start = |id: NodeId| written.node(id).bytes.start;
-    let mut changes: Vec<usize> = direct
-        .iter()
-        .filter_map(|(way, _)| way.last().copied().map(start))
-        .collect();
+    let mut changes: Vec<usize> = changed.map(start).collect();
     loop {
         changes.extend(found.iter().copied().map(start));
         changes.sort_unstable();

@@ -45,13 +45,7 @@ impl<'f> Prepared<'f> {
                 };
             }
         };
-        let mut options = Options::default();
-        // One more than our limit, so that people see our message and not the parser's.
-        options.flow_nesting_limit = limits.depth.get() + 1;
-        options.block_nesting_limit = limits.depth.get() + 1;
-        // As in go-yaml: a block scalar at the end of the file ends with a line feed only if the file does.
-        options.block_scalar_eof_without_line_feed = true;
-        options.emit_comments = false;
+        let options = options(limits);
         let text = covered.map_or(&self.file.text, |covered| &covered.text);
         let mut reader = Reader {
             file: self.file,
@@ -440,6 +434,18 @@ fn is_merge_key(event: &Event) -> bool {
         Event::Scalar(text, _, _, Some(tag)) => tag.is_yaml_core_schema_tag("merge") && text == "<<",
         _ => false,
     }
+}
+
+/// The options of the parser, without comments.
+pub(super) fn options(limits: &Limits) -> Options {
+    let mut options = Options::default();
+    // One more than our limit, so that people see our message and not the parser's.
+    options.flow_nesting_limit = limits.depth.get() + 1;
+    options.block_nesting_limit = limits.depth.get() + 1;
+    // As in go-yaml: a block scalar at the end of the file ends with a line feed only if the file does.
+    options.block_scalar_eof_without_line_feed = true;
+    options.emit_comments = false;
+    options
 }
 
 /// Whether a scalar with the tag is more than its text; for an unknown tag go-yaml takes the text.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use granit_parser::{Event, Options, Parser, ScalarStyle, Span, StrInput, StructureStyle};
 
-use super::read::has_meaning;
+use super::read::{self, has_meaning};
 use super::scalar::{self, Plain};
 use super::syntax;
 use super::tree::Limits;
@@ -83,11 +83,9 @@ impl<'t> Written<'t> {
     /// # Errors
     /// When the file is no YAML, has another number of documents, or is larger than the limits.
     pub fn read(file: &'t Arc<SourceFile>, limits: &'t Limits) -> Result<Self, Box<Diagnostic>> {
-        let mut options = Options::default();
-        options.flow_nesting_limit = limits.depth.get() + 1;
-        options.block_nesting_limit = limits.depth.get() + 1;
-        options.block_scalar_eof_without_line_feed = true;
+        let mut options = read::options(limits);
         options.emit_anchor_events = true;
+        options.emit_comments = true;
         options.max_buffered_comment_events = limits.nodes.get();
         let parser = Parser::new_from_str_with_options(&file.text, options.clone());
         let mut reader = Reader {
