@@ -36,8 +36,6 @@ pub struct Options {
     pub shapes: Vec<(Rule, Form)>,
     /// The properties of the machine that the files depend on.
     pub env: RenderEnv,
-    /// The limits of the reader.
-    pub limits: Limits,
     /// The meshes of each file when the file could be read last.
     pub known: Arc<Contributions>,
     /// The part of the work that the caller needs.
@@ -60,7 +58,6 @@ impl Options {
                 without: BTreeSet::new(),
                 limits: Limits::default(),
             },
-            limits: Limits::default(),
             known: Arc::default(),
             extent: Extent::default(),
         }
@@ -69,7 +66,7 @@ impl Options {
     fn parse(&self) -> ParseOptions<'_> {
         ParseOptions {
             kuma: &self.kuma,
-            limits: &self.limits,
+            limits: &self.env.limits,
             known: &self.known,
         }
     }

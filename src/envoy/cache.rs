@@ -35,7 +35,7 @@ impl Cache {
     }
 
     /// The files of those proxies that were rendered before; `None` for those to render.
-    pub(super) fn take(&mut self, all: &[Shaped], env: &RenderEnv) -> Vec<Option<Worked<Files>>> {
+    pub(super) fn take(&mut self, all: &[&Shaped], env: &RenderEnv) -> Vec<Option<Worked<Files>>> {
         let known = std::mem::take(&mut self.known);
         if self.env.as_ref() != Some(env) {
             self.env = Some(env.clone());
@@ -48,8 +48,7 @@ impl Cache {
             }
             (&known.mesh, &known.name).cmp(&(&proxy.mesh, &proxy.name))
         };
-        let wanted: Vec<&Shaped> = all.iter().collect();
-        let carried = carry::over(known, &wanted, order).known.into_iter().zip(all);
+        let carried = carry::over(known, all, order).known.into_iter().zip(all);
         let current = carried.map(|(known, shaped)| known.filter(|known| known.shaped.is_same(shaped)));
         current.collect()
     }

@@ -15,6 +15,6 @@ pub struct RenderEnv {
     pub admin_pipe: bool,
     /// The features that proxies may lack.
     pub without: BTreeSet<Feature>,
-    /// The limits of a base file.
+    /// The limits of a file that is read.
     pub limits: Limits,
 }

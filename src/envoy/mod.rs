@@ -61,8 +61,8 @@ use self::shape::{SamplingChange, Shape, Shaped};
 /// The files of every proxy. A proxy that cannot be written is left out, with a finding that gives the reason. What is
 /// in `cache` changes the cost and not the result.
 pub fn render(all: &[Shaped], env: &RenderEnv, cache: &mut Cache, diagnostics: &mut Diagnostics) -> Fragments {
-    let known = cache.take(all, env);
     let wanted: Vec<&Shaped> = all.iter().collect();
+    let known = cache.take(&wanted, env);
     let (worked, rendered) = carry::complete(known, &wanted, |missing| {
         each("rendering files", missing, env, Renderer::files)
     });
@@ -115,42 +115,31 @@ impl Renderer<'_> {
             Shape::Fragment => Files::new(),
             Shape::Overlay(overlay) => overlay::files(shaped, overlay, self.env, findings)?,
         };
+        let buffer = &mut self.buffer;
         if let Shape::Sidecar | Shape::Fragment = &shaped.shape {
-            let fragment = self.text(|out| fragment::render(out, proxy));
-            files.insert(Artifact::Fragment, fragment);
+            files.insert(Artifact::Fragment, text(buffer, |out| fragment::render(out, proxy)));
         }
-        if shaped.sampling == SamplingChange::Hitless && shaped.shape != Shape::Fragment {
-            files.insert(Artifact::Rtds, xds::runtime(&tracing::runtime(proxy)).into());
-        }
-        let effective = self.text(|out| effective::render(out, proxy));
-        files.insert(Artifact::Effective, effective);
+        files.insert(Artifact::Effective, text(buffer, |out| effective::render(out, proxy)));
         Some(files)
     }
 
     fn sidecar(&mut self, shaped: &Shaped, key: &ProxyKey, layout: &Layout, findings: &mut Vec<Diagnostic>) -> Files {
         let proxy = &*shaped.proxy;
         let Self { env, buffer, clusters } = self;
-        let mut text = |write: &mut dyn FnMut(&mut String)| {
-            buffer.clear();
-            write(buffer);
-            Arc::from(buffer.as_str())
-        };
-        let mut cds = |out: &mut String| {
+        let cds = |out: &mut String| {
             xds::append_items(out, |out| sidecar::append_clusters(out, clusters, proxy, layout));
         };
-        let mut lds = |out: &mut String| xds::append_response(out, &sidecar::listeners(shaped, layout));
-        let mut bootstrap = |out: &mut String| bootstrap::render(out, shaped, key, env, findings);
-        BTreeMap::from([
-            (Artifact::Cds, text(&mut cds)),
-            (Artifact::Lds, text(&mut lds)),
-            (Artifact::Bootstrap, text(&mut bootstrap)),
-        ])
-    }
-
-    fn text(&mut self, write: impl FnOnce(&mut String)) -> Arc<str> {
-        self.buffer.clear();
-        write(&mut self.buffer);
-        Arc::from(self.buffer.as_str())
+        let lds = |out: &mut String| xds::append_response(out, &sidecar::listeners(shaped, layout));
+        let bootstrap = |out: &mut String| bootstrap::render(out, shaped, key, env, findings);
+        let mut files = BTreeMap::from([
+            (Artifact::Cds, text(buffer, cds)),
+            (Artifact::Lds, text(buffer, lds)),
+            (Artifact::Bootstrap, text(buffer, bootstrap)),
+        ]);
+        if shaped.sampling == SamplingChange::Hitless {
+            files.insert(Artifact::Rtds, tracing::rtds(proxy));
+        }
+        files
     }
 
     /// Whether a proxy can have files.
@@ -166,6 +155,13 @@ impl Renderer<'_> {
             Shape::Overlay(overlay) => overlay::files(shaped, overlay, self.env, findings).map(drop),
         }
     }
+}
+
+/// What is written, by way of a buffer.
+fn text(buffer: &mut String, write: impl FnOnce(&mut String)) -> Arc<str> {
+    buffer.clear();
+    write(buffer);
+    Arc::from(buffer.as_str())
 }
 
 /// The result of `work` for each proxy, in the same order.

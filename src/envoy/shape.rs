@@ -1,6 +1,7 @@
 //! The shape of a proxy: which files it gets, and what they are made from.
 
 use std::borrow::Cow;
+use std::cell::LazyCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -35,6 +36,18 @@ pub struct Form {
     pub sampling: SamplingChange,
     /// The path under which an Envoy in a container sees the directory of its proxy; `None` if it sees it as this machine does.
     pub seen_as: Option<ProxyPath>,
+}
+
+impl Form {
+    /// Whether the proxy has its bootstrap from us, which can name a file of the sampling.
+    #[must_use]
+    pub fn has_bootstrap(&self) -> bool {
+        match &self.shape {
+            Shape::Sidecar => true,
+            Shape::Fragment => false,
+            Shape::Overlay(overlay) => overlay.bases.iter().any(|(base, _)| *base == Artifact::Bootstrap),
+        }
+    }
 }
 
 /// The way in which a change of the sampling reaches a running Envoy.
@@ -133,12 +146,15 @@ impl Shaped {
             sampling,
             seen_as,
         } = form.clone();
-        let directory = ProxyKey::new(&proxy.mesh, &proxy.name).directory();
-        let (mesh, dataplane) = directory.split_once('/').unwrap_or_default();
+        // Most proxies have no such path, and the names are encoded for nothing.
+        let directory = LazyCell::new(|| ProxyKey::new(&proxy.mesh, &proxy.name).directory());
+        let filled = |path: &ProxyPath| {
+            let (mesh, dataplane) = directory.split_once('/').unwrap_or_default();
+            path.fill(mesh, dataplane)
+        };
         let bases = match &shape {
             Shape::Overlay(overlay) => {
-                let base =
-                    |(artifact, path): &(Artifact, ProxyPath)| Base::read(*artifact, path.fill(mesh, dataplane), files);
+                let base = |(artifact, path): &(Artifact, ProxyPath)| Base::read(*artifact, filled(path), files);
                 overlay.bases.iter().map(base).collect()
             }
             Shape::Sidecar | Shape::Fragment => Vec::new(),
@@ -148,10 +164,10 @@ impl Shaped {
             shape,
             bases,
             elsewhere: (to.iter())
-                .map(|(artifact, path)| (*artifact, path.fill(mesh, dataplane).into()))
+                .map(|(artifact, path)| (*artifact, filled(path).into()))
                 .collect(),
             sampling,
-            seen_as: seen_as.map(|path| path.fill(mesh, dataplane)),
+            seen_as: seen_as.as_ref().map(filled),
             conflict: None,
         }
     }

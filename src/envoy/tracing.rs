@@ -1,11 +1,14 @@
 //! `HttpConnectionManager.tracing`.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::datadog::DatadogConfig;
 use super::opentelemetry::OpenTelemetryConfig;
 use super::shape::{SamplingChange, Shaped};
+use super::xds;
 use super::zipkin::ZipkinConfig;
 use crate::ir::{Export, Listener, Provider, Proxy, Tag, TagValue};
 use crate::resource::Effective;
@@ -150,8 +153,13 @@ impl Tracing<'_> {
     }
 }
 
+/// The text of `xds/rtds.yaml` with the sampling of a proxy.
+pub(super) fn rtds(proxy: &Proxy) -> Arc<str> {
+    xds::runtime(&runtime(proxy)).into()
+}
+
 /// The keys of Envoy's runtime that have the sampling of a proxy.
-pub(super) fn runtime(proxy: &Proxy) -> Value {
+fn runtime(proxy: &Proxy) -> Value {
     let Some(tracer) = &proxy.tracer else { return json!({}) };
     let share = |share: &Effective<Percent>| match Amount::of(share.value) {
         Amount::Whole(percent) => json!(percent),

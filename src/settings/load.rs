@@ -12,7 +12,8 @@ use super::model::{Overrides, Settings};
 use super::policies::Policies;
 use super::values::Admin;
 use crate::diag::Diagnostics;
-use crate::envoy::shape::SamplingChange;
+use crate::envoy::shape::{Form, SamplingChange, Shape};
+use crate::select::scope::Rule;
 use crate::source::{Location, SourceFile};
 use crate::words::closest;
 use crate::yaml::{self, Limits};
@@ -52,15 +53,20 @@ impl Settings {
 
 /// Refuses changes of the sampling that nobody could confirm: an Envoy that does not read the runtime yet would trace every request.
 fn check_sampling(settings: &Settings) -> Result<(), SettingsError> {
-    let hitless = Some(SamplingChange::Hitless);
-    let is_hitless = settings.shapes.iter().any(|rule| rule.sampling == hitless) || Some(settings.sampling) == hitless;
-    if is_hitless && settings.envoy.admin == Admin::None {
-        return Err(SettingsError::Invalid {
-            origin: "sampling".to_owned(),
-            message: "`hitless` needs the admin interface of the Envoys, and `envoy.admin` is `none`".to_owned(),
-        });
-    }
-    Ok(())
+    let mut forms = settings.forms();
+    forms.retain(|(_, form)| form.sampling == SamplingChange::Hitless);
+    let is_unknown = |(_, form): &(Rule, Form)| matches!(form.shape, Shape::Overlay(_)) && !form.has_bootstrap();
+    let message = if !forms.is_empty() && settings.envoy.admin == Admin::None {
+        "`hitless` needs the admin interface of the Envoys, and `envoy.admin` is `none`"
+    } else if forms.iter().any(is_unknown) {
+        "`hitless` needs the bootstrap of an overlay; name it, or set `sampling: drain` in that entry of `shapes`"
+    } else {
+        return Ok(());
+    };
+    Err(SettingsError::Invalid {
+        origin: "sampling".to_owned(),
+        message: message.to_owned(),
+    })
 }
 
 /// Refuses places of files where they would be taken for policies, or for the files of another proxy.
@@ -414,6 +420,22 @@ mod tests {
         let vars: Vec<_> = vars.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
         assert_eq!(vars, [("a.b", "1"), ("a.c.d", "true"), ("name", "x")]);
         assert!(read("policies: {path: a, vars: {name: [x]}}").is_err());
+    }
+
+    #[test]
+    fn sampling_is_hitless_only_where_the_bootstrap_is_known() {
+        let load = |text: &str| {
+            let file = tempfile::NamedTempFile::new().expect("a file");
+            fs::write(file.path(), text).expect("written");
+            Settings::load(Some(file.path()), &Overrides::default()).map_err(|error| error.to_string())
+        };
+        let overlay = "shapes: [{overlay: {cds: /a/cds.yaml, lds: /a/lds.yaml}";
+        let error = load(&format!("sampling: hitless\n{overlay}}}]")).expect_err("no bootstrap");
+        assert!(error.contains("needs the bootstrap"), "{error}");
+        assert!(load(&format!("sampling: hitless\n{overlay}, sampling: drain}}]")).is_ok());
+        assert!(load("sampling: hitless\nshapes: [{fragment: {}}]").is_ok());
+        let error = load("sampling: hitless\nenvoy: {admin: none}").expect_err("no admin interface");
+        assert!(error.contains("needs the admin interface"), "{error}");
     }
 
     #[test]

@@ -244,7 +244,7 @@ impl Settings {
     }
 
     /// The shapes with their rules; the last fits all proxies that no other one fits.
-    fn forms(&self) -> Vec<(Rule, Form)> {
+    pub(super) fn forms(&self) -> Vec<(Rule, Form)> {
         let form = |rule: &ShapeRule| {
             let sampling = rule.sampling.unwrap_or(self.sampling);
             (
@@ -284,7 +284,6 @@ impl Settings {
                 without: self.sidecar.without.clone(),
                 limits: self.limits.clone(),
             },
-            limits: self.limits.clone(),
             known,
             extent,
         })

@@ -15,8 +15,8 @@ use crate::settings_value::{HumanDuration, SettingValue};
 /// The placeholders in braces, which are filled in for every proxy.
 const PLACEHOLDERS: [&str; 3] = ["mesh", "dataplane", "path"];
 
-/// The reload of some proxies.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One entry of `reload`, with exactly one of `signal`, `systemd` and `exec`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "Entry", into = "Entry")]
 pub struct Reload {
     /// The proxies; the first entry that fits a proxy decides.
@@ -314,7 +314,7 @@ impl SettingValue for PathTemplate {
 
 setting_value!(PathTemplate);
 
-/// One entry of `reload`, with exactly one of `signal`, `systemd` and `exec`.
+/// A [`Reload`] as it is written.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("oneOf" = [{"required": ["signal"]}, {"required": ["systemd"]}, {"required": ["exec"]}]))]
@@ -391,16 +391,6 @@ impl From<Reload> for Entry {
             Means::Exec(command) => entry.exec = Some(command),
         }
         entry
-    }
-}
-
-impl JsonSchema for Reload {
-    fn schema_name() -> Cow<'static, str> {
-        Entry::schema_name()
-    }
-
-    fn json_schema(generator: &mut schemars::SchemaGenerator) -> Schema {
-        Entry::json_schema(generator)
     }
 }
 

@@ -1,10 +1,9 @@
 //! `shapes`: the files that proxies get, and what they are made from.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use schemars::{JsonSchema, Schema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::envoy::artifact::Artifact;
@@ -12,8 +11,8 @@ use crate::envoy::shape::{ExistingTracing, Form, ListenerRule, Overlay, Sampling
 use crate::select::scope::Rule;
 use crate::source::ProxyPath;
 
-/// The shape of some proxies.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One entry of `shapes`, with exactly one of `sidecar`, `fragment` and `overlay`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "Entry", into = "Entry")]
 pub struct ShapeRule {
     /// The proxies; the first entry that fits a proxy decides.
@@ -38,7 +37,7 @@ impl ShapeRule {
     }
 }
 
-/// One entry of `shapes`, with exactly one of `sidecar`, `fragment` and `overlay`.
+/// A [`ShapeRule`] as it is written.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("oneOf" = [{"required": ["sidecar"]}, {"required": ["fragment"]}, {"required": ["overlay"]}]))]
@@ -127,7 +126,7 @@ fn mistake(form: &Form) -> Option<&'static str> {
         Some("`to` names a file that this shape does not have")
     } else if form.seen_as.is_some() && form.shape != Shape::Sidecar {
         Some("`seen_as` is about the paths in the bootstrap of a `sidecar`")
-    } else if form.sampling == SamplingChange::Hitless && !has(&Artifact::Bootstrap) {
+    } else if form.sampling == SamplingChange::Hitless && !form.has_bootstrap() {
         Some("`sampling: hitless` needs the bootstrap, which names the file of the sampling")
     } else if !form.to.iter().all(is_read_by_envoy) {
         Some(
@@ -263,16 +262,6 @@ impl From<ShapeRule> for Entry {
             }
         }
         entry
-    }
-}
-
-impl JsonSchema for ShapeRule {
-    fn schema_name() -> Cow<'static, str> {
-        Entry::schema_name()
-    }
-
-    fn json_schema(generator: &mut schemars::SchemaGenerator) -> Schema {
-        Entry::json_schema(generator)
     }
 }
 

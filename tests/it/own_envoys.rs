@@ -627,6 +627,21 @@ fn the_sampling_of_an_envoy_of_its_own_changes_without_its_bootstrap() {
         let rtds = published(dir.path(), "web-01/xds/rtds.yaml").expect("a file");
         assert!(rtds.contains(&format!("tracing.global_enabled: {to}\n")), "{rtds}");
 
+        // What nothing traces needs no file of a sampling.
+        let policies = fs::read_to_string(dir.path().join("policies/all.yaml")).expect("policies");
+        fs::write(
+            dir.path().join("policies/all.yaml"),
+            policies.replace(TRACE_ALL, "null\n"),
+        )
+        .expect("policies");
+        assert_eq!(publish(dir.path()).0, Some(0));
+        assert_eq!(published(dir.path(), "web-01/xds/rtds.yaml"), None);
+        assert_eq!(
+            published(dir.path(), "web-01/bootstrap.yaml").as_deref(),
+            Some(base.as_str())
+        );
+        fs::write(dir.path().join("policies/all.yaml"), policies).expect("policies");
+
         // What was published is a base that changes no more.
         fs::write(dir.path().join("base/web-01.yaml"), &text).expect("a file");
         assert_eq!(publish(dir.path()), (Some(0), String::new()));

@@ -70,12 +70,17 @@ pub(super) fn files(
         findings,
     };
     work.trace_all(&listeners, &claims);
-    if shaped.sampling == SamplingChange::Hitless && !work.needs_cluster.is_empty() {
+    // Without it, no listener waits for a runtime that the bootstrap does not have.
+    let needs_runtime = shaped.sampling == SamplingChange::Hitless && !work.needs_cluster.is_empty();
+    if needs_runtime {
         let key = ProxyKey::new(&shaped.proxy.mesh, &shaped.proxy.name);
         work.add_runtime(&bootstrap::runtime_layer(shaped, &key, env), &mut errors);
     }
     let clusters = work.clusters(&mut errors);
     let mut files = Files::new();
+    if needs_runtime {
+        files.insert(Artifact::Rtds, tracing::rtds(&shaped.proxy));
+    }
     for ((document, edits), clusters) in documents.iter().zip(work.edits).zip(clusters) {
         match document.edited(edits, clusters, limits) {
             Ok(text) => drop(files.insert(document.artifact, Arc::from(text))),

@@ -102,7 +102,7 @@ fn the_deepest_that_may_be_allowed_fits_the_stack_of_a_thread() {
             inside.clone(),
         ] {
             let mut options = options(Fidelity::Documented, Version::V2_14);
-            options.limits.depth = Integer::new(DEEPEST);
+            options.env.limits.depth = Integer::new(DEEPEST);
             let snapshot = Snapshot::from_texts([("a.yaml", text)]);
             let compiling = move || compile(&snapshot, &options).diagnostics;
             let thread = std::thread::Builder::new().stack_size(2 << 20);
