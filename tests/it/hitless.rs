@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use crate::kit::envoy::Envoy;
 use crate::kit::http::Call;
 use crate::kit::mesh::Mesh;
-use crate::kit::program::said;
 use crate::kit::wait::DEADLINE;
 
 /// The number of changes, and of connections that are open during all of them.
@@ -58,17 +57,6 @@ impl KeptAlive {
     }
 }
 
-fn publish(mesh: &Mesh) -> (Option<i32>, String) {
-    let ran = mesh
-        .meshtraced(&["run", "--once", "--config", "settings.yaml"])
-        .output();
-    said(&ran.expect("the program starts"))
-}
-
-fn settings(mesh: &Mesh, settings: &Value) {
-    fs::write(mesh.dir().join("settings.yaml"), settings.to_string()).expect("settings");
-}
-
 /// Sets the sampling of the only backend, in percent.
 fn sample(mesh: &Mesh, percent: &str) {
     let text = mesh.read("mesh.yaml");
@@ -90,8 +78,8 @@ fn file(mesh: &Mesh, name: &str) -> String {
 #[test]
 fn fifty_changes_close_no_connection_and_no_stream() {
     let mesh = Mesh::builder().protocol("grpc").start();
-    settings(&mesh, &json!({"sampling": "hitless"}));
-    assert_eq!(publish(&mesh), (Some(0), String::new()));
+    mesh.settings(&json!({"sampling": "hitless"}));
+    assert_eq!(mesh.run_with_settings(), (Some(0), String::new()));
     let envoys = mesh.envoys();
     let mut connections: Vec<KeptAlive> = (0..CONNECTIONS).map(|_| KeptAlive::open(mesh.web)).collect();
     let backend: Value = serde_yaml::from_str(&mesh.read("backend.yaml")).expect("a dataplane");
@@ -105,7 +93,7 @@ fn fifty_changes_close_no_connection_and_no_stream() {
 
     for change in 0..CHANGES {
         sample(&mesh, &format!("{}.5", 2 * change));
-        assert_eq!(publish(&mesh), (Some(0), String::new()));
+        assert_eq!(mesh.run_with_settings(), (Some(0), String::new()));
         call.send("more");
         assert!(call.is_open(), "the stream ended at change {change}");
         let some = connections.iter_mut().skip(change).step_by(CHANGES);
@@ -135,19 +123,16 @@ fn fifty_changes_close_no_connection_and_no_stream() {
 fn an_envoy_samples_as_the_policies_say_on_the_way_there_and_back() {
     let mesh = Mesh::start();
     sample(&mesh, "7");
-    settings(&mesh, &json!({}));
-    assert_eq!(publish(&mesh), (Some(0), String::new()));
+    mesh.settings(&json!({}));
+    assert_eq!(mesh.run_with_settings(), (Some(0), String::new()));
     let bootstrap = mesh.published("web-01").join("bootstrap.yaml");
     let mut envoy = Some(Envoy::start(&bootstrap));
     let sampled = file(&mesh, "xds/lds.yaml");
     assert!(sampled.contains("overall_sampling"));
 
     // It has no runtime for the sampling, so its listeners must keep theirs.
-    settings(
-        &mesh,
-        &json!({"sampling": "hitless", "envoy": {"confirm_timeout": "1s"}}),
-    );
-    let (code, said) = publish(&mesh);
+    mesh.settings(&json!({"sampling": "hitless", "envoy": {"confirm_timeout": "1s"}}));
+    let (code, said) = mesh.run_with_settings();
     assert!(
         code == Some(2) && said.contains("once it has started again"),
         "{code:?} {said}"
@@ -157,15 +142,15 @@ fn an_envoy_samples_as_the_policies_say_on_the_way_there_and_back() {
     envoy.replace(Envoy::start(&bootstrap));
     let running = envoy.as_ref().expect("an Envoy");
     assert_eq!(runtime(running, "tracing.global_enabled").as_deref(), Some("7"));
-    assert_eq!(publish(&mesh), (Some(0), String::new()));
+    assert_eq!(mesh.run_with_settings(), (Some(0), String::new()));
     assert!(!file(&mesh, "xds/lds.yaml").contains("overall_sampling"));
     sample(&mesh, "8");
-    assert_eq!(publish(&mesh), (Some(0), String::new()));
+    assert_eq!(mesh.run_with_settings(), (Some(0), String::new()));
     assert_eq!(runtime(running, "tracing.global_enabled").as_deref(), Some("8"));
 
     // Back: the listeners have their sampling again, and the runtime does not overrule it.
-    settings(&mesh, &json!({}));
-    assert_eq!(publish(&mesh), (Some(0), String::new()));
+    mesh.settings(&json!({}));
+    assert_eq!(mesh.run_with_settings(), (Some(0), String::new()));
     assert!(file(&mesh, "xds/lds.yaml").contains("value: 8"));
     assert_eq!(runtime(running, "tracing.global_enabled"), None);
     assert_eq!(file(&mesh, "xds/rtds.yaml"), "");

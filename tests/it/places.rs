@@ -199,11 +199,8 @@ fn an_envoy_that_runs_finds_its_files_again_when_it_starts() {
     fs::create_dir(&to).expect("a directory");
     let place = |file: &str| to.join(format!("{{dataplane}}-{file}.yaml"));
     let shapes = json!({"shapes": [{"sidecar": {}, "to": {"cds": place("cds"), "lds": place("lds")}}]});
-    fs::write(mesh.dir().join("settings.yaml"), shapes.to_string()).expect("settings");
-    let ran = mesh
-        .meshtraced(&["run", "--once", "--config", "settings.yaml"])
-        .output();
-    assert_eq!(said(&ran.expect("the program starts")), (Some(0), String::new()));
+    mesh.settings(&shapes);
+    assert_eq!(mesh.run_with_settings(), (Some(0), String::new()));
     assert_eq!(
         names(&to),
         [
@@ -228,17 +225,11 @@ fn a_running_envoy_follows_its_places() {
     let place = |file: &str| to.join(format!("{{dataplane}}-{file}.yaml"));
     let to = json!({"cds": place("cds"), "lds": place("lds"), "bootstrap": place("envoy")});
     let shapes = json!({"shapes": [{"sidecar": {}, "to": to}]});
-    fs::write(mesh.dir().join("settings.yaml"), shapes.to_string()).expect("settings");
-    let publish = || {
-        let ran = mesh
-            .meshtraced(&["run", "--once", "--config", "settings.yaml"])
-            .output();
-        said(&ran.expect("the program starts"))
-    };
-    assert_eq!(publish(), (Some(0), String::new()));
+    mesh.settings(&shapes);
+    assert_eq!(mesh.run_with_settings(), (Some(0), String::new()));
     let envoy = Envoy::start(&mesh.dir().join("etc/web-01-envoy.yaml"));
     mesh.send_to(&[Backend::nowhere(9)]);
-    assert_eq!(publish(), (Some(0), String::new()));
+    assert_eq!(mesh.run_with_settings(), (Some(0), String::new()));
     let lds = fs::read_to_string(mesh.dir().join("etc/web-01-lds.yaml")).expect("listeners");
     let version = envoy.stat_text("listener_manager.lds.version_text").expect("a version");
     assert!(
@@ -252,14 +243,8 @@ fn a_running_envoy_follows_its_places() {
 fn an_envoy_in_a_container_finds_its_files_where_it_sees_them() {
     let mesh = Mesh::start();
     let shapes = json!({"shapes": [{"sidecar": {}, "seen_as": "/mnt/{mesh}/{dataplane}"}]});
-    fs::write(mesh.dir().join("settings.yaml"), shapes.to_string()).expect("settings");
-    let publish = || {
-        let ran = mesh
-            .meshtraced(&["run", "--once", "--config", "settings.yaml"])
-            .output();
-        said(&ran.expect("the program starts"))
-    };
-    assert_eq!(publish(), (Some(0), String::new()));
+    mesh.settings(&shapes);
+    assert_eq!(mesh.run_with_settings(), (Some(0), String::new()));
     let here = mesh.published("web-01");
     let bootstrap = fs::read_to_string(here.join("bootstrap.yaml")).expect("a bootstrap");
     assert_eq!(bootstrap.matches("/mnt/default/web-01/").count(), 3, "{bootstrap}");
@@ -270,7 +255,7 @@ fn an_envoy_in_a_container_finds_its_files_where_it_sees_them() {
     let contained = |command: Command| inside(script, &[here.as_os_str()], &command);
     let envoy = Envoy::spawn_in(&here.join("bootstrap.yaml"), &here.join("admin.sock"), contained);
     mesh.send_to(&[Backend::nowhere(9)]);
-    assert_eq!(publish(), (Some(0), String::new()));
+    assert_eq!(mesh.run_with_settings(), (Some(0), String::new()));
     let lds = fs::read_to_string(here.join("xds/lds.yaml")).expect("listeners");
     let version = envoy.stat_text("listener_manager.lds.version_text").expect("a version");
     assert!(

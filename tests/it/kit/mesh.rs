@@ -5,12 +5,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::kit::app::App;
 use crate::kit::envoy::Envoy;
 use crate::kit::ports;
 use crate::kit::process::Process;
+use crate::kit::program::said;
 use crate::kit::tools;
 
 /// A backend of `tracing` on the mesh.
@@ -175,10 +177,21 @@ impl Mesh {
         let mut command = self.meshtraced(&["run", "--once"]);
         // An Envoy that answers needs less time.
         let output = command.env("MESHTRACED_ENVOY_CONFIRM_TIMEOUT", "2s").output();
-        let output = output.expect("the program starts");
-        let said = String::from_utf8(output.stderr).expect("messages are UTF-8");
-        assert!(!said.contains("panicked"), "{said}");
-        (output.status.code(), said)
+        said(&output.expect("the program starts"))
+    }
+
+    /// Writes the settings that [`Self::run_with_settings`] publishes with.
+    pub(crate) fn settings(&self, settings: &Value) {
+        fs::write(self.dir.path().join("settings.yaml"), settings.to_string()).expect("settings");
+    }
+
+    /// Publishes once with the settings, and returns the exit code and standard error.
+    #[track_caller]
+    pub(crate) fn run_with_settings(&self) -> (Option<i32>, String) {
+        let output = self
+            .meshtraced(&["run", "--once", "--config", "settings.yaml"])
+            .output();
+        said(&output.expect("the program starts"))
     }
 
     /// Publishes once, without errors.
