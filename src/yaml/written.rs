@@ -1,6 +1,6 @@
 //! A document as it is written: every node with its place in the text, anchors and aliases as such.
 //!
-//! [`read`](super::read) is for what a document means; this is for changing its text and nothing else.
+//! [`read`] is for what a document means; this is for changing its text and nothing else.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
