@@ -9,7 +9,7 @@ use walkdir::WalkDir;
 
 use super::context::Failure;
 use crate::apply;
-use crate::envoy::artifact::{Artifact, Fragments, ProxyKey};
+use crate::envoy::artifact::{Artifact, Fragments, ProxyKey, TRACING};
 use crate::envoy::effective::EffectiveTracing;
 use crate::words::plural;
 
@@ -57,7 +57,7 @@ pub(super) fn write(fragments: &Fragments, root: &Path) -> Result<Written, Failu
     for (proxy, files) in fragments {
         let directory = root.join(proxy.directory());
         for (artifact, text) in files {
-            let path = directory.join(artifact.path());
+            let path = directory.join(&*artifact.path());
             written.files += 1;
             if fs::read(&path).is_ok_and(|known| known == text.as_bytes()) {
                 continue;
@@ -85,10 +85,10 @@ fn strays(fragments: &Fragments, root: &Path) -> Vec<ProxyKey> {
     let key = |path: &Path| {
         let tracing = EffectiveTracing::read(&fs::read_to_string(path).ok()?)?;
         let key = ProxyKey::new(tracing.mesh, tracing.dataplane);
-        let is_own = path == root.join(key.directory()).join(Artifact::Effective.path());
+        let is_own = path == root.join(key.directory()).join(&*Artifact::Effective.path());
         is_own.then_some(key)
     };
-    let named = files.filter(|file| file.file_name() == Artifact::Effective.path());
+    let named = files.filter(|file| file.file_name() == &*Artifact::Effective.path());
     let found: BTreeSet<ProxyKey> = named.filter_map(|file| key(file.path())).collect();
     found.into_iter().filter(|key| !fragments.contains_key(key)).collect()
 }
@@ -97,8 +97,13 @@ fn strays(fragments: &Fragments, root: &Path) -> Vec<ProxyKey> {
 fn remove(proxy: &ProxyKey, root: &Path) -> io::Result<()> {
     let directory = root.join(proxy.directory());
     let mut parents: Vec<PathBuf> = Vec::new();
-    for artifact in Artifact::ALL {
-        let path = directory.join(artifact.path());
+    let blocks = WalkDir::new(directory.join(TRACING))
+        .max_depth(1)
+        .into_iter()
+        .filter_map(Result::ok);
+    let blocks = blocks.filter_map(|file| Artifact::at(&format!("{TRACING}/{}", file.file_name().to_str()?)));
+    for artifact in Artifact::SINGLE.into_iter().chain(blocks) {
+        let path = directory.join(&*artifact.path());
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => parents.extend(path.parent().map(Path::to_owned)),

@@ -207,7 +207,7 @@ fn first_bootstrap(compiled: &Compiled, settings: &Settings) -> Option<PathBuf> 
     let first = first_traced(compiled)?;
     let has_one = compiled.fragments.get(&first)?.contains_key(&Artifact::Bootstrap);
     let elsewhere = compiled.elsewhere.get(&first);
-    let own = || settings.out.join(first.directory()).join(Artifact::Bootstrap.path());
+    let own = || settings.out.join(first.directory()).join(&*Artifact::Bootstrap.path());
     let path = elsewhere.and_then(|places| places.get(&Artifact::Bootstrap).cloned());
     has_one.then(|| path.unwrap_or_else(own))
 }

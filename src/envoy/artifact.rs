@@ -1,12 +1,25 @@
 //! The files of a proxy, with their paths.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::ir::Direction;
+
+/// The directory of the files that a running Envoy watches, below that of its proxy.
+pub const XDS: &str = "xds";
+
+/// The directory of the files with the tracing of one listener each, below that of their proxy.
+pub const TRACING: &str = "tracing";
+
+/// The directories of files below that of their proxy.
+pub const SUBDIRECTORIES: [&str; 2] = [XDS, TRACING];
 
 /// The key of a proxy: mesh and name of its dataplane.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -44,31 +57,65 @@ impl fmt::Display for ProxyKey {
 
 /// One of the files of a proxy, in the order in which they are written:
 /// clusters before the listeners that refer to them, and `effective.yaml` last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "Cow<'static, str>")]
 pub enum Artifact {
     /// `xds/cds.yaml`: clusters.
-    #[serde(rename = "xds/cds.yaml")]
     Cds,
     /// `xds/lds.yaml`: listeners.
-    #[serde(rename = "xds/lds.yaml")]
     Lds,
     /// `xds/rtds.yaml`: the sampling, where it changes without a change of listeners.
-    #[serde(rename = "xds/rtds.yaml")]
     Rtds,
     /// `bootstrap.yaml`: the bootstrap of a complete proxy.
-    #[serde(rename = "bootstrap.yaml")]
     Bootstrap,
     /// `fragment.yaml`: a part to merge into a user's own bootstrap.
+    Fragment,
+    /// `tracing/*.yaml`: the tracing of one listener, for a user's own template.
+    Tracing(Block),
+    /// `effective.yaml`: the effective tracing with the origin of every value.
+    Effective,
+}
+
+/// The kind of a file. A proxy has at most one of each, but for `tracing/*.yaml`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum ArtifactKind {
+    /// The file of clusters.
+    #[serde(rename = "xds/cds.yaml")]
+    Cds,
+    /// The file of listeners.
+    #[serde(rename = "xds/lds.yaml")]
+    Lds,
+    /// The file of the sampling.
+    #[serde(rename = "xds/rtds.yaml")]
+    Rtds,
+    /// The file that an Envoy starts with.
+    #[serde(rename = "bootstrap.yaml")]
+    Bootstrap,
+    /// The part to merge into a bootstrap.
     #[serde(rename = "fragment.yaml")]
     Fragment,
-    /// `effective.yaml`: the effective tracing with the origin of every value.
+    /// The files with the tracing of one listener each.
+    #[serde(rename = "tracing/*.yaml")]
+    Tracing,
+    /// The file of the effective tracing.
     #[serde(rename = "effective.yaml")]
     Effective,
 }
 
+/// The listener that a file in `tracing/` is for, as the name of the file tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Block {
+    /// The direction of requests.
+    pub direction: Direction,
+    /// The bound address; `None` for the one that the listeners of this direction have without an address of their own.
+    pub address: Option<IpAddr>,
+    /// The bound port.
+    pub port: u16,
+}
+
 impl Artifact {
-    /// All artifacts, in the order of writing.
-    pub const ALL: [Self; 6] = [
+    /// The files that a proxy has at most one of, in the order of writing.
+    pub const SINGLE: [Self; 6] = [
         Self::Cds,
         Self::Lds,
         Self::Rtds,
@@ -79,15 +126,110 @@ impl Artifact {
 
     /// The path relative to the directory of the proxy.
     #[must_use]
-    pub fn path(self) -> &'static str {
+    pub fn path(self) -> Cow<'static, str> {
         match self {
-            Self::Cds => "xds/cds.yaml",
-            Self::Lds => "xds/lds.yaml",
-            Self::Rtds => "xds/rtds.yaml",
-            Self::Bootstrap => "bootstrap.yaml",
-            Self::Fragment => "fragment.yaml",
-            Self::Effective => "effective.yaml",
+            Self::Cds => "xds/cds.yaml".into(),
+            Self::Lds => "xds/lds.yaml".into(),
+            Self::Rtds => "xds/rtds.yaml".into(),
+            Self::Bootstrap => "bootstrap.yaml".into(),
+            Self::Fragment => "fragment.yaml".into(),
+            Self::Tracing(block) => format!("{TRACING}/{}", block.file_name()).into(),
+            Self::Effective => "effective.yaml".into(),
         }
+    }
+
+    /// The file at a path relative to the directory of a proxy; `None` if no proxy has such a file.
+    #[must_use]
+    pub fn at(path: &str) -> Option<Self> {
+        match path.strip_prefix(TRACING).and_then(|rest| rest.strip_prefix('/')) {
+            Some(name) => Block::of_file(name).map(Self::Tracing),
+            None => Self::SINGLE.into_iter().find(|artifact| artifact.path() == path),
+        }
+    }
+
+    /// The kind of the file.
+    #[must_use]
+    pub fn kind(self) -> ArtifactKind {
+        match self {
+            Self::Cds => ArtifactKind::Cds,
+            Self::Lds => ArtifactKind::Lds,
+            Self::Rtds => ArtifactKind::Rtds,
+            Self::Bootstrap => ArtifactKind::Bootstrap,
+            Self::Fragment => ArtifactKind::Fragment,
+            Self::Tracing(_) => ArtifactKind::Tracing,
+            Self::Effective => ArtifactKind::Effective,
+        }
+    }
+
+    /// Whether a running Envoy reads the file by itself when it changes.
+    #[must_use]
+    pub fn is_dynamic(self) -> bool {
+        self.subdirectory() == Some(XDS)
+    }
+
+    /// Whether an Envoy reads the file as it is: the parts for a configuration of somebody else do not tell which Envoy has them.
+    #[must_use]
+    pub fn is_read_by_envoy(self) -> bool {
+        self.is_dynamic() || self == Self::Bootstrap
+    }
+
+    /// The last part of the path.
+    #[must_use]
+    pub fn file_name(self) -> String {
+        let path = self.path();
+        path.rsplit_once('/').map_or(&*path, |(_, name)| name).to_owned()
+    }
+
+    /// The directory below that of the proxy; `None` for a file in that of the proxy itself.
+    #[must_use]
+    pub fn subdirectory(self) -> Option<&'static str> {
+        match self {
+            Self::Cds | Self::Lds | Self::Rtds => Some(XDS),
+            Self::Tracing(_) => Some(TRACING),
+            Self::Bootstrap | Self::Fragment | Self::Effective => None,
+        }
+    }
+}
+
+impl From<Artifact> for Cow<'static, str> {
+    fn from(artifact: Artifact) -> Self {
+        artifact.path()
+    }
+}
+
+impl TryFrom<String> for Artifact {
+    type Error = String;
+
+    fn try_from(path: String) -> Result<Self, String> {
+        Self::at(&path).ok_or_else(|| format!("`{path}` is no file of a proxy"))
+    }
+}
+
+impl Block {
+    /// The name of the file: `inbound-8080.yaml`, or `outbound-10.1.2.3-8080.yaml`.
+    fn file_name(self) -> String {
+        let address = self.address.map(|ip| file_name(&ip.to_string()) + "-");
+        format!(
+            "{}-{}{}.yaml",
+            self.direction.as_str(),
+            address.unwrap_or_default(),
+            self.port
+        )
+    }
+
+    /// The block whose file has this name, exactly.
+    fn of_file(name: &str) -> Option<Self> {
+        let (direction, place) = name.strip_suffix(".yaml")?.split_once('-')?;
+        let (address, port) = match place.rsplit_once('-') {
+            Some((address, port)) => (Some(address.replace("%3a", ":").parse().ok()?), port),
+            None => (None, place),
+        };
+        let block = Self {
+            direction: Direction::ALL.into_iter().find(|known| known.as_str() == direction)?,
+            address,
+            port: port.parse().ok()?,
+        };
+        (block.file_name() == name).then_some(block)
     }
 }
 
@@ -125,6 +267,52 @@ mod tests {
     #[test]
     fn ordinary_names_stay_as_they_are() {
         assert_eq!(ProxyKey::new("default", "web-01.eu").directory(), "default/web-01.eu");
+    }
+
+    #[test]
+    fn a_path_tells_its_file() {
+        let block = |direction, address: Option<&str>, port| {
+            let address = address.map(|ip| ip.parse().expect("an address"));
+            Artifact::Tracing(Block {
+                direction,
+                address,
+                port,
+            })
+        };
+        let blocks = [
+            (block(Direction::Inbound, None, 8080), "tracing/inbound-8080.yaml"),
+            (
+                block(Direction::Outbound, Some("10.1.2.3"), 80),
+                "tracing/outbound-10.1.2.3-80.yaml",
+            ),
+            (
+                block(Direction::Inbound, Some("fd00::1"), 1),
+                "tracing/inbound-fd00%3a%3a1-1.yaml",
+            ),
+        ];
+        let single = Artifact::SINGLE.map(|artifact| (artifact, artifact.path()));
+        let blocks = blocks.map(|(block, path)| (block, path.into()));
+        for (artifact, path) in single.into_iter().chain(blocks) {
+            assert_eq!((artifact.path(), Artifact::at(&path)), (path.clone(), Some(artifact)));
+            let kind = serde_json::to_value(artifact.kind()).expect("a name").to_string();
+            let (parent, name) = path
+                .rsplit_once('/')
+                .map_or((None, &*path), |(dir, name)| (Some(dir), name));
+            assert_eq!(artifact.subdirectory(), parent);
+            assert!(kind.contains(name) || kind == "\"tracing/*.yaml\"", "{kind} {path}");
+        }
+        for other in [
+            "tracing/inbound-08080.yaml",
+            "tracing/inbound-+1.yaml",
+            "tracing/inbound-fd00:0:0::1-1.yaml",
+            "tracing/../inbound-1.yaml",
+            "tracing/side-1.yaml",
+            "tracinginbound-1.yaml",
+            "xds/../bootstrap.yaml",
+            "",
+        ] {
+            assert_eq!(Artifact::at(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -8,9 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::ir::{
-    Direction, Export, Listener, OpenTelemetry, Provider, Proxy, Specificity, Tag, TagValue, Tracer, ZipkinEncoding,
-};
+use crate::ir::{Export, Listener, OpenTelemetry, Provider, Proxy, Specificity, Tag, TagValue, Tracer, ZipkinEncoding};
 use crate::resource::value::percent::Percent;
 use crate::resource::{Effective, Origin, Provenance};
 use crate::yaml::{self, Limits, write};
@@ -264,18 +262,13 @@ fn tag_value(tag: &Tag, detail: Detail) -> From<Value> {
 }
 
 fn of_listener(proxy: &Proxy, listener: &Listener, detail: Detail) -> ListenerTracing {
-    let direction = match listener.direction {
-        Direction::Inbound => "inbound",
-        Direction::Outbound => "outbound",
-        Direction::Gateway => "gateway",
-    };
     let host = if listener.address.contains(':') {
         format!("[{}]", listener.address)
     } else {
         listener.address.to_string()
     };
     ListenerTracing {
-        direction: direction.to_owned(),
+        direction: listener.direction.as_str().to_owned(),
         path: listener.path.to_string(),
         address: format!("{host}:{}", listener.port),
         service: listener.service.to_string(),

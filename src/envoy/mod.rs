@@ -35,6 +35,8 @@ mod bootstrap;
 
 mod fragment;
 
+pub mod blocks;
+
 mod overlay;
 
 pub mod effective;
@@ -116,6 +118,9 @@ impl Renderer<'_> {
             Shape::Overlay(overlay) => overlay::files(shaped, overlay, self.env, findings)?,
         };
         let buffer = &mut self.buffer;
+        if shaped.shape == Shape::Fragment {
+            files.extend(blocks::render(buffer, proxy));
+        }
         if let Shape::Sidecar | Shape::Fragment = &shaped.shape {
             files.insert(Artifact::Fragment, text(buffer, |out| fragment::render(out, proxy)));
         }
@@ -157,7 +162,7 @@ impl Renderer<'_> {
     }
 }
 
-/// What is written, by way of a buffer.
+/// The text that `write` makes, by way of a buffer.
 fn text(buffer: &mut String, write: impl FnOnce(&mut String)) -> Arc<str> {
     buffer.clear();
     write(buffer);

@@ -19,7 +19,7 @@ pub enum Shape {
     /// A complete proxy from the dataplane alone.
     #[default]
     Sidecar,
-    /// The collector cluster to merge into a bootstrap.
+    /// The parts that tell the tracing, for an Envoy that somebody else configures.
     Fragment,
     /// An Envoy that somebody configured, with tracing added.
     Overlay(Arc<Overlay>),

@@ -12,6 +12,7 @@ use super::cluster::{self, Address, ClusterMessage};
 use super::layout::{Cluster, Layout, listener_name};
 use super::shape::Shaped;
 use super::tracing::{self, Tracing};
+use super::xds;
 use crate::ir::{Direction, Listener, Proxy};
 use crate::yaml::write;
 
@@ -205,7 +206,7 @@ fn http_filter<'l>(
         timeout: "0s",
     };
     let manager = HttpConnectionManager {
-        type_url: "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        type_url: xds::CONNECTION_MANAGER,
         stat_prefix: cluster::stat_name(first),
         route_config: RouteConfig {
             name: listener_name(listener),
@@ -220,9 +221,7 @@ fn http_filter<'l>(
         },
         http_filters: [HttpFilter {
             name: "envoy.filters.http.router",
-            typed_config: TypeAlone {
-                type_url: "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
-            },
+            typed_config: TypeAlone { type_url: xds::ROUTER },
         }],
         stream_idle_timeout: "0s",
         tracing: tracing::of_shape(shaped, listener),

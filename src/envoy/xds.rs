@@ -10,6 +10,13 @@ use crate::yaml::edit::{self, Edit, EditError};
 use crate::yaml::written::{Way, Written};
 use crate::yaml::{Limits, json as yaml_json, write};
 
+/// The type URL of a connection manager.
+pub(super) const CONNECTION_MANAGER: &str =
+    "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+
+/// The type URL of the filter that sends requests to clusters.
+pub(super) const ROUTER: &str = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
+
 /// Writes an xDS file with the given resources.
 pub fn append_response<T: Serialize>(out: &mut String, resources: &[T]) {
     append_items(out, |out| {

@@ -114,6 +114,7 @@ impl Naming<'_> {
             at: inbound.at.clone(),
             path: inbound.path.clone(),
             address,
+            own_address: own.map(|address| address.value.ip),
             port: inbound.port.value,
             upstreams: vec![Upstream {
                 weight: 1,
@@ -164,6 +165,7 @@ impl Naming<'_> {
             at: declared.at.clone(),
             path: declared.path.clone(),
             address: canonical(&dataplane.address.value),
+            own_address: None,
             port,
             protocol,
             service: self.identity.clone(),
@@ -199,6 +201,7 @@ impl Naming<'_> {
             at: routed.outbound.at.clone(),
             path: routed.outbound.path.clone(),
             address: own.map_or_else(|| self.localhost.clone(), WrittenIp::canonical),
+            own_address: own.map(|address| address.ip),
             port: routed.outbound.port.value,
             protocol: routed.protocol.clone(),
             service: routed.service().clone(),

@@ -300,7 +300,7 @@ pub struct Datadog {
 }
 
 /// The direction of requests through a listener.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
     /// To the local application.
     Inbound,
@@ -308,6 +308,21 @@ pub enum Direction {
     Outbound,
     /// From outside of the mesh, through a built-in gateway.
     Gateway,
+}
+
+impl Direction {
+    /// All directions.
+    pub const ALL: [Self; 3] = [Self::Inbound, Self::Outbound, Self::Gateway];
+
+    /// The word for the direction: `inbound`, `outbound` or `gateway`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Inbound => "inbound",
+            Self::Outbound => "outbound",
+            Self::Gateway => "gateway",
+        }
+    }
 }
 
 /// The source of the name of a listener.
@@ -336,6 +351,8 @@ pub struct Listener {
     pub path: Text,
     /// The bound address in canonical form, or a host name if the dataplane has one.
     pub address: Text,
+    /// The address that the declaration has of its own; `None` if it has none.
+    pub own_address: Option<IpAddr>,
     /// The bound port.
     pub port: u16,
     /// The protocol of requests.

@@ -164,7 +164,7 @@ fn id(plan: &Plan) -> String {
         let changed: Vec<Artifact> = change.changed().collect();
         add(&changed.len().to_string());
         for artifact in changed {
-            add(artifact.path());
+            add(&artifact.path());
             let text = change.after.get(&artifact);
             add(if text.is_some() { "text" } else { "none" });
             add(text.map_or("", |text| text));

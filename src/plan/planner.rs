@@ -294,7 +294,7 @@ mod tests {
             (Artifact::Cds, xds::response(&resources.collect::<Vec<_>>()).into())
         });
         let other = btree_map(
-            (1..Artifact::ALL.len()).prop_map(|i| Artifact::ALL[i]),
+            (1..Artifact::SINGLE.len()).prop_map(|i| Artifact::SINGLE[i]),
             "[ab]".prop_map(Arc::from),
             0..4,
         );
@@ -326,7 +326,7 @@ mod tests {
     }
 
     fn repair() -> impl Strategy<Value = DriftRepair> {
-        let file = (proxy(), (0..Artifact::ALL.len()).prop_map(|i| Artifact::ALL[i]));
+        let file = (proxy(), (0..Artifact::SINGLE.len()).prop_map(|i| Artifact::SINGLE[i]));
         prop_oneof![
             Just(DriftRepair::Off),
             Just(DriftRepair::All),
@@ -534,7 +534,7 @@ mod tests {
         fn an_envoy_out_of_sync_gets_its_files_unless_they_are_edited(situation in situation()) {
             let planned = situation.plan(None);
             let observed = situation.observe();
-            let is_dynamic = |artifact: &Artifact| matches!(artifact, Artifact::Cds | Artifact::Lds | Artifact::Rtds);
+            let is_dynamic = |artifact: &Artifact| artifact.is_dynamic();
             for proxy in &situation.out_of_sync {
                 let is_drifted = observed.drift.iter().any(|drift| drift.proxy == *proxy);
                 let Some(found) = observed.applied.get(proxy).filter(|_| !is_drifted) else { continue };

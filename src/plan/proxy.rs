@@ -60,7 +60,9 @@ impl ProxyView<'_> {
         let drift: BTreeMap<Artifact, &Drift> = self.drift.iter().map(|drift| (drift.artifact, *drift)).collect();
         let text = |files: Option<&Files>, artifact| files.and_then(|files| files.get(&artifact)).cloned();
         let (mut before, mut after) = (Files::new(), Files::new());
-        for artifact in Artifact::ALL {
+        let all = [self.found, self.desired].into_iter().flatten().flat_map(Files::keys);
+        let all: BTreeSet<Artifact> = all.chain(drift.keys()).copied().collect();
+        for artifact in all {
             let [found, desired] = [self.found, self.desired].map(|files| text(files, artifact));
             let is_published = match (drift.get(&artifact), &desired) {
                 (Some(drift), Some(text)) => drift.was_published(text),
@@ -105,14 +107,13 @@ impl ProxyView<'_> {
 
     /// The clusters and listeners once more, as they are. Edited ones are not ours to deliver.
     pub(super) fn redeliver(&self) -> Option<Change> {
-        let is_dynamic = |artifact: &Artifact| matches!(artifact, Artifact::Cds | Artifact::Lds | Artifact::Rtds);
         let left: BTreeSet<Artifact> = self.drifted().collect();
         let after = self.found?.clone();
-        if left.iter().any(is_dynamic) || !after.keys().any(is_dynamic) {
+        if left.iter().any(|artifact| artifact.is_dynamic()) || !after.keys().any(|artifact| artifact.is_dynamic()) {
             return None;
         }
         let mut before = after.clone();
-        before.retain(|artifact, _| !is_dynamic(artifact));
+        before.retain(|artifact, _| !artifact.is_dynamic());
         Some(self.change(Action::Change, before, after, left))
     }
 
@@ -161,12 +162,9 @@ impl ProxyView<'_> {
 }
 
 /// A file together with those that make sense only with it.
-fn partners(artifact: Artifact) -> &'static [Artifact] {
+fn partners(artifact: Artifact) -> Vec<Artifact> {
     match artifact {
-        Artifact::Cds | Artifact::Lds => &[Artifact::Cds, Artifact::Lds],
-        Artifact::Rtds => &[Artifact::Rtds],
-        Artifact::Bootstrap => &[Artifact::Bootstrap],
-        Artifact::Fragment => &[Artifact::Fragment],
-        Artifact::Effective => &[Artifact::Effective],
+        Artifact::Cds | Artifact::Lds => vec![Artifact::Cds, Artifact::Lds],
+        alone => vec![alone],
     }
 }

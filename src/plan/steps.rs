@@ -57,7 +57,7 @@ pub fn steps(before: &Files, after: &Files) -> Vec<Step> {
             steps.insert(0, Step::Write(Artifact::Cds, union.into()));
         }
     }
-    for artifact in [Artifact::Bootstrap, Artifact::Fragment, Artifact::Effective] {
+    for artifact in after.keys().copied().filter(|artifact| !artifact.is_dynamic()) {
         let is_written = artifact == Artifact::Bootstrap && needs_restart(before, after);
         if let Some(text) = differs(before, after, artifact).filter(|_| !is_written) {
             steps.push(Step::Write(artifact, text.clone()));
@@ -71,11 +71,8 @@ pub fn steps(before: &Files, after: &Files) -> Vec<Step> {
         steps.push(Step::Write(Artifact::Rtds, xds::empty_runtime().into()));
     }
     // What starts a proxy goes before what it would start from.
-    let gone = Artifact::ALL
-        .into_iter()
-        .rev()
-        .filter(|artifact| !after.contains_key(artifact));
-    steps.extend(gone.filter(|artifact| before.contains_key(artifact)).map(Step::Remove));
+    let gone = before.keys().rev().filter(|artifact| !after.contains_key(artifact));
+    steps.extend(gone.copied().map(Step::Remove));
     steps
 }
 

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::envoy::artifact::Artifact;
+use crate::envoy::artifact::ArtifactKind;
 use crate::select::scope::Rule;
 use crate::settings_value::{HumanDuration, SettingValue};
 
@@ -24,7 +24,7 @@ pub struct Reload {
     /// The means of the reload.
     pub means: Means,
     /// The files whose change makes a reload due.
-    pub files: BTreeSet<Artifact>,
+    pub files: BTreeSet<ArtifactKind>,
     /// The bootstrap into which the Envoy merges `fragment.yaml`; `None` when it is not known.
     pub base: Option<PathTemplate>,
 }
@@ -334,15 +334,15 @@ struct Entry {
     /// The files whose change makes a reload due.
     #[serde(default = "start_files")]
     #[schemars(length(min = 1))]
-    files: BTreeSet<Artifact>,
+    files: BTreeSet<ArtifactKind>,
     /// The bootstrap into which the Envoy merges `fragment.yaml`. With `envoy.validate`, both are validated together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     base: Option<PathTemplate>,
 }
 
 /// The files that an Envoy reads only at its start.
-fn start_files() -> BTreeSet<Artifact> {
-    [Artifact::Bootstrap, Artifact::Fragment].into()
+fn start_files() -> BTreeSet<ArtifactKind> {
+    [ArtifactKind::Bootstrap, ArtifactKind::Fragment, ArtifactKind::Tracing].into()
 }
 
 impl TryFrom<Entry> for Reload {
@@ -452,7 +452,10 @@ mod tests {
         assert!(matches!(&reloads[0].means, Means::Signal(signal) if signal.name == Signal::Hup));
         assert!(matches!(&reloads[1].means, Means::Systemd(unit) if unit.action == Verb::Reload));
         assert!(matches!(&reloads[2].means, Means::Exec(command) if command.timeout == command_timeout()));
-        assert_eq!(reloads[0].files, [Artifact::Bootstrap, Artifact::Fragment].into());
+        assert_eq!(
+            reloads[0].files,
+            [ArtifactKind::Bootstrap, ArtifactKind::Fragment, ArtifactKind::Tracing].into()
+        );
         assert_eq!(reloads[0].select, Rule::default());
     }
 }

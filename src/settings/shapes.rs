@@ -48,7 +48,7 @@ struct Entry {
     /// A complete proxy from the dataplane alone: `{}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sidecar: Option<Nothing>,
-    /// The collector cluster to merge into a bootstrap: `{}`.
+    /// The cluster of the collector, to merge into a bootstrap, and the tracing of each listener in `tracing/`, to paste into a template: `{}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fragment: Option<Nothing>,
     /// The files of an Envoy that somebody configured, which come out with tracing added.

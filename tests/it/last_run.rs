@@ -72,7 +72,7 @@ impl Place {
             let directory = target.out.root.join(proxy.directory());
             files
                 .iter()
-                .map(move |(artifact, text)| (directory.join(artifact.path()), text))
+                .map(move |(artifact, text)| (directory.join(&*artifact.path()), text))
         });
         files.all(|(path, text)| fs::read_to_string(path).is_ok_and(|found| found == **text))
     }

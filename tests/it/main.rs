@@ -39,5 +39,6 @@ mod reload;
 mod schema;
 mod settings;
 mod source;
+mod templates;
 mod tidy;
 mod validation;

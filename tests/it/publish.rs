@@ -90,7 +90,7 @@ fn whatever_a_kill_leaves_the_next_run_finishes() {
         fs::write(target.out.root.join(".meshtraced/inventory.json"), inventory).expect("written");
         fs::write(target.out.root.join(".meshtraced/staging/0-0"), "half").expect("written");
         for (proxy, step) in all_steps().take(count) {
-            let path = target.out.root.join(proxy.directory()).join(step.artifact().path());
+            let path = target.out.root.join(proxy.directory()).join(&*step.artifact().path());
             fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
             match step {
                 Step::Write(_, text) => fs::write(&path, &*text).expect("written"),
@@ -123,7 +123,7 @@ fn known(states: &[&Fragments], dataplane: &str, artifact: Artifact) -> Vec<Stri
 
 /// Reads a file as Envoy does; only that of a proxy that comes or goes may be missing.
 fn read_one(target: &Target, dataplane: &str, artifact: Artifact, known: &[String]) {
-    let path = target.out.root.join(key(dataplane).directory()).join(artifact.path());
+    let path = target.out.root.join(key(dataplane).directory()).join(&*artifact.path());
     let mut file = match fs::File::open(&path) {
         Err(error) if dataplane != "stays" && error.kind() == std::io::ErrorKind::NotFound => return,
         file => file.unwrap_or_else(|error| panic!("{}: {error}", path.display())),
@@ -145,7 +145,9 @@ fn readers_see_whole_files_with_their_final_mode() {
         for dataplane in ["stays", "comes", "goes"] {
             let (done, target) = (&done, &target);
             scope.spawn(move || {
-                let own = Artifact::ALL.into_iter().filter(|artifact| *artifact != Artifact::Rtds);
+                let own = Artifact::SINGLE
+                    .into_iter()
+                    .filter(|artifact| *artifact != Artifact::Rtds);
                 let files: Vec<_> = own
                     .map(|artifact| (artifact, known(&states, dataplane, artifact)))
                     .collect();

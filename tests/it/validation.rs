@@ -268,6 +268,54 @@ fn a_fragment_is_judged_with_what_it_is_merged_into() {
 }
 
 #[test]
+fn blocks_are_judged_with_the_clusters_of_the_fragment() {
+    let mut place = Place::new();
+    place.validate_by(THROUGH);
+    let block = Artifact::at("tracing/inbound-8080.yaml").expect("the file of a block");
+    let other = Artifact::at("tracing/inbound-8081.yaml").expect("the file of a block");
+    let lds = &files("tracing:z", 1)[&Artifact::Lds];
+    let text = |collector: &str| {
+        let provider = format!(
+            "{{name: envoy.tracers.zipkin, typed_config: {{'@type': type.googleapis.com/envoy.config.trace.v3.ZipkinConfig, \
+             collector_cluster: {collector}, collector_endpoint: /, collector_endpoint_version: HTTP_JSON}}}}"
+        );
+        format!("tracing: {{provider: {provider}}}\n")
+    };
+    assert!(lds.contains("envoy.tracers.zipkin"), "the same provider: {lds}");
+    let publish = |place: &Place, texts: [String; 2], cluster: &str| {
+        let mut files = with(Files::new(), "", cluster);
+        files.remove(&Artifact::Bootstrap);
+        files.extend([block, other].into_iter().zip(texts.map(Into::into)));
+        let mut outcome = place
+            .publish(&BTreeMap::from([(key("web"), files)]))
+            .expect("it validates");
+        let result = outcome.proxies.remove(&key("web")).expect("it is in the plan").delivery;
+        result.expect("somebody's word")
+    };
+    let unset = || "tracing: null\n".to_owned();
+    let word = publish(&place, [text("tracing:z"), unset()], "tracing:z");
+    assert_eq!(word, Delivery::NotApplicable);
+    assert_eq!(place.asked(), 1, "one configuration for all blocks");
+    for (texts, cluster) in [
+        ([text("tracing:z"), text("tracing:nope")], "tracing:z"),
+        ([text("tracing:nope"), unset()], "tracing:other"),
+    ] {
+        let word = publish(&place, texts, cluster);
+        let is_told = |why: &String| why.contains("unknown cluster 'tracing:nope'");
+        assert!(matches!(&word, Delivery::Nacked(why) if is_told(why)), "{word:?}");
+    }
+    let word = publish(
+        &place,
+        [unset(), "tracing: {no_such_field: 1}\n".to_owned()],
+        "tracing:z",
+    );
+    assert!(
+        matches!(&word, Delivery::Nacked(why) if why.contains("no_such_field")),
+        "{word:?}"
+    );
+}
+
+#[test]
 fn what_never_was_published_leaves_nothing_when_it_goes() {
     let mut place = Place::new();
     place.validate_by(THROUGH);

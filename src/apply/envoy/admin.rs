@@ -148,7 +148,7 @@ impl Stats {
         match artifact {
             Artifact::Cds => &self.cds,
             Artifact::Rtds => &self.rtds,
-            Artifact::Lds | Artifact::Bootstrap | Artifact::Fragment | Artifact::Effective => &self.lds,
+            _ => &self.lds,
         }
     }
 

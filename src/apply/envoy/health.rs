@@ -54,7 +54,8 @@ pub(in crate::apply) fn probe_all(
 
 fn health(probe: &AdminProbe, files: &Files) -> ProxyHealth {
     match probe {
-        AdminProbe::Down => ProxyHealth::NotRunning,
+        AdminProbe::Down if files.keys().any(|artifact| artifact.is_read_by_envoy()) => ProxyHealth::NotRunning,
+        AdminProbe::Down => ProxyHealth::Unverifiable,
         AdminProbe::TimedOut(why) => ProxyHealth::TimedOut(why.clone()),
         AdminProbe::Unverifiable => ProxyHealth::Unverifiable,
         AdminProbe::Up(_, stats) => {

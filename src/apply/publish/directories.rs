@@ -1,15 +1,16 @@
 //! The directories of a proxy: made before its files, removed after them.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::context::PublishContext;
 use super::task::Task;
 use crate::apply::error::{ApplyError, Result};
 use crate::apply::store::dir::{Access, Dir};
-use crate::apply::store::files::{PlacedFiles, XDS, split};
+use crate::apply::store::files::PlacedFiles;
 use crate::apply::store::inventory::Entry;
 use crate::envoy::ADMIN_SOCKET;
-use crate::envoy::artifact::ProxyKey;
+use crate::envoy::artifact::{ProxyKey, SUBDIRECTORIES};
 use crate::plan::Action;
 use crate::system::http_client::Connection;
 
@@ -34,12 +35,13 @@ pub(super) fn make_directories(context: &PublishContext, task: &Task) -> Result<
         let _ = dir.restore_permissions(access);
         Ok(Some(dir))
     })?;
-    if let Some(dir) = dir.last()
-        && change.after.keys().any(|artifact| split(*artifact).0 == XDS)
-    {
-        let _ = dir
-            .make_child(XDS, context.output.out.directory())?
-            .restore_permissions(context.output.out.directory());
+    if let Some(dir) = dir.last() {
+        let subdirectories: BTreeSet<&str> = change.after.keys().filter_map(|file| file.subdirectory()).collect();
+        for name in subdirectories {
+            let _ = dir
+                .make_child(name, context.output.out.directory())?
+                .restore_permissions(context.output.out.directory());
+        }
     }
     Ok(())
 }
@@ -79,7 +81,9 @@ pub(super) fn remove_directories(context: &PublishContext, proxy: &ProxyKey) -> 
                 Ok(_) | Err(_) => return Ok(false),
             }
         }
-        dir.remove_empty(XDS)?;
+        for name in SUBDIRECTORIES {
+            dir.remove_empty(name)?;
+        }
     }
     parent.remove_empty(name)?;
     context.output.root.remove_empty(mesh)?;
@@ -101,8 +105,10 @@ pub(super) fn restore_permissions(
     if with_mesh {
         restored += usize::from(mesh.restore_permissions(context.output.out.directory())?);
     }
-    if let Some(xds) = dir.child(XDS)? {
-        restored += usize::from(xds.restore_permissions(context.output.out.directory())?);
+    for name in SUBDIRECTORIES {
+        if let Some(dir) = dir.child(name)? {
+            restored += usize::from(dir.restore_permissions(context.output.out.directory())?);
+        }
     }
     let files = PlacedFiles::in_directory(dir, &entry.elsewhere);
     for &artifact in entry.files.keys() {

@@ -70,12 +70,21 @@ impl<'r> Rollout<'r, '_> {
             return Ok(Delivery::NotApplicable);
         }
         match self.task.change.action {
-            Action::Add => return self.carry_out(&files, None, Duration::ZERO, Delivery::NotRunning),
+            Action::Add
+                if self
+                    .task
+                    .change
+                    .after
+                    .keys()
+                    .any(|artifact| artifact.is_read_by_envoy()) =>
+            {
+                return self.carry_out(&files, None, Duration::ZERO, Delivery::NotRunning);
+            }
             Action::Change if self.task.moves() => {
                 return self.carry_out(&files, None, Duration::ZERO, Delivery::NotApplicable);
             }
             Action::Change if self.task.steps.iter().any(StagedStep::is_dynamic) => {}
-            Action::Change | Action::Remove => {
+            Action::Add | Action::Change | Action::Remove => {
                 return self.carry_out(&files, None, Duration::ZERO, Delivery::NotApplicable);
             }
         }

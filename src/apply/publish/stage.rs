@@ -113,7 +113,7 @@ impl Placed {
     /// the proxy.
     fn of(entry: Entry, directory: &Path, wanted: Option<&Elsewhere>) -> Self {
         let place = |elsewhere: &Elsewhere, file: Artifact| {
-            let own = || directory.join(file.path());
+            let own = || directory.join(&*file.path());
             elsewhere.get(&file).cloned().unwrap_or_else(own)
         };
         let wanted = wanted.unwrap_or(&entry.elsewhere);

@@ -81,6 +81,6 @@ pub(super) struct StagedFile {
 impl StagedStep {
     /// Whether the step gives a running Envoy a file to read.
     pub(super) fn is_dynamic(&self) -> bool {
-        matches!(self, Self::Put(file) if matches!(file.artifact, Artifact::Cds | Artifact::Lds | Artifact::Rtds))
+        matches!(self, Self::Put(file) if file.artifact.is_dynamic())
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Envoy does not read the xDS files of a bootstrap in that mode, so a proxy is validated as one temporary file: the
 //! bootstrap with their resources as static ones. A fragment is validated together with the bootstrap that it is
-//! merged into, where that is known. Envoy opens no port then and looks for no collector: it finds mistakes of the
-//! files alone.
+//! merged into, where that is known, and tracing blocks in listeners that are made for it. Envoy opens no port then and
+//! looks for no collector: it finds mistakes of the files alone.
 //!
 //! An Envoy that cannot validate is an error of the whole publication, and nothing is published: an operator who set
 //! `envoy.validate` relies on it, and the published files work. A missing program must not let the first bad file
@@ -24,8 +24,8 @@ use super::task::Task;
 use crate::apply::error::{ApplyError, Result};
 use crate::apply::store::dir::Access;
 use crate::apply::store::inventory::{Inventory, Nack, digest};
-use crate::envoy::artifact::{Artifact, ProxyKey};
-use crate::envoy::xds;
+use crate::envoy::artifact::{Artifact, ArtifactKind, ProxyKey};
+use crate::envoy::{blocks, xds};
 use crate::plan::{Action, Plan};
 use crate::system::parallel;
 use crate::system::process::{self, End, Ended};
@@ -180,6 +180,14 @@ impl<'t> Validator<'t> {
         if is_changed(&[Artifact::Cds, Artifact::Lds, Artifact::Rtds, Artifact::Bootstrap]) {
             let whole = xds::as_static(file(Artifact::Bootstrap), file(Artifact::Cds), file(Artifact::Lds));
             input.push(self.with_digest(What::Whole(whole)));
+        }
+        let is_block = |artifact: Artifact| artifact.kind() == ArtifactKind::Tracing;
+        if change
+            .changed()
+            .any(|artifact| is_block(artifact) || artifact == Artifact::Fragment)
+            && change.after.keys().copied().any(is_block)
+        {
+            input.push(self.with_digest(What::Whole(blocks::as_static(&change.after))));
         }
         if let Some(base) = self.bases.get(&change.proxy)
             && is_changed(&[Artifact::Fragment])

@@ -23,7 +23,7 @@ use self::queue::{Queue, State, Wanted};
 use self::state::{Loaded, ReloadState};
 use super::publish::Bases;
 use super::store::{Lock, OutputDir};
-use crate::envoy::artifact::{Files, ProxyKey};
+use crate::envoy::artifact::{ArtifactKind, Files, ProxyKey};
 use crate::plan::digest::Digest;
 use crate::plan::drift::Drift;
 use crate::plan::{Action, Applied, Change};
@@ -53,7 +53,8 @@ pub fn bases<'p>(
 #[must_use]
 pub fn announced(change: &Change, entries: &Entries, reloads: &[Reload]) -> Option<String> {
     let reload = reloads.get(entry(&change.proxy, Some(entries), reloads)?)?;
-    let is_due = change.action == Action::Change && change.changed().any(|artifact| reload.files.contains(&artifact));
+    let is_due =
+        change.action == Action::Change && change.changed().any(|artifact| reload.files.contains(&artifact.kind()));
     is_due.then(|| reload.means.to_string())
 }
 
@@ -282,7 +283,7 @@ impl Reloader {
                 Some(change) if !change.before.is_empty() => loaded(&change.before, &wanted),
                 // It runs with files of its own.
                 Some(_) if offer.overlays.is_some_and(|overlays| overlays.contains(proxy)) => {
-                    wanted.keys().map(|artifact| (*artifact, None)).collect()
+                    wanted.keys().map(|kind| (*kind, None)).collect()
                 }
                 _ => Loaded::new(),
             };
@@ -302,26 +303,37 @@ impl Reloader {
     }
 }
 
-/// The files with which a proxy is to run. A file that somebody changed counts as it was when Envoy read it last.
+/// The files with which a proxy is to run. A kind of file of which somebody changed one counts as it was when Envoy read it last.
 fn wanted(proxy: &ProxyKey, files: &Files, reload: &Reload, drift: &[Drift], known: Option<&Loaded>) -> Loaded {
-    let is_drifted = |artifact| drift.iter().any(|d| d.proxy == *proxy && d.artifact == artifact);
+    let is_drifted = |kind| (drift.iter()).any(|drift| drift.proxy == *proxy && drift.artifact.kind() == kind);
     let mut wanted = Loaded::new();
-    for artifact in reload.files.iter().copied() {
-        let digest = if is_drifted(artifact) {
-            match known.and_then(|known| known.get(&artifact)) {
+    for kind in reload.files.iter().copied() {
+        let digest = if is_drifted(kind) {
+            match known.and_then(|known| known.get(&kind)) {
                 Some(digest) => digest.clone(),
                 None => continue,
             }
         } else {
-            files.get(&artifact).map(|text| Digest::of(text))
+            digest(files, kind)
         };
-        wanted.insert(artifact, digest);
+        wanted.insert(kind, digest);
     }
     wanted
 }
 
-/// The same files as in `like`, as they are in `files`.
+/// The same kinds of files as in `like`, as they are in `files`.
 fn loaded(files: &Files, like: &Loaded) -> Loaded {
-    let digest = |artifact| files.get(artifact).map(|text| Digest::of(text));
-    like.keys().map(|artifact| (*artifact, digest(artifact))).collect()
+    like.keys().map(|kind| (*kind, digest(files, *kind))).collect()
+}
+
+/// The digest of all files of a kind; `None` if there is none.
+fn digest(files: &Files, kind: ArtifactKind) -> Option<Digest> {
+    let mut of_kind = files.iter().filter(|(artifact, _)| artifact.kind() == kind);
+    if kind != ArtifactKind::Tracing {
+        return of_kind.next().map(|(_, text)| Digest::of(text));
+    }
+    let all: String = of_kind
+        .map(|(artifact, text)| format!("{} {}\n", artifact.path(), Digest::of(text)))
+        .collect();
+    (!all.is_empty()).then(|| Digest::of(&all))
 }

@@ -307,7 +307,7 @@ fn backoff(failures: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::envoy::artifact::Artifact;
+    use crate::envoy::artifact::ArtifactKind;
     use crate::plan::digest::Digest;
 
     fn call(name: &str) -> Call {
@@ -319,7 +319,7 @@ mod tests {
 
     fn due(names: &[(&str, &str)]) -> BTreeMap<Call, Wanted> {
         let wanted = |text: &str| {
-            let files = Loaded::from([(Artifact::Bootstrap, Some(Digest::of(text)))]);
+            let files = Loaded::from([(ArtifactKind::Bootstrap, Some(Digest::of(text)))]);
             Wanted::from([(ProxyKey::new("default", "web-01"), files)])
         };
         names.iter().map(|(name, text)| (call(name), wanted(text))).collect()

@@ -11,14 +11,14 @@ use crate::apply::error::Result;
 use crate::apply::store::OutputDir;
 use crate::apply::store::document::{self, Document, Found};
 use crate::apply::store::lock::{Lock, held};
-use crate::envoy::artifact::{Artifact, ProxyKey};
+use crate::envoy::artifact::{ArtifactKind, ProxyKey};
 use crate::plan::digest::Digest;
 use crate::words::with_causes;
 
 const NAME: &str = "reloads.json";
 
-/// The files of a proxy as digests; `None` for a file that is not there.
-pub(super) type Loaded = BTreeMap<Artifact, Option<Digest>>;
+/// The files of a proxy as one digest for each kind of file; `None` where there is no file.
+pub(super) type Loaded = BTreeMap<ArtifactKind, Option<Digest>>;
 
 /// The entry of a proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +52,7 @@ struct ProxyEntry {
     dataplane: String,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     open: bool,
-    files: BTreeMap<String, Option<Digest>>,
+    files: Loaded,
 }
 
 impl ReloadState {
@@ -99,10 +99,10 @@ impl ReloadState {
             files: before.clone(),
             is_open: false,
         });
-        entry.files.retain(|artifact, _| wanted.contains_key(artifact));
-        for (artifact, digest) in wanted {
-            // A file that did not count until now, or was never seen.
-            entry.files.entry(*artifact).or_insert_with(|| digest.clone());
+        entry.files.retain(|kind, _| wanted.contains_key(kind));
+        for (kind, digest) in wanted {
+            // Files that did not count until now, or were never seen.
+            entry.files.entry(*kind).or_insert_with(|| digest.clone());
         }
         entry.is_open |= entry.files != *wanted;
         entry.is_open
@@ -124,12 +124,8 @@ impl ReloadState {
 
 fn from_file(file: ReloadsFile) -> BTreeMap<ProxyKey, Entry> {
     let entries = file.proxies.into_iter().map(|entry| {
-        let artifact = |path: &str| Artifact::ALL.into_iter().find(|artifact| artifact.path() == path);
-        let files = entry.files.into_iter();
         let known = Entry {
-            files: files
-                .filter_map(|(path, digest)| Some((artifact(&path)?, digest)))
-                .collect(),
+            files: entry.files,
             is_open: entry.open,
         };
         (ProxyKey::new(entry.mesh, entry.dataplane), known)
@@ -142,9 +138,7 @@ fn to_file(proxies: &BTreeMap<ProxyKey, Entry>) -> ReloadsFile {
         mesh: proxy.mesh.clone(),
         dataplane: proxy.dataplane.clone(),
         open: entry.is_open,
-        files: (entry.files.iter())
-            .map(|(artifact, digest)| (artifact.path().to_owned(), digest.clone()))
-            .collect(),
+        files: entry.files.clone(),
     });
     ReloadsFile {
         proxies: entries.collect(),
@@ -156,7 +150,7 @@ mod tests {
     use super::*;
 
     fn files(text: &str) -> Loaded {
-        Loaded::from([(Artifact::Bootstrap, Some(Digest::of(text)))])
+        Loaded::from([(ArtifactKind::Bootstrap, Some(Digest::of(text)))])
     }
 
     fn written_and_read(state: &ReloadState) -> BTreeMap<ProxyKey, Entry> {
@@ -185,9 +179,9 @@ mod tests {
         let proxy = ProxyKey::new("default", "web-01");
         assert!(!state.is_due(&proxy, &files("a"), &Loaded::new()));
         let mut more = files("a");
-        more.insert(Artifact::Fragment, None);
+        more.insert(ArtifactKind::Fragment, None);
         assert!(!state.is_due(&proxy, &more, &Loaded::new()));
-        more.insert(Artifact::Fragment, Some(Digest::of("b")));
+        more.insert(ArtifactKind::Fragment, Some(Digest::of("b")));
         assert!(state.is_due(&proxy, &more, &Loaded::new()));
     }
 }

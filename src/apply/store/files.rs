@@ -9,9 +9,6 @@ use super::dir::{Content, Dir};
 use crate::apply::error::{ApplyError, Result};
 use crate::envoy::artifact::{Artifact, Elsewhere, Fragments, ProxyKey};
 
-/// The directory of the files that a running Envoy watches, below that of a proxy.
-pub(in crate::apply) const XDS: &str = "xds";
-
 /// The places where the files of desired proxies belong.
 #[derive(Debug, Clone, Copy)]
 pub struct Places<'p> {
@@ -72,7 +69,7 @@ impl<'e> PlacedFiles<'e> {
 
     /// The absolute path of a file.
     pub(in crate::apply) fn path_of(&self, artifact: Artifact) -> PathBuf {
-        let own = || self.path.join(artifact.path());
+        let own = || self.path.join(&*artifact.path());
         self.elsewhere.get(&artifact).cloned().unwrap_or_else(own)
     }
 
@@ -87,9 +84,9 @@ impl<'e> PlacedFiles<'e> {
         if let Some(path) = self.elsewhere.get(&artifact) {
             return at(path);
         }
-        let (parent, name) = split(artifact);
         let Some(dir) = &self.dir else { return Ok(None) };
-        Ok(dir.below(parent)?.map(|parent| (parent, name.to_owned())))
+        let parent = dir.below(artifact.subdirectory().unwrap_or("."))?;
+        Ok(parent.map(|parent| (parent, artifact.file_name())))
     }
 
     /// The content at the place of a file.
@@ -115,8 +112,4 @@ pub(in crate::apply) fn at(path: &Path) -> Result<Option<(Dir, String)>> {
     };
     let name = name.to_string_lossy().into_owned();
     Ok(Dir::open(parent)?.map(|dir| (dir, name)))
-}
-
-pub(in crate::apply) fn split(artifact: Artifact) -> (&'static str, &'static str) {
-    artifact.path().rsplit_once('/').unwrap_or((".", artifact.path()))
 }

@@ -85,9 +85,9 @@ impl Document for InventoryFile {
 struct ProxyEntry {
     mesh: String,
     dataplane: String,
-    files: BTreeMap<String, Known>,
+    files: Owned,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    elsewhere: BTreeMap<String, PathBuf>,
+    elsewhere: Elsewhere,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     left: BTreeMap<PathBuf, Left>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -117,23 +117,24 @@ impl Inventory {
         };
         match document::load(dir, NAME)? {
             Found::Missing => Ok(Self::default()),
-            Found::Document(file) => Self::from_file(file).map_err(invalid),
+            Found::Document(file) => Ok(Self::from_file(file)),
             Found::Invalid(message) => Err(invalid(message)),
         }
     }
 
-    fn from_file(file: InventoryFile) -> Result<Self, String> {
-        let mut proxies = BTreeMap::new();
-        for entry in file.proxies {
+    fn from_file(file: InventoryFile) -> Self {
+        let entry = |entry: ProxyEntry| {
             let known = Entry {
-                files: by_artifact(entry.files)?,
-                elsewhere: by_artifact(entry.elsewhere)?,
+                files: entry.files,
+                elsewhere: entry.elsewhere,
                 left: entry.left,
                 nack: entry.rejected,
             };
-            proxies.insert(ProxyKey::new(entry.mesh, entry.dataplane), known);
+            (ProxyKey::new(entry.mesh, entry.dataplane), known)
+        };
+        Self {
+            proxies: file.proxies.into_iter().map(entry).collect(),
         }
-        Ok(Self { proxies })
     }
 
     /// Writes the inventory aside. It counts from [`Inventory::put`] on, before which it has to be on disk.
@@ -160,8 +161,8 @@ impl Inventory {
         let entry = |(proxy, entry): (&ProxyKey, &Entry)| ProxyEntry {
             mesh: proxy.mesh.clone(),
             dataplane: proxy.dataplane.clone(),
-            files: by_path(&entry.files),
-            elsewhere: by_path(&entry.elsewhere),
+            files: entry.files.clone(),
+            elsewhere: entry.elsewhere.clone(),
             left: entry.left.clone(),
             rejected: entry.nack.clone(),
         };
@@ -171,31 +172,11 @@ impl Inventory {
     }
 }
 
-/// A map by file as a map by the path of the file.
-pub(in crate::apply) fn by_path<T: Clone>(files: &BTreeMap<Artifact, T>) -> BTreeMap<String, T> {
-    files
-        .iter()
-        .map(|(artifact, known)| (artifact.path().to_owned(), known.clone()))
-        .collect()
-}
-
-/// A map by path as a map by file.
-pub(in crate::apply) fn by_artifact<T>(files: BTreeMap<String, T>) -> Result<BTreeMap<Artifact, T>, String> {
-    let known = |(path, known): (String, T)| {
-        let artifact = Artifact::ALL.into_iter().find(|artifact| artifact.path() == path);
-        Ok((
-            artifact.ok_or_else(|| format!("it lists `{path}`, which no proxy has"))?,
-            known,
-        ))
-    };
-    files.into_iter().map(known).collect()
-}
-
 /// A hash of the texts of a proxy.
 pub(in crate::apply) fn digest(files: &Files) -> String {
     let mut hasher = blake3::Hasher::new();
     for (artifact, text) in files {
-        for part in [artifact.path(), text] {
+        for part in [&*artifact.path(), text] {
             hasher.update(&(part.len() as u64).to_le_bytes());
             hasher.update(part.as_bytes());
         }
@@ -208,7 +189,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Inventory, String> {
-        Inventory::from_file(document::parse(text)?)
+        document::parse(text).map(Inventory::from_file)
     }
 
     #[test]
@@ -218,9 +199,9 @@ mod tests {
             reason: "\"quoted\"\nline".to_owned(),
             by: None,
         };
-        let known = |artifact: Artifact| Known::from([None, Some(Digest::of(artifact.path()))]);
+        let known = |artifact: Artifact| Known::from([None, Some(Digest::of(&artifact.path()))]);
         let full = Entry {
-            files: Artifact::ALL.map(|artifact| (artifact, known(artifact))).into(),
+            files: Artifact::SINGLE.map(|artifact| (artifact, known(artifact))).into(),
             elsewhere: [(Artifact::Lds, "/etc/envoy/lds.yaml".into())].into(),
             left: BTreeMap::from([(
                 "/etc/envoy/old.yaml".into(),

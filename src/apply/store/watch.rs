@@ -8,12 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use notify::{Config, EventKindMask, RecommendedWatcher, RecursiveMode, Watcher as _};
 
-use super::files::XDS;
 use super::output::OutputDir;
-use crate::envoy::artifact::{Artifact, ProxyKey};
+use crate::envoy::artifact::{Artifact, ProxyKey, SUBDIRECTORIES};
 use crate::system::beacon::Beacon;
 
-/// The most proxies that are watched, each with two directories: the watches of all programs of a user are limited, and
+/// The most proxies that are watched, each with at most three directories: the watches of all programs of a user are limited, and
 /// those on the policies matter more.
 const MOST: usize = 2048;
 
@@ -32,8 +31,8 @@ pub struct OutputWatch {
 /// State that is shared with the thread that gets the events.
 #[derive(Default)]
 struct Shared {
-    /// The proxies by their directories.
-    directories: Mutex<BTreeMap<PathBuf, ProxyKey>>,
+    /// The proxies by their directories, with the name of the directory below that of the proxy.
+    directories: Mutex<BTreeMap<PathBuf, (ProxyKey, Option<&'static str>)>>,
     touched: Mutex<Touched>,
     /// The proxies that this process publishes just now, whose events are its own.
     own: Mutex<BTreeSet<ProxyKey>>,
@@ -109,8 +108,8 @@ impl OutputWatch {
             self.is_off = true;
             return;
         };
-        for directory in directories(&self.out, proxy) {
-            lock(&self.shared.directories).insert(directory.clone(), proxy.clone());
+        for (directory, name) in directories(&self.out, proxy) {
+            lock(&self.shared.directories).insert(directory.clone(), (proxy.clone(), name));
             match watcher.watch(&directory, RecursiveMode::NonRecursive) {
                 // Without its files, the directory is missed at the next look.
                 Err(error) if !matches!(error.kind, notify::ErrorKind::PathNotFound) => {
@@ -130,7 +129,7 @@ impl OutputWatch {
     /// Watches a proxy no more.
     pub fn remove(&mut self, proxy: &ProxyKey) {
         if self.watched.remove(proxy) {
-            for directory in directories(&self.out, proxy) {
+            for (directory, _) in directories(&self.out, proxy) {
                 lock(&self.shared.directories).remove(&directory);
                 if let Some(watcher) = &mut self.watcher {
                     // The watch of a directory ends with it.
@@ -185,10 +184,10 @@ impl OutputWatch {
 }
 
 /// The directories of a proxy with files.
-fn directories(out: &OutputDir, proxy: &ProxyKey) -> [PathBuf; 2] {
+fn directories(out: &OutputDir, proxy: &ProxyKey) -> [(PathBuf, Option<&'static str>); 3] {
     let directory = out.root.join(proxy.directory());
-    let xds = directory.join(XDS);
-    [directory, xds]
+    let [xds, tracing] = SUBDIRECTORIES.map(|name| (directory.join(name), Some(name)));
+    [(directory, None), xds, tracing]
 }
 
 impl Shared {
@@ -207,8 +206,13 @@ impl Shared {
         let directories = lock(&self.directories);
         let of_file = |path: &PathBuf| {
             // An Envoy has its socket there too.
-            let is_ours = Artifact::ALL.iter().any(|artifact| path.ends_with(artifact.path())) || path.ends_with(XDS);
-            directories.get(path.parent()?).filter(|_| is_ours).cloned()
+            let (proxy, subdirectory) = directories.get(path.parent()?)?;
+            let name = path.file_name()?.to_str()?;
+            let is_ours = match subdirectory {
+                Some(parent) => Artifact::at(&format!("{parent}/{name}")).is_some(),
+                None => Artifact::at(name).is_some() || SUBDIRECTORIES.contains(&name),
+            };
+            is_ours.then(|| proxy.clone())
         };
         let own = lock(&self.own);
         let proxies = event

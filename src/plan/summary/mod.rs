@@ -21,6 +21,7 @@ pub use group::{Group, folded};
 pub use impact::Impact;
 pub use reason::{Reason, ReasonKind};
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ use difference::{Differences, named, sampling};
 
 use super::change::{Action, Change, Plan};
 use crate::compile::Compiled;
-use crate::envoy::artifact::{Artifact, Files};
+use crate::envoy::artifact::{Artifact, ArtifactKind, Files, TRACING};
 use crate::envoy::effective::EffectiveTracing;
 use crate::ir::Proxy;
 use crate::system::parallel;
@@ -159,5 +160,14 @@ fn state(tracing: &EffectiveTracing) -> Difference {
 }
 
 fn changed_files(change: &Change) -> String {
-    change.changed().map(Artifact::path).collect::<Vec<_>>().join(", ")
+    let (blocks, single): (Vec<_>, Vec<_>) = change
+        .changed()
+        .partition(|artifact| artifact.kind() == ArtifactKind::Tracing);
+    let mut said: Vec<Cow<'_, str>> = single.into_iter().map(Artifact::path).collect();
+    match &blocks[..] {
+        [] => {}
+        [block] => said.push(block.path()),
+        many => said.push(format!("{} files in {TRACING}/", many.len()).into()),
+    }
+    said.join(", ")
 }

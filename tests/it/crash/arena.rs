@@ -202,7 +202,7 @@ impl Arena {
         let name = match (artifact, &self.to) {
             (Artifact::Cds, Some(_)) => "cds",
             (Artifact::Lds, Some(_)) => "lds",
-            _ => return self.out().join(proxy.directory()).join(artifact.path()),
+            _ => return self.out().join(proxy.directory()).join(&*artifact.path()),
         };
         let to = self.to.as_ref().expect("a directory").path();
         to.join(format!("{}-{name}.yaml", proxy.dataplane))
@@ -279,7 +279,7 @@ impl Arena {
         let stays = ProxyKey::new("default", "web");
         assert_eq!(
             found.get(&stays).map(|files| files.len()),
-            Some(Artifact::ALL.len() - 1),
+            Some(Artifact::SINGLE.len() - 1),
             "{at}: {found:#?}"
         );
     }
@@ -317,7 +317,7 @@ impl Arena {
         let mut found = Fragments::new();
         for dataplane in ["web", "goes", "comes"] {
             let proxy = ProxyKey::new("default", dataplane);
-            for artifact in Artifact::ALL {
+            for artifact in Artifact::SINGLE {
                 if let Ok(text) = fs::read_to_string(self.path(&proxy, artifact)) {
                     found.entry(proxy.clone()).or_default().insert(artifact, text.into());
                 }

@@ -51,6 +51,12 @@ pub(crate) fn pyyaml_python() -> &'static Path {
     PYTHON.get_or_init(|| venv("PyYAML", 0).join("bin/python"))
 }
 
+/// Python with Ansible in its path.
+pub(crate) fn ansible_python() -> &'static Path {
+    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
+    PYTHON.get_or_init(|| venv("ansible-core", 0).join("bin/python"))
+}
+
 /// Python with pre-commit in its path.
 pub(crate) fn pre_commit_python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();

@@ -133,7 +133,7 @@ impl Place {
     fn has(&self, desired: &Fragments) -> Result<(), String> {
         for (proxy, files) in desired {
             for (artifact, text) in files {
-                let path = self.target.out.root.join(proxy.directory()).join(artifact.path());
+                let path = self.target.out.root.join(proxy.directory()).join(&*artifact.path());
                 if fs::read_to_string(&path).ok().as_deref() != Some(&**text) {
                     return Err(format!("{} is not as desired", path.display()));
                 }

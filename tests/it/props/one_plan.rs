@@ -48,7 +48,7 @@ fn edit() -> impl Strategy<Value = Edit> {
         3 => (dataplane(), prop::option::weighted(0.8, 1..9_u16)).prop_map(|(one, port)| Edit::Dataplane(one, port)),
         1 => dataplane().prop_map(Edit::Refused),
         1 => Just(Edit::Comment),
-        2 => (dataplane(), prop::sample::select(&Artifact::ALL[..]), text)
+        2 => (dataplane(), prop::sample::select(&Artifact::SINGLE[..]), text)
             .prop_map(|(one, artifact, text)| Edit::Published(one, artifact, text)),
         1 => prop_oneof![Just(OnDrift::Report), Just(OnDrift::Heal)].prop_map(Edit::Drift),
     ]
@@ -113,7 +113,7 @@ impl Place {
                 fs::write(path, format!("# A comment\n{text}")).expect("a file");
             }
             Edit::Published(one, artifact, text) => {
-                let path = self.target.out.root.join(format!("default/d-{one}")).join(artifact.path());
+                let path = self.target.out.root.join(format!("default/d-{one}")).join(&*artifact.path());
                 match text {
                     _ if !path.exists() => {}
                     None => fs::remove_file(path).expect("removed"),
@@ -167,7 +167,7 @@ impl Place {
 fn planned(plan: &Plan, root: &Path) -> Vec<PathBuf> {
     let files = plan.changes.iter().flat_map(|change| {
         let directory = root.join(change.proxy.directory());
-        change.changed().map(move |artifact| directory.join(artifact.path()))
+        change.changed().map(move |artifact| directory.join(&*artifact.path()))
     });
     let mut files: Vec<PathBuf> = files.collect();
     files.sort();

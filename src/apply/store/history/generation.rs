@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use crate::apply::error::ApplyError;
 use crate::apply::store::dir::Dir;
 use crate::apply::store::document::{self, Document, Found};
-use crate::apply::store::inventory::{by_artifact, by_path};
 use crate::envoy::artifact::{Artifact, ProxyKey};
 use crate::plan::digest::Digest;
 
@@ -67,7 +66,7 @@ impl Document for GenerationFile {
 struct ProxyFiles {
     mesh: String,
     dataplane: String,
-    files: BTreeMap<String, Digest>,
+    files: BTreeMap<Artifact, Digest>,
 }
 
 impl Generation {
@@ -76,26 +75,26 @@ impl Generation {
         Ok(match document::load(dir, &file_name(id))? {
             Found::Missing => Found::Missing,
             Found::Invalid(message) => Found::Invalid(message),
-            Found::Document(file) => Self::from_file(id, file).map_or_else(Found::Invalid, Found::Document),
+            Found::Document(file) => Found::Document(Self::from_file(id, file)),
         })
     }
 
-    fn from_file(id: u64, file: GenerationFile) -> Result<Self, String> {
-        let entry = |proxy: ProxyFiles| Ok((ProxyKey::new(proxy.mesh, proxy.dataplane), by_artifact(proxy.files)?));
-        Ok(Self {
+    fn from_file(id: u64, file: GenerationFile) -> Self {
+        let entry = |proxy: ProxyFiles| (ProxyKey::new(proxy.mesh, proxy.dataplane), proxy.files);
+        Self {
             id,
             time: file.time,
             revision: file.revision,
             counts: file.counts,
-            manifest: file.proxies.into_iter().map(entry).collect::<Result<_, String>>()?,
-        })
+            manifest: file.proxies.into_iter().map(entry).collect(),
+        }
     }
 
     pub(super) fn text(&self) -> String {
-        let proxy = |(proxy, files): (&ProxyKey, _)| ProxyFiles {
+        let proxy = |(proxy, files): (&ProxyKey, &BTreeMap<Artifact, Digest>)| ProxyFiles {
             mesh: proxy.mesh.clone(),
             dataplane: proxy.dataplane.clone(),
-            files: by_path(files),
+            files: files.clone(),
         };
         document::text(&GenerationFile {
             time: self.time.clone(),
@@ -142,6 +141,6 @@ mod tests {
             (1, 1, 1)
         );
         let file = document::parse(&generation.text()).expect("a document");
-        assert_eq!(Generation::from_file(7, file), Ok(generation));
+        assert_eq!(Generation::from_file(7, file), generation);
     }
 }
