@@ -87,11 +87,12 @@ impl Arena {
             fs::write(directory.join(format!("{second}.yaml")), dataplane(second, 2)).expect("a file");
         }
         let place = |to: &TempDir, file: &str| to.path().join(format!("{{dataplane}}-{file}.yaml"));
-        let settings = to.as_ref().map_or_else(String::new, |to| {
-            let places = json!({"cds": place(to, "cds"), "lds": place(to, "lds")});
-            json!({"shapes": [{"sidecar": {}, "to": places}]}).to_string()
-        });
-        fs::write(dir.path().join("settings.yaml"), settings).expect("settings");
+        let shape = match &to {
+            Some(to) => json!({"sidecar": {}, "to": {"cds": place(to, "cds"), "lds": place(to, "lds")}}),
+            // The one that goes has its tracing in files for templates.
+            None => json!({"select": {"name": "goes"}, "fragment": {}}),
+        };
+        fs::write(dir.path().join("settings.yaml"), json!({"shapes": [shape]}).to_string()).expect("settings");
         let mut arena = Self {
             dir,
             to,
@@ -108,6 +109,9 @@ impl Arena {
             is_there.then_some(()).ok_or_else(|| "it is not".to_owned())
         });
         arena.states[0] = arena.read();
+        let is_block = |artifact: &Artifact| matches!(artifact, Artifact::Tracing(_));
+        let has_block = arena.states[0].values().flat_map(Files::keys).any(is_block);
+        assert_eq!(has_block, arena.to.is_none());
         arena.copy("out", "saved");
         if let Some(to) = arena.to_path() {
             arena.copy(&to, "saved-to");
@@ -317,7 +321,8 @@ impl Arena {
         let mut found = Fragments::new();
         for dataplane in ["web", "goes", "comes"] {
             let proxy = ProxyKey::new("default", dataplane);
-            for artifact in Artifact::SINGLE {
+            let block = Artifact::at("tracing/inbound-8080.yaml").expect("the file of a block");
+            for artifact in Artifact::SINGLE.into_iter().chain([block]) {
                 if let Ok(text) = fs::read_to_string(self.path(&proxy, artifact)) {
                     found.entry(proxy.clone()).or_default().insert(artifact, text.into());
                 }
