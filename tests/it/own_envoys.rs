@@ -64,7 +64,7 @@ impl Case {
         let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/envoys");
         let cases = fs::read_dir(cases).expect("the cases");
         let cases: Vec<PathBuf> = cases.map(|entry| entry.expect("a case").path()).collect();
-        assert!(cases.len() >= 8, "{cases:?}");
+        assert!(cases.len() >= 11, "{cases:?}");
         cases
     }
 
