@@ -373,6 +373,8 @@ fn published(dir: &Path, file: &str) -> Option<String> {
 fn an_envoy_that_cannot_be_traced_holds_its_own_proxy_alone() {
     let good = bootstrap("", "app");
     let twice = good.replace("  clusters:", "  - name: in\n  clusters:");
+    let huge = "# too much\n".repeat(3 << 20);
+    let deep = format!("a: {}{}\n", "[".repeat(10_000), "]".repeat(10_000));
     for (base, expected) in [
         (None, "the file does not exist"),
         (Some(""), "the file is empty"),
@@ -386,12 +388,15 @@ fn an_envoy_that_cannot_be_traced_holds_its_own_proxy_alone() {
             "has the name of the collector's cluster, `tracing:first`",
         ),
         (Some("a: &a [*a]\n"), "inside of the value that it repeats"),
+        (Some(&*huge), "more than the limit of 33554432"),
+        (Some(&*deep), "nested too deeply"),
     ] {
         let dir = two_proxies();
         if let Some(base) = base {
             fs::write(dir.path().join("base/web-01.yaml"), base).expect("a file");
         }
         let (code, said) = publish(dir.path());
+        let base = base.map(|base| base.chars().take(200).collect::<String>());
         assert_eq!(code, Some(1), "{base:?}: {said}");
         let error = said.lines().next().expect("an error");
         assert!(
@@ -399,7 +404,9 @@ fn an_envoy_that_cannot_be_traced_holds_its_own_proxy_alone() {
             "{base:?}: {said}"
         );
         assert!(
-            error.starts_with("error[unusable-base]") || error.starts_with("error[syntax-error]"),
+            ["unusable-base", "syntax-error", "limit-exceeded"]
+                .iter()
+                .any(|code| error.starts_with(&format!("error[{code}]"))),
             "{said}"
         );
         assert_eq!(published(dir.path(), "web-01/bootstrap.yaml"), None, "{base:?}");
