@@ -28,7 +28,7 @@ pub use session::{Session, probe_all};
 pub use store::disposable::Disposable;
 pub use store::files::Places;
 pub use store::intent::{Frozen, Intent};
-pub use store::inventory::inventory_seal;
+pub use store::inventory::{inventory_seal, published_places};
 pub use store::observe::{observe, observe_those};
 pub use store::output::is_output;
 pub use store::watch::{OutputWatch, Touched};

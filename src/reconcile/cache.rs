@@ -1,13 +1,13 @@
 //! The cache of one reconciliation after another.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::last_run::{self, Key};
 use super::overview::Overview;
 use crate::apply::{ApplyError, Lock, OutputDir, OutputWatch, Target, Touched, file_meshes};
 use crate::compile::Compiler;
-use crate::envoy::artifact::ProxyKey;
+use crate::envoy::artifact::{Elsewhere, ProxyKey};
 use crate::plan::{Applied, Plan};
 use crate::resource::Contributions;
 use crate::settings::Settings;
@@ -84,22 +84,24 @@ impl Cache {
     }
 
     /// Watches what is published now: after a look at all, all proxies, else those of which something was published.
+    /// `elsewhere` has the files that are not below the output directory.
     pub(super) fn follow_output<'p>(
         &mut self,
         published: &Applied,
+        elsewhere: &BTreeMap<ProxyKey, Elsewhere>,
         touched: impl Iterator<Item = &'p ProxyKey>,
         scan: Scan,
     ) {
         let Some(output) = &mut self.output else { return };
         for proxy in touched {
             if published.contains_key(proxy) {
-                output.add(proxy);
+                output.add(proxy, elsewhere.get(proxy));
             } else {
                 output.remove(proxy);
             }
         }
         if scan == Scan::Full {
-            output.follow(published.keys());
+            output.follow(published.keys(), elsewhere);
         }
     }
 

@@ -39,6 +39,8 @@ pub use reconciliation::Reconciliation;
 pub use stages::{Stage, Stopwatch};
 
 use std::any::Any;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -47,6 +49,7 @@ use unchanged::unchanged;
 
 use crate::apply::{self, Intent, Looks, Request, Session, Target, reload};
 use crate::compile::Compiled;
+use crate::envoy::artifact::{Elsewhere, ProxyKey};
 use crate::plan::plan;
 use crate::settings::Settings;
 use crate::source::{ReadError, ReadWork, Scan};
@@ -90,7 +93,8 @@ fn attempt(
         && let Some(overview) = cache.last_run(settings, target)
         && let Some(unchanged) = unchanged(overview, target, session, options.probe_all)?
     {
-        cache.follow_output(&unchanged.published, [].into_iter(), options.scan);
+        let elsewhere = places_elsewhere(settings, target)?;
+        cache.follow_output(&unchanged.published, &elsewhere, [].into_iter(), options.scan);
         return Ok(unchanged);
     }
     let mut reconciliation = compile_and_publish(settings, target, session, cache, options)?;
@@ -99,7 +103,11 @@ fn attempt(
     }
     reconciliation.record(target, session.lock())?;
     let touched = reconciliation.publication.proxies.keys();
-    cache.follow_output(&reconciliation.published, touched, options.scan);
+    let elsewhere = match &reconciliation.compiled {
+        Some(compiled) => Cow::Borrowed(&compiled.elsewhere),
+        None => Cow::Owned(places_elsewhere(settings, target)?),
+    };
+    cache.follow_output(&reconciliation.published, &elsewhere, touched, options.scan);
     let published = Arc::clone(&reconciliation.published);
     cache.keep_published(reconciliation.is_clean().then_some(published));
     if reconciliation.is_done()
@@ -108,6 +116,16 @@ fn attempt(
         cache.save_run(overview, settings, target, session.lock());
     }
     Ok(reconciliation)
+}
+
+/// The places of published files that are not below the output directory.
+fn places_elsewhere(settings: &Settings, target: &Target) -> Result<BTreeMap<ProxyKey, Elsewhere>, ReconcileError> {
+    // Most settings name no such place, and the inventory would be read for nothing.
+    let has_places = settings.shapes.iter().any(|rule| !rule.form.to.is_empty());
+    Ok(match has_places {
+        true => apply::published_places(&target.out)?,
+        false => BTreeMap::new(),
+    })
 }
 
 /// The policies in words and numbers, their compilation, and the work of reading them.

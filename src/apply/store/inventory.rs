@@ -108,6 +108,19 @@ pub fn inventory_seal(out: &OutputDir) -> Result<Option<String>, ApplyError> {
     })
 }
 
+/// The places of published files that are not below the output directory.
+///
+/// # Errors
+/// When the inventory cannot be read.
+pub fn published_places(out: &OutputDir) -> Result<BTreeMap<ProxyKey, Elsewhere>, ApplyError> {
+    let Some((_, meta)) = out.open()? else {
+        return Ok(BTreeMap::new());
+    };
+    let proxies = Inventory::read(&meta)?.proxies.into_iter();
+    let places = proxies.map(|(proxy, entry)| (proxy, entry.elsewhere));
+    Ok(places.filter(|(_, elsewhere)| !elsewhere.is_empty()).collect())
+}
+
 impl Inventory {
     /// The inventory in a directory; an empty one when there is none.
     pub(in crate::apply) fn read(dir: &Dir) -> Result<Self, ApplyError> {

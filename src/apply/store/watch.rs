@@ -3,16 +3,16 @@
 //! An edit that no event tells of is found at the next rescan, as everywhere.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use notify::{Config, EventKindMask, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::output::OutputDir;
-use crate::envoy::artifact::{Artifact, ProxyKey, SUBDIRECTORIES};
+use crate::envoy::artifact::{Artifact, Elsewhere, ProxyKey, SUBDIRECTORIES};
 use crate::system::beacon::Beacon;
 
-/// The most proxies that are watched, each with at most three directories: the watches of all programs of a user are limited, and
+/// The most proxies that are watched, each with at most three directories of its own: the watches of all programs of a user are limited, and
 /// those on the policies matter more.
 const MOST: usize = 2048;
 
@@ -22,7 +22,8 @@ pub struct OutputWatch {
     wake: Arc<dyn Fn() + Send + Sync>,
     shared: Arc<Shared>,
     watcher: Option<RecommendedWatcher>,
-    watched: BTreeSet<ProxyKey>,
+    /// The proxies, each with the paths of its files that are not below the output directory.
+    watched: BTreeMap<ProxyKey, BTreeSet<PathBuf>>,
     /// Whether there is no watch until [`Self::follow`] tries again, because there are too many proxies or the system
     /// refuses it.
     is_off: bool,
@@ -33,6 +34,8 @@ pub struct OutputWatch {
 struct Shared {
     /// The proxies by their directories, with the name of the directory below that of the proxy.
     directories: Mutex<BTreeMap<PathBuf, (ProxyKey, Option<&'static str>)>>,
+    /// The proxies by the paths of files that are not below the output directory.
+    elsewhere: Mutex<BTreeMap<PathBuf, ProxyKey>>,
     touched: Mutex<Touched>,
     /// The proxies that this process publishes just now, whose events are its own.
     own: Mutex<BTreeSet<ProxyKey>>,
@@ -62,7 +65,7 @@ impl OutputWatch {
             wake: Arc::new(wake),
             shared: Arc::default(),
             watcher: None,
-            watched: BTreeSet::new(),
+            watched: BTreeMap::new(),
             is_off: false,
         }
     }
@@ -72,69 +75,112 @@ impl OutputWatch {
         std::mem::take(&mut *lock(&self.shared.touched))
     }
 
-    /// Watches these proxies, and no others, from now on.
-    pub fn follow<'p>(&mut self, proxies: impl ExactSizeIterator<Item = &'p ProxyKey>) {
+    /// Watches these proxies, and no others, from now on. `elsewhere` has the files that are not below the output directory.
+    pub fn follow<'p>(
+        &mut self,
+        proxies: impl ExactSizeIterator<Item = &'p ProxyKey>,
+        elsewhere: &BTreeMap<ProxyKey, Elsewhere>,
+    ) {
         if proxies.len() > MOST {
             self.stop();
             return;
         }
         self.is_off = false;
         let published: BTreeSet<&ProxyKey> = proxies.collect();
-        let gone: Vec<ProxyKey> = (self.watched.iter())
+        let gone: Vec<ProxyKey> = (self.watched.keys())
             .filter(|proxy| !published.contains(proxy))
             .cloned()
             .collect();
         gone.iter().for_each(|proxy| self.remove(proxy));
         for proxy in published {
-            if !self.watched.contains(proxy) {
-                self.add(proxy);
+            let elsewhere = elsewhere.get(proxy);
+            let paths = elsewhere.into_iter().flat_map(Elsewhere::values);
+            if self
+                .watched
+                .get(proxy)
+                .is_none_or(|watched| !watched.iter().eq(paths.collect::<BTreeSet<_>>()))
+            {
+                self.add(proxy, elsewhere);
             }
         }
     }
 
     /// Watches a proxy that was published, also if it is watched already: its directories may be others.
-    pub fn add(&mut self, proxy: &ProxyKey) {
+    pub fn add(&mut self, proxy: &ProxyKey, elsewhere: Option<&Elsewhere>) {
         if self.is_off {
             return;
         }
-        if self.watched.len() >= MOST && !self.watched.contains(proxy) {
+        if self.watched.len() >= MOST && !self.watched.contains_key(proxy) {
             self.stop();
             return;
         }
         if self.watcher.is_none() {
             self.watcher = self.start();
         }
-        let Some(watcher) = &mut self.watcher else {
-            self.is_off = true;
-            return;
-        };
+        let paths: BTreeSet<PathBuf> = elsewhere.into_iter().flat_map(Elsewhere::values).cloned().collect();
+        if self.watched.get(proxy).is_some_and(|watched| *watched != paths) {
+            self.remove(proxy);
+        }
+        let mut watched: Vec<PathBuf> = paths
+            .iter()
+            .filter_map(|path| Some(path.parent()?.to_owned()))
+            .collect();
         for (directory, name) in directories(&self.out, proxy) {
             lock(&self.shared.directories).insert(directory.clone(), (proxy.clone(), name));
-            match watcher.watch(&directory, RecursiveMode::NonRecursive) {
-                // Without its files, the directory is missed at the next look.
-                Err(error) if !matches!(error.kind, notify::ErrorKind::PathNotFound) => {
-                    tracing::debug!(
-                        "cannot watch {}: {error}; edits are found at the next rescan",
-                        directory.display()
-                    );
-                    self.stop();
-                    return;
-                }
-                _ => {}
-            }
+            watched.push(directory);
         }
-        self.watched.insert(proxy.clone());
+        lock(&self.shared.elsewhere).extend(paths.iter().map(|path| (path.clone(), proxy.clone())));
+        if watched.iter().all(|directory| self.watch(directory)) {
+            self.watched.insert(proxy.clone(), paths);
+        } else {
+            self.stop();
+        }
+    }
+
+    /// Watches a directory; false if that is not possible.
+    fn watch(&mut self, directory: &Path) -> bool {
+        let Some(watcher) = &mut self.watcher else { return false };
+        match watcher.watch(directory, RecursiveMode::NonRecursive) {
+            // Without its files, the directory is missed at the next look.
+            Err(error) if !matches!(error.kind, notify::ErrorKind::PathNotFound) => {
+                let directory = directory.display();
+                tracing::debug!("cannot watch {directory}: {error}; edits are found at the next rescan");
+                false
+            }
+            _ => true,
+        }
     }
 
     /// Watches a proxy no more.
     pub fn remove(&mut self, proxy: &ProxyKey) {
-        if self.watched.remove(proxy) {
-            for (directory, _) in directories(&self.out, proxy) {
-                lock(&self.shared.directories).remove(&directory);
-                if let Some(watcher) = &mut self.watcher {
-                    // The watch of a directory ends with it.
-                    let _ = watcher.unwatch(&directory);
-                }
+        let Some(paths) = self.watched.remove(proxy) else {
+            return;
+        };
+        let mut unwatched = Vec::new();
+        for (directory, _) in directories(&self.out, proxy) {
+            lock(&self.shared.directories).remove(&directory);
+            unwatched.push(directory);
+        }
+        let mut elsewhere = lock(&self.shared.elsewhere);
+        for path in &paths {
+            if elsewhere.get(path) == Some(proxy) {
+                elsewhere.remove(path);
+            }
+        }
+        // Others may have files in the same directory.
+        let is_left = |parent: &Path| {
+            elsewhere
+                .range(parent.to_owned()..)
+                .take_while(|(path, _)| path.starts_with(parent))
+                .any(|(path, _)| path.parent() == Some(parent))
+        };
+        let parents = paths.iter().filter_map(|path| path.parent());
+        unwatched.extend(parents.filter(|parent| !is_left(parent)).map(Path::to_owned));
+        drop(elsewhere);
+        for directory in unwatched {
+            if let Some(watcher) = &mut self.watcher {
+                // The watch of a directory ends with it.
+                let _ = watcher.unwatch(&directory);
             }
         }
     }
@@ -175,6 +221,7 @@ impl OutputWatch {
         self.is_off = true;
         self.watched.clear();
         lock(&self.shared.directories).clear();
+        lock(&self.shared.elsewhere).clear();
         if self.watcher.take().is_some() {
             self.shared.beacon.set(None);
             // What it would have told of by now.
@@ -203,8 +250,11 @@ impl Shared {
         if self.beacon.hear(&event.paths) {
             return false;
         }
-        let directories = lock(&self.directories);
+        let (directories, elsewhere) = (lock(&self.directories), lock(&self.elsewhere));
         let of_file = |path: &PathBuf| {
+            if let Some(proxy) = elsewhere.get(path) {
+                return Some(proxy.clone());
+            }
             // An Envoy has its socket there too.
             let (proxy, subdirectory) = directories.get(path.parent()?)?;
             let name = path.file_name()?.to_str()?;

@@ -3,6 +3,8 @@
 use std::fs;
 use std::process::Stdio;
 
+use serde_json::json;
+
 use super::{clusters, start, start_with};
 use crate::kit::daemon::Daemon;
 use crate::kit::mesh::{Backend, Mesh};
@@ -90,6 +92,44 @@ fn with_healing_an_edit_is_undone_at_once() {
         let now = fs::read_to_string(&lds).unwrap_or_default();
         if now == good { Ok(()) } else { Err(daemon.process.log()) }
     });
+}
+
+#[test]
+fn a_file_at_a_place_of_its_own_is_watched_too() {
+    let mesh = Mesh::start();
+    let to = tempfile::tempdir().expect("a directory");
+    let lds = to.path().join("web-01-lds.yaml");
+    let place = to.path().join("{dataplane}-lds.yaml");
+    mesh.settings(&json!({"shapes": [{"sidecar": {}, "to": {"lds": place}}]}));
+    let start = || {
+        start_with(&mesh, |command| {
+            command
+                .args(["--config", "settings.yaml"])
+                .env("MESHTRACED_RESCAN", "1h");
+        })
+    };
+    let is_seen = |daemon: &Daemon| {
+        let good = fs::read_to_string(&lds).expect("published");
+        fs::write(&lds, "mine").expect("published");
+        daemon.until("it is seen", |status| {
+            let what = status["drift"][0]["what"].as_str();
+            what.is_some_and(|what| what.contains("edited"))
+        });
+        fs::write(&lds, good).expect("published");
+        daemon.until("it is as it was", |status| {
+            status["drift"].as_array().is_some_and(Vec::is_empty)
+        });
+    };
+    let daemon = start();
+    is_seen(&daemon);
+    // The directory is watched for as long as one proxy has files there.
+    mesh.remove("backend.yaml");
+    daemon.until("it is gone", |status| status["proxies"]["published"] == 1);
+    is_seen(&daemon);
+    assert_eq!(daemon.end(), Some(0));
+    // So it is after a start with nothing to do.
+    let daemon = start();
+    is_seen(&daemon);
 }
 
 #[test]
