@@ -119,7 +119,7 @@ pub(super) fn history(context: &Context, arguments: &History) -> CommandResult {
                         "id": generation.id,
                         "time": generation.time,
                         "revision": generation.revision,
-                        "proxies": generation.manifest.len(),
+                        "proxies": generation.proxies,
                         "counts": generation.counts,
                     })
                 })
@@ -129,7 +129,7 @@ pub(super) fn history(context: &Context, arguments: &History) -> CommandResult {
         Format::Text if generations.is_empty() => print("no generation was published yet\n")?,
         Format::Text => {
             for generation in generations.iter().rev() {
-                let proxies = plural(generation.manifest.len(), "proxy");
+                let proxies = plural(generation.proxies, "proxy");
                 let revision = printable(&generation.revision);
                 print(&format!(
                     "{:>6}   {}   {proxies:>12}   {revision:<20}   {}\n",

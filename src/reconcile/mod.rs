@@ -174,7 +174,7 @@ fn compile_and_publish(
             revision: &revision,
             places,
             bases: &bases,
-            permissions_of: if is_change { Looks::Changes } else { Looks::All },
+            looks: if is_change { Looks::Changes } else { Looks::All },
         };
         cache.publishing(&planned.plan, || apply::apply(&request, target, session))
     })?;

@@ -17,7 +17,7 @@ pub(super) struct Observation {
 
 /// Reads back all published files, and the last generation where some of them are gone.
 pub(super) fn observe(target: &Target, places: Option<Places>) -> Result<Observation, ApplyError> {
-    let observed = apply::observe_those(&target.out, places, |_| true)?;
+    let observed = apply::observe_those(&target.out, places, None)?;
     let read_back = observed.applied.len();
     Ok(Observation {
         observed: with_last_generation(observed, target),
@@ -44,7 +44,7 @@ pub(super) fn observe_changes(
     if differing.is_empty() {
         return Ok(Observation { observed, read_back: 0 });
     }
-    let seen = apply::observe_those(&target.out, places, |proxy| differing.contains(proxy))?;
+    let seen = apply::observe_those(&target.out, places, Some(&differing))?;
     applied.retain(|proxy, _| !differing.contains(proxy));
     applied.extend(seen.applied);
     observed.drift = seen.drift;

@@ -40,7 +40,7 @@ pub(super) fn unchanged(
             plan: &planned.plan,
             revision: &overview.name,
             bases: &Bases::default(),
-            permissions_of: Looks::All,
+            looks: Looks::All,
         };
         apply::apply(&request, target, session)
     })?;

@@ -1,14 +1,16 @@
 //! Generations: recording, pruning, rollback, and damaged ones.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
-use meshtraced::apply::{self, ApplyError, Bases, Session, Target, history};
+use meshtraced::apply::{self, ApplyError, Bases, Looks, Session, Target, history};
 use meshtraced::envoy::artifact::{Artifact, Fragments};
 use meshtraced::plan::{self, Constraints, Desired};
 
-use crate::kit::publish::{apply, key, publish};
+use crate::kit::publish::{apply, key, publish, publish_with};
 use crate::publish::{files, out, states};
 
 /// Fragments of one proxy, another for each number.
@@ -192,4 +194,91 @@ fn a_generation_holds_what_was_published_and_not_what_was_found() {
     apply(&planned.plan, &Bases::new(), &target, &session).expect("published");
     assert_eq!(fs::read_to_string(&lds).expect("still there"), "mine");
     assert_eq!(history::load(&target.out, 2).expect("kept"), desired);
+}
+
+/// Publications one after another, in each of which some of many proxies change, come and go.
+fn publications() -> Vec<Fragments> {
+    let mut state = Fragments::new();
+    for i in 0..400 {
+        state.insert(key(&format!("p-{i}")), files(&["a"], "0"));
+    }
+    let mut all = vec![state.clone()];
+    for number in 1..20_usize {
+        for i in (0..5).map(|i| (number * 37 + i * 101) % 420) {
+            let proxy = key(&format!("p-{i}"));
+            match (number + i) % 4 {
+                0 => drop(state.remove(&proxy)),
+                // Some go back to what they were.
+                1 => drop(state.insert(proxy, files(&["a"], "0"))),
+                _ => drop(state.insert(proxy, files(&["a"], &number.to_string()))),
+            }
+        }
+        all.push(state.clone());
+    }
+    all
+}
+
+/// The files of a directory, by their names.
+fn texts(directory: &Path) -> BTreeMap<String, String> {
+    let entries = fs::read_dir(directory).expect("a directory").flatten();
+    let file = |entry: fs::DirEntry| {
+        let text = fs::read_to_string(entry.path()).expect("a text");
+        (entry.file_name().to_string_lossy().into_owned(), text)
+    };
+    entries.map(file).collect()
+}
+
+#[test]
+fn a_look_at_changes_leaves_the_same_as_a_look_at_all() {
+    let targets = [(Looks::Changes, out()), (Looks::All, out())];
+    for (number, desired) in publications().iter().enumerate() {
+        let left = targets.each_ref().map(|(looks, (_, target))| {
+            publish_with(desired, target, *looks);
+            let own = target.out.own_directory();
+            let history = own.join("history");
+            (
+                [
+                    own.join("inventory"),
+                    history.join("manifests"),
+                    history.join("objects"),
+                ]
+                .map(|dir| texts(&dir)),
+                history::list(&target.out)
+                    .expect("a history")
+                    .into_iter()
+                    .map(|generation| (generation.id, generation.proxies, generation.counts))
+                    .collect::<Vec<_>>(),
+                ids(target)
+                    .into_iter()
+                    .map(|id| history::load(&target.out, id).expect("kept"))
+                    .collect::<Vec<_>>(),
+            )
+        });
+        assert!(left[0] == left[1], "publication {number}");
+        assert!(left[0].0.iter().all(|files| files.len() > 150), "publication {number}");
+        assert_eq!(left[0].1.last().map(|last| last.1), Some(desired.len()));
+        assert_eq!(left[0].2.last(), Some(desired));
+    }
+}
+
+#[test]
+fn the_change_of_one_proxy_writes_the_lists_of_few() {
+    let (_dir, target) = out();
+    let mut state = publications().remove(0);
+    publish(&state, &target);
+    let inodes = |directory: &str| {
+        let entries = fs::read_dir(target.out.own_directory().join(directory))
+            .expect("ours")
+            .flatten();
+        let inodes = entries.map(|entry| (entry.file_name(), entry.metadata().expect("a file").ino()));
+        inodes.collect::<BTreeSet<_>>()
+    };
+    let before = ["inventory", "history/manifests"].map(inodes);
+    assert!(before[0].len() > 150, "400 proxies are in most of 256 shards");
+    state.insert(key("p-7"), files(&["a"], "1"));
+    publish_with(&state, &target, Looks::Changes);
+    let new = ["inventory", "history/manifests"].map(inodes);
+    for (before, new) in before.iter().zip(&new) {
+        assert_eq!(new.difference(before).count(), 1);
+    }
 }

@@ -112,7 +112,7 @@ fn whatever_has_changed_is_compiled() {
             fs::remove_file(place.published("xds/lds.yaml")).expect("published");
         }),
         ("an inventory that is gone", |place| {
-            fs::remove_file(place.dir.path().join("envoy/.meshtraced/inventory.json")).expect("published");
+            fs::remove_dir_all(place.dir.path().join("envoy/.meshtraced/inventory")).expect("published");
         }),
     ];
     for (what, edit) in edits {

@@ -85,9 +85,12 @@ fn whatever_a_kill_leaves_the_next_run_finishes() {
         let (_dir, target) = out();
         let all = first.clone().into_iter().chain(second.clone()).collect();
         publish(&all, &target);
-        let inventory = fs::read(target.out.root.join(".meshtraced/inventory.json")).expect("an inventory");
+        let directory = target.out.root.join(".meshtraced/inventory");
+        let inventory = inventory_files(&directory);
         publish(&first, &target);
-        fs::write(target.out.root.join(".meshtraced/inventory.json"), inventory).expect("written");
+        for (path, text) in &inventory {
+            fs::write(path, text).expect("written");
+        }
         fs::write(target.out.root.join(".meshtraced/staging/0-0"), "half").expect("written");
         for (proxy, step) in all_steps().take(count) {
             let path = target.out.root.join(proxy.directory()).join(&*step.artifact().path());
@@ -285,20 +288,28 @@ fn nothing_is_written_or_deleted_through_a_link() {
     assert!(fs::symlink_metadata(&lds).expect("there").is_file());
 }
 
+/// The files of an inventory with their texts.
+fn inventory_files(directory: &Path) -> BTreeMap<PathBuf, String> {
+    let entries = fs::read_dir(directory).expect("an inventory").flatten();
+    let text = |path: &Path| fs::read_to_string(path).expect("a text");
+    entries.map(|entry| (entry.path(), text(&entry.path()))).collect()
+}
+
 #[test]
 fn equal_files_without_an_inventory_are_taken_over() {
     let [first, second] = states();
     let (_dir, target) = out();
     publish(&first, &target);
     let before = tree(&target.out.root.join("default"));
-    let inventory = target.out.root.join(".meshtraced/inventory.json");
-    fs::write(&inventory, "{").expect("ours");
+    let inventory = target.out.root.join(".meshtraced/inventory");
+    let shards = inventory_files(&inventory);
+    assert_eq!(shards.len(), first.len(), "each proxy is in a shard of its own");
+    for path in shards.keys() {
+        fs::write(path, "{").expect("ours");
+    }
     let error = apply::observe(&target.out).expect_err("it is garbled").to_string();
-    assert!(
-        error.contains("inventory.json") && error.contains("remove it"),
-        "{error}"
-    );
-    fs::remove_file(&inventory).expect("ours");
+    assert!(error.contains("inventory/") && error.contains("remove it"), "{error}");
+    fs::remove_dir_all(&inventory).expect("ours");
     publish(&first, &target);
     assert!(tree(&target.out.root.join("default")) == before);
     publish(&second, &target);

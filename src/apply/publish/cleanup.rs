@@ -39,7 +39,7 @@ pub(super) fn clean_up(
 ) {
     resolve_pending_entries(context, inventory);
     remove_left(inventory, publication);
-    if request.permissions_of == Looks::All {
+    if request.looks == Looks::All {
         remove_copies(inventory);
     }
     forget_nacks(request.plan, inventory);
@@ -149,7 +149,7 @@ fn restore_permissions(
     publication: &mut Publication,
 ) {
     let mut restored_meshes = BTreeSet::new();
-    let is_meant = |proxy: &ProxyKey| match request.permissions_of {
+    let is_meant = |proxy: &ProxyKey| match request.looks {
         Looks::All => true,
         Looks::Changes => request.plan.change(proxy).is_some(),
     };

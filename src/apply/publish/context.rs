@@ -23,8 +23,8 @@ pub struct Request<'r> {
     pub places: Option<Places<'r>>,
     /// The bootstraps that fragments are validated with.
     pub bases: &'r Bases,
-    /// The proxies whose mode and owner are looked at, beside the directories above them.
-    pub permissions_of: Looks,
+    /// The proxies that are looked at: their mode and owner, and what an earlier publication may have left behind.
+    pub looks: Looks,
 }
 
 /// The proxies that are looked at.

@@ -49,6 +49,7 @@ use super::session::Session;
 use super::store::history::{self, Recording};
 use super::store::inventory::{Entry, Inventory, Nack, digest};
 use super::store::lock::{Lock, held};
+use super::store::shard::Shards;
 use super::store::{OpenOutput, OutputDir};
 use super::target::Target;
 use crate::plan::Plan;
@@ -74,7 +75,7 @@ pub fn apply(request: &Request, target: &Target, session: &Session) -> Result<Pu
     let validator = Validator::new(target.validator.as_deref(), request.plan, request.bases);
     let result = validator.and_then(|validator| {
         let space = |error: ApplyError| error.of_plan(&target.out.root, size(request.plan));
-        let on_disk = Inventory::read(&context.output.meta)?;
+        let on_disk = Inventory::read(&context.output.meta, shards(request, &context.output, target))?;
         let mut inventory = on_disk.clone();
         let mut tasks =
             stage::stage_all(request, &context, &on_disk, validator.as_ref(), &mut publication).map_err(space)?;
@@ -84,14 +85,14 @@ pub fn apply(request: &Request, target: &Target, session: &Session) -> Result<Pu
                 .map_err(space)?;
         }
         progress::begin("syncing files");
-        list(&tasks, &on_disk, &context).map_err(space)?;
-        let is_under_way = !tasks.is_empty();
+        let on_disk = list(&tasks, on_disk, &context).map_err(space)?;
         roll_out(tasks, &context, &mut inventory, &mut publication);
         cleanup::clean_up(request, &context, &mut inventory, &mut publication);
-        let is_listed = !is_under_way && inventory == on_disk;
+        let has_leftovers = history::has_leftovers(&context.output).unwrap_or(true);
         let generation = record_generation(&context.output, &inventory, request.revision, target, &mut publication);
-        finish(&context.output, &inventory, is_listed, generation, &mut publication)?;
-        let pruned = history::prune(&context.output, target.history);
+        let is_thorough = has_leftovers || (request.looks == Looks::All && generation.is_some());
+        finish(&context.output, &inventory, &on_disk, generation, &mut publication)?;
+        let pruned = history::prune(&context.output, target.history, is_thorough);
         publication.or_warn(pruned);
         Ok(())
     });
@@ -107,10 +108,19 @@ fn size(plan: &Plan) -> u64 {
     texts.map(|text| text.len() as u64).sum()
 }
 
-/// Lists everything that the tasks may leave on disk, before they begin.
-fn list(tasks: &[Task], on_disk: &Inventory, context: &PublishContext) -> Result<()> {
+/// The shards that a publication needs: those of the proxies in its plan, unless it looks at all proxies, or begins the history.
+fn shards(request: &Request, output: &OpenOutput, target: &Target) -> Shards {
+    let begins_history = || target.history > 0 && !history::last(output).is_ok_and(|last| last.is_some());
+    if request.looks == Looks::All || begins_history() {
+        return Shards::All;
+    }
+    Shards::of(request.plan.changes.iter().map(|change| &change.proxy))
+}
+
+/// Lists everything that the tasks may leave on disk, before they begin, and gives the inventory that is on disk then.
+fn list(tasks: &[Task], on_disk: Inventory, context: &PublishContext) -> Result<Inventory> {
     if tasks.is_empty() {
-        return Ok(());
+        return Ok(on_disk);
     }
     let output = &context.output;
     let mut under_way = on_disk.clone();
@@ -120,12 +130,12 @@ fn list(tasks: &[Task], on_disk: &Inventory, context: &PublishContext) -> Result
         entry.elsewhere.clone_from(&task.elsewhere);
         entry.left.clone_from(&task.left);
     }
-    under_way.stage(&output.staging, output.out.file())?;
+    let staged = under_way.stage(&on_disk, output)?;
     // Durable before it is visible: a file that is renamed into place must not turn out empty after a power cut.
     output.root.sync_all()?;
-    Inventory::put(&output.staging, &output.meta)?;
     // No file may come before the inventory that lists it: it would pass for somebody else's.
-    output.meta.sync()
+    staged.put(output)?.sync()?;
+    Ok(under_way)
 }
 
 /// Publishes several proxies at a time, so that a slow Envoy holds up no other.
@@ -213,18 +223,18 @@ fn record_generation(
 fn finish(
     output: &OpenOutput,
     inventory: &Inventory,
-    is_listed: bool,
+    on_disk: &Inventory,
     generation: Option<Recording>,
     publication: &mut Publication,
 ) -> Result<()> {
-    if !is_listed {
-        inventory.stage(&output.staging, output.out.file())?;
-    }
-    if !is_listed || publication.permissions_restored > 0 || generation.is_some() {
+    let staged = (inventory != on_disk)
+        .then(|| inventory.stage(on_disk, output))
+        .transpose()?;
+    if staged.is_some() || publication.permissions_restored > 0 || generation.is_some() {
         output.root.sync_all()?;
     }
-    if !is_listed {
-        Inventory::put(&output.staging, &output.meta)?;
+    if let Some(staged) = staged {
+        staged.put(output)?;
     }
     if let Some(recording) = generation {
         publication.generation = publication.or_warn(recording.finish(output));
@@ -237,12 +247,14 @@ fn finish(
 /// # Errors
 /// When the inventory cannot be understood or replaced.
 pub fn forget_nacks(out: &OutputDir, lock: &Lock) -> Result<usize> {
-    let (_, meta) = held(out, lock)?;
-    let mut inventory = Inventory::read(&meta)?;
+    let (root, meta) = held(out, lock)?;
+    let output = OpenOutput::new(out, root, meta)?;
+    let on_disk = Inventory::read(&output.meta, Shards::All)?;
+    let mut inventory = on_disk.clone();
     let entries = inventory.proxies.values_mut();
     let forgotten = entries.filter_map(|entry| entry.nack.take()).count();
     if forgotten > 0 {
-        inventory.replace(out, &meta)?;
+        inventory.replace(&on_disk, &output)?;
     }
     Ok(forgotten)
 }

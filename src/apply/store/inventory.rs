@@ -4,20 +4,25 @@
 //! publication is under way a file is listed with everything that a kill at any moment may leave: the text before,
 //! those between, the text after, and nothing at all where the file comes or goes. So what a crash leaves is never
 //! mistaken for an edit; the next publication that comes to its end lists one digest again.
+//!
+//! It is a file for each [shard](super::shard), and a publication reads and writes those that it needs.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::dir::{Access, Content, Dir};
+use super::dir::{Content, Dir};
 use super::document::{self, Document, Found};
-use super::output::OutputDir;
+use super::output::{OpenOutput, OutputDir};
+use super::shard::{Shard, Shards};
 use crate::apply::error::ApplyError;
 use crate::envoy::artifact::{Artifact, Elsewhere, Files, ProxyKey};
 use crate::plan::digest::Digest;
 
-const NAME: &str = "inventory.json";
+/// The directory of the files.
+const INVENTORY: &str = "inventory";
 
 /// The possibilities for the text of a file of ours, as digests; `None` for no file.
 pub(in crate::apply) type Known = BTreeSet<Option<Digest>>;
@@ -66,9 +71,11 @@ pub(in crate::apply) struct Left {
     pub(in crate::apply) known: Known,
 }
 
-/// The entries of all proxies.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// The entries of all proxies of some shards.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::apply) struct Inventory {
+    /// The shards that were read; what other shards have is not known.
+    pub(in crate::apply) shards: Shards,
     pub(in crate::apply) proxies: BTreeMap<ProxyKey, Entry>,
 }
 
@@ -78,7 +85,7 @@ struct InventoryFile {
 }
 
 impl Document for InventoryFile {
-    const FORMAT: u32 = 2;
+    const FORMAT: u32 = 3;
 }
 
 #[derive(Serialize, Deserialize)]
@@ -102,10 +109,20 @@ pub fn inventory_seal(out: &OutputDir) -> Result<Option<String>, ApplyError> {
     let Some((_, meta)) = out.open()? else {
         return Ok(None);
     };
-    Ok(match meta.read(NAME)? {
-        Content::Text(text) => Some(blake3::hash(text.as_bytes()).to_hex().to_string()),
-        Content::Missing | Content::Binary | Content::Other => None,
-    })
+    let Some(dir) = meta.child(INVENTORY)? else {
+        return Ok(None);
+    };
+    let mut hasher = blake3::Hasher::new();
+    for shard in shards_in(&dir)? {
+        match dir.read(&file_name(shard))? {
+            Content::Text(text) => {
+                hasher.update(&(text.len() as u64).to_le_bytes());
+                hasher.update(text.as_bytes());
+            }
+            Content::Missing | Content::Binary | Content::Other => return Ok(None),
+        }
+    }
+    Ok(Some(hasher.finalize().to_hex().to_string()))
 }
 
 /// The places of published files that are not below the output directory.
@@ -116,73 +133,147 @@ pub fn published_places(out: &OutputDir) -> Result<BTreeMap<ProxyKey, Elsewhere>
     let Some((_, meta)) = out.open()? else {
         return Ok(BTreeMap::new());
     };
-    let proxies = Inventory::read(&meta)?.proxies.into_iter();
+    let proxies = Inventory::read(&meta, Shards::All)?.proxies.into_iter();
     let places = proxies.map(|(proxy, entry)| (proxy, entry.elsewhere));
     Ok(places.filter(|(_, elsewhere)| !elsewhere.is_empty()).collect())
 }
 
+/// The shards of an inventory that have files, sorted.
+fn shards_in(dir: &Dir) -> Result<BTreeSet<Shard>, ApplyError> {
+    let shard = |name: &String| Shard::try_from(Cow::from(name.strip_suffix(".json")?)).ok();
+    Ok(dir.names()?.iter().filter_map(shard).collect())
+}
+
+/// The name of the file of a shard.
+fn file_name(shard: Shard) -> String {
+    format!("{}.json", String::from(shard))
+}
+
+/// The name of such a file on its way.
+fn staged_name(shard: Shard) -> String {
+    format!("inventory-{}", file_name(shard))
+}
+
 impl Inventory {
-    /// The inventory in a directory; an empty one when there is none.
-    pub(in crate::apply) fn read(dir: &Dir) -> Result<Self, ApplyError> {
-        let invalid = |message: String| ApplyError::Inventory {
-            path: dir.path().join(NAME),
-            message,
-        };
-        match document::load(dir, NAME)? {
-            Found::Missing => Ok(Self::default()),
-            Found::Document(file) => Ok(Self::from_file(file)),
-            Found::Invalid(message) => Err(invalid(message)),
-        }
-    }
-
-    fn from_file(file: InventoryFile) -> Self {
-        let entry = |entry: ProxyEntry| {
-            let known = Entry {
-                files: entry.files,
-                elsewhere: entry.elsewhere,
-                left: entry.left,
-                nack: entry.rejected,
+    /// Some shards of the inventory below the directory of our own files; without entries when there is none.
+    pub(in crate::apply) fn read(meta: &Dir, shards: Shards) -> Result<Self, ApplyError> {
+        let mut proxies = BTreeMap::new();
+        if let Some(dir) = meta.child(INVENTORY)? {
+            let wanted = match &shards {
+                Shards::All => shards_in(&dir)?,
+                Shards::Some(shards) => shards.clone(),
             };
-            (ProxyKey::new(entry.mesh, entry.dataplane), known)
-        };
-        Self {
-            proxies: file.proxies.into_iter().map(entry).collect(),
+            for shard in wanted {
+                let name = file_name(shard);
+                let invalid = |message: String| ApplyError::Inventory {
+                    path: dir.path().join(&name),
+                    message,
+                };
+                match document::load(&dir, &name)? {
+                    Found::Missing => {}
+                    Found::Document(file) => proxies.extend(entries(file, shard).map_err(invalid)?),
+                    Found::Invalid(message) => return Err(invalid(message)),
+                }
+            }
         }
+        Ok(Self { shards, proxies })
     }
 
-    /// Writes the inventory aside. It counts from [`Inventory::put`] on, before which it has to be on disk.
-    pub(in crate::apply) fn stage(&self, staging: &Dir, access: Access) -> Result<(), ApplyError> {
-        staging.remove(NAME)?;
-        staging.create(NAME, &self.text(), access).map(drop)
+    /// The shards in which another inventory has other entries. Both have the same shards.
+    fn changes(&self, other: &Self) -> BTreeSet<Shard> {
+        let differs = |(proxy, entry): &(&ProxyKey, &Entry), other: &Self| other.proxies.get(*proxy) != Some(*entry);
+        let new = self.proxies.iter().filter(|entry| differs(entry, other));
+        let old = other.proxies.iter().filter(|entry| differs(entry, self));
+        new.chain(old).map(|(proxy, _)| Shard::of(proxy)).collect()
     }
 
-    /// Replaces the inventory, with a copy on disk before it is visible.
-    pub(in crate::apply) fn replace(&self, out: &OutputDir, meta: &Dir) -> Result<(), ApplyError> {
-        document::replace(out, meta, NAME, &self.to_file())
+    /// Writes aside the shards that are not as in `on_disk`. They count from [`Staged::put`] on, before which they have to be on
+    /// disk.
+    pub(in crate::apply) fn stage(&self, on_disk: &Self, output: &OpenOutput) -> Result<Staged, ApplyError> {
+        let changed = self.changes(on_disk);
+        let mut shards: BTreeMap<Shard, Vec<ProxyEntry>> =
+            changed.into_iter().map(|shard| (shard, Vec::new())).collect();
+        for (proxy, entry) in &self.proxies {
+            if let Some(entries) = shards.get_mut(&Shard::of(proxy)) {
+                entries.push(ProxyEntry::of(proxy, entry));
+            }
+        }
+        let dir = output.meta.make_child(INVENTORY, output.out.directory())?;
+        let mut staged = Staged {
+            dir,
+            files: BTreeMap::new(),
+        };
+        for (shard, proxies) in shards {
+            let has_entries = !proxies.is_empty();
+            if has_entries {
+                let (name, text) = (staged_name(shard), document::text(&InventoryFile { proxies }));
+                output.staging.remove(&name)?;
+                output.staging.create(&name, &text, output.out.file())?;
+            }
+            staged.files.insert(shard, has_entries);
+        }
+        Ok(staged)
     }
 
-    /// Makes the inventory that was written aside the one of a directory.
-    pub(in crate::apply) fn put(staging: &Dir, dir: &Dir) -> Result<(), ApplyError> {
-        staging.move_to(NAME, dir, NAME, true)
+    /// Replaces the inventory where it is not as in `on_disk`, with copies on disk before they are visible.
+    pub(in crate::apply) fn replace(&self, on_disk: &Self, output: &OpenOutput) -> Result<(), ApplyError> {
+        let staged = self.stage(on_disk, output)?;
+        output.root.sync_all()?;
+        staged.put(output)?.sync()
     }
+}
 
-    fn text(&self) -> String {
-        document::text(&self.to_file())
+/// Shards of the inventory on their way.
+pub(in crate::apply) struct Staged {
+    dir: Dir,
+    /// The shards, and whether each has a file.
+    files: BTreeMap<Shard, bool>,
+}
+
+impl Staged {
+    /// Makes what was written aside the inventory, and gives its directory, which is not synced.
+    pub(in crate::apply) fn put(self, output: &OpenOutput) -> Result<Dir, ApplyError> {
+        for (shard, has_file) in self.files {
+            let name = file_name(shard);
+            match has_file {
+                true => output.staging.move_to(&staged_name(shard), &self.dir, &name, true)?,
+                false => self.dir.remove(&name)?,
+            }
+        }
+        Ok(self.dir)
     }
+}
 
-    fn to_file(&self) -> InventoryFile {
-        let entry = |(proxy, entry): (&ProxyKey, &Entry)| ProxyEntry {
+impl ProxyEntry {
+    fn of(proxy: &ProxyKey, entry: &Entry) -> Self {
+        Self {
             mesh: proxy.mesh.clone(),
             dataplane: proxy.dataplane.clone(),
             files: entry.files.clone(),
             elsewhere: entry.elsewhere.clone(),
             left: entry.left.clone(),
             rejected: entry.nack.clone(),
-        };
-        InventoryFile {
-            proxies: self.proxies.iter().map(entry).collect(),
         }
     }
+}
+
+/// The entries of the file of a shard.
+fn entries(file: InventoryFile, shard: Shard) -> Result<Vec<(ProxyKey, Entry)>, String> {
+    let entry = |entry: ProxyEntry| {
+        let known = Entry {
+            files: entry.files,
+            elsewhere: entry.elsewhere,
+            left: entry.left,
+            nack: entry.rejected,
+        };
+        let proxy = ProxyKey::new(entry.mesh, entry.dataplane);
+        if Shard::of(&proxy) == shard {
+            Ok((proxy, known))
+        } else {
+            Err(format!("it lists {proxy}, which belongs to another file"))
+        }
+    };
+    file.proxies.into_iter().map(entry).collect()
 }
 
 /// A hash of the texts of a proxy.
@@ -201,8 +292,8 @@ pub(in crate::apply) fn digest(files: &Files) -> String {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<Inventory, String> {
-        document::parse(text).map(Inventory::from_file)
+    fn parse(text: &str, shard: Shard) -> Result<BTreeMap<ProxyKey, Entry>, String> {
+        Ok(entries(document::parse(text)?, shard)?.into_iter().collect())
     }
 
     #[test]
@@ -225,25 +316,28 @@ mod tests {
             )]),
             nack: Some(nack),
         };
-        let inventory = Inventory {
-            proxies: BTreeMap::from([
-                (ProxyKey::new("m", "a/b"), full),
-                (ProxyKey::new("ä", ""), Entry::default()),
-            ]),
-        };
-        assert_eq!(parse(&inventory.text()), Ok(inventory));
+        for (proxy, entry) in [
+            (ProxyKey::new("m", "a/b"), full),
+            (ProxyKey::new("ä", ""), Entry::default()),
+        ] {
+            let proxies = vec![ProxyEntry::of(&proxy, &entry)];
+            let text = document::text(&InventoryFile { proxies });
+            let shard = Shard::of(&proxy);
+            assert_eq!(parse(&text, shard), Ok(BTreeMap::from([(proxy, entry)])));
+        }
     }
 
     #[test]
     fn what_it_does_not_understand_it_refuses() {
         let entry = |files: &str| {
-            format!(r#"{{"format": 2, "proxies": [{{"mesh": "m", "dataplane": "d", "files": {files}}}]}}"#)
+            format!(r#"{{"format": 3, "proxies": [{{"mesh": "m", "dataplane": "d", "files": {files}}}]}}"#)
         };
         for (text, expected) in [
             (&entry(r#"{"../x": []}"#), "`../x`"),
             (&entry(r#"{"xds/cds.yaml": ["../x"]}"#), "`../x`"),
+            (&entry("{}"), "m/d, which belongs to another file"),
         ] {
-            let error = parse(text).expect_err(text);
+            let error = parse(text, Shard::of(&ProxyKey::new("m", "e"))).expect_err(text);
             assert!(error.contains(expected), "{text}: {error}");
         }
     }

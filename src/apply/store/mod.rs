@@ -13,6 +13,8 @@ pub(in crate::apply) mod lock;
 
 pub(in crate::apply) mod files;
 
+pub(in crate::apply) mod shard;
+
 pub(in crate::apply) mod inventory;
 
 pub mod intent;

@@ -1,9 +1,12 @@
 //! The published files, read back from the disk.
 
+use std::collections::BTreeSet;
+
 use super::dir::{Content, Dir};
 use super::files::{PlacedFiles, Places};
 use super::inventory::{Entry, Inventory, Known};
 use super::output::{OutputDir, undo, undo_name};
+use super::shard::Shards;
 use crate::apply::error::{ApplyError, Result};
 use crate::envoy::artifact::{Artifact, Elsewhere, Files, ProxyKey};
 use crate::plan::Observed;
@@ -16,10 +19,10 @@ use crate::system::parallel;
 /// # Errors
 /// When the inventory cannot be understood, or this process lacks descriptors or memory to open directories and files.
 pub fn observe(out: &OutputDir) -> Result<Observed> {
-    observe_those(out, None, |_| true)
+    observe_those(out, None, None)
 }
 
-/// Reads back the published files of those proxies for which `is_meant` is true. Files that do not belong where they are count as
+/// Reads back the published files of some proxies; `None` means all. Files that do not belong where they are count as
 /// not published, so that they are published anew.
 ///
 /// # Errors
@@ -27,15 +30,17 @@ pub fn observe(out: &OutputDir) -> Result<Observed> {
 pub fn observe_those(
     out: &OutputDir,
     places: Option<Places>,
-    is_meant: impl Fn(&ProxyKey) -> bool,
+    proxies: Option<&BTreeSet<ProxyKey>>,
 ) -> Result<Observed> {
     let mut observed = Observed::default();
     let Some((root, meta)) = out.open()? else {
         return Ok(observed);
     };
     let undo = undo(&meta)?;
-    let proxies = Inventory::read(&meta)?.proxies.into_iter();
-    let entries: Vec<(ProxyKey, Entry)> = proxies.filter(|(proxy, _)| is_meant(proxy)).collect();
+    let shards = proxies.map_or(Shards::All, |proxies| Shards::of(proxies.iter()));
+    let is_meant = |proxy: &ProxyKey| proxies.is_none_or(|proxies| proxies.contains(proxy));
+    let listed = Inventory::read(&meta, shards)?.proxies.into_iter();
+    let entries: Vec<(ProxyKey, Entry)> = listed.filter(|(proxy, _)| is_meant(proxy)).collect();
     let found = parallel::map(
         "reading published files",
         &entries,

@@ -187,6 +187,7 @@ fn what_is_seen_is_on_disk_before() {
     let arena = Arena::new();
     let out = arena.out().display().to_string();
     let published = format!("<{out}/default");
+    let inventory = format!("{out}/.meshtraced/inventory");
     let record = format!("{out}/.meshtraced/staging/last-run.json");
     let mut unsynced: BTreeSet<String> = BTreeSet::new();
     let (mut file_system_syncs, mut file_syncs) = (0, Vec::new());
@@ -206,7 +207,7 @@ fn what_is_seen_is_on_disk_before() {
                 unsynced.clear();
             }
             "fsync" => {
-                is_listed |= from == format!("{out}/.meshtraced");
+                is_listed |= from == inventory;
                 unsynced.remove(&from);
                 file_syncs.push(from);
             }
@@ -226,7 +227,8 @@ fn what_is_seen_is_on_disk_before() {
     }
     assert!(renames >= 10, "{renames}");
     assert_eq!(file_system_syncs, 2);
-    let of_files = file_syncs.iter().filter(|path| **path != format!("{out}/.meshtraced"));
+    let directories = [format!("{out}/.meshtraced"), inventory];
+    let of_files = file_syncs.iter().filter(|path| !directories.contains(path));
     assert_eq!(
         of_files.collect::<Vec<_>>(),
         [&format!("{out}/.meshtraced/staging/file-meshes.json")]

@@ -64,24 +64,31 @@ pub(crate) fn plan(observed: &Observed, desired: &Fragments) -> Plan {
 
 /// Carries out a plan.
 pub(crate) fn apply(plan: &Plan, bases: &Bases, target: &Target, session: &Session) -> Result<Publication, ApplyError> {
-    let revision = "a revision";
-    apply::apply(
-        &Request {
-            places: None,
-            plan,
-            revision,
-            bases,
-            permissions_of: Looks::All,
-        },
-        target,
-        session,
-    )
+    let request = Request {
+        places: None,
+        plan,
+        revision: "a revision",
+        bases,
+        looks: Looks::All,
+    };
+    apply::apply(&request, target, session)
 }
 
 /// Publishes the desired files and removes all others.
 pub(crate) fn publish(desired: &Fragments, target: &Target) -> Publication {
+    publish_with(desired, target, Looks::All)
+}
+
+/// As [`publish`], with a look at some proxies.
+pub(crate) fn publish_with(desired: &Fragments, target: &Target, looks: Looks) -> Publication {
     let session = Session::open(target).expect("nobody else publishes there");
     let observed = apply::observe(&target.out).expect("a readable directory");
-    let plan = plan(&observed, desired);
-    apply(&plan, &Bases::new(), target, &session).expect("a directory that can be written")
+    let request = Request {
+        places: None,
+        plan: &plan(&observed, desired),
+        revision: "a revision",
+        bases: &Bases::new(),
+        looks,
+    };
+    apply::apply(&request, target, &session).expect("a directory that can be written")
 }

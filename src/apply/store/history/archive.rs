@@ -1,20 +1,29 @@
 //! The directories of the history.
 
-use super::generation::{Generation, file_name};
+use std::collections::BTreeSet;
+
+use super::generation::{Generation, Manifest, file_name, manifest};
 use crate::apply::error::{ApplyError, Result};
 use crate::apply::store::dir::{Content, Dir};
 use crate::apply::store::document::Found;
 use crate::apply::store::output::OutputDir;
+use crate::apply::store::shard::Shard;
 use crate::plan::digest::Digest;
 
 const HISTORY: &str = "history";
 const GENERATIONS: &str = "generations";
+const MANIFESTS: &str = "manifests";
 const OBJECTS: &str = "objects";
+/// Lies there while the history changes: where it lies afterwards, something may be left over.
+const UNDER_WAY: &str = "under-way";
 
 /// The directories of the history, held open.
 pub(super) struct Archive {
-    pub(super) top: Dir,
+    top: Dir,
     pub(super) generations: Dir,
+    /// The manifests, which generations share.
+    pub(super) manifests: Dir,
+    /// The texts. A text is kept once for each shard, so that it is known without the other shards whether it is needed.
     pub(super) objects: Dir,
 }
 
@@ -23,10 +32,12 @@ impl Archive {
         let Some(history) = meta.child(HISTORY)? else {
             return Ok(None);
         };
-        let children = history.child(GENERATIONS)?.zip(history.child(OBJECTS)?);
-        Ok(children.map(|(generations, objects)| Self {
+        let (generations, manifests) = (history.child(GENERATIONS)?, history.child(MANIFESTS)?);
+        let children = generations.zip(manifests).zip(history.child(OBJECTS)?);
+        Ok(children.map(|((generations, manifests), objects)| Self {
             top: history,
             generations,
+            manifests,
             objects,
         }))
     }
@@ -36,9 +47,25 @@ impl Archive {
         let history = meta.make_child(HISTORY, access)?;
         Ok(Self {
             generations: history.make_child(GENERATIONS, access)?,
+            manifests: history.make_child(MANIFESTS, access)?,
             objects: history.make_child(OBJECTS, access)?,
             top: history,
         })
+    }
+
+    /// Notes that the history changes.
+    pub(super) fn mark(&self, out: &OutputDir) -> Result<()> {
+        self.top.open_or_create(UNDER_WAY, out.file()).map(drop)
+    }
+
+    /// Whether the history changes, or somebody was interrupted who changed it.
+    pub(super) fn is_marked(&self) -> Result<bool> {
+        self.top.exists(UNDER_WAY)
+    }
+
+    /// Notes that the history is complete.
+    pub(super) fn unmark(&self) -> Result<()> {
+        self.top.remove(UNDER_WAY)
     }
 
     /// The numbers of the generations, sorted.
@@ -63,17 +90,51 @@ impl Archive {
         }
     }
 
-    pub(super) fn object(&self, digest: &Digest) -> Result<String> {
-        let damaged = |message: &str| ApplyError::Damaged {
-            path: self.objects.path().join(digest.as_str()),
-            message: message.to_owned(),
-        };
-        match self.objects.read(digest.as_str())? {
-            Content::Text(text) if Digest::of(&text) == *digest => Ok(text),
-            Content::Missing => Err(damaged("it is gone, and was a file of a generation")),
-            Content::Text(_) | Content::Binary | Content::Other => Err(damaged(
-                "it does not hold the text that was published; somebody changed it",
-            )),
+    /// The manifest of a shard.
+    pub(super) fn manifest(&self, shard: Shard, digest: &Digest) -> Result<Manifest> {
+        let text = text(&self.manifests, shard, digest)?;
+        manifest(&text).map_err(|message| ApplyError::Damaged {
+            path: self.manifests.path().join(name(shard, digest)),
+            message,
+        })
+    }
+
+    /// The texts that some manifests of one shard need. Those that are damaged need none.
+    pub(super) fn texts(&self, shard: Shard, manifests: &BTreeSet<&Digest>) -> Result<BTreeSet<Digest>> {
+        let mut texts = BTreeSet::new();
+        for digest in manifests {
+            match self.manifest(shard, digest) {
+                Ok(manifest) => texts.extend(manifest.into_values().flat_map(|files| files.into_values())),
+                Err(ApplyError::Damaged { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
+        Ok(texts)
+    }
+
+    /// The text of a file.
+    pub(super) fn object(&self, shard: Shard, digest: &Digest) -> Result<String> {
+        text(&self.objects, shard, digest)
+    }
+}
+
+/// The name of a file that is named by the digest of its text.
+pub(super) fn name(shard: Shard, digest: &Digest) -> String {
+    format!("{}-{digest}", String::from(shard))
+}
+
+/// The text that is named by its digest in a directory.
+fn text(dir: &Dir, shard: Shard, digest: &Digest) -> Result<String> {
+    let name = name(shard, digest);
+    let damaged = |message: &str| ApplyError::Damaged {
+        path: dir.path().join(&name),
+        message: message.to_owned(),
+    };
+    match dir.read(&name)? {
+        Content::Text(text) if Digest::of(&text) == *digest => Ok(text),
+        Content::Missing => Err(damaged("it is gone, and was part of a generation")),
+        Content::Text(_) | Content::Binary | Content::Other => Err(damaged(
+            "it does not hold the text that was published; somebody changed it",
+        )),
     }
 }

@@ -7,11 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::apply::error::ApplyError;
 use crate::apply::store::dir::Dir;
 use crate::apply::store::document::{self, Document, Found};
+use crate::apply::store::shard::Shard;
 use crate::envoy::artifact::{Artifact, ProxyKey};
 use crate::plan::digest::Digest;
-
-/// The files that were published at one moment, as digests.
-pub type Manifest = BTreeMap<ProxyKey, BTreeMap<Artifact, Digest>>;
 
 /// A publication that changed something.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,10 +20,12 @@ pub struct Generation {
     pub time: String,
     /// The revision of the policies, as the publisher named it.
     pub revision: String,
+    /// The number of proxies that were published then.
+    pub proxies: usize,
     /// The numbers of proxies that differ from the generation before.
     pub counts: Counts,
-    /// The files that were published.
-    pub manifest: Manifest,
+    /// The digests of the manifests of all shards that have proxies.
+    pub(super) manifests: BTreeMap<Shard, Digest>,
 }
 
 /// The numbers of proxies that a generation changed.
@@ -40,25 +40,37 @@ pub struct Counts {
 }
 
 impl Counts {
-    pub(super) fn between(before: &Manifest, after: &Manifest) -> Self {
+    /// Adds the proxies in which two manifests of a shard differ.
+    pub(super) fn add(&mut self, before: &Manifest, after: &Manifest) {
         let changed = |(proxy, files): &(&ProxyKey, _)| before.get(*proxy).is_some_and(|old| old != *files);
-        Self {
-            added: after.keys().filter(|proxy| !before.contains_key(*proxy)).count(),
-            changed: after.iter().filter(changed).count(),
-            removed: before.keys().filter(|proxy| !after.contains_key(*proxy)).count(),
-        }
+        self.added += after.keys().filter(|proxy| !before.contains_key(*proxy)).count();
+        self.changed += after.iter().filter(changed).count();
+        self.removed += before.keys().filter(|proxy| !after.contains_key(*proxy)).count();
     }
 }
+
+/// The files of the proxies of a shard, as digests.
+pub(super) type Manifest = BTreeMap<ProxyKey, BTreeMap<Artifact, Digest>>;
 
 #[derive(Serialize, Deserialize)]
 struct GenerationFile {
     time: String,
     revision: String,
+    proxies: usize,
     counts: Counts,
-    proxies: Vec<ProxyFiles>,
+    manifests: BTreeMap<Shard, Digest>,
 }
 
 impl Document for GenerationFile {
+    const FORMAT: u32 = 2;
+}
+
+#[derive(Serialize, Deserialize)]
+struct ManifestFile {
+    proxies: Vec<ProxyFiles>,
+}
+
+impl Document for ManifestFile {
     const FORMAT: u32 = 1;
 }
 
@@ -80,27 +92,23 @@ impl Generation {
     }
 
     fn from_file(id: u64, file: GenerationFile) -> Self {
-        let entry = |proxy: ProxyFiles| (ProxyKey::new(proxy.mesh, proxy.dataplane), proxy.files);
         Self {
             id,
             time: file.time,
             revision: file.revision,
+            proxies: file.proxies,
             counts: file.counts,
-            manifest: file.proxies.into_iter().map(entry).collect(),
+            manifests: file.manifests,
         }
     }
 
     pub(super) fn text(&self) -> String {
-        let proxy = |(proxy, files): (&ProxyKey, &BTreeMap<Artifact, Digest>)| ProxyFiles {
-            mesh: proxy.mesh.clone(),
-            dataplane: proxy.dataplane.clone(),
-            files: files.clone(),
-        };
         document::text(&GenerationFile {
             time: self.time.clone(),
             revision: self.revision.clone(),
+            proxies: self.proxies,
             counts: self.counts,
-            proxies: self.manifest.iter().map(proxy).collect(),
+            manifests: self.manifests.clone(),
         })
     }
 }
@@ -108,6 +116,25 @@ impl Generation {
 /// The name of the file of a generation.
 pub(super) fn file_name(id: u64) -> String {
     format!("{id}.json")
+}
+
+/// The text of a manifest.
+pub(super) fn manifest_text(manifest: &Manifest) -> String {
+    let proxy = |(proxy, files): (&ProxyKey, &BTreeMap<Artifact, Digest>)| ProxyFiles {
+        mesh: proxy.mesh.clone(),
+        dataplane: proxy.dataplane.clone(),
+        files: files.clone(),
+    };
+    let proxies = manifest.iter().map(proxy).collect();
+    document::text(&ManifestFile { proxies })
+}
+
+/// The manifest in a text; or the reason why it is not understood.
+pub(super) fn manifest(text: &str) -> Result<Manifest, String> {
+    let file: ManifestFile = document::parse(text)?;
+    let proxies = file.proxies.into_iter();
+    let proxies = proxies.map(|proxy| (ProxyKey::new(proxy.mesh, proxy.dataplane), proxy.files));
+    Ok(proxies.collect())
 }
 
 #[cfg(test)]
@@ -125,21 +152,19 @@ mod tests {
             (ProxyKey::new("m", "a"), files("2")),
             (ProxyKey::new("m", "c/d"), files("1")),
         ]);
+        let mut counts = Counts::default();
+        counts.add(&before, &after);
+        assert_eq!((counts.added, counts.changed, counts.removed), (1, 1, 1));
+        let text = manifest_text(&after);
+        assert_eq!(manifest(&text), Ok(after));
         let generation = Generation {
             id: 7,
             time: "2026-01-02T03:04:05Z".to_owned(),
             revision: "9f2c1a".to_owned(),
-            counts: Counts::between(&before, &after),
-            manifest: after,
+            proxies: 2,
+            counts,
+            manifests: BTreeMap::from([(Shard::of(&ProxyKey::new("m", "a")), Digest::of(&text))]),
         };
-        assert_eq!(
-            (
-                generation.counts.added,
-                generation.counts.changed,
-                generation.counts.removed
-            ),
-            (1, 1, 1)
-        );
         let file = document::parse(&generation.text()).expect("a document");
         assert_eq!(Generation::from_file(7, file), generation);
     }

@@ -1,8 +1,9 @@
 //! Earlier publications, kept so that they can be published again.
 //!
-//! Each publication that changed something is a generation: the files of each proxy, as digests. The texts lie
-//! beside, named by their digests, each once however many generations share it, mostly as second names of the
-//! published files, which take no room. Somebody who edits such a file in place edits the copy too; so each text is
+//! Each publication that changed something is a generation: for each [shard](super::shard) the digest of a manifest, which has the
+//! files of its proxies as digests. Manifests and texts lie beside, named by their digests, each once however many
+//! generations share it, the texts mostly as second names of the published files, which take no room. So the change of a
+//! proxy costs the manifests of its shard, and not those of all. Somebody who edits such a file in place edits the copy too; so each text is
 //! compared with its digest when it is loaded.
 //!
 //! To bring a generation back, plan from what is applied to what [`load`] gives, and apply that plan; it becomes the
@@ -14,8 +15,11 @@ mod archive;
 
 mod recording;
 
-pub use generation::{Counts, Generation, Manifest};
-pub(in crate::apply) use recording::{Recording, prune, record};
+mod pruning;
+
+pub use generation::{Counts, Generation};
+pub(in crate::apply) use pruning::{has_leftovers, prune};
+pub(in crate::apply) use recording::{Recording, last, record};
 
 use archive::Archive;
 
@@ -56,11 +60,13 @@ pub fn load(out: &OutputDir, id: u64) -> Result<Fragments> {
     let (_, meta) = out.open()?.ok_or_else(none)?;
     let archive = Archive::open(&meta)?.ok_or_else(none)?;
     let mut fragments = Fragments::new();
-    for (proxy, files) in archive.read(id)?.manifest {
-        let texts = files
-            .into_iter()
-            .map(|(artifact, digest)| Ok((artifact, archive.object(&digest)?.into())));
-        fragments.insert(proxy, texts.collect::<Result<_>>()?);
+    for (shard, digest) in archive.read(id)?.manifests {
+        for (proxy, files) in archive.manifest(shard, &digest)? {
+            let texts = files
+                .into_iter()
+                .map(|(artifact, digest)| Ok((artifact, archive.object(shard, &digest)?.into())));
+            fragments.insert(proxy, texts.collect::<Result<_>>()?);
+        }
     }
     Ok(fragments)
 }

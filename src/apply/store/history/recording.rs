@@ -1,15 +1,16 @@
-//! Adds what is published to the history, and removes what is too much in it.
+//! Adds what is published to the history.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::archive::Archive;
-use super::generation::{Counts, Generation, Manifest, file_name};
+use super::archive::{Archive, name};
+use super::generation::{Counts, Generation, Manifest, file_name, manifest_text};
 use crate::apply::clock::now;
 use crate::apply::error::{ApplyError, Result};
 use crate::apply::store::dir::Content;
 use crate::apply::store::files::PlacedFiles;
 use crate::apply::store::inventory::{Inventory, Known};
-use crate::apply::store::output::{OpenOutput, OutputDir, undo_name, undo_names};
+use crate::apply::store::output::{OpenOutput, undo_name, undo_names};
+use crate::apply::store::shard::{Shard, Shards};
 use crate::envoy::artifact::{Artifact, Elsewhere, ProxyKey};
 use crate::plan::digest::Digest;
 
@@ -17,8 +18,6 @@ use crate::plan::digest::Digest;
 const STAGED: &str = "generation.json";
 /// A text on its way.
 const STAGED_OBJECT: &str = "object";
-/// Lies there while the history changes: where it lies afterwards, something may be left over.
-const UNDER_WAY: &str = "under-way";
 
 /// A generation whose texts are kept, and which counts when [`Recording::finish`] has put it in place.
 pub(in crate::apply) struct Recording {
@@ -26,7 +25,16 @@ pub(in crate::apply) struct Recording {
     id: u64,
 }
 
-/// Writes aside what makes a generation of what is published now, unless it is the last one.
+/// The last generation, if it can be read; its manifests may be damaged.
+pub(in crate::apply) fn last(output: &OpenOutput) -> Result<Option<Generation>> {
+    let Some(archive) = Archive::open(&output.meta)? else {
+        return Ok(None);
+    };
+    Ok(archive.ids()?.last().and_then(|id| archive.read(*id).ok()))
+}
+
+/// Writes aside what makes a generation of what is published now, unless it is the last one. Without a last one, the inventory
+/// has all shards; of those that it has not, nothing has changed.
 ///
 /// `touched` says which proxies were published just now, and whether they came to the end. Of those that did not, the
 /// last generation has the say: what they have is on its way.
@@ -40,75 +48,197 @@ pub(in crate::apply) fn record(
     if limit == 0 {
         return Ok(None);
     }
-    let last = match Archive::open(&output.meta)? {
-        Some(archive) => archive.ids()?.last().map(|&id| (id, archive.read(id).ok())),
-        None => None,
+    let old = Archive::open(&output.meta)?;
+    let (last_id, last) = match &old {
+        Some(archive) => {
+            let id = archive.ids()?.last().copied();
+            (id, id.and_then(|id| archive.read(id).ok()))
+        }
+        None => (None, None),
     };
-    let before = last.as_ref().and_then(|(_, last)| Some(&last.as_ref()?.manifest));
-    let manifest = manifest(output, inventory, before, touched);
-    let is_new = before != Some(&manifest) && (last.is_some() || !manifest.is_empty());
+    let waiting = undo_names(&output.undo);
+    let changes = changes(inventory, old.as_ref(), last.as_ref(), &|proxy| {
+        let is_judged = waiting
+            .as_ref()
+            .is_some_and(|names| names.is_empty() || !names.contains(&undo_name(proxy)));
+        is_judged && touched.get(proxy) != Some(&false)
+    });
+    let is_new = changes.iter().any(|change| change.is_new) || (last.is_none() && last_id.is_some());
     if !is_new && !touched.values().any(|is_done| *is_done) {
         return Ok(None);
     }
     let archive = Archive::make(&output.meta, output.out)?;
     if is_new {
-        mark(&archive, output.out)?;
+        archive.mark(output.out)?;
     }
-    let empty = Manifest::new();
-    let before = before.unwrap_or(&empty);
-    let kept: BTreeSet<&Digest> = before.values().flat_map(BTreeMap::values).collect();
-    let nowhere = Elsewhere::new();
-    for (proxy, files) in &manifest {
-        // What was published again may be in place of a text that somebody edited, here as there.
-        let is_touched = touched.get(proxy) == Some(&true);
-        for (artifact, digest) in files.iter().filter(|(_, digest)| is_touched || !kept.contains(digest)) {
-            if archive.object(digest).is_ok() {
-                continue;
-            }
-            let entry = inventory.proxies.get(proxy);
-            let files = PlacedFiles::of(&output.root, proxy, entry.map_or(&nowhere, |entry| &entry.elsewhere))?;
-            keep(output, &archive, &files, *artifact, digest)?;
-        }
+    let keeper = Keeper {
+        output,
+        archive: &archive,
+    };
+    for change in &changes {
+        keeper.keep_texts(inventory, change, touched)?;
     }
     if !is_new {
         return Ok(None);
     }
-    let generation = Generation {
-        id: last.as_ref().map_or(0, |(id, _)| *id) + 1,
-        time: now(),
-        revision: revision.to_owned(),
-        counts: Counts::between(before, &manifest),
-        manifest,
-    };
+    let mut generation = keeper.next(&changes, last.as_ref(), &inventory.shards)?;
+    generation.id = last_id.unwrap_or(0) + 1;
+    revision.clone_into(&mut generation.revision);
     output.staging.create(STAGED, &generation.text(), output.out.file())?;
     let id = generation.id;
     Ok(Some(Recording { archive, id }))
 }
 
-fn manifest(
-    output: &OpenOutput,
+/// The manifests of a shard.
+struct ShardChange {
+    shard: Shard,
+    /// In the last generation.
+    before: Manifest,
+    /// In a generation of what is published now.
+    after: Manifest,
+    /// Whether the last generation has another one.
+    is_new: bool,
+}
+
+/// The manifests of all shards of an inventory. Of a proxy for which `is_settled` is false, the last generation has the say.
+fn changes(
     inventory: &Inventory,
-    before: Option<&Manifest>,
-    touched: &BTreeMap<&ProxyKey, bool>,
-) -> Manifest {
-    let is_done = |proxy: &ProxyKey| touched.get(proxy) != Some(&false);
-    let waiting = undo_names(&output.undo);
-    let is_judged = |proxy: &ProxyKey| match &waiting {
-        Some(waiting) => waiting.is_empty() || !waiting.contains(&undo_name(proxy)),
-        None => false,
-    };
-    let mut manifest = Manifest::new();
+    archive: Option<&Archive>,
+    last: Option<&Generation>,
+    is_settled: &dyn Fn(&ProxyKey) -> bool,
+) -> Vec<ShardChange> {
+    let mut settled: BTreeMap<Shard, Vec<(&ProxyKey, Option<BTreeMap<Artifact, Digest>>)>> = BTreeMap::new();
     for (proxy, entry) in &inventory.proxies {
-        let files: Option<BTreeMap<Artifact, Digest>> = entry
-            .files
-            .iter()
+        let files: Option<BTreeMap<Artifact, Digest>> = (entry.files.iter())
             .map(|(artifact, known)| Some((*artifact, only(known)?)))
             .collect();
-        let settled = files.filter(|files| !files.is_empty() && is_done(proxy) && is_judged(proxy));
-        let files = settled.or_else(|| before?.get(proxy).cloned());
-        manifest.extend(files.map(|files| (proxy.clone(), files)));
+        let files = files.filter(|files| !files.is_empty() && is_settled(proxy));
+        settled.entry(Shard::of(proxy)).or_default().push((proxy, files));
     }
-    manifest
+    let known = last.map(|last| &last.manifests);
+    let gone = known
+        .into_iter()
+        .flat_map(BTreeMap::keys)
+        .filter(|shard| inventory.shards.has(**shard));
+    for shard in gone {
+        settled.entry(*shard).or_default();
+    }
+    let change = |(shard, proxies): (Shard, Vec<(&ProxyKey, Option<BTreeMap<Artifact, Digest>>)>)| {
+        let digest = known.and_then(|known| known.get(&shard));
+        let before = archive
+            .zip(digest)
+            .and_then(|(archive, digest)| archive.manifest(shard, digest).ok());
+        // One that is damaged is written anew.
+        let is_damaged = digest.is_some() && before.is_none();
+        let before = before.unwrap_or_default();
+        let files = |(proxy, files): (&ProxyKey, Option<BTreeMap<Artifact, Digest>>)| {
+            Some((proxy.clone(), files.or_else(|| before.get(proxy).cloned())?))
+        };
+        let after: Manifest = proxies.into_iter().filter_map(files).collect();
+        let is_new = is_damaged || before != after;
+        ShardChange {
+            shard,
+            before,
+            after,
+            is_new,
+        }
+    };
+    settled.into_iter().map(change).collect()
+}
+
+/// The history that gets new parts.
+struct Keeper<'k> {
+    output: &'k OpenOutput<'k>,
+    archive: &'k Archive,
+}
+
+impl Keeper<'_> {
+    /// The generation after the last one, still without its number and revision, whose manifests are kept.
+    fn next(&self, changes: &[ShardChange], last: Option<&Generation>, shards: &Shards) -> Result<Generation> {
+        let mut counts = Counts::default();
+        let mut manifests = last.map_or_else(BTreeMap::new, |last| last.manifests.clone());
+        for change in changes.iter().filter(|change| change.is_new) {
+            counts.add(&change.before, &change.after);
+            if change.after.is_empty() {
+                manifests.remove(&change.shard);
+            } else {
+                manifests.insert(change.shard, self.keep_manifest(change.shard, &change.after)?);
+            }
+        }
+        let proxies = match (shards, last) {
+            (Shards::Some(_), Some(last)) => (last.proxies + counts.added).saturating_sub(counts.removed),
+            (Shards::All | Shards::Some(_), _) => changes.iter().map(|change| change.after.len()).sum(),
+        };
+        Ok(Generation {
+            id: 0,
+            time: now(),
+            revision: String::new(),
+            proxies,
+            counts,
+            manifests,
+        })
+    }
+
+    /// Keeps a manifest, and gives its digest.
+    fn keep_manifest(&self, shard: Shard, manifest: &Manifest) -> Result<Digest> {
+        let text = manifest_text(manifest);
+        let digest = Digest::of(&text);
+        // An older generation may have the same one.
+        if self.archive.manifest(shard, &digest).is_err() {
+            let name = name(shard, &digest);
+            self.archive.manifests.remove(&name)?;
+            self.archive.manifests.create(&name, &text, self.output.out.file())?;
+        }
+        Ok(digest)
+    }
+
+    /// Keeps the texts of a manifest that are not kept yet.
+    fn keep_texts(
+        &self,
+        inventory: &Inventory,
+        change: &ShardChange,
+        touched: &BTreeMap<&ProxyKey, bool>,
+    ) -> Result<()> {
+        let kept: BTreeSet<&Digest> = change.before.values().flat_map(BTreeMap::values).collect();
+        let nowhere = Elsewhere::new();
+        for (proxy, files) in &change.after {
+            // What was published again may be in place of a text that somebody edited, here as there.
+            let is_touched = touched.get(proxy) == Some(&true);
+            for (artifact, digest) in files.iter().filter(|(_, digest)| is_touched || !kept.contains(digest)) {
+                if self.archive.object(change.shard, digest).is_ok() {
+                    continue;
+                }
+                let entry = inventory.proxies.get(proxy);
+                let elsewhere = entry.map_or(&nowhere, |entry| &entry.elsewhere);
+                let files = PlacedFiles::of(&self.output.root, proxy, elsewhere)?;
+                self.keep_text(&files, *artifact, change.shard, digest)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps the text of a published file.
+    fn keep_text(&self, files: &PlacedFiles, artifact: Artifact, shard: Shard, digest: &Digest) -> Result<()> {
+        let changed = || ApplyError::Damaged {
+            path: files.path_of(artifact),
+            message: "it does not hold what was published, and cannot be kept for rollback".to_owned(),
+        };
+        let text = match files.read(artifact)? {
+            Content::Text(text) if Digest::of(&text) == *digest => text,
+            Content::Text(_) | Content::Missing | Content::Binary | Content::Other => return Err(changed()),
+        };
+        let (objects, name) = (&self.archive.objects, name(shard, digest));
+        // One that is damaged.
+        objects.remove(&name)?;
+        // Not every file system has links, and not every user may make them.
+        if files.link(artifact, objects, &name).is_err() {
+            let staging = &self.output.staging;
+            staging.remove(STAGED_OBJECT)?;
+            staging.create(STAGED_OBJECT, &text, self.output.out.file())?;
+            staging.move_to(STAGED_OBJECT, objects, &name, false)?;
+        }
+        Ok(())
+    }
 }
 
 /// The digest of a file of which only one thing is known.
@@ -119,35 +249,6 @@ fn only(known: &Known) -> Option<Digest> {
     }
 }
 
-/// Keeps the text of a published file.
-fn keep(
-    output: &OpenOutput,
-    archive: &Archive,
-    files: &PlacedFiles,
-    artifact: Artifact,
-    digest: &Digest,
-) -> Result<()> {
-    let changed = || ApplyError::Damaged {
-        path: files.path_of(artifact),
-        message: "it does not hold what was published, and cannot be kept for rollback".to_owned(),
-    };
-    let text = match files.read(artifact)? {
-        Content::Text(text) if Digest::of(&text) == *digest => text,
-        Content::Text(_) | Content::Missing | Content::Binary | Content::Other => return Err(changed()),
-    };
-    // One that is damaged.
-    archive.objects.remove(digest.as_str())?;
-    // Not every file system has links, and not every user may make them.
-    if files.link(artifact, &archive.objects, digest.as_str()).is_err() {
-        output.staging.remove(STAGED_OBJECT)?;
-        output.staging.create(STAGED_OBJECT, &text, output.out.file())?;
-        output
-            .staging
-            .move_to(STAGED_OBJECT, &archive.objects, digest.as_str(), false)?;
-    }
-    Ok(())
-}
-
 impl Recording {
     /// Makes the generation count; what it consists of is on disk.
     pub(in crate::apply) fn finish(self, output: &OpenOutput) -> Result<u64> {
@@ -156,44 +257,4 @@ impl Recording {
             .move_to(STAGED, &self.archive.generations, &file_name(self.id), false)?;
         Ok(self.id)
     }
-}
-
-fn mark(archive: &Archive, out: &OutputDir) -> Result<()> {
-    archive.top.open_or_create(UNDER_WAY, out.file()).map(drop)
-}
-
-/// Removes the generations that are too many, and the texts that none needs, if there may be some.
-pub(in crate::apply) fn prune(output: &OpenOutput, limit: usize) -> Result<()> {
-    let Some(archive) = Archive::open(&output.meta)? else {
-        return Ok(());
-    };
-    let ids = archive.ids()?;
-    let is_under_way = archive.top.exists(UNDER_WAY)?;
-    if ids.len() <= limit && !is_under_way {
-        return Ok(());
-    }
-    mark(&archive, output.out)?;
-    let (old, kept) = ids.split_at(ids.len().saturating_sub(limit));
-    for id in old {
-        archive.generations.remove(&file_name(*id))?;
-    }
-    let mut needed = BTreeSet::new();
-    for id in kept {
-        match archive.read(*id) {
-            Ok(generation) => needed.extend(generation.manifest.into_values().flat_map(BTreeMap::into_values)),
-            // It cannot be brought back, and says nothing of what it needs.
-            Err(ApplyError::Damaged { .. }) => archive.generations.remove(&file_name(*id))?,
-            Err(error) => return Err(error),
-        }
-    }
-    let needed: BTreeSet<&str> = needed.iter().map(Digest::as_str).collect();
-    for name in archive
-        .objects
-        .names()?
-        .iter()
-        .filter(|name| !needed.contains(name.as_str()))
-    {
-        archive.objects.remove(name)?;
-    }
-    archive.top.remove(UNDER_WAY)
 }
