@@ -18,6 +18,8 @@ pub mod repair;
 
 pub mod guard;
 
+mod pairs;
+
 mod proxy;
 
 pub mod planner;
@@ -28,6 +30,7 @@ pub use change::{Action, Change, Plan};
 pub use drift::Drift;
 pub use held::Held;
 pub use observed::{Applied, Observed};
+pub use pairs::pairs;
 pub use planner::{Constraints, Desired, Planned, plan};
 pub use repair::DriftRepair;
 pub use steps::{Step, steps};

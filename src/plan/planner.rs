@@ -1,12 +1,13 @@
 //! The planner: one pure function makes every decision on what is overwritten.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::change::Plan;
 use super::drift::Drift;
 use super::guard::{Guard, GuardViolation, guard};
 use super::held::Held;
 use super::observed::Observed;
+use super::pairs::pairs;
 use super::proxy::ProxyView;
 use super::repair::DriftRepair;
 use crate::envoy::artifact::{Fragments, ProxyKey};
@@ -141,7 +142,7 @@ fn drift_from(observed: &Observed, desired: Desired) -> Vec<Drift> {
     observed.drift.iter().filter(is_drift).cloned().collect()
 }
 
-/// All proxies that are published or desired, in the order of their keys.
+/// The proxies that may get a change, in the order of their keys. Most are published as they are desired, and get none.
 fn views<'v>(observed: &'v Observed, desired: Desired<'v>, drift: &'v [Drift]) -> Vec<ProxyView<'v>> {
     let mut drift_of: BTreeMap<&ProxyKey, Vec<&Drift>> = BTreeMap::new();
     for drift in drift {
@@ -151,19 +152,23 @@ fn views<'v>(observed: &'v Observed, desired: Desired<'v>, drift: &'v [Drift]) -
         Desired::Files(desired) => desired,
         Desired::Unchanged => &observed.applied,
     };
-    let proxies: BTreeSet<&ProxyKey> = observed.applied.keys().chain(desired.keys()).collect();
-    let view = |proxy| ProxyView {
-        proxy,
-        found: observed.applied.get(proxy),
-        desired: desired.get(proxy),
-        drift: drift_of.remove(proxy).unwrap_or_default(),
-        last: observed.last_generation.get(proxy),
+    let view = |(proxy, found, desired)| {
+        let drift = drift_of.remove(proxy).unwrap_or_default();
+        let is_settled = found == desired && drift.is_empty() && !observed.out_of_sync.contains(proxy);
+        (!is_settled).then(|| ProxyView {
+            proxy,
+            found,
+            desired,
+            drift,
+            last: observed.last_generation.get(proxy),
+        })
     };
-    proxies.into_iter().map(view).collect()
+    pairs(&observed.applied, desired).filter_map(view).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::sync::Arc;
 
     use proptest::collection::{btree_map, btree_set, vec};

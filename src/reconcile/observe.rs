@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::apply::{self, ApplyError, Places, Session, Target, history};
 use crate::apply::{ProxyHealth, probe_all};
 use crate::envoy::artifact::{Fragments, ProxyKey};
-use crate::plan::{Applied, Observed};
+use crate::plan::{Applied, Observed, pairs};
 
 /// The observed state, and the work of looking.
 pub(super) struct Observation {
@@ -38,14 +38,16 @@ pub(super) fn observe_changes(
     let applied = &mut observed.applied;
     let mut differing = touched;
     if let Some(desired) = desired {
-        let differs = |proxy: &&ProxyKey| applied.get(proxy) != desired.get(proxy);
-        differing.extend(applied.keys().chain(desired.keys()).filter(differs).cloned());
+        let differs = pairs(applied, desired).filter(|(_, found, desired)| found != desired);
+        differing.extend(differs.map(|(proxy, ..)| proxy.clone()));
     }
     if differing.is_empty() {
         return Ok(Observation { observed, read_back: 0 });
     }
     let seen = apply::observe_those(&target.out, places, Some(&differing))?;
-    applied.retain(|proxy, _| !differing.contains(proxy));
+    for proxy in &differing {
+        applied.remove(proxy);
+    }
     applied.extend(seen.applied);
     observed.drift = seen.drift;
     Ok(Observation {
