@@ -11,9 +11,9 @@ use crate::apply::ProxyHealth;
 use crate::apply::reload::Offer;
 use crate::apply::{ApplyError, Intent, Lock, ProxyResult, Publication, Target};
 use crate::compile::Compiled;
-use crate::envoy::artifact::ProxyKey;
+use crate::envoy::artifact::{Files, ProxyKey};
 use crate::plan::drift::Drift;
-use crate::plan::{self, Applied, Change, Constraints, Desired, Observed, Plan, Planned};
+use crate::plan::{self, Applied, Change, Constraints, Desired, Observed, Plan, Planned, pairs};
 use crate::source::{ReadError, ReadWork};
 
 /// The result of one reconciliation.
@@ -139,11 +139,16 @@ impl Reconciliation {
         }
         if let Some(compiled) = &self.compiled {
             // The same texts are kept once.
-            for (proxy, files) in published {
-                let desired = compiled.fragments.get(proxy);
-                let same = desired.filter(|desired| *desired == files);
-                same.into_iter().for_each(|desired| files.clone_from(desired));
-            }
+            let is_copy = |found: &Files, desired: &Files| {
+                let mut texts = found.values().zip(desired.values());
+                !texts.all(|(found, desired)| Arc::ptr_eq(found, desired)) && found == desired
+            };
+            let copy = |(proxy, found, desired): (&ProxyKey, Option<&Files>, Option<&Files>)| {
+                let (found, desired) = (found?, desired?);
+                is_copy(found, desired).then(|| (proxy.clone(), desired.clone()))
+            };
+            let copies: Vec<_> = pairs(published, &compiled.fragments).filter_map(copy).collect();
+            published.extend(copies);
         }
         if self.planned.is_approved && self.publication.failures().next().is_none() {
             // An approval is good for one publication.

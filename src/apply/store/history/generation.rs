@@ -49,8 +49,11 @@ impl Counts {
     }
 }
 
-/// The files of the proxies of a shard, as digests.
-pub(super) type Manifest = BTreeMap<ProxyKey, BTreeMap<Artifact, Digest>>;
+/// The files of a proxy, as digests.
+pub(super) type Digests = BTreeMap<Artifact, Digest>;
+
+/// The files of the proxies of a shard.
+pub(super) type Manifest = BTreeMap<ProxyKey, Digests>;
 
 #[derive(Serialize, Deserialize)]
 struct GenerationFile {
@@ -78,7 +81,7 @@ impl Document for ManifestFile {
 struct ProxyFiles {
     mesh: String,
     dataplane: String,
-    files: BTreeMap<Artifact, Digest>,
+    files: Digests,
 }
 
 impl Generation {
@@ -120,7 +123,7 @@ pub(super) fn file_name(id: u64) -> String {
 
 /// The text of a manifest.
 pub(super) fn manifest_text(manifest: &Manifest) -> String {
-    let proxy = |(proxy, files): (&ProxyKey, &BTreeMap<Artifact, Digest>)| ProxyFiles {
+    let proxy = |(proxy, files): (&ProxyKey, &Digests)| ProxyFiles {
         mesh: proxy.mesh.clone(),
         dataplane: proxy.dataplane.clone(),
         files: files.clone(),

@@ -1,10 +1,10 @@
 //! Earlier publications, kept so that they can be published again.
 //!
-//! Each publication that changed something is a generation: for each [shard](super::shard) the digest of a manifest, which has the
-//! files of its proxies as digests. Manifests and texts lie beside, named by their digests, each once however many
-//! generations share it, the texts mostly as second names of the published files, which take no room. So the change of a
-//! proxy costs the manifests of its shard, and not those of all. Somebody who edits such a file in place edits the copy too; so each text is
-//! compared with its digest when it is loaded.
+//! Each publication that changed something is a generation. It names one manifest for each shard, which has the files of the
+//! shard's proxies as digests, so that the change of a proxy costs the manifest of its shard, and not those of all. Manifests
+//! and texts lie beside, named by their digests, each once however many generations share it; the texts mostly as second
+//! names of the published files, which take no room. Somebody who edits such a file in place edits the copy too; so each
+//! text is compared with its digest when it is loaded.
 //!
 //! To bring a generation back, plan from what is applied to what [`load`] gives, and apply that plan; it becomes the
 //! next generation.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::archive::{Archive, name};
-use super::generation::{Counts, Generation, Manifest, file_name, manifest_text};
+use super::generation::{Counts, Digests, Generation, Manifest, file_name, manifest_text};
 use crate::apply::clock::now;
 use crate::apply::error::{ApplyError, Result};
 use crate::apply::store::dir::Content;
@@ -100,6 +100,9 @@ struct ShardChange {
     is_new: bool,
 }
 
+/// The files of a proxy as they are published; `None` while that is not settled.
+type Settled<'p> = (&'p ProxyKey, Option<Digests>);
+
 /// The manifests of all shards of an inventory. Of a proxy for which `is_settled` is false, the last generation has the say.
 fn changes(
     inventory: &Inventory,
@@ -107,9 +110,9 @@ fn changes(
     last: Option<&Generation>,
     is_settled: &dyn Fn(&ProxyKey) -> bool,
 ) -> Vec<ShardChange> {
-    let mut settled: BTreeMap<Shard, Vec<(&ProxyKey, Option<BTreeMap<Artifact, Digest>>)>> = BTreeMap::new();
+    let mut settled: BTreeMap<Shard, Vec<Settled>> = BTreeMap::new();
     for (proxy, entry) in &inventory.proxies {
-        let files: Option<BTreeMap<Artifact, Digest>> = (entry.files.iter())
+        let files: Option<Digests> = (entry.files.iter())
             .map(|(artifact, known)| Some((*artifact, only(known)?)))
             .collect();
         let files = files.filter(|files| !files.is_empty() && is_settled(proxy));
@@ -123,7 +126,7 @@ fn changes(
     for shard in gone {
         settled.entry(*shard).or_default();
     }
-    let change = |(shard, proxies): (Shard, Vec<(&ProxyKey, Option<BTreeMap<Artifact, Digest>>)>)| {
+    let change = |(shard, proxies): (Shard, Vec<Settled>)| {
         let digest = known.and_then(|known| known.get(&shard));
         let before = archive
             .zip(digest)
@@ -131,9 +134,7 @@ fn changes(
         // One that is damaged is written anew.
         let is_damaged = digest.is_some() && before.is_none();
         let before = before.unwrap_or_default();
-        let files = |(proxy, files): (&ProxyKey, Option<BTreeMap<Artifact, Digest>>)| {
-            Some((proxy.clone(), files.or_else(|| before.get(proxy).cloned())?))
-        };
+        let files = |(proxy, files): Settled| Some((proxy.clone(), files.or_else(|| before.get(proxy).cloned())?));
         let after: Manifest = proxies.into_iter().filter_map(files).collect();
         let is_new = is_damaged || before != after;
         ShardChange {
