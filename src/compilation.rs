@@ -28,9 +28,30 @@ impl<'c, 'a> Compilation<'c, 'a> {
         self.lowered.iter().copied().zip(self.proxies.iter().map(Arc::as_ref))
     }
 
+    /// The same, each with all that questions about one proxy need.
+    pub fn each(&self) -> impl Iterator<Item = Each<'c, 'a>> {
+        let pairs = self.lowered.iter().copied().zip(self.proxies);
+        pairs.map(|(governed, proxy)| Each {
+            governed,
+            proxy,
+            kuma: self.kuma,
+        })
+    }
+
     /// A dataplane with the policies that govern it and its effective tracing.
     #[must_use]
     pub fn find(&self, mesh: &str, name: &str) -> Option<(&'c Governed<'a>, &'c Proxy)> {
         self.pairs().find(|(_, proxy)| proxy.mesh == mesh && proxy.name == name)
     }
+}
+
+/// A dataplane that was lowered.
+#[derive(Debug, Clone, Copy)]
+pub struct Each<'c, 'a> {
+    /// The dataplane with the policies that govern it.
+    pub governed: &'c Governed<'a>,
+    /// The effective tracing of the dataplane.
+    pub proxy: &'c Arc<Proxy>,
+    /// The Kuma control plane whose behaviour was compiled.
+    pub kuma: &'c Kuma,
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::subject::{Subject, about};
+use super::subject::about;
+use crate::compilation::Each;
 use crate::diag::{Code, Diagnostic, Diagnostics, Place, Severity};
 use crate::ir::{Direction, Listener, Proxy};
 use crate::kuma::Fidelity;
@@ -12,31 +13,29 @@ use crate::source::Location;
 
 /// One finding per hidden entry. An error where the documentation is followed; Kuma itself says nothing, and requests
 /// to the hidden service reach the other one.
-pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
-    let severity = match subject.fidelity {
+pub(super) fn ask(each: &Each, diagnostics: &mut Diagnostics) {
+    let severity = match each.kuma.fidelity {
         Fidelity::Documented => Severity::Error,
         Fidelity::Exact => Severity::Warning,
     };
-    for (governed, proxy) in subject.compilation.pairs() {
-        let listeners = listeners(proxy);
-        for entry in entries(governed.dataplane) {
-            let Some(other) = entry.place.and_then(|place| listeners.get(&place)) else {
-                continue;
-            };
-            if *other == entry.path {
-                continue;
-            }
-            let message = format!(
-                "this {} has no listener, because `{other}` has its address and port",
-                entry.noun
-            );
-            let place = Place::In(entry.at.clone());
-            let diagnostic = Diagnostic::new(severity, Code::HiddenListener, place, message);
-            let diagnostic = diagnostic
-                .path(entry.path)
-                .help("give one of them another `port` or `address`");
-            diagnostics.push(about(&governed.dataplane.header, diagnostic));
+    let listeners = listeners(each.proxy);
+    for entry in entries(each.governed.dataplane) {
+        let Some(other) = entry.place.and_then(|place| listeners.get(&place)) else {
+            continue;
+        };
+        if *other == entry.path {
+            continue;
         }
+        let message = format!(
+            "this {} has no listener, because `{other}` has its address and port",
+            entry.noun
+        );
+        let place = Place::In(entry.at.clone());
+        let diagnostic = Diagnostic::new(severity, Code::HiddenListener, place, message);
+        let diagnostic = diagnostic
+            .path(entry.path)
+            .help("give one of them another `port` or `address`");
+        diagnostics.push(about(&each.governed.dataplane.header, diagnostic));
     }
 }
 

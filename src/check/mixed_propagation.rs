@@ -1,6 +1,6 @@
 //! `mixed-propagation`: a proxy calls another one whose tracer does not read what its own writes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::subject::{Subject, about};
 use crate::diag::{Code, Diagnostic, Diagnostics};
@@ -9,16 +9,32 @@ use crate::explain::propagation::{Calls, continues, of_provider, provider};
 /// One finding per pair of providers and mesh, with the first example.
 pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
     let proxies = subject.compilation.proxies;
-    let providers: BTreeSet<&str> = proxies.iter().filter_map(|proxy| provider(proxy)).collect();
-    if providers.len() < 2 {
+    let mut used: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for proxy in proxies {
+        let providers = used.entry(proxy.mesh.as_str()).or_default();
+        providers.extend(provider(proxy));
+    }
+    // What is not said yet, by mesh and providers of caller and called.
+    let mut left: BTreeSet<(&str, &str, &str)> = BTreeSet::new();
+    for (mesh, providers) in &used {
+        for from in providers {
+            let breaks = providers.iter().filter(|to| !continues(from, to));
+            left.extend(breaks.map(|to| (*mesh, *from, *to)));
+        }
+    }
+    if left.is_empty() {
         return;
     }
     let mut calls = Calls::of(proxies);
-    let mut said = BTreeSet::new();
     for (governed, caller) in subject.compilation.pairs() {
         let Some(from) = provider(caller) else { continue };
+        let mesh = caller.mesh.as_str();
+        let next = left.range((mesh, from, "")..).next();
+        if next.is_none_or(|next| (next.0, next.1) != (mesh, from)) {
+            continue;
+        }
         for (to, called) in calls.by(caller) {
-            if continues(from, to) || !said.insert((&caller.mesh, from, to)) {
+            if !left.remove(&(mesh, from, to)) {
                 continue;
             }
             let message = format!(

@@ -29,21 +29,43 @@ mod span_name;
 
 pub use no_resources::no_resources;
 
+use std::sync::Arc;
+
 use self::subject::Subject;
-use crate::compilation::Compilation;
+use crate::compilation::{Compilation, Each};
 use crate::diag::Diagnostics;
+use crate::ir::Proxy;
+use crate::keep::carry;
+use crate::kuma::Kuma;
 use crate::resource::Gaps;
+use crate::resource::kinds::dataplane::Dataplane;
+use crate::select::Policies;
 use crate::system::parallel;
 
-/// The findings of the last compilation about policies, which dataplanes that policies cannot tell apart do not change.
+/// The findings of the last compilation about policies, which dataplanes that policies cannot tell apart do not change, and about
+/// each proxy.
 #[derive(Debug, Default)]
 pub struct Cache {
     /// The generation of the selection and the invalid resources.
     of: Option<(u64, Gaps)>,
     found: Diagnostics,
+    /// The control plane that the findings about proxies are of.
+    kuma: Option<Kuma>,
+    of_each: Vec<Answer>,
+}
+
+/// The findings about one proxy, with all that they depend on beside the control plane.
+#[derive(Debug)]
+struct Answer {
+    dataplane: Arc<Dataplane>,
+    policies: Arc<Policies>,
+    proxy: Arc<Proxy>,
+    found: Diagnostics,
 }
 
 type Question = fn(&Subject, &mut Diagnostics);
+
+type QuestionOfEach = fn(&Each, &mut Diagnostics);
 
 /// The questions about policies and about the dataplanes that they match.
 const OF_POLICIES: [Question; 6] = [
@@ -55,13 +77,8 @@ const OF_POLICIES: [Question; 6] = [
     selects_nothing::ask,
 ];
 
-/// The questions about the proxies that were lowered.
-const OF_PROXIES: [Question; 4] = [
-    hidden_listener::ask,
-    mixed_propagation::ask,
-    no_http_listener::ask,
-    span_name::ask,
-];
+/// The questions about the proxies that were lowered, each by itself.
+const OF_EACH: [QuestionOfEach; 3] = [hidden_listener::ask, no_http_listener::ask, span_name::ask];
 
 /// Asks all questions and adds the findings to `diagnostics`. What is in `cache` changes the cost and not the result.
 pub fn run(compilation: &Compilation, cache: &mut Cache, diagnostics: &mut Diagnostics) {
@@ -73,13 +90,57 @@ pub fn run(compilation: &Compilation, cache: &mut Cache, diagnostics: &mut Diagn
     };
     let of = Some((compilation.selection.generation, compilation.resources.gaps.clone()));
     if cache.of != of {
-        *cache = Cache {
-            of,
-            found: ask(&OF_POLICIES, &subject),
-        };
+        (cache.of, cache.found) = (of, ask(&OF_POLICIES, &subject));
     }
     diagnostics.append(cache.found.clone());
-    diagnostics.append(ask(&OF_PROXIES, &subject));
+    mixed_propagation::ask(&subject, diagnostics);
+    ask_each(compilation, cache, diagnostics);
+}
+
+/// Asks the questions about each proxy that is not the same as in the last compilation.
+fn ask_each(compilation: &Compilation, cache: &mut Cache, diagnostics: &mut Diagnostics) {
+    let all: Vec<Each> = compilation.each().collect();
+    let mut known = std::mem::take(&mut cache.of_each);
+    if cache.kuma.as_ref() != Some(compilation.kuma) {
+        cache.kuma = Some(compilation.kuma.clone());
+        known.clear();
+    }
+    let carried = carry::over(known, &all, |known, each| {
+        known.dataplane.cmp_by_name(each.governed.dataplane)
+    });
+    let current = carried.known.into_iter().zip(&all);
+    let current = current.map(|(known, each)| known.filter(|known| known.is_of(each)));
+    let all: Vec<&Each> = all.iter().collect();
+    let (answers, _) = carry::complete(current.collect(), &all, |missing| {
+        let threads = parallel::threads_for(missing.len());
+        parallel::map("checking proxies", missing, threads, |each| Answer::to(each))
+    });
+    for answer in answers.iter().filter(|answer| !answer.found.is_empty()) {
+        diagnostics.append(answer.found.clone());
+    }
+    cache.of_each = answers;
+}
+
+impl Answer {
+    fn to(each: &Each) -> Self {
+        let mut found = Diagnostics::default();
+        for question in OF_EACH {
+            question(each, &mut found);
+        }
+        Self {
+            dataplane: Arc::clone(each.governed.dataplane),
+            policies: Arc::clone(each.governed.policies),
+            proxy: Arc::clone(each.proxy),
+            found,
+        }
+    }
+
+    /// Whether the findings are those about this proxy.
+    fn is_of(&self, each: &Each) -> bool {
+        Arc::ptr_eq(&self.proxy, each.proxy)
+            && Arc::ptr_eq(&self.dataplane, each.governed.dataplane)
+            && Arc::ptr_eq(&self.policies, each.governed.policies)
+    }
 }
 
 fn ask(questions: &[Question], subject: &Subject) -> Diagnostics {

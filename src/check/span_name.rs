@@ -1,37 +1,37 @@
 //! `span-name`: an inbound whose spans have the name of another service.
 
-use super::subject::{Subject, about};
+use super::subject::about;
+use crate::compilation::Each;
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::ir::{Direction, Provider};
 
 /// One finding per traced inbound of a service that its spans do not name.
-pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
-    for (governed, proxy) in subject.compilation.pairs() {
-        let export = proxy.tracer.as_ref().and_then(|tracer| tracer.export.as_ref());
-        let Some(provider) = export.map(|export| &export.provider) else {
+pub(super) fn ask(each: &Each, diagnostics: &mut Diagnostics) {
+    let Each { governed, proxy, .. } = *each;
+    let export = proxy.tracer.as_ref().and_then(|tracer| tracer.export.as_ref());
+    let Some(provider) = export.map(|export| &export.provider) else {
+        return;
+    };
+    let header = &governed.dataplane.header;
+    for listener in proxy
+        .traced()
+        .filter(|listener| listener.direction == Direction::Inbound)
+    {
+        let Some(reported) = &listener.reports_as else { continue };
+        let service = &listener.service;
+        if reported == service || *reported == format!("{service}_INBOUND") {
             continue;
-        };
-        let header = &governed.dataplane.header;
-        for listener in proxy
-            .traced()
-            .filter(|listener| listener.direction == Direction::Inbound)
-        {
-            let Some(reported) = &listener.reports_as else { continue };
-            let service = &listener.service;
-            if reported == service || *reported == format!("{service}_INBOUND") {
-                continue;
-            }
-            let message = format!("the spans of `{service}` appear as `{reported}`");
-            let help = match provider {
-                Provider::Zipkin(_) => {
-                    "spans for Zipkin have one name per proxy, the first of its services: give each service a Dataplane of its own"
-                }
-                Provider::Datadog(_) | Provider::OpenTelemetry(_) => {
-                    "a MeshTrace gives one name per proxy, the first of its services: give each service a Dataplane of its own"
-                }
-            };
-            let finding = Diagnostic::warning(Code::SpanName, &listener.at, message).path(listener.path.as_str());
-            diagnostics.push(about(header, finding.help(help)));
         }
+        let message = format!("the spans of `{service}` appear as `{reported}`");
+        let help = match provider {
+            Provider::Zipkin(_) => {
+                "spans for Zipkin have one name per proxy, the first of its services: give each service a Dataplane of its own"
+            }
+            Provider::Datadog(_) | Provider::OpenTelemetry(_) => {
+                "a MeshTrace gives one name per proxy, the first of its services: give each service a Dataplane of its own"
+            }
+        };
+        let finding = Diagnostic::warning(Code::SpanName, &listener.at, message).path(listener.path.as_str());
+        diagnostics.push(about(header, finding.help(help)));
     }
 }
