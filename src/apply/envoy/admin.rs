@@ -148,7 +148,9 @@ impl Stats {
         match artifact {
             Artifact::Cds => &self.cds,
             Artifact::Rtds => &self.rtds,
-            _ => &self.lds,
+            Artifact::Lds | Artifact::Bootstrap | Artifact::Fragment | Artifact::Tracing(_) | Artifact::Effective => {
+                &self.lds
+            }
         }
     }
 

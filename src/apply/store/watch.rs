@@ -12,8 +12,8 @@ use super::output::OutputDir;
 use crate::envoy::artifact::{Artifact, Elsewhere, ProxyKey, SUBDIRECTORIES};
 use crate::system::beacon::Beacon;
 
-/// The most proxies that are watched, each with at most three directories of its own: the watches of all programs of a user are limited, and
-/// those on the policies matter more.
+/// The most proxies that are watched, each with at most three directories of its own: the watches of all programs of a
+/// user are limited, and those on the policies matter more.
 const MOST: usize = 2048;
 
 /// A watch on the files of the published proxies.
@@ -94,12 +94,7 @@ impl OutputWatch {
         gone.iter().for_each(|proxy| self.remove(proxy));
         for proxy in published {
             let elsewhere = elsewhere.get(proxy);
-            let paths = elsewhere.into_iter().flat_map(Elsewhere::values);
-            if self
-                .watched
-                .get(proxy)
-                .is_none_or(|watched| !watched.iter().eq(paths.collect::<BTreeSet<_>>()))
-            {
+            if self.watched.get(proxy) != Some(&paths(elsewhere)) {
                 self.add(proxy, elsewhere);
             }
         }
@@ -117,7 +112,7 @@ impl OutputWatch {
         if self.watcher.is_none() {
             self.watcher = self.start();
         }
-        let paths: BTreeSet<PathBuf> = elsewhere.into_iter().flat_map(Elsewhere::values).cloned().collect();
+        let paths = paths(elsewhere);
         if self.watched.get(proxy).is_some_and(|watched| *watched != paths) {
             self.remove(proxy);
         }
@@ -228,6 +223,11 @@ impl OutputWatch {
             *lock(&self.shared.touched) = Touched::All;
         }
     }
+}
+
+/// The paths of the files that are not below the output directory.
+fn paths(elsewhere: Option<&Elsewhere>) -> BTreeSet<PathBuf> {
+    elsewhere.into_iter().flat_map(Elsewhere::values).cloned().collect()
 }
 
 /// The directories of a proxy with files.
