@@ -134,7 +134,9 @@ fn list(tasks: &[Task], on_disk: Inventory, context: &PublishContext) -> Result<
     // Durable before it is visible: a file that is renamed into place must not turn out empty after a power cut.
     output.root.sync_all()?;
     // No file may come before the inventory that lists it: it would pass for somebody else's.
-    staged.put(output)?.sync()?;
+    if let Some(staged) = staged {
+        staged.put(output)?.sync()?;
+    }
     Ok(under_way)
 }
 
@@ -227,9 +229,7 @@ fn finish(
     generation: Option<Recording>,
     publication: &mut Publication,
 ) -> Result<()> {
-    let staged = (inventory != on_disk)
-        .then(|| inventory.stage(on_disk, output))
-        .transpose()?;
+    let staged = inventory.stage(on_disk, output)?;
     if staged.is_some() || publication.permissions_restored > 0 || generation.is_some() {
         output.root.sync_all()?;
     }
@@ -253,8 +253,6 @@ pub fn forget_nacks(out: &OutputDir, lock: &Lock) -> Result<usize> {
     let mut inventory = on_disk.clone();
     let entries = inventory.proxies.values_mut();
     let forgotten = entries.filter_map(|entry| entry.nack.take()).count();
-    if forgotten > 0 {
-        inventory.replace(&on_disk, &output)?;
-    }
+    inventory.replace(&on_disk, &output)?;
     Ok(forgotten)
 }

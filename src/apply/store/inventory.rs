@@ -187,10 +187,13 @@ impl Inventory {
         new.chain(old).map(|(proxy, _)| Shard::of(proxy)).collect()
     }
 
-    /// Writes aside the shards that are not as in `on_disk`. They count from [`Staged::put`] on, before which they have to be on
-    /// disk.
-    pub(in crate::apply) fn stage(&self, on_disk: &Self, output: &OpenOutput) -> Result<Staged, ApplyError> {
+    /// Writes aside the shards that are not as in `on_disk`; `None` if all are. They count from [`Staged::put`] on, before which
+    /// they have to be on disk.
+    pub(in crate::apply) fn stage(&self, on_disk: &Self, output: &OpenOutput) -> Result<Option<Staged>, ApplyError> {
         let changed = self.changes(on_disk);
+        if changed.is_empty() {
+            return Ok(None);
+        }
         let mut shards: BTreeMap<Shard, Vec<ProxyEntry>> =
             changed.into_iter().map(|shard| (shard, Vec::new())).collect();
         for (proxy, entry) in &self.proxies {
@@ -212,12 +215,14 @@ impl Inventory {
             }
             staged.files.insert(shard, has_entries);
         }
-        Ok(staged)
+        Ok(Some(staged))
     }
 
     /// Replaces the inventory where it is not as in `on_disk`, with copies on disk before they are visible.
     pub(in crate::apply) fn replace(&self, on_disk: &Self, output: &OpenOutput) -> Result<(), ApplyError> {
-        let staged = self.stage(on_disk, output)?;
+        let Some(staged) = self.stage(on_disk, output)? else {
+            return Ok(());
+        };
         output.root.sync_all()?;
         staged.put(output)?.sync()
     }

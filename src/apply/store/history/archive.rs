@@ -79,6 +79,11 @@ impl Archive {
         Ok(ids)
     }
 
+    /// The number of the last generation, and what it is, if it can be read.
+    pub(super) fn last(&self) -> Result<Option<(u64, Option<Generation>)>> {
+        Ok(self.ids()?.last().map(|id| (*id, self.read(*id).ok())))
+    }
+
     pub(super) fn read(&self, id: u64) -> Result<Generation> {
         match Generation::load(&self.generations, id)? {
             Found::Document(generation) => Ok(generation),

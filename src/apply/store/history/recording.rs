@@ -30,7 +30,7 @@ pub(in crate::apply) fn last(output: &OpenOutput) -> Result<Option<Generation>> 
     let Some(archive) = Archive::open(&output.meta)? else {
         return Ok(None);
     };
-    Ok(archive.ids()?.last().and_then(|id| archive.read(*id).ok()))
+    Ok(archive.last()?.and_then(|(_, generation)| generation))
 }
 
 /// Writes aside what makes a generation of what is published now, unless it is the last one. Without a last one, the inventory
@@ -49,11 +49,8 @@ pub(in crate::apply) fn record(
         return Ok(None);
     }
     let old = Archive::open(&output.meta)?;
-    let (last_id, last) = match &old {
-        Some(archive) => {
-            let id = archive.ids()?.last().copied();
-            (id, id.and_then(|id| archive.read(id).ok()))
-        }
+    let (last_id, last) = match old.as_ref().map(Archive::last).transpose()?.flatten() {
+        Some((id, last)) => (Some(id), last),
         None => (None, None),
     };
     let waiting = undo_names(&output.undo);
@@ -81,9 +78,18 @@ pub(in crate::apply) fn record(
     if !is_new {
         return Ok(None);
     }
-    let mut generation = keeper.next(&changes, last.as_ref(), &inventory.shards)?;
-    generation.id = last_id.unwrap_or(0) + 1;
-    revision.clone_into(&mut generation.revision);
+    let counts = counts(&changes);
+    let generation = Generation {
+        id: last_id.unwrap_or(0) + 1,
+        time: now(),
+        revision: revision.to_owned(),
+        proxies: match (&inventory.shards, &last) {
+            (Shards::Some(_), Some(last)) => (last.proxies + counts.added).saturating_sub(counts.removed),
+            (Shards::All | Shards::Some(_), _) => changes.iter().map(|change| change.after.len()).sum(),
+        },
+        counts,
+        manifests: keeper.keep_manifests(&changes, last.as_ref())?,
+    };
     output.staging.create(STAGED, &generation.text(), output.out.file())?;
     let id = generation.id;
     Ok(Some(Recording { archive, id }))
@@ -147,6 +153,15 @@ fn changes(
     settled.into_iter().map(change).collect()
 }
 
+/// The numbers of proxies in which the shards changed.
+fn counts(changes: &[ShardChange]) -> Counts {
+    let mut counts = Counts::default();
+    for change in changes {
+        counts.add(&change.before, &change.after);
+    }
+    counts
+}
+
 /// The history that gets new parts.
 struct Keeper<'k> {
     output: &'k OpenOutput<'k>,
@@ -154,30 +169,17 @@ struct Keeper<'k> {
 }
 
 impl Keeper<'_> {
-    /// The generation after the last one, still without its number and revision, whose manifests are kept.
-    fn next(&self, changes: &[ShardChange], last: Option<&Generation>, shards: &Shards) -> Result<Generation> {
-        let mut counts = Counts::default();
+    /// Keeps the new manifests, and gives the digests of those of all shards.
+    fn keep_manifests(&self, changes: &[ShardChange], last: Option<&Generation>) -> Result<BTreeMap<Shard, Digest>> {
         let mut manifests = last.map_or_else(BTreeMap::new, |last| last.manifests.clone());
         for change in changes.iter().filter(|change| change.is_new) {
-            counts.add(&change.before, &change.after);
             if change.after.is_empty() {
                 manifests.remove(&change.shard);
             } else {
                 manifests.insert(change.shard, self.keep_manifest(change.shard, &change.after)?);
             }
         }
-        let proxies = match (shards, last) {
-            (Shards::Some(_), Some(last)) => (last.proxies + counts.added).saturating_sub(counts.removed),
-            (Shards::All | Shards::Some(_), _) => changes.iter().map(|change| change.after.len()).sum(),
-        };
-        Ok(Generation {
-            id: 0,
-            time: now(),
-            revision: String::new(),
-            proxies,
-            counts,
-            manifests,
-        })
+        Ok(manifests)
     }
 
     /// Keeps a manifest, and gives its digest.
