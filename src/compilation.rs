@@ -25,13 +25,13 @@ pub struct Compilation<'c, 'a> {
 impl<'c, 'a> Compilation<'c, 'a> {
     /// The dataplanes that were lowered, each with its effective tracing.
     pub fn pairs(&self) -> impl Iterator<Item = (&'c Governed<'a>, &'c Proxy)> {
-        self.lowered.iter().copied().zip(self.proxies.iter().map(Arc::as_ref))
+        self.each().map(|lowered| (lowered.governed, lowered.proxy.as_ref()))
     }
 
-    /// The same, each with all that questions about one proxy need.
-    pub fn each(&self) -> impl Iterator<Item = Each<'c, 'a>> {
+    /// The dataplanes that were lowered, each with all that questions about it alone need.
+    pub fn each(&self) -> impl Iterator<Item = Lowered<'c, 'a>> {
         let pairs = self.lowered.iter().copied().zip(self.proxies);
-        pairs.map(|(governed, proxy)| Each {
+        pairs.map(|(governed, proxy)| Lowered {
             governed,
             proxy,
             kuma: self.kuma,
@@ -47,7 +47,7 @@ impl<'c, 'a> Compilation<'c, 'a> {
 
 /// A dataplane that was lowered.
 #[derive(Debug, Clone, Copy)]
-pub struct Each<'c, 'a> {
+pub struct Lowered<'c, 'a> {
     /// The dataplane with the policies that govern it.
     pub governed: &'c Governed<'a>,
     /// The effective tracing of the dataplane.

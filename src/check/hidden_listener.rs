@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::subject::about;
-use crate::compilation::Each;
+use crate::compilation::Lowered;
 use crate::diag::{Code, Diagnostic, Diagnostics, Place, Severity};
 use crate::ir::{Direction, Listener, Proxy};
 use crate::kuma::Fidelity;
@@ -13,7 +13,7 @@ use crate::source::Location;
 
 /// One finding per hidden entry. An error where the documentation is followed; Kuma itself says nothing, and requests
 /// to the hidden service reach the other one.
-pub(super) fn ask(each: &Each, diagnostics: &mut Diagnostics) {
+pub(super) fn ask(each: &Lowered, diagnostics: &mut Diagnostics) {
     let severity = match each.kuma.fidelity {
         Fidelity::Documented => Severity::Error,
         Fidelity::Exact => Severity::Warning,

@@ -32,7 +32,7 @@ pub use no_resources::no_resources;
 use std::sync::Arc;
 
 use self::subject::Subject;
-use crate::compilation::{Compilation, Each};
+use crate::compilation::{Compilation, Lowered};
 use crate::diag::Diagnostics;
 use crate::ir::Proxy;
 use crate::keep::carry;
@@ -65,7 +65,7 @@ struct Answer {
 
 type Question = fn(&Subject, &mut Diagnostics);
 
-type QuestionOfEach = fn(&Each, &mut Diagnostics);
+type QuestionOfEach = fn(&Lowered, &mut Diagnostics);
 
 /// The questions about policies and about the dataplanes that they match.
 const OF_POLICIES: [Question; 6] = [
@@ -99,7 +99,7 @@ pub fn run(compilation: &Compilation, cache: &mut Cache, diagnostics: &mut Diagn
 
 /// Asks the questions about each proxy that is not the same as in the last compilation.
 fn ask_each(compilation: &Compilation, cache: &mut Cache, diagnostics: &mut Diagnostics) {
-    let all: Vec<Each> = compilation.each().collect();
+    let all: Vec<Lowered> = compilation.each().collect();
     let mut known = std::mem::take(&mut cache.of_each);
     if cache.kuma.as_ref() != Some(compilation.kuma) {
         cache.kuma = Some(compilation.kuma.clone());
@@ -110,7 +110,6 @@ fn ask_each(compilation: &Compilation, cache: &mut Cache, diagnostics: &mut Diag
     });
     let current = carried.known.into_iter().zip(&all);
     let current = current.map(|(known, each)| known.filter(|known| known.is_of(each)));
-    let all: Vec<&Each> = all.iter().collect();
     let (answers, _) = carry::complete(current.collect(), &all, |missing| {
         let threads = parallel::threads_for(missing.len());
         parallel::map("checking proxies", missing, threads, |each| Answer::to(each))
@@ -122,7 +121,7 @@ fn ask_each(compilation: &Compilation, cache: &mut Cache, diagnostics: &mut Diag
 }
 
 impl Answer {
-    fn to(each: &Each) -> Self {
+    fn to(each: &Lowered) -> Self {
         let mut found = Diagnostics::default();
         for question in OF_EACH {
             question(each, &mut found);
@@ -136,7 +135,7 @@ impl Answer {
     }
 
     /// Whether the findings are those about this proxy.
-    fn is_of(&self, each: &Each) -> bool {
+    fn is_of(&self, each: &Lowered) -> bool {
         Arc::ptr_eq(&self.proxy, each.proxy)
             && Arc::ptr_eq(&self.dataplane, each.governed.dataplane)
             && Arc::ptr_eq(&self.policies, each.governed.policies)

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::subject::about;
-use crate::compilation::Each;
+use crate::compilation::Lowered;
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::kuma::Version;
 
 /// At most one finding, at the protocol of the first inbound.
-pub(super) fn ask(each: &Each, diagnostics: &mut Diagnostics) {
-    let Each { governed, proxy, .. } = *each;
+pub(super) fn ask(each: &Lowered, diagnostics: &mut Diagnostics) {
+    let Lowered { governed, proxy, .. } = *each;
     let dataplane = governed.dataplane;
     let newer = (governed.policies.mesh_trace.merged.as_ref()).filter(|merged| merged.backend().is_some());
     let older = governed.winner().filter(|_| governed.backend().is_some());

@@ -1,13 +1,13 @@
 //! `span-name`: an inbound whose spans have the name of another service.
 
 use super::subject::about;
-use crate::compilation::Each;
+use crate::compilation::Lowered;
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::ir::{Direction, Provider};
 
 /// One finding per traced inbound of a service that its spans do not name.
-pub(super) fn ask(each: &Each, diagnostics: &mut Diagnostics) {
-    let Each { governed, proxy, .. } = *each;
+pub(super) fn ask(each: &Lowered, diagnostics: &mut Diagnostics) {
+    let Lowered { governed, proxy, .. } = *each;
     let export = proxy.tracer.as_ref().and_then(|tracer| tracer.export.as_ref());
     let Some(provider) = export.map(|export| &export.provider) else {
         return;

@@ -19,21 +19,22 @@ struct Field<'a> {
     tracing: Option<Tracing<'a>>,
 }
 
-/// The files of all listeners that have a connection manager.
-pub(super) fn render(buffer: &mut String, proxy: &Proxy) -> Vec<(Artifact, Arc<str>)> {
+/// The listeners that have a connection manager, with the files of their blocks.
+pub(super) fn listeners(proxy: &Proxy) -> impl Iterator<Item = (Artifact, &Listener)> {
     let with_manager = (proxy.listeners.iter()).filter(|listener| listener.protocol.value.is_http());
-    let file = |listener: &Listener| {
+    with_manager.map(|listener| {
         let block = Block {
             direction: listener.direction,
             address: listener.own_address,
             port: listener.port,
         };
-        buffer.clear();
-        let tracing = tracing::block(proxy, listener);
-        write::append(buffer, &Field { tracing });
-        (Artifact::Tracing(block), Arc::from(buffer.as_str()))
-    };
-    with_manager.map(file).collect()
+        (Artifact::Tracing(block), listener)
+    })
+}
+
+pub(super) fn render(out: &mut String, proxy: &Proxy, listener: &Listener) {
+    let tracing = tracing::block(proxy, listener);
+    write::append(out, &Field { tracing });
 }
 
 /// A static configuration with a listener for each block in the files of a proxy, and with the cluster of its fragment. `None` when

@@ -119,7 +119,9 @@ impl Renderer<'_> {
         };
         let buffer = &mut self.buffer;
         if shaped.shape == Shape::Fragment {
-            files.extend(blocks::render(buffer, proxy));
+            for (artifact, listener) in blocks::listeners(proxy) {
+                files.insert(artifact, text(buffer, |out| blocks::render(out, proxy, listener)));
+            }
         }
         if let Shape::Sidecar | Shape::Fragment = &shaped.shape {
             files.insert(Artifact::Fragment, text(buffer, |out| fragment::render(out, proxy)));
