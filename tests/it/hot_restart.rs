@@ -2,73 +2,30 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
-use tempfile::TempDir;
 
-use crate::kit::app::App;
 use crate::kit::collector::{Collector, Span};
+use crate::kit::example::{Example, address, untraced};
 use crate::kit::http::get;
 use crate::kit::process::Process;
-use crate::kit::{ports, tools, wait};
+use crate::kit::{tools, wait};
 
-/// The example, at addresses of its own.
-struct Example {
-    dir: TempDir,
-    /// Where its Envoy listens.
-    web: SocketAddr,
-    _app: App,
+/// The example, with its bootstrap and its first fragment.
+fn example(collector: SocketAddr) -> Example {
+    let example = Example::of("hot-restart", collector);
+    // The admin is on the same address, at its own port.
+    let base = example.text_here("base.yaml");
+    let base = base.replace("address: 127.0.0.1", &format!("address: {}", example.web.ip()));
+    fs::write(example.path("base.yaml"), base).expect("a file");
+    example.publish();
+    example
 }
 
 impl Example {
-    fn new(collector: SocketAddr) -> Self {
-        let example = Self {
-            dir: tempfile::tempdir().expect("a temporary directory"),
-            web: ports::socket(18080),
-            _app: App::named("web").start(),
-        };
-        let base = example.text("base.yaml");
-        // The admin is on the same address, at its own port.
-        let base = base.replace("address: 127.0.0.1, port_value: 18080", &address(example.web));
-        let base = base.replace(
-            "address: 127.0.0.1, port_value: 19080",
-            &address(example._app.address()),
-        );
-        let base = base.replace("address: 127.0.0.1", &format!("address: {}", example.web.ip()));
-        fs::write(example.path("base.yaml"), base).expect("a file");
-        example.send_to(collector);
-        example
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    /// A file of the example.
-    fn text(&self, name: &str) -> String {
-        fs::read_to_string(directory().join(name)).expect("a file of the example")
-    }
-
-    fn write_policies(&self, text: &str) {
-        fs::create_dir_all(self.path("policies")).expect("a directory");
-        fs::write(self.path("policies/web.yaml"), text).expect("a file");
-    }
-
-    /// The policies with another collector.
-    fn policies(&self, collector: SocketAddr) -> String {
-        let text = self.text("policies/web.yaml");
-        text.replace("127.0.0.1:9411", &collector.to_string())
-    }
-
-    fn send_to(&self, collector: SocketAddr) {
-        self.write_policies(&self.policies(collector));
-        self.publish();
-    }
-
     /// Follows the policies: with the settings of the example, and with a validator.
     fn daemon(&self) -> Process {
         let settings = self.text("meshtraced.yaml");
@@ -106,7 +63,7 @@ impl Example {
 
     fn start(&self) -> Wrapper<'_> {
         let mut command = Command::new("python3");
-        command.arg("-B").arg(directory().join("wrapper.py"));
+        command.arg("-B").arg(self.source.join("wrapper.py"));
         // Killed wrappers leave their temporary directories.
         command.env("TMPDIR", self.dir.path());
         command.arg("--envoy").arg(tools::envoy());
@@ -133,21 +90,6 @@ impl Example {
         wrapper.says("epoch 0 serves", 1);
         wrapper
     }
-}
-
-/// Without a policy there is no collector in the fragment, and the listener names one.
-fn untraced(policies: &str) -> String {
-    let documents = policies.split("---\n");
-    let rest = documents.filter(|document| !document.contains("TrafficTrace"));
-    rest.collect::<Vec<_>>().join("---\n")
-}
-
-fn directory() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/hot-restart")
-}
-
-fn address(at: SocketAddr) -> String {
-    format!("address: {}, port_value: {}", at.ip(), at.port())
 }
 
 struct Wrapper<'e> {
@@ -237,7 +179,7 @@ impl Drop for SetWhenDropped<'_> {
 #[test]
 fn a_policy_moves_the_spans_and_every_request_is_answered() {
     let [first, second] = [Collector::start(), Collector::start()];
-    let example = Example::new(first.address());
+    let example = example(first.address());
     let mut wrapper = example.start();
     let daemon = example.daemon();
     let count = under_requests(&example, || {
@@ -267,7 +209,7 @@ fn a_policy_moves_the_spans_and_every_request_is_answered() {
 
 #[test]
 fn signals_that_come_together_are_one_restart_at_a_time() {
-    let example = Example::new(([127, 0, 0, 1], 9411).into());
+    let example = example(([127, 0, 0, 1], 9411).into());
     let mut wrapper = example.start();
     under_requests(&example, || {
         for _ in 0..50 {
@@ -288,7 +230,7 @@ fn signals_that_come_together_are_one_restart_at_a_time() {
 
 #[test]
 fn what_is_no_good_leaves_the_epoch_that_serves() {
-    let example = Example::new(([127, 0, 0, 1], 9411).into());
+    let example = example(([127, 0, 0, 1], 9411).into());
     let mut wrapper = example.start();
     let good = fs::read_to_string(example.path("policies/web.yaml")).expect("ours");
     let untraced = untraced(&good);
@@ -322,7 +264,7 @@ fn what_is_no_good_leaves_the_epoch_that_serves() {
 
 #[test]
 fn an_epoch_that_does_not_start_leaves_the_one_before() {
-    let example = Example::new(([127, 0, 0, 1], 9411).into());
+    let example = example(([127, 0, 0, 1], 9411).into());
     let mut wrapper = example.start();
     // A second listener, on a port that somebody has: validation opens none.
     let taken = TcpListener::bind((example.web.ip(), 0)).expect("a port");
@@ -351,7 +293,7 @@ fn an_epoch_that_does_not_start_leaves_the_one_before() {
 
 #[test]
 fn when_it_ends_nothing_is_left() {
-    let example = Example::new(([127, 0, 0, 1], 9411).into());
+    let example = example(([127, 0, 0, 1], 9411).into());
     let are_gone = |envoys: &[Pid]| {
         wait::until("all Envoys are gone", || {
             let left: Vec<&Pid> = envoys.iter().filter(|pid| test_kill_process(**pid).is_ok()).collect();

@@ -369,6 +369,14 @@ fn published(dir: &Path, file: &str) -> Option<String> {
     fs::read_to_string(dir.join("envoy/default").join(file)).ok()
 }
 
+/// Takes the policy out of the policies, and gives them as they were.
+fn untrace(dir: &Path) -> String {
+    let path = dir.join("policies/all.yaml");
+    let policies = fs::read_to_string(&path).expect("policies");
+    fs::write(path, policies.replace(TRACE_ALL, "null\n")).expect("policies");
+    policies
+}
+
 #[test]
 fn an_envoy_that_cannot_be_traced_holds_its_own_proxy_alone() {
     let good = bootstrap("", "app");
@@ -457,12 +465,7 @@ fn tracing_of_its_own_is_kept_or_replaced_and_either_is_told() {
     );
 
     // Where no policy traces, there is nothing to replace it with.
-    let policies = fs::read_to_string(dir.path().join("policies/all.yaml")).expect("policies");
-    fs::write(
-        dir.path().join("policies/all.yaml"),
-        policies.replace(TRACE_ALL, "null\n"),
-    )
-    .expect("policies");
+    untrace(dir.path());
     assert_eq!(publish(dir.path()).0, Some(0));
     assert_eq!(
         published(dir.path(), "web-01/bootstrap.yaml").as_deref(),
@@ -635,12 +638,7 @@ fn the_sampling_of_an_envoy_of_its_own_changes_without_its_bootstrap() {
         assert!(rtds.contains(&format!("tracing.global_enabled: {to}\n")), "{rtds}");
 
         // What nothing traces needs no file of a sampling.
-        let policies = fs::read_to_string(dir.path().join("policies/all.yaml")).expect("policies");
-        fs::write(
-            dir.path().join("policies/all.yaml"),
-            policies.replace(TRACE_ALL, "null\n"),
-        )
-        .expect("policies");
+        let policies = untrace(dir.path());
         assert_eq!(publish(dir.path()).0, Some(0));
         assert_eq!(published(dir.path(), "web-01/xds/rtds.yaml"), None);
         assert_eq!(

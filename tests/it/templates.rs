@@ -3,19 +3,19 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::kit::app::App;
 use crate::kit::collector::Collector;
 use crate::kit::envoy::Envoy;
+use crate::kit::example::{Example, untraced};
 use crate::kit::http::get;
 use crate::kit::process::Process;
 use crate::kit::program::{meshtraced, said};
-use crate::kit::{ports, tools, wait};
+use crate::kit::{tools, wait};
 
 /// Entries of all kinds: with and without addresses of their own, in both versions, some of which speak no HTTP.
 const POLICIES: &str = "
@@ -110,11 +110,7 @@ fn each_listener_with_a_connection_manager_has_a_block_named_after_its_entry() {
     fs::remove_file(scene.tracing().join("inbound-9.yaml")).expect("mine");
 
     // Without a policy, the field stands there unset.
-    let untraced: Vec<&str> = POLICIES
-        .split("---\n")
-        .filter(|text| !text.contains("TrafficTrace"))
-        .collect();
-    scene.publish(&untraced.join("---\n"));
+    scene.publish(&untraced(POLICIES));
     assert_eq!(scene.names(), all);
     assert_eq!(scene.block(all[2]), "tracing: null\n");
 
@@ -123,62 +119,33 @@ fn each_listener_with_a_connection_manager_has_a_block_named_after_its_entry() {
     assert!(!scene.0.path().join("envoy/default").exists());
 }
 
-/// The example, at addresses of its own.
-struct Example {
-    dir: TempDir,
-    /// Where its Envoy listens.
-    web: SocketAddr,
-    _app: App,
+/// The example with its templates.
+fn example(collector: SocketAddr) -> Example {
+    let example = Example::of("template", collector);
+    let here = example.dir.path().display().to_string();
+    for name in [
+        "meshtraced.yaml",
+        "site.yml",
+        "envoy.yaml.j2",
+        "cds.yaml.j2",
+        "lds.yaml.j2",
+    ] {
+        let text = example.text_here(name).replace("/tmp/template", &here);
+        fs::write(example.path(name), text.replace("examples/template", &here)).expect("a file");
+    }
+    // As it is in the path of somebody who has Ansible.
+    let playbook = format!(
+        "#!/bin/sh\nexec {} -m ansible playbook \"$@\"\n",
+        tools::ansible_python().display()
+    );
+    fs::create_dir(example.path("bin")).expect("a directory");
+    fs::write(example.path("bin/ansible-playbook"), playbook).expect("a script");
+    let mode = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(example.path("bin/ansible-playbook"), mode).expect("ours");
+    example
 }
 
 impl Example {
-    fn new(collector: SocketAddr) -> Self {
-        let example = Self {
-            dir: tempfile::tempdir().expect("a temporary directory"),
-            web: ports::socket(18080),
-            _app: App::named("web").start(),
-        };
-        let here = example.dir.path().display().to_string();
-        let address = |at: SocketAddr| format!("address: {}, port_value: {}", at.ip(), at.port());
-        for name in [
-            "meshtraced.yaml",
-            "site.yml",
-            "envoy.yaml.j2",
-            "cds.yaml.j2",
-            "lds.yaml.j2",
-        ] {
-            let text = text_of(name)
-                .replace("/tmp/template", &here)
-                .replace("examples/template", &here)
-                .replace("address: 127.0.0.1, port_value: 18080", &address(example.web))
-                .replace(
-                    "address: 127.0.0.1, port_value: 19080",
-                    &address(example._app.address()),
-                );
-            fs::write(example.path(name), text).expect("a file");
-        }
-        // As it is in the path of somebody who has Ansible.
-        let playbook = format!(
-            "#!/bin/sh\nexec {} -m ansible playbook \"$@\"\n",
-            tools::ansible_python().display()
-        );
-        fs::create_dir(example.path("bin")).expect("a directory");
-        fs::write(example.path("bin/ansible-playbook"), playbook).expect("a script");
-        let mode = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(example.path("bin/ansible-playbook"), mode).expect("ours");
-        fs::create_dir(example.path("policies")).expect("a directory");
-        example.write_policies(&policies(collector));
-        example
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn write_policies(&self, text: &str) {
-        fs::write(self.path("policies/web.yaml"), text).expect("a file");
-    }
-
     /// A program in the directory of the example, with Ansible in its path.
     fn command(&self, program: impl AsRef<std::ffi::OsStr>, args: &[&str]) -> Command {
         let path = std::env::var("PATH").unwrap_or_default();
@@ -204,21 +171,10 @@ impl Example {
     }
 }
 
-/// A file of the example.
-fn text_of(name: &str) -> String {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/template");
-    fs::read_to_string(directory.join(name)).expect("a file of the example")
-}
-
-/// The policies of the example with another collector.
-fn policies(collector: SocketAddr) -> String {
-    text_of("policies/web.yaml").replace("127.0.0.1:9411", &collector.to_string())
-}
-
 #[test]
 fn the_templates_of_the_example_follow_the_policies() {
     let [first, second] = [Collector::start(), Collector::start()];
-    let example = Example::new(first.address());
+    let example = example(first.address());
     let program = env!("CARGO_BIN_EXE_meshtraced");
     example.runs(program, &["-c", "meshtraced.yaml", "run", "--once"]);
     example.runs("ansible-playbook", &["site.yml"]);
@@ -241,16 +197,11 @@ fn the_templates_of_the_example_follow_the_policies() {
 
     let daemon = example.command(program, &["-c", "meshtraced.yaml", "run"]);
     let daemon = Process::spawn(daemon, example.path("daemon.log"));
-    example.write_policies(&policies(second.address()));
+    example.write_policies(&example.policies(second.address()));
     spans_come_to(&second);
 
     // Without a policy, the template is valid as it is.
-    let policies = policies(second.address());
-    let untraced: Vec<&str> = policies
-        .split("---\n")
-        .filter(|text| !text.contains("TrafficTrace"))
-        .collect();
-    example.write_policies(&untraced.join("---\n"));
+    example.write_policies(&untraced(&example.policies(second.address())));
     wait::until("no tracing", || {
         let listeners = example.listeners();
         if listeners.contains("tracing: null") {

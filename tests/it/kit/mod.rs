@@ -11,6 +11,7 @@ pub(crate) mod collector;
 pub(crate) mod daemon;
 pub(crate) mod disk;
 pub(crate) mod envoy;
+pub(crate) mod example;
 pub(crate) mod forge;
 pub(crate) mod full_disk;
 pub(crate) mod git;
