@@ -11,7 +11,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use thiserror::Error;
 
+use super::layout::{Patch, above_comments, indented, inner, line_end, line_of};
 use super::meaning::{Edits, Meaning, TooLarge, place_of_new};
+use super::removal;
 use super::tree::Limits;
 use super::write;
 use super::written::{Entry, Form, NodeId, Spot, Style, Way, Written};
@@ -36,9 +38,6 @@ impl From<TooLarge> for EditError {
     }
 }
 
-/// A replacement of some bytes.
-type Patch = (Range<usize>, String);
-
 /// The text of a document with edits. Aliases of what is edited in one place only are written out.
 ///
 /// The cost grows with the size of the document, aliases written out, and with the edits.
@@ -56,10 +55,18 @@ pub fn apply(written: &Written, edits: &[(Way, Edit)], limits: &Limits) -> Resul
     }
     let mut patches = Vec::new();
     for (node, edit) in &direct {
-        patches.push(patch(written, *node, edit)?);
+        patches.extend(patches_of(written, *node, edit)?);
     }
+    // What an edit replaces is no place for other patches, and the aliases of what stood there have nothing to repeat.
+    let replaced: Vec<Range<usize>> = patches.iter().map(|(bytes, _)| bytes.clone()).collect();
+    let is_gone = |id: NodeId| is_within(&replaced, &written.node(id).bytes);
+    let orphans = (written.all()).filter_map(|(id, node)| match node.form {
+        Form::Alias(repeated) if is_gone(repeated) => Some(id),
+        _ => None,
+    });
     let changed = direct.iter().map(|(node, _)| *node);
-    let written_out = aliases_to_write(written, changed, copied.keys().copied());
+    let mut written_out = aliases_to_write(written, changed, copied.keys().copied().chain(orphans));
+    written_out.retain(|alias| !is_gone(*alias));
     let columns = columns_of(written, &written_out);
     for alias in written_out {
         let inside = copied.remove(&alias).unwrap_or_default();
@@ -256,6 +263,31 @@ fn in_place_of(written: &Written, alias: NodeId, meaning: &Meaning, column: Opti
     }
 }
 
+/// Whether bytes are a part of one of several ranges.
+fn is_within(ranges: &[Range<usize>], bytes: &Range<usize>) -> bool {
+    let contains = |range: &Range<usize>| range.start <= bytes.start && bytes.end <= range.end && !range.is_empty();
+    ranges.iter().any(contains)
+}
+
+fn patches_of(written: &Written, node: NodeId, edit: &Edit) -> Result<Vec<Patch>, EditError> {
+    match (&written.node(node).form, edit) {
+        (Form::Map { entries, style }, Edit::Remove(key)) => {
+            let gone = (0..entries.len()).filter(|i| entries[*i].key == *key);
+            Ok(gone.map(|i| removal::of_entry(written, entries, i, *style)).collect())
+        }
+        (Form::Map { entries, style }, Edit::Replace { keys, with, value }) => {
+            let gone: Vec<usize> = (0..entries.len())
+                .filter(|i| keys.contains(&&*entries[*i].key))
+                .collect();
+            removal::in_place_of(written, (entries, *style), &gone, (with, value)).ok_or(EditError::Layout)
+        }
+        (Form::List { items, style, .. }, Edit::Items { removed, added }) => {
+            Ok(removal::of_items(written, (items, *style), removed, added))
+        }
+        _ => Ok(vec![patch(written, node, edit)?]),
+    }
+}
+
 fn patch(written: &Written, node: NodeId, edit: &Edit) -> Result<Patch, EditError> {
     let text = written.text();
     let node = written.node(node);
@@ -332,28 +364,6 @@ fn insert_block(written: &Written, at: usize, block: &str) -> Patch {
     (at..at, format!("{}{indent}", lines.trim_start()))
 }
 
-/// The begin of the first of the comment lines that stand directly above a line, with the same indentation.
-fn above_comments(written: &Written, line: usize, indent: &str) -> usize {
-    let text = written.text();
-    let mut line = line;
-    loop {
-        let above = text[..line]
-            .strip_suffix('\n')
-            .map_or(0, |text| text.rfind('\n').map_or(0, |end| end + 1));
-        let start = above + indent.len();
-        let is_comment = |start: usize| {
-            written
-                .comments
-                .binary_search_by_key(&start, |comment| comment.start)
-                .is_ok()
-        };
-        if above == line || !text[above..].starts_with(indent) || !is_comment(start) {
-            return line;
-        }
-        line = above;
-    }
-}
-
 /// The patch that inserts the parts of a value in brackets before what begins at an offset.
 fn insert_flow(text: &str, at: usize, parts: &Meaning) -> Patch {
     let (is_first, indent) = line_of(text, at);
@@ -363,32 +373,6 @@ fn insert_flow(text: &str, at: usize, parts: &Meaning) -> Patch {
         false => format!("{}, ", inner(parts, None)),
     };
     (at..at, new)
-}
-
-/// The parts of a value without the brackets around them; with an indentation, on lines of their own.
-fn inner(parts: &Meaning, indent: Option<usize>) -> String {
-    let mut text = String::new();
-    parts.append_flow(&mut text, indent.map(|indent| indent.saturating_sub(2)));
-    text[1..text.len() - 1].trim().to_owned()
-}
-
-/// Whether an offset is the first of its line but for blanks, and the blanks that lead to its column.
-fn line_of(text: &str, at: usize) -> (bool, String) {
-    let line = &text[text[..at].rfind('\n').map_or(0, |end| end + 1)..at];
-    (line.bytes().all(|byte| byte == b' '), " ".repeat(line.chars().count()))
-}
-
-/// Lines with an indentation, and with the line ends of a text.
-fn indented(text: &str, block: &str, indent: &str) -> String {
-    let end = line_end(text);
-    block.lines().map(|line| format!("{indent}{line}{end}")).collect()
-}
-
-fn line_end(text: &str) -> &'static str {
-    match text.find('\n') {
-        Some(at) if text[..at].ends_with('\r') => "\r\n",
-        _ => "\n",
-    }
 }
 
 fn patched(text: &str, mut patches: Vec<Patch>) -> String {
@@ -539,6 +523,79 @@ mod tests {
         let both = edited(text, &[("b/c", set("k", json!(1))), ("a", set("k", json!(2)))]);
         let expected = "a: &x {\"k\": 2, n: 1}\nb: &y\n  c:\n    k: 1\n    \"n\": 1\nd:\n  c:\n    \"n\": 1\n";
         assert_eq!(both.as_deref(), Ok(expected));
+    }
+
+    #[test]
+    fn an_entry_goes_with_its_comments() {
+        let remove = || Edit::Remove("t".to_owned());
+        check(
+            "a: 1\n# of t\nt:\n- 1 # one\n- 2 # two\n# of b\nb: 2\n",
+            "",
+            remove(),
+            "a: 1\n# of b\nb: 2\n",
+        );
+        check("a: 1\nt: |\n  x\n\n  y\n", "", remove(), "a: 1\n");
+        check("a: 1\nt:\nb: 2", "", remove(), "a: 1\nb: 2");
+        check("- t: 1\n  b: 2\n", "0", remove(), "- b: 2\n");
+        check("{a: 1, t: [1], b: 2}", "", remove(), "{a: 1, b: 2}");
+        check("{\n  \"a\": 1,\n  \"t\": {}\n}\n", "", remove(), "{\n  \"a\": 1\n}\n");
+        check(
+            "a: &a {t: &t [1], b: *t}\nc: *a\n",
+            "a",
+            remove(),
+            "a: &a {b: [1]}\nc:\n  t:\n  - 1\n  b:\n  - 1\n",
+        );
+    }
+
+    #[test]
+    fn one_entry_stands_in_the_place_of_others() {
+        let replace = || Edit::Replace {
+            keys: vec!["t", "u"],
+            with: "s".to_owned(),
+            value: json!({"k": ["v"]}),
+        };
+        check(
+            "a: 1\r\n# above\r\nt:\r\n- 1 # one\r\n# of u\r\nu: 2 # two\r\nb: 3\r\n",
+            "",
+            replace(),
+            "a: 1\r\n# above\r\n# one\r\n# of u\r\n# two\r\ns:\r\n  k:\r\n  - v\r\nb: 3\r\n",
+        );
+        check("- u: 1\n  b: 2\n", "0", replace(), "- s:\n    k:\n    - v\n  b: 2\n");
+        check("{u: 1, t: 2}", "", replace(), "{\"s\": {\"k\": [\"v\"]}}");
+        check(
+            "{\n  \"u\": {\n    \"x\": 1\n  },\n  \"b\": 1\n}\n",
+            "",
+            replace(),
+            "{\n  \"s\": {\n    \"k\": [\n      \"v\"\n    ]\n  },\n  \"b\": 1\n}\n",
+        );
+        check("u: &u {x: 1}\nb: *u\n", "", replace(), "s:\n  k:\n  - v\nb:\n  x: 1\n");
+    }
+
+    #[test]
+    fn items_go_and_others_come() {
+        let items = |removed: &[usize], after: usize| Edit::Items {
+            removed: removed.iter().copied().collect(),
+            added: BTreeMap::from([(after, vec![json!({"n": 1})])]),
+        };
+        check(
+            "l:\n# zero\n- 0\n# one\n- 1 # 1\n# two\n- a: 2\n",
+            "l",
+            items(&[1], 0),
+            "l:\n# zero\n- 0\n- \"n\": 1\n# two\n- a: 2\n",
+        );
+        check(
+            "l:\n  - 0\n  - a: |\n      x\nz: 1\n",
+            "l",
+            items(&[0], 1),
+            "l:\n  - a: |\n      x\n  - \"n\": 1\nz: 1\n",
+        );
+        check("[0, 1]", "", items(&[0], 1), "[1, {\"n\": 1}]");
+        check(
+            "[\n  0,\n  1\n]\n",
+            "",
+            items(&[1], 0),
+            "[\n  0,\n  {\n    \"n\": 1\n  }\n]\n",
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The meaning of a document that is to be edited, with every alias written out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -31,8 +31,26 @@ pub enum Edit {
         /// The key after which a new entry stands if it is there; otherwise it stands before the last one.
         after: &'static str,
     },
+    /// A mapping has no entry with this key.
+    Remove(String),
+    /// A mapping has one entry in the place of others, below the comments of all of them.
+    Replace {
+        /// The keys of the entries that go, of which at least one is there.
+        keys: Vec<&'static str>,
+        /// The key of the new entry.
+        with: String,
+        /// The value of the new entry.
+        value: Value,
+    },
     /// A list begins with these items.
     Prepend(Vec<Value>),
+    /// A list loses items, and gets others.
+    Items {
+        /// The indexes of the items that go; not all of them.
+        removed: BTreeSet<usize>,
+        /// New items, by the index of the item that they stand after.
+        added: BTreeMap<usize, Vec<Value>>,
+    },
 }
 
 /// The edits of a document, each with the rest of the way to its node.
@@ -95,10 +113,26 @@ impl Meaning {
                     }
                 }
             }
+            (Self::Map(entries), Edit::Remove(key)) => entries.retain(|(known, _)| known != key),
+            (Self::Map(entries), Edit::Replace { keys, with, value }) => {
+                let goes = |entry: &(String, Self)| keys.contains(&entry.0.as_str());
+                let at = entries.iter().position(goes).unwrap_or(entries.len());
+                entries.retain(|entry| !goes(entry));
+                entries.insert(at.min(entries.len()), (with.clone(), value.into()));
+            }
             (Self::List(items), Edit::Prepend(new)) => drop(items.splice(0..0, new.iter().map(Self::from))),
+            (Self::List(items), Edit::Items { removed, added }) => {
+                let old = std::mem::take(items).into_iter().enumerate();
+                items.extend(old.flat_map(|(i, item)| {
+                    let kept = (!removed.contains(&i)).then_some(item);
+                    kept.into_iter()
+                        .chain(added.get(&i).into_iter().flatten().map(Self::from))
+                }));
+            }
             // What is neither becomes what it should have been; nobody edits such a node.
             (other, Edit::Set { key, value, .. }) => *other = Self::Map(vec![(key.clone(), value.into())]),
             (other, Edit::Prepend(new)) => *other = Self::List(new.iter().map(Self::from).collect()),
+            (_, Edit::Remove(_) | Edit::Replace { .. } | Edit::Items { .. }) => {}
         }
     }
 

@@ -27,6 +27,10 @@ pub mod written;
 
 mod meaning;
 
+mod layout;
+
+mod removal;
+
 pub mod edit;
 
 pub use tree::{Document, Entry, Limits, Map, Node, Scalar, Stream, Value};

@@ -124,6 +124,11 @@ impl<'t> Written<'t> {
         &self.file.text
     }
 
+    /// The offset of the dash before an item in block style.
+    pub(super) fn dash_of(&self, item: usize) -> usize {
+        dash_before(self.text(), &self.comments, item)
+    }
+
     /// All nodes, each with its number.
     pub(super) fn all(&self) -> impl Iterator<Item = (NodeId, &WrittenNode<'t>)> {
         self.nodes.iter().enumerate().map(|(i, node)| (NodeId(i), node))
@@ -330,7 +335,7 @@ impl<'t> Reader<'t> {
         let bytes = match (style, first, last) {
             // The events of a list by indentation may begin after its first dash, and end on a later line.
             (Style::Block, Some(first), Some(last)) => {
-                let start = self.dash_before(self.nodes[first.0].bytes.start);
+                let start = dash_before(&self.file.text, &self.comments, self.nodes[first.0].bytes.start);
                 start..self.nodes[last.0].bytes.end
             }
             _ => own.start..end.end,
@@ -375,23 +380,22 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// The dash before an item, from which only blanks and comments part it.
-    fn dash_before(&self, item: usize) -> usize {
-        let text = &self.file.text;
-        let mut end = item;
-        loop {
-            end = text[..end].trim_end().len();
-            let found = self.comments.partition_point(|comment| comment.end < end);
-            match self.comments.get(found).filter(|comment| comment.end == end) {
-                Some(comment) => end = comment.start,
-                None => return end.saturating_sub(1),
-            }
-        }
-    }
-
     fn refuse(&self, bytes: &Range<usize>, message: &str) -> Box<Diagnostic> {
         let at = Location::new(self.file, bytes.clone());
         Box::new(Diagnostic::error(Code::SyntaxError, &at, message))
+    }
+}
+
+/// The dash before an item, from which only blanks and comments part it.
+fn dash_before(text: &str, comments: &[Range<usize>], item: usize) -> usize {
+    let mut end = item;
+    loop {
+        end = text[..end].trim_end().len();
+        let found = comments.partition_point(|comment| comment.end < end);
+        match comments.get(found).filter(|comment| comment.end == end) {
+            Some(comment) => end = comment.start,
+            None => return end.saturating_sub(1),
+        }
     }
 }
 
