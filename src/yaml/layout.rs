@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::meaning::Meaning;
+use super::meaning::{Meaning, Quotes};
 use super::written::Written;
 
 /// A replacement of some bytes.
@@ -31,9 +31,9 @@ pub(super) fn above_comments(written: &Written, line: usize, indent: &str) -> us
 }
 
 /// The parts of a value without the brackets around them; with an indentation, on lines of their own.
-pub(super) fn inner(parts: &Meaning, indent: Option<usize>) -> String {
+pub(super) fn inner(parts: &Meaning, indent: Option<usize>, quotes: Quotes) -> String {
     let mut text = String::new();
-    parts.append_flow(&mut text, indent.map(|indent| indent.saturating_sub(2)));
+    parts.append_flow(&mut text, indent.map(|indent| indent.saturating_sub(2)), quotes);
     text[1..text.len() - 1].trim().to_owned()
 }
 

@@ -53,6 +53,34 @@ pub enum Edit {
     },
 }
 
+/// The quotes around texts in brackets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Quotes {
+    /// Every text has quotes, as in JSON.
+    Always,
+    /// A text has quotes where it needs them.
+    Needed,
+}
+
+impl Quotes {
+    /// The quotes that are usual in a text where a value in brackets, or a key in one, begins at an offset.
+    pub(super) fn at(text: &str, offset: usize) -> Self {
+        let rest = text[offset..].trim_start_matches(['{', '[', ' ', '\t', '\r', '\n']);
+        match rest.starts_with(['"', '\'', '}', ']']) {
+            true => Self::Always,
+            false => Self::Needed,
+        }
+    }
+
+    fn write(self, out: &mut String, text: &str) {
+        match self {
+            // Not all readers take a colon in brackets for a part of a text.
+            Self::Needed if !text.contains(':') => quote::string(out, text),
+            Self::Always | Self::Needed => quote::quoted(out, text),
+        }
+    }
+}
+
 /// The edits of a document, each with the rest of the way to its node.
 pub(super) type Edits<'e> = Vec<(&'e [NodeId], &'e Edit)>;
 
@@ -178,14 +206,14 @@ impl Meaning {
             }
             _ => {
                 start(out);
-                self.append_flow(out, None);
+                self.append_flow(out, None, Quotes::Always);
                 out.push('\n');
             }
         }
     }
 
     /// Writes the value in brackets: on one line, or on one for each item, from the given indentation on.
-    pub(super) fn append_flow(&self, out: &mut String, indent: Option<usize>) {
+    pub(super) fn append_flow(&self, out: &mut String, indent: Option<usize>, quotes: Quotes) {
         let deeper = indent.map(|indent| indent + 2);
         let end_line = |out: &mut String, indent: Option<usize>| {
             if let Some(indent) = indent {
@@ -200,7 +228,7 @@ impl Meaning {
             end_line(out, deeper);
         };
         match self {
-            Self::Text(text) => quote::quoted(out, text),
+            Self::Text(text) => quotes.write(out, text),
             Self::Plain(text) if text.is_empty() => out.push_str("null"),
             Self::Plain(text) => out.push_str(text),
             Self::List(items) if items.is_empty() => out.push_str("[]"),
@@ -209,7 +237,7 @@ impl Meaning {
                 out.push('[');
                 for (i, item) in items.iter().enumerate() {
                     part(out, i);
-                    item.append_flow(out, deeper);
+                    item.append_flow(out, deeper, quotes);
                 }
                 end_line(out, indent);
                 out.push(']');
@@ -218,9 +246,9 @@ impl Meaning {
                 out.push('{');
                 for (i, (key, value)) in entries.iter().enumerate() {
                     part(out, i);
-                    quote::quoted(out, key);
+                    quotes.write(out, key);
                     out.push_str(": ");
-                    value.append_flow(out, deeper);
+                    value.append_flow(out, deeper, quotes);
                 }
                 end_line(out, indent);
                 out.push('}');

@@ -6,7 +6,7 @@ use std::ops::Range;
 use serde_json::{Value, json};
 
 use super::layout::{Patch, above_comments, indented, inner, line_end, line_of};
-use super::meaning::Meaning;
+use super::meaning::{Meaning, Quotes};
 use super::write;
 use super::written::{Entry, NodeId, Style, Written};
 
@@ -43,7 +43,7 @@ pub(super) fn in_place_of(
         Style::Flow => {
             let is_open = text[bytes.clone()].contains('\n').then_some(indent.len());
             let entry = Meaning::Map(vec![(key.to_owned(), value.into())]);
-            let lines = inner(&entry, is_open);
+            let lines = inner(&entry, is_open, Quotes::at(text, bytes.start));
             (bytes, lines.replace('\n', line_end(text)))
         }
     };
@@ -80,7 +80,7 @@ pub(super) fn of_items(
             }
             Style::Flow => {
                 let list = Meaning::List(new.iter().map(Meaning::from).collect());
-                let lines = inner(&list, is_first.then_some(indent.len()));
+                let lines = inner(&list, is_first.then_some(indent.len()), Quotes::at(text, part.start));
                 let space = match is_first {
                     true => format!("{}{indent}", line_end(text)),
                     false => " ".to_owned(),

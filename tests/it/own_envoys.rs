@@ -460,7 +460,7 @@ fn tracing_of_its_own_is_kept_or_replaced_and_either_is_told() {
     );
     let replaced = published(dir.path(), "web-01/bootstrap.yaml").expect("a file");
     assert!(
-        !replaced.contains("random_sampling") && replaced.contains("collector_cluster\": \"tracing:first"),
+        !replaced.contains("random_sampling") && replaced.contains("collector_cluster: \"tracing:first\""),
         "{replaced}"
     );
 
@@ -547,7 +547,7 @@ fn thousands_of_listeners_are_traced_each_by_its_own_entry() {
     let (code, said) = publish(dir.path());
     assert_eq!(code, Some(0), "{said}");
     let text = published(dir.path(), "web-01/bootstrap.yaml").expect("a file");
-    assert_eq!(text.matches("\"collector_cluster\": \"tracing:first\"").count(), COUNT);
+    assert_eq!(text.matches("collector_cluster: \"tracing:first\"").count(), COUNT);
     validate(&dir.path().join("envoy/default/web-01/bootstrap.yaml")).expect("a bootstrap");
 }
 
