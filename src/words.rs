@@ -9,6 +9,7 @@ pub fn plural(n: usize, word: &str) -> String {
     match (n, word.strip_suffix('y')) {
         (1, _) => format!("1 {word}"),
         (_, Some(stem)) => format!("{} {stem}ies", counted(n)),
+        _ if word.ends_with("sh") => format!("{} {word}es", counted(n)),
         _ => format!("{} {word}s", counted(n)),
     }
 }

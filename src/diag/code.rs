@@ -54,6 +54,8 @@ codes! {
     DuplicateKey = "duplicate-key", "duplicate";
     /// A field that Kuma does not know and ignores.
     UnknownField = "unknown-field", "unknown-value";
+    /// A field that Kuma reads elsewhere in the version of the settings.
+    SupersededField = "superseded-field", "not-allowed";
     /// A plain scalar that YAML 1.1 (Kuma) and YAML 1.2 read differently.
     AmbiguousScalar = "ambiguous-scalar", "malformed";
     /// A value whose type the field does not accept.

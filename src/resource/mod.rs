@@ -28,7 +28,7 @@ mod parse;
 
 pub use cache::{Cache, ParseOptions};
 pub use decode::{Effective, Located, Origin, Provenance, TextMap};
-pub use document::{DISPLAY_NAME, Header, Kind, NAMESPACE, Role, WORKLOAD, ZONE_LABEL};
+pub use document::{DISPLAY_NAME, Form, Header, Kind, NAMESPACE, Role, WORKLOAD, ZONE_LABEL, is_qualified_name};
 pub use parse::parse;
 pub use resources::{Contributions, Gaps, List, Resources, are_same};
 pub use text::Text;

@@ -42,7 +42,7 @@ impl Merged {
 
 impl Traces {
     /// The given policies, which are in the order of their names.
-    pub(super) fn of(mut policies: Vec<Arc<MeshTrace>>) -> Self {
+    pub fn of(mut policies: Vec<Arc<MeshTrace>>) -> Self {
         target::sort(&mut policies);
         let merged = merge(&policies);
         Self { policies, merged }

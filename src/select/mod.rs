@@ -39,7 +39,7 @@ use std::sync::Arc;
 
 pub use self::cache::Cache;
 pub use self::policies::{Policies, backend_name};
-pub use self::ranked::{Candidate, Ranked};
+pub use self::ranked::{Candidate, Ranked, Selecting, strongest_first};
 
 use crate::diag::Diagnostics;
 use crate::kuma::Kuma;
@@ -131,6 +131,12 @@ impl<'a> Governed<'a> {
     #[must_use]
     pub fn backend(&self) -> Option<&'a Backend> {
         self.mesh?.backends.get(self.policies.backend?)
+    }
+
+    /// The position of that backend in the list of the mesh.
+    #[must_use]
+    pub fn backend_position(&self) -> Option<usize> {
+        self.policies.backend
     }
 }
 

@@ -106,7 +106,7 @@ fn sorted<'c, P>(candidates: impl Iterator<Item = &'c Candidate<P>>) -> Vec<&'c 
 }
 
 /// A resource that matches dataplanes by at least one of its selectors.
-pub(super) trait Selecting {
+pub trait Selecting {
     /// Type, mesh, name and labels.
     fn header(&self) -> &Header;
     /// The selectors, one of which must match.
@@ -133,6 +133,23 @@ impl Selecting for MeshGateway {
     }
 }
 
+/// The selectors of several policies, each with its policy, the strongest first.
+///
+/// Policies are compared by their best matching selector. Among equals the latest `creationTime` wins
+/// if `ties` asks for it, then the smallest name.
+pub fn strongest_first<P: Selecting>(policies: &[Arc<P>], ties: Ties) -> Vec<(&Arc<P>, &Selector)> {
+    let each = policies.iter().flat_map(|policy| {
+        let selectors = policy.selectors().iter();
+        selectors.map(move |selector| (policy, selector))
+    });
+    let mut all: Vec<(&Arc<P>, &Selector)> = each.collect();
+    all.sort_by(|(a, one), (b, other)| {
+        let by_rank = other.rank().cmp(&one.rank());
+        by_rank.then_with(|| precedence(a.header(), b.header(), ties))
+    });
+    all
+}
+
 /// The resources of a mesh that match dataplanes by selectors.
 #[derive(Debug)]
 pub(super) struct Selectors<P> {
@@ -143,19 +160,8 @@ pub(super) struct Selectors<P> {
 
 impl<P: Selecting> Selectors<P> {
     /// The resources of one mesh.
-    ///
-    /// Policies are compared by their best matching selector. Among equals the latest `creationTime` wins
-    /// if `ties` asks for it, then the smallest name.
     pub(super) fn new(policies: &[Arc<P>], ties: Ties) -> Self {
-        let each = policies.iter().flat_map(|policy| {
-            let selectors = policy.selectors().iter();
-            selectors.map(move |selector| (policy, selector))
-        });
-        let mut all: Vec<(&Arc<P>, &Selector)> = each.collect();
-        all.sort_by(|(a, one), (b, other)| {
-            let by_rank = other.rank().cmp(&one.rank());
-            by_rank.then_with(|| precedence(a.header(), b.header(), ties))
-        });
+        let all = strongest_first(policies, ties);
         let entries = all.into_iter().enumerate().map(|(order, (policy, selector))| {
             let rank = selector.rank();
             let policy = Arc::clone(policy);

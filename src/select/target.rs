@@ -47,14 +47,16 @@ impl Targeting for MeshRoute {
 pub(super) fn sort<P: Targeting>(policies: &mut [Arc<P>]) {
     for i in 1..policies.len() {
         let mut j = i;
-        while j > 0 && compare(&*policies[j], &*policies[j - 1]) == Ordering::Less {
+        while j > 0 && by_strength(&*policies[j], &*policies[j - 1]) == Ordering::Less {
             policies.swap(j, j - 1);
             j -= 1;
         }
     }
 }
 
-fn compare<P: Targeting>(a: &P, b: &P) -> Ordering {
+/// The order of two policies by increasing precedence.
+#[must_use]
+pub fn by_strength<P: Targeting>(a: &P, b: &P) -> Ordering {
     precedence(a, b).then_with(|| b.header().display_name.cmp(&a.header().display_name))
 }
 
@@ -325,7 +327,7 @@ fn differing<'a>(tags: &Tags, tag: &'a str, wanted: &'a str) -> Option<Mismatch<
 }
 
 /// The tags of everything that receives requests: inbounds, listeners of a built-in gateway, a delegated gateway.
-pub(super) fn listener_tags<'a>(
+pub fn listener_tags<'a>(
     dataplane: &'a Dataplane,
     gateway: Option<&'a MeshGateway>,
 ) -> impl Iterator<Item = std::borrow::Cow<'a, Tags>> {

@@ -132,6 +132,7 @@ fn check(block: &Block) -> Vec<Diagnostic> {
         match word {
             "vars" => vars = Some([("name".to_owned(), "web-01".to_owned())].into()),
             "2.13" => kuma.version = Version::V2_13,
+            "3.0" => kuma.version = Version::V3_0,
             other => panic!("`{other}` behind a fence"),
         }
     }

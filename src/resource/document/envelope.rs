@@ -79,6 +79,7 @@ pub(in crate::resource) fn decode<'a>(
         id: Arc::clone(&decoder.resource),
         at: decoder.place.clone(),
         document: decoder.document,
+        form,
         creation_time: None,
         labels: LiteMap::new(),
         display_name: decoder.resource.name.as_str().into(),

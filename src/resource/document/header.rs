@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, FixedOffset};
 use litemap::LiteMap;
 
+use super::kind::Form;
 use super::labels::{NAMESPACE, ORIGIN, ROLE, ZONE_LABEL};
 use crate::diag::ResourceId;
 use crate::resource::decode::origin::Origin;
@@ -23,6 +24,8 @@ pub struct Header {
     pub at: Location,
     /// Index of the document in its file.
     pub document: usize,
+    /// The form of the document.
+    pub form: Form,
     /// `creationTime`, which decides ties with the setting `kuma.ties: creation-time`.
     pub creation_time: Option<DateTime<FixedOffset>>,
     /// The labels, with those that a control plane computes.

@@ -160,9 +160,9 @@ impl Kind {
             Self::MeshOpenTelemetryBackend if version < Version::V2_14 => Some(
                 "Kuma has it from 2.14 on: `kuma: {version: \"2.14\"}` in the settings, or `openTelemetry.endpoint`",
             ),
-            Self::TrafficTrace if version >= Version::V3_0 => {
-                Some("Kuma 3.0 dropped it: write a `MeshTrace`, or keep `kuma: {version: \"2.14\"}` in the settings")
-            }
+            Self::TrafficTrace if version >= Version::V3_0 => Some(
+                "Kuma 3.0 dropped it: `meshtraced migrate` writes a `MeshTrace` in its place; or keep `kuma: {version: \"2.14\"}` in the settings",
+            ),
             Self::TrafficRoute | Self::ExternalService | Self::MeshGateway if version >= Version::V3_0 => {
                 Some("Kuma 3.0 dropped it: remove it, or keep `kuma: {version: \"2.14\"}` in the settings")
             }
@@ -177,7 +177,7 @@ impl Kind {
 
 /// The two forms of a resource document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::resource) enum Form {
+pub enum Form {
     /// The universal form, with `type`, `mesh` and `name` at the top.
     Universal,
     /// The Kubernetes form, with `apiVersion`, `kind`, `metadata` and `spec`.

@@ -94,7 +94,9 @@ fn check_computed_labels(decoder: &mut Decoder, context: &Context, labels: &Text
     }
 }
 
-fn is_qualified_name(key: &str) -> bool {
+/// Whether a text is the key of a label: `name`, or `prefix/name`.
+#[must_use]
+pub fn is_qualified_name(key: &str) -> bool {
     match key.split_once('/') {
         Some((prefix, name)) => prefix.len() <= 253 && is_subdomain(prefix) && !name.is_empty() && is_label_value(name),
         None => !key.is_empty() && is_label_value(key),

@@ -26,5 +26,5 @@ pub(in crate::resource) mod old_form;
 pub(in crate::resource) mod unrendered;
 
 pub use header::{Header, Role};
-pub use kind::Kind;
-pub use labels::{DISPLAY_NAME, NAMESPACE, WORKLOAD, ZONE_LABEL};
+pub use kind::{Form, Kind};
+pub use labels::{DISPLAY_NAME, NAMESPACE, WORKLOAD, ZONE_LABEL, is_qualified_name};

@@ -71,6 +71,8 @@ pub enum BackendConf {
 pub struct ZipkinConf {
     /// The URL of the collector, `conf.url`.
     pub url: Located<CollectorUrl>,
+    /// The text of `url`.
+    pub written: Text,
     /// `traceId128bit`; the default is `false`.
     pub trace_id_128bit: Option<Located<bool>>,
     /// `apiVersion`; the default is JSON.
@@ -219,7 +221,9 @@ fn warn_of_removal(decoder: &mut Decoder, root: &Object) {
     if let Some(entry) = root.get("tracing") {
         let message = "Kuma 3.0 ignores `tracing` of a Mesh; backends are part of MeshTrace";
         let finding = Diagnostic::warning(Code::UnknownField, &entry.key_at, message).path(root.path_of("tracing"));
-        decoder.report(finding.help("remove it, or keep `kuma: {version: \"2.14\"}` in the settings"));
+        decoder.report(
+            finding.help("`meshtraced migrate` puts them there; or keep `kuma: {version: \"2.14\"}` in the settings"),
+        );
     }
 }
 
@@ -331,10 +335,12 @@ fn decode_zipkin(decoder: &mut Decoder, context: &Context, backend: &Object) -> 
     let shared_span_context = conf.optional(|conf| conf.boolean(decoder, "sharedSpanContext"));
     let example = "for example: `url: http://zipkin.example:9411/api/v2/spans`";
     let url = conf.required_text(decoder, backend, "url", example)?;
+    let written = url.value.clone();
     let url = decode_url(decoder, url)?;
     collector_url::warn_of_unsent_parts(decoder, context, &url);
     Some(ZipkinConf {
         url,
+        written,
         trace_id_128bit,
         api_version,
         shared_span_context,

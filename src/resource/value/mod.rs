@@ -1,6 +1,6 @@
 //! Values of fields whose grammar several kinds share.
 
-pub(in crate::resource) mod names;
+pub mod names;
 
 pub mod address;
 

@@ -19,7 +19,8 @@ pub(in crate::resource) fn is_subdomain(name: &str) -> bool {
 }
 
 /// Whether a name is a DNS label that begins with a letter.
-pub(in crate::resource) fn is_dns_label(name: &str) -> bool {
+#[must_use]
+pub fn is_dns_label(name: &str) -> bool {
     let bytes = name.as_bytes();
     let fits = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-';
     bytes.len() <= 63
@@ -43,7 +44,8 @@ pub(in crate::resource) fn is_dns_name(text: &str) -> bool {
 }
 
 /// Whether Kubernetes accepts a text as the value of a label.
-pub(in crate::resource) fn is_label_value(value: &str) -> bool {
+#[must_use]
+pub fn is_label_value(value: &str) -> bool {
     let bytes = value.as_bytes();
     let ends_well = |b: Option<&u8>| b.is_none_or(u8::is_ascii_alphanumeric);
     bytes.len() <= 63

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::diag::Code;
+use crate::diag::{Code, Diagnostic};
 use crate::kuma::Fidelity;
 use crate::resource::Text;
 use crate::resource::decode::context::Context;
@@ -125,6 +125,7 @@ fn decode_tags(decoder: &mut Decoder, context: &Context, object: &Object) -> Tex
     if context.inbounds_have_tags() {
         tags::check_tags(decoder, &tags_path, &tags);
     } else {
+        warn_of_unread_protocol(decoder, object, &tags);
         tags.clear();
     }
     if !tags.contains_key(SERVICE) && !context.may_lack_tags(&tags) {
@@ -141,6 +142,20 @@ fn decode_tags(decoder: &mut Decoder, context: &Context, object: &Object) -> Tex
         );
     }
     tags
+}
+
+/// Warns of the protocol in the tags of an inbound, where Kuma reads it from the field alone.
+fn warn_of_unread_protocol(decoder: &mut Decoder, object: &Object, tags: &TextMap) {
+    let tagged = tags.get(PROTOCOL).filter(|_| object.get("protocol").is_none());
+    if let Some(protocol) = tagged.filter(|tagged| Protocol::parse(&tagged.value).is_http()) {
+        let Origin { path, at, .. } = &protocol.origin;
+        let message = "Kuma 3.0 reads no tags of an inbound, so this one has no protocol and is not traced";
+        let finding = Diagnostic::warning(Code::SupersededField, at, message).path(path.clone());
+        decoder.report(finding.help(format!(
+            "add the field `protocol: {}`; `meshtraced migrate --to 3.0` does",
+            protocol.value
+        )));
+    }
 }
 
 /// Whether neither `state` nor `health` excludes the inbound from requests.

@@ -17,7 +17,7 @@ use crate::kuma::{Fidelity, Version};
 use crate::resource::Text;
 use crate::resource::decode::context::Context;
 use crate::resource::decode::decoder::{Decoder, Phase};
-use crate::resource::decode::object::{Object, TextMap};
+use crate::resource::decode::object::{Object, TextMap, key_path};
 use crate::resource::decode::origin::Located;
 use crate::resource::document::envelope::Body;
 use crate::resource::document::header::Header;
@@ -26,6 +26,7 @@ use crate::resource::value::address::decode_port;
 use crate::resource::value::names::{is_dns_label, is_dns_name};
 use crate::resource::value::tags::{self, SERVICE, Tags, ZONE};
 use crate::source::Location;
+use crate::yaml::Node;
 
 /// A proxy with its listeners.
 #[derive(Debug, Clone, PartialEq)]
@@ -122,6 +123,7 @@ pub(in crate::resource) fn decode(
         has_outbounds: !outbound_items.is_empty(),
     };
     check_shape(decoder, context, &networking, &shape);
+    warn_of_unread_service(decoder, context, &header, &inbound_items);
     let mut inbounds = Vec::with_capacity(inbound_items.len());
     for (path, node) in inbound_items {
         inbounds.extend(inbound::decode(decoder, context, address.as_ref(), path, node));
@@ -207,6 +209,26 @@ fn check_workload(decoder: &mut Decoder, context: &Context, header: &Header) {
         decoder.phase = Phase::Metadata;
         decoder.report(finding.path("labels[\"kuma.io/workload\"]"));
         decoder.phase = Phase::Semantics;
+    }
+}
+
+/// Warns of a service in the tags of an inbound, where Kuma reads it from a label.
+fn warn_of_unread_service(decoder: &mut Decoder, context: &Context, header: &Header, inbounds: &[(Text, &Node)]) {
+    if context.inbounds_have_tags() || header.label(WORKLOAD).is_some() {
+        return;
+    }
+    let tag = |(path, node): &(Text, &Node)| {
+        let tags = node.map()?.get("tags")?.value.map()?;
+        let service = tags.get(SERVICE)?;
+        let name = service.value.text()?.to_owned();
+        Some((key_path(&format!("{path}.tags"), SERVICE), service.key_at.clone(), name))
+    };
+    if let Some((path, at, name)) = inbounds.iter().find_map(tag) {
+        let message =
+            "Kuma 3.0 reads no tags of an inbound; without the label `kuma.io/workload`, the service is `unknown`";
+        let finding = Diagnostic::warning(Code::SupersededField, &at, message).path(path);
+        let help = format!("add `labels: {{kuma.io/workload: {name}}}`; `meshtraced migrate --to 3.0` does");
+        decoder.report(finding.help(help));
     }
 }
 
