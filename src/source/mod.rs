@@ -52,7 +52,7 @@ pub use changing::ReadWork;
 pub use commit::Commit;
 pub use error::ReadError;
 pub use file::{Link, LinkFault, LinkKind, SourceFile, Unreadable, UnreadableReason, Vars};
-pub use git::{GitError, Revision};
+pub use git::{GitError, Revision, uncommitted};
 pub use location::Location;
 pub use proxy_path::ProxyPath;
 pub use read::{Consistency, describe};

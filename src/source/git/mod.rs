@@ -20,7 +20,10 @@ mod revision;
 
 mod submodule;
 
+mod status;
+
 pub(super) use commit::{Part, Tree};
 pub use error::GitError;
 pub(super) use repository::{Repository, find};
 pub use revision::Revision;
+pub use status::uncommitted;
