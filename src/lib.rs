@@ -47,6 +47,8 @@ pub mod check;
 
 pub mod compile;
 
+pub mod migrate;
+
 pub mod plan;
 
 pub mod settings;

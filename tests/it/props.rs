@@ -3,6 +3,7 @@
 pub(crate) mod compile;
 mod faults;
 mod incremental;
+mod migration;
 mod mistakes;
 mod nasty;
 mod one_plan;

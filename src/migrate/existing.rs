@@ -1,0 +1,65 @@
+//! The parts of a `MeshTrace` of the tree, as another one has them.
+
+use serde_json::{Map, Value, json};
+
+use super::field::{flag, present};
+use crate::resource::kinds::mesh::ZipkinApiVersion;
+use crate::resource::kinds::mesh_trace::{Backend, OpenTelemetryBackend, Tag, TagValue};
+
+/// An entry of `backends`.
+pub(super) fn backend(backend: &Backend) -> Value {
+    match backend {
+        Backend::Zipkin(zipkin) => {
+            let version = zipkin.api_version.as_ref().map(|version| match version.value {
+                ZipkinApiVersion::HttpJsonV1 | ZipkinApiVersion::HttpJson => "httpJson",
+                ZipkinApiVersion::HttpProto => "httpProto",
+            });
+            let fields = [
+                ("url", Some(json!(zipkin.written.as_str()))),
+                ("traceId128bit", flag(zipkin.trace_id_128bit.as_ref())),
+                ("apiVersion", version.map(|version| json!(version))),
+                ("sharedSpanContext", flag(zipkin.shared_span_context.as_ref())),
+            ];
+            json!({"type": "Zipkin", "zipkin": present(fields)})
+        }
+        Backend::Datadog(datadog) => {
+            let fields = [
+                ("url", Some(json!(datadog.written.as_str()))),
+                ("splitService", flag(datadog.split_service.as_ref())),
+            ];
+            json!({"type": "Datadog", "datadog": present(fields)})
+        }
+        Backend::OpenTelemetry(backend) => {
+            let conf = match backend {
+                OpenTelemetryBackend::Endpoint { written, .. } => json!({"endpoint": written.as_str()}),
+                OpenTelemetryBackend::BackendRef { labels } => {
+                    let labels = labels
+                        .value
+                        .iter()
+                        .map(|(key, value)| (key.to_string(), json!(value.value.as_str())));
+                    let labels: Map<String, Value> = labels.collect();
+                    json!({"backendRef": {"kind": "MeshOpenTelemetryBackend", "labels": labels}})
+                }
+            };
+            json!({"type": "OpenTelemetry", "openTelemetry": conf})
+        }
+    }
+}
+
+/// The list `tags`.
+pub(super) fn tags(tags: &[Tag]) -> Value {
+    let tag = |tag: &Tag| {
+        let (key, value) = match &tag.value {
+            TagValue::Literal(value) => ("literal", json!(value.value.as_str())),
+            TagValue::Header { name, default } => {
+                let default = default.as_ref().map(|default| json!(default.value.as_str()));
+                (
+                    "header",
+                    present([("name", Some(json!(name.value.as_str()))), ("default", default)]),
+                )
+            }
+        };
+        json!({"name": tag.name.value.as_str(), key: value})
+    };
+    Value::Array(tags.iter().map(tag).collect())
+}
