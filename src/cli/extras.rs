@@ -4,10 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use clap_complete::Shell;
+use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
+use serde_json::Value;
 
 use super::context::{CommandResult, Exit, print};
 use super::diff::DiffReport;
+use super::migrate::MigrationReport;
 use crate::schema;
 use crate::settings::keys;
 
@@ -33,19 +36,26 @@ enum SchemaOf {
     Settings,
     /// The output of `meshtraced diff -o json`
     Diff,
+    /// The output of `meshtraced migrate -o json`
+    Migrate,
 }
 
 pub(super) fn schema(arguments: &Schema) -> CommandResult {
     let schema = match arguments.of {
         SchemaOf::Resources => schema::resources(),
         SchemaOf::Settings => keys::schema(),
-        SchemaOf::Diff => SchemaSettings::draft07()
-            .into_generator()
-            .into_root_schema_for::<DiffReport>()
-            .into(),
+        SchemaOf::Diff => of_output::<DiffReport>(),
+        SchemaOf::Migrate => of_output::<MigrationReport>(),
     };
     print(&format!("{schema:#}\n"))?;
     Ok(Exit::Done)
+}
+
+fn of_output<T: JsonSchema>() -> Value {
+    SchemaSettings::draft07()
+        .into_generator()
+        .into_root_schema_for::<T>()
+        .into()
 }
 
 /// Arguments of `completions`.

@@ -12,6 +12,8 @@ mod side;
 
 mod unified;
 
+mod markdown;
+
 mod changes;
 
 mod report;
@@ -26,9 +28,11 @@ mod diff;
 
 mod explain;
 
-mod extras;
-
 mod inspect;
+
+mod migrate;
+
+mod extras;
 
 mod requests;
 
@@ -92,6 +96,8 @@ enum Command {
     Explain(explain::Arguments),
     /// Show the dataplanes that a policy or backend reaches, or the policies that reach a dataplane
     Inspect(inspect::Arguments),
+    /// Turn TrafficTrace into MeshTrace, with the proof that no proxy's tracing changes
+    Migrate(migrate::Arguments),
     /// Show the state of the daemon
     Status(status::Arguments),
     /// Show the published generations, for `rollback`
@@ -143,6 +149,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Compile(arguments) => compile::run(&context, arguments),
         Command::Explain(arguments) => explain::run(&context, arguments),
         Command::Inspect(arguments) => inspect::run(&context, arguments),
+        Command::Migrate(arguments) => migrate::run(&context, arguments),
         Command::Status(arguments) => status::run(&context, arguments),
         Command::History(arguments) => requests::history(&context, arguments),
         Command::Approve(arguments) => requests::approve(&context, arguments),

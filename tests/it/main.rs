@@ -28,6 +28,7 @@ mod hot_restart;
 mod kit;
 mod last_run;
 mod machine_faults;
+mod migrate;
 mod own_envoys;
 mod places;
 mod propagation;

@@ -38,6 +38,7 @@ fn the_transcripts_are_true() {
         ("meshtraced diff", "zipkin-eu"),
         ("meshtraced check", "zipkni"),
         ("meshtraced explain payments/checkout-02", "zipkin"),
+        ("meshtraced migrate --write", "zipkin"),
     ];
     let transcripts = transcripts();
     let commands: Vec<&str> = transcripts.iter().map(|(command, _)| command.as_str()).collect();
