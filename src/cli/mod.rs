@@ -78,6 +78,7 @@ const EXAMPLES: &str = "Examples:
   meshtraced check                          what is wrong with the policies, and where
   meshtraced compile default/web-01         the tracing of one dataplane
   meshtraced explain default/web-01         the origin of each value, and the policies that lost
+  meshtraced migrate                        TrafficTrace to MeshTrace, with the proof that nothing changes
 
 Settings come from a file (--config) and from variables MESHTRACED_<KEY>, such as MESHTRACED_KUMA_ZONE.
 Exit codes: 0 success, 1 errors in the policies (diff: changes, check: findings), 2 failure.";

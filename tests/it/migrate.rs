@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::kit::git::Git;
+use crate::kit::mounts::{inside, needs};
 use crate::kit::program::{POLICIES, meshtraced, said};
 
 /// A directory with policies by path.
@@ -536,4 +538,40 @@ fn the_page_shows_what_the_program_says() {
     }
     let (exit, report) = said(&meshtraced(&dir, &["migrate", "--to", "3.0"]));
     assert_eq!(exit, Some(0), "{report}");
+}
+
+#[test]
+fn a_source_that_cannot_be_written_keeps_all_files_as_they_are() {
+    let dir = tree(&[("mesh.yaml", MESH)]);
+    let other = dir.path().join("elsewhere");
+    fs::create_dir(&other).expect("a directory");
+    fs::write(other.join("a.yaml"), POLICY).expect("a file");
+    let script = "mount --bind \"$1\" \"$1\" && mount -o remount,bind,ro \"$1\" && shift && exec \"$@\"";
+    let mut command = Command::new(env!("CARGO_BIN_EXE_meshtraced"));
+    command.current_dir(dir.path());
+    command.args([
+        "--policies",
+        "policies",
+        "--policies",
+        "elsewhere",
+        "migrate",
+        "--write",
+    ]);
+    let output = inside(script, &[other.as_os_str()], &command).output();
+    let output = output.unwrap_or_else(|error| panic!("{}: {error}", needs("unshare")));
+    let (exit, text) = said(&output);
+    assert!(!text.contains("mount: "), "{}", needs(&text));
+    assert!(
+        exit == Some(2) && text.contains("cannot edit elsewhere/a.yaml: Read-only file system"),
+        "{text}"
+    );
+    assert_eq!(read(&dir, "mesh.yaml"), MESH);
+    // Where it can be, files of all sources are edited.
+    let output = command.output().expect("the program starts");
+    assert_eq!(said(&output).0, Some(0), "{}", said(&output).1);
+    assert!(
+        fs::read_to_string(other.join("a.yaml"))
+            .expect("a text")
+            .ends_with(SPEC)
+    );
 }

@@ -9,6 +9,7 @@ mod write;
 pub(super) use report::MigrationReport;
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
@@ -128,9 +129,13 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
 /// The edited files as a patch that `git apply` and `patch -p1` take.
 fn patch(files: &[FileEdit], prefix: &str) -> String {
     let mut out = String::new();
+    let here = std::env::current_dir().unwrap_or_default();
     for file in files {
         let path = below(prefix, &file.path);
-        let path = path.strip_prefix("./").unwrap_or(&path);
+        let path = Path::new(&path);
+        // Below the directory in which the patch is applied, or below `/`.
+        let path = path.strip_prefix(&here).unwrap_or(path).to_string_lossy();
+        let path = path.trim_start_matches("./").trim_start_matches('/');
         let old = file.before.as_ref().map_or("", |file| file.text.as_str());
         let new = file.after.as_deref().unwrap_or_default();
         let name = |side: &str, is_there: bool| match is_there {
