@@ -52,6 +52,11 @@ pub(super) fn as_written(
     rules
 }
 
+/// Whether a dataplane can have the tags: their values have no slash, which a selector may have.
+pub(super) fn is_possible(wanted: &Wanted) -> bool {
+    !wanted.values().any(|value| value.contains('/'))
+}
+
 /// Whether a `targetRef` can say what a rule wants: `*` only beside the name of a service.
 pub(super) fn is_expressible(wanted: &Wanted) -> bool {
     let has_wildcard = wanted.values().any(|value| value.as_str() == "*");

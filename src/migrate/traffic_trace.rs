@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::content::{Contents, OFF};
 use super::edits::Changes;
 use super::options::Options;
-use super::part::{of_mesh, unmigrated};
+use super::part::{governed_of, of_mesh, unmigrated};
 use super::plan::{self, Planned};
 use super::reduce;
 use super::report::{Counts, Merged, Unmigrated};
@@ -61,11 +61,18 @@ impl Planning {
             let mesh = resources.meshes.get(name).cloned();
             let mut contents = Contents::of(mesh.as_deref());
             let rules = rule::as_written(&policies, mesh.as_deref(), &contents, options.compile.kuma.ties);
-            let governed = compilation.selection.dataplanes.iter();
-            let governed = governed.filter(|governed| governed.dataplane.header.mesh() == name);
-            let mut subjects = Subjects::of(governed, &contents);
+            let governed = governed_of(&compilation.selection.dataplanes, name);
+            let mut subjects = Subjects::of(governed.iter(), &contents);
+            let sources: BTreeMap<String, Arc<TrafficTrace>> = (rules.iter())
+                .map(|rule| (rule.policy.header.name().to_owned(), Arc::clone(&rule.policy)))
+                .collect();
+            let rules: Vec<Rule> = rules
+                .into_iter()
+                .filter(|rule| rule::is_possible(&rule.wanted))
+                .collect();
             add_phantoms(&rules, &existing, &mut subjects);
-            let rules = planning.expressible(rules, &subjects);
+            let rules = rule::expressible(rules, &subjects);
+            planning.note_lost(sources, &rules);
             let rules = reduce::fewest(rules, &subjects, &contents);
             let taken = existing
                 .iter()
@@ -128,21 +135,13 @@ impl Planning {
         }
     }
 
-    /// Rules that a `targetRef` can say; those that none can are unmigrated.
-    fn expressible(&mut self, rules: Vec<Rule>, subjects: &Subjects) -> Vec<Rule> {
-        let before: Vec<(Arc<TrafficTrace>, Wanted)> = rules
-            .iter()
-            .map(|rule| (Arc::clone(&rule.policy), rule.wanted.clone()))
-            .collect();
-        let rules = rule::expressible(rules, subjects);
+    /// Adds the policies of which no rule is left.
+    fn note_lost(&mut self, sources: BTreeMap<String, Arc<TrafficTrace>>, rules: &[Rule]) {
         let left: BTreeSet<&str> = rules.iter().map(|rule| rule.policy.header.name()).collect();
-        for (policy, wanted) in before {
-            if !rule::is_expressible(&wanted) && !left.contains(policy.header.name()) {
-                let reason = "no dataplane has the tags for which it says `*`, and a `targetRef` has no such `*`";
-                self.unmigrated.push(unmigrated(&policy.header, reason.to_owned()));
-            }
+        for (_, policy) in sources.into_iter().filter(|(name, _)| !left.contains(name.as_str())) {
+            let reason = "it selects no dataplane of the tree, and no `targetRef` can say what it asks for";
+            self.unmigrated.push(unmigrated(&policy.header, reason.to_owned()));
         }
-        rules
     }
 
     /// The policies with a backend that a `MeshTrace` can have; the others are unmigrated.

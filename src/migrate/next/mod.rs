@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use self::labels::{Labelling, NewTarget};
 use self::service::Services;
 use super::edits::Changes;
-use super::part::{of_mesh, unmigrated};
+use super::part::{governed_of, of_mesh, unmigrated};
 use super::report::{Counts, Unmigrated};
 use crate::compilation::Compilation;
 use crate::resource::kinds::dataplane::GatewayKind;
@@ -53,20 +53,13 @@ impl Next {
             let reason = "3.0 has no ExternalService; a MeshExternalService takes its place";
             next.unmigrated.push(unmigrated(&service.header, reason.to_owned()));
         }
-        let of_each_mesh = compilation
-            .selection
-            .dataplanes
-            .chunk_by(|a, b| a.dataplane.header.mesh() == b.dataplane.header.mesh());
-        let with_dataplanes: BTreeSet<&str> = of_each_mesh
-            .clone()
-            .map(|of_mesh| of_mesh[0].dataplane.header.mesh())
-            .collect();
-        for governed in of_each_mesh {
-            next.mesh(compilation, governed[0].dataplane.header.mesh(), governed);
+        let governed = &compilation.selection.dataplanes;
+        let of_dataplanes = governed.iter().map(|governed| governed.dataplane.header.mesh());
+        let of_policies = resources.mesh_traces.iter().map(|policy| policy.header.mesh());
+        let meshes: BTreeSet<&str> = of_dataplanes.chain(of_policies).collect();
+        for mesh in meshes {
+            next.mesh(compilation, mesh, governed_of(governed, mesh));
         }
-        let all = resources.mesh_traces.iter().map(|policy| policy.header.mesh());
-        let without: BTreeSet<&str> = all.filter(|mesh| !with_dataplanes.contains(mesh)).collect();
-        without.into_iter().for_each(|mesh| next.mesh(compilation, mesh, &[]));
         next
     }
 

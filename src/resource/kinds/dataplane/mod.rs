@@ -123,7 +123,7 @@ pub(in crate::resource) fn decode(
         has_outbounds: !outbound_items.is_empty(),
     };
     check_shape(decoder, context, &networking, &shape);
-    warn_of_unread_service(decoder, context, &header, &inbound_items);
+    warn_of_unread_service(decoder, context, &header, &networking, &inbound_items);
     let mut inbounds = Vec::with_capacity(inbound_items.len());
     for (path, node) in inbound_items {
         inbounds.extend(inbound::decode(decoder, context, address.as_ref(), path, node));
@@ -212,20 +212,26 @@ fn check_workload(decoder: &mut Decoder, context: &Context, header: &Header) {
     }
 }
 
-/// Warns of a service in the tags of an inbound, where Kuma reads it from a label.
-fn warn_of_unread_service(decoder: &mut Decoder, context: &Context, header: &Header, inbounds: &[(Text, &Node)]) {
+/// Warns of a service in the tags of an inbound or a gateway, where Kuma reads it from a label.
+fn warn_of_unread_service(
+    decoder: &mut Decoder,
+    context: &Context,
+    header: &Header,
+    networking: &Object,
+    inbounds: &[(Text, &Node)],
+) {
     if context.inbounds_have_tags() || header.label(WORKLOAD).is_some() {
         return;
     }
-    let tag = |(path, node): &(Text, &Node)| {
-        let tags = node.map()?.get("tags")?.value.map()?;
-        let service = tags.get(SERVICE)?;
-        let name = service.value.text()?.to_owned();
-        Some((key_path(&format!("{path}.tags"), SERVICE), service.key_at.clone(), name))
+    let tag = |path: &str, node: &Node| {
+        let service = node.map()?.get("tags")?.value.map()?.get(SERVICE)?;
+        let path = key_path(&format!("{path}.tags"), SERVICE);
+        Some((path, service.key_at.clone(), service.value.text()?.to_owned()))
     };
-    if let Some((path, at, name)) = inbounds.iter().find_map(tag) {
-        let message =
-            "Kuma 3.0 reads no tags of an inbound; without the label `kuma.io/workload`, the service is `unknown`";
+    let gateway = networking.get("gateway").map(|entry| &entry.value);
+    let of_gateway = || tag(&networking.path_of("gateway"), gateway?);
+    if let Some((path, at, name)) = (inbounds.iter().find_map(|(path, node)| tag(path, node))).or_else(of_gateway) {
+        let message = "Kuma 3.0 takes the service from the label `kuma.io/workload`, not from tags; without it, the service is `unknown`";
         let finding = Diagnostic::warning(Code::SupersededField, &at, message).path(path);
         let help = format!("add `labels: {{kuma.io/workload: {name}}}`; `meshtraced migrate --to 3.0` does");
         decoder.report(finding.help(help));

@@ -42,7 +42,7 @@ fn tags(wildcards: bool) -> impl Strategy<Value = Vec<(&'static str, &'static st
     let tag = prop_oneof![
         3 => select(services).prop_map(|value| ("kuma.io/service", value)),
         2 => select(values(&["v1", "v2", "V3:x"])).prop_map(|value| ("version", value)),
-        2 => select(values(&["a", "b"])).prop_map(|value| ("team", value)),
+        2 => select(values(if wildcards { &["a", "b", "a/b"] } else { &["a", "b"] })).prop_map(|value| ("team", value)),
         1 => select(values(&["http", "grpc"])).prop_map(|value| ("kuma.io/protocol", value)),
         1 => select(values(&["default"])).prop_map(|value| ("kuma.io/zone", value)),
     ];
