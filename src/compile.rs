@@ -198,7 +198,8 @@ impl Compiler {
         self.compile_with(snapshot, options, |_| ()).0
     }
 
-    fn compile_with<T>(
+    /// Compiles the next snapshot, and calls `inspect` with all intermediate results.
+    pub fn compile_with<T>(
         &mut self,
         snapshot: &Snapshot,
         options: &Options,

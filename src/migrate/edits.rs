@@ -9,6 +9,7 @@ use super::report::Unmigrated;
 use super::segment::{FileChanges, ResourceChange, rewrite, with_text};
 use crate::resource::Header;
 use crate::source::{Snapshot, SourceFile};
+use crate::system::parallel;
 use crate::yaml::Limits;
 
 /// A file that changes.
@@ -47,14 +48,20 @@ pub(super) fn apply(
     unmigrated: &mut Vec<Unmigrated>,
 ) -> Vec<FileEdit> {
     let mut taken: BTreeSet<String> = snapshot.files.iter().map(|file| file.path.clone()).collect();
+    // The files of a snapshot are sorted by path.
+    let place = |path: &String| snapshot.files.binary_search_by(|file| file.path.cmp(path)).ok();
+    let files = changes
+        .0
+        .iter()
+        .filter_map(|(path, changes)| Some((&snapshot.files[place(path)?], changes)));
+    let files: Vec<(&Arc<SourceFile>, &FileChanges)> = files.collect();
+    let rewritten = parallel::map("editing files", &files, parallel::cpu_count(), |(file, changes)| {
+        rewrite(file, changes, limits)
+    });
     let mut edits = Vec::new();
-    for (path, changes) in &changes.0 {
-        // The files of a snapshot are sorted by path.
-        let Ok(place) = snapshot.files.binary_search_by(|file| file.path.cmp(path)) else {
-            continue;
-        };
-        let file = &snapshot.files[place];
-        match rewrite(file, changes, limits) {
+    for ((file, _), rewritten) in files.into_iter().zip(rewritten) {
+        let path = &file.path;
+        match rewritten {
             Ok(rewritten) if rewritten.text.as_ref() == Some(&file.text) => {}
             Ok(rewritten) => {
                 edits.push(FileEdit {

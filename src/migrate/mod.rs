@@ -41,7 +41,7 @@ mod traffic_trace;
 
 mod next;
 
-use crate::compile::{self, Extent, compile_with};
+use crate::compile::{self, Compiler, Extent};
 use crate::diag::{Diagnostic, Severity};
 use crate::kuma::{Fidelity, Version};
 use crate::source::Snapshot;
@@ -78,7 +78,9 @@ pub fn migrate(snapshot: &Snapshot, options: &Options) -> Result<Migration, Vec<
     let (older, number) = older::changes(snapshot, limits);
     let today = edits::edited(snapshot, &edits::apply(snapshot, &older, limits, &mut unmigrated));
     let before = exact(options, options.compile.kuma.version.min(Version::V2_14));
-    let (compiled, planning) = compile_with(&today, &before, |compilation| Planning::of(compilation, options));
+    // Files that stay are decoded once for each version.
+    let mut compiler = Compiler::default();
+    let (compiled, planning) = compiler.compile_with(&today, &before, |compilation| Planning::of(compilation, options));
     let errors: Vec<Diagnostic> = (compiled.diagnostics.into_iter())
         .filter(|finding| finding.severity == Severity::Error)
         .collect();
@@ -92,12 +94,12 @@ pub fn migrate(snapshot: &Snapshot, options: &Options) -> Result<Migration, Vec<
     let end = edits::apply(&today, &planning.changes(false), limits, &mut unmigrated);
     let mut end = edits::edited(&today, &end);
     if options.to >= Version::V3_0 {
-        let (_, next) = compile_with(&end, &before, Next::of);
+        let (_, next) = compiler.compile_with(&end, &before, Next::of);
         unmigrated.extend(next.unmigrated);
         counts.add(next.counts);
         end = edits::edited(&end, &edits::apply(&end, &next.changes, limits, &mut unmigrated));
     }
-    let after = compile::compile(&end, &exact(options, options.to));
+    let after = compiler.compile(&end, &exact(options, options.to));
     let files = match options.keep {
         true => {
             let kept = edits::apply(&today, &planning.changes(true), limits, &mut Vec::new());
