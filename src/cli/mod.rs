@@ -81,7 +81,7 @@ const EXAMPLES: &str = "Examples:
   meshtraced migrate                        TrafficTrace to MeshTrace, with the proof that nothing changes
 
 Settings come from a file (--config) and from variables MESHTRACED_<KEY>, such as MESHTRACED_KUMA_ZONE.
-Exit codes: 0 success, 1 errors in the policies (diff: changes, check: findings), 2 failure.";
+Exit codes: 0 success, 1 errors in the policies (diff: changes, check: findings, migrate: proxies that differ), 2 failure.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
