@@ -1,7 +1,6 @@
 //! The changed files of a plan as unified diffs, with paths below the output directory.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use similar::udiff::UnifiedDiff;
 use similar::{ChangeTag, TextDiff};
@@ -38,15 +37,19 @@ fn files(change: &Change, render: impl Fn(&TextDiff<'_, '_, str>, &[String; 2]) 
     for artifact in change.changed() {
         let path = format!("{}/{}", change.proxy.directory(), artifact.path());
         let [before, after] = [&change.before, &change.after].map(|files| files.get(&artifact));
-        let name = |side: &str, text: Option<&Arc<str>>| match text {
-            Some(_) => format!("{side}/{path}"),
-            None => "/dev/null".to_owned(),
-        };
-        let names = [name("a", before), name("b", after)];
+        let names = names(&path, [before.is_some(), after.is_some()]);
         let [old, new] = [before, after].map(|text| text.map_or("", |text| text));
         let _ = write!(out, "\n{}", render(&TextDiff::from_lines(old, new), &names));
     }
     out
+}
+
+/// The names of a file in a patch, before and after, by whether it is there.
+pub(super) fn names(path: &str, [before, after]: [bool; 2]) -> [String; 2] {
+    [("a", before), ("b", after)].map(|(side, is_there)| match is_there {
+        true => format!("{side}/{path}"),
+        false => "/dev/null".to_owned(),
+    })
 }
 
 /// A unified diff with ANSI colours, in which the words that differ within a line are inverse.

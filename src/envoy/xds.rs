@@ -82,11 +82,7 @@ pub fn edited(written: &Written, edits: &[(Way, Edit)], limits: &Limits) -> Resu
         .into_iter()
         .find(|key| top.get(key).is_some());
     let with = |version: &str| {
-        let set = Edit::Set {
-            key: key.unwrap_or("version_info").to_owned(),
-            value: json!(version),
-            after: "",
-        };
+        let set = Edit::set(key.unwrap_or("version_info"), json!(version), "");
         let edits: Vec<_> = edits.iter().cloned().chain([(top.way().clone(), set)]).collect();
         edit::apply(written, &edits, limits)
     };

@@ -10,7 +10,7 @@ use crate::compilation::Compilation;
 use crate::kuma::{Ties, Version};
 use crate::resource::Header;
 use crate::resource::kinds::mesh_trace::MeshTrace;
-use crate::resource::kinds::target_ref::Target;
+use crate::resource::kinds::target_ref::{Target, TargetKind};
 use crate::resource::kinds::traffic_trace::TrafficTrace;
 use crate::resource::value::tags::Rank;
 use crate::select::mesh_trace::Merged;
@@ -295,20 +295,18 @@ fn specificity(target: &Target) -> String {
     match target {
         Target::Dataplane { name: Some(_), .. } => "Dataplane by name".to_owned(),
         Target::Dataplane { labels: Some(_), .. } => "Dataplane by labels".to_owned(),
-        other => other.kind().to_owned(),
+        other => other.kind().as_str().to_owned(),
     }
 }
 
 /// The kinds of target that are narrower than the given one.
 fn narrower(than: &Target, version: Version) -> Vec<&'static str> {
-    let kinds: &[(&str, u8)] = match version {
-        Version::V2_13 | Version::V2_14 => &[("MeshService", 5), ("MeshServiceSubset", 8)],
-        Version::V3_0 => &[("Dataplane", 2)],
+    let kinds: &[TargetKind] = match version {
+        Version::V2_13 | Version::V2_14 => &[TargetKind::MeshService, TargetKind::MeshServiceSubset],
+        Version::V3_0 => &[TargetKind::Dataplane],
     };
-    let is_narrower = |(kind, target_precedence): &(&'static str, u8)| {
-        (*target_precedence > than.target_precedence()).then_some(*kind)
-    };
-    kinds.iter().filter_map(is_narrower).collect()
+    let narrower = kinds.iter().filter(|kind| **kind > than.kind());
+    narrower.map(|kind| kind.as_str()).collect()
 }
 
 fn mesh_trace_advice(policy: &MeshTrace, strongest: &MeshTrace, stronger: &[&Header], version: Version) -> String {
@@ -319,14 +317,14 @@ fn mesh_trace_advice(policy: &MeshTrace, strongest: &MeshTrace, stronger: &[&Hea
     match precedence(policy, strongest) {
         Ordering::Equal | Ordering::Greater => by_name,
         Ordering::Less if !kinds.is_empty() => format!("as {}, or {without}", kinds.join(" or ")),
-        Ordering::Less if own.target_precedence() == winner.target_precedence() => without,
+        Ordering::Less if own.kind() == winner.kind() => without,
         // Between targets of the same kind, the next criterion of the order decides.
         Ordering::Less => {
             let next = |policy: &MeshTrace| (policy.header.origin_precedence(), policy.header.role());
             match next(policy).cmp(&next(strongest)) {
                 Ordering::Less => without,
-                Ordering::Equal => format!("as {} {by_name}, or {without}", winner.kind()),
-                Ordering::Greater => format!("as {}, or {without}", winner.kind()),
+                Ordering::Equal => format!("as {} {by_name}, or {without}", winner.kind().as_str()),
+                Ordering::Greater => format!("as {}, or {without}", winner.kind().as_str()),
             }
         }
     }

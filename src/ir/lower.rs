@@ -225,7 +225,7 @@ fn of_mesh_trace(policy: &MeshTrace) -> Policy {
             path: "spec.targetRef".into(),
             at: policy.header.at.clone(),
         },
-        specificity: Specificity::Target(policy.target.target.kind()),
+        specificity: Specificity::Target(policy.target.target.kind().as_str()),
     }
 }
 

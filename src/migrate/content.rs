@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::existing;
-use super::field::{flag, present, share};
+use super::field::{self, share};
 use crate::resource::Located;
-use crate::resource::kinds::mesh::{Backend, BackendConf, Mesh, ZipkinApiVersion};
+use crate::resource::kinds::mesh::{Backend, BackendConf, Mesh};
 use crate::resource::value::collector_url;
 use crate::resource::value::percent::Percent;
 use crate::select::mesh_trace::Merged;
@@ -106,28 +106,12 @@ impl Contents {
 fn content(backend: &Backend) -> Content {
     let written = match &backend.conf {
         BackendConf::Zipkin(conf) => {
-            let version = conf.api_version.as_ref().map(|version| match version.value {
-                // Envoy gets the same for both.
-                ZipkinApiVersion::HttpJsonV1 | ZipkinApiVersion::HttpJson => "httpJson",
-                ZipkinApiVersion::HttpProto => "httpProto",
-            });
-            zipkin_url(&conf.written).map(|url| {
-                let fields = [
-                    ("url", Some(json!(url))),
-                    ("traceId128bit", flag(conf.trace_id_128bit.as_ref())),
-                    ("apiVersion", version.map(|version| json!(version))),
-                    ("sharedSpanContext", flag(conf.shared_span_context.as_ref())),
-                ];
-                json!({"type": "Zipkin", "zipkin": present(fields)})
-            })
+            let flags = [conf.trace_id_128bit.as_ref(), conf.shared_span_context.as_ref()];
+            zipkin_url(&conf.written).map(|url| field::zipkin(&url, conf.api_version.as_ref(), flags))
         }
-        BackendConf::Datadog(conf) => agent_url(&conf.address.value, conf.port.value).map(|url| {
-            let fields = [
-                ("url", Some(json!(url))),
-                ("splitService", flag(conf.split_service.as_ref())),
-            ];
-            json!({"type": "Datadog", "datadog": present(fields)})
-        }),
+        BackendConf::Datadog(conf) => {
+            agent_url(&conf.address.value, conf.port.value).map(|url| field::datadog(&url, conf.split_service.as_ref()))
+        }
     };
     Content {
         backend: Some(written),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::report::Unmigrated;
-use super::segment::{FileChanges, ResourceChange, rewrite, with_text};
+use super::segment::{FileChanges, ResourceChange, rewrite};
 use crate::resource::Header;
 use crate::source::{Snapshot, SourceFile};
 use crate::system::parallel;
@@ -40,58 +40,54 @@ impl Changes {
     }
 }
 
-/// The files with the changes. What cannot be written is added to `unmigrated`, and its file stays.
-pub(super) fn apply(
+/// The snapshot with the changes. What cannot be written is added to `unmigrated`, and its file stays.
+pub(super) fn edited(
     snapshot: &Snapshot,
     changes: &Changes,
     limits: &Limits,
     unmigrated: &mut Vec<Unmigrated>,
-) -> Vec<FileEdit> {
-    let mut taken: BTreeSet<String> = snapshot.files.iter().map(|file| file.path.clone()).collect();
+) -> Snapshot {
     // The files of a snapshot are sorted by path.
     let place = |path: &String| snapshot.files.binary_search_by(|file| file.path.cmp(path)).ok();
-    let files = changes
-        .0
-        .iter()
-        .filter_map(|(path, changes)| Some((&snapshot.files[place(path)?], changes)));
-    let files: Vec<(&Arc<SourceFile>, &FileChanges)> = files.collect();
-    let rewritten = parallel::map("editing files", &files, parallel::cpu_count(), |(file, changes)| {
-        rewrite(file, changes, limits)
+    let changed = (changes.0.iter()).filter_map(|(path, changes)| Some((place(path)?, changes)));
+    let changed: Vec<(usize, &FileChanges)> = changed.collect();
+    let rewritten = parallel::map("editing files", &changed, parallel::cpu_count(), |(place, changes)| {
+        rewrite(&snapshot.files[*place], changes, limits)
     });
-    let mut edits = Vec::new();
-    for ((file, _), rewritten) in files.into_iter().zip(rewritten) {
-        let path = &file.path;
+    let mut taken: BTreeSet<String> = snapshot.files.iter().map(|file| file.path.clone()).collect();
+    let mut files: Vec<Option<Arc<SourceFile>>> = snapshot.files.iter().cloned().map(Some).collect();
+    for ((place, _), rewritten) in changed.into_iter().zip(rewritten) {
+        let file = &snapshot.files[place];
         match rewritten {
-            Ok(rewritten) if rewritten.text.as_ref() == Some(&file.text) => {}
             Ok(rewritten) => {
-                edits.push(FileEdit {
-                    path: path.clone(),
-                    before: Some(Arc::clone(file)),
-                    after: rewritten.text,
-                });
-                edits.extend(
-                    rewritten
-                        .elsewhere
-                        .iter()
-                        .map(|value| new_file(path, value, &mut taken)),
-                );
+                match rewritten.text {
+                    // What is the same stays the very same, so that it is not decoded again.
+                    Some(text) if text == file.text => {}
+                    text => files[place] = text.map(|text| SourceFile::new(file.path.clone(), text)),
+                }
+                let new = rewritten.elsewhere.iter();
+                files.extend(new.map(|value| Some(new_file(&file.path, value, &mut taken))));
             }
             Err(error) => unmigrated.push(Unmigrated {
                 kind: "file".to_owned(),
                 mesh: String::new(),
-                name: path.clone(),
-                file: path.clone(),
+                name: file.path.clone(),
+                file: file.path.clone(),
                 line: 1,
                 reason: format!("the file stays as it is: {error}"),
             }),
         }
     }
-    edits.sort_by(|a, b| a.path.cmp(&b.path));
-    edits
+    let mut edited = Snapshot {
+        files: files.into_iter().flatten().collect(),
+        ..snapshot.clone()
+    };
+    edited.sort();
+    edited
 }
 
 /// A JSON file for a resource, beside another one.
-fn new_file(beside: &str, value: &Value, taken: &mut BTreeSet<String>) -> FileEdit {
+fn new_file(beside: &str, value: &Value, taken: &mut BTreeSet<String>) -> Arc<SourceFile> {
     let name = value
         .get("name")
         .or_else(|| value.get("metadata")?.get("name"))
@@ -102,50 +98,28 @@ fn new_file(beside: &str, value: &Value, taken: &mut BTreeSet<String>) -> FileEd
     let mut paths = std::iter::once(format!("{directory}{name}.json")).chain(numbered);
     let path = paths.find(|path| !taken.contains(path)).unwrap_or_default();
     taken.insert(path.clone());
-    FileEdit {
-        path,
-        before: None,
-        after: Some(serde_json::to_string_pretty(value).unwrap_or_default() + "\n"),
-    }
+    SourceFile::new(path, serde_json::to_string_pretty(value).unwrap_or_default() + "\n")
 }
 
 /// The files in which two snapshots differ.
 pub(super) fn between(before: &Snapshot, after: &Snapshot) -> Vec<FileEdit> {
-    let by_path = |snapshot: &Snapshot| -> BTreeMap<String, Arc<SourceFile>> {
-        let files = snapshot.files.iter();
-        files.map(|file| (file.path.clone(), Arc::clone(file))).collect()
-    };
     let (old, new) = (by_path(before), by_path(after));
-    let paths: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-    let changed = paths
-        .into_iter()
-        .filter(|path| old.get(*path).map(|file| &file.text) != new.get(*path).map(|file| &file.text));
+    let paths: BTreeSet<&str> = old.keys().chain(new.keys()).copied().collect();
+    let text = |file: Option<&&Arc<SourceFile>>| file.map(|file| file.text.clone());
+    let is_same = |path: &&str| match (old.get(path), new.get(path)) {
+        (Some(old), Some(new)) => Arc::ptr_eq(old, new) || old.text == new.text,
+        (old, new) => old.is_none() && new.is_none(),
+    };
+    let changed = paths.into_iter().filter(|path| !is_same(path));
     changed
         .map(|path| FileEdit {
-            path: path.clone(),
-            before: old.get(path).cloned(),
-            after: new.get(path).map(|file| file.text.clone()),
+            path: path.to_owned(),
+            before: old.get(path).map(|file| Arc::clone(file)),
+            after: text(new.get(path)),
         })
         .collect()
 }
 
-/// The snapshot with the edited files.
-pub(super) fn edited(snapshot: &Snapshot, edits: &[FileEdit]) -> Snapshot {
-    let by_path: BTreeMap<&str, &FileEdit> = edits.iter().map(|edit| (edit.path.as_str(), edit)).collect();
-    let mut edited = snapshot.clone();
-    edited.files.retain_mut(|file| match by_path.get(file.path.as_str()) {
-        None => true,
-        Some(edit) => match &edit.after {
-            Some(text) => {
-                *file = with_text(file, text.clone());
-                true
-            }
-            None => false,
-        },
-    });
-    let new = edits.iter().filter(|edit| edit.before.is_none());
-    let new = new.filter_map(|edit| Some(SourceFile::new(edit.path.clone(), edit.after.clone()?)));
-    edited.files.extend(new);
-    edited.sort();
-    edited
+fn by_path(snapshot: &Snapshot) -> BTreeMap<&str, &Arc<SourceFile>> {
+    snapshot.files.iter().map(|file| (file.path.as_str(), file)).collect()
 }

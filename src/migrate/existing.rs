@@ -2,33 +2,17 @@
 
 use serde_json::{Map, Value, json};
 
-use super::field::{flag, present};
-use crate::resource::kinds::mesh::ZipkinApiVersion;
+use super::field::{self, present};
 use crate::resource::kinds::mesh_trace::{Backend, OpenTelemetryBackend, Tag, TagValue};
 
 /// An entry of `backends`.
 pub(super) fn backend(backend: &Backend) -> Value {
     match backend {
         Backend::Zipkin(zipkin) => {
-            let version = zipkin.api_version.as_ref().map(|version| match version.value {
-                ZipkinApiVersion::HttpJsonV1 | ZipkinApiVersion::HttpJson => "httpJson",
-                ZipkinApiVersion::HttpProto => "httpProto",
-            });
-            let fields = [
-                ("url", Some(json!(zipkin.written.as_str()))),
-                ("traceId128bit", flag(zipkin.trace_id_128bit.as_ref())),
-                ("apiVersion", version.map(|version| json!(version))),
-                ("sharedSpanContext", flag(zipkin.shared_span_context.as_ref())),
-            ];
-            json!({"type": "Zipkin", "zipkin": present(fields)})
+            let flags = [zipkin.trace_id_128bit.as_ref(), zipkin.shared_span_context.as_ref()];
+            field::zipkin(&zipkin.written, zipkin.api_version.as_ref(), flags)
         }
-        Backend::Datadog(datadog) => {
-            let fields = [
-                ("url", Some(json!(datadog.written.as_str()))),
-                ("splitService", flag(datadog.split_service.as_ref())),
-            ];
-            json!({"type": "Datadog", "datadog": present(fields)})
-        }
+        Backend::Datadog(datadog) => field::datadog(&datadog.written, datadog.split_service.as_ref()),
         Backend::OpenTelemetry(backend) => {
             let conf = match backend {
                 OpenTelemetryBackend::Endpoint { written, .. } => json!({"endpoint": written.as_str()}),

@@ -3,6 +3,7 @@
 use serde_json::{Map, Number, Value, json};
 
 use crate::resource::Located;
+use crate::resource::kinds::mesh::ZipkinApiVersion;
 use crate::resource::value::percent::Percent;
 
 /// A percentage as a `MeshTrace` writes it: an integer, or a decimal in text.
@@ -15,7 +16,7 @@ pub(super) fn share(percent: Percent) -> Value {
 }
 
 /// A field that may be absent.
-pub(super) fn flag(written: Option<&Located<bool>>) -> Option<Value> {
+fn flag(written: Option<&Located<bool>>) -> Option<Value> {
     written.map(|written| json!(written.value))
 }
 
@@ -25,6 +26,32 @@ pub(super) fn present<const N: usize>(fields: [(&str, Option<Value>); N]) -> Val
         .into_iter()
         .filter_map(|(key, value)| Some((key.to_owned(), value?)));
     Value::Object(fields.collect::<Map<_, _>>())
+}
+
+/// An entry of `backends` of the type `Zipkin`; the flags are `traceId128bit` and `sharedSpanContext`.
+pub(super) fn zipkin(
+    url: &str,
+    version: Option<&Located<ZipkinApiVersion>>,
+    [trace_id_128bit, shared_span_context]: [Option<&Located<bool>>; 2],
+) -> Value {
+    let version = version.map(|version| match version.value {
+        // Envoy gets the same for both.
+        ZipkinApiVersion::HttpJsonV1 | ZipkinApiVersion::HttpJson => "httpJson",
+        ZipkinApiVersion::HttpProto => "httpProto",
+    });
+    let fields = [
+        ("url", Some(json!(url))),
+        ("traceId128bit", flag(trace_id_128bit)),
+        ("apiVersion", version.map(|version| json!(version))),
+        ("sharedSpanContext", flag(shared_span_context)),
+    ];
+    json!({"type": "Zipkin", "zipkin": present(fields)})
+}
+
+/// An entry of `backends` of the type `Datadog`.
+pub(super) fn datadog(url: &str, split_service: Option<&Located<bool>>) -> Value {
+    let fields = [("url", Some(json!(url))), ("splitService", flag(split_service))];
+    json!({"type": "Datadog", "datadog": present(fields)})
 }
 
 #[cfg(test)]

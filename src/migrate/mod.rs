@@ -23,6 +23,8 @@ mod subject;
 
 mod rule;
 
+mod phantom;
+
 mod reduce;
 
 mod target;
@@ -76,7 +78,7 @@ pub fn migrate(snapshot: &Snapshot, options: &Options) -> Result<Migration, Vec<
     let limits = &options.compile.env.limits;
     let mut unmigrated = Vec::new();
     let (older, number) = older::changes(snapshot, limits);
-    let today = edits::edited(snapshot, &edits::apply(snapshot, &older, limits, &mut unmigrated));
+    let today = edits::edited(snapshot, &older, limits, &mut unmigrated);
     let before = exact(options, options.compile.kuma.version.min(Version::V2_14));
     // Files that stay are decoded once for each version.
     let mut compiler = Compiler::default();
@@ -91,19 +93,18 @@ pub fn migrate(snapshot: &Snapshot, options: &Options) -> Result<Migration, Vec<
     let mut counts = planning.counts;
     counts.older = number;
     // What is proven is the end of the way, also where the older policies stay for now.
-    let end = edits::apply(&today, &planning.changes(false), limits, &mut unmigrated);
-    let mut end = edits::edited(&today, &end);
+    let mut end = edits::edited(&today, &planning.changes(false), limits, &mut unmigrated);
     if options.to >= Version::V3_0 {
         let (_, next) = compiler.compile_with(&end, &before, Next::of);
         unmigrated.extend(next.unmigrated);
         counts.add(next.counts);
-        end = edits::edited(&end, &edits::apply(&end, &next.changes, limits, &mut unmigrated));
+        end = edits::edited(&end, &next.changes, limits, &mut unmigrated);
     }
     let after = compiler.compile(&end, &exact(options, options.to));
     let files = match options.keep {
         true => {
-            let kept = edits::apply(&today, &planning.changes(true), limits, &mut Vec::new());
-            edits::between(snapshot, &edits::edited(&today, &kept))
+            let kept = edits::edited(&today, &planning.changes(true), limits, &mut Vec::new());
+            edits::between(snapshot, &kept)
         }
         false => edits::between(snapshot, &end),
     };

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::rule::Rule;
 use super::subject::{Need, Subjects};
-use super::target::{Kind, is_of_kind};
+use crate::resource::kinds::target_ref::TargetKind;
 
 /// Two policies that are for the same dataplanes and have the same kind of target: the name of the first must be smaller.
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ impl Orders {
 /// A name for each rule.
 pub(super) fn of_rules(
     rules: &[Rule],
-    kinds: &[Kind],
+    kinds: &[TargetKind],
     lists: &[Vec<usize>],
     subjects: &Subjects,
     taken: &BTreeSet<String>,
@@ -62,7 +62,7 @@ pub(super) fn ordered(natural: Vec<String>, orders: &Orders, taken: &BTreeSet<St
     named.collect()
 }
 
-fn orders(rules: &[Rule], kinds: &[Kind], lists: &[Vec<usize>], subjects: &Subjects) -> Orders {
+fn orders(rules: &[Rule], kinds: &[TargetKind], lists: &[Vec<usize>], subjects: &Subjects) -> Orders {
     let mut orders = Orders::default();
     for (list, subject) in lists.iter().zip(&subjects.all) {
         let Some((first, others)) = list.split_first() else {
@@ -73,7 +73,7 @@ fn orders(rules: &[Rule], kinds: &[Kind], lists: &[Vec<usize>], subjects: &Subje
             Need::Governed if !rules[*first].is_copy => {
                 let governing = subject.rivals().last();
                 for rule in list {
-                    if let Some(policy) = governing.filter(|policy| is_of_kind(policy, kinds[*rule])) {
+                    if let Some(policy) = governing.filter(|policy| policy.target.target.kind() == kinds[*rule]) {
                         let name = policy.header.display_name.to_string();
                         orders.below.entry(*rule).or_default().insert(name);
                     }
@@ -83,7 +83,7 @@ fn orders(rules: &[Rule], kinds: &[Kind], lists: &[Vec<usize>], subjects: &Subje
                 let rivals = subject
                     .rivals()
                     .iter()
-                    .filter(|policy| is_of_kind(policy, kinds[*first]));
+                    .filter(|policy| policy.target.target.kind() == kinds[*first]);
                 let names = rivals.map(|policy| policy.header.display_name.to_string());
                 let names: BTreeSet<String> = names.collect();
                 if !names.is_empty() {

@@ -112,11 +112,7 @@ impl Converted {
                 });
                 let own = own.filter(|_| !has_address);
                 if let Some(address) = &own {
-                    let set = Edit::Set {
-                        key: "address".to_owned(),
-                        value: json!(address),
-                        after: "",
-                    };
+                    let set = Edit::set("address", json!(address), "");
                     let networking = spec.into_iter().chain(["networking"]).map(str::to_owned);
                     change.edits.push((networking.collect(), set));
                 }
@@ -227,12 +223,7 @@ fn interface(place: &[String], fields: &Map, own: Option<&str>, change: &mut Res
         ("servicePort", application.map(Value::from)),
     ];
     for (key, value) in others.into_iter().filter_map(|(key, value)| Some((key, value?))) {
-        let set = Edit::Set {
-            key: key.to_owned(),
-            value,
-            after: "interface",
-        };
-        change.edits.push((place.to_vec(), set));
+        change.edits.push((place.to_vec(), Edit::set(key, value, "interface")));
     }
 }
 
@@ -281,12 +272,7 @@ fn backend(place: Vec<String>, node: &Node, change: &mut ResourceChange) {
         value: yaml_json::of(&zipkin.value),
     };
     change.edits.push((place.clone(), replace));
-    let set = Edit::Set {
-        key: "type".to_owned(),
-        value: json!("zipkin"),
-        after: "name",
-    };
-    change.edits.push((place, set));
+    change.edits.push((place, Edit::set("type", json!("zipkin"), "name")));
 }
 
 #[cfg(test)]

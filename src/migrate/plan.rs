@@ -9,8 +9,9 @@ use super::content::{ContentId, Contents, OFF};
 use super::name;
 use super::rule::{Rule, service_of, valued};
 use super::subject::{Need, Subjects, Wanted};
-use super::target::{Kind, Target};
+use super::target::{Target, narrowest_kind};
 use crate::resource::Text;
+use crate::resource::kinds::target_ref::TargetKind;
 use crate::resource::kinds::traffic_trace::TrafficTrace;
 
 /// A new policy.
@@ -42,13 +43,13 @@ pub(super) fn policies(
     contents: &mut Contents,
     taken: &BTreeSet<String>,
 ) -> Vec<Planned> {
-    let (mut rules, mut kinds) = ranked(rules, subjects);
-    let narrow = narrow(&rules, &kinds, subjects, contents);
+    let mut ordered = Ordered::of(rules, subjects);
+    let narrow = narrow(&ordered, subjects, contents);
     if !narrow.is_empty() {
-        rules.splice(0..0, narrow);
-        (rules, kinds) = ranked(rules, subjects);
+        let rules = narrow.into_iter().chain(ordered.rules).collect();
+        ordered = Ordered::of(rules, subjects);
     }
-    let lists = lists(&rules, subjects);
+    let Ordered { rules, kinds, lists } = ordered;
     let explicit = explicit(&rules, &lists, subjects, contents);
     let names = name::of_rules(&rules, &kinds, &lists, subjects, taken);
     let all = rules.into_iter().zip(kinds).zip(explicit).zip(names);
@@ -68,18 +69,19 @@ pub(super) fn policies(
 
 /// Rules as narrow as they can be, for the subjects whose policies of the tree have a kind that does not go with those of the rules:
 /// they get the content from a policy of the strongest kind.
-fn narrow(rules: &[Rule], kinds: &[Kind], subjects: &Subjects, contents: &mut Contents) -> Vec<Rule> {
+fn narrow(ordered: &Ordered, subjects: &Subjects, contents: &mut Contents) -> Vec<Rule> {
+    let Ordered { rules, kinds, lists } = ordered;
     let mut found = Vec::new();
     let mut seen = BTreeSet::new();
-    for (list, subject) in lists(rules, subjects).iter().zip(&subjects.all) {
+    for (list, subject) in lists.iter().zip(&subjects.all) {
         let (Some(first), Some(merged)) = (list.first(), &subject.traces.merged) else {
             continue;
         };
-        let strongest = merged.strongest.target.target.target_precedence();
+        let strongest = merged.strongest.target.target.kind();
         let content = match subject.need {
-            Need::Content(content) if content != OFF && strongest > kinds[*first].precedence() => content,
+            Need::Content(content) if content != OFF && strongest > kinds[*first] => content,
             Need::Governed => {
-                let is_stronger = list.iter().any(|rule| kinds[*rule].precedence() > strongest);
+                let is_stronger = list.iter().any(|rule| kinds[*rule] > strongest);
                 let has_sampling = list
                     .iter()
                     .any(|rule| !contents.get(rules[*rule].content).sampling.is_empty());
@@ -90,7 +92,7 @@ fn narrow(rules: &[Rule], kinds: &[Kind], subjects: &Subjects, contents: &mut Co
             }
             Need::Content(_) | Need::Any => continue,
         };
-        let wanted = subject
+        let mut wanted = subject
             .tags
             .iter()
             .map(|tags| -> Wanted { tags.iter().map(|(key, value)| (key.clone(), value.clone())).collect() });
@@ -104,7 +106,6 @@ fn narrow(rules: &[Rule], kinds: &[Kind], subjects: &Subjects, contents: &mut Co
             };
             service_of(wanted).is_some() && subjects.with(wanted).into_iter().all(same)
         };
-        let mut wanted = wanted;
         if let Some(wanted) = wanted.find(is_same).filter(|wanted| seen.insert(wanted.clone())) {
             found.push(Rule {
                 wanted,
@@ -118,65 +119,62 @@ fn narrow(rules: &[Rule], kinds: &[Kind], subjects: &Subjects, contents: &mut Co
     found
 }
 
-/// The rules that match each subject, the strongest first.
-fn lists(rules: &[Rule], subjects: &Subjects) -> Vec<Vec<usize>> {
-    let mut lists = vec![Vec::new(); subjects.all.len()];
-    for (i, rule) in rules.iter().enumerate() {
-        subjects.with(&rule.wanted).into_iter().for_each(|id| lists[id].push(i));
-    }
-    lists
+/// Rules, the strongest first, with kinds whose precedence does not contradict that order.
+struct Ordered {
+    rules: Vec<Rule>,
+    kinds: Vec<TargetKind>,
+    /// The rules that match each subject, the strongest first.
+    lists: Vec<Vec<usize>>,
 }
 
-/// The rules with kinds whose precedence does not contradict their order: where a weaker rule has a higher kind, it becomes a
-/// `MeshSubset`, in which names decide.
-fn ranked(mut rules: Vec<Rule>, subjects: &Subjects) -> (Vec<Rule>, Vec<Kind>) {
-    let mut lowered: BTreeSet<Wanted> = BTreeSet::new();
-    loop {
-        let kind = |rule: &Rule| match (Kind::of(&rule.wanted), lowered.contains(&rule.wanted)) {
-            (kind, false) => kind,
-            (_, true) => Kind::Subset,
-        };
-        let kinds: Vec<Kind> = rules.iter().map(kind).collect();
-        let mut wrong: BTreeSet<usize> = BTreeSet::new();
-        for (list, subject) in lists(&rules, subjects).iter().zip(&subjects.all) {
-            let rivals = subject.rivals();
-            let (need, Some((first, others))) = (subject.need, list.split_first()) else {
-                continue;
+impl Ordered {
+    /// The kinds of rules: where a weaker rule would have a higher kind, it becomes a `MeshSubset`, in which names decide.
+    fn of(mut rules: Vec<Rule>, subjects: &Subjects) -> Self {
+        let mut lowered: BTreeSet<Wanted> = BTreeSet::new();
+        loop {
+            let kind = |rule: &Rule| match lowered.contains(&rule.wanted) {
+                true => TargetKind::MeshSubset,
+                false => narrowest_kind(&rule.wanted),
             };
-            match need {
-                Need::Any => {}
-                // A copy of the policy that governs them may be the strongest.
-                Need::Governed if rules[*first].is_copy => {}
-                Need::Governed => {
-                    // The policy that governs them stays the strongest.
-                    let governing = rivals
-                        .last()
-                        .map_or(0, |policy| policy.target.target.target_precedence());
-                    wrong.extend(
-                        list.iter()
-                            .copied()
-                            .filter(|rule| kinds[*rule].precedence() > governing),
-                    );
-                }
-                Need::Content(_) => {
-                    let differ = |rule: &usize| rules[*rule].content != rules[*first].content;
-                    let others = || others.iter().copied();
-                    wrong.extend(others().filter(differ).filter(|rule| kinds[*rule] > kinds[*first]));
-                    if kinds[*first] == Kind::Mesh && others().any(|rule| kinds[rule] > Kind::Mesh) {
-                        wrong.insert(*first);
-                    }
+            let kinds: Vec<TargetKind> = rules.iter().map(kind).collect();
+            let lists = subjects.lists(rules.iter().map(|rule| &rule.wanted));
+            let mut wrong = wrong(&rules, &kinds, &lists, subjects);
+            wrong.retain(|rule| !lowered.contains(&rules[*rule].wanted));
+            if wrong.is_empty() {
+                return Self { rules, kinds, lists };
+            }
+            rules = lower(rules, &wrong, &mut lowered, subjects);
+        }
+    }
+}
+
+/// The rules whose kinds contradict their order, or that of the policies that govern a subject already.
+fn wrong(rules: &[Rule], kinds: &[TargetKind], lists: &[Vec<usize>], subjects: &Subjects) -> BTreeSet<usize> {
+    let mut wrong = BTreeSet::new();
+    for (list, subject) in lists.iter().zip(&subjects.all) {
+        let Some((first, others)) = list.split_first() else {
+            continue;
+        };
+        match subject.need {
+            Need::Any => {}
+            // A copy of the policy that governs them may be the strongest.
+            Need::Governed if rules[*first].is_copy => {}
+            Need::Governed => {
+                // The policy that governs them stays the strongest.
+                let governing = subject.rivals().last().map(|policy| policy.target.target.kind());
+                wrong.extend(list.iter().copied().filter(|rule| Some(kinds[*rule]) > governing));
+            }
+            Need::Content(_) => {
+                let differ = |rule: &usize| rules[*rule].content != rules[*first].content;
+                let others = || others.iter().copied();
+                wrong.extend(others().filter(differ).filter(|rule| kinds[*rule] > kinds[*first]));
+                if kinds[*first] == TargetKind::Mesh && others().any(|rule| kinds[rule] > TargetKind::Mesh) {
+                    wrong.insert(*first);
                 }
             }
         }
-        let new: BTreeSet<usize> = wrong
-            .into_iter()
-            .filter(|rule| !lowered.contains(&rules[*rule].wanted))
-            .collect();
-        if new.is_empty() {
-            return (rules, kinds);
-        }
-        rules = lower(rules, &new, &mut lowered, subjects);
     }
+    wrong
 }
 
 /// The rules, with values in the place of every `*` of those that become a `MeshSubset`.

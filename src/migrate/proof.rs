@@ -81,18 +81,13 @@ type Socket = (Direction, String, u16);
 /// The cost grows with the listeners of all proxies.
 #[must_use]
 pub fn compare(before: &[Arc<Proxy>], after: &[Arc<Proxy>]) -> Proof {
-    let by_key = |proxies: &[Arc<Proxy>]| -> BTreeMap<(String, String), Arc<Proxy>> {
-        let all = proxies.iter();
-        all.map(|proxy| ((proxy.mesh.clone(), proxy.name.clone()), Arc::clone(proxy)))
-            .collect()
-    };
     let (before, after) = (by_key(before), by_key(after));
-    let keys: BTreeSet<&(String, String)> = before.keys().chain(after.keys()).collect();
+    let keys: BTreeSet<&(&str, &str)> = before.keys().chain(after.keys()).collect();
     let mut proof = Proof::default();
     for key in keys {
         let found = match (before.get(key), after.get(key)) {
             (Some(before), Some(after)) => of_proxy(before, after),
-            (before, after) => missing(before.map(Arc::as_ref), after.map(Arc::as_ref)),
+            (before, after) => missing(before.copied(), after.copied()),
         };
         match found.iter().map(|difference| difference.class).max() {
             None => proof.proxies.identical += 1,
@@ -102,6 +97,13 @@ pub fn compare(before: &[Arc<Proxy>], after: &[Arc<Proxy>]) -> Proof {
         proof.differences.extend(found);
     }
     proof
+}
+
+fn by_key(proxies: &[Arc<Proxy>]) -> BTreeMap<(&str, &str), &Proxy> {
+    let proxies = proxies.iter().map(Arc::as_ref);
+    proxies
+        .map(|proxy| ((proxy.mesh.as_str(), proxy.name.as_str()), proxy))
+        .collect()
 }
 
 /// The difference of a proxy that only one side has.

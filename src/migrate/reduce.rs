@@ -1,6 +1,8 @@
 //! The fewest rules that give every subject what it needs.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::content::{ContentId, Contents, OFF};
 use super::rule::Rule;
@@ -13,18 +15,14 @@ use crate::resource::Text;
 /// The cost grows with the rules that match each subject, summed up.
 pub(super) fn fewest(rules: Vec<Rule>, subjects: &Subjects, contents: &Contents) -> Vec<Rule> {
     let mut reduction = Reduction::of(rules, subjects);
-    for content in contents.ids() {
-        reduction.remove(reduction.removable(content, None));
-    }
+    reduction.remove_needless(contents);
     let mut candidates = reduction.candidates(contents);
     // The widest gain first; of equal gains, the fewest tags, which say it in the simplest way.
-    candidates.sort_by_key(|candidate| (std::cmp::Reverse(candidate.gain), candidate.wanted.len()));
+    candidates.sort_by_key(|candidate| (Reverse(candidate.gain), candidate.wanted.len()));
     for candidate in candidates {
         reduction.widen(candidate.wanted, candidate.content);
     }
-    for content in contents.ids() {
-        reduction.remove(reduction.removable(content, None));
-    }
+    reduction.remove_needless(contents);
     reduction.into_rules()
 }
 
@@ -51,13 +49,9 @@ struct Reduction<'s> {
 
 impl<'s> Reduction<'s> {
     fn of(rules: Vec<Rule>, subjects: &'s Subjects) -> Self {
-        let mut lists = vec![Vec::new(); subjects.all.len()];
-        let mut sizes = Vec::with_capacity(rules.len());
-        for (i, rule) in rules.iter().enumerate() {
-            let matched = subjects.with(&rule.wanted);
-            sizes.push(matched.len());
-            matched.into_iter().for_each(|id| lists[id].push(i));
-        }
+        let lists = subjects.lists(rules.iter().map(|rule| &rule.wanted));
+        let mut sizes = vec![0; rules.len()];
+        lists.iter().flatten().for_each(|rule| sizes[*rule] += 1);
         Self {
             subjects,
             is_alive: vec![true; rules.len()],
@@ -122,6 +116,13 @@ impl<'s> Reduction<'s> {
         matches!(self.subjects.all[id].need, Need::Any | Need::Governed)
     }
 
+    /// Removes the rules without which every subject gets the same.
+    fn remove_needless(&mut self, contents: &Contents) {
+        for content in contents.ids() {
+            self.remove(self.removable(content, None));
+        }
+    }
+
     fn remove(&mut self, gone: BTreeSet<usize>) {
         gone.into_iter().for_each(|rule| self.is_alive[rule] = false);
     }
@@ -175,7 +176,7 @@ impl<'s> Reduction<'s> {
                     .chain([rule.policy.header.name().to_owned()])
             })
             .collect();
-        let policy = std::sync::Arc::clone(&self.rules[home].policy);
+        let policy = Arc::clone(&self.rules[home].policy);
         merged.remove(policy.header.name());
         let number = self.rules.len();
         let matched = self.subjects.with(&wanted);

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use super::content::{ContentId, Contents};
 use super::subject::{Need, Subjects, Wanted};
 use crate::kuma::Ties;
+use crate::resource::Text;
 use crate::resource::kinds::mesh::Mesh;
 use crate::resource::kinds::traffic_trace::TrafficTrace;
+use crate::resource::value::names::is_mesh_name;
 use crate::resource::value::tags::SERVICE;
 use crate::select::{backend_name, strongest_first};
 
@@ -65,9 +67,8 @@ pub(super) fn is_expressible(wanted: &Wanted) -> bool {
 
 /// The service that a rule wants, if a `targetRef` can name it.
 pub(super) fn service_of(wanted: &Wanted) -> Option<&str> {
-    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b);
     let service = wanted.get(SERVICE)?.as_str();
-    service.bytes().all(fits).then_some(service)
+    is_mesh_name(service).then_some(service)
 }
 
 /// Rules that a `targetRef` can say. Where `*` stands for a value, the tag is left out if no dataplane of the tree tells the
@@ -117,7 +118,7 @@ fn without_wildcards(mut rule: Rule, matched: &[usize], decided: &[bool], subjec
 }
 
 /// The rules with a value of the tree in the place of each `*` of the given tags.
-pub(super) fn valued(rule: Rule, keys: &[crate::resource::Text], matched: &[usize], subjects: &Subjects) -> Vec<Rule> {
+pub(super) fn valued(rule: Rule, keys: &[Text], matched: &[usize], subjects: &Subjects) -> Vec<Rule> {
     let Some((key, others)) = keys.split_first() else {
         return vec![rule];
     };

@@ -1,7 +1,7 @@
 //! A file as its documents are written, each a text of its own, so that edits of one touch no byte of another.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::ops::Range;
 
 use serde_json::{Value, json};
 use thiserror::Error;
@@ -9,7 +9,7 @@ use thiserror::Error;
 use crate::source::SourceFile;
 use crate::yaml::edit::{self, Edit, EditError};
 use crate::yaml::written::{Spot, Way, Written};
-use crate::yaml::{Limits, write};
+use crate::yaml::{Limits, line_end, write};
 
 /// The change of a resource, and new ones behind it.
 #[derive(Debug, Clone, Default)]
@@ -21,7 +21,7 @@ pub(super) struct ResourceChange {
     /// Mappings, each by the keys that lead to it, that lose the entries with certain keys; those without another entry go.
     pub(super) stripped: Vec<Stripped>,
     pub(super) labels: LabelChange,
-    /// New resources behind it.
+    /// New resources behind it; none behind one that goes.
     pub(super) added: Vec<Value>,
 }
 
@@ -71,7 +71,9 @@ pub(super) fn rewrite(file: &SourceFile, changes: &FileChanges, limits: &Limits)
     let segments = segments(&file.text);
     let mut rewritten = Rewritten::default();
     let (mut text, mut is_anything_left) = (String::with_capacity(file.text.len()), false);
-    for (number, segment) in segments.iter().enumerate() {
+    // The first document of a file may have no marker; without it, the next one needs none.
+    let mut lost_first = false;
+    for segment in segments {
         let body = &file.text[segment.clone()];
         let own: BTreeMap<usize, &ResourceChange> = (changes.range(segment.clone()))
             .map(|(at, change)| (at - segment.start, change))
@@ -84,56 +86,35 @@ pub(super) fn rewrite(file: &SourceFile, changes: &FileChanges, limits: &Limits)
         let parsed = SourceFile::new("", body);
         let written = Written::read(&parsed, limits).map_err(|_| RewriteError::Unknown)?;
         let document = Document::of(&written, &own)?;
-        if document.is_removed() {
-            // The first document of a file may have no marker, which the next one then needs no more.
-            let next = segments.get(number + 1);
-            if let Some(added) = document.added_behind() {
-                push_documents(&mut text, body, &added, &mut is_anything_left);
-            } else if text.is_empty() && next.is_some_and(|_| !body.starts_with("---")) {
-                text.push_str(NO_MARKER);
-            }
+        if document.goes {
+            lost_first |= text.is_empty() && !body.starts_with("---");
             continue;
         }
         is_anything_left = true;
         text.push_str(&edit::apply(&written, &document.edits, limits)?);
-        if let Some(added) = document.added_behind() {
-            match is_json(body) {
-                true => rewritten.elsewhere.extend(added.into_iter().cloned()),
-                false => push_documents(&mut text, body, &added, &mut is_anything_left),
-            }
+        match is_json(body) {
+            true => rewritten.elsewhere.extend(document.added.into_iter().cloned()),
+            false => push_documents(&mut text, line_end(body), &document.added),
         }
     }
-    let text = without_first_marker(text);
+    if lost_first && text.lines().next().is_some_and(|line| line.trim_end() == "---") {
+        text = text
+            .split_once('\n')
+            .map(|(_, rest)| rest.to_owned())
+            .unwrap_or_default();
+    }
     rewritten.text = is_anything_left.then_some(text);
     Ok(rewritten)
 }
 
-/// A mark for a document that went at the begin of a file, where the next marker is to go with it. No YAML has this character.
-const NO_MARKER: &str = "\u{0}";
-
-fn without_first_marker(text: String) -> String {
-    let Some(rest) = text.strip_prefix(NO_MARKER) else {
-        return text;
-    };
-    let line = rest.find('\n').map_or(rest.len(), |end| end + 1);
-    match rest[..line].trim_end() {
-        "---" => rest[line..].to_owned(),
-        _ => rest.to_owned(),
-    }
-}
-
-/// Adds documents behind one with a text of its own.
-fn push_documents(text: &mut String, of: &str, added: &[&Value], is_anything_left: &mut bool) {
-    let end = if of.contains("\r\n") { "\r\n" } else { "\n" };
+/// Adds documents behind another one.
+fn push_documents(text: &mut String, end: &str, added: &[&Value]) {
     for value in added {
-        if !text.is_empty() && !text.ends_with('\n') {
+        if !text.ends_with('\n') {
             text.push_str(end);
         }
-        if *is_anything_left {
-            text.push_str("---");
-            text.push_str(end);
-        }
-        *is_anything_left = true;
+        text.push_str("---");
+        text.push_str(end);
         text.push_str(&write::write(value).replace('\n', end));
     }
 }
@@ -149,7 +130,7 @@ fn is_json(text: &str) -> bool {
 }
 
 /// The documents of a text, each with the marker before it. A marker stands at the begin of a line and never inside of a value.
-fn segments(text: &str) -> Vec<std::ops::Range<usize>> {
+fn segments(text: &str) -> Vec<Range<usize>> {
     let is_marker = |line: &str| {
         line.strip_prefix("---")
             .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
@@ -183,6 +164,12 @@ struct Document<'c> {
 impl<'c> Document<'c> {
     fn of(written: &Written, changes: &BTreeMap<usize, &'c ResourceChange>) -> Result<Self, RewriteError> {
         let mut document = Self::default();
+        if changes
+            .values()
+            .any(|change| change.is_removed && !change.added.is_empty())
+        {
+            return Err(RewriteError::Unknown);
+        }
         let top = written.top();
         let mut left: BTreeMap<usize, &ResourceChange> = changes.clone();
         if document.list(&top, &mut left)? {
@@ -271,11 +258,7 @@ impl<'c> Document<'c> {
     /// Changes the labels of a resource, at its top or in its `metadata`.
     fn labels(&mut self, spot: &Spot, change: &LabelChange) {
         let holder = spot.get("metadata").unwrap_or_else(|| spot.clone());
-        let set = |key: &str, value: Value| Edit::Set {
-            key: key.to_owned(),
-            value,
-            after: "name",
-        };
+        let set = |key: &str, value: Value| Edit::set(key, value, "name");
         let labels = holder.get("labels");
         let old: Vec<&str> = labels
             .iter()
@@ -304,17 +287,4 @@ impl<'c> Document<'c> {
             _ => {}
         }
     }
-
-    fn is_removed(&self) -> bool {
-        self.goes
-    }
-
-    fn added_behind(&self) -> Option<Vec<&'c Value>> {
-        (!self.added.is_empty()).then(|| self.added.clone())
-    }
-}
-
-/// A file in memory with another text.
-pub(super) fn with_text(file: &SourceFile, text: String) -> Arc<SourceFile> {
-    SourceFile::with_vars(file.path.clone(), text, file.vars.clone())
 }

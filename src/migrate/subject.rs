@@ -1,6 +1,7 @@
 //! The dataplanes of a mesh as a plan sees them: those that no policy can tell apart are one.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::content::{ContentId, Contents};
@@ -12,7 +13,7 @@ use crate::select::mesh_trace::Traces;
 use crate::select::target::listener_tags;
 
 /// The tags that a dataplane must have on one inbound or gateway; `*` for any value.
-pub(super) type Wanted = std::collections::BTreeMap<Text, Text>;
+pub(super) type Wanted = BTreeMap<Text, Text>;
 
 /// Dataplanes that are alike for every policy.
 #[derive(Debug)]
@@ -70,7 +71,7 @@ impl Subjects {
         for governed in dataplanes {
             let gateway = governed.policies.policy_gateway.as_deref();
             let tags: Vec<Tags> = listener_tags(governed.dataplane, gateway)
-                .map(std::borrow::Cow::into_owned)
+                .map(Cow::into_owned)
                 .collect();
             let traces = &governed.policies.mesh_trace;
             let need = need(governed, contents, tags.is_empty());
@@ -128,8 +129,17 @@ impl Subjects {
         }
     }
 
+    /// The numbers of the wanted tags that each subject has, in their order.
+    pub(super) fn lists<'w>(&self, all: impl Iterator<Item = &'w Wanted>) -> Vec<Vec<usize>> {
+        let mut lists = vec![Vec::new(); self.all.len()];
+        for (i, wanted) in all.enumerate() {
+            self.with(wanted).into_iter().for_each(|id| lists[id].push(i));
+        }
+        lists
+    }
+
     /// The values of a tag of the given subjects, where all other tags are as wanted; sorted.
-    pub(super) fn values(&self, ids: &[usize], wanted: &Wanted, key: &Text) -> std::collections::BTreeSet<Text> {
+    pub(super) fn values(&self, ids: &[usize], wanted: &Wanted, key: &Text) -> BTreeSet<Text> {
         let sets = ids
             .iter()
             .flat_map(|id| &self.all[*id].tags)

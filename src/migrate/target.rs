@@ -2,47 +2,26 @@
 
 use serde_json::{Map, Value, json};
 
+use super::field::present;
 use super::rule::service_of;
 use super::subject::Wanted;
-use crate::resource::Text;
-use crate::resource::kinds::mesh_trace::MeshTrace;
+use crate::resource::kinds::target_ref::TargetKind;
 use crate::resource::value::tags::SERVICE;
-
-/// The kinds of `targetRef` that new policies have, by increasing precedence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
-    Mesh,
-    Subset,
-    Service,
-    ServiceSubset,
-}
 
 /// A `targetRef`.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
-    pub(super) kind: Kind,
+    pub(super) kind: TargetKind,
     pub(super) wanted: Wanted,
 }
 
-impl Kind {
-    /// The narrowest kind that a rule can have.
-    pub(super) fn of(wanted: &Wanted) -> Self {
-        match (service_of(wanted), wanted.len()) {
-            (_, 0) => Self::Mesh,
-            (Some(_), 1) => Self::Service,
-            (Some(_), _) => Self::ServiceSubset,
-            (None, _) => Self::Subset,
-        }
-    }
-
-    /// The precedence among the kinds of a control plane.
-    pub(super) fn precedence(self) -> u8 {
-        match self {
-            Self::Mesh => 1,
-            Self::Subset => 3,
-            Self::Service => 5,
-            Self::ServiceSubset => 8,
-        }
+/// The narrowest kind that a rule can have.
+pub(super) fn narrowest_kind(wanted: &Wanted) -> TargetKind {
+    match (service_of(wanted), wanted.len()) {
+        (_, 0) => TargetKind::Mesh,
+        (Some(_), 1) => TargetKind::MeshService,
+        (Some(_), _) => TargetKind::MeshServiceSubset,
+        (None, _) => TargetKind::MeshSubset,
     }
 }
 
@@ -56,28 +35,19 @@ impl Target {
         }
     }
 
-    /// The `targetRef` as a resource has it.
+    /// The `targetRef` as a resource has it: the service is its name where the kind asks for one, else a tag.
     pub(super) fn value(&self) -> Value {
-        let tags = |without_service: bool| {
-            let wanted = self.wanted.iter();
-            let others = wanted.filter(|(key, _)| !without_service || key.as_str() != SERVICE);
-            let tags: Map<String, Value> = others
-                .map(|(key, value)| (key.to_string(), json!(value.as_str())))
-                .collect();
-            Value::Object(tags)
-        };
-        let service = || self.wanted.get(SERVICE).map_or("", Text::as_str);
-        match self.kind {
-            Kind::Mesh => json!({"kind": "Mesh"}),
-            Kind::Subset if self.wanted.is_empty() => json!({"kind": "MeshSubset"}),
-            Kind::Subset => json!({"kind": "MeshSubset", "tags": tags(false)}),
-            Kind::Service => json!({"kind": "MeshService", "name": service()}),
-            Kind::ServiceSubset => json!({"kind": "MeshServiceSubset", "name": service(), "tags": tags(true)}),
-        }
+        let is_named = matches!(self.kind, TargetKind::MeshService | TargetKind::MeshServiceSubset);
+        let (name, tags): (Vec<_>, Vec<_>) =
+            (self.wanted.iter()).partition(|(key, _)| is_named && key.as_str() == SERVICE);
+        let tags: Map<String, Value> = (tags.into_iter())
+            .map(|(key, value)| (key.to_string(), json!(value.as_str())))
+            .collect();
+        let name = name.first().map(|(_, name)| json!(name.as_str()));
+        present([
+            ("kind", Some(json!(self.kind.as_str()))),
+            ("name", name),
+            ("tags", (!tags.is_empty()).then_some(Value::Object(tags))),
+        ])
     }
-}
-
-/// Whether a policy of the tree has the same kind of target as a new one, so that names decide between them.
-pub(super) fn is_of_kind(policy: &MeshTrace, kind: Kind) -> bool {
-    policy.target.target.target_precedence() == kind.precedence()
 }

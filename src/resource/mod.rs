@@ -28,7 +28,10 @@ mod parse;
 
 pub use cache::{Cache, ParseOptions};
 pub use decode::{Effective, Located, Origin, Provenance, TextMap};
-pub use document::{DISPLAY_NAME, Form, Header, Kind, NAMESPACE, Role, WORKLOAD, ZONE_LABEL, is_qualified_name};
+pub use document::{
+    DISPLAY_NAME, Form, Header, Kind, MESH_LABEL, NAMESPACE, Role, VERIFY_COLLECTOR, WORKLOAD, ZONE_LABEL,
+    is_qualified_name,
+};
 pub use parse::parse;
 pub use resources::{Contributions, Gaps, List, Resources, are_same};
 pub use text::Text;

@@ -11,11 +11,11 @@ use crate::resource::{Located, Text};
 
 /// A tag or a label that an entry needs, with a value or with any. An empty value is that of an absent label.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Need {
+pub struct Need {
     /// The key of the tag.
-    pub(super) key: Text,
+    pub key: Text,
     /// The value; `None` for any.
-    pub(super) value: Option<Text>,
+    pub value: Option<Text>,
 }
 
 impl Need {
@@ -35,11 +35,11 @@ pub(super) fn needs(selector: &Selector) -> Vec<Need> {
 }
 
 /// The number of a list of an index.
-pub(super) type ListId = u32;
+pub type ListId = u32;
 
 /// Entries by the tags that they need.
 #[derive(Debug)]
-pub(super) struct Index<T> {
+pub struct Index<T> {
     /// The shelves by the key of their tag.
     keys: HashMap<Text, Shelves>,
     shelves: Vec<Shelf<T>>,
@@ -78,7 +78,8 @@ impl<T> Default for Shelf<T> {
 
 impl<T: Clone> Index<T> {
     /// An index of entries, which keep their order in every list.
-    pub(super) fn new(entries: Vec<(Vec<Need>, T)>) -> Self {
+    #[must_use]
+    pub fn new(entries: Vec<(Vec<Need>, T)>) -> Self {
         let mut counts: HashMap<Need, usize> = HashMap::new();
         for need in entries.iter().flat_map(|(needs, _)| needs) {
             *counts.entry(need.clone()).or_default() += 1;
@@ -135,7 +136,7 @@ impl<T: Clone> Index<T> {
 
     /// Adds the lists of the entries that fit the tags to `found`, without empty ones.
     /// A list that several searches add is there several times.
-    pub(super) fn find(&mut self, tags: &Tags, found: &mut Vec<ListId>) {
+    pub fn find(&mut self, tags: &Tags, found: &mut Vec<ListId>) {
         let mut shelves: Vec<usize> = self.needless.into_iter().collect();
         for (key, value) in tags {
             if let Some(of_key) = self.keys.get(key.as_str()) {
@@ -174,7 +175,8 @@ impl<T: Clone> Index<T> {
     }
 
     /// A list that was found.
-    pub(super) fn list(&self, id: ListId) -> &[T] {
+    #[must_use]
+    pub fn list(&self, id: ListId) -> &[T] {
         &self.lists[id as usize]
     }
 }

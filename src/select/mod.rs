@@ -38,8 +38,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use self::cache::Cache;
+pub use self::index::{Index, ListId, Need};
 pub use self::policies::{Policies, backend_name};
 pub use self::ranked::{Candidate, Ranked, Selecting, strongest_first};
+pub use self::targets::of_mesh;
 
 use crate::diag::Diagnostics;
 use crate::kuma::Kuma;

@@ -63,9 +63,9 @@ pub fn by_strength<P: Targeting>(a: &P, b: &P) -> Ordering {
 /// The order of precedence of two policies, without their names.
 #[must_use]
 pub fn precedence<P: Targeting>(a: &P, b: &P) -> Ordering {
-    let target_precedence = |policy: &P| policy.target().target.target_precedence();
-    target_precedence(a)
-        .cmp(&target_precedence(b))
+    let kind = |policy: &P| policy.target().target.kind();
+    kind(a)
+        .cmp(&kind(b))
         .then_with(|| by_dataplane(&a.target().target, &b.target().target))
         .then_with(|| a.header().origin_precedence().cmp(&b.header().origin_precedence()))
         .then_with(|| a.header().role().cmp(&b.header().role()))
@@ -237,7 +237,8 @@ pub(super) fn exclusion<'a>(
 }
 
 /// Whether a dataplane has an inbound, or is a delegated gateway.
-pub(super) fn takes_requests(dataplane: &Dataplane) -> bool {
+#[must_use]
+pub fn takes_requests(dataplane: &Dataplane) -> bool {
     !dataplane.inbounds.is_empty() || is_delegated(dataplane)
 }
 
@@ -354,7 +355,9 @@ pub fn listener_tags<'a>(
         .chain(delegated.map(|own| Cow::Borrowed(&own.tags)))
 }
 
-pub(super) fn is_builtin(dataplane: &Dataplane) -> bool {
+/// Whether a dataplane is a built-in gateway.
+#[must_use]
+pub fn is_builtin(dataplane: &Dataplane) -> bool {
     dataplane
         .gateway
         .as_ref()

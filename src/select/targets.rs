@@ -197,7 +197,7 @@ fn of_labels(labels: &TextMap) -> impl Iterator<Item = Need> + '_ {
 }
 
 /// The part of a list, which is sorted by mesh, with the resources of one mesh.
-pub(super) fn of_mesh<'a, P>(resources: &'a [Arc<P>], mesh: &str, header: impl Fn(&P) -> &Header) -> &'a [Arc<P>] {
+pub fn of_mesh<'a, P>(resources: &'a [Arc<P>], mesh: &str, header: impl Fn(&P) -> &Header) -> &'a [Arc<P>] {
     let start = resources.partition_point(|resource| header(resource).mesh() < mesh);
     let length = resources[start..].partition_point(|resource| header(resource).mesh() == mesh);
     &resources[start..start + length]

@@ -58,8 +58,12 @@ pub fn apply(written: &Written, edits: &[(Way, Edit)], limits: &Limits) -> Resul
         patches.extend(patches_of(written, *node, edit)?);
     }
     // What an edit replaces is no place for other patches, and the aliases of what stood there have nothing to repeat.
-    let replaced: Vec<Range<usize>> = patches.iter().map(|(bytes, _)| bytes.clone()).collect();
-    let is_gone = |id: NodeId| is_within(&replaced, &written.node(id).bytes);
+    let replaced = replaced_by(&patches);
+    let is_gone = |id: NodeId| {
+        let bytes = &written.node(id).bytes;
+        let before = replaced.partition_point(|range| range.start <= bytes.start);
+        before > 0 && bytes.end <= replaced[before - 1].end
+    };
     let orphans = (written.all()).filter_map(|(id, node)| match node.form {
         Form::Alias(repeated) if is_gone(repeated) => Some(id),
         _ => None,
@@ -265,10 +269,19 @@ fn in_place_of(written: &Written, alias: NodeId, meaning: &Meaning, column: Opti
     }
 }
 
-/// Whether bytes are a part of one of several ranges.
-fn is_within(ranges: &[Range<usize>], bytes: &Range<usize>) -> bool {
-    let contains = |range: &Range<usize>| range.start <= bytes.start && bytes.end <= range.end && !range.is_empty();
-    ranges.iter().any(contains)
+/// The bytes that patches replace, sorted, those that touch as one.
+fn replaced_by(patches: &[Patch]) -> Vec<Range<usize>> {
+    let mut ranges: Vec<Range<usize>> = patches.iter().map(|(bytes, _)| bytes.clone()).collect();
+    ranges.retain(|range| !range.is_empty());
+    ranges.sort_by_key(|range| range.start);
+    ranges.dedup_by(|next, range| {
+        let touches = next.start <= range.end;
+        if touches {
+            range.end = range.end.max(next.end);
+        }
+        touches
+    });
+    ranges
 }
 
 fn patches_of(written: &Written, node: NodeId, edit: &Edit) -> Result<Vec<Patch>, EditError> {
@@ -340,12 +353,7 @@ fn replacement(written: &Written, entry: &Entry, style: Style, value: &Value) ->
         meaning.append_flow(&mut flow, is_open.then_some(indent.len()), quotes);
         return (old.clone(), flow);
     }
-    // A value that is not written ends with the colon.
-    let end = match old.is_empty() {
-        true => entry.key_bytes.end + text[entry.key_bytes.end..].find(':').map_or(0, |colon| colon + 1),
-        false => old.start + text[old.clone()].trim_end().len(),
-    };
-    let bytes = entry.key_bytes.start..end;
+    let bytes = removal::bytes_of(written, entry);
     match style {
         Style::Flow => (
             bytes,

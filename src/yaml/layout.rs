@@ -50,7 +50,7 @@ pub(super) fn indented(text: &str, block: &str, indent: &str) -> String {
 }
 
 /// The line end of a text: that of its first line.
-pub(super) fn line_end(text: &str) -> &'static str {
+pub(crate) fn line_end(text: &str) -> &'static str {
     match text.find('\n') {
         Some(at) if text[..at].ends_with('\r') => "\r\n",
         _ => "\n",

@@ -53,6 +53,18 @@ pub enum Edit {
     },
 }
 
+impl Edit {
+    /// A mapping has a key with this value; a new entry stands after the key `after`, or before the last one.
+    #[must_use]
+    pub fn set(key: &str, value: Value, after: &'static str) -> Self {
+        Self::Set {
+            key: key.to_owned(),
+            value,
+            after,
+        }
+    }
+}
+
 /// The quotes around texts in brackets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Quotes {

@@ -33,4 +33,5 @@ mod removal;
 
 pub mod edit;
 
+pub(crate) use layout::line_end;
 pub use tree::{Document, Entry, Limits, Map, Node, Scalar, Stream, Value};

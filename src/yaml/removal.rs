@@ -94,7 +94,7 @@ pub(super) fn of_items(
 }
 
 /// The bytes of an entry, without what stands behind its value.
-fn bytes_of(written: &Written, entry: &Entry) -> Range<usize> {
+pub(super) fn bytes_of(written: &Written, entry: &Entry) -> Range<usize> {
     let text = written.text();
     let value = &written.node(entry.value).bytes;
     // A value that is not written ends with the colon.

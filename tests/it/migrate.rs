@@ -158,6 +158,19 @@ fn json_stays_json() {
 }
 
 #[test]
+fn json_has_its_new_policies_in_files_beside_it() {
+    let json = r#"{"type": "TrafficTrace", "mesh": "default", "name": "t", "selectors": [{"match": {"kuma.io/service": "web"}}], "conf": {"backend": "z"}}"#;
+    let (dir, text) = written(&[("a/one.json", json), ("mesh.yaml", MESH)], &["--keep"]);
+    assert_eq!(text, json);
+    let new: Value = serde_json::from_str(&read(&dir, "a/t.json")).expect("JSON");
+    let label = &new["labels"]["kuma.io/effect"];
+    assert_eq!(
+        (&new["type"], label),
+        (&Value::from("MeshTrace"), &Value::from("shadow"))
+    );
+}
+
+#[test]
 fn kubernetes_resources_stay_such() {
     let policy = "apiVersion: kuma.io/v1alpha1
 kind: TrafficTrace
@@ -253,17 +266,10 @@ networking:
 type: MeshTrace
 mesh: default
 name: web
-spec:
-  targetRef:
-    kind: MeshService
-    name: web
-  default:
-    backends:
-    - type: Zipkin
-      zipkin:
-        url: http://z:9411/api/v2/spans
 ";
-    assert_eq!(text, expected);
+    // The backend has no sampling.
+    let spec = SPEC.replace("    sampling:\n      overall: 5\n", "");
+    assert_eq!(text, format!("{expected}{spec}"));
 }
 
 #[test]

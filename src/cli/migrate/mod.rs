@@ -16,7 +16,7 @@ use clap::{Args, ValueEnum};
 use similar::TextDiff;
 
 use super::context::{CommandResult, Context, Exit, print};
-use super::progress;
+use super::{progress, unified};
 use crate::compile::Extent;
 use crate::diag::render::text;
 use crate::kuma::Version;
@@ -72,11 +72,8 @@ enum Format {
 
 /// A version that policies can be migrated to.
 fn version(text: &str) -> Result<Version, String> {
-    match text {
-        "2.14" => Ok(Version::V2_14),
-        "3.0" | "3" => Ok(Version::V3_0),
-        _ => Err("it must be 2.14 or 3.0".to_owned()),
-    }
+    let version = text.parse().ok().filter(|version| *version >= Version::V2_14);
+    version.ok_or_else(|| "it must be 2.14 or 3.0".to_owned())
 }
 
 pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
@@ -138,11 +135,7 @@ fn patch(files: &[FileEdit], prefix: &str) -> String {
         let path = path.trim_start_matches("./").trim_start_matches('/');
         let old = file.before.as_ref().map_or("", |file| file.text.as_str());
         let new = file.after.as_deref().unwrap_or_default();
-        let name = |side: &str, is_there: bool| match is_there {
-            true => format!("{side}/{path}"),
-            false => "/dev/null".to_owned(),
-        };
-        let names = [name("a", file.before.is_some()), name("b", file.after.is_some())];
+        let names = unified::names(path, [file.before.is_some(), file.after.is_some()]);
         let diff = TextDiff::from_lines(old, new);
         out.push_str(&diff.unified_diff().header(&names[0], &names[1]).to_string());
     }

@@ -168,6 +168,5 @@ fn unwrapped<'w, 't>(resource: Message<'w, 't>) -> Option<Message<'w, 't>> {
 }
 
 fn set(message: &Message, key: &str, value: Value, after: &'static str) -> (Way, Edit) {
-    let key = key.to_owned();
-    (message.way().clone(), Edit::Set { key, value, after })
+    (message.way().clone(), Edit::set(key, value, after))
 }

@@ -199,11 +199,7 @@ impl<'w> Work<'w, '_, '_> {
             _ => Artifact::Cds,
         });
         if !is_there {
-            let set = Edit::Set {
-                key: "tracing".to_owned(),
-                value: wanted,
-                after: "stat_prefix",
-            };
+            let set = Edit::set("tracing", wanted, "stat_prefix");
             self.edits[base.document].push((manager.message.way().clone(), set));
         }
     }
@@ -241,11 +237,7 @@ impl<'w> Work<'w, '_, '_> {
                 let admin = json!({"name": "admin", "admin_layer": {}});
                 let is_camel = top.get("layeredRuntime").is_some();
                 let key = if is_camel { "layeredRuntime" } else { "layered_runtime" };
-                let set = Edit::Set {
-                    key: key.to_owned(),
-                    value: json!({"layers": [layer, admin]}),
-                    after: "admin",
-                };
+                let set = Edit::set(key, json!({"layers": [layer, admin]}), "admin");
                 (top.way().clone(), set)
             }
         };

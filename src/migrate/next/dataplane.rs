@@ -46,11 +46,8 @@ fn protocols(dataplane: &Dataplane) -> Vec<Placed> {
     let inbounds = dataplane.inbounds.iter();
     let tagged = inbounds.filter(|inbound| inbound.protocol.as_ref().is_none_or(|one| !is_field(&one.origin.path)));
     let set = tagged.filter_map(|inbound| {
-        let set = Edit::Set {
-            key: "protocol".to_owned(),
-            value: json!(inbound.tagged_protocol.as_ref()?.value.to_string()),
-            after: "port",
-        };
+        let protocol = inbound.tagged_protocol.as_ref()?.value.to_string();
+        let set = Edit::set("protocol", json!(protocol), "port");
         Some((place(dataplane, "inbound", &inbound.path)?, set))
     });
     set.collect()

@@ -11,6 +11,7 @@ use crate::resource::value::names::{is_dns_label, is_label_value};
 use crate::resource::value::tags::{SERVICE, Selector};
 use crate::resource::{DISPLAY_NAME, WORKLOAD, is_qualified_name};
 use crate::select::Governed;
+use crate::select::target::{by_strength, takes_requests};
 
 /// Labels by their keys.
 pub(super) type Labels = BTreeMap<String, String>;
@@ -256,7 +257,7 @@ impl OfMesh<'_, '_> {
         // The order of a list in which the stronger ones of all dataplanes come first.
         let mut rank = vec![0; self.policies.len()];
         let mut strongest: Vec<usize> = (0..self.policies.len()).collect();
-        strongest.sort_by(|a, b| crate::select::target::by_strength(&*self.policies[*b], &*self.policies[*a]));
+        strongest.sort_by(|a, b| by_strength(&*self.policies[*b], &*self.policies[*a]));
         strongest
             .iter()
             .enumerate()
@@ -348,9 +349,4 @@ impl<'m> Index<'m> {
             None => (0..self.dataplanes.len()).filter(|i| has(*i)).collect(),
         }
     }
-}
-
-/// Whether policies can be for a dataplane at all.
-fn takes_requests(dataplane: &Dataplane) -> bool {
-    !dataplane.inbounds.is_empty() || dataplane.gateway.is_some()
 }

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::labels::NewTarget;
 use crate::migrate::edits::Changes;
+use crate::migrate::part::NewResource;
 use crate::resource::kinds::mesh_open_telemetry_backend::MeshOpenTelemetryBackend;
 use crate::resource::kinds::mesh_trace::{Backend, MeshTrace, OpenTelemetryBackend};
 use crate::resource::kinds::target_ref::Target;
@@ -74,21 +75,16 @@ pub(super) fn change(
     changes: &mut Changes,
 ) -> bool {
     let (mut edits, mut added) = (Vec::new(), Vec::new());
-    let set = |key: &str, value: Value, after: &'static str| Edit::Set {
-        key: key.to_owned(),
-        value,
-        after,
-    };
     let path = |keys: &[&str]| -> Vec<String> { keys.iter().map(|key| (*key).to_owned()).collect() };
     if policy.header.display_name.as_str() != name {
         let holder = match policy.header.form {
             Form::Universal => path(&[]),
             Form::Kubernetes => path(&["metadata"]),
         };
-        edits.push((holder, set("name", json!(name), "type")));
+        edits.push((holder, Edit::set("name", json!(name), "type")));
     }
     if let Some(target) = new_target(&policy.target.target, target) {
-        edits.push((path(&["spec"]), set("targetRef", target, "")));
+        edits.push((path(&["spec"]), Edit::set("targetRef", target, "")));
     }
     if let Some(Backend::OpenTelemetry(OpenTelemetryBackend::Endpoint { endpoint, .. })) = &policy.conf.backend.value {
         let (name, is_new) = backends.name(&endpoint.value);
@@ -143,30 +139,16 @@ fn new_target(old: &Target, new: &NewTarget) -> Option<Value> {
 
 /// The collector at an endpoint as a resource, in the form of the policy.
 fn backend(policy: &MeshTrace, name: &str, endpoint: &Otlp) -> Value {
-    let spec = json!({
-        "endpoint": {"address": endpoint.host, "port": endpoint.port},
-        "protocol": "grpc",
-    });
-    // A control plane of 2.14 does not add the label.
-    let label = (DISPLAY_NAME.to_owned(), json!(name));
-    let mesh = policy.header.mesh();
-    match policy.header.form {
-        Form::Universal => json!({
-            "type": "MeshOpenTelemetryBackend",
-            "mesh": mesh,
-            "name": name,
-            "labels": Value::Object(Map::from_iter([label])),
-            "spec": spec,
+    let resource = NewResource {
+        kind: "MeshOpenTelemetryBackend",
+        name,
+        namespace: policy.header.namespace().unwrap_or_default(),
+        // A control plane of 2.14 does not add the label.
+        labels: vec![(DISPLAY_NAME, name)],
+        spec: json!({
+            "endpoint": {"address": endpoint.host, "port": endpoint.port},
+            "protocol": "grpc",
         }),
-        Form::Kubernetes => {
-            let namespace = policy.header.namespace().unwrap_or_default();
-            let labels = Map::from_iter([("kuma.io/mesh".to_owned(), json!(mesh)), label]);
-            json!({
-                "apiVersion": "kuma.io/v1alpha1",
-                "kind": "MeshOpenTelemetryBackend",
-                "metadata": {"name": name, "namespace": namespace, "labels": labels},
-                "spec": spec,
-            })
-        }
-    }
+    };
+    resource.beside(&policy.header)
 }

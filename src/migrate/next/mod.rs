@@ -17,12 +17,12 @@ use std::collections::BTreeSet;
 use self::labels::{Labelling, NewTarget};
 use self::service::Services;
 use super::edits::Changes;
-use super::part::{governed_of, of_mesh, unmigrated};
+use super::part::{governed_of, unmigrated};
 use super::report::{Counts, Unmigrated};
 use crate::compilation::Compilation;
-use crate::resource::kinds::dataplane::GatewayKind;
 use crate::resource::kinds::traffic_route::TrafficRoute;
-use crate::select::Governed;
+use crate::select::target::is_builtin;
+use crate::select::{Governed, of_mesh};
 
 /// The changes of a tree for 3.0.
 #[derive(Debug, Default)]
@@ -66,14 +66,11 @@ impl Next {
     fn mesh(&mut self, compilation: &Compilation, mesh: &str, governed: &[Governed]) {
         let resources = compilation.resources;
         let policies = of_mesh(&resources.mesh_traces, mesh, |policy| &policy.header);
-        let is_builtin = |governed: &&Governed| {
-            let gateway = governed.dataplane.gateway.as_ref();
-            gateway.is_some_and(|gateway| gateway.kind == GatewayKind::Builtin)
-        };
-        let kept: Vec<&Governed> = governed.iter().filter(|governed| !is_builtin(governed)).collect();
-        let labelling = Labelling::of(&kept, &policies);
+        let (builtin, kept): (Vec<&Governed>, Vec<&Governed>) =
+            governed.iter().partition(|governed| is_builtin(governed.dataplane));
+        let labelling = Labelling::of(&kept, policies);
         let existing = of_mesh(&resources.mesh_services, mesh, |service| &service.header);
-        let services = Services::of(&kept, &labelling, &existing, &mut self.changes);
+        let services = Services::of(&kept, &labelling, existing, &mut self.changes);
         for (i, governed) in kept.iter().enumerate() {
             let mut labels = labelling.labels[i].clone();
             labels.extend(services.labels[i].clone());
@@ -86,13 +83,13 @@ impl Next {
                 &mut self.unmigrated,
             );
         }
-        for builtin in governed.iter().filter(is_builtin) {
+        for builtin in builtin {
             let reason = "3.0 has no built-in gateways; a delegated gateway takes their place";
             self.unmigrated
                 .push(unmigrated(&builtin.dataplane.header, reason.to_owned()));
         }
         let existing = of_mesh(&resources.otel_backends, mesh, |backend| &backend.header);
-        let mut backends = mesh_trace::Backends::of(&existing);
+        let mut backends = mesh_trace::Backends::of(existing);
         for (i, policy) in policies.iter().enumerate() {
             let (target, name) = (&labelling.targets[i], &labelling.names[i]);
             if *target == NewTarget::Gone {

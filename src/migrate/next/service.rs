@@ -8,11 +8,12 @@ use serde_json::{Value, json};
 
 use super::labels::{Labelling, Labels};
 use crate::migrate::edits::Changes;
+use crate::migrate::part::NewResource;
+use crate::resource::WORKLOAD;
 use crate::resource::kinds::dataplane::{Dataplane, Destination, Inbound, SERVICELESS_PORT};
 use crate::resource::kinds::mesh_service::MeshService;
 use crate::resource::value::names::is_dns_label;
 use crate::resource::value::protocol::Protocol;
-use crate::resource::{Form, WORKLOAD};
 use crate::select::Governed;
 
 /// The services that outbounds refer to.
@@ -130,14 +131,12 @@ fn declared(first: &Dataplane, name: &str, label: &(String, String), inbounds: &
         })
         .collect();
     let spec = json!({"selector": {"dataplaneLabels": {"matchLabels": {&label.0: label.1}}}, "ports": ports});
-    let mesh = first.header.mesh();
-    match first.header.form {
-        Form::Universal => json!({"type": "MeshService", "mesh": mesh, "name": name, "spec": spec}),
-        Form::Kubernetes => json!({
-            "apiVersion": "kuma.io/v1alpha1",
-            "kind": "MeshService",
-            "metadata": {"name": name, "namespace": first.header.namespace().unwrap_or("default"), "labels": {"kuma.io/mesh": mesh}},
-            "spec": spec,
-        }),
-    }
+    let resource = NewResource {
+        kind: "MeshService",
+        name,
+        namespace: first.header.namespace().unwrap_or("default"),
+        labels: Vec::new(),
+        spec,
+    };
+    resource.beside(&first.header)
 }

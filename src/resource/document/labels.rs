@@ -9,7 +9,7 @@ use crate::resource::decode::origin::Origin;
 use crate::resource::value::names::{is_label_value, is_subdomain};
 
 /// The label with the mesh of a resource.
-pub(in crate::resource) const MESH: &str = "kuma.io/mesh";
+pub const MESH: &str = "kuma.io/mesh";
 /// The label with the origin of a resource: `global` or `zone`.
 pub(in crate::resource) const ORIGIN: &str = "kuma.io/origin";
 /// The label with the zone of a resource.
@@ -24,17 +24,17 @@ pub const WORKLOAD: &str = "kuma.io/workload";
 pub(in crate::resource) const ROLE: &str = "kuma.io/policy-role";
 /// The label or annotation that makes meshtraced verify the certificates of https collectors. Kuma does
 /// not know the label, and ignores it.
-const VERIFY: &str = "meshtraced/verify-collector";
+pub const VERIFY_COLLECTOR: &str = "meshtraced/verify-collector";
 
 /// The origin of the request to verify certificates; `None` without a request.
 pub(in crate::resource) fn verify_collector(decoder: &mut Decoder, labels: &TextMap) -> Option<Origin> {
-    let asked = labels.get(VERIFY)?;
+    let asked = labels.get(VERIFY_COLLECTOR)?;
     match asked.value.as_str() {
         "true" => Some(asked.origin.clone()),
         "false" => None,
         other => {
             let Origin { path, at, .. } = &asked.origin;
-            let message = format!("`{VERIFY}` is `{other}`; it must be \"true\" or \"false\"");
+            let message = format!("`{VERIFY_COLLECTOR}` is `{other}`; it must be \"true\" or \"false\"");
             decoder.error(Code::UnknownValue, at, path, message);
             None
         }

@@ -27,4 +27,6 @@ pub(in crate::resource) mod unrendered;
 
 pub use header::{Header, Role};
 pub use kind::{Form, Kind};
-pub use labels::{DISPLAY_NAME, NAMESPACE, WORKLOAD, ZONE_LABEL, is_qualified_name};
+pub use labels::{
+    DISPLAY_NAME, MESH as MESH_LABEL, NAMESPACE, VERIFY_COLLECTOR, WORKLOAD, ZONE_LABEL, is_qualified_name,
+};

@@ -77,29 +77,48 @@ impl Target {
         }
     }
 
-    /// The name of the kind.
+    /// The kind, as `targetRef.kind` names it.
     #[must_use]
-    pub fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> TargetKind {
         match self {
-            Self::Mesh { subset: false, .. } => "Mesh",
-            Self::Mesh { subset: true, .. } => "MeshSubset",
-            Self::Service { subset: false, .. } => "MeshService",
-            Self::Service { subset: true, .. } => "MeshServiceSubset",
-            Self::Gateway { .. } => "MeshGateway",
-            Self::Dataplane { .. } => "Dataplane",
+            Self::Mesh { subset: false, .. } => TargetKind::Mesh,
+            Self::Mesh { subset: true, .. } => TargetKind::MeshSubset,
+            Self::Service { subset: false, .. } => TargetKind::MeshService,
+            Self::Service { subset: true, .. } => TargetKind::MeshServiceSubset,
+            Self::Gateway { .. } => TargetKind::MeshGateway,
+            Self::Dataplane { .. } => TargetKind::Dataplane,
         }
     }
+}
 
-    /// The precedence of the kind: the narrower, the higher.
+/// A kind of `targetRef`, by increasing precedence: the narrower, the higher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TargetKind {
+    /// `Mesh`: every dataplane of the mesh.
+    Mesh,
+    /// `Dataplane`: dataplanes by name or by labels.
+    Dataplane,
+    /// `MeshSubset`: dataplanes by tags.
+    MeshSubset,
+    /// `MeshGateway`: the built-in gateways of one.
+    MeshGateway,
+    /// `MeshService`: dataplanes by their service.
+    MeshService,
+    /// `MeshServiceSubset`: dataplanes by service and tags.
+    MeshServiceSubset,
+}
+
+impl TargetKind {
+    /// The name, as in `targetRef.kind`.
     #[must_use]
-    pub fn target_precedence(&self) -> u8 {
+    pub fn as_str(self) -> &'static str {
         match self {
-            Self::Mesh { subset: false, .. } => 1,
-            Self::Dataplane { .. } => 2,
-            Self::Mesh { subset: true, .. } => 3,
-            Self::Gateway { .. } => 4,
-            Self::Service { subset: false, .. } => 5,
-            Self::Service { subset: true, .. } => 8,
+            Self::Mesh => "Mesh",
+            Self::Dataplane => "Dataplane",
+            Self::MeshSubset => "MeshSubset",
+            Self::MeshGateway => "MeshGateway",
+            Self::MeshService => "MeshService",
+            Self::MeshServiceSubset => "MeshServiceSubset",
         }
     }
 }

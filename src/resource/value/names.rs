@@ -1,7 +1,8 @@
 //! The grammars of names.
 
 /// Whether a mesh name is valid in a resource. The rule is older, and more lenient, than that for names.
-pub(in crate::resource) fn is_mesh_name(mesh: &str) -> bool {
+#[must_use]
+pub fn is_mesh_name(mesh: &str) -> bool {
     let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b);
     !mesh.is_empty() && mesh.bytes().all(fits)
 }

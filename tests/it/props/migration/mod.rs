@@ -42,6 +42,12 @@ fn edited(snapshot: &Snapshot, edits: &[FileEdit]) -> Snapshot {
     Snapshot::from_texts(texts)
 }
 
+/// All texts, each below its path.
+fn shown(snapshot: &Snapshot) -> String {
+    let files = snapshot.files.iter();
+    files.map(|file| format!("# {}\n{}", file.path, file.text)).collect()
+}
+
 fn exact(version: Version) -> Options {
     Options {
         extent: Extent::Findings,
@@ -61,13 +67,7 @@ fn tracing(snapshot: &Snapshot, version: Version) -> BTreeMap<String, serde_json
 /// Checks what must hold of every migration.
 fn check(snapshot: &Snapshot, version: Version, to: Version) -> Migration {
     let (migration, after) = migrated(snapshot, version, to);
-    let texts = || {
-        after
-            .files
-            .iter()
-            .map(|file| format!("# {}\n{}", file.path, file.text))
-            .collect::<String>()
-    };
+    let texts = || shown(&after);
     let (old, new) = (tracing(snapshot, version.min(Version::V2_14)), tracing(&after, to));
     let named: BTreeMap<String, Class> = migration
         .proof
@@ -127,8 +127,7 @@ proptest! {
         let snapshot = Snapshot::from_texts(tree.files);
         let migration = check(&snapshot, Version::V2_14, Version::V2_14);
         let different: Vec<_> = (migration.proof.differences.iter()).filter(|one| one.class == Class::Different).collect();
-        let texts: String = snapshot.files.iter().map(|file| format!("# {}\n{}", file.path, file.text)).collect();
-        let after: String = edited(&snapshot, &migration.files).files.iter().map(|file| format!("# {}\n{}", file.path, file.text)).collect();
+        let (texts, after) = (shown(&snapshot), shown(&edited(&snapshot, &migration.files)));
         prop_assert!(different.is_empty(), "{different:#?}\n{texts}\n>>>\n{after}");
     }
 
@@ -154,8 +153,7 @@ proptest! {
             one.class == Class::Different && !is_name && !is_lost
         };
         let moved: Vec<_> = migration.proof.differences.iter().filter(is_moved).collect();
-        let texts: String = snapshot.files.iter().map(|file| format!("# {}\n{}", file.path, file.text)).collect();
-        let after: String = edited(&snapshot, &migration.files).files.iter().map(|file| format!("# {}\n{}", file.path, file.text)).collect();
+        let (texts, after) = (shown(&snapshot), shown(&edited(&snapshot, &migration.files)));
         prop_assert!(moved.is_empty(), "{moved:#?}\n{texts}\n>>>\n{after}");
     }
 
