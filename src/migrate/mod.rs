@@ -33,6 +33,8 @@ mod name;
 
 mod plan;
 
+mod draft;
+
 mod segment;
 
 mod edits;

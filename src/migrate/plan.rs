@@ -219,7 +219,7 @@ fn explicit(rules: &[Rule], lists: &[Vec<usize>], subjects: &Subjects, contents:
 }
 
 /// `default` of a new policy.
-pub(super) fn default(planned: &Planned, contents: &Contents) -> Value {
+fn default(planned: &Planned, contents: &Contents) -> Value {
     let content = contents.get(planned.content);
     let backends: Vec<&Value> = content.backend.iter().flatten().collect();
     let explicit = planned.explicit;
@@ -242,4 +242,9 @@ pub(super) fn default(planned: &Planned, contents: &Contents) -> Value {
         default.insert("tags".to_owned(), tags);
     }
     Value::Object(default)
+}
+
+/// `spec` of a new policy.
+pub(super) fn spec(planned: &Planned, contents: &Contents) -> Value {
+    json!({"targetRef": planned.target.value(), "default": default(planned, contents)})
 }

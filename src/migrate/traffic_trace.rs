@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::content::Contents;
+use super::draft::{self, Drafts};
 use super::edits::Changes;
 use super::options::Options;
 use super::part::{NewResource, governed_of, unmigrated};
@@ -38,6 +39,7 @@ struct OfMesh {
     mesh: Option<Arc<Mesh>>,
     policies: Vec<Arc<TrafficTrace>>,
     planned: Vec<Planned>,
+    drafts: Drafts,
     contents: Contents,
 }
 
@@ -72,11 +74,16 @@ impl Planning {
             let rules = rule::expressible(rules, &subjects);
             planning.note_lost(sources, &rules);
             let rules = reduce::fewest(rules, &subjects, &contents);
-            let taken = existing
-                .iter()
-                .map(|policy| policy.header.display_name.to_string())
-                .collect();
-            let planned = plan::policies(rules, &subjects, &mut contents, &taken);
+            // The names of drafts are for the policies that they are drafts of.
+            let lasting = existing.iter().filter(|policy| !policy.header.is_shadow());
+            let mut taken: BTreeSet<String> = lasting.map(|policy| policy.header.display_name.to_string()).collect();
+            let (planned, drafts) = loop {
+                let planned = plan::policies(rules.clone(), &subjects, &mut contents, &taken);
+                match draft::of(&planned, existing, &contents) {
+                    Ok(drafts) => break (planned, drafts),
+                    Err(others) => taken.extend(others),
+                }
+            };
             let planned = planning.writable(planned, &contents);
             if let Some(mesh) = &mesh {
                 planning.note_unused(mesh, policies);
@@ -88,6 +95,7 @@ impl Planning {
                 mesh,
                 policies: policies.to_vec(),
                 planned,
+                drafts,
                 contents,
             });
         }
@@ -172,7 +180,11 @@ impl Planning {
                         Some(first) => self.replace(change, first, of_mesh),
                     }
                 }
+                let rest = rest.filter(|planned| !(keep && of_mesh.drafts.contains_key(&planned.name)));
                 change.added = rest.map(|planned| self.resource(planned, of_mesh, keep)).collect();
+            }
+            for draft in of_mesh.drafts.values().filter(|_| !keep) {
+                changes.of(&draft.header).is_removed = true;
             }
             if let Some(mesh) = of_mesh.mesh.as_ref().filter(|_| !keep) {
                 let change = changes.of(&mesh.header);
@@ -217,7 +229,7 @@ impl Planning {
         let body = Edit::Replace {
             keys: body,
             with: "spec".to_owned(),
-            value: spec(planned, &of_mesh.contents),
+            value: plan::spec(planned, &of_mesh.contents),
         };
         change.edits.push((vec![], body));
     }
@@ -230,7 +242,7 @@ impl Planning {
             name: &planned.name,
             namespace: &self.system_namespace,
             labels: effect.into_iter().chain(of_mesh.verified()).collect(),
-            spec: spec(planned, &of_mesh.contents),
+            spec: plan::spec(planned, &of_mesh.contents),
         };
         resource.beside(&planned.home.header)
     }
@@ -247,8 +259,4 @@ impl OfMesh {
 fn has_meaning_for_mesh_trace(key: &str) -> bool {
     let is_known = key.starts_with("kuma.io/") || key.starts_with("k8s.kuma.io/");
     is_known && key != MESH_LABEL
-}
-
-fn spec(planned: &Planned, contents: &Contents) -> Value {
-    json!({"targetRef": planned.target.value(), "default": plan::default(planned, contents)})
 }

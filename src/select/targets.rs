@@ -71,7 +71,9 @@ pub(super) struct Targets<P, M> {
     by_labels: Index<usize>,
     /// Policies by the name of the dataplane or of its `MeshGateway`, as if these were tags.
     by_name: Index<usize>,
-    made: HashMap<Key, Arc<M>>,
+    known: HashMap<Key, Arc<M>>,
+    /// Results by the numbers of the policies that they were made of.
+    made: HashMap<Vec<usize>, Arc<M>>,
 }
 
 /// The key of the name of a dataplane in the index of names.
@@ -117,12 +119,13 @@ impl<P, M> Targets<P, M> {
             by_tags: Index::new(by_tags),
             by_labels: Index::new(by_labels),
             by_name: Index::new(by_name),
+            known: HashMap::new(),
             made: HashMap::new(),
         }
     }
 
-    /// The result of `make` for the policies for a dataplane, in the order of their names. Dataplanes that agree in what
-    /// policies need share it.
+    /// The result of `make` for the policies for a dataplane, in the order of their names. Dataplanes with the same
+    /// policies share it.
     pub(super) fn for_dataplane(
         &mut self,
         dataplane: &Dataplane,
@@ -136,7 +139,7 @@ impl<P, M> Targets<P, M> {
         };
         let scope = Scope::of(dataplane, gateway);
         let key = Key { lists, scope };
-        if let Some(known) = self.made.get(&key) {
+        if let Some(known) = self.known.get(&key) {
             return Arc::clone(known);
         }
         let indexes = [&self.by_listener, &self.by_tags, &self.by_labels, &self.by_name];
@@ -146,8 +149,10 @@ impl<P, M> Targets<P, M> {
         found.sort_unstable();
         found.dedup();
         found.retain(|i| self.is_for(*i, dataplane, gateway));
-        let made = Arc::new(make(found.into_iter().map(|i| Arc::clone(&self.policies[i])).collect()));
-        self.made.insert(key, Arc::clone(&made));
+        let policies = &self.policies;
+        let of = |found: &Vec<usize>| Arc::new(make(found.iter().map(|i| Arc::clone(&policies[*i])).collect()));
+        let made = Arc::clone(self.made.entry(found).or_insert_with_key(of));
+        self.known.insert(key, Arc::clone(&made));
         made
     }
 

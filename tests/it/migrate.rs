@@ -204,6 +204,24 @@ fn older_policies_can_stay_beside_the_new_ones() {
     let shadow = "---\ntype: MeshTrace\nmesh: default\nname: trace-web\nlabels:\n  kuma.io/effect: shadow\n";
     assert_eq!(text, format!("{POLICY}{shadow}{SPEC}"));
     assert_eq!(read(&dir, "mesh.yaml"), MESH);
+    // Once more, nothing is to be added; and the end is the same as without the drafts.
+    let (exit, report) = said(&meshtraced(dir.path(), &["migrate", "--keep", "--write"]));
+    assert!(exit == Some(0) && report.contains("no file changes"), "{report}");
+    let (exit, report) = said(&meshtraced(dir.path(), &["migrate", "--write"]));
+    assert_eq!(exit, Some(0), "{report}");
+    assert_eq!(
+        read(&dir, "a.yaml"),
+        written(&[("a.yaml", POLICY), ("mesh.yaml", MESH)], &[]).1
+    );
+}
+
+#[test]
+fn a_policy_without_effect_that_is_no_draft_stays() {
+    let shadow = "type: MeshTrace\nmesh: default\nname: trace-web\nlabels: {kuma.io/effect: shadow}\n";
+    let shadow = format!("{shadow}{}", SPEC.replace("overall: 5", "overall: 50"));
+    let (dir, text) = written(&[("a.yaml", POLICY), ("b.yaml", &shadow), ("mesh.yaml", MESH)], &[]);
+    assert!(text.contains("\nname: trace-web-2\n"), "{text}");
+    assert_eq!(read(&dir, "b.yaml"), shadow);
 }
 
 #[test]
