@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::collectors::Collectors;
 use crate::ir::Proxy;
 use crate::kuma::Kuma;
 use crate::resource::Resources;
@@ -20,6 +21,8 @@ pub struct Compilation<'c, 'a> {
     pub proxies: &'c [Arc<Proxy>],
     /// The Kuma control plane whose behaviour was compiled.
     pub kuma: &'c Kuma,
+    /// The collectors as the settings describe them.
+    pub collectors: &'c Collectors,
 }
 
 impl<'c, 'a> Compilation<'c, 'a> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::check;
+use crate::collectors::Collectors;
 use crate::compilation::Compilation;
 use crate::diag::{Diagnostic, Diagnostics, Holds, ResourceId};
 use crate::envoy::artifact::{Elsewhere, Fragments, ProxyKey};
@@ -28,6 +29,8 @@ pub struct Options {
     pub kuma: Kuma,
     /// Protocols of services that have no dataplane among the resources.
     pub services: BTreeMap<String, Protocol>,
+    /// The collectors as the settings describe them.
+    pub collectors: Collectors,
     /// The rules that choose the dataplanes that get files; without rules, all do.
     pub scope: Vec<Rule>,
     /// The rule of each entry of `reload` in the settings, in their order.
@@ -49,6 +52,7 @@ impl Options {
         Self {
             kuma: Kuma::default(),
             services: BTreeMap::new(),
+            collectors: Collectors::default(),
             scope: Vec::new(),
             reload: Vec::new(),
             shapes: Vec::new(),
@@ -75,6 +79,7 @@ impl Options {
         SelectOptions {
             kuma: &self.kuma,
             hints: &self.services,
+            collectors: &self.collectors,
         }
     }
 }
@@ -220,6 +225,7 @@ impl Compiler {
             lowered: &lowered,
             proxies: &proxies,
             kuma: &options.kuma,
+            collectors: &options.collectors,
         };
         check::run(&compilation, &mut self.checks, &mut diagnostics);
         check::no_resources(snapshot, &compilation, &mut diagnostics);

@@ -27,6 +27,8 @@ pub mod yaml;
 
 pub mod kuma;
 
+pub mod collectors;
+
 pub mod resource;
 
 pub mod schema;

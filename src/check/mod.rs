@@ -13,6 +13,8 @@ mod both_policies;
 
 mod collector_mismatch;
 
+mod collector_settings;
+
 mod hidden_listener;
 
 mod mixed_propagation;
@@ -32,6 +34,7 @@ pub use no_resources::no_resources;
 use std::sync::Arc;
 
 use self::subject::Subject;
+use crate::collectors::Collectors;
 use crate::compilation::{Compilation, Lowered};
 use crate::diag::Diagnostics;
 use crate::ir::Proxy;
@@ -46,8 +49,8 @@ use crate::system::parallel;
 /// each proxy.
 #[derive(Debug, Default)]
 pub struct Cache {
-    /// The generation of the selection and the invalid resources.
-    of: Option<(u64, Gaps)>,
+    /// The generation of the selection, the invalid resources, and the collectors of the settings.
+    of: Option<(u64, Gaps, Collectors)>,
     found: Diagnostics,
     /// The control plane that the findings about proxies are of.
     kuma: Option<Kuma>,
@@ -68,11 +71,12 @@ type Question = fn(&Subject, &mut Diagnostics);
 type QuestionOfEach = fn(&Lowered, &mut Diagnostics);
 
 /// The questions about policies and about the dataplanes that they match.
-const OF_POLICIES: [Question; 6] = [
+const OF_POLICIES: [Question; 7] = [
     ambiguous_policies::ask,
     backend_not_found::ask,
     both_policies::ask,
     collector_mismatch::ask,
+    collector_settings::ask,
     sampling_zero::ask,
     selects_nothing::ask,
 ];
@@ -88,7 +92,9 @@ pub fn run(compilation: &Compilation, cache: &mut Cache, diagnostics: &mut Diagn
         selection: compilation.selection,
         fidelity: compilation.kuma.fidelity,
     };
-    let of = Some((compilation.selection.generation, compilation.resources.gaps.clone()));
+    let generation = compilation.selection.generation;
+    let gaps = compilation.resources.gaps.clone();
+    let of = Some((generation, gaps, compilation.collectors.clone()));
     if cache.of != of {
         (cache.of, cache.found) = (of, ask(&OF_POLICIES, &subject));
     }

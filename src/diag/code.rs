@@ -90,6 +90,10 @@ codes! {
     UnsentUrlPart = "unsent-url-part", "not-allowed";
     /// A collector that probably cannot receive the spans that Envoy sends.
     CollectorMismatch = "collector-mismatch", "not-allowed";
+    /// A collector outside the networks that the settings allow.
+    CollectorNotAllowed = "collector-not-allowed", "not-allowed";
+    /// An entry of `collectors` in the settings that fits no collector.
+    UnusedCollectorEntry = "unused-collector-entry", "unresolved-reference";
     /// Two resources with the same type, mesh and name.
     DuplicateResource = "duplicate-resource", "duplicate";
     /// Two backends of a mesh with the same name.

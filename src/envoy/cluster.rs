@@ -1,6 +1,7 @@
 //! The clusters of collectors and of upstreams.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
@@ -133,8 +134,11 @@ pub(super) fn collector<'a>(proxy: &Proxy, export: &'a Export) -> ClusterMessage
     let by_name = !collector_url::is_ip(host);
     let mut cluster = of(&export.cluster_name, proxy.ipv6, by_name, Localities::One(host, port));
     match &export.collector.tls {
-        Some(tls) if tls.verified.is_some() => cluster.transport_socket = Some(verified_tls(host, tls)),
-        Some(tls) => cluster.transport_socket_matches = Some(unverified_tls(host, tls)),
+        // Kuma's own form, which is as good where nothing is verified.
+        Some(tls) if tls.verified.is_none() && tls.name.is_none() && tls.certificate.is_none() => {
+            cluster.transport_socket_matches = Some(unverified_tls(host, tls));
+        }
+        Some(tls) => cluster.transport_socket = Some(tls_socket(configured_tls(host, tls))),
         None => {}
     }
     if matches!(export.provider, Provider::OpenTelemetry(OpenTelemetry::Grpc)) {
@@ -199,6 +203,11 @@ impl ClusterMessage<'_> {
     }
 }
 
+/// A duration as Envoy's messages have it, in seconds.
+pub(super) fn duration(duration: Duration) -> String {
+    format!("{}s", duration.as_secs_f64())
+}
+
 /// The name, with replacements for characters that Envoy's statistics cannot have.
 pub(super) fn stat_name(name: &str) -> Cow<'_, str> {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
@@ -214,24 +223,34 @@ fn unverified_tls(host: &str, tls: &Tls) -> Value {
     json!([{"name": host, "match": {}, "transport_socket": socket}])
 }
 
-/// The path of the trusted certificates on Debian and its derivatives.
-const TRUSTED_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
-
-/// TLS with verification, which Kuma does not offer: the certificate must be trusted and name the host.
-fn verified_tls(host: &str, tls: &Tls) -> Value {
+/// TLS as the settings or a label ask for it, which Kuma does not offer: a certificate that is verified must be trusted and have the
+/// name of the host, or the one that was asked for.
+fn configured_tls(host: &str, tls: &Tls) -> Value {
     let mut context = tls_context(host, tls);
-    let san_type = if collector_url::is_ip(host) {
+    let name = tls.name.as_deref().unwrap_or(host);
+    let san_type = if collector_url::is_ip(name) {
         "IP_ADDRESS"
     } else {
         "DNS"
     };
-    context["common_tls_context"] = json!({
-        "validation_context": {
-            "trusted_ca": {"filename": TRUSTED_CA},
-            "match_typed_subject_alt_names": [{"san_type": san_type, "matcher": {"exact": host}}],
-        },
+    // Without it, Envoy asks for TLS 1.2 at most.
+    let mut common = json!({
+        "tls_params": {"tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3"},
     });
-    tls_socket(context)
+    if let Some(certificate) = &tls.certificate {
+        common["tls_certificates"] = json!([{
+            "certificate_chain": {"filename": certificate.chain},
+            "private_key": {"filename": certificate.key},
+        }]);
+    }
+    if let Some(ca) = &tls.verified {
+        common["validation_context"] = json!({
+            "trusted_ca": {"filename": ca.value},
+            "match_typed_subject_alt_names": [{"san_type": san_type, "matcher": {"exact": name}}],
+        });
+    }
+    context["common_tls_context"] = common;
+    context
 }
 
 fn tls_context(host: &str, tls: &Tls) -> Value {
@@ -241,8 +260,9 @@ fn tls_context(host: &str, tls: &Tls) -> Value {
     if tls.renegotiation {
         context["allow_renegotiation"] = json!(true);
     }
-    if !collector_url::is_ip(host) {
-        context["sni"] = json!(host);
+    let name = tls.name.as_deref().unwrap_or(host);
+    if !collector_url::is_ip(name) {
+        context["sni"] = json!(name);
     }
     context
 }

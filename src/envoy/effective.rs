@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::cluster::duration;
 use crate::ir::{Export, Listener, OpenTelemetry, Provider, Proxy, Specificity, Tag, TagValue, Tracer, ZipkinEncoding};
 use crate::resource::value::percent::Percent;
 use crate::resource::{Effective, Origin, Provenance};
@@ -96,8 +97,11 @@ impl<T> From<T> {
     }
 
     fn effective<U: Copy>(effective: &Effective<U>, detail: Detail, value: impl FnOnce(U) -> T) -> Self {
-        let value = value(effective.value);
-        match &effective.source {
+        Self::of(value(effective.value), &effective.source, detail)
+    }
+
+    fn of(value: T, source: &Provenance, detail: Detail) -> Self {
+        match source {
             Provenance::Written(origin) => Self::written(value, origin, detail),
             Provenance::Setting(key) => Self {
                 value,
@@ -220,8 +224,12 @@ fn backend(tracer: &Tracer, detail: Detail) -> Option<Backend> {
             ("uri", From::written(uri.clone().into(), &collector.origin, detail)),
         ],
     };
-    if let Some(asked) = collector.tls.as_ref().and_then(|tls| tls.verified.as_ref()) {
-        options.push(("verifyCollector", From::written(true.into(), asked, detail)));
+    if let Some(verified) = collector.tls.as_ref().and_then(|tls| tls.verified.as_ref()) {
+        options.push(("verifyCollector", From::of(true.into(), &verified.source, detail)));
+    }
+    if let Some(timeout) = &collector.timeout {
+        let value = duration(timeout.value);
+        options.push(("timeout", From::of(value.into(), &timeout.source, detail)));
     }
     for (key, share) in [("client", &tracer.sampling.client), ("random", &tracer.sampling.random)] {
         if share.is_written() {

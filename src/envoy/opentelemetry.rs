@@ -1,8 +1,11 @@
 //! `envoy.tracers.opentelemetry`.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
-use crate::ir::OpenTelemetry;
+use super::cluster::duration;
+use crate::ir::{Collector, OpenTelemetry};
 
 /// The provider that sends spans by OpenTelemetry's protocol.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -19,6 +22,8 @@ pub(super) struct OpenTelemetryConfig<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct GrpcService<'a> {
     envoy_grpc: EnvoyGrpc<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -35,22 +40,23 @@ struct HttpService<'a> {
 struct HttpUri<'a> {
     uri: &'a str,
     cluster: &'a str,
-    timeout: &'static str,
+    timeout: Cow<'static, str>,
 }
 
 impl<'a> OpenTelemetryConfig<'a> {
     /// The provider that sends spans of `service` to `cluster`.
-    pub(super) fn of(conf: &'a OpenTelemetry, cluster: &'a str, service: &'a str) -> Self {
+    pub(super) fn of(conf: &'a OpenTelemetry, collector: &Collector, cluster: &'a str, service: &'a str) -> Self {
+        let timeout = collector.timeout.as_ref().map(|timeout| duration(timeout.value));
         let (grpc_service, http_service) = match conf {
             OpenTelemetry::Grpc => {
                 let envoy_grpc = EnvoyGrpc { cluster_name: cluster };
-                (Some(GrpcService { envoy_grpc }), None)
+                (Some(GrpcService { envoy_grpc, timeout }), None)
             }
             OpenTelemetry::Http { uri } => {
                 let http_uri = HttpUri {
                     uri,
                     cluster,
-                    timeout: "10s",
+                    timeout: timeout.map_or(Cow::Borrowed("10s"), Cow::Owned),
                 };
                 (None, Some(HttpService { http_uri }))
             }

@@ -115,7 +115,7 @@ pub fn block<'a>(proxy: &'a Proxy, listener: &'a Listener) -> Option<Tracing<'a>
                 ("envoy.tracers.datadog", Config::Datadog(config))
             }
             Provider::OpenTelemetry(conf) => {
-                let config = OpenTelemetryConfig::of(conf, cluster, reports_as);
+                let config = OpenTelemetryConfig::of(conf, &export.collector, cluster, reports_as);
                 ("envoy.tracers.opentelemetry", Config::OpenTelemetry(config))
             }
         };

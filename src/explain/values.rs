@@ -61,7 +61,14 @@ fn of_export(export: &Export, root: &str) -> Vec<ValueOf> {
     };
     let mut values = vec![written(name, place, &collector.origin)];
     values.extend(collector.tls.as_ref().map(|tls| match &tls.verified {
-        Some(asked) => written("tls", "certificate verified".to_owned(), asked),
+        Some(verified) => {
+            let ca = verified.value.display();
+            let value = match &tls.name {
+                Some(name) => format!("certificate verified: {name}, by {ca}"),
+                None => format!("certificate verified by {ca}"),
+            };
+            effective("tls", verified, value, root)
+        }
         None => written(
             "tls",
             "encrypted, certificate not verified".to_owned(),

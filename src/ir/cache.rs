@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::proxy::Proxy;
+use crate::collectors::Collectors;
 use crate::diag::Diagnostics;
 use crate::keep::carry;
 use crate::kuma::Kuma;
@@ -15,8 +16,8 @@ use crate::select::{Governed, Policies, Selection};
 /// The proxies of the last compilation, with what they were lowered from.
 #[derive(Debug, Default)]
 pub struct Cache {
-    /// The control plane and the protocols of the settings.
-    of: Option<(Kuma, BTreeMap<String, Protocol>)>,
+    /// The control plane, and the protocols and collectors of the settings.
+    of: Option<(Kuma, BTreeMap<String, Protocol>, Collectors)>,
     known: Vec<Known>,
     lowered: usize,
 }
@@ -50,7 +51,8 @@ impl Cache {
 
     /// The proxies that the given dataplanes still have; `None` for those to lower.
     pub(super) fn take(&mut self, dataplanes: &[&Governed], selection: &Selection) -> Vec<Option<Known>> {
-        let of = Some((selection.options.kuma.clone(), selection.options.hints.clone()));
+        let options = selection.options;
+        let of = Some((options.kuma.clone(), options.hints.clone(), options.collectors.clone()));
         let known = std::mem::take(&mut self.known);
         if self.of != of {
             self.of = of;

@@ -88,6 +88,8 @@ impl<'a> Lowering<'_, 'a> {
             .is_some_and(|own| own.kind == GatewayKind::Builtin);
         let context = LowerContext {
             kuma,
+            collectors: self.selection.options.collectors,
+            mesh: dataplane.header.mesh(),
             unified_naming,
             is_gateway,
         };

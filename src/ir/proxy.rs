@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::diag::ResourceId;
 use crate::resource::Text;
@@ -213,6 +215,8 @@ pub struct Collector {
     pub authority: String,
     /// The encryption of the connection; `None` for plain text.
     pub tls: Option<Tls>,
+    /// The time in which it has to take spans, where the settings say so.
+    pub timeout: Option<Effective<Duration>>,
     /// The origin of host and port.
     pub origin: Origin,
 }
@@ -222,8 +226,21 @@ pub struct Collector {
 pub struct Tls {
     /// Whether the collector may renegotiate the handshake.
     pub renegotiation: bool,
-    /// The origin of the request to verify the certificate; `None` for no verification, as in Kuma.
-    pub verified: Option<Origin>,
+    /// The file with the trusted certificates, with the origin of the verification; `None` for no verification, as in Kuma.
+    pub verified: Option<Effective<PathBuf>>,
+    /// The name that the certificate must have, and that is asked for; `None` for the host.
+    pub name: Option<String>,
+    /// The certificate of the proxy.
+    pub certificate: Option<ClientCertificate>,
+}
+
+/// A certificate by which a proxy shows who it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The file with the certificate, and those up to the authority.
+    pub chain: PathBuf,
+    /// The file with its key.
+    pub key: PathBuf,
 }
 
 /// The form of the spans.

@@ -1,11 +1,13 @@
 //! The tracer of a dataplane, from the policies that govern it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::proxy::{
-    Collector, Datadog, Export, OpenTelemetry, PolicyKind, Provider, Sampling, Tag, TagValue, Tls, Tracer, Zipkin,
-    ZipkinEncoding,
+    ClientCertificate, Collector, Datadog, Export, OpenTelemetry, PolicyKind, Provider, Sampling, Tag, TagValue, Tls,
+    Tracer, Zipkin, ZipkinEncoding,
 };
+use crate::collectors::{Collectors, Named};
 use crate::keep::Shared;
 use crate::kuma::{Fidelity, Kuma, Version};
 use crate::resource::kinds::mesh::{self, BackendConf, ZipkinApiVersion};
@@ -13,7 +15,7 @@ use crate::resource::kinds::mesh_trace::{self, Backend, OpenTelemetryBackend};
 use crate::resource::value::collector_url::CollectorUrl;
 use crate::resource::value::otlp_endpoint::{Otlp, Transport};
 use crate::resource::value::percent::Percent;
-use crate::resource::{Effective, Header, Located, NAMESPACE, Origin, Text, WORKLOAD};
+use crate::resource::{Effective, Header, Located, NAMESPACE, Origin, Provenance, Text, WORKLOAD};
 use crate::select::Governed;
 use crate::select::mesh_trace::Merged;
 
@@ -21,6 +23,9 @@ use crate::select::mesh_trace::Merged;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LowerContext<'k> {
     pub(super) kuma: &'k Kuma,
+    /// The collectors as the settings describe them.
+    pub(super) collectors: &'k Collectors,
+    pub(super) mesh: &'k str,
     /// Whether clusters are named after resources.
     pub(super) unified_naming: bool,
     /// Whether the proxy is a built-in gateway.
@@ -29,7 +34,8 @@ pub(super) struct LowerContext<'k> {
 
 impl LowerContext<'_> {
     /// The destination of spans, for the kind of the policy and the name of its backend.
-    fn export(&self, by: PolicyKind, backend: &str, collector: Collector, mut provider: Provider) -> Export {
+    fn export(&self, by: PolicyKind, backend: &str, mut collector: Collector, mut provider: Provider) -> Export {
+        self.configure(backend, &mut collector);
         match &mut provider {
             // Kuma's schema of MeshTrace writes the default.
             Provider::Zipkin(zipkin) => {
@@ -41,6 +47,11 @@ impl LowerContext<'_> {
             Provider::Datadog(datadog) if self.kuma.fidelity == Fidelity::Documented => {
                 datadog.collector_hostname = Some(collector.authority.clone());
             }
+            Provider::OpenTelemetry(OpenTelemetry::Http { uri }) if collector.tls.is_some() => {
+                if let Some(rest) = uri.strip_prefix("http://") {
+                    *uri = format!("https://{rest}");
+                }
+            }
             Provider::Datadog(_) | Provider::OpenTelemetry(_) => {}
         }
         Export {
@@ -48,6 +59,51 @@ impl LowerContext<'_> {
             track_remaining: self.kuma.version >= Version::V2_14,
             collector,
             provider,
+        }
+    }
+
+    /// Adds what the settings say of a collector, and what `documented` says of its certificate.
+    fn configure(&self, backend: &str, collector: &mut Collector) {
+        let host = collector.host.clone();
+        let named = Named {
+            mesh: self.mesh,
+            backend,
+            host: &host,
+            port: collector.port,
+        };
+        let setting = |entry: usize, key: &str| Provenance::Setting(format!("collectors[{entry}].{key}"));
+        collector.timeout = self.collectors.timeout(named).map(|timeout| Effective {
+            value: *timeout.part,
+            source: setting(timeout.entry, "timeout"),
+        });
+        let trusted = self.collectors.trusted_ca.as_ref();
+        if let Some(asked) = self.collectors.tls(named) {
+            let conf = asked.part;
+            let ca = conf.ca.as_ref().or(trusted);
+            collector.tls = Some(Tls {
+                renegotiation: collector.tls.as_ref().is_some_and(|tls| tls.renegotiation),
+                verified: conf.verify.then(|| Effective {
+                    value: ca.cloned().unwrap_or_else(|| DEBIAN_CA.into()),
+                    source: setting(asked.entry, "tls"),
+                }),
+                name: conf.sni.clone(),
+                certificate: conf
+                    .certificate
+                    .clone()
+                    .zip(conf.key.clone())
+                    .map(|(chain, key)| ClientCertificate { chain, key }),
+            });
+        } else if let Some(tls) = &mut collector.tls {
+            let is_documented = self.kuma.fidelity == Fidelity::Documented;
+            let by_default = |ca: &PathBuf| Effective {
+                value: ca.clone(),
+                source: Provenance::Default,
+            };
+            match (&mut tls.verified, trusted) {
+                (Some(verified), Some(ca)) => verified.value.clone_from(ca),
+                (verified @ None, Some(ca)) if is_documented => *verified = Some(by_default(ca)),
+                (Some(_) | None, _) => {}
+            }
         }
     }
 
@@ -126,6 +182,7 @@ fn by_traffic_trace(governed: &Governed, backend: &mesh::Backend, context: Lower
                 host: conf.address.value.to_string(),
                 port: conf.port.value,
                 tls: None,
+                timeout: None,
                 origin: conf.address.origin.clone(),
             };
             (collector, datadog(conf.split_service.as_ref()))
@@ -234,11 +291,25 @@ fn of_url(written: &Located<CollectorUrl>, verified: Option<&Origin>) -> Collect
         host: url.host.clone(),
         port: url.port,
         authority: url.authority.clone(),
-        tls: url.tls.then(|| Tls {
-            renegotiation: true,
-            verified: verified.cloned(),
-        }),
+        tls: url.tls.then(|| tls(true, verified)),
+        timeout: None,
         origin: written.origin.clone(),
+    }
+}
+
+/// The file with the certificates that Debian and its derivatives trust.
+const DEBIAN_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// TLS as the policies ask for it.
+fn tls(renegotiation: bool, verified: Option<&Origin>) -> Tls {
+    Tls {
+        renegotiation,
+        verified: verified.map(|asked| Effective {
+            value: DEBIAN_CA.into(),
+            source: Provenance::Written(asked.clone()),
+        }),
+        name: None,
+        certificate: None,
     }
 }
 
@@ -263,10 +334,8 @@ fn of_otlp(written: &Located<Otlp>, verified: Option<&Origin>) -> (Collector, Pr
         authority: authority(host, *port),
         host: host.to_owned(),
         port: *port,
-        tls: is_https.then(|| Tls {
-            renegotiation: false,
-            verified: verified.cloned(),
-        }),
+        tls: is_https.then(|| tls(false, verified)),
+        timeout: None,
         origin: written.origin.clone(),
     };
     (collector, Provider::OpenTelemetry(provider))

@@ -43,6 +43,7 @@ pub use self::policies::{Policies, backend_name};
 pub use self::ranked::{Candidate, Ranked, Selecting, strongest_first};
 pub use self::targets::of_mesh;
 
+use crate::collectors::Collectors;
 use crate::diag::Diagnostics;
 use crate::kuma::Kuma;
 use crate::resource::Resources;
@@ -149,6 +150,8 @@ pub struct SelectOptions<'o> {
     pub kuma: &'o Kuma,
     /// The protocols of services that have no dataplane among the resources.
     pub hints: &'o BTreeMap<String, Protocol>,
+    /// The collectors as the settings describe them, for those who lower the selection.
+    pub collectors: &'o Collectors,
 }
 
 /// Selects the policies and the gateway of every dataplane. What is in `cache` changes the cost and not the result.

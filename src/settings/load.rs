@@ -11,6 +11,7 @@ use super::keys::{Key, VARIABLE_PREFIX, keys};
 use super::model::{Overrides, Settings};
 use super::policies::Policies;
 use super::values::Admin;
+use crate::collectors::TlsConf;
 use crate::diag::Diagnostics;
 use crate::envoy::shape::{Form, SamplingChange, Shape};
 use crate::select::scope::Rule;
@@ -47,6 +48,7 @@ impl Settings {
         settings.debounce_max = settings.debounce_max.max(settings.debounce);
         check_places(&settings)?;
         check_sampling(&settings)?;
+        check_collectors(&settings)?;
         Ok(settings)
     }
 }
@@ -67,6 +69,17 @@ fn check_sampling(settings: &Settings) -> Result<(), SettingsError> {
         origin: "sampling".to_owned(),
         message: message.to_owned(),
     })
+}
+
+/// Refuses TLS that Envoy could not have.
+fn check_collectors(settings: &Settings) -> Result<(), SettingsError> {
+    for (number, rule) in settings.collectors.iter().enumerate() {
+        if let Some(message) = rule.tls.as_ref().and_then(TlsConf::mistake) {
+            let origin = format!("collectors[{number}].tls");
+            return Err(SettingsError::Invalid { origin, message });
+        }
+    }
+    Ok(())
 }
 
 /// Refuses places of files where they would be taken for policies, or for the files of another proxy.

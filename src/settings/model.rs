@@ -17,6 +17,7 @@ use super::policies::Policies;
 use super::reload::Reload;
 use super::shapes::ShapeRule;
 use super::values::{Admin, FileMode, LoopbackAddress, ProgramPath};
+use crate::collectors::{CollectorRule, Collectors};
 use crate::compile::{Extent, Options};
 use crate::envoy::RenderEnv;
 use crate::envoy::shape::{Form, SamplingChange};
@@ -71,6 +72,10 @@ pub struct Settings {
     pub sampling: SamplingChange,
     /// The shape `sidecar`: a complete proxy from the dataplane alone.
     pub sidecar: Sidecar,
+    /// TLS, timeouts and limits of collectors, whichever policy names them. `tls` and `timeout` each come from the first entry
+    /// that fits a collector and has them; the networks of every entry that fits must allow it.
+    #[schemars(example = json!([{"match": {"mesh": "payments"}, "tls": {"ca": "/etc/ssl/collectors.pem"}, "allow": ["10.0.0.0/8"]}]))]
+    pub collectors: Vec<CollectorRule>,
     /// The time without a change to a policy after which a reconciliation begins.
     #[schemars(example = &"500ms")]
     pub debounce: HumanDuration,
@@ -131,6 +136,7 @@ impl Default for Settings {
             shapes: Vec::new(),
             sampling: SamplingChange::default(),
             sidecar: Sidecar::default(),
+            collectors: Vec::new(),
             debounce: HumanDuration::from_millis(100),
             debounce_max: HumanDuration::from_secs(2),
             rescan: HumanDuration::from_secs(60),
@@ -275,6 +281,10 @@ impl Settings {
         Ok(Options {
             kuma: self.kuma.clone(),
             services: self.services.clone(),
+            collectors: Collectors {
+                rules: self.collectors.clone(),
+                trusted_ca: trusted_ca(),
+            },
             scope: self.select.clone(),
             reload: self.reload.iter().map(|reload| reload.select.clone()).collect(),
             shapes: self.forms(),
@@ -288,4 +298,17 @@ impl Settings {
             extent,
         })
     }
+}
+
+/// The files with the certificates that a machine trusts: of Debian and its derivatives, of Red Hat's, of Alpine and others.
+const TRUSTED_CAS: [&str; 3] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+];
+
+/// The file with the certificates that this machine trusts.
+fn trusted_ca() -> Option<PathBuf> {
+    let mut all = TRUSTED_CAS.iter().map(PathBuf::from);
+    all.find(|path| path.is_file())
 }

@@ -13,9 +13,11 @@ use meshtraced::kuma::{Kuma, Version};
 use meshtraced::source::{Snapshot, SourceFile};
 
 /// Codes that no text of a policy can produce, each with its test.
-const WITHOUT_EXAMPLE: [(&str, &str); 9] = [
+const WITHOUT_EXAMPLE: [(&str, &str); 11] = [
     ("unreadable-file", "tests/cases/mistake-not-utf-8"),
     ("no-resources", "tests/cases/mistake-no-resources"),
+    ("collector-not-allowed", "tests/it/collectors.rs"),
+    ("unused-collector-entry", "tests/it/collectors.rs"),
     ("dangling-reference", "src/envoy/layout.rs"),
     ("admin-path-too-long", "tests/it/findings.rs"),
     ("unusable-base", "tests/it/own_envoys.rs"),

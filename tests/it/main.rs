@@ -3,6 +3,7 @@
 mod adopt;
 mod ci;
 mod cli;
+mod collectors;
 mod conformance;
 mod crash;
 mod daemon;

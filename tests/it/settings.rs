@@ -240,6 +240,7 @@ fn kind(schema: &Value) -> String {
             _ => "a mapping".to_owned(),
         },
         Some(&"boolean") => "a boolean".to_owned(),
+        Some(&"integer") => "a whole number".to_owned(),
         Some(&"string") => "text".to_owned(),
         other => panic!("no words for {other:?}: {schema}"),
     }

@@ -1,0 +1,315 @@
+//! The collectors as the settings describe them: TLS, timeouts, and the networks that spans may go to.
+//!
+//! Policies are in a repository that many may write to; what stands here is for those who run the machine.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use schemars::{JsonSchema, Schema, json_schema};
+use serde::{Deserialize, Serialize};
+
+use crate::settings_value::{HumanDuration, SettingValue};
+use crate::words;
+
+/// The collectors as the settings describe them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Collectors {
+    /// The entries of `collectors`; the first that fits a collector and has a part decides about that part.
+    pub rules: Vec<CollectorRule>,
+    /// The file with the certificates that this machine trusts, if it has one.
+    pub trusted_ca: Option<PathBuf>,
+}
+
+/// TLS, timeout and limits of some collectors, whichever policy names them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CollectorRule {
+    /// The collectors that the entry is for; without keys, all.
+    #[serde(default, rename = "match")]
+    pub matching: Match,
+    /// The encryption of connections to them. Without a value, the URL of the backend decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsConf>,
+    /// The time in which an OpenTelemetry collector has to take spans. Envoy has none to set for Zipkin and Datadog.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<HumanDuration>,
+    /// The networks that spans may go to: those of every entry that fits. A collector elsewhere is an error.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow: Vec<Network>,
+}
+
+/// A choice of collectors. In patterns, `*` stands for any characters.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Match {
+    /// A pattern of the host: a name or an address, without brackets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The port that receives spans.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// A pattern of the mesh whose policies name the collector.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mesh: Option<String>,
+    /// A pattern of the backend: its name in a Mesh, the name of a MeshOpenTelemetryBackend, or the URL or endpoint in a
+    /// MeshTrace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backend: Option<String>,
+}
+
+/// The encryption of connections to a collector.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsConf {
+    /// Whether the certificate of the collector is verified, which it is without this key.
+    pub verify: bool,
+    /// The file with the certificates that are trusted. Without a value, these are those that the machine trusts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
+    /// The name that is asked for, and that the certificate must have. Without a value, this is the host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sni: Option<String>,
+    /// The file with the certificate of the proxies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<PathBuf>,
+    /// The file with the key of that certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
+}
+
+impl Default for TlsConf {
+    fn default() -> Self {
+        Self {
+            verify: true,
+            ca: None,
+            sni: None,
+            certificate: None,
+            key: None,
+        }
+    }
+}
+
+impl TlsConf {
+    /// The mistake in the conf; `None` if there is none.
+    #[must_use]
+    pub fn mistake(&self) -> Option<String> {
+        if self.certificate.is_some() != self.key.is_some() {
+            return Some("`certificate` and `key` belong together".to_owned());
+        }
+        if self.ca.is_some() && !self.verify {
+            return Some("`ca` says what is trusted, and `verify: false` trusts all".to_owned());
+        }
+        let files = [("ca", &self.ca), ("certificate", &self.certificate), ("key", &self.key)];
+        let files = files
+            .into_iter()
+            .filter_map(|(name, path)| Some((name, path.as_ref()?)));
+        let mut wrong = files.filter(|(_, path)| !is_plain(path));
+        let (name, path) = wrong.next()?;
+        let path = path.display();
+        Some(format!("`{path}` in `{name}` must be an absolute path in UTF-8"))
+    }
+}
+
+/// Whether Envoy can be told the path, wherever it runs.
+fn is_plain(path: &Path) -> bool {
+    path.is_absolute() && path.to_str().is_some()
+}
+
+/// A network, or a single address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network(IpNet);
+
+impl FromStr for Network {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let single = || text.parse::<IpAddr>().map(IpNet::from);
+        match text.parse::<IpNet>().or_else(|_| single()) {
+            // A host with the length of its network would stand for something else than it says.
+            Ok(network) if network.addr() != network.network() => {
+                let meant = network.trunc();
+                Err(format!("`{text}` is an address within a network, which is {meant}"))
+            }
+            Ok(network) => Ok(Self(network)),
+            Err(_) => Err(format!(
+                "`{text}` is not a network; example: 10.0.0.0/8. A name can resolve to any address, so it is no limit"
+            )),
+        }
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.prefix_len() == self.0.max_prefix_len() {
+            true => self.0.addr().fmt(f),
+            false => self.0.fmt(f),
+        }
+    }
+}
+
+impl SettingValue for Network {
+    fn name() -> Cow<'static, str> {
+        "a network, such as 10.0.0.0/8".into()
+    }
+
+    fn schema() -> Schema {
+        json_schema!({"type": "string", "pattern": "^[0-9a-fA-F.:]+(/[0-9]+)?$"})
+    }
+}
+
+setting_value!(Network);
+
+/// A collector as a policy names it.
+#[derive(Debug, Clone, Copy)]
+pub struct Named<'a> {
+    /// The mesh of the policy.
+    pub mesh: &'a str,
+    /// The name of the backend, or its URL or endpoint where it has no name.
+    pub backend: &'a str,
+    /// The host, a name or an address, without brackets.
+    pub host: &'a str,
+    /// The port that receives spans.
+    pub port: u16,
+}
+
+impl Match {
+    fn fits(&self, collector: &Named) -> bool {
+        let fits =
+            |pattern: &Option<String>, text: &str| pattern.as_ref().is_none_or(|pattern| words::fits(pattern, text));
+        fits(&self.host, collector.host)
+            && self.port.is_none_or(|port| port == collector.port)
+            && fits(&self.mesh, collector.mesh)
+            && fits(&self.backend, collector.backend)
+    }
+}
+
+/// A part of an entry that decides about a collector.
+#[derive(Debug, Clone, Copy)]
+pub struct Decided<'a, T> {
+    /// The number of the entry, from 0.
+    pub entry: usize,
+    /// The value in that entry.
+    pub part: &'a T,
+}
+
+impl Collectors {
+    /// The entries that fit a collector, with their numbers. The cost grows with the entries.
+    pub fn of<'a>(&'a self, collector: Named<'a>) -> impl Iterator<Item = (usize, &'a CollectorRule)> + Clone {
+        let all = self.rules.iter().enumerate();
+        all.filter(move |(_, rule)| rule.matching.fits(&collector))
+    }
+
+    /// The encryption of connections to a collector, from the first entry that has any.
+    #[must_use]
+    pub fn tls<'a>(&'a self, collector: Named<'a>) -> Option<Decided<'a, TlsConf>> {
+        let mut all = self.of(collector);
+        all.find_map(|(entry, rule)| rule.tls.as_ref().map(|part| Decided { entry, part }))
+    }
+
+    /// The time that a collector has, from the first entry that says it.
+    #[must_use]
+    pub fn timeout<'a>(&'a self, collector: Named<'a>) -> Option<Decided<'a, Duration>> {
+        let mut all = self.of(collector);
+        all.find_map(|(entry, rule)| {
+            rule.timeout.as_ref().map(|timeout| Decided {
+                entry,
+                part: &timeout.0,
+            })
+        })
+    }
+
+    /// The first entry whose networks a collector is not in.
+    #[must_use]
+    pub fn forbidding<'a>(&'a self, collector: Named<'a>) -> Option<Decided<'a, Vec<Network>>> {
+        let address: Option<IpAddr> = collector.host.parse().ok();
+        let is_in = |network: &Network| address.is_some_and(|address| network.0.contains(&address));
+        let forbids = |rule: &CollectorRule| !rule.allow.is_empty() && !rule.allow.iter().any(is_in);
+        let mut all = self.of(collector);
+        let (entry, rule) = all.find(|(_, rule)| forbids(rule))?;
+        Some(Decided {
+            entry,
+            part: &rule.allow,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named<'a>(host: &'a str, mesh: &'a str) -> Named<'a> {
+        Named {
+            mesh,
+            backend: "zipkin",
+            host,
+            port: 9411,
+        }
+    }
+
+    fn collectors(yaml: &str) -> Collectors {
+        Collectors {
+            rules: serde_yaml::from_str(yaml).expect("entries"),
+            trusted_ca: None,
+        }
+    }
+
+    #[test]
+    fn each_part_comes_from_the_first_entry_that_fits_and_has_it() {
+        let collectors = collectors(
+            "- {match: {host: '*.eu'}, timeout: 1s}
+- {match: {mesh: payments}, timeout: 2s, tls: {verify: false}}
+- tls: {}",
+        );
+        let seconds = |named| collectors.timeout(named).map(|timeout| timeout.part.as_secs());
+        let verified = |named| collectors.tls(named).map(|tls| (tls.entry, tls.part.verify));
+        assert_eq!(seconds(named("a.eu", "payments")), Some(1));
+        assert_eq!(verified(named("a.eu", "payments")), Some((1, false)));
+        assert_eq!(verified(named("a.eu", "default")), Some((2, true)));
+        assert_eq!(seconds(named("a.us", "default")), None);
+    }
+
+    #[test]
+    fn every_entry_that_fits_must_allow_a_collector() {
+        let collectors = collectors(
+            "- allow: [10.0.0.0/8, 'fd00::/8', 192.168.1.1]
+- {match: {mesh: payments}, allow: [10.1.0.0/16]}",
+        );
+        let forbidding = |host, mesh| collectors.forbidding(named(host, mesh)).map(|entry| entry.entry);
+        assert_eq!(forbidding("10.2.0.1", "default"), None);
+        assert_eq!(forbidding("fd00::1", "default"), None);
+        assert_eq!(forbidding("192.168.1.1", "default"), None);
+        assert_eq!(forbidding("192.168.1.2", "default"), Some(0));
+        assert_eq!(forbidding("10.2.0.1", "payments"), Some(1));
+        assert_eq!(forbidding("10.1.2.3", "payments"), None);
+        assert_eq!(forbidding("collector.eu", "default"), Some(0));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (yaml, said) in [
+            ("{ca: ca.pem}", "must be an absolute path"),
+            ("{certificate: /a}", "belong together"),
+            ("{verify: false, ca: /a}", "trusts all"),
+        ] {
+            let conf: TlsConf = serde_yaml::from_str(yaml).expect(yaml);
+            let mistake = conf.mistake().expect(yaml);
+            assert!(mistake.contains(said), "{mistake}");
+        }
+        for (text, said) in [
+            ("zipkin.eu", "A name can resolve to any address"),
+            ("10.0.0.1/8", "which is 10.0.0.0/8"),
+        ] {
+            let mistake = text.parse::<Network>().expect_err(text);
+            assert!(mistake.contains(said), "{mistake}");
+        }
+        assert_eq!(
+            "10.0.0.1/32".parse().map(|network: Network| network.to_string()),
+            Ok("10.0.0.1".to_owned())
+        );
+    }
+}

@@ -1,0 +1,297 @@
+//! `collectors` of the settings: TLS, timeouts, and the networks that spans may go to.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, date_time_ymd,
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use meshtraced::compile::{Options, compile};
+use meshtraced::envoy::artifact::{Artifact, ProxyKey};
+use meshtraced::kuma::Fidelity;
+use meshtraced::source::Snapshot;
+
+use crate::kit::collector::Collector;
+use crate::kit::envoy::Envoy;
+use crate::kit::http::get;
+use crate::kit::mesh::{Backend, Mesh};
+use crate::kit::parallel::in_parallel;
+use crate::kit::program::{meshtraced, said};
+use crate::kit::{ports, tools, wait};
+
+/// The name of the collector in its certificate.
+const NAME: &str = "collector.example";
+
+/// An authority, with the files of the certificates that it signed.
+struct Authority {
+    dir: TempDir,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "authority");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        fs::write(dir.path().join("ca.pem"), certificate.pem()).expect("a file");
+        Self {
+            dir,
+            issuer: Issuer::new(params, key),
+        }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The files of a certificate for a name and of its key; it was valid until a year.
+    fn sign(&self, name: &str, until: i32) -> [PathBuf; 2] {
+        let mut params = CertificateParams::new([name.to_owned()]).expect("a name");
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.not_before = date_time_ymd(2001, 1, 1);
+        params.not_after = date_time_ymd(until, 1, 1);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        let paths = ["crt", "key"].map(|kind| self.file(&format!("{name}-{until}.{kind}")));
+        fs::write(&paths[0], certificate.pem()).expect("a file");
+        fs::write(&paths[1], key.serialize_pem()).expect("a file");
+        paths
+    }
+}
+
+/// An Envoy in front of a collector, which takes TLS 1.3 from those who have a certificate of an authority.
+struct Front {
+    address: SocketAddr,
+    _dir: TempDir,
+    _envoy: Envoy,
+}
+
+impl Front {
+    fn start(collector: SocketAddr, [chain, key]: &[PathBuf; 2], clients: &Path) -> Self {
+        let address = ports::socket(19_443);
+        let dir = tempfile::tempdir().expect("a directory");
+        let socket =
+            |address: SocketAddr| json!({"socket_address": {"address": address.ip(), "port_value": address.port()}});
+        let options = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+        let bootstrap = json!({"static_resources": {
+            "listeners": [{
+                "name": "front",
+                "address": socket(address),
+                "filter_chains": [{
+                    "transport_socket": {
+                        "name": "envoy.transport_sockets.tls",
+                        "typed_config": {
+                            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+                            "require_client_certificate": true,
+                            "common_tls_context": {
+                                "tls_params": {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"},
+                                "tls_certificates": [{"certificate_chain": {"filename": chain}, "private_key": {"filename": key}}],
+                                "validation_context": {"trusted_ca": {"filename": clients}},
+                            },
+                        },
+                    },
+                    "filters": [{
+                        "name": "http",
+                        "typed_config": {
+                            "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+                            "stat_prefix": "front",
+                            "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [
+                                {"match": {"prefix": "/"}, "route": {"cluster": "collector"}},
+                            ]}]},
+                            "http_filters": [{"name": "router", "typed_config": {
+                                "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
+                            }}],
+                        },
+                    }],
+                }],
+            }],
+            "clusters": [{
+                "name": "collector",
+                "load_assignment": {
+                    "cluster_name": "collector",
+                    "endpoints": [{"lb_endpoints": [{"endpoint": {"address": socket(collector)}}]}],
+                },
+                "typed_extension_protocol_options": {
+                    "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                        "@type": options,
+                        "use_downstream_protocol_config": {"http2_protocol_options": {}},
+                    },
+                },
+            }],
+        }});
+        let path = dir.path().join("front.json");
+        fs::write(&path, bootstrap.to_string()).expect("a file");
+        let envoy = Envoy::start(&path);
+        Self {
+            address,
+            _dir: dir,
+            _envoy: envoy,
+        }
+    }
+}
+
+/// A mesh whose spans go to a collector in a form, published with the settings.
+fn published(form: &str, to: SocketAddr, settings: &Value) -> Mesh {
+    let mesh = Mesh::builder().backends(&[Backend::nowhere(1)]).start();
+    let backend = match form {
+        "Zipkin" => json!({"type": "Zipkin", "zipkin": {"url": format!("http://{to}/api/v2/spans")}}),
+        "OTLP over gRPC" => json!({"type": "OpenTelemetry", "openTelemetry": {"endpoint": to.to_string()}}),
+        "OTLP over HTTP" => {
+            let backend = json!({"type": "MeshOpenTelemetryBackend", "mesh": "default", "name": "otel", "spec": {
+                "protocol": "http", "endpoint": {"address": to.ip(), "port": to.port()},
+            }});
+            mesh.write("otel.yaml", &backend.to_string());
+            let reference = json!({"kind": "MeshOpenTelemetryBackend", "labels": {"kuma.io/display-name": "otel"}});
+            json!({"type": "OpenTelemetry", "openTelemetry": {"backendRef": reference}})
+        }
+        other => panic!("{other}"),
+    };
+    let policy = json!({"type": "MeshTrace", "mesh": "default", "name": "all", "spec": {
+        "targetRef": {"kind": "Mesh"}, "default": {"backends": [backend]},
+    }});
+    mesh.remove("trace-all.yaml");
+    mesh.write("all.yaml", &policy.to_string());
+    mesh.settings(settings);
+    assert_eq!(mesh.run_with_settings(), (Some(0), String::new()));
+    mesh
+}
+
+/// Every form of spans reaches a collector that wants TLS 1.3 and a certificate, from both releases of Envoy.
+#[test]
+fn spans_reach_a_collector_behind_tls() {
+    let authority = Authority::new();
+    let (server, [chain, key]) = (authority.sign(NAME, 2090), authority.sign("proxy", 2090));
+    let tls = json!({"ca": authority.file("ca.pem"), "sni": NAME, "certificate": chain, "key": key});
+    let settings = json!({"collectors": [{"tls": tls, "timeout": "3s"}]});
+    let all = ["Zipkin", "OTLP over gRPC"]
+        .into_iter()
+        .flat_map(|form| tools::releases().map(|release| (form, release)));
+    let all: Vec<(&str, &Path)> = all.collect();
+    in_parallel(&all, |(form, release)| {
+        let collector = Collector::start();
+        let front = Front::start(collector.address(), &server, &authority.file("ca.pem"));
+        let mesh = published(form, front.address, &settings);
+        let [web, _backend] = mesh.envoys_of(release);
+        assert_eq!(get(format!("http://{}/", mesh.web)).send().status, 200);
+        collector.wait_for(|spans| spans.iter().any(|span| span.service == "web").then_some(()));
+        let provider = if *form == "Zipkin" { "zipkin" } else { "opentelemetry" };
+        let handshakes = web.stat(&format!("cluster.meshtrace_{provider}.ssl.handshake"));
+        assert!(handshakes.is_some_and(|count| count > 0), "{form}: {handshakes:?}");
+    });
+}
+
+/// A certificate of another authority, of another name, or of the past: no span leaves the proxy, and a statistic says why.
+#[test]
+fn no_span_reaches_a_collector_with_a_wrong_certificate() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let [chain, key] = authority.sign("proxy", 2090);
+    let cases = [
+        (other.sign(NAME, 2090), "fail_verify_error"),
+        (authority.sign("other.example", 2090), "fail_verify_san"),
+        (authority.sign(NAME, 2002), "fail_verify_error"),
+    ];
+    in_parallel(&cases, |(server, statistic)| {
+        let collector = Collector::start();
+        let front = Front::start(collector.address(), server, &authority.file("ca.pem"));
+        let tls = json!({"ca": authority.file("ca.pem"), "sni": NAME, "certificate": chain, "key": key});
+        let mesh = published("Zipkin", front.address, &json!({"collectors": [{"tls": tls}]}));
+        let [web, _backend] = mesh.envoys();
+        assert_eq!(get(format!("http://{}/", mesh.web)).send().status, 200);
+        let statistic = format!("cluster.meshtrace_zipkin.ssl.{statistic}");
+        wait::until("Envoy refuses the certificate", || match web.stat(&statistic) {
+            Some(count) if count > 0 => Ok(()),
+            count => Err(format!("{statistic}: {count:?}")),
+        });
+        assert!(collector.reports().is_empty(), "{statistic}");
+    });
+}
+
+/// `check` of a tree whose only backend is at a place.
+fn checked(host: &str, collectors: &str) -> (Option<i32>, String) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mesh = format!(
+        "type: Mesh\nname: default\ntracing:\n  defaultBackend: z\n  backends:\n  - {{name: z, type: zipkin, conf: {{url: 'http://{host}:9411/api/v2/spans'}}}}\n"
+    );
+    fs::create_dir(dir.path().join("policies")).expect("a directory");
+    fs::write(dir.path().join("policies/mesh.yaml"), mesh).expect("a file");
+    fs::write(
+        dir.path().join("settings.yaml"),
+        format!("collectors: [{collectors}]\n"),
+    )
+    .expect("a file");
+    let output = meshtraced(dir.path(), &["check", "--config", "settings.yaml"]);
+    let (exit, mistake) = said(&output);
+    (exit, String::from_utf8_lossy(&output.stdout).into_owned() + &mistake)
+}
+
+#[test]
+fn a_collector_outside_the_allowed_networks_is_an_error() {
+    let allow = "{match: {mesh: default}, allow: [10.0.0.0/8]}";
+    for (host, code) in [("10.1.2.3", 0), ("192.168.1.1", 1), ("zipkin.eu", 1)] {
+        let (exit, text) = checked(host, allow);
+        assert_eq!(exit, Some(code), "{text}");
+        assert_eq!(text.contains("error[collector-not-allowed]"), code == 1, "{text}");
+        assert!(code == 0 || text.contains("mesh.yaml:6"), "{text}");
+    }
+}
+
+#[test]
+fn an_entry_without_a_collector_is_a_finding() {
+    let (_, text) = checked(
+        "10.1.2.3",
+        "{match: {host: '*.eu'}, timeout: 1s}, {match: {port: 9411}, timeout: 1s}",
+    );
+    assert!(
+        text.contains("warning[unused-collector-entry]: `collectors[0]` of the settings fits no collector"),
+        "{text}"
+    );
+    assert!(!text.contains("`collectors[1]`"), "{text}");
+}
+
+#[test]
+fn mistakes_in_the_settings_are_named() {
+    for (collectors, expected) in [
+        ("{allow: [zipkin.eu]}", "A name can resolve to any address"),
+        (
+            "{tls: {certificate: /a}}",
+            "collectors[0].tls: `certificate` and `key` belong together",
+        ),
+        ("{tls: {verfy: true}}", "verfy"),
+    ] {
+        let (exit, text) = checked("10.1.2.3", collectors);
+        assert!(exit == Some(2) && text.contains(expected), "{exit:?} {text}");
+    }
+}
+
+/// An https collector without an entry: its certificate is verified where Kuma's documentation is followed, and the machine trusts any.
+#[test]
+fn certificates_are_verified_by_default_where_the_machine_can() {
+    let text = "type: Mesh\nname: default\ntracing:\n  defaultBackend: z\n  backends:\n  - {name: z, type: zipkin, conf: {url: 'https://zipkin.eu:443/x'}}\n---\ntype: TrafficTrace\nmesh: default\nname: all\nselectors:\n- match: {kuma.io/service: '*'}\n---\ntype: Dataplane\nmesh: default\nname: web-01\nnetworking:\n  address: 10.0.0.1\n  inbound:\n  - {port: 80, tags: {kuma.io/service: web, kuma.io/protocol: http}}\n";
+    let snapshot = Snapshot::from_texts([("all.yaml", text)]);
+    let trusted = "/etc/trusted.pem";
+    let clusters = |fidelity, ca: Option<&str>| {
+        let mut options = Options::for_out("/out");
+        options.kuma.fidelity = fidelity;
+        options.collectors.trusted_ca = ca.map(PathBuf::from);
+        let compiled = compile(&snapshot, &options);
+        compiled.fragments[&ProxyKey::new("default", "web-01")][&Artifact::Cds].to_string()
+    };
+    assert!(clusters(Fidelity::Documented, Some(trusted)).contains(trusted));
+    for unverified in [
+        clusters(Fidelity::Documented, None),
+        clusters(Fidelity::Exact, Some(trusted)),
+    ] {
+        assert!(
+            !unverified.contains("trusted_ca") && unverified.contains("transport_socket_matches"),
+            "{unverified}"
+        );
+    }
+}
