@@ -1,8 +1,9 @@
-//! The collectors as the settings describe them: TLS, timeouts, and the networks that spans may go to.
+//! The collectors as the settings describe them: keys, TLS, timeouts, and the networks that spans may go to.
 //!
 //! Policies are in a repository that many may write to; what stands here is for those who run the machine.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use schemars::{JsonSchema, Schema, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::settings_value::{HumanDuration, SettingValue};
+use crate::source::BaseFiles;
 use crate::words;
 
 /// The collectors as the settings describe them.
@@ -23,15 +25,54 @@ pub struct Collectors {
     pub rules: Vec<CollectorRule>,
     /// The file with the certificates that this machine trusts, if it has one.
     pub trusted_ca: Option<PathBuf>,
+    /// The variables of the environment that headers come from, those that are set.
+    pub environment: BTreeMap<String, Secret>,
 }
 
-/// TLS, timeout and limits of some collectors, whichever policy names them.
+/// The text of a key, which nothing shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// A text that nothing shows.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text, for the file that Envoys read it from.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// Headers by their names.
+pub type Headers = BTreeMap<HeaderName, HeaderSource>;
+
+/// The headers in words: their names, and where their values come from.
+#[must_use]
+pub fn in_words(headers: &Headers) -> String {
+    let each = headers.iter().map(|(name, source)| format!("{name} from {source}"));
+    each.collect::<Vec<_>>().join(", ")
+}
+
+/// Keys, TLS, timeout and limits of some collectors, whichever policy names them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CollectorRule {
     /// The collectors that the entry is for; without keys, all.
     #[serde(default, rename = "match")]
     pub matching: Match,
+    /// Headers of the requests that take spans to them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub headers: Option<Headers>,
     /// The encryption of connections to them. Without a value, the URL of the backend decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsConf>,
@@ -60,6 +101,111 @@ pub struct Match {
     /// MeshTrace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backend: Option<String>,
+}
+
+/// The name of a header, in lower case as HTTP/2 has it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HeaderName(String);
+
+/// The headers that make a request what it is; Envoy sets them.
+const OWN_HEADERS: [&str; 9] = [
+    "connection",
+    "content-length",
+    "content-type",
+    "host",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+impl FromStr for HeaderName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "!#$%&'*+-.^_`|~".contains(c);
+        if text.chars().any(|c| c.is_ascii_uppercase()) {
+            let lower = text.to_ascii_lowercase();
+            Err(format!(
+                "`{text}` has capital letters, which HTTP/2 forbids; write `{lower}`"
+            ))
+        } else if text.is_empty() || !text.chars().all(fits) {
+            Err(format!("`{text}` is not the name of a header; example: x-api-key"))
+        } else if OWN_HEADERS.contains(&text) || text.starts_with("grpc-") || text.starts_with("proxy-") {
+            Err(format!("`{text}` is a header that Envoy sets"))
+        } else {
+            Ok(Self(text.to_owned()))
+        }
+    }
+}
+
+impl fmt::Display for HeaderName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl SettingValue for HeaderName {
+    fn name() -> Cow<'static, str> {
+        "the name of a header".into()
+    }
+
+    fn schema() -> Schema {
+        json_schema!({"type": "string", "pattern": "^[a-z0-9!#$%&'*+.^_`|~-]+$"})
+    }
+}
+
+setting_value!(HeaderName);
+
+/// The source of the value of a header: exactly one of the keys.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HeaderSource {
+    /// The file with the value; a line end behind it is not part of it. Envoys get a change at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+    /// The variable of the environment of meshtraced with the value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub env: Option<String>,
+    /// The value itself, for what is no key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+}
+
+impl HeaderSource {
+    /// The mistake in the source; `None` if there is none.
+    #[must_use]
+    pub fn mistake(&self) -> Option<String> {
+        match (&self.file, &self.env, &self.value) {
+            (Some(path), None, None) => (!is_plain(path) || path.to_string_lossy().contains(['{', '}'])).then(|| {
+                let path = path.display();
+                format!("`{path}` in `file` must be an absolute path in UTF-8, without braces")
+            }),
+            (None, Some(_), None) => None,
+            (None, None, Some(value)) => unsendable(value).map(|why| format!("`value` {why}")),
+            _ => Some("exactly one of `file`, `env` and `value` must be set".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for HeaderSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.file, &self.env) {
+            (Some(path), _) => path.display().fmt(f),
+            (None, Some(name)) => write!(f, "${name}"),
+            (None, None) => f.write_str("the settings"),
+        }
+    }
+}
+
+/// The reason why a text cannot be the value of a header; it does not show the text.
+fn unsendable(value: &str) -> Option<&'static str> {
+    match value {
+        "" => Some("is empty"),
+        value if value.chars().all(|c| c == ' ' || c.is_ascii_graphic()) => None,
+        _ => Some("has characters that no header can have"),
+    }
 }
 
 /// The encryption of connections to a collector.
@@ -211,6 +357,13 @@ impl Collectors {
         all.find_map(|(entry, rule)| rule.tls.as_ref().map(|part| Decided { entry, part }))
     }
 
+    /// The headers of requests to a collector, from the first entry that has any.
+    #[must_use]
+    pub fn headers<'a>(&'a self, collector: Named<'a>) -> Option<Decided<'a, Headers>> {
+        let mut all = self.of(collector);
+        all.find_map(|(entry, rule)| rule.headers.as_ref().map(|part| Decided { entry, part }))
+    }
+
     /// The time that a collector has, from the first entry that says it.
     #[must_use]
     pub fn timeout<'a>(&'a self, collector: Named<'a>) -> Option<Decided<'a, Duration>> {
@@ -238,6 +391,61 @@ impl Collectors {
     }
 }
 
+/// The values of all headers, each with the reason if it cannot be had.
+#[derive(Debug, Default)]
+pub struct Keys(BTreeMap<HeaderSource, Result<Secret, String>>);
+
+impl Keys {
+    /// The values, from the files as of the moment of the policies.
+    #[must_use]
+    pub fn of(collectors: &Collectors, files: &BaseFiles) -> Self {
+        let sources = collectors.rules.iter().filter_map(|rule| rule.headers.as_ref());
+        let sources = sources.flat_map(Headers::values);
+        let keys = sources.map(|source| (source.clone(), value(source, collectors, files)));
+        Self(keys.collect())
+    }
+
+    /// Whether no collector has headers.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The value from a source.
+    ///
+    /// # Errors
+    /// The reason why there is none.
+    pub fn get(&self, source: &HeaderSource) -> Result<&Secret, &str> {
+        match self.0.get(source) {
+            Some(found) => found.as_ref().map_err(String::as_str),
+            None => Err("is not in the settings"),
+        }
+    }
+}
+
+fn value(source: &HeaderSource, collectors: &Collectors, files: &BaseFiles) -> Result<Secret, String> {
+    let text = match (&source.file, &source.env) {
+        (Some(path), _) => match files.get(&path.to_string_lossy()) {
+            Ok(file) => {
+                let text = file.text.as_str();
+                let text = text.strip_suffix('\n').unwrap_or(text);
+                text.strip_suffix('\r').unwrap_or(text)
+            }
+            Err(None) => return Err("does not exist".to_owned()),
+            Err(Some(reason)) => return Err(format!("cannot be used: {reason}")),
+        },
+        (None, Some(name)) => {
+            let value = collectors.environment.get(name);
+            value.map(Secret::expose).ok_or_else(|| "is not set".to_owned())?
+        }
+        (None, None) => source.value.as_deref().unwrap_or_default(),
+    };
+    match unsendable(text) {
+        Some(why) => Err(why.to_owned()),
+        None => Ok(Secret::new(text)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,7 +462,7 @@ mod tests {
     fn collectors(yaml: &str) -> Collectors {
         Collectors {
             rules: serde_yaml::from_str(yaml).expect("entries"),
-            trusted_ca: None,
+            ..Collectors::default()
         }
     }
 

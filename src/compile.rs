@@ -6,10 +6,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::check;
-use crate::collectors::Collectors;
+use crate::collectors::{Collectors, Keys};
 use crate::compilation::Compilation;
 use crate::diag::{Diagnostic, Diagnostics, Holds, ResourceId};
 use crate::envoy::artifact::{Elsewhere, Fragments, ProxyKey};
+use crate::envoy::secrets::{self, Secrets};
 use crate::envoy::shape::{self, Form, Shape, Shaped};
 use crate::envoy::{self, RenderEnv};
 use crate::explain::outcomes::{Outcomes, outcomes};
@@ -107,6 +108,8 @@ pub struct Compiled {
     pub diagnostics: Vec<Diagnostic>,
     /// The reasons why dataplanes cannot be written in the configured shape, sorted.
     pub unpublishable: Vec<Diagnostic>,
+    /// The files with the keys of collectors.
+    pub secrets: Secrets,
     /// The places of files that are not below the directory of their proxy, for the proxies in scope that have such files.
     pub elsewhere: BTreeMap<ProxyKey, Elsewhere>,
     /// The proxies in scope whose Envoys somebody configured.
@@ -231,13 +234,15 @@ impl Compiler {
         check::no_resources(snapshot, &compilation, &mut diagnostics);
         let in_scope = lowered.iter().copied().zip(&proxies).zip(is_wanted);
         let in_scope = in_scope.filter(|(_, is_wanted)| *is_wanted).map(|(both, _)| both);
-        let wanted = shaped(in_scope, options, snapshot);
+        let mut wanted = shaped(in_scope, options, snapshot);
+        let secrets = secrets::resolve(&mut wanted, &Keys::of(&options.collectors, &snapshot.bases));
         let mut unpublishable = Diagnostics::default();
         let (fragments, without_files) = files(&wanted, options, &mut self.files, &mut unpublishable);
         let inspected = inspect(&compilation);
         let compiled = Compiled {
             meshes: meshes(&resources, &wanted),
             elsewhere: elsewhere(&wanted),
+            secrets,
             overlays: overlays(&wanted),
             out_of_scope,
             without_files,

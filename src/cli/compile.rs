@@ -157,7 +157,7 @@ fn backend(tracer: &Tracer) -> Option<Value> {
 
 /// One dataplane: the policies that govern it and the messages for its Envoy.
 fn entry(proxy: &Proxy) -> Value {
-    let clusters = envoy::collector_clusters(proxy);
+    let clusters = envoy::collector_clusters(proxy, ".");
     let listeners: Vec<Value> = (proxy.listeners.iter())
         .map(|listener| json!({"name": layout::listener_name(listener), "tracing": tracing::block(proxy, listener)}))
         .collect();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
+use super::credential;
 use crate::ir::{Endpoint, Export, OpenTelemetry, Provider, Proxy, Tls};
 use crate::resource::value::collector_url;
 
@@ -113,11 +114,12 @@ impl<'a> Address<'a> {
     }
 }
 
-/// The clusters of a proxy's collectors, sorted by name; none when the proxy is not traced.
+/// The clusters of a proxy's collectors, sorted by name; none when the proxy is not traced. The keys of collectors are in files below
+/// the output directory `out`.
 #[must_use]
-pub fn collectors(proxy: &Proxy) -> Vec<ClusterMessage<'_>> {
+pub fn collectors<'p>(proxy: &'p Proxy, out: &str) -> Vec<ClusterMessage<'p>> {
     let exports = exports(proxy).into_iter();
-    exports.map(|export| collector(proxy, export)).collect()
+    exports.map(|export| collector(proxy, export, out)).collect()
 }
 
 /// The destinations of a proxy's spans, sorted by the names of their clusters.
@@ -128,8 +130,8 @@ pub(super) fn exports(proxy: &Proxy) -> Vec<&Export> {
     exports
 }
 
-/// The cluster of a collector.
-pub(super) fn collector<'a>(proxy: &Proxy, export: &'a Export) -> ClusterMessage<'a> {
+/// The cluster of a collector, whose keys are in files below `out`.
+pub(super) fn collector<'a>(proxy: &Proxy, export: &'a Export, out: &str) -> ClusterMessage<'a> {
     let (host, port) = (export.collector.host.as_str(), export.collector.port);
     let by_name = !collector_url::is_ip(host);
     let mut cluster = of(&export.cluster_name, proxy.ipv6, by_name, Localities::One(host, port));
@@ -141,23 +143,34 @@ pub(super) fn collector<'a>(proxy: &Proxy, export: &'a Export) -> ClusterMessage
         Some(tls) => cluster.transport_socket = Some(tls_socket(configured_tls(host, tls))),
         None => {}
     }
-    if matches!(export.provider, Provider::OpenTelemetry(OpenTelemetry::Grpc)) {
-        cluster.typed_extension_protocol_options = Some(http2_options());
-    }
+    let is_http2 = matches!(export.provider, Provider::OpenTelemetry(OpenTelemetry::Grpc));
+    cluster.typed_extension_protocol_options = match &export.collector.headers {
+        Some(headers) if !headers.value.is_empty() => {
+            Some(http_options(is_http2, Some(credential::filters(&headers.value, out))))
+        }
+        Some(_) | None => is_http2.then(|| http_options(true, None)),
+    };
     if export.track_remaining {
         cluster.circuit_breakers = Some(json!({"thresholds": [{"track_remaining": true}]}));
     }
     cluster
 }
 
-/// The protocol options for HTTP/2 to an upstream.
-fn http2_options() -> Value {
-    json!({
-        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-            "explicit_http_config": {"http2_protocol_options": {}},
-        }
-    })
+/// The protocol options for HTTP/2 or HTTP/1.1 to an upstream, with the filters in front of it.
+fn http_options(is_http2: bool, filters: Option<Value>) -> Value {
+    let protocol = if is_http2 {
+        "http2_protocol_options"
+    } else {
+        "http_protocol_options"
+    };
+    let mut options = json!({
+        "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        "explicit_http_config": {protocol: {}},
+    });
+    if let Some(filters) = filters {
+        options["http_filters"] = filters;
+    }
+    json!({"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options})
 }
 
 /// The cluster of an application or of a service; `by_name` tells that a host among its endpoints is a name.
@@ -168,7 +181,7 @@ pub(super) fn upstream<'a>(
     http2: bool,
 ) -> ClusterMessage<'a> {
     ClusterMessage {
-        typed_extension_protocol_options: http2.then(http2_options),
+        typed_extension_protocol_options: http2.then(|| http_options(true, None)),
         ..of(name, ipv6, by_name, Localities::Of(endpoints))
     }
 }

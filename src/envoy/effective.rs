@@ -9,7 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::cluster::duration;
-use crate::ir::{Export, Listener, OpenTelemetry, Provider, Proxy, Specificity, Tag, TagValue, Tracer, ZipkinEncoding};
+use crate::collectors;
+use crate::ir::{
+    Collector, Export, Listener, OpenTelemetry, Provider, Proxy, Specificity, Tag, TagValue, Tracer, ZipkinEncoding,
+};
 use crate::resource::value::percent::Percent;
 use crate::resource::{Effective, Origin, Provenance};
 use crate::yaml::{self, Limits, write};
@@ -189,6 +192,21 @@ fn policy(policy: &crate::ir::Policy) -> Policy {
     }
 }
 
+/// The options of a collector that labels and the settings give it.
+fn of_settings(collector: &Collector, detail: Detail) -> Vec<(&'static str, From<Value>)> {
+    let verified = collector.tls.as_ref().and_then(|tls| tls.verified.as_ref());
+    let verified = verified.map(|verified| ("verifyCollector", From::of(true.into(), &verified.source, detail)));
+    let headers = collector.headers.as_ref().map(|headers| {
+        let words = collectors::in_words(&headers.value);
+        ("headers", From::of(words.into(), &headers.source, detail))
+    });
+    let timeout = collector.timeout.as_ref().map(|timeout| {
+        let value = duration(timeout.value);
+        ("timeout", From::of(value.into(), &timeout.source, detail))
+    });
+    [verified, headers, timeout].into_iter().flatten().collect()
+}
+
 fn backend(tracer: &Tracer, detail: Detail) -> Option<Backend> {
     let Export {
         collector, provider, ..
@@ -224,13 +242,7 @@ fn backend(tracer: &Tracer, detail: Detail) -> Option<Backend> {
             ("uri", From::written(uri.clone().into(), &collector.origin, detail)),
         ],
     };
-    if let Some(verified) = collector.tls.as_ref().and_then(|tls| tls.verified.as_ref()) {
-        options.push(("verifyCollector", From::of(true.into(), &verified.source, detail)));
-    }
-    if let Some(timeout) = &collector.timeout {
-        let value = duration(timeout.value);
-        options.push(("timeout", From::of(value.into(), &timeout.source, detail)));
-    }
+    options.extend(of_settings(collector, detail));
     for (key, share) in [("client", &tracer.sampling.client), ("random", &tracer.sampling.random)] {
         if share.is_written() {
             options.push((key, From::effective(share, detail, |share| share.get().into())));

@@ -9,7 +9,7 @@ use super::cluster::{self, ClusterMessage};
 use crate::ir::Proxy;
 use crate::yaml::write;
 
-pub(super) fn render(out: &mut String, proxy: &Proxy) {
+pub(super) fn render(out: &mut String, proxy: &Proxy, directory: &str) {
     #[derive(Serialize)]
     struct Fragment<'a> {
         static_resources: StaticResources<'a>,
@@ -18,7 +18,7 @@ pub(super) fn render(out: &mut String, proxy: &Proxy) {
     struct StaticResources<'a> {
         clusters: Vec<ClusterMessage<'a>>,
     }
-    let clusters = cluster::collectors(proxy);
+    let clusters = cluster::collectors(proxy, directory);
     let static_resources = StaticResources { clusters };
     write::append(out, &Fragment { static_resources });
 }

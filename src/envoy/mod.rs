@@ -15,7 +15,11 @@ pub mod shape;
 
 mod cache;
 
+pub mod credential;
+
 mod cluster;
+
+pub mod secrets;
 
 mod zipkin;
 
@@ -124,7 +128,10 @@ impl Renderer<'_> {
             }
         }
         if let Shape::Sidecar | Shape::Fragment = &shaped.shape {
-            files.insert(Artifact::Fragment, text(buffer, |out| fragment::render(out, proxy)));
+            files.insert(
+                Artifact::Fragment,
+                text(buffer, |out| fragment::render(out, proxy, &self.env.out)),
+            );
         }
         files.insert(Artifact::Effective, text(buffer, |out| effective::render(out, proxy)));
         Some(files)
@@ -134,7 +141,9 @@ impl Renderer<'_> {
         let proxy = &*shaped.proxy;
         let Self { env, buffer, clusters } = self;
         let cds = |out: &mut String| {
-            xds::append_items(out, |out| sidecar::append_clusters(out, clusters, proxy, layout));
+            xds::append_items(out, |out| {
+                sidecar::append_clusters(out, clusters, (proxy, layout), &env.out)
+            });
         };
         let lds = |out: &mut String| xds::append_response(out, &sidecar::listeners(shaped, layout));
         let bootstrap = |out: &mut String| bootstrap::render(out, shaped, key, env, findings);
@@ -202,8 +211,13 @@ fn each<'e, T: Send>(
     })
 }
 
-/// `None`, with the reason, for a proxy whose files have no places.
+/// `None`, with the reason, for a proxy whose files have no places, or whose collector has no key.
 fn check_places(shaped: &Shaped, findings: &mut Vec<Diagnostic>) -> Option<()> {
+    if let Some(missing) = &shaped.missing_key {
+        let finding = Diagnostic::error(Code::MissingKey, &shaped.proxy.at, missing.as_str());
+        findings.push(finding.help("correct it, or `headers` in `collectors` of the settings"));
+        return None;
+    }
     let Some(conflict) = &shaped.conflict else {
         return Some(());
     };

@@ -123,6 +123,8 @@ pub struct Shaped {
     pub seen_as: Option<String>,
     /// The reason why it cannot have these places.
     pub conflict: Option<String>,
+    /// The key that its collector asks for and that cannot be had.
+    pub missing_key: Option<String>,
 }
 
 /// A base file of one proxy.
@@ -169,6 +171,7 @@ impl Shaped {
             sampling,
             seen_as: seen_as.as_ref().map(filled),
             conflict: None,
+            missing_key: None,
         }
     }
 }
@@ -179,7 +182,8 @@ impl Shaped {
         let is_same_place = self.elsewhere == other.elsewhere
             && self.sampling == other.sampling
             && self.seen_as == other.seen_as
-            && self.conflict == other.conflict;
+            && self.conflict == other.conflict
+            && self.missing_key == other.missing_key;
         Arc::ptr_eq(&self.proxy, &other.proxy)
             && self.shape == other.shape
             && self.bases == other.bases

@@ -20,12 +20,18 @@ use crate::yaml::write;
 /// and whether HTTP/2 is. The destinations must outlive it.
 pub(super) type Written = HashMap<(usize, bool, bool), String>;
 
-/// Writes the clusters of a proxy, sorted by name. A destination that many proxies have is written once.
-pub(super) fn append_clusters(out: &mut String, written: &mut Written, proxy: &Proxy, layout: &Layout) {
+/// Writes the clusters of a proxy, sorted by name. A destination that many proxies have is written once;
+/// `directory` is that of the output.
+pub(super) fn append_clusters(
+    out: &mut String,
+    written: &mut Written,
+    (proxy, layout): (&Proxy, &Layout),
+    directory: &str,
+) {
     for (name, cluster) in &layout.clusters {
         let append = |out: &mut String, cluster: ClusterMessage| write::append(out, &[cluster.typed()]);
         match cluster {
-            Cluster::Collector(export) => append(out, cluster::collector(proxy, export)),
+            Cluster::Collector(export) => append(out, cluster::collector(proxy, export, directory)),
             Cluster::Upstream {
                 endpoints,
                 has_names,

@@ -4,9 +4,11 @@ use serde::Serialize;
 
 use super::place::Place;
 use super::sampling::at_zero;
+use crate::collectors;
 use crate::ir::{Export, OpenTelemetry, PolicyKind, Provider, Sampling, Tag, TagValue, Tracer, ZipkinEncoding};
 use crate::resource::value::percent::Percent;
 use crate::resource::{Effective, Origin, Provenance};
+use crate::settings_value::HumanDuration;
 
 /// One value and its origin.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -74,6 +76,14 @@ fn of_export(export: &Export, root: &str) -> Vec<ValueOf> {
             "encrypted, certificate not verified".to_owned(),
             &collector.origin,
         ),
+    }));
+    values.extend(collector.headers.iter().map(|headers| {
+        let words = collectors::in_words(&headers.value);
+        effective("headers", headers, words, root)
+    }));
+    values.extend(collector.timeout.iter().map(|timeout| {
+        let words = HumanDuration(timeout.value).to_string();
+        effective("timeout", timeout, words, root)
     }));
     match &export.provider {
         Provider::Zipkin(zipkin) => {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::collectors::Headers;
 use crate::diag::ResourceId;
 use crate::resource::Text;
 use crate::resource::value::collector_url;
@@ -215,6 +216,8 @@ pub struct Collector {
     pub authority: String,
     /// The encryption of the connection; `None` for plain text.
     pub tls: Option<Tls>,
+    /// The headers of requests to it, where the settings have any.
+    pub headers: Option<Effective<Headers>>,
     /// The time in which it has to take spans, where the settings say so.
     pub timeout: Option<Effective<Duration>>,
     /// The origin of host and port.

@@ -76,6 +76,10 @@ impl LowerContext<'_> {
             value: *timeout.part,
             source: setting(timeout.entry, "timeout"),
         });
+        collector.headers = self.collectors.headers(named).map(|headers| Effective {
+            value: headers.part.clone(),
+            source: setting(headers.entry, "headers"),
+        });
         let trusted = self.collectors.trusted_ca.as_ref();
         if let Some(asked) = self.collectors.tls(named) {
             let conf = asked.part;
@@ -182,6 +186,7 @@ fn by_traffic_trace(governed: &Governed, backend: &mesh::Backend, context: Lower
                 host: conf.address.value.to_string(),
                 port: conf.port.value,
                 tls: None,
+                headers: None,
                 timeout: None,
                 origin: conf.address.origin.clone(),
             };
@@ -292,6 +297,7 @@ fn of_url(written: &Located<CollectorUrl>, verified: Option<&Origin>) -> Collect
         port: url.port,
         authority: url.authority.clone(),
         tls: url.tls.then(|| tls(true, verified)),
+        headers: None,
         timeout: None,
         origin: written.origin.clone(),
     }
@@ -335,6 +341,7 @@ fn of_otlp(written: &Located<Otlp>, verified: Option<&Origin>) -> (Collector, Pr
         host: host.to_owned(),
         port: *port,
         tls: is_https.then(|| tls(false, verified)),
+        headers: None,
         timeout: None,
         origin: written.origin.clone(),
     };

@@ -202,7 +202,7 @@ fn traced(proxy: &Proxy) -> BTreeMap<Socket, Traced> {
 }
 
 fn clusters(proxy: &Proxy) -> BTreeMap<String, Value> {
-    let messages = collector_clusters(proxy);
+    let messages = collector_clusters(proxy, ".");
     let values = messages.iter().filter_map(|message| serde_json::to_value(message).ok());
     values
         .filter_map(|value| Some((value.get("name")?.as_str()?.to_owned(), value)))

@@ -60,8 +60,12 @@ fn program() -> Option<String> {
 fn hash_of(settings: &Settings) -> Option<String> {
     let written = serde_json::to_string(settings).ok()?;
     let meant = settings.options(Arc::default(), Extent::Files).ok()?;
-    let hash = blake3::hash(format!("{written}\n{meant:?}").as_bytes());
-    Some(hash.to_hex().to_string())
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(format!("{written}\n{meant:?}").as_bytes());
+    for key in meant.collectors.environment.values() {
+        hasher.update(key.expose().as_bytes());
+    }
+    Some(hasher.finalize().to_hex().to_string())
 }
 
 #[derive(Serialize, Deserialize)]

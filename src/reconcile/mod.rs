@@ -113,6 +113,9 @@ fn attempt(
     if reconciliation.is_done()
         && let Ok(overview) = &reconciliation.policies
     {
+        if let Some(compiled) = &reconciliation.compiled {
+            apply::remove_other_secrets(&compiled.secrets, &target.out, session.lock())?;
+        }
         cache.save_run(overview, settings, target, session.lock());
     }
     Ok(reconciliation)
@@ -133,6 +136,22 @@ fn parts(policies: Result<Policies, ReadError>) -> (Result<Overview, ReadError>,
     match policies {
         Ok(policies) => (Ok(policies.overview), Some(policies.compiled), policies.read),
         Err(error) => (Err(error), None, ReadWork::default()),
+    }
+}
+
+/// Saves the keys of collectors, which have to be there before clusters name them. A freeze is for keys, too.
+fn save_secrets(
+    policies: &Result<Policies, ReadError>,
+    intent: &Intent,
+    target: &Target,
+    session: &Session,
+) -> Result<(), ReconcileError> {
+    match policies {
+        Ok(policies) if intent.frozen.is_none() => {
+            let secrets = &policies.compiled.secrets;
+            Ok(apply::save_secrets(secrets, &target.out, session.lock())?)
+        }
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 
@@ -168,6 +187,7 @@ fn compile_and_publish(
     let proxies = planned.plan.changes.iter().map(|change| &change.proxy);
     let bases = reload::bases(proxies, entries, &settings.reload, &target.out);
     let revision = desired.revision(&policies);
+    save_secrets(&policies, &intent, target, session)?;
     let publication = stopwatch.time(Stage::Publish, || {
         let request = Request {
             plan: &planned.plan,

@@ -1,5 +1,6 @@
 //! The settings of a run: the file, then the environment, then the command line.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::{env, fs};
 
@@ -11,7 +12,7 @@ use super::keys::{Key, VARIABLE_PREFIX, keys};
 use super::model::{Overrides, Settings};
 use super::policies::Policies;
 use super::values::Admin;
-use crate::collectors::TlsConf;
+use crate::collectors::{Secret, TlsConf};
 use crate::diag::Diagnostics;
 use crate::envoy::shape::{Form, SamplingChange, Shape};
 use crate::select::scope::Rule;
@@ -49,6 +50,7 @@ impl Settings {
         check_places(&settings)?;
         check_sampling(&settings)?;
         check_collectors(&settings)?;
+        settings.environment = environment(&settings);
         Ok(settings)
     }
 }
@@ -71,11 +73,22 @@ fn check_sampling(settings: &Settings) -> Result<(), SettingsError> {
     })
 }
 
-/// Refuses TLS that Envoy could not have.
+/// The variables of the environment that headers of collectors come from.
+fn environment(settings: &Settings) -> BTreeMap<String, Secret> {
+    let names = settings.header_sources().filter_map(|source| source.env.as_ref());
+    let set = names.filter_map(|name| Some((name.clone(), Secret::new(env::var(name).ok()?))));
+    set.collect()
+}
+
+/// Refuses TLS and headers that Envoy could not have.
 fn check_collectors(settings: &Settings) -> Result<(), SettingsError> {
     for (number, rule) in settings.collectors.iter().enumerate() {
-        if let Some(message) = rule.tls.as_ref().and_then(TlsConf::mistake) {
-            let origin = format!("collectors[{number}].tls");
+        let in_tls = rule.tls.as_ref().and_then(TlsConf::mistake);
+        let in_tls = in_tls.map(|message| ("tls".to_owned(), message));
+        let headers = rule.headers.iter().flatten();
+        let mut in_headers = headers.filter_map(|(name, source)| Some((format!("headers.{name}"), source.mistake()?)));
+        if let Some((key, message)) = in_tls.or_else(|| in_headers.next()) {
+            let origin = format!("collectors[{number}].{key}");
             return Err(SettingsError::Invalid { origin, message });
         }
     }

@@ -17,7 +17,7 @@ use super::policies::Policies;
 use super::reload::Reload;
 use super::shapes::ShapeRule;
 use super::values::{Admin, FileMode, LoopbackAddress, ProgramPath};
-use crate::collectors::{CollectorRule, Collectors};
+use crate::collectors::{CollectorRule, Collectors, HeaderSource, Headers, Secret};
 use crate::compile::{Extent, Options};
 use crate::envoy::RenderEnv;
 use crate::envoy::shape::{Form, SamplingChange};
@@ -72,9 +72,9 @@ pub struct Settings {
     pub sampling: SamplingChange,
     /// The shape `sidecar`: a complete proxy from the dataplane alone.
     pub sidecar: Sidecar,
-    /// TLS, timeouts and limits of collectors, whichever policy names them. `tls` and `timeout` each come from the first entry
+    /// Keys, TLS, timeouts and limits of collectors, whichever policy names them. `headers`, `tls` and `timeout` each come from the first entry
     /// that fits a collector and has them; the networks of every entry that fits must allow it.
-    #[schemars(example = json!([{"match": {"mesh": "payments"}, "tls": {"ca": "/etc/ssl/collectors.pem"}, "allow": ["10.0.0.0/8"]}]))]
+    #[schemars(example = json!([{"match": {"host": "*.example.com"}, "headers": {"x-api-key": {"file": "/etc/meshtraced/keys/example"}}}, {"match": {"mesh": "payments"}, "tls": {"ca": "/etc/ssl/collectors.pem"}, "allow": ["10.0.0.0/8"]}]))]
     pub collectors: Vec<CollectorRule>,
     /// The time without a change to a policy after which a reconciliation begins.
     #[schemars(example = &"500ms")]
@@ -120,6 +120,9 @@ pub struct Settings {
     pub findings_per_file: Integer<1>,
     /// The control socket and port of the daemon.
     pub control: Control,
+    /// The variables of the environment that headers of collectors come from, those that are set.
+    #[serde(skip)]
+    pub environment: BTreeMap<String, Secret>,
 }
 
 impl Default for Settings {
@@ -152,6 +155,7 @@ impl Default for Settings {
             limits: Limits::default(),
             findings_per_file: Integer::new(20),
             control: Control::default(),
+            environment: BTreeMap::new(),
         }
     }
 }
@@ -240,13 +244,28 @@ impl Settings {
     /// Everything that is read: the keys `policies`, `include`, `exclude` and `source`.
     #[must_use]
     pub fn sources(&self) -> Sources {
+        let keys = self
+            .header_sources()
+            .filter_map(|source| source.file.as_ref()?.to_str()?.parse().ok());
         Sources {
             roots: self.policies.roots().to_vec(),
             filter: Filter::new(self.include.clone(), self.exclude.clone()),
             mode: self.source,
             has_whole_paths: false,
-            bases: self.shapes.iter().flat_map(ShapeRule::bases).cloned().collect(),
+            bases: self
+                .shapes
+                .iter()
+                .flat_map(ShapeRule::bases)
+                .cloned()
+                .chain(keys)
+                .collect(),
         }
+    }
+
+    /// The sources of all headers of collectors.
+    pub(super) fn header_sources(&self) -> impl Iterator<Item = &HeaderSource> {
+        let headers = self.collectors.iter().filter_map(|rule| rule.headers.as_ref());
+        headers.flat_map(Headers::values)
     }
 
     /// The shapes with their rules; the last fits all proxies that no other one fits.
@@ -284,6 +303,7 @@ impl Settings {
             collectors: Collectors {
                 rules: self.collectors.clone(),
                 trusted_ca: trusted_ca(),
+                environment: self.environment.clone(),
             },
             scope: self.select.clone(),
             reload: self.reload.iter().map(|reload| reload.select.clone()).collect(),

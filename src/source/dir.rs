@@ -147,7 +147,8 @@ fn list(place: &Place, filter: &Filter) -> Result<Listing, ReadError> {
     if resolved.is_file() {
         let fingerprint = Fingerprint::from_metadata(&fs::metadata(resolved).map_err(unreadable)?);
         listing.files.push(Listed {
-            below: resolved.file_name().unwrap_or_default().into(),
+            // A link to a file has the name that the settings give it.
+            below: root.file_name().or(resolved.file_name()).unwrap_or_default().into(),
             path: resolved.to_owned(),
             found: Ok(fingerprint),
         });

@@ -1,7 +1,8 @@
-//! `collectors` of the settings: TLS, timeouts, and the networks that spans may go to.
+//! `collectors` of the settings: keys, TLS, timeouts, and the networks that spans may go to.
 
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use rcgen::{
@@ -20,6 +21,7 @@ use crate::kit::envoy::Envoy;
 use crate::kit::http::get;
 use crate::kit::mesh::{Backend, Mesh};
 use crate::kit::parallel::in_parallel;
+use crate::kit::process::Process;
 use crate::kit::program::{meshtraced, said};
 use crate::kit::{ports, tools, wait};
 
@@ -214,6 +216,153 @@ fn no_span_reaches_a_collector_with_a_wrong_certificate() {
     });
 }
 
+/// Waits for a request of a tracer with a header of this value.
+fn wait_for_header(collector: &Collector, name: &str, value: &str) {
+    wait::until("spans come with the header", || {
+        let reports = collector.reports();
+        let values: Vec<_> = reports.iter().map(|report| report.headers.get(name).cloned()).collect();
+        let is_there = values
+            .iter()
+            .any(|found| found.as_ref().is_some_and(|found| found == value));
+        is_there.then_some(()).ok_or_else(|| format!("{values:?}"))
+    });
+}
+
+/// A key in a file, with a line end behind it, goes with every form of spans, from both releases of Envoy.
+#[test]
+fn spans_have_the_key_of_their_collector() {
+    let all = ["Zipkin", "OTLP over gRPC", "OTLP over HTTP"].into_iter();
+    let all: Vec<(&str, &Path)> = all
+        .flat_map(|form| tools::releases().map(|release| (form, release)))
+        .collect();
+    in_parallel(&all, |(form, release)| {
+        let (collector, dir) = (Collector::start(), tempfile::tempdir().expect("a directory"));
+        let key = dir.path().join("key");
+        fs::write(&key, "hidden-1\n").expect("a key");
+        let headers = json!({"x-api-key": {"file": key}, "x-region": {"value": "eu"}});
+        let mesh = published(
+            form,
+            collector.address(),
+            &json!({"collectors": [{"headers": headers}]}),
+        );
+        let _envoys = mesh.envoys_of(release);
+        assert_eq!(get(format!("http://{}/", mesh.web)).send().status, 200);
+        wait_for_header(&collector, "x-api-key", "hidden-1");
+        wait_for_header(&collector, "x-region", "eu");
+        collector.wait_for(|spans| spans.iter().any(|span| span.service == "web").then_some(()));
+    });
+}
+
+/// A key that is written anew in its place goes with the next spans, without a change of clusters or listeners.
+#[test]
+fn a_new_key_needs_no_new_files() {
+    let (collector, dir) = (Collector::start(), tempfile::tempdir().expect("a directory"));
+    let key = dir.path().join("key");
+    fs::write(&key, "hidden-1").expect("a key");
+    let settings = json!({"collectors": [{"headers": {"x-api-key": {"file": key}}}]});
+    let mesh = published("Zipkin", collector.address(), &settings);
+    let [web, _backend] = mesh.envoys();
+    let clusters = || fs::read_to_string(mesh.published("web-01").join("xds/cds.yaml")).expect("clusters");
+    let before = (clusters(), web.stat("cluster_manager.cds.update_attempt"));
+    let _daemon = Process::spawn(
+        mesh.meshtraced(&["run", "--config", "settings.yaml"]),
+        mesh.dir().join("daemon.log"),
+    );
+    assert_eq!(get(format!("http://{}/", mesh.web)).send().status, 200);
+    wait_for_header(&collector, "x-api-key", "hidden-1");
+    fs::write(&key, "hidden-2\n").expect("a key");
+    wait::until("the new key goes with spans", || {
+        assert_eq!(get(format!("http://{}/", mesh.web)).send().status, 200);
+        let last = collector.reports().pop().expect("a request").headers["x-api-key"].clone();
+        (last == "hidden-2").then_some(()).ok_or_else(|| format!("{last:?}"))
+    });
+    assert_eq!((clusters(), web.stat("cluster_manager.cds.update_attempt")), before);
+}
+
+/// All that is written and said, but for the file that Envoys read the key from, which others cannot read.
+#[test]
+fn a_key_is_nowhere_but_in_its_file() {
+    let mesh = Mesh::start();
+    let key = "a-key-that-nobody-shows";
+    fs::write(mesh.dir().join("key"), key).expect("a key");
+    let headers = json!({"x-api-key": {"file": mesh.dir().join("key")}, "x-other": {"env": "OTHER_KEY"}});
+    mesh.settings(&json!({"mode": "0644", "collectors": [{"headers": headers}]}));
+    let mut said = String::new();
+    for command in [
+        &["run", "--once", "-vv"][..],
+        &["compile", "--to", "compiled"],
+        &["compile"],
+        &["diff"],
+        &["check"],
+        &["explain", "default/web-01"],
+        &["history"],
+    ] {
+        let arguments = [command, &["--config", "settings.yaml"]].concat();
+        let output = mesh
+            .meshtraced(&arguments)
+            .env("OTHER_KEY", key)
+            .output()
+            .expect("it starts");
+        assert!(output.status.success(), "{command:?}: {output:?}");
+        said += &format!("{output:?}");
+    }
+    assert!(
+        said.contains("x-api-key from /") && said.contains("x-other from $OTHER_KEY") && !said.contains(key),
+        "{said}"
+    );
+    let mut secrets = 0;
+    for entry in walkdir::WalkDir::new(mesh.dir()) {
+        let entry = entry.expect("an entry");
+        let bytes = fs::read(entry.path()).unwrap_or_default();
+        if !bytes.windows(key.len()).any(|window| window == key.as_bytes()) {
+            continue;
+        }
+        let mode = entry.metadata().expect("metadata").permissions().mode();
+        let is_secret = entry.path().parent() == Some(&mesh.dir().join("envoy/.secrets")) && mode & 0o7777 == 0o640;
+        assert!(
+            is_secret || entry.path() == mesh.dir().join("key"),
+            "{entry:?} {mode:o}"
+        );
+        secrets += usize::from(is_secret);
+    }
+    assert_eq!(secrets, 2);
+    // Nobody needs them any more.
+    mesh.settings(&json!({}));
+    assert_eq!(mesh.run_with_settings(), (Some(0), String::new()));
+    assert!(!mesh.dir().join("envoy/.secrets").exists());
+}
+
+#[test]
+fn a_key_that_cannot_be_had_holds_the_proxies_that_need_it() {
+    let mesh = Mesh::start();
+    let key = mesh.dir().join("key");
+    mesh.settings(&json!({"collectors": [{"headers": {"x-api-key": {"file": key}}}]}));
+    let is_published = || mesh.published("web-01").join("xds/cds.yaml").exists();
+    for (content, why) in [
+        (None, "does not exist"),
+        (Some(&b""[..]), "the file is empty"),
+        (Some(b"\n"), "is empty"),
+        (Some(b"two\nlines"), "no header can have"),
+        (Some(b"\xff"), "not UTF-8"),
+    ] {
+        content
+            .into_iter()
+            .for_each(|content| fs::write(&key, content).expect("a key"));
+        let (exit, text) = mesh.run_with_settings();
+        assert!(
+            exit == Some(1) && text.contains("error[missing-key]") && text.contains(why),
+            "{exit:?} {text}"
+        );
+        assert!(!is_published(), "{text}");
+    }
+    let keys = mesh.dir().join("keys");
+    fs::write(&keys, "hidden").expect("a key");
+    fs::remove_file(&key).expect("it was there");
+    symlink(&keys, &key).expect("a link");
+    assert_eq!(mesh.run_with_settings(), (Some(0), String::new()));
+    assert!(is_published());
+}
+
 /// `check` of a tree whose only backend is at a place.
 fn checked(host: &str, collectors: &str) -> (Option<i32>, String) {
     let dir = tempfile::tempdir().expect("a directory");
@@ -265,6 +414,14 @@ fn mistakes_in_the_settings_are_named() {
             "collectors[0].tls: `certificate` and `key` belong together",
         ),
         ("{tls: {verfy: true}}", "verfy"),
+        ("{headers: {X-Key: {value: a}}}", "write `x-key`"),
+        (
+            "{headers: {':path': {value: a}}}",
+            "`:path` is not the name of a header",
+        ),
+        ("{headers: {grpc-status: {value: a}}}", "is a header that Envoy sets"),
+        ("{headers: {x-key: {}}}", "exactly one of `file`, `env` and `value`"),
+        ("{headers: {x-key: {file: key}}}", "must be an absolute path"),
     ] {
         let (exit, text) = checked("10.1.2.3", collectors);
         assert!(exit == Some(2) && text.contains(expected), "{exit:?} {text}");

@@ -13,7 +13,7 @@ use meshtraced::kuma::{Kuma, Version};
 use meshtraced::source::{Snapshot, SourceFile};
 
 /// Codes that no text of a policy can produce, each with its test.
-const WITHOUT_EXAMPLE: [(&str, &str); 11] = [
+const WITHOUT_EXAMPLE: [(&str, &str); 12] = [
     ("unreadable-file", "tests/cases/mistake-not-utf-8"),
     ("no-resources", "tests/cases/mistake-no-resources"),
     ("collector-not-allowed", "tests/it/collectors.rs"),
@@ -21,6 +21,7 @@ const WITHOUT_EXAMPLE: [(&str, &str); 11] = [
     ("dangling-reference", "src/envoy/layout.rs"),
     ("admin-path-too-long", "tests/it/findings.rs"),
     ("unusable-base", "tests/it/own_envoys.rs"),
+    ("missing-key", "tests/it/collectors.rs"),
     ("unusable-place", "tests/it/places.rs"),
     ("not-in-base", "tests/it/own_envoys.rs"),
     ("unclaimed-listener", "tests/it/own_envoys.rs"),

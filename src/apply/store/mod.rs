@@ -23,6 +23,8 @@ pub mod file_meshes;
 
 pub mod disposable;
 
+pub mod secrets;
+
 pub mod observe;
 
 pub mod watch;

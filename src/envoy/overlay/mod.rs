@@ -65,6 +65,7 @@ pub(super) fn files(
         overlay,
         documents: &documents,
         limits,
+        out: &env.out,
         edits: documents.iter().map(|_| Vec::new()).collect(),
         needs_cluster: BTreeSet::new(),
         findings,
@@ -134,6 +135,8 @@ struct Work<'w, 't, 'f> {
     overlay: &'w Overlay,
     documents: &'w [Document<'t>],
     limits: &'w Limits,
+    /// The output directory.
+    out: &'w str,
     /// The edits of each document.
     edits: Vec<Vec<(Way, Edit)>>,
     /// The files that need the cluster of the collector: listeners of the bootstrap need it in the bootstrap, and others do
@@ -251,7 +254,7 @@ impl<'w> Work<'w, '_, '_> {
             return self.documents.iter().map(|_| Vec::new()).collect();
         };
         let [plain, typed] = [false, true].map(|is_typed| {
-            let message = cluster::collector(self.proxy, export);
+            let message = cluster::collector(self.proxy, export, self.out);
             json!(if is_typed { message.typed() } else { message })
         });
         let name = export.cluster_name.as_str();

@@ -30,6 +30,7 @@ pub(crate) struct Report {
     pub(crate) path: String,
     pub(crate) host: String,
     pub(crate) version: String,
+    pub(crate) headers: HeaderMap,
     /// The number of spans in the request.
     pub(crate) spans: usize,
 }
@@ -114,6 +115,7 @@ async fn receive(inbox: Inbox, request: Request<Incoming>) -> Response<Body> {
             .to_owned(),
         host: host.unwrap_or_default().to_owned(),
         version: format!("{:?}", head.version),
+        headers: head.headers.clone(),
         spans: decoded.as_ref().map_or(0, Vec::len),
     };
     let status = match (&decoded, protocol) {

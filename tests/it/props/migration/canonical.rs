@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 /// The tracing of each listener, with the cluster of its collector in the place of its name.
 pub(super) fn canonical(proxy: &Proxy) -> Value {
-    let clusters: Vec<Value> = collector_clusters(proxy)
+    let clusters: Vec<Value> = collector_clusters(proxy, ".")
         .iter()
         .map(|cluster| serde_json::to_value(cluster).expect("a message"))
         .collect();

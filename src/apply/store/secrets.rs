@@ -1,0 +1,62 @@
+//! The files with the keys of collectors, which Envoys read by themselves.
+//!
+//! They are beside what is published and no part of it: no plan, difference or history has them.
+
+use super::dir::{Access, Content};
+use super::lock::{Lock, held};
+use super::output::OutputDir;
+use crate::apply::error::Result;
+use crate::envoy::credential::SECRETS;
+use crate::envoy::secrets::Secrets;
+
+/// The name of a file before it takes its place.
+const NEW: &str = ".new";
+
+/// The access to these files, or to their directory: that of published files, but for others.
+fn without_others(access: Access) -> Access {
+    Access {
+        mode: access.mode & 0o770,
+        ..access
+    }
+}
+
+/// Writes the files that are not as they should be; they are on disk when this returns. An Envoy sees each change at once, since a new
+/// file takes the place of the old one.
+///
+/// # Errors
+/// When a file cannot be written; those before it are then in place.
+pub fn save_secrets(secrets: &Secrets, out: &OutputDir, lock: &Lock) -> Result<()> {
+    if secrets.is_empty() {
+        return Ok(());
+    }
+    let (root, _) = held(out, lock)?;
+    let directory = root.make_child(SECRETS, without_others(out.directory()))?;
+    let access = without_others(out.file());
+    for (name, secret) in secrets {
+        if directory.read(name)? == Content::Text(secret.expose().to_owned()) {
+            directory.restore_file_permissions(name, access)?;
+            continue;
+        }
+        directory.remove(NEW)?;
+        directory.create_durable(NEW, secret.expose(), access)?;
+        directory.move_to(NEW, &directory, name, true)?;
+    }
+    directory.sync()
+}
+
+/// Removes the files that no Envoy needs any more.
+///
+/// # Errors
+/// When the directory cannot be read, or a file cannot be removed.
+pub fn remove_other_secrets(secrets: &Secrets, out: &OutputDir, lock: &Lock) -> Result<()> {
+    let (root, _) = held(out, lock)?;
+    let Some(directory) = root.child(SECRETS)? else {
+        return Ok(());
+    };
+    for name in directory.names()? {
+        if !secrets.contains_key(&name) {
+            directory.remove(&name)?;
+        }
+    }
+    root.remove_empty(SECRETS)
+}

@@ -1,0 +1,51 @@
+//! The filters that give requests to collectors their keys.
+//!
+//! Envoy has no field for a key of Zipkin or Datadog, and for OpenTelemetry one that takes the text of the key. A filter in front of the
+//! cluster serves all of them, and reads the key from a file of its own, so that the clusters name a file and never a key.
+
+use serde_json::{Value, json};
+
+use crate::collectors::{HeaderSource, Headers};
+
+/// The directory of the files with keys, below the output directory.
+pub const SECRETS: &str = ".secrets";
+
+/// The name of a key, which is that of its file too. It tells the source, and nothing of the key.
+pub(super) fn name(source: &HeaderSource) -> String {
+    let (kind, text) = match (&source.file, &source.env, &source.value) {
+        (Some(path), ..) => ("file", path.to_string_lossy()),
+        (None, Some(name), _) => ("env", name.into()),
+        (None, None, value) => ("value", value.as_deref().unwrap_or_default().into()),
+    };
+    let hash = blake3::hash(format!("{kind}:{text}").as_bytes()).to_hex();
+    format!("{kind}-{}.yaml", &hash[..16])
+}
+
+/// The filters in front of a cluster that add headers to its requests, and the one that sends these; `out` is the output directory.
+pub(super) fn filters(headers: &Headers, out: &str) -> Value {
+    let injectors = headers.iter().map(|(header, source)| {
+        let name = name(source);
+        let path = format!("{out}/{SECRETS}/{name}");
+        let credential = json!({
+            "@type": "type.googleapis.com/envoy.extensions.http.injected_credentials.generic.v3.Generic",
+            "credential": {
+                "name": name,
+                "sds_config": {"resource_api_version": "V3", "path_config_source": {"path": path}},
+            },
+            "header": header,
+        });
+        json!({
+            "name": format!("envoy.filters.http.credential_injector.{header}"),
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.http.credential_injector.v3.CredentialInjector",
+                "overwrite": true,
+                "credential": {"name": "envoy.http.injected_credentials.generic", "typed_config": credential},
+            },
+        })
+    });
+    let codec = json!({
+        "name": "envoy.filters.http.upstream_codec",
+        "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"},
+    });
+    injectors.chain([codec]).collect()
+}
