@@ -218,7 +218,7 @@ pub struct Collector {
     pub tls: Option<Tls>,
     /// The headers of requests to it, where the settings have any.
     pub headers: Option<Effective<Headers>>,
-    /// The time in which it has to take spans, where the settings say so.
+    /// The time in which an OpenTelemetry collector has to take spans, where the settings say so.
     pub timeout: Option<Effective<Duration>>,
     /// The origin of host and port.
     pub origin: Origin,

@@ -36,6 +36,10 @@ impl LowerContext<'_> {
     /// The destination of spans, for the kind of the policy and the name of its backend.
     fn export(&self, by: PolicyKind, backend: &str, mut collector: Collector, mut provider: Provider) -> Export {
         self.configure(backend, &mut collector);
+        if !matches!(provider, Provider::OpenTelemetry(_)) {
+            // Envoy has none to set.
+            collector.timeout = None;
+        }
         match &mut provider {
             // Kuma's schema of MeshTrace writes the default.
             Provider::Zipkin(zipkin) => {
