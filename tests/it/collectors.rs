@@ -332,6 +332,29 @@ fn a_key_is_nowhere_but_in_its_file() {
     assert!(!mesh.dir().join("envoy/.secrets").exists());
 }
 
+/// A run that remembers the last one sees that a variable has another value, and a freeze keeps the key as it is.
+#[test]
+fn a_variable_with_another_value_is_a_new_key() {
+    let mesh = Mesh::start();
+    mesh.settings(&json!({"collectors": [{"headers": {"x-api-key": {"env": "API_KEY"}}}]}));
+    let with = |key: &str, arguments: &[&str]| {
+        let mut command = mesh.meshtraced(&[arguments, &["--config", "settings.yaml"]].concat());
+        let output = command.env("API_KEY", key).output().expect("it starts");
+        assert!(output.status.success(), "{output:?}");
+        let secrets = fs::read_dir(mesh.dir().join("envoy/.secrets")).expect("keys");
+        let texts = secrets.map(|file| fs::read_to_string(file.expect("a key").path()).expect("a text"));
+        texts.collect::<String>()
+    };
+    let run = ["run", "--once"];
+    assert!(with("first", &run).contains("first"));
+    assert!(with("first", &run).contains("first"));
+    assert!(with("second", &run).contains("second"));
+    with("second", &["freeze", "--why", "a change"]);
+    assert!(with("third", &run).contains("second"));
+    with("third", &["thaw"]);
+    assert!(with("third", &run).contains("third"));
+}
+
 #[test]
 fn a_key_that_cannot_be_had_holds_the_proxies_that_need_it() {
     let mesh = Mesh::start();
