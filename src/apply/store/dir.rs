@@ -213,6 +213,19 @@ impl Dir {
         durable
     }
 
+    /// Replaces a file of this directory, by way of another: until the new text is on disk, the old one is there in full. The name
+    /// is durable after a sync.
+    pub(in crate::apply) fn replace(&self, name: &str, text: &str, access: Access, staging: &Self) -> Result<()> {
+        staging.remove(name)?;
+        staging.create_durable(name, text, access)?;
+        let moved = staging.move_to(name, self, name, true);
+        if moved.is_err() {
+            // The first failure says more than one of tidying up.
+            let _ = staging.remove(name);
+        }
+        moved
+    }
+
     /// A file to lock, opened, and made if it is not there.
     pub(in crate::apply) fn open_or_create(&self, name: &str, access: Access) -> Result<File> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;

@@ -75,14 +75,7 @@ pub(in crate::apply) fn text<D: Document>(document: &D) -> String {
 /// When the file cannot be written.
 pub(in crate::apply) fn replace<D: Document>(out: &OutputDir, meta: &Dir, name: &str, document: &D) -> Result<()> {
     let staging = meta.make_child(STAGING, out.directory())?;
-    staging.remove(name)?;
-    staging.create_durable(name, &text(document), out.file())?;
-    let moved = staging.move_to(name, meta, name, true);
-    if moved.is_err() {
-        // The first failure says more than one of tidying up.
-        let _ = staging.remove(name);
-    }
-    moved?;
+    meta.replace(name, &text(document), out.file(), &staging)?;
     meta.sync()
 }
 

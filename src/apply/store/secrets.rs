@@ -4,13 +4,10 @@
 
 use super::dir::{Access, Content};
 use super::lock::{Lock, held};
-use super::output::OutputDir;
+use super::output::{OutputDir, STAGING};
 use crate::apply::error::Result;
 use crate::envoy::credential::SECRETS;
 use crate::envoy::secrets::Secrets;
-
-/// The name of a file before it takes its place.
-const NEW: &str = ".new";
 
 /// The access to these files, or to their directory: that of published files, but for others.
 fn without_others(access: Access) -> Access {
@@ -29,7 +26,8 @@ pub fn save_secrets(secrets: &Secrets, out: &OutputDir, lock: &Lock) -> Result<(
     if secrets.is_empty() {
         return Ok(());
     }
-    let (root, _) = held(out, lock)?;
+    let (root, meta) = held(out, lock)?;
+    let staging = meta.make_child(STAGING, out.directory())?;
     let directory = root.make_child(SECRETS, without_others(out.directory()))?;
     let access = without_others(out.file());
     for (name, secret) in secrets {
@@ -37,9 +35,7 @@ pub fn save_secrets(secrets: &Secrets, out: &OutputDir, lock: &Lock) -> Result<(
             directory.restore_file_permissions(name, access)?;
             continue;
         }
-        directory.remove(NEW)?;
-        directory.create_durable(NEW, secret.expose(), access)?;
-        directory.move_to(NEW, &directory, name, true)?;
+        directory.replace(name, secret.expose(), access, &staging)?;
     }
     directory.sync()
 }
