@@ -6,10 +6,8 @@ use serde_json::{Value, json};
 
 use super::existing;
 use super::field::{self, share};
-use crate::resource::Located;
 use crate::resource::kinds::mesh::{Backend, BackendConf, Mesh};
 use crate::resource::value::collector_url;
-use crate::resource::value::percent::Percent;
 use crate::select::mesh_trace::Merged;
 
 /// The number of a content in its list.
@@ -69,19 +67,11 @@ impl Contents {
 
     /// The content of merged `MeshTrace` policies, with every field that a weaker policy could set.
     pub(super) fn add_merged(&mut self, merged: &Merged) -> ContentId {
-        let written =
-            |percent: &Option<Located<Percent>>| percent.as_ref().map_or_else(|| json!(100), |one| share(one.value));
-        let sampling = &merged.sampling;
-        let shares = [
-            ("overall", &sampling.overall),
-            ("client", &sampling.client),
-            ("random", &sampling.random),
-        ];
+        let shares = existing::shares(&merged.sampling).into_iter();
         self.add(Content {
             backend: merged.backend().map(|backend| Ok(existing::backend(backend))),
             sampling: shares
-                .into_iter()
-                .map(|(key, percent)| (key, written(percent)))
+                .map(|(key, written)| (key, written.unwrap_or_else(|| json!(100))))
                 .collect(),
             tags: Some(existing::tags(merged.tags())),
         })

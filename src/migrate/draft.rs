@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::content::Contents;
 use super::existing;
-use super::field::{present, share};
+use super::field::present;
 use super::plan::{self, Planned};
 use super::target::Target as NewTarget;
 use crate::resource::kinds::mesh_trace::MeshTrace;
@@ -54,13 +54,8 @@ fn spec(policy: &MeshTrace) -> Option<Value> {
         wanted: tags.chain(service).collect(),
     };
     let conf = &policy.conf;
-    let shares = [
-        ("overall", &conf.sampling.overall),
-        ("client", &conf.sampling.client),
-        ("random", &conf.sampling.random),
-    ];
-    let shares = shares.map(|(key, percent)| (key, percent.as_ref().map(|percent| share(percent.value))));
-    let is_sampled = shares.iter().any(|(_, percent)| percent.is_some());
+    let shares = existing::shares(&conf.sampling);
+    let is_sampled = shares.iter().any(|(_, share)| share.is_some());
     let backends: Vec<Value> = conf.backend.value.iter().map(existing::backend).collect();
     let default = present([
         ("backends", Some(json!(backends))),

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::field::{self, present};
-use crate::resource::kinds::mesh_trace::{Backend, OpenTelemetryBackend, Tag, TagValue};
+use crate::resource::kinds::mesh_trace::{Backend, OpenTelemetryBackend, Sampling, Tag, TagValue};
 
 /// An entry of `backends`.
 pub(super) fn backend(backend: &Backend) -> Value {
@@ -28,6 +28,16 @@ pub(super) fn backend(backend: &Backend) -> Value {
             json!({"type": "OpenTelemetry", "openTelemetry": conf})
         }
     }
+}
+
+/// The percentages of `sampling` that are written.
+pub(super) fn shares(sampling: &Sampling) -> [(&'static str, Option<Value>); 3] {
+    let shares = [
+        ("overall", &sampling.overall),
+        ("client", &sampling.client),
+        ("random", &sampling.random),
+    ];
+    shares.map(|(key, percent)| (key, percent.as_ref().map(|percent| field::share(percent.value))))
 }
 
 /// The list `tags`.
