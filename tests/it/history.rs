@@ -266,18 +266,27 @@ fn the_change_of_one_proxy_writes_the_lists_of_few() {
     let (_dir, target) = out();
     let mut state = publications().remove(0);
     publish(&state, &target);
-    let inodes = |directory: &str| {
+    let written = |directory: &str| {
         let entries = fs::read_dir(target.out.own_directory().join(directory))
             .expect("ours")
             .flatten();
-        let inodes = entries.map(|entry| (entry.file_name(), entry.metadata().expect("a file").ino()));
-        inodes.collect::<BTreeSet<_>>()
+        // The number of an inode that went may return.
+        let written = entries.map(|entry| {
+            let metadata = entry.metadata().expect("a file");
+            (
+                entry.file_name(),
+                metadata.ino(),
+                metadata.mtime(),
+                metadata.mtime_nsec(),
+            )
+        });
+        written.collect::<BTreeSet<_>>()
     };
-    let before = ["inventory", "history/manifests"].map(inodes);
+    let before = ["inventory", "history/manifests"].map(written);
     assert!(before[0].len() > 150, "400 proxies are in most of 256 shards");
     state.insert(key("p-7"), files(&["a"], "1"));
     publish_with(&state, &target, Looks::Changes);
-    let new = ["inventory", "history/manifests"].map(inodes);
+    let new = ["inventory", "history/manifests"].map(written);
     for (before, new) in before.iter().zip(&new) {
         assert_eq!(new.difference(before).count(), 1);
     }
