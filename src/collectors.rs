@@ -8,7 +8,6 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::time::Duration;
 
 use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, json_schema};
@@ -23,11 +22,25 @@ use crate::words;
 pub struct Collectors {
     /// The entries of `collectors`; the first that fits a collector and has a part decides about that part.
     pub rules: Vec<CollectorRule>,
-    /// The file with the certificates that this machine trusts, if it has one.
+    /// The properties of this machine that they depend on.
+    pub machine: Machine,
+}
+
+/// The properties of a machine that its way to collectors depends on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Machine {
+    /// The file with the certificates that it trusts, if it has one.
     pub trusted_ca: Option<PathBuf>,
     /// The variables of the environment that headers come from, those that are set.
     pub environment: BTreeMap<String, Secret>,
 }
+
+/// The files with the certificates that a machine trusts: of Debian and its derivatives, of Red Hat's, of Alpine and others.
+pub const TRUSTED_CAS: [&str; 3] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+];
 
 /// The text of a key, which nothing shows.
 #[derive(Clone, PartialEq, Eq)]
@@ -325,12 +338,15 @@ pub struct Named<'a> {
 
 impl Match {
     fn fits(&self, collector: &Named) -> bool {
-        let fits =
-            |pattern: &Option<String>, text: &str| pattern.as_ref().is_none_or(|pattern| words::fits(pattern, text));
-        fits(&self.host, collector.host)
-            && self.port.is_none_or(|port| port == collector.port)
-            && fits(&self.mesh, collector.mesh)
-            && fits(&self.backend, collector.backend)
+        let patterns = [
+            (&self.host, collector.host),
+            (&self.mesh, collector.mesh),
+            (&self.backend, collector.backend),
+        ];
+        self.port.is_none_or(|port| port == collector.port)
+            && patterns
+                .iter()
+                .all(|(pattern, text)| words::fits_if_any(pattern.as_deref(), text))
     }
 }
 
@@ -345,49 +361,37 @@ pub struct Decided<'a, T> {
 
 impl Collectors {
     /// The entries that fit a collector, with their numbers. The cost grows with the entries.
-    pub fn of<'a>(&'a self, collector: Named<'a>) -> impl Iterator<Item = (usize, &'a CollectorRule)> + Clone {
+    pub fn of<'a>(&'a self, collector: Named<'a>) -> impl Iterator<Item = (usize, &'a CollectorRule)> {
         let all = self.rules.iter().enumerate();
         all.filter(move |(_, rule)| rule.matching.fits(&collector))
     }
 
-    /// The encryption of connections to a collector, from the first entry that has any.
-    #[must_use]
-    pub fn tls<'a>(&'a self, collector: Named<'a>) -> Option<Decided<'a, TlsConf>> {
+    /// A part of the first entry that fits a collector and has it.
+    pub fn first<'a, T>(
+        &'a self,
+        collector: Named<'a>,
+        part: impl Fn(&'a CollectorRule) -> Option<&'a T>,
+    ) -> Option<Decided<'a, T>> {
         let mut all = self.of(collector);
-        all.find_map(|(entry, rule)| rule.tls.as_ref().map(|part| Decided { entry, part }))
+        all.find_map(|(entry, rule)| part(rule).map(|part| Decided { entry, part }))
     }
 
-    /// The headers of requests to a collector, from the first entry that has any.
-    #[must_use]
-    pub fn headers<'a>(&'a self, collector: Named<'a>) -> Option<Decided<'a, Headers>> {
-        let mut all = self.of(collector);
-        all.find_map(|(entry, rule)| rule.headers.as_ref().map(|part| Decided { entry, part }))
-    }
-
-    /// The time that a collector has, from the first entry that says it.
-    #[must_use]
-    pub fn timeout<'a>(&'a self, collector: Named<'a>) -> Option<Decided<'a, Duration>> {
-        let mut all = self.of(collector);
-        all.find_map(|(entry, rule)| {
-            rule.timeout.as_ref().map(|timeout| Decided {
-                entry,
-                part: &timeout.0,
-            })
-        })
-    }
-
-    /// The first entry whose networks a collector is not in.
+    /// The networks of the first entry that fits a collector and that it is not in.
     #[must_use]
     pub fn forbidding<'a>(&'a self, collector: Named<'a>) -> Option<Decided<'a, Vec<Network>>> {
         let address: Option<IpAddr> = collector.host.parse().ok();
         let is_in = |network: &Network| address.is_some_and(|address| network.0.contains(&address));
-        let forbids = |rule: &CollectorRule| !rule.allow.is_empty() && !rule.allow.iter().any(is_in);
-        let mut all = self.of(collector);
-        let (entry, rule) = all.find(|(_, rule)| forbids(rule))?;
-        Some(Decided {
-            entry,
-            part: &rule.allow,
+        self.first(collector, |rule| {
+            let forbids = !rule.allow.is_empty() && !rule.allow.iter().any(is_in);
+            forbids.then_some(&rule.allow)
         })
+    }
+
+    /// The file with the certificates that are trusted where nothing else is said.
+    #[must_use]
+    pub fn trusted_ca(&self) -> &Path {
+        let own = self.machine.trusted_ca.as_deref();
+        own.unwrap_or_else(|| Path::new(TRUSTED_CAS[0]))
     }
 }
 
@@ -435,7 +439,7 @@ fn value(source: &HeaderSource, collectors: &Collectors, files: &BaseFiles) -> R
             Err(Some(reason)) => return Err(format!("cannot be used: {reason}")),
         },
         (None, Some(name)) => {
-            let value = collectors.environment.get(name);
+            let value = collectors.machine.environment.get(name);
             value.map(Secret::expose).ok_or_else(|| "is not set".to_owned())?
         }
         (None, None) => source.value.as_deref().unwrap_or_default(),
@@ -473,8 +477,14 @@ mod tests {
 - {match: {mesh: payments}, timeout: 2s, tls: {verify: false}}
 - tls: {}",
         );
-        let seconds = |named| collectors.timeout(named).map(|timeout| timeout.part.as_secs());
-        let verified = |named| collectors.tls(named).map(|tls| (tls.entry, tls.part.verify));
+        let seconds = |named| {
+            let timeout = collectors.first(named, |rule| rule.timeout.as_ref());
+            timeout.map(|timeout| timeout.part.0.as_secs())
+        };
+        let verified = |named| {
+            let tls = collectors.first(named, |rule| rule.tls.as_ref());
+            tls.map(|tls| (tls.entry, tls.part.verify))
+        };
         assert_eq!(seconds(named("a.eu", "payments")), Some(1));
         assert_eq!(verified(named("a.eu", "payments")), Some((1, false)));
         assert_eq!(verified(named("a.eu", "default")), Some((2, true)));

@@ -95,6 +95,12 @@ pub fn below(root: &str, path: &str) -> String {
     }
 }
 
+/// Whether a text matches a pattern, or there is none.
+#[must_use]
+pub fn fits_if_any(pattern: Option<&str>, text: &str) -> bool {
+    pattern.is_none_or(|pattern| fits(pattern, text))
+}
+
 /// Whether a text matches a pattern, in which `*` stands for any characters.
 #[must_use]
 pub fn fits(pattern: &str, text: &str) -> bool {

@@ -49,8 +49,6 @@ fn all<'c>(subject: &Subject<'c, '_>) -> Vec<(Named<'c>, &'c Header, &'c Origin)
     let mut all = Vec::new();
     let mut add = |header: &'c Header, backend, (host, port): (&'c str, u16), origin| {
         let mesh = header.mesh();
-        // Without an address, the collector runs on the machine of the proxy.
-        let host = if host.is_empty() { "127.0.0.1" } else { host };
         let named = Named {
             mesh,
             backend,
@@ -79,7 +77,7 @@ fn all<'c>(subject: &Subject<'c, '_>) -> Vec<(Named<'c>, &'c Header, &'c Origin)
                 (&backend.written, (url.value.host.as_str(), url.value.port), &url.origin)
             }
             Some(Backend::OpenTelemetry(OpenTelemetryBackend::Endpoint { endpoint, written })) => {
-                let place = (endpoint.value.host.as_str(), endpoint.value.port);
+                let place = (endpoint.value.reached_at(), endpoint.value.port);
                 (written, place, &endpoint.origin)
             }
             Some(Backend::OpenTelemetry(OpenTelemetryBackend::BackendRef { .. })) | None => continue,
@@ -88,7 +86,7 @@ fn all<'c>(subject: &Subject<'c, '_>) -> Vec<(Named<'c>, &'c Header, &'c Origin)
     }
     for backend in &*resources.otel_backends {
         let collector = &backend.collector;
-        let place = (collector.value.host.as_str(), collector.value.port);
+        let place = (collector.value.reached_at(), collector.value.port);
         add(&backend.header, backend.header.name(), place, &collector.origin);
     }
     all

@@ -1,13 +1,12 @@
 //! The tracer of a dataplane, from the policies that govern it.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::proxy::{
     ClientCertificate, Collector, Datadog, Export, OpenTelemetry, PolicyKind, Provider, Sampling, Tag, TagValue, Tls,
     Tracer, Zipkin, ZipkinEncoding,
 };
-use crate::collectors::{Collectors, Named};
+use crate::collectors::{Collectors, Named, TRUSTED_CAS};
 use crate::keep::Shared;
 use crate::kuma::{Fidelity, Kuma, Version};
 use crate::resource::kinds::mesh::{self, BackendConf, ZipkinApiVersion};
@@ -35,11 +34,7 @@ pub(super) struct LowerContext<'k> {
 impl LowerContext<'_> {
     /// The destination of spans, for the kind of the policy and the name of its backend.
     fn export(&self, by: PolicyKind, backend: &str, mut collector: Collector, mut provider: Provider) -> Export {
-        self.configure(backend, &mut collector);
-        if !matches!(provider, Provider::OpenTelemetry(_)) {
-            // Envoy has none to set.
-            collector.timeout = None;
-        }
+        self.configure(backend, &provider, &mut collector);
         match &mut provider {
             // Kuma's schema of MeshTrace writes the default.
             Provider::Zipkin(zipkin) => {
@@ -67,7 +62,7 @@ impl LowerContext<'_> {
     }
 
     /// Adds what the settings say of a collector, and what `documented` says of its certificate.
-    fn configure(&self, backend: &str, collector: &mut Collector) {
+    fn configure(&self, backend: &str, provider: &Provider, collector: &mut Collector) {
         let host = collector.host.clone();
         let named = Named {
             mesh: self.mesh,
@@ -76,42 +71,40 @@ impl LowerContext<'_> {
             port: collector.port,
         };
         let setting = |entry: usize, key: &str| Provenance::Setting(format!("collectors[{entry}].{key}"));
-        collector.timeout = self.collectors.timeout(named).map(|timeout| Effective {
-            value: *timeout.part,
+        let timeout = self.collectors.first(named, |rule| rule.timeout.as_ref());
+        // Envoy has none to set for the others.
+        let timeout = timeout.filter(|_| matches!(provider, Provider::OpenTelemetry(_)));
+        collector.timeout = timeout.map(|timeout| Effective {
+            value: timeout.part.0,
             source: setting(timeout.entry, "timeout"),
         });
-        collector.headers = self.collectors.headers(named).map(|headers| Effective {
+        let headers = self.collectors.first(named, |rule| rule.headers.as_ref());
+        collector.headers = headers.map(|headers| Effective {
             value: headers.part.clone(),
             source: setting(headers.entry, "headers"),
         });
-        let trusted = self.collectors.trusted_ca.as_ref();
-        if let Some(asked) = self.collectors.tls(named) {
+        let trusted = self.collectors.trusted_ca();
+        if let Some(asked) = self.collectors.first(named, |rule| rule.tls.as_ref()) {
             let conf = asked.part;
-            let ca = conf.ca.as_ref().or(trusted);
+            let certificate = conf.certificate.clone().zip(conf.key.clone());
             collector.tls = Some(Tls {
                 renegotiation: collector.tls.as_ref().is_some_and(|tls| tls.renegotiation),
                 verified: conf.verify.then(|| Effective {
-                    value: ca.cloned().unwrap_or_else(|| DEBIAN_CA.into()),
+                    value: conf.ca.as_deref().unwrap_or(trusted).to_owned(),
                     source: setting(asked.entry, "tls"),
                 }),
                 name: conf.sni.clone(),
-                certificate: conf
-                    .certificate
-                    .clone()
-                    .zip(conf.key.clone())
-                    .map(|(chain, key)| ClientCertificate { chain, key }),
+                certificate: certificate.map(|(chain, key)| ClientCertificate { chain, key }),
             });
         } else if let Some(tls) = &mut collector.tls {
-            let is_documented = self.kuma.fidelity == Fidelity::Documented;
-            let by_default = |ca: &PathBuf| Effective {
-                value: ca.clone(),
-                source: Provenance::Default,
-            };
-            match (&mut tls.verified, trusted) {
-                (Some(verified), Some(ca)) => verified.value.clone_from(ca),
-                (verified @ None, Some(ca)) if is_documented => *verified = Some(by_default(ca)),
-                (Some(_) | None, _) => {}
-            }
+            let is_able = self.collectors.machine.trusted_ca.is_some();
+            let is_default = is_able && self.kuma.fidelity == Fidelity::Documented;
+            let asked = tls.verified.take().map(|asked| asked.source);
+            let source = asked.or(is_default.then_some(Provenance::Default));
+            tls.verified = source.map(|source| Effective {
+                value: trusted.to_owned(),
+                source,
+            });
         }
     }
 
@@ -307,15 +300,12 @@ fn of_url(written: &Located<CollectorUrl>, verified: Option<&Origin>) -> Collect
     }
 }
 
-/// The file with the certificates that Debian and its derivatives trust.
-const DEBIAN_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
-
 /// TLS as the policies ask for it.
 fn tls(renegotiation: bool, verified: Option<&Origin>) -> Tls {
     Tls {
         renegotiation,
         verified: verified.map(|asked| Effective {
-            value: DEBIAN_CA.into(),
+            value: TRUSTED_CAS[0].into(),
             source: Provenance::Written(asked.clone()),
         }),
         name: None,
@@ -338,8 +328,7 @@ fn of_otlp(written: &Located<Otlp>, verified: Option<&Origin>) -> (Collector, Pr
             }
         }
     };
-    // Without an address, the collector runs on the machine of the proxy.
-    let host = if host.is_empty() { "127.0.0.1" } else { host };
+    let host = written.value.reached_at();
     let collector = Collector {
         authority: authority(host, *port),
         host: host.to_owned(),

@@ -62,7 +62,7 @@ fn hash_of(settings: &Settings) -> Option<String> {
     let meant = settings.options(Arc::default(), Extent::Files).ok()?;
     let mut hasher = blake3::Hasher::new();
     hasher.update(format!("{written}\n{meant:?}").as_bytes());
-    for key in meant.collectors.environment.values() {
+    for key in meant.collectors.machine.environment.values() {
         hasher.update(key.expose().as_bytes());
     }
     Some(hasher.finalize().to_hex().to_string())

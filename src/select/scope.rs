@@ -50,8 +50,6 @@ impl Rule {
     }
 
     fn fits_names(&self, mesh: &str, name: &str) -> bool {
-        let fits =
-            |pattern: &Option<String>, text: &str| pattern.as_ref().is_none_or(|pattern| words::fits(pattern, text));
-        fits(&self.mesh, mesh) && fits(&self.name, name)
+        words::fits_if_any(self.mesh.as_deref(), mesh) && words::fits_if_any(self.name.as_deref(), name)
     }
 }

@@ -1,7 +1,6 @@
 //! The settings of a run: the file, then the environment, then the command line.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use serde_path_to_error::Segment;
@@ -12,7 +11,7 @@ use super::keys::{Key, VARIABLE_PREFIX, keys};
 use super::model::{Overrides, Settings};
 use super::policies::Policies;
 use super::values::Admin;
-use crate::collectors::{Secret, TlsConf};
+use crate::collectors::{Machine, Secret, TRUSTED_CAS, TlsConf};
 use crate::diag::Diagnostics;
 use crate::envoy::shape::{Form, SamplingChange, Shape};
 use crate::select::scope::Rule;
@@ -50,7 +49,7 @@ impl Settings {
         check_places(&settings)?;
         check_sampling(&settings)?;
         check_collectors(&settings)?;
-        settings.environment = environment(&settings);
+        settings.machine = machine(&settings);
         Ok(settings)
     }
 }
@@ -73,11 +72,14 @@ fn check_sampling(settings: &Settings) -> Result<(), SettingsError> {
     })
 }
 
-/// The variables of the environment that headers of collectors come from.
-fn environment(settings: &Settings) -> BTreeMap<String, Secret> {
+/// The properties of this machine that the way to collectors depends on.
+fn machine(settings: &Settings) -> Machine {
     let names = settings.header_sources().filter_map(|source| source.env.as_ref());
     let set = names.filter_map(|name| Some((name.clone(), Secret::new(env::var(name).ok()?))));
-    set.collect()
+    Machine {
+        trusted_ca: TRUSTED_CAS.iter().map(PathBuf::from).find(|path| path.is_file()),
+        environment: set.collect(),
+    }
 }
 
 /// Refuses TLS and headers that Envoy could not have.

@@ -17,7 +17,7 @@ use super::policies::Policies;
 use super::reload::Reload;
 use super::shapes::ShapeRule;
 use super::values::{Admin, FileMode, LoopbackAddress, ProgramPath};
-use crate::collectors::{CollectorRule, Collectors, HeaderSource, Headers, Secret};
+use crate::collectors::{CollectorRule, Collectors, HeaderSource, Headers, Machine};
 use crate::compile::{Extent, Options};
 use crate::envoy::RenderEnv;
 use crate::envoy::shape::{Form, SamplingChange};
@@ -120,9 +120,9 @@ pub struct Settings {
     pub findings_per_file: Integer<1>,
     /// The control socket and port of the daemon.
     pub control: Control,
-    /// The variables of the environment that headers of collectors come from, those that are set.
+    /// The properties of this machine that the way to collectors depends on.
     #[serde(skip)]
-    pub environment: BTreeMap<String, Secret>,
+    pub machine: Machine,
 }
 
 impl Default for Settings {
@@ -155,7 +155,7 @@ impl Default for Settings {
             limits: Limits::default(),
             findings_per_file: Integer::new(20),
             control: Control::default(),
-            environment: BTreeMap::new(),
+            machine: Machine::default(),
         }
     }
 }
@@ -302,8 +302,7 @@ impl Settings {
             services: self.services.clone(),
             collectors: Collectors {
                 rules: self.collectors.clone(),
-                trusted_ca: trusted_ca(),
-                environment: self.environment.clone(),
+                machine: self.machine.clone(),
             },
             scope: self.select.clone(),
             reload: self.reload.iter().map(|reload| reload.select.clone()).collect(),
@@ -318,17 +317,4 @@ impl Settings {
             extent,
         })
     }
-}
-
-/// The files with the certificates that a machine trusts: of Debian and its derivatives, of Red Hat's, of Alpine and others.
-const TRUSTED_CAS: [&str; 3] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/cert.pem",
-];
-
-/// The file with the certificates that this machine trusts.
-fn trusted_ca() -> Option<PathBuf> {
-    let mut all = TRUSTED_CAS.iter().map(PathBuf::from);
-    all.find(|path| path.is_file())
 }

@@ -460,7 +460,7 @@ fn certificates_are_verified_by_default_where_the_machine_can() {
     let clusters = |fidelity, ca: Option<&str>| {
         let mut options = Options::for_out("/out");
         options.kuma.fidelity = fidelity;
-        options.collectors.trusted_ca = ca.map(PathBuf::from);
+        options.collectors.machine.trusted_ca = ca.map(PathBuf::from);
         let compiled = compile(&snapshot, &options);
         compiled.fragments[&ProxyKey::new("default", "web-01")][&Artifact::Cds].to_string()
     };

@@ -15,6 +15,14 @@ pub struct Otlp {
     pub transport: Transport,
 }
 
+impl Otlp {
+    /// The host that a proxy connects to: without one, the collector runs on its machine.
+    #[must_use]
+    pub fn reached_at(&self) -> &str {
+        if self.host.is_empty() { "127.0.0.1" } else { &self.host }
+    }
+}
+
 /// A transport of OTLP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Transport {
