@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::check;
-use crate::collectors::{Collectors, Keys};
+use crate::collectors::{Collectors, Material};
 use crate::compilation::Compilation;
 use crate::diag::{Diagnostic, Diagnostics, Holds, ResourceId};
 use crate::envoy::artifact::{Elsewhere, Fragments, ProxyKey};
@@ -108,7 +108,7 @@ pub struct Compiled {
     pub diagnostics: Vec<Diagnostic>,
     /// The reasons why dataplanes cannot be written in the configured shape, sorted.
     pub unpublishable: Vec<Diagnostic>,
-    /// The files with the keys of collectors.
+    /// The files with keys and certificates for collectors.
     pub secrets: Secrets,
     /// The places of files that are not below the directory of their proxy, for the proxies in scope that have such files.
     pub elsewhere: BTreeMap<ProxyKey, Elsewhere>,
@@ -235,7 +235,7 @@ impl Compiler {
         let in_scope = lowered.iter().copied().zip(&proxies).zip(is_wanted);
         let in_scope = in_scope.filter(|(_, is_wanted)| *is_wanted).map(|(both, _)| both);
         let mut wanted = shaped(in_scope, options, snapshot);
-        let secrets = secrets::resolve(&mut wanted, &Keys::of(&options.collectors, &snapshot.bases));
+        let secrets = secrets::resolve(&mut wanted, Material::new(&options.collectors, &snapshot.bases));
         let mut unpublishable = Diagnostics::default();
         let (fragments, without_files) = files(&wanted, options, &mut self.files, &mut unpublishable);
         let inspected = inspect(&compilation);

@@ -139,7 +139,7 @@ codes! {
     /// A file of an Envoy that tracing cannot be added to.
     UnusableBase = "unusable-base", "malformed";
     /// A key that the settings name for a collector, and that cannot be had.
-    MissingKey = "missing-key", "required";
+    MissingSecret = "missing-secret", "required";
     /// A place for files that is taken.
     UnusablePlace = "unusable-place", "duplicate";
     /// An entry of a dataplane that no listener of its Envoy belongs to.

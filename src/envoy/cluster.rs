@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::credential;
+use super::sds::Secret;
 use crate::ir::{Endpoint, Export, OpenTelemetry, Provider, Proxy, Tls};
 use crate::resource::value::collector_url;
 
@@ -114,7 +115,7 @@ impl<'a> Address<'a> {
     }
 }
 
-/// The clusters of a proxy's collectors, sorted by name; none when the proxy is not traced. The keys of collectors are in files below
+/// The clusters of a proxy's collectors, sorted by name; none when the proxy is not traced. Keys and certificates are in files below
 /// the output directory `out`.
 #[must_use]
 pub fn collectors<'p>(proxy: &'p Proxy, out: &str) -> Vec<ClusterMessage<'p>> {
@@ -130,7 +131,7 @@ pub(super) fn exports(proxy: &Proxy) -> Vec<&Export> {
     exports
 }
 
-/// The cluster of a collector, whose keys are in files below `out`.
+/// The cluster of a collector, whose keys and certificates are in files below `out`.
 pub(super) fn collector<'a>(proxy: &Proxy, export: &'a Export, out: &str) -> ClusterMessage<'a> {
     let (host, port) = (export.collector.host.as_str(), export.collector.port);
     let by_name = !collector_url::is_ip(host);
@@ -140,7 +141,7 @@ pub(super) fn collector<'a>(proxy: &Proxy, export: &'a Export, out: &str) -> Clu
         Some(tls) if tls.verified.is_none() && tls.name.is_none() && tls.certificate.is_none() => {
             cluster.transport_socket_matches = Some(unverified_tls(host, tls));
         }
-        Some(tls) => cluster.transport_socket = Some(tls_socket(configured_tls(host, tls))),
+        Some(tls) => cluster.transport_socket = Some(tls_socket(configured_tls(host, tls, out))),
         None => {}
     }
     let is_http2 = matches!(export.provider, Provider::OpenTelemetry(OpenTelemetry::Grpc));
@@ -237,8 +238,8 @@ fn unverified_tls(host: &str, tls: &Tls) -> Value {
 }
 
 /// TLS as the settings or a label ask for it, which Kuma does not offer: a certificate that is verified must be trusted and have the
-/// name of the host, or the one that was asked for.
-fn configured_tls(host: &str, tls: &Tls) -> Value {
+/// name of the host, or the one that was asked for. Certificates come from files that Envoy watches.
+fn configured_tls(host: &str, tls: &Tls, out: &str) -> Value {
     let mut context = tls_context(host, tls);
     let name = tls.name.as_deref().unwrap_or(host);
     let san_type = if collector_url::is_ip(name) {
@@ -251,15 +252,14 @@ fn configured_tls(host: &str, tls: &Tls) -> Value {
         "tls_params": {"tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3"},
     });
     if let Some(certificate) = &tls.certificate {
-        common["tls_certificates"] = json!([{
-            "certificate_chain": {"filename": certificate.chain},
-            "private_key": {"filename": certificate.key},
-        }]);
+        common["tls_certificate_sds_secret_configs"] = json!([Secret::Certificate(certificate).config(out)]);
     }
-    if let Some(ca) = &tls.verified {
-        common["validation_context"] = json!({
-            "trusted_ca": {"filename": ca.value},
-            "match_typed_subject_alt_names": [{"san_type": san_type, "matcher": {"exact": name}}],
+    if let Some(trusted) = &tls.verified {
+        common["combined_validation_context"] = json!({
+            "default_validation_context": {
+                "match_typed_subject_alt_names": [{"san_type": san_type, "matcher": {"exact": name}}],
+            },
+            "validation_context_sds_secret_config": Secret::TrustedCa(&trusted.value).config(out),
         });
     }
     context["common_tls_context"] = common;

@@ -5,33 +5,15 @@
 
 use serde_json::{Value, json};
 
-use crate::collectors::{HeaderSource, Headers};
-
-/// The directory of the files with keys, below the output directory.
-pub const SECRETS: &str = ".secrets";
-
-/// The name of a key, which is that of its file too. It tells the source, and nothing of the key.
-pub(super) fn name(source: &HeaderSource) -> String {
-    let (kind, text) = match (&source.file, &source.env, &source.value) {
-        (Some(path), ..) => ("file", path.to_string_lossy()),
-        (None, Some(name), _) => ("env", name.into()),
-        (None, None, value) => ("value", value.as_deref().unwrap_or_default().into()),
-    };
-    let hash = blake3::hash(format!("{kind}:{text}").as_bytes()).to_hex();
-    format!("{kind}-{}.yaml", &hash[..16])
-}
+use super::sds::Secret;
+use crate::collectors::Headers;
 
 /// The filters in front of a cluster that add headers to its requests, and the one that sends these; `out` is the output directory.
 pub(super) fn filters(headers: &Headers, out: &str) -> Value {
     let injectors = headers.iter().map(|(header, source)| {
-        let name = name(source);
-        let path = format!("{out}/{SECRETS}/{name}");
         let credential = json!({
             "@type": "type.googleapis.com/envoy.extensions.http.injected_credentials.generic.v3.Generic",
-            "credential": {
-                "name": name,
-                "sds_config": {"resource_api_version": "V3", "path_config_source": {"path": path}},
-            },
+            "credential": Secret::Header(source).config(out),
             "header": header,
         });
         json!({

@@ -15,7 +15,9 @@ pub mod shape;
 
 mod cache;
 
-pub mod credential;
+pub mod sds;
+
+mod credential;
 
 mod cluster;
 
@@ -211,11 +213,11 @@ fn each<'e, T: Send>(
     })
 }
 
-/// `None`, with the reason, for a proxy whose files have no places, or whose collector has no key.
+/// `None`, with the reason, for a proxy whose files have no places, or that lacks a key or certificates.
 fn check_places(shaped: &Shaped, findings: &mut Vec<Diagnostic>) -> Option<()> {
-    if let Some(missing) = &shaped.missing_key {
-        let finding = Diagnostic::error(Code::MissingKey, &shaped.proxy.at, missing.as_str());
-        findings.push(finding.help("correct it, or `headers` in `collectors` of the settings"));
+    if let Some(missing) = &shaped.missing_secret {
+        let finding = Diagnostic::error(Code::MissingSecret, &shaped.proxy.at, missing.as_str());
+        findings.push(finding.help("correct it, or `collectors` in the settings"));
         return None;
     }
     let Some(conflict) = &shaped.conflict else {

@@ -1,50 +1,80 @@
-//! The files with the keys of collectors, which Envoys read and watch.
+//! The files with the keys and certificates for collectors, which Envoys read and watch.
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::cluster::exports;
-use super::credential::name;
+use super::sds::Secret;
 use super::shape::Shaped;
 use super::xds;
-use crate::collectors::{HeaderSource, Keys, Secret};
+use crate::collectors::{self, Material};
+use crate::ir::Export;
 
-/// The files with keys, by their names.
-pub type Secrets = BTreeMap<String, Secret>;
+/// The files with keys and certificates, by their names.
+pub type Secrets = BTreeMap<String, collectors::Secret>;
 
-/// The sources of the headers of a proxy's collectors.
-fn sources(shaped: &Shaped) -> impl Iterator<Item = &HeaderSource> {
-    let exports = exports(&shaped.proxy).into_iter();
-    let headers = exports.filter_map(|export| export.collector.headers.as_ref());
-    headers.flat_map(|headers| headers.value.values())
+/// The secrets that the cluster of a collector names.
+fn of(export: &Export) -> impl Iterator<Item = Secret<'_>> {
+    let headers = export
+        .collector
+        .headers
+        .iter()
+        .flat_map(|headers| headers.value.values());
+    let tls = export.collector.tls.iter();
+    let tls = tls.flat_map(|tls| {
+        let trusted = tls.verified.as_ref().map(|verified| Secret::TrustedCa(&verified.value));
+        let certificate = tls.certificate.as_ref().map(Secret::Certificate);
+        trusted.into_iter().chain(certificate)
+    });
+    headers.map(Secret::Header).chain(tls)
 }
 
-/// The files that the Envoys of the proxies need. A proxy with a key that cannot be had is marked, and its keys are left out.
-pub fn resolve(all: &mut [Shaped], keys: &Keys) -> Secrets {
-    let mut secrets = Secrets::new();
-    if keys.is_empty() {
-        return secrets;
-    }
-    for shaped in all {
-        let mut missing = None;
-        for source in sources(shaped) {
-            match keys.get(source) {
-                Ok(key) => drop(secrets.entry(name(source)).or_insert_with(|| file(source, key))),
-                Err(why) => missing = Some(format!("the key of its collector is missing: {source} {why}")),
+/// The files that the Envoys of the proxies need. A proxy with a secret that cannot be had is marked, and its secrets are left out.
+///
+/// Each secret is looked at once, however many proxies need it.
+pub fn resolve(all: &mut [Shaped], material: Material) -> Secrets {
+    let proxies: Vec<_> = all.iter().map(|shaped| shaped.proxy.clone()).collect();
+    let mut known = BTreeMap::new();
+    for (shaped, proxy) in all.iter_mut().zip(&proxies) {
+        for secret in exports(proxy).into_iter().flat_map(of) {
+            let found = known.entry(secret).or_insert_with(|| content(secret, material));
+            if let Err(missing) = found {
+                shaped.missing_secret = Some(missing.clone());
             }
         }
-        shaped.missing_key = missing;
     }
-    secrets
+    let files = known
+        .into_iter()
+        .filter_map(|(secret, content)| Some((secret.name(), file(secret, content.ok()?))));
+    files.collect()
 }
 
-/// The file with a key, as a discovery response.
-fn file(source: &HeaderSource, key: &Secret) -> Secret {
-    let secret = json!({
+/// The content of a secret, as a part of its message.
+fn content(secret: Secret, material: Material) -> Result<(&'static str, Value), String> {
+    let inline = |text: &str| json!({"inline_string": text});
+    let content = match secret {
+        Secret::Header(source) => {
+            (material.header(source)).map(|value| ("generic_secret", json!({"secret": inline(value.expose())})))
+        }
+        Secret::TrustedCa(trusted) => material.trusted_ca(trusted).map(|text| {
+            let source = text.map_or_else(|| json!({"filename": trusted.to_string()}), inline);
+            ("validation_context", json!({"trusted_ca": source}))
+        }),
+        Secret::Certificate(certificate) => material.certificate(certificate).map(|[chain, key]| {
+            let pair = json!({"certificate_chain": inline(chain), "private_key": inline(key)});
+            ("tls_certificate", pair)
+        }),
+    };
+    content.map_err(|why| format!("{secret} {why}"))
+}
+
+/// The file of a secret, as a discovery response.
+fn file(secret: Secret, (field, content): (&str, Value)) -> collectors::Secret {
+    let message = json!({
         "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
-        "name": name(source),
-        "generic_secret": {"secret": {"inline_string": key.expose()}},
+        "name": secret.name(),
+        field: content,
     });
-    Secret::new(xds::response(&[secret]))
+    collectors::Secret::new(xds::response(&[message]))
 }

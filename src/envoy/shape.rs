@@ -123,8 +123,8 @@ pub struct Shaped {
     pub seen_as: Option<String>,
     /// The reason why it cannot have these places.
     pub conflict: Option<String>,
-    /// The key that its collector asks for and that cannot be had.
-    pub missing_key: Option<String>,
+    /// The key or certificates that its collector asks for and that cannot be had.
+    pub missing_secret: Option<String>,
 }
 
 /// A base file of one proxy.
@@ -171,7 +171,7 @@ impl Shaped {
             sampling,
             seen_as: seen_as.as_ref().map(filled),
             conflict: None,
-            missing_key: None,
+            missing_secret: None,
         }
     }
 }
@@ -183,7 +183,7 @@ impl Shaped {
             && self.sampling == other.sampling
             && self.seen_as == other.seen_as
             && self.conflict == other.conflict
-            && self.missing_key == other.missing_key;
+            && self.missing_secret == other.missing_secret;
         Arc::ptr_eq(&self.proxy, &other.proxy)
             && self.shape == other.shape
             && self.bases == other.bases

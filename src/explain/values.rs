@@ -64,7 +64,7 @@ fn of_export(export: &Export, root: &str) -> Vec<ValueOf> {
     let mut values = vec![written(name, place, &collector.origin)];
     values.extend(collector.tls.as_ref().map(|tls| match &tls.verified {
         Some(verified) => {
-            let ca = verified.value.display();
+            let ca = &verified.value;
             let value = match &tls.name {
                 Some(name) => format!("certificate verified: {name}, by {ca}"),
                 None => format!("certificate verified by {ca}"),

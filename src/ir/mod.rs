@@ -22,7 +22,7 @@ pub use crate::select::destination::Endpoint;
 pub use cache::Cache;
 pub use lower::lower;
 pub use proxy::{
-    AllLeftOut, ClientCertificate, Collector, Datadog, Destination, Direction, Export, LeftOut, Listener,
-    ListenerNaming, OpenTelemetry, Policy, PolicyKind, Provider, Proxy, Sampling, Specificity, Tag, TagValue, Tls,
-    Tracer, Upstream, Zipkin, ZipkinEncoding,
+    AllLeftOut, Collector, Datadog, Destination, Direction, Export, LeftOut, Listener, ListenerNaming, OpenTelemetry,
+    Policy, PolicyKind, Provider, Proxy, Sampling, Specificity, Tag, TagValue, Tls, Tracer, Upstream, Zipkin,
+    ZipkinEncoding,
 };

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::collectors::Headers;
+use crate::collectors::{ClientCertificate, Headers, TrustedCa};
 use crate::diag::ResourceId;
 use crate::resource::Text;
 use crate::resource::value::collector_url;
@@ -229,21 +228,12 @@ pub struct Collector {
 pub struct Tls {
     /// Whether the collector may renegotiate the handshake.
     pub renegotiation: bool,
-    /// The file with the trusted certificates, with the origin of the verification; `None` for no verification, as in Kuma.
-    pub verified: Option<Effective<PathBuf>>,
+    /// The certificates that are trusted, with the origin of the verification; `None` for no verification, as in Kuma.
+    pub verified: Option<Effective<TrustedCa>>,
     /// The name that the certificate must have, and that is asked for; `None` for the host.
     pub name: Option<String>,
     /// The certificate of the proxy.
     pub certificate: Option<ClientCertificate>,
-}
-
-/// A certificate by which a proxy shows who it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientCertificate {
-    /// The file with the certificate, and those up to the authority.
-    pub chain: PathBuf,
-    /// The file with its key.
-    pub key: PathBuf,
 }
 
 /// The form of the spans.

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::proxy::{
-    ClientCertificate, Collector, Datadog, Export, OpenTelemetry, PolicyKind, Provider, Sampling, Tag, TagValue, Tls,
-    Tracer, Zipkin, ZipkinEncoding,
+    Collector, Datadog, Export, OpenTelemetry, PolicyKind, Provider, Sampling, Tag, TagValue, Tls, Tracer, Zipkin,
+    ZipkinEncoding,
 };
-use crate::collectors::{Collectors, Named, TRUSTED_CAS};
+use crate::collectors::{Collectors, Named, TRUSTED_CAS, TrustedCa};
 use crate::keep::Shared;
 use crate::kuma::{Fidelity, Kuma, Version};
 use crate::resource::kinds::mesh::{self, BackendConf, ZipkinApiVersion};
@@ -86,25 +86,21 @@ impl LowerContext<'_> {
         let trusted = self.collectors.trusted_ca();
         if let Some(asked) = self.collectors.first(named, |rule| rule.tls.as_ref()) {
             let conf = asked.part;
-            let certificate = conf.certificate.clone().zip(conf.key.clone());
             collector.tls = Some(Tls {
                 renegotiation: collector.tls.as_ref().is_some_and(|tls| tls.renegotiation),
                 verified: conf.verify.then(|| Effective {
-                    value: conf.ca.as_deref().unwrap_or(trusted).to_owned(),
+                    value: conf.ca.clone().map_or(trusted, TrustedCa::Named),
                     source: setting(asked.entry, "tls"),
                 }),
                 name: conf.sni.clone(),
-                certificate: certificate.map(|(chain, key)| ClientCertificate { chain, key }),
+                certificate: conf.client_certificate(),
             });
         } else if let Some(tls) = &mut collector.tls {
             let is_able = self.collectors.machine.trusted_ca.is_some();
             let is_default = is_able && self.kuma.fidelity == Fidelity::Documented;
             let asked = tls.verified.take().map(|asked| asked.source);
             let source = asked.or(is_default.then_some(Provenance::Default));
-            tls.verified = source.map(|source| Effective {
-                value: trusted.to_owned(),
-                source,
-            });
+            tls.verified = source.map(|source| Effective { value: trusted, source });
         }
     }
 
@@ -305,7 +301,7 @@ fn tls(renegotiation: bool, verified: Option<&Origin>) -> Tls {
     Tls {
         renegotiation,
         verified: verified.map(|asked| Effective {
-            value: TRUSTED_CAS[0].into(),
+            value: TrustedCa::OfMachine(TRUSTED_CAS[0].into()),
             source: Provenance::Written(asked.clone()),
         }),
         name: None,

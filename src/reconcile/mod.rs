@@ -139,7 +139,7 @@ fn parts(policies: Result<Policies, ReadError>) -> (Result<Overview, ReadError>,
     }
 }
 
-/// Saves the keys of collectors, which have to be there before clusters name them. A freeze is for keys, too.
+/// Saves keys and certificates for collectors, which have to be there before clusters name them. A freeze is for keys, too.
 fn save_secrets(
     policies: &Result<Policies, ReadError>,
     intent: &Intent,

@@ -11,7 +11,7 @@ use super::keys::{Key, VARIABLE_PREFIX, keys};
 use super::model::{Overrides, Settings};
 use super::policies::Policies;
 use super::values::Admin;
-use crate::collectors::{Machine, Secret, TRUSTED_CAS, TlsConf};
+use crate::collectors::{CollectorRule, HeaderSource, Machine, Secret, TRUSTED_CAS};
 use crate::diag::Diagnostics;
 use crate::envoy::shape::{Form, SamplingChange, Shape};
 use crate::select::scope::Rule;
@@ -74,7 +74,11 @@ fn check_sampling(settings: &Settings) -> Result<(), SettingsError> {
 
 /// The properties of this machine that the way to collectors depends on.
 fn machine(settings: &Settings) -> Machine {
-    let names = settings.header_sources().filter_map(|source| source.env.as_ref());
+    let sources = settings.collectors.iter().flat_map(CollectorRule::header_sources);
+    let names = sources.filter_map(|source| match source {
+        HeaderSource::Env(name) => Some(name),
+        HeaderSource::File(_) | HeaderSource::Value(_) => None,
+    });
     let set = names.filter_map(|name| Some((name.clone(), Secret::new(env::var(name).ok()?))));
     Machine {
         trusted_ca: TRUSTED_CAS.iter().map(PathBuf::from).find(|path| path.is_file()),
@@ -82,19 +86,16 @@ fn machine(settings: &Settings) -> Machine {
     }
 }
 
-/// Refuses TLS and headers that Envoy could not have.
+/// Refuses TLS that Envoy could not have.
 fn check_collectors(settings: &Settings) -> Result<(), SettingsError> {
-    for (number, rule) in settings.collectors.iter().enumerate() {
-        let in_tls = rule.tls.as_ref().and_then(TlsConf::mistake);
-        let in_tls = in_tls.map(|message| ("tls".to_owned(), message));
-        let headers = rule.headers.iter().flatten();
-        let mut in_headers = headers.filter_map(|(name, source)| Some((format!("headers.{name}"), source.mistake()?)));
-        if let Some((key, message)) = in_tls.or_else(|| in_headers.next()) {
-            let origin = format!("collectors[{number}].{key}");
-            return Err(SettingsError::Invalid { origin, message });
-        }
-    }
-    Ok(())
+    let all = settings.collectors.iter().enumerate();
+    let mut mistakes = all.filter_map(|(number, rule)| Some((number, rule.tls.as_ref()?.mistake()?)));
+    mistakes.next().map_or(Ok(()), |(number, mistake)| {
+        Err(SettingsError::Invalid {
+            origin: format!("collectors[{number}].tls"),
+            message: mistake.to_owned(),
+        })
+    })
 }
 
 /// Refuses places of files where they would be taken for policies, or for the files of another proxy.

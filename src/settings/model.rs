@@ -17,7 +17,7 @@ use super::policies::Policies;
 use super::reload::Reload;
 use super::shapes::ShapeRule;
 use super::values::{Admin, FileMode, LoopbackAddress, ProgramPath};
-use crate::collectors::{CollectorRule, Collectors, HeaderSource, Headers, Machine};
+use crate::collectors::{CollectorRule, Collectors, FilePath, Machine};
 use crate::compile::{Extent, Options};
 use crate::envoy::RenderEnv;
 use crate::envoy::shape::{Form, SamplingChange};
@@ -244,9 +244,7 @@ impl Settings {
     /// Everything that is read: the keys `policies`, `include`, `exclude` and `source`.
     #[must_use]
     pub fn sources(&self) -> Sources {
-        let keys = self
-            .header_sources()
-            .filter_map(|source| source.file.as_ref()?.to_str()?.parse().ok());
+        let of_collectors = self.collectors.iter().flat_map(CollectorRule::files);
         Sources {
             roots: self.policies.roots().to_vec(),
             filter: Filter::new(self.include.clone(), self.exclude.clone()),
@@ -256,16 +254,10 @@ impl Settings {
                 .shapes
                 .iter()
                 .flat_map(ShapeRule::bases)
+                .chain(of_collectors.map(FilePath::as_base))
                 .cloned()
-                .chain(keys)
                 .collect(),
         }
-    }
-
-    /// The sources of all headers of collectors.
-    pub(super) fn header_sources(&self) -> impl Iterator<Item = &HeaderSource> {
-        let headers = self.collectors.iter().filter_map(|rule| rule.headers.as_ref());
-        headers.flat_map(Headers::values)
     }
 
     /// The shapes with their rules; the last fits all proxies that no other one fits.

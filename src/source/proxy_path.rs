@@ -25,6 +25,12 @@ impl ProxyPath {
         filled.join(mesh)
     }
 
+    /// The path with its placeholders.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// The directory above the first placeholder with a glob for the paths below it; without a placeholder, the file.
     pub(super) fn parts(&self) -> (&Path, Option<String>) {
         let Some(first) = self.0.find('{') else {

@@ -279,6 +279,57 @@ fn a_new_key_needs_no_new_files() {
     assert_eq!((clusters(), web.stat("cluster_manager.cds.update_attempt")), before);
 }
 
+/// Certificates that are written anew in their places are used for the next connections, without a change of clusters or listeners.
+#[test]
+fn new_certificates_need_no_new_files() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let server = authority.sign(NAME, 2090);
+    let releases: Vec<&Path> = tools::releases().into_iter().collect();
+    in_parallel(&releases, |release| {
+        let (collector, dir) = (Collector::start(), tempfile::tempdir().expect("a directory"));
+        let front = Front::start(collector.address(), &server, &authority.file("ca.pem"));
+        let own = ["ca.pem", "proxy.crt", "proxy.key"].map(|name| dir.path().join(name));
+        let take = |authority: &Authority, name: &str| {
+            let [chain, key] = authority.sign(name, 2090);
+            for (from, to) in [&authority.file("ca.pem"), &chain, &key].into_iter().zip(&own) {
+                fs::write(to, fs::read(from).expect("a file")).expect("a file");
+            }
+        };
+        let name = release.file_name().expect("a name").to_string_lossy();
+        take(&other, &name);
+        let tls = json!({"ca": own[0], "sni": NAME, "certificate": own[1], "key": own[2]});
+        let mesh = published("Zipkin", front.address, &json!({"collectors": [{"tls": tls}]}));
+        let explained = mesh
+            .meshtraced(&["explain", "default/web-01", "--config", "settings.yaml"])
+            .output();
+        let explained = explained.expect("it starts").stdout;
+        let verified = format!("certificate verified: {NAME}, by {}", own[0].display());
+        assert!(String::from_utf8_lossy(&explained).contains(&verified), "{explained:?}");
+        let [web, _backend] = mesh.envoys_of(release);
+        let clusters = || fs::read_to_string(mesh.published("web-01").join("xds/cds.yaml")).expect("clusters");
+        let before = (clusters(), web.stat("cluster_manager.cds.update_attempt"));
+        let _daemon = Process::spawn(
+            mesh.meshtraced(&["run", "--config", "settings.yaml"]),
+            mesh.dir().join("daemon.log"),
+        );
+        let request = || assert_eq!(get(format!("http://{}/", mesh.web)).send().status, 200);
+        request();
+        wait::until("Envoy refuses the certificate", || {
+            let count = web.stat("cluster.meshtrace_zipkin.ssl.fail_verify_error");
+            count.filter(|count| *count > 0).ok_or_else(|| format!("{count:?}"))
+        });
+        assert!(collector.reports().is_empty());
+        take(&authority, &name);
+        wait::until("spans arrive", || {
+            request();
+            (!collector.reports().is_empty())
+                .then_some(())
+                .ok_or_else(|| "none".to_owned())
+        });
+        assert_eq!((clusters(), web.stat("cluster_manager.cds.update_attempt")), before);
+    });
+}
+
 /// All that is written and said, but for the file that Envoys read the key from, which others cannot read.
 #[test]
 fn a_key_is_nowhere_but_in_its_file() {
@@ -373,7 +424,7 @@ fn a_key_that_cannot_be_had_holds_the_proxies_that_need_it() {
             .for_each(|content| fs::write(&key, content).expect("a key"));
         let (exit, text) = mesh.run_with_settings();
         assert!(
-            exit == Some(1) && text.contains("error[missing-key]") && text.contains(why),
+            exit == Some(1) && text.contains("error[missing-secret]") && text.contains(why),
             "{exit:?} {text}"
         );
         assert!(!is_published(), "{text}");
@@ -384,6 +435,53 @@ fn a_key_that_cannot_be_had_holds_the_proxies_that_need_it() {
     symlink(&keys, &key).expect("a link");
     assert_eq!(mesh.run_with_settings(), (Some(0), String::new()));
     assert!(is_published());
+}
+
+#[test]
+fn certificates_that_cannot_be_had_hold_the_proxies_that_need_them() {
+    let authority = Authority::new();
+    let [chain, key] = authority.sign("proxy", 2090);
+    let (mesh, ca) = (Mesh::start(), authority.file("ca.pem"));
+    let none = mesh.dir().join("none.pem");
+    fs::write(&none, "no certificate\n").expect("a file");
+    let damaged = mesh.dir().join("damaged.pem");
+    fs::write(&damaged, "-----BEGIN CERTIFICATE-----\n?\n-----END CERTIFICATE-----\n").expect("a file");
+    let locked = mesh.dir().join("locked.pem");
+    fs::write(
+        &locked,
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIB\n-----END ENCRYPTED PRIVATE KEY-----\n",
+    )
+    .expect("a file");
+    let nowhere = mesh.dir().join("nowhere.pem");
+    for (tls, path, why) in [
+        (json!({"ca": none}), &none, "has no certificate"),
+        (json!({"ca": damaged}), &damaged, "is no valid PEM"),
+        (json!({"ca": nowhere}), &nowhere, "does not exist"),
+        (
+            json!({"ca": ca, "certificate": none, "key": key}),
+            &none,
+            "has no certificate",
+        ),
+        (
+            json!({"ca": ca, "certificate": chain, "key": locked}),
+            &locked,
+            "has no private key",
+        ),
+        (
+            json!({"ca": ca, "certificate": chain, "key": chain}),
+            &chain,
+            "has no private key",
+        ),
+    ] {
+        mesh.settings(&json!({"collectors": [{"tls": tls}]}));
+        let (exit, text) = mesh.run_with_settings();
+        let why = format!("{} {why}", path.display());
+        assert!(
+            exit == Some(1) && text.contains("error[missing-secret]") && text.contains(&why),
+            "{why}: {exit:?} {text}"
+        );
+        assert!(!mesh.published("web-01").join("xds/cds.yaml").exists(), "{text}");
+    }
 }
 
 /// `check` of a tree whose only backend is at a place.
@@ -451,27 +549,47 @@ fn mistakes_in_the_settings_are_named() {
     }
 }
 
-/// An https collector without an entry: its certificate is verified where Kuma's documentation is followed, and the machine trusts any.
+/// The clusters of a proxy whose collector has an https URL, or the finding that holds it.
+fn clusters_by_default(labels: &str, fidelity: Fidelity, ca: Option<&str>) -> String {
+    let text = format!(
+        "type: Mesh\nname: default\nlabels: {{{labels}}}\ntracing:\n  defaultBackend: z\n  backends:\n  - {{name: z, type: zipkin, conf: {{url: 'https://zipkin.eu:443/x'}}}}\n---\ntype: TrafficTrace\nmesh: default\nname: all\nselectors:\n- match: {{kuma.io/service: '*'}}\n---\ntype: Dataplane\nmesh: default\nname: web-01\nnetworking:\n  address: 10.0.0.1\n  inbound:\n  - {{port: 80, tags: {{kuma.io/service: web, kuma.io/protocol: http}}}}\n"
+    );
+    let mut options = Options::for_out("/out");
+    options.kuma.fidelity = fidelity;
+    options.collectors.machine.trusted_ca = ca.map(PathBuf::from);
+    let compiled = compile(&Snapshot::from_texts([("all.yaml", text.as_str())]), &options);
+    match compiled.unpublishable.as_slice() {
+        [] => compiled.fragments[&ProxyKey::new("default", "web-01")][&Artifact::Cds].to_string(),
+        [finding] => format!("{} {}", finding.code, finding.message),
+        more => panic!("{more:?}"),
+    }
+}
+
+/// An https collector without an entry: its certificate is verified where Kuma's documentation is followed and the machine trusts any, and
+/// where a label asks for it.
 #[test]
 fn certificates_are_verified_by_default_where_the_machine_can() {
-    let text = "type: Mesh\nname: default\ntracing:\n  defaultBackend: z\n  backends:\n  - {name: z, type: zipkin, conf: {url: 'https://zipkin.eu:443/x'}}\n---\ntype: TrafficTrace\nmesh: default\nname: all\nselectors:\n- match: {kuma.io/service: '*'}\n---\ntype: Dataplane\nmesh: default\nname: web-01\nnetworking:\n  address: 10.0.0.1\n  inbound:\n  - {port: 80, tags: {kuma.io/service: web, kuma.io/protocol: http}}\n";
-    let snapshot = Snapshot::from_texts([("all.yaml", text)]);
-    let trusted = "/etc/trusted.pem";
-    let clusters = |fidelity, ca: Option<&str>| {
-        let mut options = Options::for_out("/out");
-        options.kuma.fidelity = fidelity;
-        options.collectors.machine.trusted_ca = ca.map(PathBuf::from);
-        let compiled = compile(&snapshot, &options);
-        compiled.fragments[&ProxyKey::new("default", "web-01")][&Artifact::Cds].to_string()
-    };
-    assert!(clusters(Fidelity::Documented, Some(trusted)).contains(trusted));
+    let (trusted, label) = (Some("/etc/trusted.pem"), "meshtraced/verify-collector: 'true'");
+    for verified in [
+        clusters_by_default("", Fidelity::Documented, trusted),
+        clusters_by_default(label, Fidelity::Documented, trusted),
+        clusters_by_default(label, Fidelity::Exact, trusted),
+    ] {
+        let expected = ["/out/.secrets/machine-ca-", "san_type: DNS", "exact: zipkin.eu"];
+        assert!(expected.iter().all(|part| verified.contains(part)), "{verified}");
+    }
     for unverified in [
-        clusters(Fidelity::Documented, None),
-        clusters(Fidelity::Exact, Some(trusted)),
+        clusters_by_default("", Fidelity::Documented, None),
+        clusters_by_default("", Fidelity::Exact, trusted),
     ] {
         assert!(
-            !unverified.contains("trusted_ca") && unverified.contains("transport_socket_matches"),
+            !unverified.contains("validation_context") && unverified.contains("transport_socket_matches"),
             "{unverified}"
         );
     }
+    let held = clusters_by_default(label, Fidelity::Documented, None);
+    assert!(
+        held.starts_with("missing-secret") && held.contains("install `ca-certificates`"),
+        "{held}"
+    );
 }

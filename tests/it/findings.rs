@@ -21,7 +21,7 @@ const WITHOUT_EXAMPLE: [(&str, &str); 12] = [
     ("dangling-reference", "src/envoy/layout.rs"),
     ("admin-path-too-long", "tests/it/findings.rs"),
     ("unusable-base", "tests/it/own_envoys.rs"),
-    ("missing-key", "tests/it/collectors.rs"),
+    ("missing-secret", "tests/it/collectors.rs"),
     ("unusable-place", "tests/it/places.rs"),
     ("not-in-base", "tests/it/own_envoys.rs"),
     ("unclaimed-listener", "tests/it/own_envoys.rs"),

@@ -1,4 +1,4 @@
-//! The files with the keys of collectors, which Envoys read by themselves.
+//! The files with keys and certificates for collectors, which Envoys read by themselves.
 //!
 //! They are beside what is published and no part of it: no plan, difference or history has them.
 
@@ -6,7 +6,7 @@ use super::dir::{Access, Content};
 use super::lock::{Lock, held};
 use super::output::{OutputDir, STAGING};
 use crate::apply::error::Result;
-use crate::envoy::credential::SECRETS;
+use crate::envoy::sds::SECRETS;
 use crate::envoy::secrets::Secrets;
 
 /// The access to these files, or to their directory: that of published files, but for others.
