@@ -295,7 +295,8 @@ fn new_certificates_need_no_new_files() {
                 fs::write(to, fs::read(from).expect("a file")).expect("a file");
             }
         };
-        let name = release.file_name().expect("a name").to_string_lossy();
+        // The authority keeps the files of each name.
+        let name = format!("proxy-{}", front.address.port());
         take(&other, &name);
         let tls = json!({"ca": own[0], "sni": NAME, "certificate": own[1], "key": own[2]});
         let mesh = published("Zipkin", front.address, &json!({"collectors": [{"tls": tls}]}));
