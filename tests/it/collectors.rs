@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, date_time_ymd,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
 
 use meshtraced::compile::{Options, compile};
@@ -16,10 +16,10 @@ use meshtraced::envoy::artifact::{Artifact, ProxyKey};
 use meshtraced::kuma::Fidelity;
 use meshtraced::source::Snapshot;
 
-use crate::kit::collector::Collector;
+use crate::kit::collector::{Collector, FORMS, Store};
 use crate::kit::envoy::Envoy;
 use crate::kit::http::get;
-use crate::kit::mesh::{Backend, Mesh};
+use crate::kit::mesh::Mesh;
 use crate::kit::parallel::in_parallel;
 use crate::kit::process::Process;
 use crate::kit::program::{meshtraced, said};
@@ -69,7 +69,10 @@ impl Authority {
     }
 }
 
-/// An Envoy in front of a collector, which takes TLS 1.3 from those who have a certificate of an authority.
+/// The key that the front wants in the header `x-api-key`.
+const KEY: &str = "hidden-1";
+
+/// An Envoy in front of a collector, which takes TLS 1.3 from those who have a certificate of an authority, and the key.
 struct Front {
     address: SocketAddr,
     _dir: TempDir,
@@ -82,6 +85,7 @@ impl Front {
         let dir = tempfile::tempdir().expect("a directory");
         let socket =
             |address: SocketAddr| json!({"socket_address": {"address": address.ip(), "port_value": address.port()}});
+        let with_key = json!({"name": "x-api-key", "string_match": {"exact": KEY}});
         let options = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
         let bootstrap = json!({"static_resources": {
             "listeners": [{
@@ -106,7 +110,8 @@ impl Front {
                             "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
                             "stat_prefix": "front",
                             "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [
-                                {"match": {"prefix": "/"}, "route": {"cluster": "collector"}},
+                                {"match": {"prefix": "/", "headers": [with_key]}, "route": {"cluster": "collector"}},
+                                {"match": {"prefix": "/"}, "direct_response": {"status": 403}},
                             ]}]},
                             "http_filters": [{"name": "router", "typed_config": {
                                 "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
@@ -140,75 +145,56 @@ impl Front {
     }
 }
 
-/// A mesh whose spans go to a collector in a form, published with the settings.
-fn published(form: &str, to: SocketAddr, settings: &Value) -> Mesh {
-    let mesh = Mesh::builder().backends(&[Backend::nowhere(1)]).start();
-    let backend = match form {
-        "Zipkin" => json!({"type": "Zipkin", "zipkin": {"url": format!("http://{to}/api/v2/spans")}}),
-        "OTLP over gRPC" => json!({"type": "OpenTelemetry", "openTelemetry": {"endpoint": to.to_string()}}),
-        "OTLP over HTTP" => {
-            let backend = json!({"type": "MeshOpenTelemetryBackend", "mesh": "default", "name": "otel", "spec": {
-                "protocol": "http", "endpoint": {"address": to.ip(), "port": to.port()},
-            }});
-            mesh.write("otel.yaml", &backend.to_string());
-            let reference = json!({"kind": "MeshOpenTelemetryBackend", "labels": {"kuma.io/display-name": "otel"}});
-            json!({"type": "OpenTelemetry", "openTelemetry": {"backendRef": reference}})
-        }
-        other => panic!("{other}"),
-    };
-    let policy = json!({"type": "MeshTrace", "mesh": "default", "name": "all", "spec": {
-        "targetRef": {"kind": "Mesh"}, "default": {"backends": [backend]},
-    }});
-    mesh.remove("trace-all.yaml");
-    mesh.write("all.yaml", &policy.to_string());
-    mesh.settings(settings);
-    assert_eq!(mesh.run_with_settings(), (Some(0), String::new()));
-    mesh
-}
-
-/// Every form of spans reaches a collector that wants TLS 1.3 and a certificate, from both releases of Envoy.
+/// Every form of spans reaches a collector that wants TLS 1.3, a certificate and a key, from both releases of Envoy.
 #[test]
 fn spans_reach_a_collector_behind_tls() {
     let authority = Authority::new();
     let (server, [chain, key]) = (authority.sign(NAME, 2090), authority.sign("proxy", 2090));
     let tls = json!({"ca": authority.file("ca.pem"), "sni": NAME, "certificate": chain, "key": key});
-    let settings = json!({"collectors": [{"tls": tls, "timeout": "3s"}]});
-    let all = ["Zipkin", "OTLP over gRPC"]
+    let settings = json!({"collectors": [{"tls": tls, "headers": {"x-api-key": {"value": KEY}}, "timeout": "3s"}]});
+    let all = FORMS
         .into_iter()
         .flat_map(|form| tools::releases().map(|release| (form, release)));
     let all: Vec<(&str, &Path)> = all.collect();
     in_parallel(&all, |(form, release)| {
-        let collector = Collector::start();
+        let collector = Store::for_form(form);
         let front = Front::start(collector.address(), &server, &authority.file("ca.pem"));
-        let mesh = published(form, front.address, &settings);
+        let mesh = Mesh::sending(form, front.address, &settings);
         let [web, _backend] = mesh.envoys_of(release);
         assert_eq!(get(format!("http://{}/", mesh.web)).send().status, 200);
         collector.wait_for(|spans| spans.iter().any(|span| span.service == "web").then_some(()));
-        let provider = if *form == "Zipkin" { "zipkin" } else { "opentelemetry" };
+        let provider = match *form {
+            "Zipkin" => "zipkin",
+            "Datadog" => "datadog",
+            _ => "opentelemetry",
+        };
         let handshakes = web.stat(&format!("cluster.meshtrace_{provider}.ssl.handshake"));
         assert!(handshakes.is_some_and(|count| count > 0), "{form}: {handshakes:?}");
     });
 }
 
-/// A certificate of another authority, of another name, or of the past: no span leaves the proxy, and a statistic says why.
+/// A certificate of another authority, of another name, or of the past, or a wrong key: no span arrives, and a statistic says why.
 #[test]
-fn no_span_reaches_a_collector_with_a_wrong_certificate() {
+fn no_span_reaches_a_collector_with_a_wrong_certificate_or_key() {
     let (authority, other) = (Authority::new(), Authority::new());
     let [chain, key] = authority.sign("proxy", 2090);
     let cases = [
-        (other.sign(NAME, 2090), "fail_verify_error"),
-        (authority.sign("other.example", 2090), "fail_verify_san"),
-        (authority.sign(NAME, 2002), "fail_verify_error"),
+        (other.sign(NAME, 2090), KEY, "ssl.fail_verify_error"),
+        (authority.sign("other.example", 2090), KEY, "ssl.fail_verify_san"),
+        (authority.sign(NAME, 2002), KEY, "ssl.fail_verify_error"),
+        (authority.sign(NAME, 2090), "hidden-0", "upstream_rq_403"),
     ];
-    in_parallel(&cases, |(server, statistic)| {
+    in_parallel(&cases, |(server, api_key, statistic)| {
         let collector = Collector::start();
         let front = Front::start(collector.address(), server, &authority.file("ca.pem"));
         let tls = json!({"ca": authority.file("ca.pem"), "sni": NAME, "certificate": chain, "key": key});
-        let mesh = published("Zipkin", front.address, &json!({"collectors": [{"tls": tls}]}));
+        let headers = json!({"x-api-key": {"value": api_key}});
+        let settings = json!({"collectors": [{"tls": tls, "headers": headers}]});
+        let mesh = Mesh::sending("Zipkin", front.address, &settings);
         let [web, _backend] = mesh.envoys();
         assert_eq!(get(format!("http://{}/", mesh.web)).send().status, 200);
-        let statistic = format!("cluster.meshtrace_zipkin.ssl.{statistic}");
-        wait::until("Envoy refuses the certificate", || match web.stat(&statistic) {
+        let statistic = format!("cluster.meshtrace_zipkin.{statistic}");
+        wait::until("a statistic says why", || match web.stat(&statistic) {
             Some(count) if count > 0 => Ok(()),
             count => Err(format!("{statistic}: {count:?}")),
         });
@@ -240,7 +226,7 @@ fn spans_have_the_key_of_their_collector() {
         let key = dir.path().join("key");
         fs::write(&key, "hidden-1\n").expect("a key");
         let headers = json!({"x-api-key": {"file": key}, "x-region": {"value": "eu"}});
-        let mesh = published(
+        let mesh = Mesh::sending(
             form,
             collector.address(),
             &json!({"collectors": [{"headers": headers}]}),
@@ -260,7 +246,7 @@ fn a_new_key_needs_no_new_files() {
     let key = dir.path().join("key");
     fs::write(&key, "hidden-1").expect("a key");
     let settings = json!({"collectors": [{"headers": {"x-api-key": {"file": key}}}]});
-    let mesh = published("Zipkin", collector.address(), &settings);
+    let mesh = Mesh::sending("Zipkin", collector.address(), &settings);
     let [web, _backend] = mesh.envoys();
     let clusters = || fs::read_to_string(mesh.published("web-01").join("xds/cds.yaml")).expect("clusters");
     let before = (clusters(), web.stat("cluster_manager.cds.update_attempt"));
@@ -277,6 +263,13 @@ fn a_new_key_needs_no_new_files() {
         (last == "hidden-2").then_some(()).ok_or_else(|| format!("{last:?}"))
     });
     assert_eq!((clusters(), web.stat("cluster_manager.cds.update_attempt")), before);
+    let status = mesh.meshtraced(&["status", "--config", "settings.yaml"]).output();
+    let status = String::from_utf8(status.expect("it starts").stdout).expect("text");
+    let holders = format!(
+        "key       {}: 2 proxies: default/backend-01, default/web-01\n",
+        key.display()
+    );
+    assert!(status.contains(&holders), "{status}");
 }
 
 /// Certificates that are written anew in their places are used for the next connections, without a change of clusters or listeners.
@@ -299,7 +292,9 @@ fn new_certificates_need_no_new_files() {
         let name = format!("proxy-{}", front.address.port());
         take(&other, &name);
         let tls = json!({"ca": own[0], "sni": NAME, "certificate": own[1], "key": own[2]});
-        let mesh = published("Zipkin", front.address, &json!({"collectors": [{"tls": tls}]}));
+        let headers = json!({"x-api-key": {"value": KEY}});
+        let settings = json!({"collectors": [{"tls": tls, "headers": headers}]});
+        let mesh = Mesh::sending("Zipkin", front.address, &settings);
         let explained = mesh
             .meshtraced(&["explain", "default/web-01", "--config", "settings.yaml"])
             .output();
@@ -334,11 +329,27 @@ fn new_certificates_need_no_new_files() {
 /// All that is written and said, but for the file that Envoys read the key from, which others cannot read.
 #[test]
 fn a_key_is_nowhere_but_in_its_file() {
-    let mesh = Mesh::start();
-    let key = "a-key-that-nobody-shows";
-    fs::write(mesh.dir().join("key"), key).expect("a key");
+    let (mesh, authority) = (Mesh::start(), Authority::new());
+    let [chain, private] = authority.sign("proxy", 2090);
+    let private_text = fs::read_to_string(&private).expect("a key");
+    let keys = [
+        "a-key-that-nobody-shows",
+        private_text.lines().nth(1).expect("a key of lines"),
+    ];
+    fs::write(mesh.dir().join("key"), keys[0]).expect("a key");
     let headers = json!({"x-api-key": {"file": mesh.dir().join("key")}, "x-other": {"env": "OTHER_KEY"}});
-    mesh.settings(&json!({"mode": "0644", "collectors": [{"headers": headers}]}));
+    let tls = json!({"ca": authority.file("ca.pem"), "certificate": chain, "key": private});
+    let listen = ports::socket(9902);
+    mesh.settings(&json!({
+        "mode": "0644",
+        "collectors": [{"headers": headers, "tls": tls}],
+        "control": {"listen": listen.to_string()},
+    }));
+    let meshtraced = |command: &[&str]| {
+        let mut started = mesh.meshtraced(&[command, &["--config", "settings.yaml"]].concat());
+        started.env("OTHER_KEY", keys[0]);
+        started
+    };
     let mut said = String::new();
     for command in [
         &["run", "--once", "-vv"][..],
@@ -349,24 +360,34 @@ fn a_key_is_nowhere_but_in_its_file() {
         &["explain", "default/web-01"],
         &["history"],
     ] {
-        let arguments = [command, &["--config", "settings.yaml"]].concat();
-        let output = mesh
-            .meshtraced(&arguments)
-            .env("OTHER_KEY", key)
-            .output()
-            .expect("it starts");
+        let output = meshtraced(command).output().expect("it starts");
         assert!(output.status.success(), "{command:?}: {output:?}");
         said += &format!("{output:?}");
     }
+    let daemon = Process::spawn(meshtraced(&["run", "-vv"]), mesh.dir().join("daemon.log"));
+    let ask = |path: &str| {
+        wait::until("the daemon answers", || {
+            get(format!("http://{listen}{path}")).try_send()
+        })
+        .body
+    };
+    said += &(ask("/status") + &ask("/metrics"));
+    let [web, backend] = mesh.envoys();
+    for envoy in [&web, &backend] {
+        said += &(envoy.admin("/config_dump") + &envoy.admin("/stats") + &envoy.log());
+    }
+    drop(daemon);
+    let is_told = |key: &&str| said.contains(*key);
     assert!(
-        said.contains("x-api-key from /") && said.contains("x-other from $OTHER_KEY") && !said.contains(key),
+        said.contains("x-api-key from /") && said.contains("x-other from $OTHER_KEY") && !keys.iter().any(is_told),
         "{said}"
     );
     let mut secrets = 0;
     for entry in walkdir::WalkDir::new(mesh.dir()) {
         let entry = entry.expect("an entry");
         let bytes = fs::read(entry.path()).unwrap_or_default();
-        if !bytes.windows(key.len()).any(|window| window == key.as_bytes()) {
+        let has = |key: &&str| bytes.windows(key.len()).any(|window| window == key.as_bytes());
+        if !keys.iter().any(has) {
             continue;
         }
         let mode = entry.metadata().expect("metadata").permissions().mode();
@@ -377,7 +398,7 @@ fn a_key_is_nowhere_but_in_its_file() {
         );
         secrets += usize::from(is_secret);
     }
-    assert_eq!(secrets, 2);
+    assert_eq!(secrets, 3);
     // Nobody needs them any more.
     mesh.settings(&json!({}));
     assert_eq!(mesh.run_with_settings(), (Some(0), String::new()));

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::kit::app::App;
@@ -130,6 +130,35 @@ impl Mesh {
     /// The scenario with the default options.
     pub(crate) fn start() -> Self {
         Self::builder().start()
+    }
+
+    /// The scenario, whose spans go to a collector in a form, published with the settings: `Zipkin`, `Datadog`, `OTLP over gRPC` or
+    /// `OTLP over HTTP`.
+    #[track_caller]
+    pub(crate) fn sending(form: &str, to: SocketAddr, settings: &Value) -> Self {
+        let mesh = Self::start();
+        let backend = match form {
+            "Zipkin" => json!({"type": "Zipkin", "zipkin": {"url": format!("http://{to}/api/v2/spans")}}),
+            "Datadog" => json!({"type": "Datadog", "datadog": {"url": format!("http://{to}")}}),
+            "OTLP over gRPC" => json!({"type": "OpenTelemetry", "openTelemetry": {"endpoint": to.to_string()}}),
+            "OTLP over HTTP" => {
+                let backend = json!({"type": "MeshOpenTelemetryBackend", "mesh": "default", "name": "otel", "spec": {
+                    "protocol": "http", "endpoint": {"address": to.ip(), "port": to.port()},
+                }});
+                mesh.write("otel.yaml", &backend.to_string());
+                let reference = json!({"kind": "MeshOpenTelemetryBackend", "labels": {"kuma.io/display-name": "otel"}});
+                json!({"type": "OpenTelemetry", "openTelemetry": {"backendRef": reference}})
+            }
+            other => panic!("{other}"),
+        };
+        let policy = json!({"type": "MeshTrace", "mesh": "default", "name": "all", "spec": {
+            "targetRef": {"kind": "Mesh"}, "default": {"backends": [backend]},
+        }});
+        mesh.remove("trace-all.yaml");
+        mesh.write("all.yaml", &policy.to_string());
+        mesh.settings(settings);
+        assert_eq!(mesh.run_with_settings(), (Some(0), String::new()));
+        mesh
     }
 
     /// Declares the mesh with these backends.

@@ -58,6 +58,7 @@ impl From<DatadogSpan> for Span {
             kind: None,
             shared: false,
             tags: span.meta,
+            resource: BTreeMap::new(),
         }
     }
 }

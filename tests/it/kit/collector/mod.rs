@@ -71,6 +71,40 @@ impl Collector {
     }
 }
 
+/// The forms of spans, by the names that scenarios have for them.
+pub(crate) const FORMS: [&str; 4] = ["Zipkin", "Datadog", "OTLP over gRPC", "OTLP over HTTP"];
+
+/// A collector for one of the forms.
+pub(crate) enum Store {
+    Of(Collector),
+    Datadog(DatadogAgent),
+}
+
+impl Store {
+    pub(crate) fn for_form(form: &str) -> Self {
+        match form {
+            "Datadog" => Self::Datadog(DatadogAgent::start()),
+            _ => Self::Of(Collector::start()),
+        }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        match self {
+            Self::Of(collector) => collector.address(),
+            Self::Datadog(agent) => agent.address(),
+        }
+    }
+
+    /// Waits until `find` returns a value for all spans received so far.
+    #[track_caller]
+    pub(crate) fn wait_for<T>(&self, find: impl FnMut(&[Span]) -> Option<T>) -> T {
+        match self {
+            Self::Of(collector) => collector.wait_for(find),
+            Self::Datadog(agent) => agent.wait_for(find),
+        }
+    }
+}
+
 /// The protocol of a request.
 #[derive(Clone, Copy)]
 enum Protocol {

@@ -33,12 +33,12 @@ pub(super) fn decode(message: &[u8]) -> Result<Vec<Span>, String> {
 
 fn of_resource(spans: ResourceSpans) -> Vec<Span> {
     let attributes = spans.resource.map(|resource| resource.attributes).unwrap_or_default();
-    let service = texts(&attributes).remove("service.name").unwrap_or_default();
+    let resource = texts(&attributes);
     let inner = spans.scope_spans.into_iter().flat_map(|scope| scope.spans);
-    inner.map(|span| of_span(span, &service)).collect()
+    inner.map(|span| of_span(span, &resource)).collect()
 }
 
-fn of_span(span: OtlpSpan, service: &str) -> Span {
+fn of_span(span: OtlpSpan, resource: &BTreeMap<String, String>) -> Span {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let kind = match span.kind() {
         SpanKind::Server => Some(Kind::Server),
@@ -49,7 +49,8 @@ fn of_span(span: OtlpSpan, service: &str) -> Span {
         trace_id: hex(&span.trace_id),
         id: hex(&span.span_id),
         parent_id: Some(hex(&span.parent_span_id)).filter(|id| !id.is_empty()),
-        service: service.to_owned(),
+        service: resource.get("service.name").cloned().unwrap_or_default(),
+        resource: resource.clone(),
         kind,
         shared: false,
         tags: texts(&span.attributes),

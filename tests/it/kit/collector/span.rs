@@ -20,6 +20,8 @@ pub(crate) struct Span {
     pub(crate) shared: bool,
     /// The tags, attributes or meta with text values.
     pub(crate) tags: BTreeMap<String, String>,
+    /// The attributes of the resource with text values; OpenTelemetry only.
+    pub(crate) resource: BTreeMap<String, String>,
 }
 
 /// The side of a call that a span belongs to.

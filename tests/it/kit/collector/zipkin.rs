@@ -57,6 +57,7 @@ impl From<ZipkinSpan> for Span {
             }),
             shared: span.shared,
             tags: span.tags,
+            resource: BTreeMap::new(),
         }
     }
 }
