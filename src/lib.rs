@@ -35,6 +35,8 @@ pub mod schema;
 
 pub mod select;
 
+pub mod spans;
+
 pub mod ir;
 
 pub mod envoy;

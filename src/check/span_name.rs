@@ -12,6 +12,10 @@ pub(super) fn ask(each: &Lowered, diagnostics: &mut Diagnostics) {
     let Some(provider) = export.map(|export| &export.provider) else {
         return;
     };
+    // Whoever names spans in the settings wants another name.
+    if proxy.additions.service_name.is_some() {
+        return;
+    }
     let header = &governed.dataplane.header;
     for listener in proxy
         .traced()

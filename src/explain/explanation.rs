@@ -96,10 +96,9 @@ pub struct DestinationOf {
 #[must_use]
 pub fn explain(compilation: &Compilation, governed: &Governed, proxy: &Proxy, root: &str) -> Explanation {
     let traced = proxy.traced().next().is_some();
-    let headers = proxy.tracer.as_ref().and_then(|tracer| tracer.export.as_ref());
-    let headers = headers.map(|export| propagation::of_provider(export.provider.name()));
+    let headers = propagation::provider(proxy).map(propagation::of_provider);
     let listed = |names: fn(propagation::Headers) -> &'static [&'static str]| {
-        let names = headers.filter(|_| traced).map_or(&[][..], names);
+        let names = headers.map_or(&[][..], names);
         names.iter().map(|name| (*name).to_owned()).collect()
     };
     let same_reason = || {
@@ -128,7 +127,7 @@ pub fn explain(compilation: &Compilation, governed: &Governed, proxy: &Proxy, ro
         values: proxy
             .tracer
             .as_ref()
-            .map(|tracer| values::of(tracer, root))
+            .map(|tracer| values::of(proxy, tracer, root))
             .unwrap_or_default(),
         policies: policies::candidates(compilation, governed, root),
         reads: listed(|headers| headers.reads),

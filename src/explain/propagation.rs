@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::compilation::Compilation;
-use crate::ir::{Destination, Direction, Endpoint, Proxy};
+use crate::ir::{Destination, Direction, Endpoint, Provider, Proxy};
 
 /// The headers of one tracer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,9 @@ pub struct Headers {
     pub writes: &'static [&'static str],
 }
 
+/// The name of Zipkin's tracer where the settings ask for W3C's header beside B3.
+pub const ZIPKIN_WITH_W3C: &str = "zipkin with w3c";
+
 /// The headers of a provider's tracer.
 #[must_use]
 pub fn of_provider(provider: &str) -> Headers {
@@ -24,6 +27,10 @@ pub fn of_provider(provider: &str) -> Headers {
         "zipkin" => Headers {
             reads: &["x-b3-traceid", "b3"],
             writes: &["x-b3-traceid", "x-b3-spanid", "x-b3-sampled"],
+        },
+        ZIPKIN_WITH_W3C => Headers {
+            reads: &["x-b3-traceid", "b3", "traceparent"],
+            writes: &["x-b3-traceid", "x-b3-spanid", "x-b3-sampled", "traceparent"],
         },
         "datadog" => Headers {
             reads: &["x-datadog-trace-id", "traceparent"],
@@ -89,11 +96,16 @@ pub(super) fn breaks(compilation: &Compilation, proxy: &Proxy) -> Vec<Neighbour>
     found
 }
 
-/// The provider of a proxy that makes spans.
+/// The provider of a proxy that makes spans. Zipkin's with W3C's header is one of its own.
 #[must_use]
 pub fn provider(proxy: &Proxy) -> Option<&'static str> {
     proxy.traced().next()?;
-    Some(proxy.tracer.as_ref()?.export.as_ref()?.provider.name())
+    let provider = &proxy.tracer.as_ref()?.export.as_ref()?.provider;
+    let is_w3c = proxy.additions.w3c.as_ref().is_some_and(|w3c| w3c.value);
+    Some(match provider {
+        Provider::Zipkin(_) if is_w3c => ZIPKIN_WITH_W3C,
+        _ => provider.name(),
+    })
 }
 
 /// Host and port at which a proxy is called.

@@ -8,8 +8,12 @@ pub fn at_zero(provider: &str, share: &str) -> &'static str {
         ("zipkin", "overall") => "requests whose caller decided to sample them are traced",
         ("zipkin", "random") => "requests whose caller decided to sample them, or that ask for it, are traced",
         ("datadog", "overall" | "random") => "Datadog gets spans of all requests",
-        ("opentelemetry", "overall") => "nothing is traced",
-        ("opentelemetry", "random") => "requests that ask for tracing are traced",
+        ("opentelemetry", "overall") => {
+            "nothing is traced; before Envoy 1.39, requests whose caller decided to sample them are"
+        }
+        ("opentelemetry", "random") => {
+            "requests that ask for tracing are traced; before Envoy 1.39, those whose caller decided to sample them, too"
+        }
         _ => "requests that ask for tracing are not traced for that alone",
     }
 }

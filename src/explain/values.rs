@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::place::Place;
 use super::sampling::at_zero;
 use crate::collectors;
-use crate::ir::{Export, OpenTelemetry, PolicyKind, Provider, Sampling, Tag, TagValue, Tracer, ZipkinEncoding};
+use crate::ir::{Export, OpenTelemetry, PolicyKind, Provider, Proxy, Sampling, Tag, Tracer, ZipkinEncoding};
 use crate::resource::value::percent::Percent;
 use crate::resource::{Effective, Origin, Provenance};
 use crate::settings_value::HumanDuration;
@@ -27,8 +27,8 @@ pub struct ValueOf {
     pub at: Option<Place>,
 }
 
-/// The values of a tracer, the most important first.
-pub(super) fn of(tracer: &Tracer, root: &str) -> Vec<ValueOf> {
+/// The values of a proxy's tracer, the most important first.
+pub(super) fn of(proxy: &Proxy, tracer: &Tracer, root: &str) -> Vec<ValueOf> {
     let written = |name: &str, value: String, origin: &Origin| written(name, value, origin, root);
     let mut values = Vec::new();
     // The backend of a MeshTrace has no name, unlike the resource that it refers to.
@@ -43,7 +43,9 @@ pub(super) fn of(tracer: &Tracer, root: &str) -> Vec<ValueOf> {
     values.extend(tracer.export.iter().flat_map(|export| of_export(export, root)));
     let provider = tracer.export.as_ref().map(|export| export.provider.name());
     values.extend(of_sampling(&tracer.sampling, provider.unwrap_or_default(), root));
-    values.extend(tracer.tags.iter().map(|tag| of_tag(tag, root)));
+    let added = proxy.added().into_iter();
+    values.extend(added.map(|added| by(&added.name, &added.source, added.value, root)));
+    values.extend(proxy.tags().map(|tag| of_tag(tag, root)));
     values
 }
 
@@ -119,19 +121,7 @@ fn of_sampling(sampling: &Sampling, provider: &str, root: &str) -> impl Iterator
 }
 
 fn of_tag(tag: &Tag, root: &str) -> ValueOf {
-    let value = match &tag.value {
-        TagValue::Literal(value) => value.to_string(),
-        TagValue::Header { name, default: None } => format!("header {name}"),
-        TagValue::Header {
-            name,
-            default: Some(default),
-        } => format!("header {name}, else {default}"),
-    };
-    let name = format!("tag {}", tag.name);
-    match &tag.origin {
-        Some(origin) => written(&name, value, origin, root),
-        None => by_default(&name, value),
-    }
+    by(&format!("tag {}", tag.name), &tag.source, tag.value.to_string(), root)
 }
 
 /// A percentage, with a note on the spans that 0 leaves.
@@ -163,7 +153,11 @@ fn by_default(name: &str, value: String) -> ValueOf {
 }
 
 fn effective<T>(name: &str, effective: &Effective<T>, value: String, root: &str) -> ValueOf {
-    match &effective.source {
+    by(name, &effective.source, value, root)
+}
+
+fn by(name: &str, source: &Provenance, value: String, root: &str) -> ValueOf {
+    match source {
         Provenance::Written(origin) => written(name, value, origin, root),
         Provenance::Setting(key) => ValueOf {
             from: "settings".to_owned(),

@@ -12,12 +12,13 @@ use crate::resource::kinds::dataplane::Dataplane;
 use crate::resource::value::protocol::Protocol;
 use crate::select::inquiry::Sources;
 use crate::select::{Governed, Policies, Selection};
+use crate::spans::Spans;
 
 /// The proxies of the last compilation, with what they were lowered from.
 #[derive(Debug, Default)]
 pub struct Cache {
-    /// The control plane, and the protocols and collectors of the settings.
-    of: Option<(Kuma, BTreeMap<String, Protocol>, Collectors)>,
+    /// The control plane, and the protocols, collectors and spans of the settings.
+    of: Option<(Kuma, BTreeMap<String, Protocol>, Collectors, Spans)>,
     known: Vec<Known>,
     lowered: usize,
 }
@@ -50,9 +51,20 @@ impl Cache {
     }
 
     /// The proxies that the given dataplanes still have; `None` for those to lower.
-    pub(super) fn take(&mut self, dataplanes: &[&Governed], selection: &Selection) -> Vec<Option<Known>> {
+    pub(super) fn take(
+        &mut self,
+        dataplanes: &[&Governed],
+        selection: &Selection,
+        spans: &Spans,
+    ) -> Vec<Option<Known>> {
         let options = selection.options;
-        let of = Some((options.kuma.clone(), options.hints.clone(), options.collectors.clone()));
+        let of = (
+            options.kuma.clone(),
+            options.hints.clone(),
+            options.collectors.clone(),
+            spans.clone(),
+        );
+        let of = Some(of);
         let known = std::mem::take(&mut self.known);
         if self.of != of {
             self.of = of;

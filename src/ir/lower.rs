@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::adding::Adding;
 use super::cache::{Cache, Known};
 use super::destinations::Destinations;
 use super::left_out::{left_out_alone, left_out_by_policies};
@@ -16,6 +17,7 @@ use crate::resource::kinds::mesh_trace::MeshTrace;
 use crate::resource::{Origin, Text, WORKLOAD};
 use crate::select::route::ResolvedOutbound;
 use crate::select::{Candidate, Governed, Selection};
+use crate::spans::Spans;
 use crate::system::parallel;
 
 /// Effective tracing of the given dataplanes, in their order. What is in `cache` changes the cost and not the result.
@@ -24,6 +26,7 @@ use crate::system::parallel;
 pub fn lower<'a>(
     dataplanes: &[&Governed<'a>],
     selection: &Selection<'a>,
+    spans: &Spans,
     cache: &mut Cache,
     diagnostics: &mut Diagnostics,
 ) -> Vec<Arc<Proxy>> {
@@ -36,8 +39,9 @@ pub fn lower<'a>(
         mesh_traces: Shared::default(),
         matching: Shared::default(),
         left_out: Shared::default(),
+        adding: Adding::new(spans, &selection.options.kuma.zone),
     };
-    let known = cache.take(dataplanes, selection);
+    let known = cache.take(dataplanes, selection, spans);
     let (all, lowered) = carry::complete(known, dataplanes, |missing| {
         parallel::map(
             "lowering proxies",
@@ -63,6 +67,7 @@ struct Lowering<'s, 'a> {
     mesh_traces: Shared<usize, Arc<[Policy]>>,
     matching: Shared<usize, Arc<[Arc<ResourceId>]>>,
     left_out: Shared<(usize, usize), Arc<[LeftOut]>>,
+    adding: Adding<'s>,
 }
 
 impl<'a> Lowering<'_, 'a> {
@@ -82,10 +87,7 @@ impl<'a> Lowering<'_, 'a> {
     fn proxy(&self, governed: &Governed<'a>, outbounds: &[ResolvedOutbound<'a>]) -> Proxy {
         let (dataplane, kuma) = (governed.dataplane, self.kuma);
         let unified_naming = has_unified_naming(governed, kuma);
-        let is_gateway = dataplane
-            .gateway
-            .as_ref()
-            .is_some_and(|own| own.kind == GatewayKind::Builtin);
+        let is_gateway = is_builtin_gateway(dataplane);
         let context = LowerContext {
             kuma,
             collectors: self.selection.options.collectors,
@@ -95,8 +97,12 @@ impl<'a> Lowering<'_, 'a> {
         };
         let (tracer, idle_tracer) = self.tracers.of(governed, context);
         let identity = identity(dataplane, kuma);
+        let additions = self.adding.of(dataplane, &identity);
         let naming = Naming {
             identity: &identity,
+            service_name: additions.service_name.as_ref().map(|name| &name.value),
+            dataplane,
+            zone: &kuma.zone,
             localhost: &self.localhost,
             tracer: tracer.as_deref(),
             unified: unified_naming,
@@ -120,6 +126,8 @@ impl<'a> Lowering<'_, 'a> {
             traffic_trace: governed.winner().map(of_traffic_trace),
             matching: self.matching(governed),
             mesh_traces: self.mesh_traces(governed),
+            node_cluster: naming.node_cluster(),
+            additions,
             tracer,
             idle_tracer,
             listeners,
@@ -183,6 +191,11 @@ impl<'a> Lowering<'_, 'a> {
                 .collect()
         })
     }
+}
+
+fn is_builtin_gateway(dataplane: &Dataplane) -> bool {
+    let own = dataplane.gateway.as_ref();
+    own.is_some_and(|own| own.kind == GatewayKind::Builtin)
 }
 
 /// Whether listeners and clusters are named after resources: always in Kuma 3.0, before where the settings and the

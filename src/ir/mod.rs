@@ -4,7 +4,13 @@
 //! [`Listener`] per port. Names of clusters and choices that depend on the kind of policy are resolved here; how
 //! Envoy spells them is not known.
 
+mod tag;
+
+mod additions;
+
 mod proxy;
+
+mod added;
 
 mod tracer;
 
@@ -14,15 +20,19 @@ mod naming;
 
 mod destinations;
 
+mod adding;
+
 mod cache;
 
 mod lower;
 
 pub use crate::select::destination::Endpoint;
+pub use added::Added;
+pub use additions::Additions;
 pub use cache::Cache;
 pub use lower::lower;
 pub use proxy::{
     AllLeftOut, Collector, Datadog, Destination, Direction, Export, LeftOut, Listener, ListenerNaming, OpenTelemetry,
-    Policy, PolicyKind, Provider, Proxy, Sampling, Specificity, Tag, TagValue, Tls, Tracer, Upstream, Zipkin,
-    ZipkinEncoding,
+    Policy, PolicyKind, Provider, Proxy, Sampling, Specificity, Tls, Tracer, Upstream, Zipkin, ZipkinEncoding,
 };
+pub use tag::{Tag, TagValue};

@@ -15,10 +15,15 @@ use crate::resource::value::protocol::Protocol;
 use crate::resource::value::tags::Tags;
 use crate::select::destination::{Endpoint, ResolvedDestination};
 use crate::select::route::ResolvedOutbound;
+use crate::spans::{Filling, Template};
 
 /// The naming of listeners, and of services in their spans.
 pub(super) struct Naming<'a> {
     pub(super) identity: &'a Text,
+    /// The service name in spans that the settings ask for.
+    pub(super) service_name: Option<&'a Template>,
+    pub(super) dataplane: &'a Dataplane,
+    pub(super) zone: &'a str,
     /// The address of outbounds without one.
     pub(super) localhost: &'a Text,
     pub(super) tracer: Option<&'a Tracer>,
@@ -56,11 +61,31 @@ impl Naming<'_> {
             Direction::Inbound if !self.is_by_mesh_trace() && !self.is_for_zipkin() => service,
             Direction::Inbound | Direction::Outbound | Direction::Gateway => self.identity,
         };
+        let own = &self.renamed(own);
         match direction {
             Direction::Inbound if self.splits() => format!("{own}_INBOUND").into(),
             Direction::Gateway if self.splits() && self.is_by_mesh_trace() => format!("{own}_INBOUND").into(),
             Direction::Outbound if self.splits() => format!("{own}_OUTBOUND_{to}").into(),
             Direction::Inbound | Direction::Outbound | Direction::Gateway => own.clone(),
+        }
+    }
+
+    /// The name of a service in spans.
+    fn renamed(&self, service: &Text) -> Text {
+        let filling = Filling {
+            dataplane: self.dataplane,
+            zone: self.zone,
+            service,
+        };
+        let renamed = self.service_name.and_then(|name| name.fill(&filling));
+        renamed.map_or_else(|| service.clone(), Into::into)
+    }
+
+    /// The cluster of the node in Envoy's terms, from which Zipkin's tracer has its service name.
+    pub(super) fn node_cluster(&self) -> Text {
+        match self.is_for_zipkin() {
+            true => self.renamed(self.identity),
+            false => self.identity.clone(),
         }
     }
 

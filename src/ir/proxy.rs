@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::additions::Additions;
+use super::tag::Tag;
 use crate::collectors::{ClientCertificate, Headers, TrustedCa};
 use crate::diag::ResourceId;
 use crate::resource::Text;
@@ -13,9 +15,10 @@ use crate::resource::value::feature::Feature;
 use crate::resource::value::percent::Percent;
 use crate::resource::value::protocol::Protocol;
 use crate::resource::value::tags::Tags;
-use crate::resource::{Effective, Located, Origin};
+use crate::resource::{Effective, Located, Origin, Provenance};
 use crate::select::destination::Endpoint;
 use crate::source::Location;
+use crate::spans::Sampler;
 
 /// A proxy and its tracing.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,7 +29,7 @@ pub struct Proxy {
     pub name: String,
     /// The place of the declaration.
     pub at: Location,
-    /// The service that identifies the proxy, and the service name in its Zipkin spans.
+    /// The service that identifies the proxy.
     pub service: Text,
     /// Whether host names of collectors may resolve to IPv6 addresses.
     pub ipv6: bool,
@@ -46,6 +49,10 @@ pub struct Proxy {
     pub tracer: Option<Arc<Tracer>>,
     /// The tracer that a stronger policy displaced; a control plane keeps its cluster.
     pub idle_tracer: Option<Arc<Tracer>>,
+    /// The additions of the settings to its tracing.
+    pub additions: Arc<Additions>,
+    /// The cluster of its node in Envoy's terms, which is the service name in its Zipkin spans.
+    pub node_cluster: Text,
     /// The listeners, inbounds first, each in the order of declaration.
     pub listeners: Vec<Listener>,
     /// The features that a control plane gives to the proxy, beside its listeners, destinations and tracing.
@@ -78,6 +85,28 @@ pub struct LeftOut {
 }
 
 impl Proxy {
+    /// The tags of its spans: those of the policies, then those of the settings under other names. Tags that a control plane adds give way to
+    /// both.
+    pub fn tags(&self) -> impl Iterator<Item = &Tag> {
+        let of_policies = self.tracer.iter().flat_map(|tracer| &tracer.tags);
+        let added = &self.additions.tags;
+        let is_promised = |name: &str| {
+            let mut written = self.tracer.iter().flat_map(|tracer| &tracer.tags);
+            written.any(|tag| tag.name == name && tag.source != Provenance::Default)
+        };
+        let stays = |tag: &&Tag| tag.source != Provenance::Default || added.iter().all(|other| other.name != tag.name);
+        let added = added.iter().filter(move |tag| !is_promised(&tag.name));
+        of_policies.filter(stays).chain(added)
+    }
+
+    /// The sampler of its tracer, where that is OpenTelemetry's; the percentage of the policies is then the sampler's.
+    #[must_use]
+    pub fn sampler(&self) -> Option<&Effective<Sampler>> {
+        let export = self.tracer.as_ref()?.export.as_ref()?;
+        let is_able = matches!(export.provider, Provider::OpenTelemetry(_));
+        self.additions.sampler.as_ref().filter(|_| is_able)
+    }
+
     /// The listeners that produce spans.
     pub fn traced(&self) -> impl Iterator<Item = &Listener> {
         self.listeners
@@ -177,31 +206,6 @@ pub struct Sampling {
     pub client: Effective<Percent>,
     /// The percentage of other requests.
     pub random: Effective<Percent>,
-}
-
-/// A tag of every span.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Tag {
-    /// The name of the tag on spans.
-    pub name: String,
-    /// The source of the value.
-    pub value: TagValue,
-    /// The origin of the value; `None` for a tag that a control plane adds.
-    pub origin: Option<Origin>,
-}
-
-/// The source of the value of a tag.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TagValue {
-    /// A constant.
-    Literal(Text),
-    /// A header of the request.
-    Header {
-        /// The name of the header.
-        name: Text,
-        /// The value for requests without the header.
-        default: Option<Text>,
-    },
 }
 
 /// A collector of spans.

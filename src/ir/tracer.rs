@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::proxy::{
-    Collector, Datadog, Export, OpenTelemetry, PolicyKind, Provider, Sampling, Tag, TagValue, Tls, Tracer, Zipkin,
-    ZipkinEncoding,
+    Collector, Datadog, Export, OpenTelemetry, PolicyKind, Provider, Sampling, Tls, Tracer, Zipkin, ZipkinEncoding,
 };
+use super::tag::{Tag, TagValue};
 use crate::collectors::{Collectors, Named, TRUSTED_CAS, TrustedCa};
 use crate::keep::Shared;
 use crate::kuma::{Fidelity, Kuma, Version};
@@ -373,7 +373,7 @@ fn tags(governed: &Governed, merged: &Merged, kuma: &Kuma) -> Vec<Tag> {
             tags.push(Tag {
                 name: name.to_owned(),
                 value: TagValue::Literal(value.into()),
-                origin: None,
+                source: Provenance::Default,
             });
         }
     }
@@ -394,6 +394,6 @@ fn tag(written: &mesh_trace::Tag) -> Tag {
     Tag {
         name: written.name.value.to_string(),
         value,
-        origin: Some(origin.clone()),
+        source: Provenance::Written(origin.clone()),
     }
 }

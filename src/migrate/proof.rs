@@ -164,12 +164,12 @@ fn of_service(before: &Proxy, after: &Proxy, is_untraced: bool) -> Option<Differ
         let export = proxy.tracer.as_ref().and_then(|tracer| tracer.export.as_ref());
         export.is_some_and(|export| matches!(export.provider, Provider::Zipkin(_)))
     };
-    let differs = before.service != after.service && !is_untraced && is_zipkin(before) && is_zipkin(after);
+    let differs = before.node_cluster != after.node_cluster && !is_untraced && is_zipkin(before) && is_zipkin(after);
     let at = Noted {
         proxy: before,
         listener: None,
     };
-    let values = [before, after].map(|proxy| Some(proxy.service.to_string()));
+    let values = [before, after].map(|proxy| Some(proxy.node_cluster.to_string()));
     let reason = "Zipkin spans have it as the name of their service";
     differs.then(|| at.difference(Class::Different, "node.cluster", values, reason))
 }

@@ -16,6 +16,7 @@ use crate::diag::Diagnostics;
 use crate::envoy::shape::{Form, SamplingChange, Shape};
 use crate::select::scope::Rule;
 use crate::source::{Location, SourceFile};
+use crate::spans::{Detector, Host};
 use crate::words::closest;
 use crate::yaml::{self, Limits};
 
@@ -49,7 +50,9 @@ impl Settings {
         check_places(&settings)?;
         check_sampling(&settings)?;
         check_collectors(&settings)?;
+        check_spans(&settings)?;
         settings.machine = machine(&settings);
+        settings.host = host(&settings);
         Ok(settings)
     }
 }
@@ -84,6 +87,54 @@ fn machine(settings: &Settings) -> Machine {
         trusted_ca: TRUSTED_CAS.iter().map(PathBuf::from).find(|path| path.is_file()),
         environment: set.collect(),
     }
+}
+
+/// The attributes of this machine, if an entry of `spans` asks for them.
+fn host(settings: &Settings) -> Host {
+    if !settings.spans.iter().any(|rule| rule.detects(Detector::Host)) {
+        return Host::new();
+    }
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let id = fs::read_to_string("/etc/machine-id").ok();
+    let arch = match env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    let all = [
+        ("host.name", Some(name)),
+        ("host.id", id.map(|id| id.trim().to_owned())),
+        ("host.arch", Some(arch.to_owned())),
+        ("os.type", Some(env::consts::OS.to_owned())),
+    ];
+    let known = all
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    known.filter(|(_, value)| !value.is_empty()).collect()
+}
+
+/// Refuses spans that Envoy could not have.
+fn check_spans(settings: &Settings) -> Result<(), SettingsError> {
+    let rules = settings.spans.iter().enumerate();
+    let in_rules = rules.filter_map(|(number, rule)| {
+        let (key, mistake) = rule.mistake()?;
+        Some((format!("spans[{number}].{key}"), mistake))
+    });
+    let untraced = settings.untraced.iter().enumerate();
+    let in_untraced = untraced.filter_map(|(number, entry)| Some((format!("untraced[{number}]"), entry.mistake()?)));
+    let is_hitless = settings
+        .forms()
+        .iter()
+        .any(|(_, form)| form.sampling == SamplingChange::Hitless);
+    let is_overruled = is_hitless && !settings.untraced.is_empty();
+    let overruled = is_overruled.then(|| {
+        let mistake = "needs `sampling: drain`; with `hitless`, Envoy's runtime decides for all routes alike";
+        ("untraced".to_owned(), mistake.to_owned())
+    });
+    let mut mistakes = in_rules.chain(in_untraced).chain(overruled);
+    mistakes.next().map_or(Ok(()), |(origin, message)| {
+        Err(SettingsError::Invalid { origin, message })
+    })
 }
 
 /// Refuses TLS that Envoy could not have.

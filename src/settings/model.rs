@@ -30,6 +30,7 @@ use crate::select::scope::Rule;
 use crate::settings_value::{HumanDuration, Integer};
 use crate::source::filter::{Filter, Patterns};
 use crate::source::{Mode, Sources};
+use crate::spans::{Host, SpanRule, Spans, Untraced};
 use crate::yaml::Limits;
 
 /// The settings of meshtraced. Every key is optional; a key without a value has its default.
@@ -76,6 +77,13 @@ pub struct Settings {
     /// that fits a collector and has them; the networks of every entry that fits must allow it.
     #[schemars(example = json!([{"match": {"host": "*.example.com"}, "headers": {"x-api-key": {"file": "/etc/meshtraced/keys/example"}}}, {"match": {"mesh": "payments"}, "tls": {"ca": "/etc/ssl/collectors.pem"}, "allow": ["10.0.0.0/8"]}]))]
     pub collectors: Vec<CollectorRule>,
+    /// Names, attributes, tags, propagation and samplers of spans, for which policies have no fields. Each part comes from the first entry that
+    /// fits a proxy and has it.
+    #[schemars(example = json!([{"select": {"mesh": "payments"}, "service_name": "{mesh}-{service}", "resource_attributes": {"service.version": "{tag:version}"}, "tags": {"rack": {"env": "RACK", "default": "none"}}}]))]
+    pub spans: Vec<SpanRule>,
+    /// The requests that are not traced: those that an entry fits. They are those of sidecars, and of overlays whose routes are in the file.
+    #[schemars(example = json!([{"path": "/healthz"}, {"user_agent": "ELB-HealthChecker*"}]))]
+    pub untraced: Vec<Untraced>,
     /// The time without a change to a policy after which a reconciliation begins.
     #[schemars(example = &"500ms")]
     pub debounce: HumanDuration,
@@ -123,6 +131,9 @@ pub struct Settings {
     /// The properties of this machine that the way to collectors depends on.
     #[serde(skip)]
     pub machine: Machine,
+    /// The attributes of this machine, if `spans` asks for them.
+    #[serde(skip)]
+    pub host: Host,
 }
 
 impl Default for Settings {
@@ -140,6 +151,8 @@ impl Default for Settings {
             sampling: SamplingChange::default(),
             sidecar: Sidecar::default(),
             collectors: Vec::new(),
+            spans: Vec::new(),
+            untraced: Vec::new(),
             debounce: HumanDuration::from_millis(100),
             debounce_max: HumanDuration::from_secs(2),
             rescan: HumanDuration::from_secs(60),
@@ -156,6 +169,7 @@ impl Default for Settings {
             findings_per_file: Integer::new(20),
             control: Control::default(),
             machine: Machine::default(),
+            host: Host::default(),
         }
     }
 }
@@ -295,6 +309,11 @@ impl Settings {
             collectors: Collectors {
                 rules: self.collectors.clone(),
                 machine: self.machine.clone(),
+            },
+            spans: Spans {
+                rules: self.spans.clone(),
+                untraced: self.untraced.clone(),
+                host: self.host.clone(),
             },
             scope: self.select.clone(),
             reload: self.reload.iter().map(|reload| reload.select.clone()).collect(),

@@ -154,6 +154,15 @@ pub fn means(spot: &Spot, value: &Value, limits: &Limits) -> bool {
         .is_some_and(|meaning| meaning.sorted() == Meaning::from(value).sorted())
 }
 
+/// The value that a node means; `None` if JSON has no such value, or its aliases repeat too much.
+#[must_use]
+pub fn value(spot: &Spot, limits: &Limits) -> Option<Value> {
+    let id = *spot.way().last()?;
+    let mut budget = limits.nodes.get();
+    let meaning = Meaning::of(spot.written(), id, &Edits::new(), &mut budget).ok()?;
+    meaning.into_json()
+}
+
 fn flow(value: &Value) -> String {
     let mut text = String::new();
     Meaning::from(value).append_flow(&mut text, None, Quotes::Always);

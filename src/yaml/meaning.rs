@@ -142,6 +142,23 @@ impl Meaning {
         }
     }
 
+    /// The value in JSON; `None` for numbers and words that only YAML has, and for merged mappings.
+    pub(super) fn into_json(self) -> Option<Value> {
+        Some(match self {
+            Self::Text(text) => Value::String(text),
+            Self::Plain(text) => match scalar::resolve_1_1(&text) {
+                Plain::Null => Value::Null,
+                _ => serde_json::from_str(&text).ok()?,
+            },
+            Self::List(items) => items.into_iter().map(Self::into_json).collect::<Option<_>>()?,
+            Self::Map(entries) => {
+                let entry =
+                    |(key, value): (String, Self)| Some((key, value.into_json()?)).filter(|(key, _)| key != "<<");
+                Value::Object(entries.into_iter().map(entry).collect::<Option<_>>()?)
+            }
+        })
+    }
+
     fn apply(&mut self, edit: &Edit) {
         match (self, edit) {
             (Self::Map(entries), Edit::Set { key, value, after }) => {

@@ -122,10 +122,7 @@ impl<'p> Differences<'p> {
         }
         let (Some(old), Some(new)) = (old, new) else { return };
         if sampling(old) != sampling(new) {
-            let origin = tracer.and_then(|tracer| match &tracer.sampling.overall.source {
-                Provenance::Written(origin) => Some(origin),
-                Provenance::Setting(_) | Provenance::Default => None,
-            });
+            let origin = tracer.and_then(|tracer| tracer.sampling.overall.source.origin());
             let changed = Difference::new("sampling", sampling(new)).instead_of(sampling(old));
             self.all.push(changed.written_in(origin));
             self.blame_tracer(origin.or(of_collector));
@@ -139,7 +136,7 @@ impl<'p> Differences<'p> {
                 let [before, after] = [before, after].map(|value| value.unwrap_or_else(|| "none".to_owned()));
                 self.all.push(Difference::new(key, after).instead_of(before));
                 let tag = tracer.and_then(|tracer| tracer.tags.iter().find(|tag| is_key_of(key, &tag.name)));
-                let origin = tag.and_then(|tag| tag.origin.as_ref());
+                let origin = tag.and_then(|tag| tag.source.origin());
                 self.blame_tracer(origin.or(of_collector));
             }
         }
@@ -220,7 +217,11 @@ fn push_new(reasons: &mut Vec<Reason>, reason: Option<Reason>) {
 
 /// Whether an option exists for every type of backend.
 fn is_general(key: &str) -> bool {
-    key.starts_with("tag ") || matches!(key, "client" | "random" | "verifyCollector")
+    key.starts_with("tag ")
+        || matches!(
+            key,
+            "client" | "random" | "verifyCollector" | "headers" | "serviceName" | "requestId" | "untraced"
+        )
 }
 
 /// Whether an option is the one for a tag.

@@ -22,6 +22,17 @@ pub enum Provenance {
     Default,
 }
 
+impl Provenance {
+    /// The field of a resource, if the value is written in one.
+    #[must_use]
+    pub fn origin(&self) -> Option<&Origin> {
+        match self {
+            Self::Written(origin) => Some(origin),
+            Self::Setting(_) | Self::Default => None,
+        }
+    }
+}
+
 impl<T: Clone> Effective<T> {
     /// The written value, or the default.
     pub fn of(written: Option<&Located<T>>, default: T) -> Self {
