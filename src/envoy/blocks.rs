@@ -8,15 +8,18 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::artifact::{Artifact, Block, Files};
-use super::tracing::{self, Tracing};
+use super::shape::SamplingChange;
+use super::tracing::{self, RequestIds, Tracing};
 use super::xds;
 use crate::ir::{Listener, Proxy};
 use crate::yaml::{Limits, json as yaml_json, write};
 
-/// The field of a connection manager; `null`, which Envoy takes for unset, when the listener is not traced.
+/// The fields of a connection manager; the tracing is `null`, which Envoy takes for unset, when the listener is not traced.
 #[derive(Serialize)]
-struct Field<'a> {
+struct Fields<'a> {
     tracing: Option<Tracing<'a>>,
+    #[serde(flatten)]
+    request_ids: RequestIds,
 }
 
 /// The listeners that have a connection manager, with the files of their blocks.
@@ -33,8 +36,11 @@ pub(super) fn listeners(proxy: &Proxy) -> impl Iterator<Item = (Artifact, &Liste
 }
 
 pub(super) fn render(out: &mut String, proxy: &Proxy, listener: &Listener) {
-    let tracing = tracing::block(proxy, listener);
-    write::append(out, &Field { tracing });
+    let fields = Fields {
+        tracing: tracing::block(proxy, listener),
+        request_ids: tracing::request_ids(proxy, listener, SamplingChange::Drain),
+    };
+    write::append(out, &fields);
 }
 
 /// A static configuration with a listener for each block in the files of a proxy, and with the cluster of its fragment. `None` when

@@ -134,7 +134,7 @@ pub(super) fn render(
     let bootstrap = Bootstrap {
         node: Node {
             id: format!("{}.{}", proxy.mesh, proxy.name),
-            cluster: &proxy.service,
+            cluster: &proxy.node_cluster,
         },
         admin,
         dynamic_resources: DynamicResources {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::cluster::duration;
 use crate::collectors;
 use crate::ir::{
-    Collector, Export, Listener, OpenTelemetry, Provider, Proxy, Specificity, Tag, TagValue, Tracer, ZipkinEncoding,
+    Collector, Export, Listener, OpenTelemetry, Provider, Proxy, Specificity, Tag, Tracer, ZipkinEncoding,
 };
 use crate::resource::value::percent::Percent;
 use crate::resource::{Effective, Origin, Provenance};
@@ -161,7 +161,10 @@ impl EffectiveTracing {
             dataplane: proxy.name.clone(),
             service: proxy.service.to_string(),
             policy,
-            backend: proxy.tracer.as_deref().and_then(|tracer| backend(tracer, detail)),
+            backend: proxy
+                .tracer
+                .as_deref()
+                .and_then(|tracer| backend(proxy, tracer, detail)),
             listeners: proxy
                 .listeners
                 .iter()
@@ -207,7 +210,7 @@ fn of_settings(collector: &Collector, detail: Detail) -> Vec<(&'static str, From
     [verified, headers, timeout].into_iter().flatten().collect()
 }
 
-fn backend(tracer: &Tracer, detail: Detail) -> Option<Backend> {
+fn backend(proxy: &Proxy, tracer: &Tracer, detail: Detail) -> Option<Backend> {
     let Export {
         collector, provider, ..
     } = tracer.export.as_ref()?;
@@ -249,36 +252,22 @@ fn backend(tracer: &Tracer, detail: Detail) -> Option<Backend> {
         }
     }
     let options = options.into_iter().map(|(key, value)| (key.to_owned(), value));
-    let tags = tracer
-        .tags
-        .iter()
+    let added = proxy.added().into_iter();
+    let added = added.map(|added| (added.name, From::of(added.value.into(), &added.source, detail)));
+    let tags = proxy
+        .tags()
         .map(|tag| (format!("tag {}", tag.name), tag_value(tag, detail)));
     Some(Backend {
         name: From::written(tracer.backend.value.to_string(), &tracer.backend.origin, detail),
         kind: provider.name().to_owned(),
         collector: From::written(collector.authority.clone(), &collector.origin, detail),
         sampling: From::effective(&tracer.sampling.overall, detail, Percent::get),
-        options: options.chain(tags).collect(),
+        options: options.chain(added).chain(tags).collect(),
     })
 }
 
 fn tag_value(tag: &Tag, detail: Detail) -> From<Value> {
-    let value = match &tag.value {
-        TagValue::Literal(value) => value.to_string(),
-        TagValue::Header { name, default: None } => format!("header {name}"),
-        TagValue::Header {
-            name,
-            default: Some(default),
-        } => format!("header {name}, else {default}"),
-    };
-    match &tag.origin {
-        Some(origin) => From::written(value.into(), origin, detail),
-        None => From {
-            value: value.into(),
-            from: "default".to_owned(),
-            path: None,
-        },
-    }
+    From::of(tag.value.to_string().into(), &tag.source, detail)
 }
 
 fn of_listener(proxy: &Proxy, listener: &Listener, detail: Detail) -> ListenerTracing {

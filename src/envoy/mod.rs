@@ -23,6 +23,8 @@ mod cluster;
 
 pub mod secrets;
 
+mod share;
+
 mod zipkin;
 
 mod datadog;
@@ -32,6 +34,8 @@ mod opentelemetry;
 pub mod tracing;
 
 pub mod layout;
+
+mod untraced;
 
 pub mod sidecar;
 

@@ -7,11 +7,13 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::cluster::{self, Address, ClusterMessage};
 use super::layout::{Cluster, Layout, listener_name};
 use super::shape::Shaped;
-use super::tracing::{self, Tracing};
+use super::tracing::{self, RequestIds, Tracing};
+use super::untraced;
 use super::xds;
 use crate::ir::{Direction, Listener, Proxy};
 use crate::yaml::write;
@@ -102,6 +104,8 @@ struct HttpConnectionManager<'l> {
     route_config: RouteConfig<'l>,
     http_filters: [HttpFilter; 1],
     stream_idle_timeout: &'static str,
+    #[serde(flatten)]
+    request_ids: RequestIds,
     #[serde(skip_serializing_if = "Option::is_none")]
     tracing: Option<Tracing<'l>>,
 }
@@ -116,21 +120,25 @@ struct RouteConfig<'l> {
 struct VirtualHost<'l> {
     name: &'l str,
     domains: [&'static str; 1],
-    routes: [Route<'l>; 1],
+    routes: Vec<Route<'l>>,
 }
 
 #[derive(Serialize)]
 struct Route<'l> {
     r#match: Match,
     route: RouteAction<'l>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tracing: Option<Value>,
 }
 
 #[derive(Serialize)]
 struct Match {
     prefix: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    headers: Vec<Value>,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 struct RouteAction<'l> {
     #[serde(skip_serializing_if = "Option::is_none")]
     cluster: Option<&'l str>,
@@ -164,12 +172,12 @@ struct TcpProxy<'l> {
     idle_timeout: &'static str,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 struct WeightedClusters<'l> {
     clusters: Vec<WeightedCluster<'l>>,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 struct WeightedCluster<'l> {
     name: &'l str,
     weight: u32,
@@ -219,10 +227,7 @@ fn http_filter<'l>(
             virtual_hosts: [VirtualHost {
                 name: &listener.service,
                 domains: ["*"],
-                routes: [Route {
-                    r#match: Match { prefix: "/" },
-                    route,
-                }],
+                routes: routes(shaped, listener, route),
             }],
         },
         http_filters: [HttpFilter {
@@ -230,12 +235,26 @@ fn http_filter<'l>(
             typed_config: TypeAlone { type_url: xds::ROUTER },
         }],
         stream_idle_timeout: "0s",
+        request_ids: tracing::request_ids(&shaped.proxy, listener, shaped.sampling),
         tracing: tracing::of_shape(shaped, listener),
     };
     Filter {
         name: "envoy.filters.network.http_connection_manager",
         typed_config: Config::Http(Box::new(manager)),
     }
+}
+
+/// The routes of a listener: one for all requests, after those for requests that are not traced.
+fn routes<'l>(shaped: &'l Shaped, listener: &Listener, action: RouteAction<'l>) -> Vec<Route<'l>> {
+    let is_traced = shaped.proxy.tracer.is_some() && listener.reports_as.is_some();
+    let untraced = shaped.proxy.additions.untraced.iter().filter(|_| is_traced);
+    let route = |headers: Vec<Value>, tracing: Option<Value>| Route {
+        r#match: Match { prefix: "/", headers },
+        route: action.clone(),
+        tracing,
+    };
+    let untraced = untraced.map(|entry| route(untraced::header_matchers(entry), Some(untraced::nothing_sampled())));
+    untraced.chain([route(Vec::new(), None)]).collect()
 }
 
 fn tcp_filter<'l>(first: &'l str, clusters: &'l [(String, u32)]) -> Filter<'l> {

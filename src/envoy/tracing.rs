@@ -8,11 +8,13 @@ use serde_json::{Value, json};
 use super::datadog::DatadogConfig;
 use super::opentelemetry::OpenTelemetryConfig;
 use super::shape::{SamplingChange, Shaped};
+use super::share::{Amount, fraction};
 use super::xds;
 use super::zipkin::ZipkinConfig;
 use crate::ir::{Export, Listener, Provider, Proxy, Tag, TagValue};
-use crate::resource::Effective;
 use crate::resource::value::percent::Percent;
+use crate::resource::{Effective, Text};
+use crate::spans::RequestId;
 
 /// The tracing block of a listener.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -36,13 +38,6 @@ struct Share {
     value: Amount,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-#[serde(untagged)]
-enum Amount {
-    Whole(u64),
-    Fraction(f64),
-}
-
 impl Share {
     /// The share, unless it is the default.
     fn of(share: &Effective<Percent>) -> Option<Self> {
@@ -52,24 +47,17 @@ impl Share {
     }
 }
 
-impl Amount {
-    fn of(percent: Percent) -> Self {
-        let value = percent.get();
-        if value.fract() == 0.0 {
-            Self::Whole(value as u64)
-        } else {
-            Self::Fraction(value)
-        }
-    }
-}
-
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct CustomTag<'a> {
     tag: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     literal: Option<Literal<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    request_header: Option<Header<'a>>,
+    request_header: Option<WithDefault<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    environment: Option<WithDefault<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<Value>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -77,8 +65,9 @@ struct Literal<'a> {
     value: &'a str,
 }
 
+/// A header or a variable.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-struct Header<'a> {
+struct WithDefault<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     default_value: Option<&'a str>,
@@ -104,10 +93,10 @@ enum Config<'a> {
 pub fn block<'a>(proxy: &'a Proxy, listener: &'a Listener) -> Option<Tracing<'a>> {
     let (tracer, reports_as) = (proxy.tracer.as_ref()?, listener.reports_as.as_ref()?);
     let provider = |export: &'a Export| {
-        let cluster = export.cluster_name.as_str();
+        let (cluster, additions) = (export.cluster_name.as_str(), &*proxy.additions);
         let (name, typed_config) = match &export.provider {
             Provider::Zipkin(conf) => {
-                let config = ZipkinConfig::of(conf, &export.collector, cluster);
+                let config = ZipkinConfig::of(conf, &export.collector, cluster, additions);
                 ("envoy.tracers.zipkin", Config::Zipkin(config))
             }
             Provider::Datadog(conf) => {
@@ -115,17 +104,19 @@ pub fn block<'a>(proxy: &'a Proxy, listener: &'a Listener) -> Option<Tracing<'a>
                 ("envoy.tracers.datadog", Config::Datadog(config))
             }
             Provider::OpenTelemetry(conf) => {
-                let config = OpenTelemetryConfig::of(conf, &export.collector, cluster, reports_as);
+                let config = OpenTelemetryConfig::of(conf, (export, proxy), reports_as);
                 ("envoy.tracers.opentelemetry", Config::OpenTelemetry(config))
             }
         };
         ProviderMessage { name, typed_config }
     };
+    // The sampler is asked for requests that the connection manager would trace.
+    let shares = Some(&tracer.sampling).filter(|_| proxy.sampler().is_none());
     Some(Tracing {
-        client_sampling: Share::of(&tracer.sampling.client),
-        random_sampling: Share::of(&tracer.sampling.random),
-        overall_sampling: Share::of(&tracer.sampling.overall),
-        custom_tags: tracer.tags.iter().map(custom_tag).collect(),
+        client_sampling: shares.and_then(|shares| Share::of(&shares.client)),
+        random_sampling: shares.and_then(|shares| Share::of(&shares.random)),
+        overall_sampling: shares.and_then(|shares| Share::of(&shares.overall)),
+        custom_tags: proxy.tags().map(custom_tag).collect(),
         provider: tracer.export.as_ref().map(provider),
         spawn_upstream_span: proxy.is_gateway,
     })
@@ -153,6 +144,45 @@ impl Tracing<'_> {
     }
 }
 
+/// The fields of a connection manager by which ids of requests stay as they came.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub(super) struct RequestIds {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preserve_external_request_id: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id_extension: Option<Value>,
+}
+
+/// The treatment of ids of requests that come through a listener; nothing is set where Envoy's own is wanted, or nothing is traced.
+///
+/// Envoy samples by the id, and nothing has another number to sample by. Only where all requests are sampled, or a sampler decides, is the id
+/// left alone, so that requests whose id is no UUID are traced as well; Envoy then looks neither at routes nor at the runtime.
+pub(super) fn request_ids(proxy: &Proxy, listener: &Listener, sampling: SamplingChange) -> RequestIds {
+    let (Some(tracer), Some(_)) = (&proxy.tracer, &listener.reports_as) else {
+        return RequestIds::default();
+    };
+    let asked = proxy.additions.request_id.as_ref().map(|asked| asked.value);
+    if asked != Some(RequestId::Keep) {
+        return RequestIds::default();
+    }
+    let shares = [
+        &tracer.sampling.overall,
+        &tracer.sampling.random,
+        &tracer.sampling.client,
+    ];
+    let are_all_traced = shares.iter().all(|share| share.value == Percent::HUNDRED);
+    let is_free = proxy.sampler().is_some() || (are_all_traced && sampling == SamplingChange::Drain);
+    let is_free = is_free && proxy.additions.untraced.is_empty();
+    RequestIds {
+        preserve_external_request_id: Some(true),
+        request_id_extension: Some(json!({"typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig",
+            "pack_trace_reason": false,
+            "use_request_id_for_trace_sampling": !is_free,
+        }})),
+    }
+}
+
 /// The text of `xds/rtds.yaml` with the sampling of a proxy.
 pub(super) fn rtds(proxy: &Proxy) -> Arc<str> {
     xds::runtime(&runtime(proxy)).into()
@@ -162,10 +192,9 @@ pub(super) fn rtds(proxy: &Proxy) -> Arc<str> {
 fn runtime(proxy: &Proxy) -> Value {
     let Some(tracer) = &proxy.tracer else { return json!({}) };
     let share = |share: &Effective<Percent>| match Amount::of(share.value) {
+        _ if proxy.sampler().is_some() => json!(100),
         Amount::Whole(percent) => json!(percent),
-        Amount::Fraction(percent) => {
-            json!({"numerator": (percent * 10_000.0).round() as u64, "denominator": "MILLION"})
-        }
+        Amount::Fraction(_) => fraction(share.value),
     };
     json!({
         "tracing.client_enabled": share(&tracer.sampling.client),
@@ -175,27 +204,32 @@ fn runtime(proxy: &Proxy) -> Value {
 }
 
 fn custom_tag(tag: &Tag) -> CustomTag<'_> {
-    let (literal, request_header) = match &tag.value {
-        TagValue::Literal(value) => (Some(Literal { value }), None),
-        TagValue::Header { name, default } => {
-            let default_value = default.as_deref().filter(|default| !default.is_empty());
-            (None, Some(Header { name, default_value }))
-        }
-    };
-    CustomTag {
+    let mut message = CustomTag {
         tag: &tag.name,
-        literal,
-        request_header,
+        literal: None,
+        request_header: None,
+        environment: None,
+        metadata: None,
+    };
+    fn with_default<'a>(name: &'a str, default: &'a Option<Text>) -> WithDefault<'a> {
+        let default_value = default.as_deref().filter(|default| !default.is_empty());
+        WithDefault { name, default_value }
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn whole_percentages_are_written_whole() {
-        let written = |value| serde_json::json!(Amount::of(Percent::new(value).expect("a percentage"))).to_string();
-        assert_eq!([written(100.0), written(0.0), written(12.5)], ["100", "0", "12.5"]);
+    match &tag.value {
+        TagValue::Literal(value) => message.literal = Some(Literal { value }),
+        TagValue::Header { name, default } => message.request_header = Some(with_default(name, default)),
+        TagValue::Environment { name, default } => message.environment = Some(with_default(name, default)),
+        TagValue::Metadata { place, default } => {
+            let path = place.path.iter().map(|key| json!({"key": key}));
+            let mut metadata = json!({
+                "kind": {place.kind.as_str(): {}},
+                "metadata_key": {"key": place.key, "path": path.collect::<Vec<_>>()},
+            });
+            if let Some(default) = default {
+                metadata["default_value"] = json!(default);
+            }
+            message.metadata = Some(metadata);
+        }
     }
+    message
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::ir::{Collector, Zipkin, ZipkinEncoding};
+use crate::ir::{Additions, Collector, Zipkin, ZipkinEncoding};
 
 /// The provider that sends spans to a collector.
 ///
@@ -20,13 +20,16 @@ pub(super) struct ZipkinConfig<'a> {
     collector_endpoint_version: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     split_spans_for_request: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_context_option: Option<&'static str>,
     /// Without the hostname, the `Host` of requests would be the name of the cluster.
     collector_hostname: &'a str,
 }
 
 impl<'a> ZipkinConfig<'a> {
     /// The provider that sends spans to `cluster`.
-    pub(super) fn of(conf: &'a Zipkin, collector: &'a Collector, cluster: &'a str) -> Self {
+    pub(super) fn of(conf: &'a Zipkin, collector: &'a Collector, cluster: &'a str, additions: &Additions) -> Self {
+        let is_w3c = additions.w3c.as_ref().is_some_and(|w3c| w3c.value);
         let shared = conf.shared_span_context.value;
         Self {
             type_url: "type.googleapis.com/envoy.config.trace.v3.ZipkinConfig",
@@ -39,6 +42,7 @@ impl<'a> ZipkinConfig<'a> {
                 ZipkinEncoding::Proto => "HTTP_PROTO",
             },
             split_spans_for_request: conf.split_spans.then_some(true),
+            trace_context_option: is_w3c.then_some("USE_B3_WITH_W3C_PROPAGATION"),
             collector_hostname: &collector.authority,
         }
     }

@@ -9,6 +9,8 @@ mod document;
 
 mod claim;
 
+mod untraced;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -16,7 +18,7 @@ use serde_json::{Value, json};
 
 use self::claim::{Claims, Part, parts};
 use self::document::Document;
-use self::listener::BaseListener;
+use self::listener::{BaseListener, Manager};
 use self::message::{field, list, text};
 use super::artifact::{Artifact, Files, ProxyKey};
 use super::bootstrap;
@@ -189,22 +191,56 @@ impl<'w> Work<'w, '_, '_> {
             return;
         };
         let wanted = json!(wanted);
-        let own = field(&manager.message, "tracing");
-        let is_there = own.as_ref().is_some_and(|own| edit::means(own, &wanted, self.limits));
-        if let Some(own) = own.filter(|_| !is_there) {
-            self.findings.push(existing(base, own.at(), self.overlay.existing));
-            if self.overlay.existing == ExistingTracing::Keep {
-                return;
-            }
+        if !self.set(base, manager, "tracing", wanted) {
+            return;
         }
+        let request_ids = json!(tracing::request_ids(self.proxy, entry, self.shaped.sampling));
+        for (key, value) in request_ids.as_object().into_iter().flatten() {
+            self.set(base, manager, key, value.clone());
+        }
+        self.leave_out_untraced(base, manager);
         self.needs_cluster.insert(match self.documents[base.document].artifact {
             Artifact::Bootstrap => Artifact::Bootstrap,
             _ => Artifact::Cds,
         });
-        if !is_there {
-            let set = Edit::set("tracing", wanted, "stat_prefix");
-            self.edits[base.document].push((manager.message.way().clone(), set));
+    }
+
+    /// Adds routes for the requests that are not traced.
+    fn leave_out_untraced(&mut self, base: &BaseListener, manager: &Manager) {
+        let entries = &self.proxy.additions.untraced;
+        if entries.is_empty() {
+            return;
         }
+        match untraced::edits(manager, entries, self.limits) {
+            Some(edits) => self.edits[base.document].extend(edits),
+            None => {
+                let message = format!(
+                    "`untraced` has no effect on {}: its routes are not all in the file",
+                    base.describe()
+                );
+                let finding = Diagnostic::warning(Code::NotInBase, &manager.message.at(), message);
+                self.findings
+                    .push(finding.help("put them into `route_config` of its connection manager"));
+            }
+        }
+    }
+
+    /// Sets a field of a connection manager; `false` if another value stays.
+    fn set(&mut self, base: &BaseListener, manager: &Manager, key: &str, wanted: Value) -> bool {
+        let own = field(&manager.message, key);
+        if own.as_ref().is_some_and(|own| edit::means(own, &wanted, self.limits)) {
+            return true;
+        }
+        if let Some(own) = own {
+            self.findings
+                .push(existing(base, (key, own.at()), self.overlay.existing));
+            if self.overlay.existing == ExistingTracing::Keep {
+                return false;
+            }
+        }
+        let set = Edit::set(key, wanted, "stat_prefix");
+        self.edits[base.document].push((manager.message.way().clone(), set));
+        true
     }
 
     /// Adds the layer of the runtime that has the sampling to the bootstrap, before all others, which it does not overrule.
@@ -333,7 +369,7 @@ fn not_in_base(entry: &Listener, message: String) -> Diagnostic {
 }
 
 /// The finding about tracing that a base file sets already.
-fn existing(base: &BaseListener, at: Location, existing: ExistingTracing) -> Diagnostic {
+fn existing(base: &BaseListener, (key, at): (&str, Location), existing: ExistingTracing) -> Diagnostic {
     let (what, help) = match existing {
         ExistingTracing::Keep => (
             "stays, whatever the policies say",
@@ -344,6 +380,6 @@ fn existing(base: &BaseListener, at: Location, existing: ExistingTracing) -> Dia
             "remove it, so that the file does not promise what Envoy does not get",
         ),
     };
-    let message = format!("the tracing that {} has already {what}", base.describe());
+    let message = format!("the {key} that {} has already {what}", base.describe());
     Diagnostic::warning(Code::TracingInBase, &at, message).help(help)
 }
