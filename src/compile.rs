@@ -10,7 +10,7 @@ use crate::collectors::{Collectors, Material};
 use crate::compilation::Compilation;
 use crate::diag::{Diagnostic, Diagnostics, Holds, ResourceId};
 use crate::envoy::artifact::{Elsewhere, Fragments, ProxyKey};
-use crate::envoy::secrets::{self, Secrets};
+use crate::envoy::secrets::{self, KeyHolders, Secrets};
 use crate::envoy::shape::{self, Form, Shape, Shaped};
 use crate::envoy::{self, RenderEnv};
 use crate::explain::outcomes::{Outcomes, outcomes};
@@ -21,6 +21,7 @@ use crate::resource::{self, Contributions, ParseOptions, Resources};
 use crate::select::scope::{self, Rule};
 use crate::select::{self, Governed, SelectOptions, Selection};
 use crate::source::{Location, Snapshot};
+use crate::spans::Spans;
 use crate::yaml::Limits;
 
 /// The options of one compile.
@@ -32,6 +33,8 @@ pub struct Options {
     pub services: BTreeMap<String, Protocol>,
     /// The collectors as the settings describe them.
     pub collectors: Collectors,
+    /// The spans as the settings describe them.
+    pub spans: Spans,
     /// The rules that choose the dataplanes that get files; without rules, all do.
     pub scope: Vec<Rule>,
     /// The rule of each entry of `reload` in the settings, in their order.
@@ -54,6 +57,7 @@ impl Options {
             kuma: Kuma::default(),
             services: BTreeMap::new(),
             collectors: Collectors::default(),
+            spans: Spans::default(),
             scope: Vec::new(),
             reload: Vec::new(),
             shapes: Vec::new(),
@@ -110,6 +114,8 @@ pub struct Compiled {
     pub unpublishable: Vec<Diagnostic>,
     /// The files with keys and certificates for collectors.
     pub secrets: Secrets,
+    /// The proxies in scope that hold each of the keys.
+    pub keys: Vec<KeyHolders>,
     /// The places of files that are not below the directory of their proxy, for the proxies in scope that have such files.
     pub elsewhere: BTreeMap<ProxyKey, Elsewhere>,
     /// The proxies in scope whose Envoys somebody configured.
@@ -216,26 +222,27 @@ impl Compiler {
         let mut diagnostics = Diagnostics::default();
         let resources = resource::parse(snapshot, &options.parse(), &mut self.documents, &mut diagnostics);
         let selection = select::select(&resources, options.select(), &mut self.policies);
-        let Scoped {
-            out_of_scope,
-            lowered,
-            is_wanted,
-        } = Scoped::of(&selection, options);
-        let proxies = ir::lower(&lowered, &selection, &mut self.proxies, &mut diagnostics);
+        let scoped = Scoped::of(&selection, options);
+        let proxies = ir::lower(
+            &scoped.lowered,
+            &selection,
+            &options.spans,
+            &mut self.proxies,
+            &mut diagnostics,
+        );
         let compilation = Compilation {
             resources: &resources,
             selection: &selection,
-            lowered: &lowered,
+            lowered: &scoped.lowered,
             proxies: &proxies,
             kuma: &options.kuma,
             collectors: &options.collectors,
         };
         check::run(&compilation, &mut self.checks, &mut diagnostics);
         check::no_resources(snapshot, &compilation, &mut diagnostics);
-        let in_scope = lowered.iter().copied().zip(&proxies).zip(is_wanted);
-        let in_scope = in_scope.filter(|(_, is_wanted)| *is_wanted).map(|(both, _)| both);
-        let mut wanted = shaped(in_scope, options, snapshot);
-        let secrets = secrets::resolve(&mut wanted, Material::new(&options.collectors, &snapshot.bases));
+        let in_scope = scoped.lowered.iter().copied().zip(&proxies).zip(&scoped.is_wanted);
+        let in_scope = in_scope.filter(|(_, is_wanted)| **is_wanted).map(|(both, _)| both);
+        let (wanted, (secrets, keys)) = shaped(in_scope, options, snapshot);
         let mut unpublishable = Diagnostics::default();
         let (fragments, without_files) = files(&wanted, options, &mut self.files, &mut unpublishable);
         let inspected = inspect(&compilation);
@@ -243,8 +250,9 @@ impl Compiler {
             meshes: meshes(&resources, &wanted),
             elsewhere: elsewhere(&wanted),
             secrets,
+            keys,
             overlays: overlays(&wanted),
-            out_of_scope,
+            out_of_scope: scoped.out_of_scope,
             without_files,
             policies: policies(&resources),
             resources: resources.seen,
@@ -328,12 +336,12 @@ fn files(
     }
 }
 
-/// The proxies in scope, in their shapes.
+/// The proxies in scope, in their shapes, and the keys and certificates that they need.
 fn shaped<'p, 'a: 'p>(
     in_scope: impl Iterator<Item = (&'p Governed<'a>, &'p Arc<Proxy>)>,
     options: &Options,
     snapshot: &Snapshot,
-) -> Vec<Shaped> {
+) -> (Vec<Shaped>, (Secrets, Vec<KeyHolders>)) {
     let default = Form::default();
     let shaped = in_scope.map(|(governed, proxy)| {
         let form = options.shapes.iter().find(|(rule, _)| rule.fits(governed.dataplane));
@@ -341,7 +349,9 @@ fn shaped<'p, 'a: 'p>(
     });
     let mut shaped: Vec<Shaped> = shaped.collect();
     shape::resolve_conflicts(&mut shaped);
-    shaped
+    let material = Material::new(&options.collectors, &snapshot.bases);
+    let secrets = secrets::resolve(&mut shaped, material);
+    (shaped, secrets)
 }
 
 /// The places of files that are not below the directory of their proxy.

@@ -8,7 +8,8 @@ use clap::{Args, ValueEnum};
 use super::context::{CommandResult, Context, Exit, print};
 use crate::daemon::client::{self, Seen};
 use crate::daemon::status::{Condition, Held, Proxies, Revision, Status, TroubleState};
-use crate::words::{plural, printable};
+use crate::envoy::secrets::KeyHolders;
+use crate::words::{first_of, plural, printable};
 
 /// Arguments of `status`.
 #[derive(Debug, Args)]
@@ -71,7 +72,7 @@ fn text(status: &Status, now: DateTime<Local>) -> String {
         at.format(form).to_string()
     };
     let mut out = format!("{}      {}\n", revisions(status, &clock), proxies(&status.proxies));
-    let sections = [operators, daemon, held, troubles, watch];
+    let sections = [operators, daemon, held, troubles, keys, watch];
     for (label, text) in sections.into_iter().flat_map(|section| section(status, &clock)) {
         let _ = writeln!(out, "{label:<9} {}", printable(&text));
     }
@@ -169,6 +170,16 @@ fn troubles(status: &Status, clock: Clock) -> Vec<Row> {
         )
     });
     proxies.chain(reloads).chain(drift).collect()
+}
+
+/// The proxies that hold keys of collectors.
+fn keys(status: &Status, _clock: Clock) -> Vec<Row> {
+    let row = |holders: &KeyHolders| {
+        let first = first_of(holders.first.iter(), holders.proxies);
+        let proxies = plural(holders.proxies, "proxy");
+        ("key", format!("{}: {proxies}: {first}", holders.key))
+    };
+    status.keys.iter().map(row).collect()
 }
 
 /// The state of the watch on the policies.

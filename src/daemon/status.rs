@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::envoy::secrets::KeyHolders;
 use crate::reconcile::Stage;
 use crate::words::plural;
 
@@ -33,6 +34,8 @@ pub struct Status {
     pub findings: Findings,
     /// The numbers of policies that decide, lose or match nothing.
     pub outcomes: Outcomes,
+    /// The proxies that hold each of the keys of collectors.
+    pub keys: Vec<KeyHolders>,
     /// The error that ended the last reconciliation; published files stay.
     pub failure: Option<Condition>,
     /// Set while a Git operation keeps the policies from being read.

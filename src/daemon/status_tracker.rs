@@ -108,6 +108,7 @@ impl StatusTracker {
             errors: count(Severity::Error),
             warnings: count(Severity::Warning),
         };
+        status.keys.clone_from(&policies.keys);
         let outcomes = policies.outcomes;
         status.outcomes = Outcomes {
             decide: outcomes.decide,

@@ -35,6 +35,15 @@ impl Secret<'_> {
         format!("{kind}-{}.yaml", &hash[..16])
     }
 
+    /// The source of the key, for a secret that has one; a header whose value stands in the settings has none.
+    pub(super) fn key(&self) -> Option<String> {
+        match self {
+            Self::Header(HeaderSource::Value(_)) | Self::TrustedCa(_) => None,
+            Self::Header(source) => Some(source.to_string()),
+            Self::Certificate(certificate) => Some(certificate.key.to_string()),
+        }
+    }
+
     /// The `SdsSecretConfig` of the secret; `out` is the output directory.
     pub(super) fn config(&self, out: &str) -> Value {
         let name = self.name();

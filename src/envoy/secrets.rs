@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::cluster::exports;
@@ -9,7 +10,19 @@ use super::sds::Secret;
 use super::shape::Shaped;
 use super::xds;
 use crate::collectors::{self, Material};
-use crate::ir::Export;
+use crate::ir::{Export, Proxy};
+use crate::words::FEW;
+
+/// The proxies that hold a key: that of a header, or of their certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyHolders {
+    /// The key by its source, such as `/etc/meshtraced/keys/example`.
+    pub key: String,
+    /// The number of proxies.
+    pub proxies: usize,
+    /// The first of them, sorted, as `MESH/DATAPLANE`.
+    pub first: Vec<String>,
+}
 
 /// The files with keys and certificates, by their names.
 pub type Secrets = BTreeMap<String, collectors::Secret>;
@@ -33,21 +46,36 @@ fn of(export: &Export) -> impl Iterator<Item = Secret<'_>> {
 /// The files that the Envoys of the proxies need. A proxy with a secret that cannot be had is marked, and its secrets are left out.
 ///
 /// Each secret is looked at once, however many proxies need it.
-pub fn resolve(all: &mut [Shaped], material: Material) -> Secrets {
+pub fn resolve(all: &mut [Shaped], material: Material) -> (Secrets, Vec<KeyHolders>) {
     let proxies: Vec<_> = all.iter().map(|shaped| shaped.proxy.clone()).collect();
     let mut known = BTreeMap::new();
+    let mut holders: BTreeMap<String, KeyHolders> = BTreeMap::new();
     for (shaped, proxy) in all.iter_mut().zip(&proxies) {
         for secret in exports(proxy).into_iter().flat_map(of) {
             let found = known.entry(secret).or_insert_with(|| content(secret, material));
             if let Err(missing) = found {
                 shaped.missing_secret = Some(missing.clone());
+            } else if let Some(key) = secret.key() {
+                add_holder(&mut holders, key, proxy);
             }
         }
     }
     let files = known
         .into_iter()
         .filter_map(|(secret, content)| Some((secret.name(), file(secret, content.ok()?))));
-    files.collect()
+    (files.collect(), holders.into_values().collect())
+}
+
+fn add_holder(holders: &mut BTreeMap<String, KeyHolders>, key: String, proxy: &Proxy) {
+    let holders = holders.entry(key).or_insert_with_key(|key| KeyHolders {
+        key: key.clone(),
+        proxies: 0,
+        first: Vec::new(),
+    });
+    holders.proxies += 1;
+    if holders.first.len() < FEW {
+        holders.first.push(format!("{}/{}", proxy.mesh, proxy.name));
+    }
 }
 
 /// The content of a secret, as a part of its message.

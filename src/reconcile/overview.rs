@@ -9,6 +9,7 @@ use crate::apply::reload::Entries;
 use crate::compile::{Compiled, MeshCounts};
 use crate::diag::Diagnostic;
 use crate::envoy::artifact::ProxyKey;
+use crate::envoy::secrets::KeyHolders;
 use crate::explain::outcomes::Outcomes;
 use crate::plan::Held;
 use crate::settings::OnError;
@@ -35,6 +36,8 @@ pub struct Overview {
     pub without_files: Vec<ProxyKey>,
     /// The numbers of policies that decide, lose or match nothing.
     pub outcomes: Outcomes,
+    /// The proxies in scope that hold each of the keys of collectors.
+    pub keys: Vec<KeyHolders>,
     /// The index of the first rule of `reload` that fits each dataplane; empty when there are no rules.
     #[serde(with = "entries")]
     pub reload_entries: Entries,
@@ -67,6 +70,7 @@ impl Overview {
             meshes: compiled.meshes.clone(),
             without_files: compiled.without_files.clone(),
             outcomes: compiled.outcomes,
+            keys: mem::take(&mut compiled.keys),
             reload_entries: mem::take(&mut compiled.reload_entries),
             findings,
             held,
