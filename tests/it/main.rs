@@ -41,6 +41,7 @@ mod reload;
 mod schema;
 mod settings;
 mod source;
+mod spans;
 mod templates;
 mod tidy;
 mod validation;

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::daemon::start_with;
 use crate::kit::app::App;
-use crate::kit::collector::Collector;
+use crate::kit::collector::{Collector, Span};
 use crate::kit::envoy::Envoy;
 use crate::kit::http::get;
 use crate::kit::mesh::{Backend, Mesh};
@@ -158,6 +158,18 @@ impl Case {
         files
             .map(|(key, (base, name))| (*key, (read(base), read(&self.published().join(name)))))
             .collect()
+    }
+
+    /// A bootstrap for what is published, and the application behind it.
+    fn runnable(&self) -> (PathBuf, App) {
+        let bootstrap = self.published().join("bootstrap.yaml");
+        if !self.files.contains_key("bootstrap") {
+            let source = |name: &str| json!({"path_config_source": {"path": self.published().join("xds").join(name)}});
+            let dynamic = json!({"cds_config": source("cds.yaml"), "lds_config": source("lds.yaml")});
+            let text = json!({"node": {"id": "web", "cluster": "web"}, "dynamic_resources": dynamic}).to_string();
+            fs::write(&bootstrap, text).expect("a bootstrap");
+        }
+        (bootstrap, App::named("app").on((self.host, 18080).into()).start())
     }
 
     /// An error of a real Envoy that validates what is published.
@@ -306,14 +318,7 @@ fn every_envoy_sends_spans_where_the_policies_say() {
         let collector = Collector::start();
         let case = Case::new(path, &Backend::zipkin("first", collector.address()));
         case.publish();
-        let bootstrap = case.published().join("bootstrap.yaml");
-        if !case.files.contains_key("bootstrap") {
-            let source = |name: &str| json!({"path_config_source": {"path": case.published().join("xds").join(name)}});
-            let dynamic = json!({"cds_config": source("cds.yaml"), "lds_config": source("lds.yaml")});
-            let text = json!({"node": {"id": "web", "cluster": "web"}, "dynamic_resources": dynamic}).to_string();
-            fs::write(&bootstrap, text).expect("a bootstrap");
-        }
-        let _app = App::named("app").on((case.host, 18080).into()).start();
+        let (bootstrap, _app) = case.runnable();
         let _envoy = Envoy::spawn(&bootstrap);
         let requests = yaml::items(&case.expected["requests"]);
         let ports: Vec<u64> = requests.map(|port| port.as_u64().expect("a port")).collect();
@@ -325,6 +330,62 @@ fn every_envoy_sends_spans_where_the_policies_say() {
             assert_eq!(answer.status, 200, "{} {port}: {}", case.name, answer.body);
         }
         collector.wait_for(|spans| (spans.len() >= ports.len()).then_some(()));
+    });
+}
+
+/// Requests that nobody wants traced take the way that they took before, and leave no span.
+#[test]
+fn every_envoy_leaves_out_what_nobody_wants_traced() {
+    in_parallel(&Case::all(), |path| {
+        let collector = Collector::start();
+        let case = Case::new(path, &Backend::zipkin("first", collector.address()));
+        let mut settings = yaml::read(&case.dir.path().join("settings.yaml"));
+        settings["untraced"] = json!([{"path": "/orders", "header": {"name": "x-probe"}}, {"path_prefix": "/nobody"}]);
+        case.write("settings.yaml", &settings.to_string());
+        case.publish();
+        case.validate().unwrap_or_else(|error| panic!("{}: {error}", case.name));
+        let texts = case.texts();
+        let added = texts.values().map(|(base, published)| {
+            let count = |text: &str| text.matches("x-probe").count();
+            count(published) - count(base)
+        });
+        assert!(added.sum::<usize>() > 0, "{}", case.name);
+
+        // What was published is a base that changes no more.
+        for (key, (base, _)) in &case.files {
+            fs::write(base, &texts[key].1).expect("the base");
+        }
+        case.publish();
+        for (key, (base, published)) in case.texts() {
+            assert_eq!(base, published, "{} {key}", case.name);
+        }
+
+        let (bootstrap, _app) = case.runnable();
+        let _envoy = Envoy::spawn(&bootstrap);
+        let ports: Vec<u64> = yaml::items(&case.expected["requests"])
+            .filter_map(Value::as_u64)
+            .collect();
+        for port in &ports {
+            let url = format!("http://{}:{port}/orders", case.host);
+            let probe = || get(url.clone()).header("x-probe", "1").try_send();
+            let probed = wait::until(&format!("{} answers at {url}", case.name), probe);
+            let answer = get(url).send();
+            assert_eq!(
+                (probed.status, answer.status),
+                (200, 200),
+                "{} {port}: {}",
+                case.name,
+                probed.body
+            );
+        }
+        // Nobody sees what is in a tunnel.
+        let is_tunnel = |span: &Span| span.tags["http.method"] == "CONNECT";
+        let found = collector.wait_for(|spans| {
+            let of_requests = spans.iter().filter(|span| !is_tunnel(span)).count();
+            let all = of_requests + usize::from(spans.iter().any(is_tunnel));
+            (all >= ports.len()).then_some(all)
+        });
+        assert_eq!(found, ports.len(), "{}", case.name);
     });
 }
 
@@ -491,6 +552,37 @@ fn what_belongs_to_nothing_is_told_with_the_nearest() {
         published(dir.path(), "web-01/bootstrap.yaml").as_deref(),
         Some(base.as_str())
     );
+}
+
+#[test]
+fn routes_from_elsewhere_are_told_where_some_requests_are_not_traced() {
+    let dir = two_proxies();
+    let path = dir.path().join("settings.yaml");
+    let mut settings = yaml::read(&path);
+    settings["untraced"] = json!([{"path": "/healthz"}]);
+    fs::write(&path, settings.to_string()).expect("settings");
+    let manager = |routes: &str| format!("typed_config: {{\"@type\": {MANAGER}, stat_prefix: in, {routes}}}");
+    let inline =
+        "{virtual_hosts: [{name: a, domains: [\"*\"], routes: [{match: {prefix: /}, route: {cluster: app}}]}]}";
+    for (routes, is_told) in [
+        ("rds: {route_config_name: a, config_source: {ads: {}}}".to_owned(), true),
+        (
+            format!("route_config: {}", inline.replace("{match:", "{<<: {name: r}, match:")),
+            true,
+        ),
+        (format!("route_config: {inline}"), false),
+    ] {
+        let base = with_filter(&manager(&routes), "app");
+        fs::write(dir.path().join("base/web-01.yaml"), &base).expect("a file");
+        let (code, said) = publish(dir.path());
+        let told = "warning[not-in-base]: `untraced` has no effect on `in` (10.0.0.1:8080)";
+        assert!(code == Some(0) && said.contains(told) == is_told, "{said}\n{base}");
+        let published = published(dir.path(), "web-01/bootstrap.yaml").expect("a bootstrap");
+        assert!(
+            published.contains("tracing:first") && published.contains("healthz") != is_told,
+            "{published}"
+        );
+    }
 }
 
 #[test]
