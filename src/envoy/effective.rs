@@ -83,6 +83,9 @@ pub struct From<T> {
     pub path: Option<String>,
 }
 
+/// The origin of a value of the settings.
+pub(crate) const SETTINGS: &str = "settings";
+
 /// The parts of values that are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Detail {
@@ -108,7 +111,7 @@ impl<T> From<T> {
             Provenance::Written(origin) => Self::written(value, origin, detail),
             Provenance::Setting(key) => Self {
                 value,
-                from: "settings".to_owned(),
+                from: SETTINGS.to_owned(),
                 path: Some(key.clone()),
             },
             Provenance::Default => Self {

@@ -390,3 +390,22 @@ fn a_sampler_and_requests_that_nobody_wants_traced() {
         );
     });
 }
+
+#[test]
+fn a_difference_of_the_settings_is_told_as_such() {
+    let mesh = Mesh::start();
+    mesh.publish();
+    mesh.settings(&json!({"spans": [{"tags": {"rack": {"env": "RACK"}}}], "untraced": [{"path": "/healthz"}]}));
+    let output = mesh
+        .meshtraced(&["diff", "--config", "settings.yaml"])
+        .output()
+        .expect("it starts");
+    let text = String::from_utf8(output.stdout).expect("text");
+    for expected in [
+        "tag rack   none  ->  $RACK of Envoy",
+        "untraced   none  ->  /healthz",
+        "because    the settings changed\n",
+    ] {
+        assert!(text.contains(expected), "{text}");
+    }
+}

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::reason::{Reason, written_in};
-use crate::envoy::effective::{Backend, EffectiveTracing, ListenerTracing};
+use crate::envoy::effective::{Backend, EffectiveTracing, ListenerTracing, SETTINGS};
 use crate::ir::{Proxy, Tracer};
 use crate::resource::{Origin, Provenance};
 
@@ -135,6 +135,11 @@ impl<'p> Differences<'p> {
             if before != after && is_comparable {
                 let [before, after] = [before, after].map(|value| value.unwrap_or_else(|| "none".to_owned()));
                 self.all.push(Difference::new(key, after).instead_of(before));
+                let of_settings = |backend: &Backend| backend.options.get(key).map(|one| one.from == SETTINGS);
+                if of_settings(new).or_else(|| of_settings(old)) == Some(true) {
+                    push_new(&mut self.of_tracer, Some(Reason::settings_changed()));
+                    continue;
+                }
                 let tag = tracer.and_then(|tracer| tracer.tags.iter().find(|tag| is_key_of(key, &tag.name)));
                 let origin = tag.and_then(|tag| tag.source.origin());
                 self.blame_tracer(origin.or(of_collector));

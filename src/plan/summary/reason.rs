@@ -38,6 +38,8 @@ pub enum ReasonKind {
     PolicyChanged,
     /// The backend of the policy changed.
     BackendChanged,
+    /// The settings changed.
+    SettingsChanged,
     /// The dataplane itself changed.
     DataplaneChanged,
     /// A destination of the dataplane changed.
@@ -78,6 +80,14 @@ impl Reason {
         Self {
             kind,
             text: format!("{what}: {}", written_in(origin)),
+        }
+    }
+
+    /// The settings of meshtraced.
+    pub(super) fn settings_changed() -> Self {
+        Self {
+            kind: ReasonKind::SettingsChanged,
+            text: "the settings changed".to_owned(),
         }
     }
 
