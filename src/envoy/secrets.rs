@@ -1,6 +1,8 @@
 //! The files with the keys and certificates for collectors, which Envoys read and watch.
 
 use std::collections::BTreeMap;
+use std::ptr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -43,38 +45,58 @@ fn of(export: &Export) -> impl Iterator<Item = Secret<'_>> {
     headers.map(Secret::Header).chain(tls)
 }
 
-/// The files that the Envoys of the proxies need. A proxy with a secret that cannot be had is marked, and its secrets are left out.
+/// A secret that some proxies need.
+struct Needed<'p> {
+    content: Result<(&'static str, Value), String>,
+    /// The proxies, each once.
+    proxies: Vec<&'p Proxy>,
+}
+
+/// The files that the Envoys of the proxies need, and who holds the keys among them. A proxy with a secret that cannot be had is marked.
 ///
-/// Each secret is looked at once, however many proxies need it.
+/// Each secret is looked at once, however many proxies need it; the cost grows with the proxies that need any.
 pub fn resolve(all: &mut [Shaped], material: Material) -> (Secrets, Vec<KeyHolders>) {
-    let proxies: Vec<_> = all.iter().map(|shaped| shaped.proxy.clone()).collect();
-    let mut known = BTreeMap::new();
-    let mut holders: BTreeMap<String, KeyHolders> = BTreeMap::new();
-    for (shaped, proxy) in all.iter_mut().zip(&proxies) {
+    let proxies = all.iter().enumerate().filter(|(_, shaped)| needs_any(&shaped.proxy));
+    let proxies: Vec<(usize, Arc<Proxy>)> = proxies.map(|(i, shaped)| (i, Arc::clone(&shaped.proxy))).collect();
+    let mut needed: BTreeMap<Secret, Needed> = BTreeMap::new();
+    for (i, proxy) in &proxies {
         for secret in exports(proxy).into_iter().flat_map(of) {
-            let found = known.entry(secret).or_insert_with(|| content(secret, material));
-            if let Err(missing) = found {
-                shaped.missing_secret = Some(missing.clone());
-            } else if let Some(key) = secret.key() {
-                add_holder(&mut holders, key, proxy);
+            let needed = needed.entry(secret).or_insert_with(|| Needed {
+                content: content(secret, material),
+                proxies: Vec::new(),
+            });
+            if let Err(missing) = &needed.content {
+                all[*i].missing_secret = Some(missing.clone());
+            }
+            // A proxy may have two collectors.
+            if needed.proxies.last().is_none_or(|last| !ptr::eq(*last, &**proxy)) {
+                needed.proxies.push(proxy);
             }
         }
     }
-    let files = known
-        .into_iter()
-        .filter_map(|(secret, content)| Some((secret.name(), file(secret, content.ok()?))));
-    (files.collect(), holders.into_values().collect())
+    let holders = needed.iter().filter(|(_, needed)| needed.content.is_ok());
+    let holders = holders.filter_map(|(secret, needed)| Some(KeyHolders::of(secret.key()?, &needed.proxies)));
+    let holders = holders.collect();
+    let files = needed.into_iter();
+    let files = files.filter_map(|(secret, needed)| Some((secret.name(), file(secret, needed.content.ok()?))));
+    (files.collect(), holders)
 }
 
-fn add_holder(holders: &mut BTreeMap<String, KeyHolders>, key: String, proxy: &Proxy) {
-    let holders = holders.entry(key).or_insert_with_key(|key| KeyHolders {
-        key: key.clone(),
-        proxies: 0,
-        first: Vec::new(),
-    });
-    holders.proxies += 1;
-    if holders.first.len() < FEW {
-        holders.first.push(format!("{}/{}", proxy.mesh, proxy.name));
+/// Whether the clusters of a proxy's collectors name a secret.
+fn needs_any(proxy: &Proxy) -> bool {
+    let tracers = proxy.tracer.iter().chain(&proxy.idle_tracer);
+    let mut exports = tracers.filter_map(|tracer| tracer.export.as_ref());
+    exports.any(|export| of(export).next().is_some())
+}
+
+impl KeyHolders {
+    fn of(key: String, proxies: &[&Proxy]) -> Self {
+        let first = proxies.iter().take(FEW);
+        Self {
+            key,
+            proxies: proxies.len(),
+            first: first.map(|proxy| format!("{}/{}", proxy.mesh, proxy.name)).collect(),
+        }
     }
 }
 
