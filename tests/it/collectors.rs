@@ -151,7 +151,13 @@ fn spans_reach_a_collector_behind_tls() {
     let authority = Authority::new();
     let (server, [chain, key]) = (authority.sign(NAME, 2090), authority.sign("proxy", 2090));
     let tls = json!({"ca": authority.file("ca.pem"), "sni": NAME, "certificate": chain, "key": key});
-    let settings = json!({"collectors": [{"tls": tls, "headers": {"x-api-key": {"value": KEY}}, "timeout": "3s"}]});
+    let settings = |form: &str| {
+        let mut entry = json!({"tls": tls, "headers": {"x-api-key": {"value": KEY}}});
+        if form.starts_with("OTLP") {
+            entry["timeout"] = json!("3s");
+        }
+        json!({"collectors": [entry]})
+    };
     let all = FORMS
         .into_iter()
         .flat_map(|form| tools::releases().map(|release| (form, release)));
@@ -159,7 +165,7 @@ fn spans_reach_a_collector_behind_tls() {
     in_parallel(&all, |(form, release)| {
         let collector = Store::for_form(form);
         let front = Front::start(collector.address(), &server, &authority.file("ca.pem"));
-        let mesh = Mesh::sending(form, front.address, &settings);
+        let mesh = Mesh::sending(form, front.address, &settings(form));
         let [web, _backend] = mesh.envoys_of(release);
         assert_eq!(get(format!("http://{}/", mesh.web)).send().status, 200);
         collector.wait_for(|spans| spans.iter().any(|span| span.service == "web").then_some(()));
@@ -539,13 +545,20 @@ fn a_collector_outside_the_allowed_networks_is_an_error() {
 fn an_entry_without_a_collector_is_a_finding() {
     let (_, text) = checked(
         "10.1.2.3",
-        "{match: {host: '*.eu'}, timeout: 1s}, {match: {port: 9411}, timeout: 1s}",
+        "{match: {host: '*.eu'}, timeout: 1s}, {match: {port: 9411}, timeout: 1s}, {headers: {x-region: {value: eu}}}",
     );
     assert!(
         text.contains("warning[unused-collector-entry]: `collectors[0]` of the settings fits no collector"),
         "{text}"
     );
-    assert!(!text.contains("`collectors[1]`"), "{text}");
+    assert!(
+        !text.contains("`collectors[1]`") && !text.contains("collectors[2]"),
+        "{text}"
+    );
+    assert!(
+        text.contains("`collectors[1].timeout` of the settings is for collectors of Zipkin or Datadog alone"),
+        "{text}"
+    );
 }
 
 #[test]

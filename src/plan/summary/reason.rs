@@ -38,7 +38,7 @@ pub enum ReasonKind {
     PolicyChanged,
     /// The backend of the policy changed.
     BackendChanged,
-    /// The settings changed.
+    /// The settings of meshtraced ask for something else.
     SettingsChanged,
     /// The dataplane itself changed.
     DataplaneChanged,
