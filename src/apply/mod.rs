@@ -31,7 +31,7 @@ pub use store::intent::{Frozen, Intent};
 pub use store::inventory::{inventory_seal, published_places};
 pub use store::observe::{observe, observe_those};
 pub use store::output::is_output;
-pub use store::secrets::{remove_other_secrets, save_secrets};
+pub use store::secrets::{remove_other_secrets, save_secrets, secrets_seal};
 pub use store::watch::{OutputWatch, Touched};
 pub use store::{Lock, OutputDir, file_meshes, history};
 pub use target::Target;

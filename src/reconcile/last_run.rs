@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::overview::Overview;
-use crate::apply::{Disposable, Lock, Target, inventory_seal};
+use crate::apply::{Disposable, Lock, Target, inventory_seal, secrets_seal};
 use crate::compile::Extent;
 use crate::diag::{Code, Diagnostic, Place, ResourceId, Severity};
 use crate::settings::Settings;
@@ -33,6 +33,8 @@ pub(super) struct Key {
     sources: String,
     /// The seal of the inventory.
     inventory: String,
+    /// The seal of the files with keys and certificates.
+    secrets: String,
 }
 
 impl Key {
@@ -43,6 +45,7 @@ impl Key {
             settings: hash_of(settings)?,
             sources: sources.to_owned(),
             inventory: inventory_seal(&target.out).ok()??,
+            secrets: secrets_seal(&target.out).ok()?,
         })
     }
 }

@@ -405,6 +405,21 @@ fn a_key_is_nowhere_but_in_its_file() {
         secrets += usize::from(is_secret);
     }
     assert_eq!(secrets, 3);
+    // One that somebody removed or changed comes back, although nothing else has changed.
+    let files = || -> Vec<PathBuf> {
+        let entries = fs::read_dir(mesh.dir().join("envoy/.secrets")).expect("keys");
+        entries.map(|entry| entry.expect("a key").path()).collect()
+    };
+    let all = files();
+    fs::remove_file(&all[0]).expect("a key");
+    fs::write(&all[1], "nothing").expect("a key");
+    let once = || {
+        let output = meshtraced(&["run", "--once"]).output().expect("it starts");
+        assert!(output.status.success(), "{output:?}");
+    };
+    once();
+    assert_eq!(files().len(), all.len());
+    assert_ne!(fs::read_to_string(&all[1]).expect("a key"), "nothing");
     // Nobody needs them any more.
     mesh.settings(&json!({}));
     assert_eq!(mesh.run_with_settings(), (Some(0), String::new()));

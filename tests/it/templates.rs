@@ -211,6 +211,10 @@ fn the_templates_of_the_example_follow_the_policies() {
         }
     });
     is_served();
-    let said = daemon.log();
-    assert!(said.contains("reloaded default/web-01: ansible-playbook "), "{said}");
+    // The playbook may have more to do after it wrote the file.
+    wait::until("the reload is told", || {
+        let said = daemon.log();
+        let is_told = said.contains("reloaded default/web-01: ansible-playbook ");
+        is_told.then_some(()).ok_or(said)
+    });
 }

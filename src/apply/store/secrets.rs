@@ -40,6 +40,28 @@ pub fn save_secrets(secrets: &Secrets, out: &OutputDir, lock: &Lock) -> Result<(
     directory.sync()
 }
 
+/// A hash of these files as they are on disk.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn secrets_seal(out: &OutputDir) -> Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    if let Some((root, _)) = out.open()?
+        && let Some(directory) = root.child(SECRETS)?
+    {
+        let mut names = directory.names()?;
+        names.sort();
+        for name in names {
+            let text = match directory.read(&name)? {
+                Content::Text(text) => text,
+                Content::Missing | Content::Binary | Content::Other => String::new(),
+            };
+            hasher.update(format!("{} {} {name} {text}", name.len(), text.len()).as_bytes());
+        }
+    }
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
 /// Removes the files that no Envoy needs any more.
 ///
 /// # Errors
