@@ -8,7 +8,6 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::artifact::{Artifact, Block, Files};
-use super::shape::SamplingChange;
 use super::tracing::{self, RequestIds, Tracing};
 use super::xds;
 use crate::ir::{Listener, Proxy};
@@ -38,7 +37,7 @@ pub(super) fn listeners(proxy: &Proxy) -> impl Iterator<Item = (Artifact, &Liste
 pub(super) fn render(out: &mut String, proxy: &Proxy, listener: &Listener) {
     let fields = Fields {
         tracing: tracing::block(proxy, listener),
-        request_ids: tracing::request_ids(proxy, listener, SamplingChange::Drain),
+        request_ids: tracing::request_ids(proxy, listener, None),
     };
     write::append(out, &fields);
 }

@@ -235,7 +235,7 @@ fn http_filter<'l>(
             typed_config: TypeAlone { type_url: xds::ROUTER },
         }],
         stream_idle_timeout: "0s",
-        request_ids: tracing::request_ids(&shaped.proxy, listener, shaped.sampling),
+        request_ids: tracing::request_ids(&shaped.proxy, listener, Some(shaped.sampling)),
         tracing: tracing::of_shape(shaped, listener),
     };
     Filter {

@@ -155,9 +155,10 @@ pub(super) struct RequestIds {
 
 /// The treatment of ids of requests that come through a listener; nothing is set where Envoy's own is wanted, or nothing is traced.
 ///
-/// Envoy samples by the id, and nothing has another number to sample by. Only where all requests are sampled, or a sampler decides, is the id
-/// left alone, so that requests whose id is no UUID are traced as well; Envoy then looks neither at routes nor at the runtime.
-pub(super) fn request_ids(proxy: &Proxy, listener: &Listener, sampling: SamplingChange) -> RequestIds {
+/// Envoy samples by the id, and has no other number to sample by. Where it samples all requests, or leaves the decision to a sampler, the id can be
+/// left out of it, so that requests whose id is no UUID are traced as well. It then looks neither at routes nor at the runtime, so this is for
+/// a sidecar alone, whose routes are known; `sidecar` has the way of its changes of the sampling.
+pub(super) fn request_ids(proxy: &Proxy, listener: &Listener, sidecar: Option<SamplingChange>) -> RequestIds {
     let (Some(tracer), Some(_)) = (&proxy.tracer, &listener.reports_as) else {
         return RequestIds::default();
     };
@@ -171,14 +172,18 @@ pub(super) fn request_ids(proxy: &Proxy, listener: &Listener, sampling: Sampling
         &tracer.sampling.client,
     ];
     let are_all_traced = shares.iter().all(|share| share.value == Percent::HUNDRED);
-    let is_free = proxy.sampler().is_some() || (are_all_traced && sampling == SamplingChange::Drain);
-    let is_free = is_free && proxy.additions.untraced.is_empty();
+    let is_undecided = match sidecar {
+        Some(SamplingChange::Drain) => are_all_traced || proxy.sampler().is_some(),
+        Some(SamplingChange::Hitless) => proxy.sampler().is_some(),
+        None => false,
+    };
+    let is_left_out = is_undecided && proxy.additions.untraced.is_empty();
     RequestIds {
         preserve_external_request_id: Some(true),
         request_id_extension: Some(json!({"typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig",
             "pack_trace_reason": false,
-            "use_request_id_for_trace_sampling": !is_free,
+            "use_request_id_for_trace_sampling": !is_left_out,
         }})),
     }
 }

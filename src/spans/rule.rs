@@ -129,6 +129,13 @@ pub enum MetadataKind {
     Host,
 }
 
+impl MetadataKeys {
+    fn is_whole(&self) -> bool {
+        let has_names = !self.path.is_empty() && !self.path.iter().any(String::is_empty);
+        has_names && !self.key.is_empty()
+    }
+}
+
 impl MetadataKind {
     /// The name, as Envoy has it.
     #[must_use]
@@ -152,10 +159,10 @@ impl TryFrom<TagKeys> for TagSource {
             (Some(value), None, None, None) => Ok(Self::Value(value)),
             (None, Some(name), None, None) if !name.is_empty() => Ok(Self::Env(name, default)),
             (None, None, Some(name), None) => Ok(Self::Header(name, default)),
-            (None, None, None, Some(place)) if !place.key.is_empty() && !place.path.is_empty() => {
-                Ok(Self::Metadata(place, default))
+            (None, None, None, Some(place)) if place.is_whole() => Ok(Self::Metadata(place, default)),
+            (None, None, None, Some(_)) => {
+                Err("`metadata` needs a `key` and a `path`, of names that are not empty".to_owned())
             }
-            (None, None, None, Some(_)) => Err("`metadata` needs a `key` and a `path`".to_owned()),
             _ => Err("exactly one of `value`, `env`, `header` and `metadata` must be set".to_owned()),
         }
     }

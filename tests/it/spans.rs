@@ -335,6 +335,10 @@ fn mistakes_in_the_settings_are_named() {
             json!({"spans": [{"tags": {"a": {"value": "A", "default": "b"}}}]}),
             "a `value` has no `default`",
         ),
+        (
+            json!({"spans": [{"tags": {"a": {"metadata": {"kind": "route", "key": "a", "path": [""]}}}}]}),
+            "`metadata` needs a `key` and a `path`",
+        ),
         (json!({"spans": [{"sampler": "always"}]}), "spans[0].sampler"),
         (
             json!({"untraced": [{}]}),

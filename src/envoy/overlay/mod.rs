@@ -194,7 +194,7 @@ impl<'w> Work<'w, '_, '_> {
         if !self.set(base, manager, "tracing", wanted) {
             return;
         }
-        let request_ids = json!(tracing::request_ids(self.proxy, entry, self.shaped.sampling));
+        let request_ids = json!(tracing::request_ids(self.proxy, entry, None));
         for (key, value) in request_ids.as_object().into_iter().flatten() {
             self.set(base, manager, key, value.clone());
         }
