@@ -100,7 +100,7 @@ impl<'a> Material<'a> {
     fn text(&self, path: &FilePath) -> Result<&'a str, String> {
         match self.files.get(path.as_base().as_str()) {
             Ok(file) => Ok(file.text.as_str()),
-            Err(None) => Err("does not exist".to_owned()),
+            Err(None) => Err("does not exist, or is no file".to_owned()),
             Err(Some(reason)) => Err(format!("cannot be used: {reason}")),
         }
     }

@@ -472,9 +472,13 @@ fn a_key_that_cannot_be_had_holds_the_proxies_that_need_it() {
         );
         assert!(!is_published(), "{text}");
     }
+    fs::remove_file(&key).expect("it was there");
+    fs::create_dir(&key).expect("a directory");
+    let (exit, text) = mesh.run_with_settings();
+    assert!(exit == Some(1) && text.contains("or is no file"), "{exit:?} {text}");
+    fs::remove_dir(&key).expect("it was there");
     let keys = mesh.dir().join("keys");
     fs::write(&keys, "hidden").expect("a key");
-    fs::remove_file(&key).expect("it was there");
     symlink(&keys, &key).expect("a link");
     assert_eq!(mesh.run_with_settings(), (Some(0), String::new()));
     assert!(is_published());
