@@ -10,7 +10,7 @@ use crate::collectors::{Collectors, Material};
 use crate::compilation::Compilation;
 use crate::diag::{Diagnostic, Diagnostics, Holds, ResourceId};
 use crate::envoy::artifact::{Elsewhere, Fragments, ProxyKey};
-use crate::envoy::secrets::{self, KeyHolders, Secrets};
+use crate::envoy::secrets::{self, Secrets};
 use crate::envoy::shape::{self, Form, Shape, Shaped};
 use crate::envoy::{self, RenderEnv};
 use crate::explain::outcomes::{Outcomes, outcomes};
@@ -112,10 +112,8 @@ pub struct Compiled {
     pub diagnostics: Vec<Diagnostic>,
     /// The reasons why dataplanes cannot be written in the configured shape, sorted.
     pub unpublishable: Vec<Diagnostic>,
-    /// The files with keys and certificates for collectors.
+    /// The keys and certificates for collectors.
     pub secrets: Secrets,
-    /// The proxies in scope that hold each of the keys.
-    pub keys: Vec<KeyHolders>,
     /// The places of files that are not below the directory of their proxy, for the proxies in scope that have such files.
     pub elsewhere: BTreeMap<ProxyKey, Elsewhere>,
     /// The proxies in scope whose Envoys somebody configured.
@@ -242,7 +240,7 @@ impl Compiler {
         check::no_resources(snapshot, &compilation, &mut diagnostics);
         let in_scope = scoped.lowered.iter().copied().zip(&proxies).zip(&scoped.is_wanted);
         let in_scope = in_scope.filter(|(_, is_wanted)| **is_wanted).map(|(both, _)| both);
-        let (wanted, (secrets, keys)) = shaped(in_scope, options, snapshot);
+        let (wanted, secrets) = shaped(in_scope, options, snapshot);
         let mut unpublishable = Diagnostics::default();
         let (fragments, without_files) = files(&wanted, options, &mut self.files, &mut unpublishable);
         let inspected = inspect(&compilation);
@@ -250,7 +248,6 @@ impl Compiler {
             meshes: meshes(&resources, &wanted),
             elsewhere: elsewhere(&wanted),
             secrets,
-            keys,
             overlays: overlays(&wanted),
             out_of_scope: scoped.out_of_scope,
             without_files,
@@ -341,7 +338,7 @@ fn shaped<'p, 'a: 'p>(
     in_scope: impl Iterator<Item = (&'p Governed<'a>, &'p Arc<Proxy>)>,
     options: &Options,
     snapshot: &Snapshot,
-) -> (Vec<Shaped>, (Secrets, Vec<KeyHolders>)) {
+) -> (Vec<Shaped>, Secrets) {
     let default = Form::default();
     let shaped = in_scope.map(|(governed, proxy)| {
         let form = options.shapes.iter().find(|(rule, _)| rule.fits(governed.dataplane));

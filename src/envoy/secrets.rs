@@ -26,8 +26,14 @@ pub struct KeyHolders {
     pub first: Vec<String>,
 }
 
-/// The files with keys and certificates, by their names.
-pub type Secrets = BTreeMap<String, collectors::Secret>;
+/// The keys and certificates that Envoys need.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Secrets {
+    /// The files that Envoys read them from, by their names.
+    pub files: BTreeMap<String, collectors::Secret>,
+    /// The proxies that hold each of the keys.
+    pub holders: Vec<KeyHolders>,
+}
 
 /// The secrets that the cluster of a collector names.
 fn of(export: &Export) -> impl Iterator<Item = Secret<'_>> {
@@ -55,7 +61,7 @@ struct Needed<'p> {
 /// The files that the Envoys of the proxies need, and who holds the keys among them. A proxy with a secret that cannot be had is marked.
 ///
 /// Each secret is looked at once, however many proxies need it; the cost grows with the proxies that need any.
-pub fn resolve(all: &mut [Shaped], material: Material) -> (Secrets, Vec<KeyHolders>) {
+pub fn resolve(all: &mut [Shaped], material: Material) -> Secrets {
     let proxies = all.iter().enumerate().filter(|(_, shaped)| needs_any(&shaped.proxy));
     let proxies: Vec<(usize, Arc<Proxy>)> = proxies.map(|(i, shaped)| (i, Arc::clone(&shaped.proxy))).collect();
     let mut needed: BTreeMap<Secret, Needed> = BTreeMap::new();
@@ -79,7 +85,8 @@ pub fn resolve(all: &mut [Shaped], material: Material) -> (Secrets, Vec<KeyHolde
     let holders = holders.collect();
     let files = needed.into_iter();
     let files = files.filter_map(|(secret, needed)| Some((secret.name(), file(secret, needed.content.ok()?))));
-    (files.collect(), holders)
+    let files = files.collect();
+    Secrets { files, holders }
 }
 
 /// Whether the clusters of a proxy's collectors name a secret.

@@ -45,7 +45,7 @@ impl Key {
             settings: hash_of(settings)?,
             sources: sources.to_owned(),
             inventory: inventory_seal(&target.out).ok()??,
-            secrets: secrets_seal(&target.out).ok()?,
+            secrets: secrets_seal(&target.out).ok()??,
         })
     }
 }

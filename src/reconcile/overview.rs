@@ -70,7 +70,7 @@ impl Overview {
             meshes: compiled.meshes.clone(),
             without_files: compiled.without_files.clone(),
             outcomes: compiled.outcomes,
-            keys: mem::take(&mut compiled.keys),
+            keys: mem::take(&mut compiled.secrets.holders),
             reload_entries: mem::take(&mut compiled.reload_entries),
             findings,
             held,

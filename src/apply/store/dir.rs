@@ -1,5 +1,6 @@
 //! Directories below the output directory, held open, so that no link that another process puts in the way leads out.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
@@ -325,6 +326,21 @@ impl Dir {
             }
         }
         Ok(names)
+    }
+
+    /// A hash of files with their names and texts, whatever their order; `None` when one of them is no text.
+    pub(in crate::apply) fn seal(&self, names: impl IntoIterator<Item = String>) -> Result<Option<String>> {
+        let mut hasher = blake3::Hasher::new();
+        for name in names.into_iter().collect::<BTreeSet<_>>() {
+            let Content::Text(text) = self.read(&name)? else {
+                return Ok(None);
+            };
+            for part in [name, text] {
+                hasher.update(&(part.len() as u64).to_le_bytes());
+                hasher.update(part.as_bytes());
+            }
+        }
+        Ok(Some(hasher.finalize().to_hex().to_string()))
     }
 
     /// Gives a regular file its mode and owner; `true` if they were others.

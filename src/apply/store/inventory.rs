@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::dir::{Content, Dir};
+use super::dir::Dir;
 use super::document::{self, Document, Found};
 use super::output::{OpenOutput, OutputDir};
 use super::shard::{Shard, Shards};
@@ -112,17 +112,7 @@ pub fn inventory_seal(out: &OutputDir) -> Result<Option<String>, ApplyError> {
     let Some(dir) = meta.child(INVENTORY)? else {
         return Ok(None);
     };
-    let mut hasher = blake3::Hasher::new();
-    for shard in shards_in(&dir)? {
-        match dir.read(&file_name(shard))? {
-            Content::Text(text) => {
-                hasher.update(&(text.len() as u64).to_le_bytes());
-                hasher.update(text.as_bytes());
-            }
-            Content::Missing | Content::Binary | Content::Other => return Ok(None),
-        }
-    }
-    Ok(Some(hasher.finalize().to_hex().to_string()))
+    dir.seal(shards_in(&dir)?.into_iter().map(file_name))
 }
 
 /// The places of published files that are not below the output directory.

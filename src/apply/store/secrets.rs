@@ -23,14 +23,14 @@ fn without_others(access: Access) -> Access {
 /// # Errors
 /// When a file cannot be written; those before it are then in place.
 pub fn save_secrets(secrets: &Secrets, out: &OutputDir, lock: &Lock) -> Result<()> {
-    if secrets.is_empty() {
+    if secrets.files.is_empty() {
         return Ok(());
     }
     let (root, meta) = held(out, lock)?;
     let staging = meta.make_child(STAGING, out.directory())?;
     let directory = root.make_child(SECRETS, without_others(out.directory()))?;
     let access = without_others(out.file());
-    for (name, secret) in secrets {
+    for (name, secret) in &secrets.files {
         if directory.read(name)? == Content::Text(secret.expose().to_owned()) {
             directory.restore_file_permissions(name, access)?;
             continue;
@@ -40,26 +40,16 @@ pub fn save_secrets(secrets: &Secrets, out: &OutputDir, lock: &Lock) -> Result<(
     directory.sync()
 }
 
-/// A hash of these files as they are on disk.
+/// A hash of these files as they are on disk; `None` when one of them is no text.
 ///
 /// # Errors
 /// When they cannot be read.
-pub fn secrets_seal(out: &OutputDir) -> Result<String> {
-    let mut hasher = blake3::Hasher::new();
-    if let Some((root, _)) = out.open()?
-        && let Some(directory) = root.child(SECRETS)?
-    {
-        let mut names = directory.names()?;
-        names.sort();
-        for name in names {
-            let text = match directory.read(&name)? {
-                Content::Text(text) => text,
-                Content::Missing | Content::Binary | Content::Other => String::new(),
-            };
-            hasher.update(format!("{} {} {name} {text}", name.len(), text.len()).as_bytes());
-        }
-    }
-    Ok(hasher.finalize().to_hex().to_string())
+pub fn secrets_seal(out: &OutputDir) -> Result<Option<String>> {
+    let directory = match out.open()? {
+        Some((root, _)) => root.child(SECRETS)?,
+        None => None,
+    };
+    directory.map_or(Ok(Some(String::new())), |directory| directory.seal(directory.names()?))
 }
 
 /// Removes the files that no Envoy needs any more.
@@ -72,7 +62,7 @@ pub fn remove_other_secrets(secrets: &Secrets, out: &OutputDir, lock: &Lock) -> 
         return Ok(());
     };
     for name in directory.names()? {
-        if !secrets.contains_key(&name) {
+        if !secrets.files.contains_key(&name) {
             directory.remove(&name)?;
         }
     }
