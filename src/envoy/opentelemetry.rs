@@ -98,16 +98,9 @@ fn resource_detectors(additions: &Additions) -> Vec<Value> {
             json!({"@type": format!("{package}.StaticConfigResourceDetectorConfig"), "attributes": attributes});
         detector("static_config", config)
     };
-    let detects = additions
-        .detects_environment
-        .as_ref()
-        .is_some_and(|detects| detects.value);
+    let detects = additions.detects_environment.is_some().then(environment);
     let is_fixed = !additions.resource_attributes.is_empty();
-    detects
-        .then(environment)
-        .into_iter()
-        .chain(is_fixed.then(fixed))
-        .collect()
+    detects.into_iter().chain(is_fixed.then(fixed)).collect()
 }
 
 const DETECTORS: &str = "envoy.tracers.opentelemetry.resource_detectors";

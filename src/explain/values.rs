@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::place::Place;
 use super::sampling::at_zero;
 use crate::collectors;
+use crate::envoy::effective::SETTINGS;
 use crate::ir::{Export, OpenTelemetry, PolicyKind, Provider, Proxy, Sampling, Tag, Tracer, ZipkinEncoding};
 use crate::resource::value::percent::Percent;
 use crate::resource::{Effective, Origin, Provenance};
@@ -160,7 +161,7 @@ fn by(name: &str, source: &Provenance, value: String, root: &str) -> ValueOf {
     match source {
         Provenance::Written(origin) => written(name, value, origin, root),
         Provenance::Setting(key) => ValueOf {
-            from: "settings".to_owned(),
+            from: SETTINGS.to_owned(),
             path: Some(key.clone()),
             ..by_default(name, value)
         },

@@ -35,9 +35,8 @@ impl Proxy {
                 &value.source,
             )
         });
-        let detects = additions.detects_environment.as_ref();
-        let detects = detects.filter(|detects| detects.value && is_for_opentelemetry);
-        let detects = detects.map(|detects| added("resource detector", "environment".to_owned(), &detects.source));
+        let detects = additions.detects_environment.as_ref().filter(|_| is_for_opentelemetry);
+        let detects = detects.map(|source| added("resource detector", "environment".to_owned(), source));
         let w3c = additions.w3c.as_ref().filter(|_| is_for_zipkin);
         let w3c = w3c.map(|w3c| added("w3c", w3c.value.to_string(), &w3c.source));
         let request_id = additions.request_id.as_ref().map(|request_id| {

@@ -48,10 +48,7 @@ impl<'s> Adding<'s> {
                 template.fill(&filling).map(|_| template.clone())
             }),
             resource_attributes: self.resource_attributes(&fitting, &filling),
-            detects_environment: first(&fitting, "resource_detectors", |rule| {
-                let detectors = rule.resource_detectors.as_ref()?;
-                Some(detectors.contains(&Detector::Environment))
-            }),
+            detects_environment: detects(&fitting, Detector::Environment),
             tags: tags(&fitting, &filling),
             w3c: first(&fitting, "w3c", |rule| rule.w3c),
             request_id: first(&fitting, "request_id", |rule| rule.request_id),
@@ -82,14 +79,9 @@ impl<'s> Adding<'s> {
         fitting: &[(usize, &SpanRule)],
         filling: &Filling,
     ) -> BTreeMap<String, Effective<String>> {
-        let host = first(fitting, "resource_detectors", |rule| {
-            rule.resource_detectors
-                .as_ref()
-                .map(|all| all.contains(&Detector::Host))
-        });
-        let host = host.filter(|host| host.value).into_iter().flat_map(|asked| {
+        let host = detects(fitting, Detector::Host).into_iter().flat_map(|source| {
             let attributes = self.spans.host.iter();
-            attributes.map(move |(name, value)| (name.clone(), value.clone(), asked.source.clone()))
+            attributes.map(move |(name, value)| (name.clone(), value.clone(), source.clone()))
         });
         let named = first(fitting, "resource_attributes", |rule| rule.resource_attributes.as_ref());
         let named = named.into_iter().flat_map(|named| {
@@ -116,6 +108,12 @@ fn first<'r, T>(
         value,
         source: Provenance::Setting(format!("spans[{number}].{key}")),
     })
+}
+
+/// The setting that asks for a detector, if the first entry with detectors does.
+fn detects(fitting: &[(usize, &SpanRule)], detector: Detector) -> Option<Provenance> {
+    let asked = first(fitting, "resource_detectors", |rule| rule.resource_detectors.as_ref())?;
+    asked.value.contains(&detector).then_some(asked.source)
 }
 
 /// The tags of the first entry that has any, without those whose value names a tag that the dataplane does not have.

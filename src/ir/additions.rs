@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::tag::Tag;
-use crate::resource::Effective;
+use crate::resource::{Effective, Provenance};
 use crate::spans::{RequestId, Sampler, Template, Untraced};
 
 /// The additions of the settings to the tracing of a proxy, whichever policy asks for it.
@@ -14,8 +14,8 @@ pub struct Additions {
     pub service_name: Option<Effective<Template>>,
     /// The attributes of the OpenTelemetry resource, by their names.
     pub resource_attributes: BTreeMap<String, Effective<String>>,
-    /// Whether the environment of Envoy has more of them.
-    pub detects_environment: Option<Effective<bool>>,
+    /// The setting by which the environment of Envoy has more of them, if there is one.
+    pub detects_environment: Option<Provenance>,
     /// The tags of spans, sorted by name.
     pub tags: Vec<Tag>,
     /// Whether Zipkin's tracer reads and writes W3C's header beside B3.
