@@ -158,11 +158,7 @@ fn spans_reach_a_collector_behind_tls() {
         }
         json!({"collectors": [entry]})
     };
-    let all = FORMS
-        .into_iter()
-        .flat_map(|form| tools::releases().map(|release| (form, release)));
-    let all: Vec<(&str, &Path)> = all.collect();
-    in_parallel(&all, |(form, release)| {
+    in_parallel(&tools::with_releases(FORMS), |(form, release)| {
         let collector = Store::for_form(form);
         let front = Front::start(collector.address(), &server, &authority.file("ca.pem"));
         let mesh = Mesh::sending(form, front.address, &settings(form));
@@ -223,10 +219,7 @@ fn wait_for_header(collector: &Collector, name: &str, value: &str) {
 /// A key in a file, with a line end behind it, goes with every form of spans, from both releases of Envoy.
 #[test]
 fn spans_have_the_key_of_their_collector() {
-    let all = ["Zipkin", "OTLP over gRPC", "OTLP over HTTP"].into_iter();
-    let all: Vec<(&str, &Path)> = all
-        .flat_map(|form| tools::releases().map(|release| (form, release)))
-        .collect();
+    let all = tools::with_releases(["Zipkin", "OTLP over gRPC", "OTLP over HTTP"]);
     in_parallel(&all, |(form, release)| {
         let (collector, dir) = (Collector::start(), tempfile::tempdir().expect("a directory"));
         let key = dir.path().join("key");

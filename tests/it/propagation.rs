@@ -4,21 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
 
-use meshtraced::explain::propagation::{Headers, of_provider};
-use serde_json::Value;
+use meshtraced::explain::propagation::{Headers, ZIPKIN_WITH_W3C, of_provider};
+use serde_json::{Value, json};
 
 use crate::kit::collector::Collector;
 use crate::kit::http::get;
 use crate::kit::mesh::{Backend, Mesh};
 use crate::kit::tools;
 
-/// A backend of each provider. Where nobody is at home headers are the same.
-fn backends(zipkin: SocketAddr) -> [(&'static str, String); 3] {
+/// A backend of each provider, and Zipkin's once more for settings that ask for W3C's header. Where nobody is at home headers are the
+/// same.
+fn backends(zipkin: SocketAddr) -> [(&'static str, String); 4] {
+    let of_zipkin =
+        format!("type: Zipkin\n      zipkin: {{url: \"http://{zipkin}/api/v2/spans\", traceId128bit: true}}");
     [
-        (
-            "zipkin",
-            format!("type: Zipkin\n      zipkin: {{url: \"http://{zipkin}/api/v2/spans\", traceId128bit: true}}"),
-        ),
+        ("zipkin", of_zipkin.clone()),
+        (ZIPKIN_WITH_W3C, of_zipkin),
         (
             "datadog",
             "type: Datadog\n      datadog: {url: \"http://127.0.0.1:1\"}".to_owned(),
@@ -75,9 +76,19 @@ fn headers_of(release: &Path) {
             "type: MeshTrace\nmesh: default\nname: trace-all\nspec:\n  default:\n    backends:\n    - {backend}\n"
         );
         mesh.write("trace-all.yaml", &policy);
-        mesh.publish();
+        let is_w3c = provider == ZIPKIN_WITH_W3C;
+        mesh.settings(&json!({"spans": [{"w3c": is_w3c}]}));
+        assert_eq!(mesh.run_with_settings(), (Some(0), String::new()));
+        let explained = mesh
+            .meshtraced(&["explain", "default/web-01", "--config", "settings.yaml"])
+            .output();
+        let explained = String::from_utf8(explained.expect("it starts").stdout).expect("text");
         let _envoys = mesh.envoys_of(release);
         let Headers { reads, writes } = of_provider(provider);
+        assert!(
+            explained.contains(&format!("reads   {}\n", reads.join(", "))),
+            "{explained}"
+        );
 
         let seen = behind(&get(format!("http://{}/", mesh.web)).send().json());
         let found: BTreeSet<&str> = seen.keys().map(String::as_str).collect();
@@ -91,7 +102,7 @@ fn headers_of(release: &Path) {
             let seen = behind(&request.send().json());
             let continued = continues(&seen, headers, id);
             // A server span of Zipkin has the ids of its caller, so its headers stay as they were.
-            let passed_on = provider == "zipkin" && zipkin_continues(&zipkin, &seen, id);
+            let passed_on = provider.starts_with("zipkin") && zipkin_continues(&zipkin, &seen, id);
             let is_read = reads.contains(&headers[0].0);
             assert_eq!(
                 continued || passed_on,

@@ -1,9 +1,7 @@
 //! `spans` and `untraced` of the settings: names, attributes, tags, propagation, samplers, and requests that nobody wants traced.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
-use meshtraced::explain::propagation::{Headers, ZIPKIN_WITH_W3C, of_provider};
 use serde_json::{Value, json};
 
 use crate::kit::collector::{Collector, FORMS, Span, Store, of_trace};
@@ -11,14 +9,6 @@ use crate::kit::http::get;
 use crate::kit::mesh::Mesh;
 use crate::kit::parallel::in_parallel;
 use crate::kit::{tools, wait};
-
-/// Every form with every release of Envoy.
-fn everywhere() -> Vec<(&'static str, &'static Path)> {
-    let forms = FORMS.into_iter();
-    forms
-        .flat_map(|form| tools::releases().map(|release| (form, release)))
-        .collect()
-}
 
 /// The headers of tracing that the application behind the first proxy sees.
 fn seen_behind(mesh: &Mesh, path: &str, headers: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -37,7 +27,7 @@ fn seen_behind(mesh: &Mesh, path: &str, headers: &[(&str, &str)]) -> BTreeMap<St
 #[test]
 fn spans_have_the_names_and_attributes_of_the_settings() {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    in_parallel(&everywhere(), |(form, release)| {
+    in_parallel(&tools::with_releases(FORMS), |(form, release)| {
         let store = Store::for_form(form);
         let settings = json!({
             "kuma": {"zone": "east"},
@@ -118,7 +108,7 @@ const NOT_WANTED: [(&str, &[(&str, &str)]); 6] = [
 /// told which ones to drop.
 #[test]
 fn requests_that_nobody_wants_traced_are_in_no_store() {
-    in_parallel(&everywhere(), |(form, release)| {
+    in_parallel(&tools::with_releases(FORMS), |(form, release)| {
         let store = Store::for_form(form);
         let settings = json!({"untraced": [
             {"path": "/healthz"},
@@ -169,50 +159,13 @@ fn requests_that_nobody_wants_traced_are_in_no_store() {
     });
 }
 
-/// A trace goes on by each header that is read, and those that are written are there, W3C's beside B3.
-#[test]
-fn zipkin_reads_and_writes_what_explain_says() {
-    in_parallel(&tools::releases(), |release| {
-        let collector = Collector::start();
-        let mesh = Mesh::sending("Zipkin", collector.address(), &json!({"spans": [{"w3c": true}]}));
-        let _envoys = mesh.envoys_of(release);
-        let Headers { reads, writes } = of_provider(ZIPKIN_WITH_W3C);
-        let seen = seen_behind(&mesh, "/", &[]);
-        let is_of_tracing =
-            |name: &&str| name.starts_with("x-b3-") || ["b3", "traceparent", "tracestate"].contains(name);
-        let written: BTreeSet<&str> = seen.keys().map(String::as_str).filter(is_of_tracing).collect();
-        assert_eq!(written, writes.iter().copied().collect());
-        for (header, end) in reads.iter().zip(0..) {
-            let id = format!("463ac35c9f6413ad48485a3953bb612{end}");
-            let (value, more): (String, &[(&str, &str)]) = match *header {
-                "x-b3-traceid" => (
-                    id.clone(),
-                    &[("x-b3-spanid", "0020000000000001"), ("x-b3-sampled", "1")],
-                ),
-                "b3" => (format!("{id}-0020000000000001-1"), &[]),
-                "traceparent" => (format!("00-{id}-0020000000000001-01"), &[]),
-                other => panic!("{other}"),
-            };
-            let own = [(*header, value.as_str())].into_iter();
-            let headers: Vec<(&str, &str)> = own.chain(more.iter().copied()).collect();
-            seen_behind(&mesh, "/", &headers);
-            collector.wait_for(|spans| spans.iter().any(|span| span.trace_id == id).then_some(()));
-        }
-        let explained = mesh
-            .meshtraced(&["explain", "default/web-01", "--config", "settings.yaml"])
-            .output();
-        let explained = String::from_utf8(explained.expect("it starts").stdout).expect("text");
-        assert!(explained.contains("x-b3-traceid, b3, traceparent"), "{explained}");
-    });
-}
-
 /// The ids that come with requests: a UUID, and one of another kind.
 const IDS: [&str; 2] = ["11111111-2222-4333-8444-555555555555", "order-7"];
 
 /// An id stays as it came. Where all requests are sampled, one whose id is no UUID is traced as well; where not, ids decide, as in Envoy alone.
 #[test]
 fn ids_of_requests_are_kept() {
-    in_parallel(&everywhere(), |(form, release)| {
+    in_parallel(&tools::with_releases(FORMS), |(form, release)| {
         let store = Store::for_form(form);
         let kept = json!({"spans": [{"request_id": "keep"}]});
         let mesh = Mesh::sending(form, store.address(), &kept);
@@ -253,12 +206,8 @@ fn ids_of_requests_are_kept() {
 /// Half of all traces, each with all of its spans, although the two proxies decide for themselves.
 #[test]
 fn a_sampler_keeps_traces_whole() {
-    let all: Vec<(&str, &Path, &str)> = ["OTLP over gRPC", "OTLP over HTTP"]
-        .into_iter()
-        .zip(["parent-based", "trace-id-ratio"])
-        .flat_map(|(form, sampler)| tools::releases().map(|release| (form, release, sampler)))
-        .collect();
-    in_parallel(&all, |(form, release, sampler)| {
+    let all = tools::with_releases([("OTLP over gRPC", "parent-based"), ("OTLP over HTTP", "trace-id-ratio")]);
+    in_parallel(&all, |((form, sampler), release)| {
         let collector = Collector::start();
         let settings = json!({"spans": [{"sampler": sampler}]});
         let mesh = Mesh::sending(form, collector.address(), &settings);

@@ -33,6 +33,12 @@ pub(crate) fn releases() -> [&'static Path; 2] {
     [envoy(), older_envoy()]
 }
 
+/// Each case with each of the two releases.
+pub(crate) fn with_releases<T: Copy>(cases: impl IntoIterator<Item = T>) -> Vec<(T, &'static Path)> {
+    let each = |case| releases().map(|release| (case, release));
+    cases.into_iter().flat_map(each).collect()
+}
+
 /// The binary of a pinned Envoy. The launcher beside the binary is a script with the path of the directory in which
 /// it was made.
 fn envoy_of(pin: usize) -> PathBuf {
