@@ -109,9 +109,9 @@ pub struct Compiled {
     /// The files of every proxy in scope that can have them; none with [`Extent::Findings`].
     pub fragments: Fragments,
     /// The findings about the policies, sorted.
-    pub diagnostics: Vec<Diagnostic>,
+    pub diagnostics: Vec<Arc<Diagnostic>>,
     /// The reasons why dataplanes cannot be written in the configured shape, sorted.
-    pub unpublishable: Vec<Diagnostic>,
+    pub unpublishable: Vec<Arc<Diagnostic>>,
     /// The keys and certificates for collectors.
     pub secrets: Secrets,
     /// The places of files that are not below the directory of their proxy, for the proxies in scope that have such files.
@@ -163,11 +163,9 @@ pub struct Work {
 impl Compiled {
     /// All diagnostics, about the policies and about the shape, sorted.
     #[must_use]
-    pub fn findings(&self) -> Vec<Diagnostic> {
-        let mut all = Diagnostics::default();
-        for finding in self.diagnostics.iter().chain(&self.unpublishable) {
-            all.push(finding.clone());
-        }
+    pub fn findings(&self) -> Vec<Arc<Diagnostic>> {
+        let mut all = Diagnostics::from(self.diagnostics.clone());
+        all.append(&Diagnostics::from(self.unpublishable.clone()));
         all.into_sorted()
     }
 }
@@ -420,11 +418,14 @@ fn reload_entries(selection: &Selection, rules: &[Rule]) -> BTreeMap<ProxyKey, O
 
 /// Makes diagnostics of meshes without resources hold all meshes, since the name of the mesh itself may be the
 /// mistake.
-fn hold_all_for_undeclared_meshes(mut diagnostics: Vec<Diagnostic>, resources: &Resources) -> Vec<Diagnostic> {
+fn hold_all_for_undeclared_meshes(
+    mut diagnostics: Vec<Arc<Diagnostic>>,
+    resources: &Resources,
+) -> Vec<Arc<Diagnostic>> {
     for diagnostic in &mut diagnostics {
         let exists = |mesh: &String| resources.declared.contains(mesh) || resources.unavailable.contains(mesh);
         if matches!(&diagnostic.holds, Holds::Meshes(meshes) if !meshes.iter().all(exists)) {
-            diagnostic.holds = Holds::All;
+            Arc::make_mut(diagnostic).holds = Holds::All;
         }
     }
     diagnostics

@@ -98,7 +98,7 @@ pub fn run(compilation: &Compilation, cache: &mut Cache, diagnostics: &mut Diagn
     if cache.of != of {
         (cache.of, cache.found) = (of, ask(&OF_POLICIES, &subject));
     }
-    diagnostics.append(cache.found.clone());
+    diagnostics.append(&cache.found);
     mixed_propagation::ask(&subject, diagnostics);
     ask_each(compilation, cache, diagnostics);
 }
@@ -120,9 +120,7 @@ fn ask_each(compilation: &Compilation, cache: &mut Cache, diagnostics: &mut Diag
         let threads = parallel::threads_for(missing.len());
         parallel::map("checking proxies", missing, threads, |each| Answer::to(each))
     });
-    for answer in answers.iter().filter(|answer| !answer.found.is_empty()) {
-        diagnostics.append(answer.found.clone());
-    }
+    answers.iter().for_each(|answer| diagnostics.append(&answer.found));
     cache.of_each = answers;
 }
 
@@ -156,6 +154,6 @@ fn ask(questions: &[Question], subject: &Subject) -> Diagnostics {
         found
     });
     let mut all = Diagnostics::default();
-    answers.into_iter().for_each(|found| all.append(found));
+    answers.iter().for_each(|found| all.append(found));
     all
 }

@@ -25,5 +25,5 @@ pub(super) fn and_others(others: usize) -> String {
 
 /// The finding with the resource of that header.
 pub(super) fn about(header: &Header, diagnostic: Diagnostic) -> Diagnostic {
-    diagnostic.resource(header.document, (*header.id).clone())
+    diagnostic.resource(header.document, &header.id)
 }

@@ -1,6 +1,7 @@
 //! `meshtraced check`: the findings about the policies, with their places.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -123,8 +124,8 @@ fn json(files: &[FileFindings], root: &str) -> String {
     format!("{found:#}\n")
 }
 
-fn make_strict(finding: &mut Diagnostic) {
+fn make_strict(finding: &mut Arc<Diagnostic>) {
     if matches!(finding.code, Code::UnknownField | Code::DuplicateKey) {
-        finding.severity = Severity::Error;
+        Arc::make_mut(finding).severity = Severity::Error;
     }
 }

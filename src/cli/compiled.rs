@@ -40,8 +40,8 @@ pub(super) fn with_compilation<T>(
         let snapshot = source::read(&settings.sources(), limit, Consistency::Dirty)?;
         Ok::<_, ReadError>(compile_with(&snapshot, &options, inspect))
     })?;
-    let is_error = |finding: &&Diagnostic| finding.severity == Severity::Error;
-    let errors: Vec<Diagnostic> = compiled.diagnostics.iter().filter(is_error).cloned().collect();
+    let is_error = |finding: &&Arc<Diagnostic>| finding.severity == Severity::Error;
+    let errors: Vec<Arc<Diagnostic>> = compiled.diagnostics.iter().filter(is_error).cloned().collect();
     let shown = context.brief(settings, &settings.sources().prefix(), &errors);
     io::stderr().write_all(shown.as_bytes())?;
     Ok((inspected, if errors.is_empty() { Exit::Done } else { Exit::Found }))

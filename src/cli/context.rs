@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
@@ -93,7 +94,7 @@ impl Context {
     }
 
     /// Findings as [`text::brief`] shows them, for standard error.
-    pub(super) fn brief(&self, settings: &Settings, prefix: &str, findings: &[Diagnostic]) -> String {
+    pub(super) fn brief(&self, settings: &Settings, prefix: &str, findings: &[Arc<Diagnostic>]) -> String {
         text::brief(findings, prefix, settings.findings_per_file.get(), self.color_on_stderr)
     }
 

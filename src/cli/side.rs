@@ -1,6 +1,7 @@
 //! The policies as of now, of a revision or of another directory, for commands that take either.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use super::context::{Context, Failure};
 use super::progress;
@@ -37,7 +38,7 @@ impl OfSide {
             let name = described(settings, side, &policies.overview);
             writeln!(io::stderr(), "note: {} has no {}", printable(&name), settings.sources())?;
         }
-        let is_error = |finding: &&Diagnostic| finding.severity == Severity::Error && !is_before_them;
+        let is_error = |finding: &&Arc<Diagnostic>| finding.severity == Severity::Error && !is_before_them;
         let errors: Vec<_> = policies.overview.findings.iter().filter(is_error).cloned().collect();
         let prefix = prefix(settings, side, &policies.snapshot);
         io::stderr().write_all(context.brief(settings, &prefix, &errors).as_bytes())?;

@@ -1,6 +1,7 @@
 //! Log lines about reconciliations: each fact is logged once, when it is new.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::apply::reload::Reloaded;
@@ -30,7 +31,7 @@ pub(super) struct Log {
     color: bool,
     /// Name of the revision of the last reconciliation.
     revision: Option<String>,
-    findings: Vec<Diagnostic>,
+    findings: Vec<Arc<Diagnostic>>,
     is_held: bool,
     failure: Option<String>,
     /// Start of the Git operation that is under way, and whether it was logged.
@@ -163,7 +164,7 @@ impl Log {
         if *findings == self.findings {
             return false;
         }
-        let known: HashSet<&Diagnostic> = self.findings.iter().collect();
+        let known: HashSet<&Arc<Diagnostic>> = self.findings.iter().collect();
         let new = findings.iter().filter(|finding| !known.contains(finding));
         let CodeFindings { shown, left_out } = limit_per_code(new, |_| text::PER_CODE);
         for finding in shown {
@@ -267,7 +268,7 @@ fn changes(what: &str, revision: &str, done: &Plan, publication: &Publication, e
 /// The consequence of errors, such as `held: mesh payments, 1 error; its 3 proxies stay as they are`.
 fn held(reconciliation: &Reconciliation, policies: &Overview) -> String {
     let held = &policies.held;
-    let is_error = |finding: &&Diagnostic| finding.severity == Severity::Error;
+    let is_error = |finding: &&Arc<Diagnostic>| finding.severity == Severity::Error;
     let errors = plural(policies.findings.iter().filter(is_error).count(), "error");
     let is_held = |proxy: &&ProxyKey| held.contains_proxy(proxy);
     let stay = plural(reconciliation.published.keys().filter(is_held).count(), "proxy");

@@ -1,5 +1,6 @@
 //! One finding as data, and the findings of a run.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
@@ -120,13 +121,13 @@ pub struct Diagnostic {
     /// Index from 0 of the document among the non-empty ones of its file.
     pub document: Option<usize>,
     /// The resource that the finding is about; `None` if it is about a file or the settings.
-    pub resource: Option<ResourceId>,
+    pub resource: Option<Arc<ResourceId>>,
     /// Path of the field, such as `tracing.backends[0].sampling`; empty for a whole document.
     pub path: String,
     /// The message: what was found and what was expected, in the words of the file.
     pub message: String,
     /// Advice on what to type.
-    pub help: Option<String>,
+    pub help: Option<Cow<'static, str>>,
     /// The meshes or proxies that the finding keeps from being published.
     pub holds: Holds,
 }
@@ -169,7 +170,7 @@ impl Diagnostic {
 
     /// Adds advice on what to type.
     #[must_use]
-    pub fn help(mut self, help: impl Into<String>) -> Self {
+    pub fn help(mut self, help: impl Into<Cow<'static, str>>) -> Self {
         self.help = Some(help.into());
         self
     }
@@ -183,12 +184,12 @@ impl Diagnostic {
 
     /// Adds the resource and the index of its document; an error then holds the mesh of that resource.
     #[must_use]
-    pub fn resource(mut self, document: usize, resource: ResourceId) -> Self {
+    pub fn resource(mut self, document: usize, resource: &Arc<ResourceId>) -> Self {
         if self.severity == Severity::Error {
             self.holds = Holds::mesh(&resource.mesh);
         }
         self.document = Some(document);
-        self.resource = Some(resource);
+        self.resource = Some(Arc::clone(resource));
         self
     }
 
@@ -220,21 +221,27 @@ impl Diagnostic {
     }
 }
 
-/// The findings of one run, in the order in which they were found.
+/// The findings of one run, in the order in which they were found. A copy shares them.
 #[derive(Debug, Clone, Default)]
 pub struct Diagnostics {
-    found: Vec<Diagnostic>,
+    found: Vec<Arc<Diagnostic>>,
+}
+
+impl From<Vec<Arc<Diagnostic>>> for Diagnostics {
+    fn from(found: Vec<Arc<Diagnostic>>) -> Self {
+        Self { found }
+    }
 }
 
 impl Diagnostics {
     /// Adds one finding.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        self.found.push(diagnostic);
+        self.found.push(Arc::new(diagnostic));
     }
 
     /// Appends the findings of a later part of the run.
-    pub fn append(&mut self, mut later: Self) {
-        self.found.append(&mut later.found);
+    pub fn append(&mut self, later: &Self) {
+        self.found.extend_from_slice(&later.found);
     }
 
     /// Removes the findings of a code at the given places.
@@ -259,7 +266,7 @@ impl Diagnostics {
 
     /// The findings, sorted by file and place, without duplicates.
     #[must_use]
-    pub fn into_sorted(mut self) -> Vec<Diagnostic> {
+    pub fn into_sorted(mut self) -> Vec<Arc<Diagnostic>> {
         self.found.sort_by(|a, b| a.order().cmp(&b.order()));
         self.found.dedup();
         self.found

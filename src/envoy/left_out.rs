@@ -104,7 +104,7 @@ fn finding<'p>(left_out: &LeftOut, groups: &[&Group<'p>], holds: &mut HoldsOf<'p
         let help = format!("`sidecar: {{without: [{name}]}}` in the settings says that this is meant");
         Diagnostic::warning(Code::NotCarriedOver, &origin.at, message).help(help)
     };
-    finding.resource = Some((*origin.resource).clone());
+    finding.resource = Some(Arc::clone(&origin.resource));
     finding.path = origin.path.to_string();
     finding
 }

@@ -80,7 +80,7 @@ pub fn render(all: &[Shaped], env: &RenderEnv, cache: &mut Cache, diagnostics: &
     });
     let mut fragments = Vec::with_capacity(worked.len());
     for one in &worked {
-        diagnostics.append(one.findings.clone());
+        diagnostics.append(&one.findings);
         fragments.extend(one.result.clone().map(|files| (one.key.clone(), files)));
     }
     report_left_out(all, env, diagnostics);
@@ -93,7 +93,7 @@ pub fn check(all: &[Shaped], env: &RenderEnv, diagnostics: &mut Diagnostics) -> 
     let mut without_files = Vec::new();
     let wanted: Vec<&Shaped> = all.iter().collect();
     for checked in each("checking proxies", &wanted, env, Renderer::check) {
-        diagnostics.append(checked.findings);
+        diagnostics.append(&checked.findings);
         without_files.extend(checked.result.is_none().then_some(checked.key));
     }
     report_left_out(all, env, diagnostics);
@@ -249,7 +249,7 @@ fn about(proxy: &Proxy, diagnostic: Diagnostic) -> Diagnostic {
         Severity::Warning => Holds::Nothing,
     };
     Diagnostic {
-        resource: Some(id),
+        resource: Some(Arc::new(id)),
         holds,
         ..diagnostic
     }

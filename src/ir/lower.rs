@@ -51,7 +51,7 @@ pub fn lower<'a>(
         )
     });
     let proxies = all.iter().map(|known| Arc::clone(&known.proxy)).collect();
-    all.iter().for_each(|known| diagnostics.append(known.found.clone()));
+    all.iter().for_each(|known| diagnostics.append(&known.found));
     cache.put(all, lowered);
     proxies
 }

@@ -45,6 +45,8 @@ mod traffic_trace;
 
 mod next;
 
+use std::sync::Arc;
+
 use crate::compile::{self, Compiler, Extent};
 use crate::diag::{Diagnostic, Severity};
 use crate::kuma::{Fidelity, Version};
@@ -76,7 +78,7 @@ pub struct Migration {
 ///
 /// # Errors
 /// With the errors in the policies, if there are any; nothing is proven of such a tree.
-pub fn migrate(snapshot: &Snapshot, options: &Options) -> Result<Migration, Vec<Diagnostic>> {
+pub fn migrate(snapshot: &Snapshot, options: &Options) -> Result<Migration, Vec<Arc<Diagnostic>>> {
     let limits = &options.compile.env.limits;
     let mut unmigrated = Vec::new();
     let (older, number) = older::changes(snapshot, limits);
@@ -85,7 +87,7 @@ pub fn migrate(snapshot: &Snapshot, options: &Options) -> Result<Migration, Vec<
     // Files that stay are decoded once for each version.
     let mut compiler = Compiler::default();
     let (compiled, planning) = compiler.compile_with(&today, &before, |compilation| Planning::of(compilation, options));
-    let errors: Vec<Diagnostic> = (compiled.diagnostics.into_iter())
+    let errors: Vec<Arc<Diagnostic>> = (compiled.diagnostics.into_iter())
         .filter(|finding| finding.severity == Severity::Error)
         .collect();
     if !errors.is_empty() {

@@ -1,6 +1,7 @@
 //! The meshes and proxies that keep what is applied, because of errors in their policies.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::diag::{Diagnostic, Holds};
 use crate::envoy::artifact::ProxyKey;
@@ -27,7 +28,7 @@ impl Held {
 
     /// The meshes and proxies that findings hold.
     #[must_use]
-    pub fn by<'d>(findings: impl IntoIterator<Item = &'d Diagnostic>) -> Self {
+    pub fn by<'d>(findings: impl IntoIterator<Item = &'d Arc<Diagnostic>>) -> Self {
         let mut held = Self::default();
         for finding in findings {
             match &finding.holds {

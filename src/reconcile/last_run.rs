@@ -3,6 +3,7 @@
 //! It is disposable: one that is damaged, of another program, of other settings, of other files of the policies or of
 //! other published files is ignored. It has no texts of proxies: what is published is what the policies ask for.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
@@ -114,7 +115,10 @@ pub(super) fn load(settings: &Settings, target: &Target) -> Option<(Key, Overvie
     let files: BTreeMap<String, Arc<SourceFile>> = texts
         .map(|(path, text)| (path.clone(), SourceFile::new(path, text)))
         .collect();
-    let findings = record.warnings.into_iter().map(|warning| warning.finding(&files));
+    let findings = record
+        .warnings
+        .into_iter()
+        .map(|warning| warning.finding(&files).map(Arc::new));
     let overview = Overview {
         findings: findings.collect::<Option<_>>()?,
         ..record.overview
@@ -139,7 +143,11 @@ pub(super) fn save(key: &Key, overview: &Overview, target: &Target, lock: &Lock)
         format: FORMAT,
         key: key.clone(),
         overview: overview.clone(),
-        warnings: overview.findings.iter().map(Warning::of).collect::<Option<_>>()?,
+        warnings: overview
+            .findings
+            .iter()
+            .map(|finding| Warning::of(finding))
+            .collect::<Option<_>>()?,
         texts,
     };
     let text = serde_json::to_string(&record).ok()?;
@@ -162,10 +170,10 @@ impl Warning {
             file,
             bytes,
             document: finding.document,
-            resource: finding.resource.clone(),
+            resource: finding.resource.as_deref().cloned(),
             path: finding.path.clone(),
             message: finding.message.clone(),
-            help: finding.help.clone(),
+            help: finding.help.as_deref().map(str::to_owned),
         })
     }
 
@@ -179,9 +187,9 @@ impl Warning {
         };
         Some(Diagnostic {
             document: self.document,
-            resource: self.resource,
+            resource: self.resource.map(Arc::new),
             path: self.path,
-            help: self.help,
+            help: self.help.map(Cow::Owned),
             ..Diagnostic::new(Severity::Warning, *code, place, self.message)
         })
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::mem;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -43,7 +44,7 @@ pub struct Overview {
     pub reload_entries: Entries,
     /// All findings, sorted.
     #[serde(skip)]
-    pub findings: Vec<Diagnostic>,
+    pub findings: Vec<Arc<Diagnostic>>,
     /// The meshes and proxies that the findings hold.
     #[serde(skip)]
     pub held: Held,

@@ -191,7 +191,8 @@ impl Parser<'_> {
         } else {
             None
         };
-        for mut diagnostic in found {
+        for diagnostic in found {
+            let mut diagnostic = Arc::unwrap_or_clone(diagnostic);
             match (diagnostic.severity, &holds) {
                 (Severity::Error, Some(holds)) => diagnostic.holds = holds.clone(),
                 (Severity::Error, None) => diagnostic = downgrade_foreign(diagnostic),
@@ -220,6 +221,7 @@ impl Parser<'_> {
         };
         self.documents.seen += 1;
         let Identity { id, name_at, mesh_at } = Identity::read(kind, form, root);
+        let id = Arc::new(id);
         if self.is_template(&id, document, root) {
             return;
         }
@@ -264,7 +266,7 @@ impl Parser<'_> {
         let envelope = kind.envelope();
         let Identity { mut id, name_at, .. } = Identity::read(envelope, form, root);
         id.kind = name.to_owned();
-        let unheard = &mut Decoder::new(id, document, name_at, envelope.is_target(), self.context);
+        let unheard = &mut Decoder::new(Arc::new(id), document, name_at, envelope.is_target(), self.context);
         let (header, body) = envelope::decode(unheard, self.context, envelope, form, root);
         let policy = other_policy::decode(unheard, self.context, kind, header, body.as_ref());
         self.documents.resources.push(Resource::OtherPolicy(Arc::new(policy)));
@@ -332,11 +334,11 @@ impl Parser<'_> {
     ///
     /// Its content cannot be known, so it holds its mesh, or all meshes if the name of the mesh is an expression,
     /// too.
-    fn is_template(&mut self, id: &ResourceId, document: usize, root: &Node) -> bool {
+    fn is_template(&mut self, id: &Arc<ResourceId>, document: usize, root: &Node) -> bool {
         let found = unrendered(root);
         let is_template = !found.is_empty();
         for diagnostic in found {
-            let mut diagnostic = diagnostic.resource(document, id.clone());
+            let mut diagnostic = diagnostic.resource(document, id);
             if template::find(&id.mesh).is_some() {
                 diagnostic.holds = Holds::All;
             }
@@ -357,8 +359,8 @@ pub(super) fn downgrade_foreign(mut diagnostic: Diagnostic) -> Diagnostic {
     let note = "nothing in this file looks like a Kuma resource, so meshtraced ignores it";
     diagnostic.severity = Severity::Warning;
     diagnostic.help = Some(match diagnostic.help {
-        Some(help) => format!("{help}; {note}"),
-        None => note.to_owned(),
+        Some(help) => format!("{help}; {note}").into(),
+        None => note.into(),
     });
     diagnostic
 }

@@ -65,7 +65,7 @@ impl<'a> Collected<'a> {
         for documents in merged.notable.values() {
             resources.unavailable.extend(documents.unavailable.iter().cloned());
             resources.gaps.add(&documents.gaps);
-            diagnostics.append(documents.findings.clone());
+            diagnostics.append(&documents.findings);
         }
         Self {
             options,
@@ -149,8 +149,8 @@ impl<'a> Collected<'a> {
 }
 
 /// The first place of each resource; a second resource with the same identity is an error.
-fn distinct<'a>(files: &'a [File], diagnostics: &mut Diagnostics) -> HashMap<&'a ResourceId, &'a Placed> {
-    let mut places: HashMap<&ResourceId, &Placed> = HashMap::new();
+fn distinct<'a>(files: &'a [File], diagnostics: &mut Diagnostics) -> HashMap<&'a Arc<ResourceId>, &'a Placed> {
+    let mut places: HashMap<&Arc<ResourceId>, &Placed> = HashMap::new();
     for (id, placed) in files.iter().flat_map(|file| &file.documents.placed) {
         let first = match places.entry(id) {
             Entry::Occupied(first) => *first.get(),
@@ -162,7 +162,7 @@ fn distinct<'a>(files: &'a [File], diagnostics: &mut Diagnostics) -> HashMap<&'a
         let message = format!("{id} already exists, at {}", first.name);
         let diagnostic = Diagnostic::error(Code::DuplicateResource, &placed.name, message).path("name");
         let help = "rename or remove one of them, or exclude one of the files with `exclude` in the settings";
-        diagnostics.push(diagnostic.resource(placed.document, (**id).clone()).help(help));
+        diagnostics.push(diagnostic.resource(placed.document, id).help(help));
     }
     places
 }
@@ -177,7 +177,7 @@ fn unknown_meshes(merged: &Merged, resources: &Resources) -> BTreeSet<String> {
 
 /// Reports the resources of meshes that do not exist.
 fn report_unknown(
-    places: &HashMap<&ResourceId, &Placed>,
+    places: &HashMap<&Arc<ResourceId>, &Placed>,
     unknown: &BTreeSet<String>,
     declared: &BTreeSet<String>,
     diagnostics: &mut Diagnostics,
@@ -193,6 +193,6 @@ fn report_unknown(
             None => format!("declare it: `type: Mesh` with `name: {}`", id.mesh),
         };
         let diagnostic = Diagnostic::error(Code::UnknownMesh, &placed.mesh, message).path("mesh");
-        diagnostics.push(diagnostic.help(help).resource(placed.document, (*id).clone()));
+        diagnostics.push(diagnostic.help(help).resource(placed.document, id));
     }
 }

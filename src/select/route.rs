@@ -444,7 +444,7 @@ impl<'a> Router<'a, '_> {
 
     fn report(&self, finding: Diagnostic, diagnostics: &mut Diagnostics) {
         let header = &self.dataplane.header;
-        diagnostics.push(finding.resource(header.document, (*header.id).clone()));
+        diagnostics.push(finding.resource(header.document, &header.id));
     }
 }
 

@@ -470,7 +470,7 @@ mod tests {
         prepared.read(Box::leak(Box::new(limits.clone())), diagnostics)
     }
 
-    fn read_text(text: &str) -> (Stream<'static>, Vec<Diagnostic>) {
+    fn read_text(text: &str) -> (Stream<'static>, Vec<Arc<Diagnostic>>) {
         let mut diagnostics = Diagnostics::default();
         let stream = read_within(text, &Limits::default(), &mut diagnostics);
         (stream, diagnostics.into_sorted())

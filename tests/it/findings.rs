@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use meshtraced::compile::{Options, compile};
 use meshtraced::diag::render::text;
@@ -78,7 +79,7 @@ fn examples_show_what_the_page_says_and_mends_mend_it() {
         let [bad, said, fixed] = blocks.as_slice() else {
             panic!("{}: {} blocks", section.code, blocks.len());
         };
-        let is_it = |finding: &Diagnostic| finding.code.as_str() == section.code;
+        let is_it = |finding: &Arc<Diagnostic>| finding.code.as_str() == section.code;
         let found = check(bad);
         assert!(found.iter().any(is_it), "{}: {found:#?}", section.code);
         let still = check(fixed);
@@ -86,7 +87,7 @@ fn examples_show_what_the_page_says_and_mends_mend_it() {
         let first = found.iter().find(|finding| is_it(finding)).expect("asserted above");
         let is_of_text = OF_TEXT.contains(&section.code);
         assert_eq!(first.path.is_empty(), is_of_text, "{}: `{}`", section.code, first.path);
-        let shown: Vec<Diagnostic> = found.into_iter().filter(is_it).take(1).collect();
+        let shown: Vec<Arc<Diagnostic>> = found.into_iter().filter(is_it).take(1).collect();
         let shown = text::render(&shown, "", 1, false);
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             let old = section.text;
@@ -127,7 +128,7 @@ fn blocks(text: &str) -> Vec<Block<'_>> {
 }
 
 /// What is found in an example. Behind `yaml` stands the version of Kuma, or that there are variables.
-fn check(block: &Block) -> Vec<Diagnostic> {
+fn check(block: &Block) -> Vec<Arc<Diagnostic>> {
     let mut words = block.info.split(' ');
     assert_eq!(words.next(), Some("yaml"));
     let (mut kuma, mut vars) = (Kuma::default(), None);
@@ -165,7 +166,7 @@ fn an_output_directory_can_be_too_deep_for_a_socket() {
 }
 
 /// What is found when the files of the proxies go to `out`.
-fn compile_at(out: &str, snapshot: &Snapshot, kuma: Kuma) -> Vec<Diagnostic> {
+fn compile_at(out: &str, snapshot: &Snapshot, kuma: Kuma) -> Vec<Arc<Diagnostic>> {
     let options = Options {
         kuma,
         ..Options::for_out(out)

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use jsonschema::Validator;
 use meshtraced::compile::compile;
@@ -134,7 +135,7 @@ fn found(text: &str) -> BTreeMap<usize, BTreeSet<Code>> {
     least
 }
 
-fn findings(text: &str, version: Version) -> Vec<Diagnostic> {
+fn findings(text: &str, version: Version) -> Vec<Arc<Diagnostic>> {
     let options = options(Fidelity::Documented, version);
     compile(&Snapshot::from_texts([("a.yaml", text)]), &options)
         .diagnostics

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use crate::cli::context::{Context, Failure};
 use crate::diag::Diagnostic;
@@ -13,9 +14,9 @@ use crate::settings::Settings;
 #[derive(Debug, Default)]
 pub(super) struct Changed {
     /// The findings of the state after alone.
-    pub(super) come: Vec<Diagnostic>,
+    pub(super) come: Vec<Arc<Diagnostic>>,
     /// The findings of the state before alone.
-    pub(super) go: Vec<Diagnostic>,
+    pub(super) go: Vec<Arc<Diagnostic>>,
 }
 
 impl Changed {
@@ -46,9 +47,9 @@ impl Changed {
 }
 
 /// The findings that the others do not have.
-fn only(findings: &[Diagnostic], others: &[Diagnostic]) -> Vec<Diagnostic> {
-    let known: BTreeSet<_> = others.iter().map(identity).collect();
-    let is_new = |finding: &&Diagnostic| !known.contains(&identity(finding));
+fn only(findings: &[Arc<Diagnostic>], others: &[Arc<Diagnostic>]) -> Vec<Arc<Diagnostic>> {
+    let known: BTreeSet<_> = others.iter().map(|other| identity(other)).collect();
+    let is_new = |finding: &&Arc<Diagnostic>| !known.contains(&identity(finding));
     findings.iter().filter(is_new).cloned().collect()
 }
 

@@ -1,5 +1,7 @@
 //! The result of a diff as data: for programs, and for a comment on a pull request.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -42,7 +44,8 @@ pub(in crate::cli) struct Findings {
 
 impl From<Changed> for Findings {
     fn from(findings: Changed) -> Self {
-        let entries = |findings: &[Diagnostic]| findings.iter().map(|one| json!(diag_json::entry(one, ""))).collect();
+        let entries =
+            |findings: &[Arc<Diagnostic>]| findings.iter().map(|one| json!(diag_json::entry(one, ""))).collect();
         Self {
             come: entries(&findings.come),
             go: entries(&findings.go),

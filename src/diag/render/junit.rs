@@ -58,7 +58,7 @@ fn case(finding: &Diagnostic, file: &str, root: &str, fails: bool) -> String {
         Place::File(_) | Place::Nowhere => String::new(),
     };
     let name = escape(&format!("{place}{}", finding.code));
-    let excerpt = escape(&text::render(std::slice::from_ref(finding), root, 1, false));
+    let excerpt = escape(&(text::one(finding, root, false) + "\n"));
     let inside = if fails {
         let (message, code) = (escape(&finding.message), finding.code);
         format!("<failure type=\"{code}\" message=\"{message}\">{excerpt}</failure>")

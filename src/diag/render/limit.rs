@@ -2,6 +2,7 @@
 //! would bury what was done.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::diag::{Code, Diagnostic, Severity};
 
@@ -20,8 +21,8 @@ pub struct FileFindings<'a> {
 ///
 /// `diagnostics` must be sorted by file.
 #[must_use]
-pub fn limit_per_file(diagnostics: &[Diagnostic], per_file: usize) -> Vec<FileFindings<'_>> {
-    let of_file = |all: &'_ [Diagnostic]| -> Vec<usize> {
+pub fn limit_per_file(diagnostics: &[Arc<Diagnostic>], per_file: usize) -> Vec<FileFindings<'_>> {
+    let of_file = |all: &'_ [Arc<Diagnostic>]| -> Vec<usize> {
         let of = |severity| (0..all.len()).filter(move |&i| all[i].severity == severity);
         let mut kept: Vec<usize> = of(Severity::Error)
             .chain(of(Severity::Warning))
@@ -33,7 +34,7 @@ pub fn limit_per_file(diagnostics: &[Diagnostic], per_file: usize) -> Vec<FileFi
     let chunks = diagnostics.chunk_by(|a, b| a.file() == b.file());
     chunks
         .map(|all| {
-            let shown: Vec<&Diagnostic> = of_file(all).into_iter().map(|i| &all[i]).collect();
+            let shown: Vec<&Diagnostic> = of_file(all).into_iter().map(|i| &*all[i]).collect();
             FileFindings {
                 file: all[0].file(),
                 left_out: all.len() - shown.len(),
@@ -47,14 +48,14 @@ pub fn limit_per_file(diagnostics: &[Diagnostic], per_file: usize) -> Vec<FileFi
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CodeFindings<'a> {
     /// The findings within the limit, in the order given.
-    pub shown: Vec<&'a Diagnostic>,
+    pub shown: Vec<&'a Arc<Diagnostic>>,
     /// The number of findings beyond the limit, by code.
     pub left_out: BTreeMap<Code, usize>,
 }
 
 /// The first `per_code` findings of each code.
 pub fn limit_per_code<'a>(
-    diagnostics: impl IntoIterator<Item = &'a Diagnostic>,
+    diagnostics: impl IntoIterator<Item = &'a Arc<Diagnostic>>,
     per_code: impl Fn(&Diagnostic) -> usize,
 ) -> CodeFindings<'a> {
     let mut counts: BTreeMap<Code, usize> = BTreeMap::new();
@@ -79,7 +80,12 @@ mod tests {
     #[test]
     fn errors_are_kept_and_the_rest_is_counted() {
         let finding = |file: &str, severity, message: &str| {
-            Diagnostic::new(severity, Code::UnknownField, Place::File(file.to_owned()), message)
+            Arc::new(Diagnostic::new(
+                severity,
+                Code::UnknownField,
+                Place::File(file.to_owned()),
+                message,
+            ))
         };
         let all = [
             finding("a", Severity::Warning, "1"),
@@ -95,7 +101,7 @@ mod tests {
 
     #[test]
     fn the_first_of_each_code_are_kept_and_the_rest_is_counted() {
-        let finding = |code, message: &str| Diagnostic::new(Severity::Warning, code, Place::Nowhere, message);
+        let finding = |code, message: &str| Arc::new(Diagnostic::new(Severity::Warning, code, Place::Nowhere, message));
         let all = [
             finding(Code::SpanName, "1"),
             finding(Code::SpanName, "2"),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::ops::Range;
+use std::sync::Arc;
 
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
@@ -19,7 +20,7 @@ use crate::words::{below, plural, printable};
 /// `root` is put before every path, so that a terminal can open it. With `color` the text carries ANSI
 /// colours and is otherwise the same.
 #[must_use]
-pub fn render(diagnostics: &[Diagnostic], root: &str, per_file: usize, color: bool) -> String {
+pub fn render(diagnostics: &[Arc<Diagnostic>], root: &str, per_file: usize, color: bool) -> String {
     let files = limit_per_file(diagnostics, per_file);
     parallel::map("showing findings", &files, parallel::cpu_count(), |of_file| {
         let mut out = String::new();
@@ -38,13 +39,13 @@ pub fn render(diagnostics: &[Diagnostic], root: &str, per_file: usize, color: bo
 /// The first ten findings of each code as [`render`] shows them, or of warnings the first if there are many, with the numbers
 /// of the others: for commands that do something else than to check.
 #[must_use]
-pub fn brief(diagnostics: &[Diagnostic], root: &str, per_file: usize, color: bool) -> String {
+pub fn brief(diagnostics: &[Arc<Diagnostic>], root: &str, per_file: usize, color: bool) -> String {
     let is_many = diagnostics.len() > MANY;
     let limited = limit_per_code(diagnostics, |finding| match finding.severity {
         Severity::Warning if is_many => 1,
         Severity::Warning | Severity::Error => PER_CODE,
     });
-    let shown: Vec<Diagnostic> = limited.shown.into_iter().cloned().collect();
+    let shown: Vec<Arc<Diagnostic>> = limited.shown.into_iter().cloned().collect();
     render(&shown, root, per_file, color) + &left_out(&limited.left_out)
 }
 
@@ -68,7 +69,7 @@ pub fn left_out(counts: &BTreeMap<Code, usize>) -> String {
 
 /// A line that counts the findings: `3 errors, 1 warning in 2 files`; `None` if there are none.
 #[must_use]
-pub fn count(diagnostics: &[Diagnostic]) -> Option<String> {
+pub fn count(diagnostics: &[Arc<Diagnostic>]) -> Option<String> {
     let of = |severity| diagnostics.iter().filter(|d| d.severity == severity).count();
     let parts = [(of(Severity::Error), "error"), (of(Severity::Warning), "warning")];
     let parts: Vec<String> = (parts.iter().filter(|(n, _)| *n > 0))
@@ -76,7 +77,7 @@ pub fn count(diagnostics: &[Diagnostic]) -> Option<String> {
         .collect();
     let files: BTreeSet<&str> = diagnostics
         .iter()
-        .filter_map(Diagnostic::file)
+        .filter_map(|finding| finding.file())
         .filter(|file| !file.is_empty())
         .collect();
     match (parts.is_empty(), files.len()) {
@@ -91,7 +92,8 @@ fn printable_lines(text: &str) -> String {
     text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
 }
 
-fn one(diagnostic: &Diagnostic, root: &str, color: bool) -> String {
+/// One finding with its excerpt, without a line end.
+pub(super) fn one(diagnostic: &Diagnostic, root: &str, color: bool) -> String {
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
@@ -160,7 +162,7 @@ mod tests {
         let at = Location::new(&SourceFile::new("checkout.yaml", text), start..start + marked.len());
         let diagnostic = Diagnostic::error(Code::SamplingOutOfRange, &at, "`sampling` is 250, outside 0..=100")
             .help("25 keeps one request in four");
-        assert_eq!(render(&[diagnostic], "policies/", 20, false), expected);
+        assert_eq!(render(&[Arc::new(diagnostic)], "policies/", 20, false), expected);
     }
 
     #[test]
@@ -183,7 +185,12 @@ mod tests {
     fn a_location_over_several_lines_marks_its_first() {
         let text = "\u{feff}a: [1,\n 2]\n";
         let at = Location::new(&SourceFile::new("a.yaml", text), 3..text.len());
-        let shown = render(&[Diagnostic::warning(Code::WrongType, &at, "no")], "", 20, false);
+        let shown = render(
+            &[Arc::new(Diagnostic::warning(Code::WrongType, &at, "no"))],
+            "",
+            20,
+            false,
+        );
         assert!(
             shown.contains("a.yaml:1:1\n") && shown.contains("1 | a: [1,\n  | ^^^^^^"),
             "{shown}"

@@ -4,6 +4,7 @@
 //! Errors of later phases stay errors with `fidelity: documented`, and are warnings with
 //! `fidelity: exact`.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
@@ -62,7 +63,7 @@ impl Found {
 
 impl<'t> Decoder<'t> {
     pub(in crate::resource) fn new(
-        resource: ResourceId,
+        resource: Arc<ResourceId>,
         document: usize,
         place: Location,
         is_strict: bool,
@@ -70,7 +71,7 @@ impl<'t> Decoder<'t> {
     ) -> Self {
         Self {
             texts: context.texts,
-            resource: Arc::new(resource),
+            resource,
             document,
             place,
             phase: Phase::Semantics,
@@ -127,7 +128,7 @@ impl<'t> Decoder<'t> {
         at: &Location,
         path: &str,
         message: impl Into<String>,
-        help: impl Into<String>,
+        help: impl Into<Cow<'static, str>>,
     ) {
         self.report(Diagnostic::error(code, at, message).path(path).help(help));
     }
@@ -155,7 +156,7 @@ impl<'t> Decoder<'t> {
     fn add(&mut self, phase: Phase, diagnostic: Diagnostic, undecodable: bool) {
         let found = Found {
             phase,
-            diagnostic: diagnostic.resource(self.document, (*self.resource).clone()),
+            diagnostic: diagnostic.resource(self.document, &self.resource),
             undecodable,
         };
         self.errors[phase as usize] += usize::from(found.is_error());

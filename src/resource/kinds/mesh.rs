@@ -473,7 +473,13 @@ impl<'a> Conf<'a> {
         self.0.as_ref().and_then(field)
     }
 
-    fn required_text(&self, decoder: &mut Decoder, backend: &Object, key: &str, help: &str) -> Option<Located<Text>> {
+    fn required_text(
+        &self,
+        decoder: &mut Decoder,
+        backend: &Object,
+        key: &str,
+        help: &'static str,
+    ) -> Option<Located<Text>> {
         let entry = self.0.as_ref().and_then(|conf| conf.get(key));
         let text = self.optional(|conf| conf.text(decoder, key));
         if text.is_none() && entry.is_some() {

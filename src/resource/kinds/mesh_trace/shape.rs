@@ -195,7 +195,7 @@ fn tag_shape<'a>(decoder: &mut Decoder, path: Text, node: &'a Node<'a>) -> Optio
 }
 
 /// A required text, which may be empty.
-fn required(decoder: &mut Decoder, object: &Object, key: &str, help: &str) -> Option<Located<Text>> {
+fn required(decoder: &mut Decoder, object: &Object, key: &str, help: &'static str) -> Option<Located<Text>> {
     if !object.has(key) {
         let message = format!("`{key}` is missing");
         decoder.error_help(Code::MissingField, object.at, &object.path_of(key), message, help);

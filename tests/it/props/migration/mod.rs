@@ -5,6 +5,7 @@ mod corpus;
 mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use meshtraced::compile::{Extent, Options, compile};
 use meshtraced::diag::{Code, Diagnostic, ResourceId, Severity};
@@ -99,14 +100,14 @@ fn check(snapshot: &Snapshot, version: Version, to: Version) -> Migration {
         .map(|one| (one.kind.as_str(), one.mesh.as_str(), one.name.as_str()))
         .collect();
     let is_named = |finding: &Diagnostic| {
-        let of = |id: &ResourceId| named.contains(&(id.kind.as_str(), id.mesh.as_str(), id.name.as_str()));
+        let of = |id: &Arc<ResourceId>| named.contains(&(id.kind.as_str(), id.mesh.as_str(), id.name.as_str()));
         let is_kind =
             finding.code == Code::UnknownType && named.iter().any(|(kind, ..)| finding.message.contains(kind));
         to >= Version::V3_0 && (is_kind || finding.resource.as_ref().is_some_and(of))
     };
     // What nobody reads is as it was.
     let known = compile(snapshot, &exact(version.min(Version::V2_14))).diagnostics;
-    let is_wrong = |finding: &&Diagnostic| {
+    let is_wrong = |finding: &&Arc<Diagnostic>| {
         let is_strict = matches!(finding.code, Code::UnknownField | Code::DuplicateKey);
         let is_new = !known.iter().any(|known| known.message == finding.message);
         (finding.severity == Severity::Error || (is_strict && is_new)) && !is_named(finding)
