@@ -1,8 +1,10 @@
 //! `ambiguous-policies`: only the name decides between two policies.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::subject::{Subject, about, and_others};
 use crate::diag::{Code, Diagnostic, Diagnostics};
@@ -25,7 +27,7 @@ struct Shared<'c, T> {
 /// The policies of all dataplanes, those that dataplanes share once, in the order of their first dataplanes.
 fn shared<'c, 'a, T>(subject: &Subject<'c, 'a>, part: impl Fn(&'c Governed<'a>) -> &'c Arc<T>) -> Vec<Shared<'c, T>> {
     let mut found: Vec<Shared<T>> = Vec::new();
-    let mut places: HashMap<*const T, usize> = HashMap::new();
+    let mut places: HashMap<*const T, usize> = HashMap::default();
     for governed in &subject.selection.dataplanes {
         let value = part(governed);
         let place = *places.entry(Arc::as_ptr(value)).or_insert(found.len());

@@ -1,7 +1,9 @@
 //! `selects-nothing`: a policy that matches no dataplane.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::subject::{Subject, about};
 use crate::diag::{Code, Diagnostic, Diagnostics};
@@ -179,7 +181,7 @@ struct Neighbours<'c, 'a> {
 impl<'c, 'a> Neighbours<'c, 'a> {
     fn of(subject: &Subject<'c, 'a>, wanted: impl Iterator<Item = Wanted<'c>>) -> Self {
         let mut with_tag: HashMap<Wanted, Vec<usize>> = wanted.map(|wanted| (wanted, Vec::new())).collect();
-        let mut of_mesh: HashMap<&str, Vec<usize>> = HashMap::new();
+        let mut of_mesh: HashMap<&str, Vec<usize>> = HashMap::default();
         let dataplanes = &subject.selection.dataplanes;
         let add = |found: &mut Vec<usize>, i: usize| {
             if found.len() < NEIGHBOURS && found.last() != Some(&i) {

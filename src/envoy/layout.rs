@@ -1,9 +1,11 @@
 //! The resources of a proxy of shape `sidecar` before they are written: names, references, and the reasons why a
 //! dataplane cannot be such a proxy.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::cluster;
 use crate::diag::{Code, Diagnostic};
@@ -127,7 +129,7 @@ struct Ports<'p>(HashMap<u16, Option<&'p Endpoint>>);
 
 impl<'p> Ports<'p> {
     fn of(proxy: &'p Proxy) -> Self {
-        let mut ports: HashMap<u16, Option<&Endpoint>> = HashMap::new();
+        let mut ports: HashMap<u16, Option<&Endpoint>> = HashMap::default();
         let inbounds = proxy.listeners.iter();
         let inbounds = inbounds.filter(|listener| listener.direction == Direction::Inbound);
         for endpoint in inbounds.flat_map(Listener::endpoints) {

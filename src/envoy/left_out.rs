@@ -1,8 +1,10 @@
 //! The findings about features of a control plane's proxy that a `sidecar` lacks: one per place that asks for one,
 //! with the proxies that it concerns.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use crate::diag::{Code, Diagnostic, Diagnostics, Holds};
 use crate::ir::{LeftOut, Proxy};
@@ -23,7 +25,7 @@ type Group<'p> = Vec<&'p Proxy>;
 ///
 /// Proxies are taken together by what they share, so that the cost is not that of every place for every proxy.
 pub(super) fn report(proxies: &[&Arc<Proxy>], without: &BTreeSet<Feature>, diagnostics: &mut Diagnostics) {
-    let mut places: HashMap<*const LeftOut, usize> = HashMap::new();
+    let mut places: HashMap<*const LeftOut, usize> = HashMap::default();
     let mut groups: Vec<(&Arc<[LeftOut]>, Group)> = Vec::new();
     let mut alone: BTreeMap<&LeftOut, Group> = BTreeMap::new();
     for &proxy in proxies {
@@ -46,7 +48,7 @@ pub(super) fn report(proxies: &[&Arc<Proxy>], without: &BTreeSet<Feature>, diagn
     for (left_out, group) in &alone {
         all.entry(left_out).or_default().push(group);
     }
-    let mut holds = HashMap::new();
+    let mut holds = HashMap::default();
     for (left_out, groups) in all {
         if !without.contains(&left_out.feature) {
             diagnostics.push(finding(left_out, &groups, &mut holds));

@@ -197,7 +197,7 @@ fn each<'e, T: Send>(
     let start = || Renderer {
         env,
         buffer: String::new(),
-        clusters: sidecar::Written::new(),
+        clusters: sidecar::Written::default(),
     };
     parallel::map_with(what, all, threads, start, |renderer, shaped| {
         let proxy = &shaped.proxy;

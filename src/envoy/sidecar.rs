@@ -4,8 +4,8 @@
 //! of listeners and clusters are Kuma's. Streams have no timeout, and tracing is the only feature that is configured.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
+use foldhash::HashMap;
 use serde::Serialize;
 use serde_json::Value;
 

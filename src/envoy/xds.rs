@@ -1,7 +1,8 @@
 //! The file form of a discovery response.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
+use foldhash::HashSet;
 use serde::Serialize;
 use serde_json::{Value, json};
 

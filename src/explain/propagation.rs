@@ -1,8 +1,9 @@
 //! The headers that carry a trace, by tracer, as `tests/it/propagation.rs` measures them on a real Envoy.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use serde::Serialize;
 
 use crate::compilation::Compilation;
@@ -154,7 +155,7 @@ impl<'p> Calls<'p> {
     /// The calls among proxies.
     #[must_use]
     pub fn of(proxies: &'p [Arc<Proxy>]) -> Self {
-        let mut by_place: HashMap<_, Vec<usize>> = HashMap::new();
+        let mut by_place: HashMap<_, Vec<usize>> = HashMap::default();
         for (i, proxy) in proxies
             .iter()
             .enumerate()
@@ -167,7 +168,7 @@ impl<'p> Calls<'p> {
         Self {
             proxies,
             places: by_place,
-            behind: HashMap::new(),
+            behind: HashMap::default(),
         }
     }
 

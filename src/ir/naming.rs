@@ -1,8 +1,10 @@
 //! The listeners of a proxy, with Kuma's names of listeners, clusters and services.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::proxy::{Destination, Direction, Listener, ListenerNaming, PolicyKind, Provider, Tracer, Upstream};
 use crate::resource::Effective;
@@ -93,7 +95,7 @@ impl Naming<'_> {
     pub(super) fn inbounds(&self, dataplane: &Dataplane) -> Vec<Listener> {
         let all = dataplane.inbounds.len() + dataplane.outbounds.len();
         let mut listeners: Vec<Listener> = Vec::with_capacity(all);
-        let mut places = HashMap::new();
+        let mut places = HashMap::default();
         let with_service = |inbound: &&Inbound| inbound.port.value != SERVICELESS_PORT;
         for inbound in dataplane.inbounds.iter().filter(with_service) {
             let listener = self.inbound(dataplane, inbound);

@@ -1,8 +1,9 @@
 //! Values that several others share, made when the first of those needs them.
 
-use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
+
+use foldhash::HashMap;
 
 /// The values made so far, by what they were made from.
 #[derive(Debug)]

@@ -1,8 +1,10 @@
 //! The documents of the last snapshot, which are decoded once for each content of a file, and the resources in them.
 
 use std::borrow::Borrow;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+use foldhash::{HashMap, HashSet};
 
 use crate::diag::ResourceId;
 use crate::kuma::Kuma;

@@ -1,8 +1,10 @@
 //! From a snapshot to resources: the documents of all files together, with the checks of their names.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use crate::diag::{Code, Diagnostic, Diagnostics, Holds, Place, ResourceId, Severity};
 use crate::resource::cache::{Cache, File, Merged, ParseOptions};
@@ -150,7 +152,7 @@ impl<'a> Collected<'a> {
 
 /// The first place of each resource; a second resource with the same identity is an error.
 fn distinct<'a>(files: &'a [File], diagnostics: &mut Diagnostics) -> HashMap<&'a Arc<ResourceId>, &'a Placed> {
-    let mut places: HashMap<&Arc<ResourceId>, &Placed> = HashMap::new();
+    let mut places: HashMap<&Arc<ResourceId>, &Placed> = HashMap::default();
     for (id, placed) in files.iter().flat_map(|file| &file.documents.placed) {
         let first = match places.entry(id) {
             Entry::Occupied(first) => *first.get(),

@@ -2,11 +2,12 @@
 
 use std::borrow::Borrow;
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 use std::ops::Deref;
 use std::sync::Arc;
 
+use foldhash::HashSet;
 use serde::{Serialize, Serializer};
 
 /// A text that many values share.

@@ -1,7 +1,8 @@
 //! What a selection keeps for that of the next snapshot.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::destination::{DataplaneChanges, Services};
 use super::likeness::Likeness;

@@ -1,7 +1,9 @@
 //! The destinations of outbounds: the endpoints and the protocol of every service.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use foldhash::{HashMap, HashSet};
 
 use super::instances::{ByPair, Inbounds, Instance, Instances, common_of_two, has, pairs, sorted};
 use super::targets;

@@ -4,7 +4,7 @@
 //! tags of the entries there share one list, so that a thousand policies for all dataplanes cost one list and not one
 //! for each dataplane. The cost of a search follows the number of tags, that of an index the number of policies.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use crate::resource::value::tags::{Selector, Tags};
 use crate::resource::{Located, Text};
@@ -71,7 +71,7 @@ impl<T> Default for Shelf<T> {
         Self {
             entries: Vec::new(),
             others: Vec::new(),
-            made: HashMap::new(),
+            made: HashMap::default(),
         }
     }
 }
@@ -80,17 +80,17 @@ impl<T: Clone> Index<T> {
     /// An index of entries, which keep their order in every list.
     #[must_use]
     pub fn new(entries: Vec<(Vec<Need>, T)>) -> Self {
-        let mut counts: HashMap<Need, usize> = HashMap::new();
+        let mut counts: HashMap<Need, usize> = HashMap::default();
         for need in entries.iter().flat_map(|(needs, _)| needs) {
             *counts.entry(need.clone()).or_default() += 1;
         }
         let mut index = Self {
-            keys: HashMap::new(),
+            keys: HashMap::default(),
             shelves: Vec::new(),
             needless: None,
             lists: Vec::new(),
         };
-        let mut places: HashMap<(usize, Need), usize> = HashMap::new();
+        let mut places: HashMap<(usize, Need), usize> = HashMap::default();
         for (needs, entry) in entries {
             let present = needs.iter().filter(|need| need.value != Some(Text::default()));
             let rarest = present.min_by_key(|need| counts[need]).cloned();

@@ -1,7 +1,9 @@
 //! The inbounds that receive the requests of services, by what selects them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
+
+use foldhash::HashMap;
 
 use crate::keep::Shared;
 use crate::resource::kinds::dataplane::{Dataplane, Inbound};
@@ -138,7 +140,7 @@ pub(super) struct ByPair<T>(HashMap<Text, HashMap<Text, Vec<T>>>);
 
 impl<T> Default for ByPair<T> {
     fn default() -> Self {
-        Self(HashMap::new())
+        Self(HashMap::default())
     }
 }
 

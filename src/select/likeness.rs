@@ -1,7 +1,8 @@
 //! The policies for a dataplane that stay the same although policies for others changed.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::mesh_trace::Traces;
 use super::policies::{Candidates, Policies};
@@ -24,7 +25,7 @@ impl<'c> Likeness<'c> {
             before,
             now,
             is_beside_traces: before.are_same_beside_traces(now),
-            known: HashMap::new(),
+            known: HashMap::default(),
         }
     }
 

@@ -4,8 +4,10 @@
 //! TCP. A later pass replaces the listeners of an earlier one. The last two passes are skipped if the mesh has
 //! `TrafficRoute`s and no route of those passes has a destination by tags.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::destination::{ResolvedDestination, Target};
 use super::inquiry::Inquiry;
@@ -63,8 +65,8 @@ impl Routes {
         let mut sorted = Self {
             entries: routes.into_iter().flat_map(each).collect(),
             any_service: Vec::new(),
-            by_service: HashMap::new(),
-            by_resource: HashMap::new(),
+            by_service: HashMap::default(),
+            by_resource: HashMap::default(),
             by_labels: Vec::new(),
             is_by_tags: false,
         };

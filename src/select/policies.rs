@@ -1,7 +1,8 @@
 //! The policies for a dataplane.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::mesh_route::Routes;
 use super::mesh_trace::Traces;
@@ -158,7 +159,7 @@ impl MeshPolicies {
                 };
                 (&policy.header, reached)
             }),
-            made: HashMap::new(),
+            made: HashMap::default(),
         }
     }
 

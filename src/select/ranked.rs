@@ -1,8 +1,10 @@
 //! The policies with selectors that match a dataplane, by their specificity.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::index::{Index, ListId, needs};
 use crate::kuma::Ties;
@@ -169,8 +171,8 @@ impl<P: Selecting> Selectors<P> {
         });
         Self {
             index: Index::new(entries.collect()),
-            lists: HashMap::new(),
-            ranked: HashMap::new(),
+            lists: HashMap::default(),
+            ranked: HashMap::default(),
         }
     }
 

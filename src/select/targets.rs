@@ -1,7 +1,8 @@
 //! The policies with a target of a mesh, and those for each of its dataplanes.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::index::{Index, ListId, Need, needs};
 use super::target::{exclusion, is_builtin, listener_tags, names_service, takes_requests};
@@ -119,8 +120,8 @@ impl<P, M> Targets<P, M> {
             by_tags: Index::new(by_tags),
             by_labels: Index::new(by_labels),
             by_name: Index::new(by_name),
-            known: HashMap::new(),
-            made: HashMap::new(),
+            known: HashMap::default(),
+            made: HashMap::default(),
         }
     }
 

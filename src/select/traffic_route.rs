@@ -1,7 +1,8 @@
 //! The `TrafficRoute` of an outbound.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::index::{Index, ListId, needs};
 use crate::resource::Text;
@@ -34,8 +35,8 @@ impl TrafficRoutes {
         Self {
             routes: routes.into(),
             sources: Index::new(sources.collect()),
-            destinations: HashMap::new(),
-            made: HashMap::new(),
+            destinations: HashMap::default(),
+            made: HashMap::default(),
         }
     }
 
@@ -65,7 +66,7 @@ impl TrafficRoutes {
 
 /// The strongest route of a list to each service.
 fn destinations(sources: &[Source], routes: &[Arc<TrafficRoute>]) -> Destinations {
-    let mut strongest = Destinations::new();
+    let mut strongest = Destinations::default();
     for (rank, i) in sources {
         for selector in &routes[*i].destinations {
             if let Some(service) = only_service(selector) {
