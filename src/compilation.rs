@@ -44,7 +44,8 @@ impl<'c, 'a> Compilation<'c, 'a> {
     /// A dataplane with the policies that govern it and its effective tracing.
     #[must_use]
     pub fn find(&self, mesh: &str, name: &str) -> Option<(&'c Governed<'a>, &'c Proxy)> {
-        self.pairs().find(|(_, proxy)| proxy.mesh == mesh && proxy.name == name)
+        self.pairs()
+            .find(|(_, proxy)| proxy.key.mesh == mesh && proxy.key.dataplane == name)
     }
 }
 

@@ -320,8 +320,8 @@ fn files(
         Extent::Files => {
             let fragments = envoy::render(wanted, &options.env, cache, unpublishable);
             let proxies = wanted.iter().map(|shaped| &shaped.proxy);
-            let keys = proxies.map(|proxy| ProxyKey::new(&proxy.mesh, &proxy.name));
-            let without_files = keys.filter(|key| !fragments.contains_key(key)).collect();
+            let keys = proxies.map(|proxy| &proxy.key);
+            let without_files = keys.filter(|key| !fragments.contains_key(key)).cloned().collect();
             (fragments, without_files)
         }
         Extent::Findings => {
@@ -352,19 +352,14 @@ fn shaped<'p, 'a: 'p>(
 /// The places of files that are not below the directory of their proxy.
 fn elsewhere(wanted: &[Shaped]) -> BTreeMap<ProxyKey, Elsewhere> {
     let wanted = wanted.iter().filter(|shaped| !shaped.elsewhere.is_empty());
-    let place = |shaped: &Shaped| {
-        let key = ProxyKey::new(&shaped.proxy.mesh, &shaped.proxy.name);
-        (key, shaped.elsewhere.clone())
-    };
+    let place = |shaped: &Shaped| (shaped.proxy.key.clone(), shaped.elsewhere.clone());
     wanted.map(place).collect()
 }
 
 /// The proxies whose Envoys somebody configured.
 fn overlays(wanted: &[Shaped]) -> BTreeSet<ProxyKey> {
     let overlays = wanted.iter().filter(|shaped| matches!(shaped.shape, Shape::Overlay(_)));
-    overlays
-        .map(|shaped| ProxyKey::new(&shaped.proxy.mesh, &shaped.proxy.name))
-        .collect()
+    overlays.map(|shaped| shaped.proxy.key.clone()).collect()
 }
 
 /// The dataplanes of every mesh, in numbers. Dataplanes and proxies are sorted by mesh.
@@ -378,8 +373,8 @@ fn meshes(resources: &Resources, wanted: &[Shaped]) -> BTreeMap<String, MeshCoun
         let counts = meshes.entry(of_mesh[0].header.mesh().to_owned()).or_default();
         counts.dataplanes = of_mesh.len();
     }
-    for of_mesh in wanted.chunk_by(|a, b| a.proxy.mesh == b.proxy.mesh) {
-        let counts = meshes.entry(of_mesh[0].proxy.mesh.clone()).or_default();
+    for of_mesh in wanted.chunk_by(|a, b| a.proxy.key.mesh == b.proxy.key.mesh) {
+        let counts = meshes.entry(of_mesh[0].proxy.key.mesh.clone()).or_default();
         counts.selected = of_mesh.len();
         let exports = of_mesh
             .iter()

@@ -11,7 +11,7 @@ pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
     let proxies = subject.compilation.proxies;
     let mut used: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for proxy in proxies {
-        let providers = used.entry(proxy.mesh.as_str()).or_default();
+        let providers = used.entry(proxy.key.mesh.as_str()).or_default();
         providers.extend(provider(proxy));
     }
     // What is not said yet, by mesh and providers of caller and called.
@@ -28,7 +28,7 @@ pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
     let mut calls = Calls::of(proxies);
     for (governed, caller) in subject.compilation.pairs() {
         let Some(from) = provider(caller) else { continue };
-        let mesh = caller.mesh.as_str();
+        let mesh = caller.key.mesh.as_str();
         let next = left.range((mesh, from, "")..).next();
         if next.is_none_or(|next| (next.0, next.1) != (mesh, from)) {
             continue;
@@ -39,7 +39,7 @@ pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
             }
             let message = format!(
                 "`{}` sends spans to {from} and calls `{}`, which sends them to {to}: every trace ends between them",
-                caller.name, called.name
+                caller.key.dataplane, called.key.dataplane
             );
             let help = format!(
                 "use one provider for both: {to} reads {}, and {from} writes {}",

@@ -137,7 +137,7 @@ fn write_to(directory: &Path, context: &Context, settings: &Settings, revisions:
 /// The proxies with the given names, in the order of the policies.
 fn choose<'c>(compiled: &'c Compiled, names: &[String]) -> Result<Vec<&'c Proxy>, Failure> {
     let proxies = || compiled.proxies.iter().map(Arc::as_ref);
-    let name_of = |proxy: &Proxy| format!("{}/{}", proxy.mesh, proxy.name);
+    let name_of = |proxy: &Proxy| proxy.key.to_string();
     let known: Vec<String> = proxies().map(name_of).collect();
     if let Some(name) = names.iter().find(|name| !known.contains(name)) {
         return Err(no_such("dataplane", name, &known).into());
@@ -162,8 +162,8 @@ fn entry(proxy: &Proxy) -> Value {
         .map(|listener| json!({"name": layout::listener_name(listener), "tracing": tracing::block(proxy, listener)}))
         .collect();
     json!({
-        "mesh": proxy.mesh,
-        "name": proxy.name,
+        "mesh": proxy.key.mesh,
+        "name": proxy.key.dataplane,
         "trafficTrace": proxy.traffic_trace.as_ref().map(|policy| &policy.name),
         "meshTrace": proxy.mesh_traces.iter().map(|policy| &policy.name).collect::<Vec<_>>(),
         "backend": proxy.tracer.as_deref().and_then(backend),

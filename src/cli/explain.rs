@@ -34,10 +34,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         found
             .map(|(governed, proxy)| explain(compilation, governed, proxy, &root))
             .ok_or_else(|| {
-                let known = compilation
-                    .proxies
-                    .iter()
-                    .map(|proxy| format!("{}/{}", proxy.mesh, proxy.name));
+                let known = compilation.proxies.iter().map(|proxy| proxy.key.to_string());
                 no_such("dataplane", &arguments.dataplane, &known.collect::<Vec<_>>())
             })
     })?;

@@ -214,7 +214,7 @@ fn first_bootstrap(compiled: &Compiled, settings: &Settings) -> Option<PathBuf> 
 
 /// The proxy of the command to try next: the first traced one with outbounds, else the first one.
 fn first_traced(compiled: &Compiled) -> Option<ProxyKey> {
-    let key = |proxy: &crate::ir::Proxy| ProxyKey::new(&proxy.mesh, &proxy.name);
+    let key = |proxy: &crate::ir::Proxy| proxy.key.clone();
     let published = || {
         compiled
             .proxies

@@ -73,8 +73,8 @@ impl StatusTracker {
     /// Records the reloads that failed and will be retried.
     pub(super) fn reloads(&mut self, failing: Vec<Failing>) {
         let reload = |failing: Failing| Reload {
-            mesh: failing.proxy.mesh,
-            dataplane: failing.proxy.dataplane,
+            mesh: failing.proxy.mesh.clone(),
+            dataplane: failing.proxy.dataplane.clone(),
             target: failing.target,
             why: failing.why,
             attempts: failing.attempts,

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
+use std::collections::btree_map::{IntoIter, Iter};
 use std::net::IpAddr;
+use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ir::Direction;
+pub use crate::ir::ProxyKey;
 
 /// The directory of the files that a running Envoy watches, below that of its proxy.
 pub const XDS: &str = "xds";
@@ -21,24 +23,7 @@ pub const TRACING: &str = "tracing";
 /// The directories of files below that of their proxy.
 pub const SUBDIRECTORIES: [&str; 2] = [XDS, TRACING];
 
-/// The key of a proxy: mesh and name of its dataplane.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct ProxyKey {
-    /// Mesh of the dataplane.
-    pub mesh: String,
-    /// Name of the dataplane.
-    pub dataplane: String,
-}
-
 impl ProxyKey {
-    /// The key of a dataplane's proxy.
-    pub fn new(mesh: impl Into<String>, dataplane: impl Into<String>) -> Self {
-        Self {
-            mesh: mesh.into(),
-            dataplane: dataplane.into(),
-        }
-    }
-
     /// The directory of the proxy, relative to the output directory.
     ///
     /// The result has two plain directory names, whatever characters the key has, and different keys have
@@ -46,12 +31,6 @@ impl ProxyKey {
     #[must_use]
     pub fn directory(&self) -> String {
         format!("{}/{}", file_name(&self.mesh), file_name(&self.dataplane))
-    }
-}
-
-impl fmt::Display for ProxyKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.mesh, self.dataplane)
     }
 }
 
@@ -233,14 +212,73 @@ impl Block {
     }
 }
 
-/// The texts of the files of one proxy, which compilations that do not change them share.
-pub type Files = BTreeMap<Artifact, Arc<str>>;
-
-/// The absolute paths of those files of a proxy that are not below its directory.
-pub type Elsewhere = BTreeMap<Artifact, PathBuf>;
+/// The texts of the files of one proxy. A copy shares them, and equal copies are told without a look at them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Files(Arc<BTreeMap<Artifact, Arc<str>>>);
 
 /// The texts of all files of all proxies.
 pub type Fragments = BTreeMap<ProxyKey, Files>;
+
+impl Files {
+    /// No files.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether both are copies of one set of files.
+    #[must_use]
+    pub fn is_copy_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Deref for Files {
+    type Target = BTreeMap<Artifact, Arc<str>>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for Files {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
+impl FromIterator<(Artifact, Arc<str>)> for Files {
+    fn from_iter<I: IntoIterator<Item = (Artifact, Arc<str>)>>(files: I) -> Self {
+        Self(Arc::new(files.into_iter().collect()))
+    }
+}
+
+impl<const N: usize> From<[(Artifact, Arc<str>); N]> for Files {
+    fn from(files: [(Artifact, Arc<str>); N]) -> Self {
+        files.into_iter().collect()
+    }
+}
+
+impl IntoIterator for Files {
+    type Item = (Artifact, Arc<str>);
+    type IntoIter = IntoIter<Artifact, Arc<str>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        Arc::unwrap_or_clone(self.0).into_iter()
+    }
+}
+
+impl<'f> IntoIterator for &'f Files {
+    type Item = (&'f Artifact, &'f Arc<str>);
+    type IntoIter = Iter<'f, Artifact, Arc<str>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
+/// The absolute paths of those files of a proxy that are not below its directory.
+pub type Elsewhere = BTreeMap<Artifact, PathBuf>;
 
 /// A name as a file name, with `%xx` for every byte that is not plain.
 fn file_name(name: &str) -> String {

@@ -26,13 +26,8 @@ fn directory(key: &ProxyKey, env: &RenderEnv) -> String {
 }
 
 /// The path of the admin socket, as Envoy sees it; `None`, with a finding, if it is too long, here or there.
-pub(super) fn check(
-    shaped: &Shaped,
-    key: &ProxyKey,
-    env: &RenderEnv,
-    findings: &mut Vec<Diagnostic>,
-) -> Option<String> {
-    let here = directory(key, env);
+pub(super) fn check(shaped: &Shaped, env: &RenderEnv, findings: &mut Vec<Diagnostic>) -> Option<String> {
+    let here = directory(&shaped.proxy.key, env);
     let [here, there] = [&here, shaped.seen_as.as_ref().unwrap_or(&here)].map(|path| format!("{path}/{ADMIN_SOCKET}"));
     let length = here.len().max(there.len());
     if !env.admin_pipe || length <= SOCKET_PATH_LIMIT {
@@ -98,11 +93,11 @@ struct PathConfigSource {
 }
 
 /// The place of a file, as Envoy sees it.
-fn source(shaped: &Shaped, key: &ProxyKey, env: &RenderEnv, artifact: Artifact) -> ConfigSource {
+fn source(shaped: &Shaped, env: &RenderEnv, artifact: Artifact) -> ConfigSource {
     let path = match (shaped.elsewhere.get(&artifact), &shaped.seen_as) {
         (Some(path), _) => path.display().to_string(),
         (None, Some(directory)) => format!("{directory}/{}", artifact.path()),
-        (None, None) => format!("{}/{}", directory(key, env), artifact.path()),
+        (None, None) => format!("{}/{}", directory(&shaped.proxy.key, env), artifact.path()),
     };
     ConfigSource {
         resource_api_version: "V3",
@@ -111,29 +106,23 @@ fn source(shaped: &Shaped, key: &ProxyKey, env: &RenderEnv, artifact: Artifact) 
 }
 
 /// The layer of Envoy's runtime that has the sampling.
-pub(super) fn runtime_layer(shaped: &Shaped, key: &ProxyKey, env: &RenderEnv) -> Value {
-    let source = source(shaped, key, env, Artifact::Rtds);
+pub(super) fn runtime_layer(shaped: &Shaped, env: &RenderEnv) -> Value {
+    let source = source(shaped, env, Artifact::Rtds);
     json!({"name": xds::RUNTIME, "rtds_layer": {"name": xds::RUNTIME, "rtds_config": source}})
 }
 
-pub(super) fn render(
-    out: &mut String,
-    shaped: &Shaped,
-    key: &ProxyKey,
-    env: &RenderEnv,
-    findings: &mut Vec<Diagnostic>,
-) {
+pub(super) fn render(out: &mut String, shaped: &Shaped, env: &RenderEnv, findings: &mut Vec<Diagnostic>) {
     let proxy = &*shaped.proxy;
-    let admin = check(shaped, key, env, findings).map(|path| {
+    let admin = check(shaped, env, findings).map(|path| {
         let mode = ADMIN_SOCKET_MODE;
         let pipe = Pipe { path, mode };
         let address = Address { pipe };
         Admin { address }
     });
-    let source = |artifact| source(shaped, key, env, artifact);
+    let source = |artifact| source(shaped, env, artifact);
     let bootstrap = Bootstrap {
         node: Node {
-            id: format!("{}.{}", proxy.mesh, proxy.name),
+            id: format!("{}.{}", proxy.key.mesh, proxy.key.dataplane),
             cluster: &proxy.node_cluster,
         },
         admin,
@@ -142,7 +131,7 @@ pub(super) fn render(
             lds_config: source(Artifact::Lds),
         },
         layered_runtime: (shaped.sampling == SamplingChange::Hitless)
-            .then(|| json!({"layers": [runtime_layer(shaped, key, env), {"name": "admin", "admin_layer": {}}]})),
+            .then(|| json!({"layers": [runtime_layer(shaped, env), {"name": "admin", "admin_layer": {}}]})),
     };
     write::append(out, &bootstrap);
 }

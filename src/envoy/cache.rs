@@ -1,9 +1,6 @@
 //! The files of the last compilation.
 
-use std::cmp::Ordering;
-use std::sync::Arc;
-
-use super::artifact::{Files, ProxyKey};
+use super::artifact::Files;
 use super::env::RenderEnv;
 use super::shape::Shaped;
 use crate::diag::Diagnostics;
@@ -21,7 +18,6 @@ pub struct Cache {
 #[derive(Debug)]
 pub(super) struct Worked<T> {
     pub(super) shaped: Shaped,
-    pub(super) key: ProxyKey,
     /// `None` for a proxy that may not be published.
     pub(super) result: Option<T>,
     pub(super) findings: Diagnostics,
@@ -41,13 +37,7 @@ impl Cache {
             self.env = Some(env.clone());
             return all.iter().map(|_| None).collect();
         }
-        let order = |known: &Worked<Files>, shaped: &&Shaped| {
-            let (known, proxy) = (&known.shaped.proxy, &shaped.proxy);
-            if Arc::ptr_eq(known, proxy) {
-                return Ordering::Equal;
-            }
-            (&known.mesh, &known.name).cmp(&(&proxy.mesh, &proxy.name))
-        };
+        let order = |known: &Worked<Files>, shaped: &&Shaped| known.shaped.proxy.key.cmp(&shaped.proxy.key);
         let carried = carry::over(known, all, order).known.into_iter().zip(all);
         let current = carried.map(|(known, shaped)| known.filter(|known| known.shaped.is_same(shaped)));
         current.collect()

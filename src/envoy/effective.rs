@@ -160,8 +160,8 @@ impl EffectiveTracing {
     fn with(proxy: &Proxy, detail: Detail) -> Self {
         let policy = proxy.policy().map(policy);
         Self {
-            mesh: proxy.mesh.clone(),
-            dataplane: proxy.name.clone(),
+            mesh: proxy.key.mesh.clone(),
+            dataplane: proxy.key.dataplane.clone(),
             service: proxy.service.to_string(),
             policy,
             backend: proxy

@@ -64,7 +64,7 @@ fn hold<'p>(groups: &[&Group<'p>], known: &mut HoldsOf<'p>) -> Holds {
     let key = groups.iter().map(|group| std::ptr::from_ref(*group)).collect();
     let made = known.entry(key).or_insert_with(|| {
         let proxies = groups.iter().flat_map(|group| group.iter());
-        let proxies = proxies.map(|proxy| (proxy.mesh.clone(), proxy.name.clone()));
+        let proxies = proxies.map(|proxy| (proxy.key.mesh.clone(), proxy.key.dataplane.clone()));
         Holds::Proxies(Arc::new(proxies.collect()))
     });
     made.clone()
@@ -74,7 +74,7 @@ fn hold<'p>(groups: &[&Group<'p>], known: &mut HoldsOf<'p>) -> Holds {
 fn named(groups: &[&Group]) -> (String, bool) {
     let mut first: BTreeSet<(&str, &str)> = BTreeSet::new();
     for proxy in groups.iter().flat_map(|group| group.iter().take(FEW + 1)) {
-        first.insert((&proxy.mesh, &proxy.name));
+        first.insert((&proxy.key.mesh, &proxy.key.dataplane));
     }
     // No place is both that of a policy and in a dataplane or its routes, so no proxy is in two groups.
     let total = groups.iter().map(|group| group.len()).sum();

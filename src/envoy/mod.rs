@@ -57,7 +57,6 @@ pub use cluster::collectors as collector_clusters;
 pub use env::RenderEnv;
 pub use spelling::camel;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::diag::{Code, Diagnostic, Diagnostics, Holds, ResourceId, Severity};
@@ -81,7 +80,7 @@ pub fn render(all: &[Shaped], env: &RenderEnv, cache: &mut Cache, diagnostics: &
     let mut fragments = Vec::with_capacity(worked.len());
     for one in &worked {
         diagnostics.append(&one.findings);
-        fragments.extend(one.result.clone().map(|files| (one.key.clone(), files)));
+        fragments.extend(one.result.clone().map(|files| (one.shaped.proxy.key.clone(), files)));
     }
     report_left_out(all, env, diagnostics);
     cache.put(worked, rendered);
@@ -94,7 +93,7 @@ pub fn check(all: &[Shaped], env: &RenderEnv, diagnostics: &mut Diagnostics) -> 
     let wanted: Vec<&Shaped> = all.iter().collect();
     for checked in each("checking proxies", &wanted, env, Renderer::check) {
         diagnostics.append(&checked.findings);
-        without_files.extend(checked.result.is_none().then_some(checked.key));
+        without_files.extend(checked.result.is_none().then(|| checked.shaped.proxy.key.clone()));
     }
     report_left_out(all, env, diagnostics);
     without_files
@@ -116,13 +115,13 @@ struct Renderer<'e> {
 }
 
 impl Renderer<'_> {
-    fn files(&mut self, shaped: &Shaped, key: &ProxyKey, findings: &mut Vec<Diagnostic>) -> Option<Files> {
+    fn files(&mut self, shaped: &Shaped, findings: &mut Vec<Diagnostic>) -> Option<Files> {
         let proxy = &*shaped.proxy;
         check_places(shaped, findings)?;
         let mut files = match &shaped.shape {
             Shape::Sidecar => {
                 let layout = layout_of(proxy, self.env, findings)?;
-                self.sidecar(shaped, key, &layout, findings)
+                self.sidecar(shaped, &layout, findings)
             }
             Shape::Fragment => Files::new(),
             Shape::Overlay(overlay) => overlay::files(shaped, overlay, self.env, findings)?,
@@ -143,7 +142,7 @@ impl Renderer<'_> {
         Some(files)
     }
 
-    fn sidecar(&mut self, shaped: &Shaped, key: &ProxyKey, layout: &Layout, findings: &mut Vec<Diagnostic>) -> Files {
+    fn sidecar(&mut self, shaped: &Shaped, layout: &Layout, findings: &mut Vec<Diagnostic>) -> Files {
         let proxy = &*shaped.proxy;
         let Self { env, buffer, clusters } = self;
         let cds = |out: &mut String| {
@@ -152,8 +151,8 @@ impl Renderer<'_> {
             });
         };
         let lds = |out: &mut String| xds::append_response(out, &sidecar::listeners(shaped, layout));
-        let bootstrap = |out: &mut String| bootstrap::render(out, shaped, key, env, findings);
-        let mut files = BTreeMap::from([
+        let bootstrap = |out: &mut String| bootstrap::render(out, shaped, env, findings);
+        let mut files = Files::from([
             (Artifact::Cds, text(buffer, cds)),
             (Artifact::Lds, text(buffer, lds)),
             (Artifact::Bootstrap, text(buffer, bootstrap)),
@@ -165,13 +164,13 @@ impl Renderer<'_> {
     }
 
     /// Whether a proxy can have files.
-    fn check(&mut self, shaped: &Shaped, key: &ProxyKey, findings: &mut Vec<Diagnostic>) -> Option<()> {
+    fn check(&mut self, shaped: &Shaped, findings: &mut Vec<Diagnostic>) -> Option<()> {
         let proxy = &*shaped.proxy;
         check_places(shaped, findings)?;
         match &shaped.shape {
             Shape::Sidecar => {
                 let is_sound = layout_of(proxy, self.env, findings).is_some();
-                is_sound.then(|| drop(bootstrap::check(shaped, key, self.env, findings)))
+                is_sound.then(|| drop(bootstrap::check(shaped, self.env, findings)))
             }
             Shape::Fragment => Some(()),
             Shape::Overlay(overlay) => overlay::files(shaped, overlay, self.env, findings).map(drop),
@@ -191,7 +190,7 @@ fn each<'e, T: Send>(
     what: &'static str,
     all: &[&Shaped],
     env: &'e RenderEnv,
-    work: impl Fn(&mut Renderer<'e>, &Shaped, &ProxyKey, &mut Vec<Diagnostic>) -> Option<T> + Sync,
+    work: impl Fn(&mut Renderer<'e>, &Shaped, &mut Vec<Diagnostic>) -> Option<T> + Sync,
 ) -> Vec<Worked<T>> {
     let threads = parallel::threads_for(all.len());
     let start = || Renderer {
@@ -201,16 +200,14 @@ fn each<'e, T: Send>(
     };
     parallel::map_with(what, all, threads, start, |renderer, shaped| {
         let proxy = &shaped.proxy;
-        let key = ProxyKey::new(&proxy.mesh, &proxy.name);
         let mut found = Vec::new();
-        let result = work(renderer, shaped, &key, &mut found);
+        let result = work(renderer, shaped, &mut found);
         let mut findings = Diagnostics::default();
         found
             .into_iter()
             .for_each(|finding| findings.push(about(proxy, finding)));
         Worked {
             shaped: (*shaped).clone(),
-            key,
             result,
             findings,
         }
@@ -241,11 +238,11 @@ fn layout_of<'p>(proxy: &'p Proxy, env: &RenderEnv, findings: &mut Vec<Diagnosti
 fn about(proxy: &Proxy, diagnostic: Diagnostic) -> Diagnostic {
     let id = ResourceId {
         kind: "Dataplane".to_owned(),
-        mesh: proxy.mesh.clone(),
-        name: proxy.name.clone(),
+        mesh: proxy.key.mesh.clone(),
+        name: proxy.key.dataplane.clone(),
     };
     let holds = match diagnostic.severity {
-        Severity::Error => Holds::Proxies(Arc::new([(proxy.mesh.clone(), proxy.name.clone())].into())),
+        Severity::Error => Holds::Proxies(Arc::new([(proxy.key.mesh.clone(), proxy.key.dataplane.clone())].into())),
         Severity::Warning => Holds::Nothing,
     };
     Diagnostic {

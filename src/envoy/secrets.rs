@@ -102,7 +102,7 @@ impl KeyHolders {
         Self {
             key,
             proxies: proxies.len(),
-            first: first.map(|proxy| format!("{}/{}", proxy.mesh, proxy.name)).collect(),
+            first: first.map(|proxy| proxy.key.to_string()).collect(),
         }
     }
 }

@@ -149,7 +149,7 @@ impl Shaped {
             seen_as,
         } = form.clone();
         // Most proxies have no such path, and the names are encoded for nothing.
-        let directory = LazyCell::new(|| ProxyKey::new(&proxy.mesh, &proxy.name).directory());
+        let directory = LazyCell::new(|| proxy.key.directory());
         let filled = |path: &ProxyPath| {
             let (mesh, dataplane) = directory.split_once('/').unwrap_or_default();
             path.fill(mesh, dataplane)
@@ -228,7 +228,7 @@ pub fn resolve_conflicts(all: &mut [Shaped]) {
 
 /// The proxies that claim one path, with advice.
 fn several(all: &[Shaped], claims: &[usize]) -> String {
-    let key = |i: &usize| ProxyKey::new(&all[*i].proxy.mesh, &all[*i].proxy.name);
+    let key = |i: &usize| all[*i].proxy.key.clone();
     let keys: Vec<ProxyKey> = claims.iter().take(FEW + 1).map(key).collect();
     format!(
         "{} dataplanes: {}; use {{dataplane}} in the path, or a narrower `select`",

@@ -111,8 +111,8 @@ pub fn explain(compilation: &Compilation, governed: &Governed, proxy: &Proxy, ro
     };
     let nothing = "none of its listeners speaks HTTP";
     Explanation {
-        mesh: proxy.mesh.clone(),
-        name: proxy.name.clone(),
+        mesh: proxy.key.mesh.clone(),
+        name: proxy.key.dataplane.clone(),
         traced,
         policy: proxy
             .policy()

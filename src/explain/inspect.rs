@@ -115,7 +115,7 @@ pub fn names(compilation: &Compilation, kind: Kind, mesh: &str) -> Vec<String> {
             .collect(),
         Kind::Backend => backends(compilation, mesh),
         Kind::Dataplane => of_mesh_proxies(compilation, mesh)
-            .map(|proxy| proxy.name.clone())
+            .map(|proxy| proxy.key.dataplane.clone())
             .collect(),
         Kind::Mesh => resources
             .declared
@@ -161,7 +161,7 @@ fn inline_collector(backend: &Backend) -> Option<String> {
 fn of_mesh_proxies<'c>(compilation: &Compilation<'c, '_>, mesh: &str) -> impl Iterator<Item = &'c Proxy> {
     let mesh = mesh.to_owned();
     let proxies = compilation.proxies.iter().map(Arc::as_ref);
-    proxies.filter(move |proxy| proxy.mesh == mesh)
+    proxies.filter(move |proxy| proxy.key.mesh == mesh)
 }
 
 /// Names by their common property, sorted by its rank and text.
@@ -263,7 +263,7 @@ fn of_backend(compilation: &Compilation, mesh: &str, name: &str) -> Vec<Group> {
     }
     for proxy in of_mesh_proxies(compilation, mesh).filter(|proxy| backend_of(proxy).as_deref() == Some(name)) {
         if proxy.traced().next().is_some() {
-            groups.add(1, "dataplanes that send there", proxy.name.clone());
+            groups.add(1, "dataplanes that send there", proxy.key.dataplane.clone());
         }
     }
     groups.done()
@@ -304,7 +304,7 @@ fn of_mesh(compilation: &Compilation, mesh: &str) -> Vec<Group> {
     for proxy in of_mesh_proxies(compilation, mesh) {
         if proxy.traced().next().is_some() {
             let backend = backend_of(proxy).unwrap_or_default();
-            groups.add(0, format!("send to {backend}"), proxy.name.clone());
+            groups.add(0, format!("send to {backend}"), proxy.key.dataplane.clone());
         } else {
             let mut reasons = proxy
                 .listeners
@@ -316,11 +316,11 @@ fn of_mesh(compilation: &Compilation, mesh: &str) -> Vec<Group> {
             } else {
                 "no listener speaks HTTP"
             };
-            groups.add(2, format!("not traced: {reason}"), proxy.name.clone());
+            groups.add(2, format!("not traced: {reason}"), proxy.key.dataplane.clone());
         }
         if let Some(policy) = proxy.policy() {
             let what = format!("{} {} decides for", policy.origin.resource.kind, policy.name);
-            groups.add(1, what, proxy.name.clone());
+            groups.add(1, what, proxy.key.dataplane.clone());
         }
     }
     groups.done()

@@ -78,11 +78,11 @@ pub(super) fn breaks(compilation: &Compilation, proxy: &Proxy) -> Vec<Neighbour>
     for other in compilation
         .proxies
         .iter()
-        .filter(|other| other.mesh == proxy.mesh && other.name != proxy.name)
+        .filter(|other| other.key.mesh == proxy.key.mesh && other.key != proxy.key)
     {
         let Some(theirs) = provider(other) else { continue };
         let neighbour = |called| Neighbour {
-            dataplane: other.name.clone(),
+            dataplane: other.key.dataplane.clone(),
             called,
             provider: theirs.to_owned(),
         };
@@ -162,7 +162,10 @@ impl<'p> Calls<'p> {
             .filter(|(_, proxy)| provider(proxy).is_some())
         {
             for (host, port) in places(proxy) {
-                by_place.entry((proxy.mesh.as_str(), host, port)).or_default().push(i);
+                by_place
+                    .entry((proxy.key.mesh.as_str(), host, port))
+                    .or_default()
+                    .push(i);
             }
         }
         Self {
@@ -177,11 +180,12 @@ impl<'p> Calls<'p> {
         let mut called = FirstOf::new();
         for destination in destinations(caller) {
             let (places, proxies) = (&self.places, self.proxies);
-            let key = (caller.mesh.as_str(), destination.endpoints.as_ptr());
+            let key = (caller.key.mesh.as_str(), destination.endpoints.as_ptr());
             let behind = self.behind.entry(key).or_insert_with(|| {
                 let endpoints = destination.endpoints.iter();
-                let there = endpoints
-                    .filter_map(|endpoint| places.get(&(caller.mesh.as_str(), endpoint.host.as_str(), endpoint.port)));
+                let there = endpoints.filter_map(|endpoint| {
+                    places.get(&(caller.key.mesh.as_str(), endpoint.host.as_str(), endpoint.port))
+                });
                 let there = there.flatten();
                 first_of_each(there.filter_map(|i| Some((provider(&proxies[*i])?, *i))))
             });

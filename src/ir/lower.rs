@@ -8,6 +8,7 @@ use super::destinations::Destinations;
 use super::left_out::{left_out_alone, left_out_by_policies};
 use super::naming::Naming;
 use super::proxy::{AllLeftOut, LeftOut, Listener, Policy, Proxy, Specificity, Tracer, Upstream};
+use super::proxy_key::ProxyKey;
 use super::tracer::{LowerContext, Tracers};
 use crate::diag::{Diagnostics, ResourceId};
 use crate::keep::{Shared, carry};
@@ -115,8 +116,7 @@ impl<'a> Lowering<'_, 'a> {
         }
         listeners.extend(self.outbounds(dataplane, outbounds, &naming));
         let mut proxy = Proxy {
-            mesh: dataplane.header.mesh().to_owned(),
-            name: dataplane.header.name().to_owned(),
+            key: ProxyKey::new(dataplane.header.mesh(), dataplane.header.name()),
             at: dataplane.header.at.clone(),
             service: identity.clone(),
             ipv6: dataplane.is_ipv6(),

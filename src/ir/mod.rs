@@ -8,6 +8,8 @@ mod tag;
 
 mod additions;
 
+mod proxy_key;
+
 mod proxy;
 
 mod added;
@@ -35,4 +37,5 @@ pub use proxy::{
     AllLeftOut, Collector, Datadog, Destination, Direction, Export, LeftOut, Listener, ListenerNaming, OpenTelemetry,
     Policy, PolicyKind, Provider, Proxy, Sampling, Specificity, Tls, Tracer, Upstream, Zipkin, ZipkinEncoding,
 };
+pub use proxy_key::{DataplaneName, ProxyKey};
 pub use tag::{Tag, TagValue};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::additions::Additions;
+use super::proxy_key::ProxyKey;
 use super::tag::Tag;
 use crate::collectors::{ClientCertificate, Headers, TrustedCa};
 use crate::diag::ResourceId;
@@ -23,10 +24,8 @@ use crate::spans::Sampler;
 /// A proxy and its tracing.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Proxy {
-    /// The mesh of the dataplane.
-    pub mesh: String,
-    /// The name of the dataplane in its mesh.
-    pub name: String,
+    /// The mesh and the name of the dataplane.
+    pub key: ProxyKey,
     /// The place of the declaration.
     pub at: Location,
     /// The service that identifies the proxy.

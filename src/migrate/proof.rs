@@ -102,7 +102,7 @@ pub fn compare(before: &[Arc<Proxy>], after: &[Arc<Proxy>]) -> Proof {
 fn by_key(proxies: &[Arc<Proxy>]) -> BTreeMap<(&str, &str), &Proxy> {
     let proxies = proxies.iter().map(Arc::as_ref);
     proxies
-        .map(|proxy| ((proxy.mesh.as_str(), proxy.name.as_str()), proxy))
+        .map(|proxy| ((proxy.key.mesh.as_str(), proxy.key.dataplane.as_str()), proxy))
         .collect()
 }
 
@@ -233,8 +233,8 @@ struct Noted<'p> {
 impl Noted<'_> {
     fn difference(&self, class: Class, field: &str, [before, after]: [Option<String>; 2], reason: &str) -> Difference {
         Difference {
-            mesh: self.proxy.mesh.clone(),
-            dataplane: self.proxy.name.clone(),
+            mesh: self.proxy.key.mesh.clone(),
+            dataplane: self.proxy.key.dataplane.clone(),
             class,
             listener: self.listener.map(str::to_owned),
             field: field.to_owned(),

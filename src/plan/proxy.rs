@@ -60,7 +60,10 @@ impl ProxyView<'_> {
         let drift: BTreeMap<Artifact, &Drift> = self.drift.iter().map(|drift| (drift.artifact, *drift)).collect();
         let text = |files: Option<&Files>, artifact| files.and_then(|files| files.get(&artifact)).cloned();
         let (mut before, mut after) = (Files::new(), Files::new());
-        let all = [self.found, self.desired].into_iter().flatten().flat_map(Files::keys);
+        let all = [self.found, self.desired]
+            .into_iter()
+            .flatten()
+            .flat_map(|files| files.keys());
         let all: BTreeSet<Artifact> = all.chain(drift.keys()).copied().collect();
         for artifact in all {
             let [found, desired] = [self.found, self.desired].map(|files| text(files, artifact));

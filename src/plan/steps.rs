@@ -114,7 +114,6 @@ fn differs<'f>(before: &Files, after: &'f Files, artifact: Artifact) -> Option<&
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
 
     use serde_json::json;
 
@@ -125,7 +124,7 @@ mod tests {
     }
 
     fn files(clusters: &[&str], listeners: &str) -> Files {
-        BTreeMap::from([
+        Files::from([
             (Artifact::Cds, cds(clusters).into()),
             (Artifact::Lds, listeners.into()),
             (Artifact::Bootstrap, "b".into()),

@@ -1,6 +1,5 @@
 //! Many Envoys at once, some of which do not answer, or answer with garbage.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::thread;
@@ -31,7 +30,7 @@ fn target(root: &Path, answer_timeout: Duration) -> Target {
 }
 
 fn files(listener: &str) -> Files {
-    BTreeMap::from([
+    Files::from([
         (
             Artifact::Cds,
             xds::response(&[json!({"name": format!("of-{listener}")})]).into(),

@@ -122,7 +122,7 @@ fn files(collector: &str, port: u16) -> Files {
         typed.as_object_mut().expect("a message").extend(fields);
         xds::response(&[typed])
     };
-    BTreeMap::from([
+    Files::from([
         (Artifact::Cds, typed("Cluster", cluster).into()),
         (Artifact::Lds, typed("Listener", listener).into()),
         (Artifact::Bootstrap, BOOTSTRAP.into()),

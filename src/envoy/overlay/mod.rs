@@ -20,7 +20,7 @@ use self::claim::{Claims, Part, parts};
 use self::document::Document;
 use self::listener::{BaseListener, Manager};
 use self::message::{field, list, text};
-use super::artifact::{Artifact, Files, ProxyKey};
+use super::artifact::{Artifact, Files};
 use super::bootstrap;
 use super::cluster;
 use super::env::RenderEnv;
@@ -76,8 +76,7 @@ pub(super) fn files(
     // Without it, no listener waits for a runtime that the bootstrap does not have.
     let needs_runtime = shaped.sampling == SamplingChange::Hitless && !work.needs_cluster.is_empty();
     if needs_runtime {
-        let key = ProxyKey::new(&shaped.proxy.mesh, &shaped.proxy.name);
-        work.add_runtime(&bootstrap::runtime_layer(shaped, &key, env), &mut errors);
+        work.add_runtime(&bootstrap::runtime_layer(shaped, env), &mut errors);
     }
     let clusters = work.clusters(&mut errors);
     let mut files = Files::new();
@@ -327,7 +326,7 @@ impl<'w> Work<'w, '_, '_> {
         let message = format!(
             "{} belongs to no inbound or outbound of dataplane `{}`, so it is not traced",
             base.describe(),
-            self.proxy.name
+            self.proxy.key.dataplane
         );
         let help = format!(
             "add it to the Dataplane; or say what it belongs to with `listeners: [{{name: {0}, inbound: PORT}}]` in `shapes` of the settings; or leave it out with `{{name: {0}}}`",

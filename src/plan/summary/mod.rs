@@ -84,7 +84,7 @@ pub fn summarize(plan: &Plan, context: &Context) -> Vec<Group> {
 fn by_name(compiled: &Compiled) -> BTreeMap<(&str, &str), &Proxy> {
     let named = |proxy| {
         let proxy: &Proxy = Arc::as_ref(proxy);
-        ((proxy.mesh.as_str(), proxy.name.as_str()), proxy)
+        ((proxy.key.mesh.as_str(), proxy.key.dataplane.as_str()), proxy)
     };
     compiled.proxies.iter().map(named).collect()
 }

@@ -59,7 +59,9 @@ impl ReasonKind {
         match id.kind.as_str() {
             "Mesh" | "MeshOpenTelemetryBackend" => Self::BackendChanged,
             "TrafficTrace" | "MeshTrace" => Self::PolicyChanged,
-            "Dataplane" if (id.mesh.as_str(), id.name.as_str()) == (proxy.mesh.as_str(), proxy.name.as_str()) => {
+            "Dataplane"
+                if (id.mesh.as_str(), id.name.as_str()) == (proxy.key.mesh.as_str(), proxy.key.dataplane.as_str()) =>
+            {
                 Self::DataplaneChanged
             }
             _ => Self::DestinationChanged,

@@ -110,7 +110,7 @@ impl Arena {
         });
         arena.states[0] = arena.read();
         let is_block = |artifact: &Artifact| matches!(artifact, Artifact::Tracing(_));
-        let has_block = arena.states[0].values().flat_map(Files::keys).any(is_block);
+        let has_block = arena.states[0].values().flat_map(|files| files.keys()).any(is_block);
         assert_eq!(has_block, arena.to.is_none());
         arena.copy("out", "saved");
         if let Some(to) = arena.to_path() {

@@ -60,9 +60,7 @@ fn exact(version: Version) -> Options {
 fn tracing(snapshot: &Snapshot, version: Version) -> BTreeMap<String, serde_json::Value> {
     let compiled = compile(snapshot, &exact(version));
     let proxies = compiled.proxies.iter();
-    proxies
-        .map(|proxy| (format!("{}/{}", proxy.mesh, proxy.name), canonical(proxy)))
-        .collect()
+    proxies.map(|proxy| (proxy.key.to_string(), canonical(proxy))).collect()
 }
 
 /// Checks what must hold of every migration.
