@@ -12,7 +12,7 @@ use crate::diag::{Diagnostic, Diagnostics, Holds, ResourceId};
 use crate::envoy::artifact::{Elsewhere, Fragments, ProxyKey};
 use crate::envoy::secrets::{self, Secrets};
 use crate::envoy::shape::{self, Form, Shape, Shaped};
-use crate::envoy::{self, RenderEnv};
+use crate::envoy::{self, RenderEnv, Rendered};
 use crate::explain::outcomes::{Outcomes, outcomes};
 use crate::ir::{self, Proxy};
 use crate::kuma::Kuma;
@@ -102,12 +102,15 @@ pub enum Extent {
 /// The result of one compile.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Compiled {
-    /// Effective tracing of every dataplane that the caller needs.
+    /// The effective tracing of every dataplane that the caller needs, sorted by key.
     pub proxies: Vec<Arc<Proxy>>,
     /// The ids of the dataplanes out of scope, sorted.
     pub out_of_scope: Vec<Arc<ResourceId>>,
     /// The files of every proxy in scope that can have them; none with [`Extent::Findings`].
-    pub fragments: Fragments,
+    pub fragments: Arc<Fragments>,
+    /// The proxies in scope, now or before, whose files may be others than those of the last compile of the same [`Compiler`]; `None` if
+    /// those of all may be.
+    pub changed: Option<BTreeSet<ProxyKey>>,
     /// The findings about the policies, sorted.
     pub diagnostics: Vec<Arc<Diagnostic>>,
     /// The reasons why dataplanes cannot be written in the configured shape, sorted.
@@ -161,6 +164,13 @@ pub struct Work {
 }
 
 impl Compiled {
+    /// The effective tracing of a proxy, if the caller needs it.
+    #[must_use]
+    pub fn proxy(&self, key: &ProxyKey) -> Option<&Proxy> {
+        let place = self.proxies.binary_search_by(|proxy| proxy.key.cmp(key));
+        place.ok().map(|i| &*self.proxies[i])
+    }
+
     /// All diagnostics, about the policies and about the shape, sorted.
     #[must_use]
     pub fn findings(&self) -> Vec<Arc<Diagnostic>> {
@@ -240,7 +250,14 @@ impl Compiler {
         let in_scope = in_scope.filter(|(_, is_wanted)| **is_wanted).map(|(both, _)| both);
         let (wanted, secrets) = shaped(in_scope, options, snapshot);
         let mut unpublishable = Diagnostics::default();
-        let (fragments, without_files) = files(&wanted, options, &mut self.files, &mut unpublishable);
+        let Rendered {
+            fragments,
+            changed,
+            without_files,
+        } = match options.extent {
+            Extent::Files => envoy::render(&wanted, &options.env, &mut self.files, &mut unpublishable),
+            Extent::Findings => envoy::check(&wanted, &options.env, &mut unpublishable),
+        };
         let inspected = inspect(&compilation);
         let compiled = Compiled {
             meshes: meshes(&resources, &wanted),
@@ -262,6 +279,7 @@ impl Compiler {
             },
             proxies,
             fragments,
+            changed,
             diagnostics: hold_all_for_undeclared_meshes(diagnostics.into_sorted(), &resources),
             unpublishable: unpublishable.into_sorted(),
         };
@@ -306,28 +324,6 @@ fn outcomes_of(compilation: &Compilation, known: &mut Option<(u64, Outcomes)>) -
     match known {
         Some((of, outcomes)) if *of == generation => *outcomes,
         _ => known.insert((generation, outcomes(compilation))).1,
-    }
-}
-
-/// The files of the wanted proxies, if the caller needs them, and the proxies that cannot have any.
-fn files(
-    wanted: &[Shaped],
-    options: &Options,
-    cache: &mut envoy::Cache,
-    unpublishable: &mut Diagnostics,
-) -> (Fragments, Vec<ProxyKey>) {
-    match options.extent {
-        Extent::Files => {
-            let fragments = envoy::render(wanted, &options.env, cache, unpublishable);
-            let proxies = wanted.iter().map(|shaped| &shaped.proxy);
-            let keys = proxies.map(|proxy| &proxy.key);
-            let without_files = keys.filter(|key| !fragments.contains_key(key)).cloned().collect();
-            (fragments, without_files)
-        }
-        Extent::Findings => {
-            let without_files = envoy::check(wanted, &options.env, unpublishable);
-            (Fragments::new(), without_files)
-        }
     }
 }
 

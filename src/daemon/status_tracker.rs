@@ -203,7 +203,16 @@ impl StatusTracker {
         }
         let results = &reconciliation.publication.proxies;
         let is_open = |proxy: &ProxyKey| results.get(proxy).is_some_and(|result| !result.is_done());
-        (self.proxies).retain(|proxy, _| reconciliation.published.contains_key(proxy) || is_open(proxy));
+        let is_there = |proxy: &ProxyKey| reconciliation.published.contains_key(proxy) || is_open(proxy);
+        match &reconciliation.looked_at {
+            // Of the others, the same is published as before.
+            Some(proxies) => {
+                for proxy in proxies.iter().filter(|proxy| !is_there(proxy)) {
+                    self.proxies.remove(proxy);
+                }
+            }
+            None => self.proxies.retain(|proxy, _| is_there(proxy)),
+        }
         // A trouble ends when nothing is to be published for the proxy any more.
         let still = |proxy: &ProxyKey| results.contains_key(proxy) || reconciliation.desired == DesiredState::Unchanged;
         for (_, state) in self.proxies.iter_mut().filter(|(proxy, _)| !still(proxy)) {
@@ -219,15 +228,22 @@ impl StatusTracker {
                 }
             };
         }
-        for proxy in reconciliation
-            .published
-            .keys()
-            .filter(|proxy| !self.proxies.contains_key(proxy))
-            .collect::<Vec<_>>()
-        {
-            self.proxies.insert(proxy.clone(), ProxyState::Unknown);
-        }
+        self.add_published(reconciliation);
         self.count(reconciliation, now);
+    }
+
+    /// Adds the published proxies whose Envoys nobody has asked yet.
+    fn add_published(&mut self, reconciliation: &Reconciliation) {
+        let published = &reconciliation.published;
+        let add = |proxy: &ProxyKey| {
+            self.proxies.entry(proxy.clone()).or_insert(ProxyState::Unknown);
+        };
+        match &reconciliation.looked_at {
+            Some(proxies) => (proxies.iter())
+                .filter(|proxy| published.contains_key(*proxy))
+                .for_each(add),
+            None => published.keys().for_each(add),
+        }
     }
 
     fn count(&mut self, reconciliation: &Reconciliation, now: DateTime<Utc>) {

@@ -1,6 +1,9 @@
 //! The files of the last compilation.
 
-use super::artifact::Files;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::artifact::{Files, Fragments, ProxyKey};
 use super::env::RenderEnv;
 use super::shape::Shaped;
 use crate::diag::Diagnostics;
@@ -11,6 +14,7 @@ use crate::keep::carry;
 pub struct Cache {
     env: Option<RenderEnv>,
     known: Vec<Worked<Files>>,
+    fragments: Arc<Fragments>,
     rendered: usize,
 }
 
@@ -30,21 +34,59 @@ impl Cache {
         self.rendered
     }
 
-    /// The files of those proxies that were rendered before; `None` for those to render.
-    pub(super) fn take(&mut self, all: &[&Shaped], env: &RenderEnv) -> Vec<Option<Worked<Files>>> {
-        let known = std::mem::take(&mut self.known);
-        if self.env.as_ref() != Some(env) {
-            self.env = Some(env.clone());
-            return all.iter().map(|_| None).collect();
-        }
-        let order = |known: &Worked<Files>, shaped: &&Shaped| known.shaped.proxy.key.cmp(&shaped.proxy.key);
-        let carried = carry::over(known, all, order).known.into_iter().zip(all);
-        let current = carried.map(|(known, shaped)| known.filter(|known| known.shaped.is_same(shaped)));
-        current.collect()
+    /// The proxies of the last compilation.
+    pub(super) fn known(&self) -> &[Worked<Files>] {
+        &self.known
     }
 
-    /// Keeps the files of this compilation, of which some were rendered.
-    pub(super) fn put(&mut self, known: Vec<Worked<Files>>, rendered: usize) {
-        (self.known, self.rendered) = (known, rendered);
+    /// The files of all proxies of the last compilation that have some.
+    pub(super) fn fragments(&self) -> &Arc<Fragments> {
+        &self.fragments
+    }
+
+    /// Goes on to the next compilation, with files that `render` makes of those proxies that are not as in the last one.
+    /// Those proxies and the ones that are gone are the result; `None` if all may have other files.
+    pub(super) fn update(
+        &mut self,
+        all: &[&Shaped],
+        env: &RenderEnv,
+        render: impl FnOnce(&[&Shaped]) -> Vec<Worked<Files>>,
+    ) -> Option<BTreeSet<ProxyKey>> {
+        let is_comparable = self.env.as_ref() == Some(env);
+        if !is_comparable {
+            *self = Self {
+                env: Some(env.clone()),
+                ..Self::default()
+            };
+        }
+        let carried = carry::over(std::mem::take(&mut self.known), all, |known, shaped| {
+            known.key().cmp(&shaped.proxy.key)
+        });
+        let current = carried.known.into_iter().zip(all);
+        let current = current.map(|(known, shaped)| known.filter(|known| known.shaped.is_same(shaped)));
+        let current: Vec<_> = current.collect();
+        let new: Vec<usize> = (0..all.len()).filter(|i| current[*i].is_none()).collect();
+        (self.known, self.rendered) = carry::complete(current, all, render);
+        // Nobody else has the map any more, unless the last compilation is still looked at.
+        let fragments = Arc::make_mut(&mut self.fragments);
+        for gone in &carried.gone {
+            fragments.remove(gone.key());
+        }
+        let new = new.into_iter().map(|i| &self.known[i]);
+        for one in new.clone() {
+            match &one.result {
+                Some(files) => drop(fragments.insert(one.key().clone(), files.clone())),
+                None => drop(fragments.remove(one.key())),
+            }
+        }
+        let changed = carried.gone.iter().chain(new).map(|one| one.key().clone());
+        is_comparable.then(|| changed.collect())
+    }
+}
+
+impl<T> Worked<T> {
+    /// The key of the proxy.
+    pub(super) fn key(&self) -> &ProxyKey {
+        &self.shaped.proxy.key
     }
 }

@@ -57,11 +57,11 @@ pub use cluster::collectors as collector_clusters;
 pub use env::RenderEnv;
 pub use spelling::camel;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::diag::{Code, Diagnostic, Diagnostics, Holds, ResourceId, Severity};
 use crate::ir::Proxy;
-use crate::keep::carry;
 use crate::system::parallel;
 
 use self::artifact::{Artifact, Files, Fragments, ProxyKey};
@@ -69,34 +69,50 @@ use self::cache::Worked;
 use self::layout::Layout;
 use self::shape::{SamplingChange, Shape, Shaped};
 
+/// The files of proxies.
+#[derive(Debug, Clone, Default)]
+pub struct Rendered {
+    /// The files of every proxy that can have them.
+    pub fragments: Arc<Fragments>,
+    /// The proxies whose files may be others than in the last compilation; `None` if those of all may be.
+    pub changed: Option<BTreeSet<ProxyKey>>,
+    /// The proxies that can have no files, sorted.
+    pub without_files: Vec<ProxyKey>,
+}
+
 /// The files of every proxy. A proxy that cannot be written is left out, with a finding that gives the reason. What is
-/// in `cache` changes the cost and not the result.
-pub fn render(all: &[Shaped], env: &RenderEnv, cache: &mut Cache, diagnostics: &mut Diagnostics) -> Fragments {
+/// in `cache` changes the cost and not the result, but for what it says of the last compilation.
+pub fn render(all: &[Shaped], env: &RenderEnv, cache: &mut Cache, diagnostics: &mut Diagnostics) -> Rendered {
     let wanted: Vec<&Shaped> = all.iter().collect();
-    let known = cache.take(&wanted, env);
-    let (worked, rendered) = carry::complete(known, &wanted, |missing| {
+    let changed = cache.update(&wanted, env, |missing| {
         each("rendering files", missing, env, Renderer::files)
     });
-    let mut fragments = Vec::with_capacity(worked.len());
-    for one in &worked {
+    for one in cache.known() {
         diagnostics.append(&one.findings);
-        fragments.extend(one.result.clone().map(|files| (one.shaped.proxy.key.clone(), files)));
     }
     report_left_out(all, env, diagnostics);
-    cache.put(worked, rendered);
-    fragments.into_iter().collect()
+    Rendered {
+        fragments: Arc::clone(cache.fragments()),
+        changed,
+        without_files: without_result(cache.known()),
+    }
 }
 
 /// The proxies that [`render`] would leave out, with the same findings and without the cost of files, but for overlays.
-pub fn check(all: &[Shaped], env: &RenderEnv, diagnostics: &mut Diagnostics) -> Vec<ProxyKey> {
-    let mut without_files = Vec::new();
+pub fn check(all: &[Shaped], env: &RenderEnv, diagnostics: &mut Diagnostics) -> Rendered {
     let wanted: Vec<&Shaped> = all.iter().collect();
-    for checked in each("checking proxies", &wanted, env, Renderer::check) {
-        diagnostics.append(&checked.findings);
-        without_files.extend(checked.result.is_none().then(|| checked.shaped.proxy.key.clone()));
-    }
+    let checked = each("checking proxies", &wanted, env, Renderer::check);
+    checked.iter().for_each(|one| diagnostics.append(&one.findings));
     report_left_out(all, env, diagnostics);
-    without_files
+    Rendered {
+        without_files: without_result(&checked),
+        ..Rendered::default()
+    }
+}
+
+fn without_result<T>(worked: &[Worked<T>]) -> Vec<ProxyKey> {
+    let without = worked.iter().filter(|one| one.result.is_none());
+    without.map(|one| one.key().clone()).collect()
 }
 
 fn report_left_out(all: &[Shaped], env: &RenderEnv, diagnostics: &mut Diagnostics) {

@@ -1,30 +1,54 @@
 //! The planner: one pure function makes every decision on what is overwritten.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::change::Plan;
 use super::drift::Drift;
 use super::guard::{Guard, GuardViolation, guard};
 use super::held::Held;
-use super::observed::Observed;
+use super::observed::{Applied, Observed};
 use super::pairs::pairs;
 use super::proxy::ProxyView;
 use super::repair::DriftRepair;
-use crate::envoy::artifact::{Fragments, ProxyKey};
+use crate::envoy::artifact::{Files, Fragments, ProxyKey};
 
 /// The desired state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Desired<'d> {
     /// These files, and no other proxies.
     Files(&'d Fragments),
+    /// These files, which all proxies have but for some of the given ones.
+    Changes(&'d Fragments, &'d BTreeSet<ProxyKey>),
     /// The files that are published, whatever they hold.
     Unchanged,
 }
 
-impl<'d> From<Option<&'d Fragments>> for Desired<'d> {
-    /// The given files; [`Unchanged`](Self::Unchanged) for `None`.
-    fn from(files: Option<&'d Fragments>) -> Self {
-        files.map_or(Self::Unchanged, Self::Files)
+impl<'d> Desired<'d> {
+    /// The given files, or else those that are published. `open` has the proxies that may not have them; `None` stands for all.
+    #[must_use]
+    pub fn new(files: Option<&'d Fragments>, open: Option<&'d BTreeSet<ProxyKey>>) -> Self {
+        match (files, open) {
+            (Some(files), Some(open)) => Self::Changes(files, open),
+            (Some(files), None) => Self::Files(files),
+            (None, _) => Self::Unchanged,
+        }
+    }
+
+    /// The proxies that may not be as they are desired, in the order of their keys, each with its published and its desired files.
+    pub(crate) fn open<'o>(
+        self,
+        applied: &'o Applied,
+    ) -> Box<dyn Iterator<Item = (&'o ProxyKey, Option<&'o Files>, Option<&'o Files>)> + 'o>
+    where
+        'd: 'o,
+    {
+        match self {
+            Self::Files(desired) => Box::new(pairs(applied, desired)),
+            Self::Changes(desired, open) => {
+                Box::new(open.iter().map(|proxy| (proxy, applied.get(proxy), desired.get(proxy))))
+            }
+            Self::Unchanged => Box::new(pairs(applied, applied)),
+        }
     }
 }
 
@@ -87,7 +111,8 @@ impl Planned {
 /// A proxy that is neither updated nor restored gets its clusters and listeners delivered once more if its Envoy runs
 /// without them.
 ///
-/// The cost grows with the number of files of the proxies that are published or desired.
+/// The cost grows with the number of files of the proxies that are published or desired; with [`Desired::Changes`], of the given
+/// ones.
 #[must_use]
 pub fn plan(observed: &Observed, desired: Desired, constraints: &Constraints) -> Planned {
     let drift = drift_from(observed, desired);
@@ -131,7 +156,7 @@ pub fn plan(observed: &Observed, desired: Desired, constraints: &Constraints) ->
 /// The drift without the files that somebody brought to their desired text: nothing remains to be done or said about
 /// them.
 fn drift_from(observed: &Observed, desired: Desired) -> Vec<Drift> {
-    let Desired::Files(desired) = desired else {
+    let (Desired::Files(desired) | Desired::Changes(desired, _)) = desired else {
         return observed.drift.clone();
     };
     let text = |files: &Fragments, drift: &Drift| files.get(&drift.proxy)?.get(&drift.artifact).cloned();
@@ -148,10 +173,6 @@ fn views<'v>(observed: &'v Observed, desired: Desired<'v>, drift: &'v [Drift]) -
     for drift in drift {
         drift_of.entry(&drift.proxy).or_default().push(drift);
     }
-    let desired = match desired {
-        Desired::Files(desired) => desired,
-        Desired::Unchanged => &observed.applied,
-    };
     let view = |(proxy, found, desired)| {
         let drift = drift_of.remove(proxy).unwrap_or_default();
         let is_settled = found == desired && drift.is_empty() && !observed.out_of_sync.contains(proxy);
@@ -163,7 +184,7 @@ fn views<'v>(observed: &'v Observed, desired: Desired<'v>, drift: &'v [Drift]) -
             last: observed.last_generation.get(proxy),
         })
     };
-    pairs(&observed.applied, desired).filter_map(view).collect()
+    desired.open(&observed.applied).filter_map(view).collect()
 }
 
 #[cfg(test)]
@@ -362,7 +383,11 @@ mod tests {
                 guard: self.guard.as_ref(),
                 approved,
             };
-            plan(&self.observe(), self.desired.as_ref().into(), &constraints)
+            self.plan_of(None, &constraints)
+        }
+
+        fn plan_of(&self, open: Option<&BTreeSet<ProxyKey>>, constraints: &Constraints) -> Planned {
+            plan(&self.observe(), Desired::new(self.desired.as_ref(), open), constraints)
         }
 
         /// Whether a proxy is brought to its desired files. Where the guard is violated, it is so only if they are
@@ -456,6 +481,24 @@ mod tests {
             // A guard that was violated still is, by the same plan, so that an approval stays valid.
             prop_assert_eq!(second.violation, first.violation);
             prop_assert_eq!(second.drift, first.drift_left);
+        }
+
+        #[test]
+        fn proxies_that_are_as_they_should_be_need_no_look(situation in situation(), others in btree_set(proxy(), 0..3)) {
+            let Some(desired) = &situation.desired else { return Ok(()) };
+            let observed = situation.observe();
+            let differ = pairs(&observed.applied, desired).filter(|(_, found, desired)| found != desired);
+            let differ = differ.map(|(proxy, ..)| proxy);
+            let drifted = observed.drift.iter().map(|drift| &drift.proxy);
+            let open = differ.chain(drifted).chain(&observed.out_of_sync).cloned();
+            let open: BTreeSet<ProxyKey> = open.chain(others).collect();
+            let constraints = Constraints {
+                held: &situation.held,
+                drift_repair: &situation.repair,
+                guard: situation.guard.as_ref(),
+                approved: None,
+            };
+            prop_assert_eq!(situation.plan_of(Some(&open), &constraints), situation.plan_of(None, &constraints));
         }
 
         #[test]

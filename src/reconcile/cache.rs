@@ -1,10 +1,11 @@
 //! The cache of one reconciliation after another.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::last_run::{self, Key};
 use super::overview::Overview;
+use super::trusted::Trusted;
 use crate::apply::{ApplyError, Lock, OutputDir, OutputWatch, Target, Touched, file_meshes};
 use crate::compile::Compiler;
 use crate::envoy::artifact::{Elsewhere, ProxyKey};
@@ -25,7 +26,7 @@ pub struct Cache {
     /// The meshes of each policy file as they are on disk, once they were read.
     pub(super) file_meshes: Option<Arc<Contributions>>,
     /// The published files, if all were as they should be when the last reconciliation ended.
-    published: Option<Arc<Applied>>,
+    trusted: Option<Trusted>,
     /// The watch on published files, if there is one.
     output: Option<OutputWatch>,
     /// Whether the result of the last run was asked for, which is older than what this process did.
@@ -60,16 +61,16 @@ impl Cache {
         Ok(())
     }
 
-    /// The published files as the last reconciliation left them, for one that looks at changes only, and the proxies that
-    /// somebody may have touched since; `None` if all may be.
+    /// The published files for a reconciliation that looks at changes only; `None` if somebody may have touched all of them.
     ///
-    /// An edit without an event is found by the next rescan, which looks at all files.
-    pub(super) fn take_published(&mut self, scan: Scan) -> Option<(Arc<Applied>, BTreeSet<ProxyKey>)> {
+    /// An edit without an event is found by the next rescan, which looks at all files. Until the reconciliation has come to its
+    /// end, nothing is trusted.
+    pub(super) fn take_trusted(&mut self, scan: Scan) -> Option<Trusted> {
         let touched = self.output.as_mut().map(OutputWatch::take_touched);
-        let published = self.published.take().filter(|_| scan == Scan::Changes)?;
+        let trusted = self.trusted.take().filter(|_| scan == Scan::Changes)?;
         match touched.unwrap_or_default() {
             Touched::All => None,
-            Touched::Proxies(touched) => Some((published, touched)),
+            Touched::Proxies(touched) => Some(Trusted { touched, ..trusted }),
         }
     }
 
@@ -110,9 +111,9 @@ impl Cache {
         self.output = Some(output);
     }
 
-    /// Keeps the published files; `None` if they are not all as they should be.
-    pub(super) fn keep_published(&mut self, published: Option<Arc<Applied>>) {
-        self.published = published;
+    /// Trusts the published files from now on; `None` if they are not all as they should be.
+    pub(super) fn trust(&mut self, published: Option<Trusted>) {
+        self.trusted = published;
     }
 
     /// The overview of the last run for the first reconciliation of this process, if nothing has changed since.
@@ -144,7 +145,7 @@ impl Cache {
     /// Forgets what is on disk, since the output directory is another.
     pub fn forget_output(&mut self) {
         self.file_meshes = None;
-        self.published = None;
+        self.trusted = None;
     }
 
     /// A cache whose reader may rely on a watch.

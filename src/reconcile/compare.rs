@@ -1,6 +1,7 @@
 //! A comparison: a reconciliation without its last step.
 
 use std::mem;
+use std::sync::Arc;
 
 use super::error::ReconcileError;
 use super::observe::observe;
@@ -56,7 +57,7 @@ pub fn compare(settings: &Settings, target: &Target, policies: &Policies) -> Res
 /// Compares the files of two states of the policies, as if the first one were published. Its files are taken out of it.
 #[must_use]
 pub fn compare_policies(before: &mut Policies, after: &Policies) -> Comparison {
-    let observed = Observed::from(mem::take(&mut before.compiled.fragments));
+    let observed = Observed::from(Arc::unwrap_or_clone(mem::take(&mut before.compiled.fragments)));
     let desired = Desired::Files(&after.compiled.fragments);
     let planned = plan(&observed, desired, &Constraints::default());
     Comparison {

@@ -20,6 +20,8 @@ mod error;
 
 mod desired;
 
+mod trusted;
+
 mod observe;
 
 mod compare;
@@ -50,7 +52,7 @@ use unchanged::unchanged;
 use crate::apply::{self, Intent, Looks, Request, Session, Target, reload};
 use crate::compile::Compiled;
 use crate::envoy::artifact::{Elsewhere, ProxyKey};
-use crate::plan::plan;
+use crate::plan::{Desired, plan};
 use crate::settings::Settings;
 use crate::source::{ReadError, ReadWork, Scan};
 
@@ -108,8 +110,7 @@ fn attempt(
         None => Cow::Owned(places_elsewhere(settings, target)?),
     };
     cache.follow_output(&reconciliation.published, &elsewhere, touched, options.scan);
-    let published = Arc::clone(&reconciliation.published);
-    cache.keep_published(reconciliation.is_clean().then_some(published));
+    cache.trust(reconciliation.is_clean().then(|| reconciliation.trusted()));
     if reconciliation.is_done()
         && let Ok(overview) = &reconciliation.policies
     {
@@ -163,23 +164,27 @@ fn compile_and_publish(
     options: &ReconcileOptions,
 ) -> Result<Reconciliation, ReconcileError> {
     let mut stopwatch = Stopwatch::default();
+    // Before the policies are compiled: what an attempt changes that comes to no end, the next one cannot tell.
+    let trusted = cache.take_trusted(options.scan);
     let policies = Policies::read(settings, target, Purpose::Publish(options.scan), cache, &mut stopwatch)?;
     let intent = Intent::read(&target.out)?;
     let desired = DesiredState::choose(&intent, &policies);
 
-    let known = cache.take_published(options.scan);
-    let is_change = known.is_some();
+    let is_change = trusted.is_some();
+    let comparable = trusted.as_ref().filter(|_| !options.probe_all);
+    let looked_at = comparable.and_then(|trusted| trusted.open_now(desired, &policies));
     let files = stopwatch.time(Stage::Plan, || desired.files(target, &policies))?;
+    let wanted = Desired::new(files.as_deref(), looked_at.as_ref());
     let places = policies.as_ref().ok().map(Policies::places);
-    let observation = stopwatch.time(Stage::Plan, || match known {
-        Some((known, touched)) => observe_changes(target, known, files.as_deref(), touched, places),
+    let observation = stopwatch.time(Stage::Plan, || match trusted {
+        Some(trusted) => observe_changes(target, trusted, wanted, places),
         None => observe(target, places),
     })?;
     let mut observed = observation.observed;
     let health = (options.probe_all).then(|| probe(&mut observed, target, session));
     let planned = stopwatch.time(Stage::Plan, || {
         let constraints = desired.constraints(&policies, &settings.guard, &intent, &options.drift_repair);
-        plan(&observed, files.as_deref().into(), &constraints)
+        plan(&observed, wanted, &constraints)
     });
     drop(files);
 
@@ -206,6 +211,7 @@ fn compile_and_publish(
         read,
         intent,
         desired,
+        looked_at,
         read_back: observation.read_back,
         published_before: observed.applied.len(),
         published: Arc::new(observed.applied),

@@ -1,12 +1,13 @@
 //! The observed state: the files on disk, and the answers of the Envoys.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::trusted::Trusted;
 use crate::apply::{self, ApplyError, Places, Session, Target, history};
 use crate::apply::{ProxyHealth, probe_all};
 use crate::envoy::artifact::{Fragments, ProxyKey};
-use crate::plan::{Applied, Observed, pairs};
+use crate::plan::{Desired, Observed};
 
 /// The observed state, and the work of looking.
 pub(super) struct Observation {
@@ -29,18 +30,16 @@ pub(super) fn observe(target: &Target, places: Option<Places>) -> Result<Observa
 /// touched.
 pub(super) fn observe_changes(
     target: &Target,
-    known: Arc<Applied>,
-    desired: Option<&Fragments>,
-    touched: BTreeSet<ProxyKey>,
+    trusted: Trusted,
+    desired: Desired,
     places: Option<Places>,
 ) -> Result<Observation, ApplyError> {
-    let mut observed = Observed::from(Arc::unwrap_or_clone(known));
+    let mut observed = Observed::from(Arc::unwrap_or_clone(trusted.published));
     let applied = &mut observed.applied;
-    let mut differing = touched;
-    if let Some(desired) = desired {
-        let differs = pairs(applied, desired).filter(|(_, found, desired)| found != desired);
-        differing.extend(differs.map(|(proxy, ..)| proxy.clone()));
-    }
+    let differs = desired.open(applied).filter(|(_, found, desired)| found != desired);
+    let differs: Vec<ProxyKey> = differs.map(|(proxy, ..)| proxy.clone()).collect();
+    let mut differing = trusted.touched;
+    differing.extend(differs);
     if differing.is_empty() {
         return Ok(Observation { observed, read_back: 0 });
     }

@@ -1,19 +1,20 @@
 //! The result of one reconciliation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::desired::DesiredState;
 use super::overview::Overview;
 use super::stages::Stage;
+use super::trusted::Trusted;
 use crate::apply::ProxyHealth;
 use crate::apply::reload::Offer;
 use crate::apply::{ApplyError, Intent, Lock, ProxyResult, Publication, Target};
 use crate::compile::Compiled;
 use crate::envoy::artifact::{Files, ProxyKey};
 use crate::plan::drift::Drift;
-use crate::plan::{self, Applied, Change, Constraints, Desired, Observed, Plan, Planned, pairs};
+use crate::plan::{self, Applied, Change, Constraints, Desired, Observed, Plan, Planned};
 use crate::source::{ReadError, ReadWork};
 
 /// The result of one reconciliation.
@@ -29,6 +30,8 @@ pub struct Reconciliation {
     pub intent: Intent,
     /// The origin of the desired state.
     pub desired: DesiredState,
+    /// The proxies that may not have had the files that the policies ask for; `None` if any may not.
+    pub looked_at: Option<BTreeSet<ProxyKey>>,
     /// The number of proxies whose published files were read back, rather than trusted to be as they were left.
     pub read_back: usize,
     /// The number of proxies that were published before.
@@ -126,6 +129,11 @@ impl Reconciliation {
         self.planned.drift.is_empty() && self.publication.failures().next().is_none()
     }
 
+    /// The published files, for the next reconciliation.
+    pub(super) fn trusted(&self) -> Trusted {
+        Trusted::after(&self.published, self.compiled.as_ref(), self.looked_at.as_ref())
+    }
+
     /// Takes note of what was published, and uses up an approval.
     pub(super) fn record(&mut self, target: &Target, lock: &Lock) -> Result<(), ApplyError> {
         let done = self.carried_out();
@@ -139,15 +147,13 @@ impl Reconciliation {
         }
         if let Some(compiled) = &self.compiled {
             // The same texts are kept once.
-            let is_copy = |found: &Files, desired: &Files| {
-                let mut texts = found.values().zip(desired.values());
-                !texts.all(|(found, desired)| Arc::ptr_eq(found, desired)) && found == desired
-            };
+            let is_equal = |found: &Files, desired: &Files| !found.is_copy_of(desired) && found == desired;
             let copy = |(proxy, found, desired): (&ProxyKey, Option<&Files>, Option<&Files>)| {
                 let (found, desired) = (found?, desired?);
-                is_copy(found, desired).then(|| (proxy.clone(), desired.clone()))
+                is_equal(found, desired).then(|| (proxy.clone(), desired.clone()))
             };
-            let copies: Vec<_> = pairs(published, &compiled.fragments).filter_map(copy).collect();
+            let desired = Desired::new(Some(&compiled.fragments), self.looked_at.as_ref());
+            let copies: Vec<_> = desired.open(published).filter_map(copy).collect();
             published.extend(copies);
         }
         if self.planned.is_approved && self.publication.failures().next().is_none() {

@@ -50,6 +50,7 @@ pub(super) fn unchanged(
         read: ReadWork::default(),
         intent,
         desired: DesiredState::Policies,
+        looked_at: None,
         read_back: observation.read_back,
         published_before: observed.applied.len(),
         published: Arc::new(observed.applied),

@@ -22,8 +22,6 @@ pub use impact::Impact;
 pub use reason::{Reason, ReasonKind};
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use difference::{Differences, named, sampling};
 
@@ -46,18 +44,15 @@ pub struct Context<'c> {
 }
 
 /// The changes of a plan in groups: proxies that change first, then new ones, then removed ones. The cost grows with the
-/// changed proxies, and with the others by a look at each.
+/// changed proxies.
 #[must_use]
 pub fn summarize(plan: &Plan, context: &Context) -> Vec<Group> {
-    let before = context.before.map(by_name);
-    let after = by_name(context.after);
     let group = |change: &Change| {
-        let key = (change.proxy.mesh.as_str(), change.proxy.dataplane.as_str());
-        let old = match before.as_ref().and_then(|before| before.get(&key)) {
+        let old = match context.before.and_then(|before| before.proxy(&change.proxy)) {
             Some(proxy) => Some(EffectiveTracing::values_of(proxy)),
             None => read(&change.before),
         };
-        let proxy = after.get(&key).copied();
+        let proxy = context.after.proxy(&change.proxy);
         // A file that somebody edited, or one of a generation before, is not that of the proxy.
         let rendered = || context.after.fragments.get(&change.proxy)?.get(&Artifact::Effective);
         let new = match proxy {
@@ -78,15 +73,6 @@ pub fn summarize(plan: &Plan, context: &Context) -> Vec<Group> {
             .into_iter()
             .flatten(),
     )
-}
-
-/// The proxies of a compile by mesh and name.
-fn by_name(compiled: &Compiled) -> BTreeMap<(&str, &str), &Proxy> {
-    let named = |proxy| {
-        let proxy: &Proxy = Arc::as_ref(proxy);
-        ((proxy.key.mesh.as_str(), proxy.key.dataplane.as_str()), proxy)
-    };
-    compiled.proxies.iter().map(named).collect()
 }
 
 /// The effective tracing in the files of a proxy.

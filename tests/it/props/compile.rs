@@ -47,7 +47,7 @@ proptest! {
         prop_assert_eq!(&looked_at.diagnostics, &compiled.diagnostics);
         prop_assert_eq!(&looked_at.unpublishable, &compiled.unpublishable);
         prop_assert_eq!(&looked_at.without_files, &compiled.without_files);
-        for (proxy, files) in &compiled.fragments {
+        for (proxy, files) in &*compiled.fragments {
             prop_assert_eq!(missing_clusters(files), Vec::<String>::new(), "{}", proxy);
         }
         let findings: Vec<_> = compiled.diagnostics.into_iter().chain(compiled.unpublishable).collect();

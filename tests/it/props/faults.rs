@@ -126,7 +126,7 @@ impl Place {
         let limit = self.settings.limits.file_bytes.get() as u64;
         let snapshot = read(&self.settings.sources(), limit, Consistency::Dirty).expect("readable");
         let options = self.settings.options(Arc::default(), Extent::Files).expect("options");
-        compile(&snapshot, &options).fragments
+        Arc::unwrap_or_clone(compile(&snapshot, &options).fragments)
     }
 
     /// Whether the published files are the desired ones, and there are no others.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
 use meshtraced::compile::{Compiled, Compiler, Extent, Options, compile};
+use meshtraced::envoy::artifact::Fragments;
 use meshtraced::kuma::{Fidelity, Kuma, Ties, Version};
 use meshtraced::select::scope::Rule;
 use meshtraced::source::{Snapshot, SourceFile, Unreadable, UnreadableReason};
@@ -216,6 +217,7 @@ fn options(settings: &Settings) -> Options {
 fn result(compiled: Compiled) -> Compiled {
     Compiled {
         work: Default::default(),
+        changed: None,
         ..compiled
     }
 }
@@ -226,6 +228,7 @@ proptest! {
     #[test]
     fn a_cache_changes_no_result(first in settings(), edits in vec(vec(edit(), 1..3), 2..8), keeps in any::<bool>()) {
         let (mut tree, mut options, mut compiler) = (Tree::new(), options(&first), Compiler::default());
+        let mut last: Arc<Fragments> = Arc::default();
         for edits in &edits {
             for edit in edits {
                 tree.edit(edit);
@@ -236,6 +239,13 @@ proptest! {
             let snapshot = tree.read(keeps);
             let (kept, fresh) = (compiler.compile(&snapshot, &options), compile(&snapshot, &options));
             options.known = Arc::clone(&fresh.known);
+            if let Some(changed) = &kept.changed {
+                let proxies = last.keys().chain(kept.fragments.keys());
+                let differ = proxies.filter(|proxy| last.get(proxy) != kept.fragments.get(proxy));
+                let missed: Vec<_> = differ.filter(|proxy| !changed.contains(proxy)).collect();
+                prop_assert!(missed.is_empty(), "{:?} after {:?}", missed, edits);
+            }
+            last = Arc::clone(&kept.fragments);
             prop_assert_eq!(result(kept), result(fresh), "after {:?}", edits);
         }
     }
