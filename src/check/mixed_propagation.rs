@@ -1,6 +1,6 @@
 //! `mixed-propagation`: a proxy calls another one whose tracer does not read what its own writes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::subject::{Subject, about};
 use crate::diag::{Code, Diagnostic, Diagnostics};
@@ -9,17 +9,13 @@ use crate::explain::propagation::{Calls, continues, of_provider, provider};
 /// One finding per pair of providers and mesh, with the first example.
 pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
     let proxies = subject.compilation.proxies;
-    let mut used: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for proxy in proxies {
-        let providers = used.entry(proxy.key.mesh.as_str()).or_default();
-        providers.extend(provider(proxy));
-    }
     // What is not said yet, by mesh and providers of caller and called.
     let mut left: BTreeSet<(&str, &str, &str)> = BTreeSet::new();
-    for (mesh, providers) in &used {
-        for from in providers {
+    for of_mesh in proxies.chunk_by(|a, b| a.key.mesh == b.key.mesh) {
+        let providers: BTreeSet<&str> = of_mesh.iter().filter_map(|proxy| provider(proxy)).collect();
+        for from in &providers {
             let breaks = providers.iter().filter(|to| !continues(from, to));
-            left.extend(breaks.map(|to| (*mesh, *from, *to)));
+            left.extend(breaks.map(|to| (of_mesh[0].key.mesh.as_str(), *from, *to)));
         }
     }
     if left.is_empty() {
@@ -27,6 +23,9 @@ pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
     }
     let mut calls = Calls::of(proxies);
     for (governed, caller) in subject.compilation.pairs() {
+        if left.is_empty() {
+            break;
+        }
         let Some(from) = provider(caller) else { continue };
         let mesh = caller.key.mesh.as_str();
         let next = left.range((mesh, from, "")..).next();

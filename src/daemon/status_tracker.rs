@@ -215,7 +215,8 @@ impl StatusTracker {
         }
         // A trouble ends when nothing is to be published for the proxy any more.
         let still = |proxy: &ProxyKey| results.contains_key(proxy) || reconciliation.desired == DesiredState::Unchanged;
-        for (_, state) in self.proxies.iter_mut().filter(|(proxy, _)| !still(proxy)) {
+        let in_trouble = (self.proxies.iter_mut()).filter(|(_, state)| matches!(state, ProxyState::Trouble(..)));
+        for (_, state) in in_trouble.filter(|(proxy, _)| !still(proxy)) {
             *state = match state {
                 // The Envoy answered when it nacked, and the published files are those it runs with.
                 ProxyState::Trouble(TroubleState::Rejected, _) => ProxyState::Active,

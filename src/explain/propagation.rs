@@ -1,9 +1,10 @@
 //! The headers that carry a trace, by tracer, as `tests/it/propagation.rs` measures them on a real Envoy.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
 use std::sync::Arc;
 
-use foldhash::HashMap;
+use foldhash::{HashMap, HashMapExt};
 use serde::Serialize;
 
 use crate::compilation::Compilation;
@@ -73,7 +74,7 @@ pub fn continues(from: &str, to: &str) -> bool {
 /// The callers and called proxies of a proxy at which traces break, sorted.
 pub(super) fn breaks(compilation: &Compilation, proxy: &Proxy) -> Vec<Neighbour> {
     let Some(own) = provider(proxy) else { return Vec::new() };
-    let (called_by_own, reached_at_own) = (called_places(proxy), places(proxy));
+    let called_by_own = called_places(proxy);
     let mut found = Vec::new();
     for other in compilation
         .proxies
@@ -86,10 +87,11 @@ pub(super) fn breaks(compilation: &Compilation, proxy: &Proxy) -> Vec<Neighbour>
             called,
             provider: theirs.to_owned(),
         };
-        if !continues(own, theirs) && !called_by_own.is_disjoint(&places(other)) {
+        if !continues(own, theirs) && places(other).any(|place| called_by_own.contains(&place)) {
             found.push(neighbour(true));
         }
-        if !continues(theirs, own) && !called_places(other).is_disjoint(&reached_at_own) {
+        let called = called_places(other);
+        if !continues(theirs, own) && places(proxy).any(|place| called.contains(&place)) {
             found.push(neighbour(false));
         }
     }
@@ -113,12 +115,10 @@ pub fn provider(proxy: &Proxy) -> Option<&'static str> {
 type Place<'p> = (&'p str, u16);
 
 /// The places of the inbounds of a proxy.
-fn places(proxy: &Proxy) -> BTreeSet<Place<'_>> {
+fn places(proxy: &Proxy) -> impl Iterator<Item = Place<'_>> {
     let inbounds = proxy.listeners.iter();
     let inbounds = inbounds.filter(|listener| listener.direction == Direction::Inbound);
-    inbounds
-        .map(|listener| (listener.address.as_str(), listener.port))
-        .collect()
+    inbounds.map(|listener| (listener.address.as_str(), listener.port))
 }
 
 /// The destinations of the outbounds of a proxy that speak HTTP.
@@ -142,10 +142,20 @@ fn called_places(proxy: &Proxy) -> BTreeSet<Place<'_>> {
 /// The endpoints of a destination are looked at once, however many proxies call it.
 pub struct Calls<'p> {
     proxies: &'p [Arc<Proxy>],
-    /// The proxies by mesh and place, as indices.
-    places: HashMap<(&'p str, &'p str, u16), Vec<usize>>,
+    inbounds: Vec<Inbound>,
+    /// The last of the inbounds at each place of a mesh, as an index.
+    last_at: HashMap<(&'p str, Place<'p>), usize>,
     /// The first proxy of each provider behind the endpoints of a destination in a mesh.
     behind: HashMap<(&'p str, *const Endpoint), FirstOf>,
+}
+
+/// An inbound of a proxy with spans.
+struct Inbound {
+    /// The index of the proxy.
+    proxy: usize,
+    provider: &'static str,
+    /// The index of another inbound at the same place.
+    other: Option<usize>,
 }
 
 /// The first proxy of each provider, as an index.
@@ -155,41 +165,49 @@ impl<'p> Calls<'p> {
     /// The calls among proxies.
     #[must_use]
     pub fn of(proxies: &'p [Arc<Proxy>]) -> Self {
-        let mut by_place: HashMap<_, Vec<usize>> = HashMap::default();
-        for (i, proxy) in proxies
-            .iter()
-            .enumerate()
-            .filter(|(_, proxy)| provider(proxy).is_some())
-        {
-            for (host, port) in places(proxy) {
-                by_place
-                    .entry((proxy.key.mesh.as_str(), host, port))
-                    .or_default()
-                    .push(i);
+        let mut calls = Self {
+            proxies,
+            inbounds: Vec::with_capacity(proxies.len()),
+            last_at: HashMap::with_capacity(proxies.len()),
+            behind: HashMap::default(),
+        };
+        for (proxy, i) in proxies.iter().zip(0..) {
+            let Some(provider) = provider(proxy) else { continue };
+            for place in places(proxy) {
+                let place = (proxy.key.mesh.as_str(), place);
+                let other = calls.last_at.insert(place, calls.inbounds.len());
+                calls.inbounds.push(Inbound {
+                    proxy: i,
+                    provider,
+                    other,
+                });
             }
         }
-        Self {
-            proxies,
-            places: by_place,
-            behind: HashMap::default(),
-        }
+        calls
+    }
+
+    /// The inbounds at a place of a mesh.
+    fn at(&self, mesh: &'p str, place: Place<'p>) -> impl Iterator<Item = &Inbound> {
+        let last = self.last_at.get(&(mesh, place));
+        iter::successors(last.map(|i| &self.inbounds[*i]), |inbound| {
+            inbound.other.map(|i| &self.inbounds[i])
+        })
     }
 
     /// The first proxy of each provider that a proxy calls.
     pub fn by(&mut self, caller: &'p Proxy) -> BTreeMap<&'static str, &'p Proxy> {
+        let mesh = caller.key.mesh.as_str();
         let mut called = FirstOf::new();
         for destination in destinations(caller) {
-            let (places, proxies) = (&self.places, self.proxies);
-            let key = (caller.key.mesh.as_str(), destination.endpoints.as_ptr());
-            let behind = self.behind.entry(key).or_insert_with(|| {
+            let key = (mesh, destination.endpoints.as_ptr());
+            if !self.behind.contains_key(&key) {
                 let endpoints = destination.endpoints.iter();
-                let there = endpoints.filter_map(|endpoint| {
-                    places.get(&(caller.key.mesh.as_str(), endpoint.host.as_str(), endpoint.port))
-                });
-                let there = there.flatten();
-                first_of_each(there.filter_map(|i| Some((provider(&proxies[*i])?, *i))))
-            });
-            called = first_of_each(called.into_iter().chain(behind.iter().map(|(name, i)| (*name, *i))));
+                let there = endpoints.flat_map(|endpoint| self.at(mesh, (endpoint.host.as_str(), endpoint.port)));
+                let first = first_of_each(there.map(|inbound| (inbound.provider, inbound.proxy)));
+                self.behind.insert(key, first);
+            }
+            let behind = self.behind[&key].iter().map(|(name, i)| (*name, *i));
+            called = first_of_each(called.into_iter().chain(behind));
         }
         let proxy = |(name, i): (&'static str, usize)| (name, &*self.proxies[i]);
         called.into_iter().map(proxy).collect()

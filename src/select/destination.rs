@@ -96,17 +96,21 @@ impl Services {
             self.index_resources();
             self.declared_generation += 1;
         }
+        let mut differs = !is_same;
         if !changes.is_empty() {
-            self.update_tagged(changes);
+            differs |= self.update_tagged(changes);
         }
         if !changes.is_empty() || !is_same {
             self.index_inbounds(&resources.dataplanes);
-            self.generation += 1;
+            // Any dataplane can be an instance of a service that is a resource.
+            differs |= self.meshes.values().any(|of_mesh| !of_mesh.resources.is_empty());
         }
+        self.generation += u64::from(differs);
     }
 
-    /// Makes the instances of those services anew to which a changed dataplane belongs.
-    fn update_tagged(&mut self, changes: &DataplaneChanges) {
+    /// Makes the instances of those services anew to which a changed dataplane belongs; `true` if others see a difference.
+    fn update_tagged(&mut self, changes: &DataplaneChanges) -> bool {
+        let mut differs = false;
         let gone: HashSet<*const Dataplane> = changes.gone.iter().map(Arc::as_ptr).collect();
         let mut concerned: BTreeMap<&str, HashMap<&Text, Vec<Instance>>> = BTreeMap::new();
         for dataplane in &changes.gone {
@@ -130,11 +134,14 @@ impl Services {
                 let stay = stay.filter(|instance| !gone.contains(&Arc::as_ptr(&instance.dataplane)));
                 let mut all: Vec<Instance> = stay.cloned().chain(new).collect();
                 all.sort_by(|a, b| (a.dataplane.header.order()).cmp(&b.dataplane.header.order()));
-                if let Some(instances) = Instances::of(all) {
+                let instances = Instances::of(all, known.as_deref());
+                differs |= known.as_ref().map(|known| &known.identity) != instances.as_ref().map(|new| &new.identity);
+                if let Some(instances) = instances {
                     tagged.insert(service.clone(), Arc::new(instances));
                 }
             }
         }
+        differs
     }
 
     /// Indexes the services that are resources, and those outside of the mesh.

@@ -1,12 +1,11 @@
 //! The services that the destinations of one dataplane are found among.
 
 use std::cell::RefCell;
-use std::sync::Arc;
 
 use litemap::LiteMap;
 
 use super::destination::Services;
-use super::instances::Instances;
+use super::instances::Identity;
 use crate::resource::kinds::dataplane::{BackendRef, Dataplane};
 use crate::resource::kinds::mesh_service::{MeshService, Port};
 use crate::resource::value::protocol::Protocol;
@@ -21,7 +20,7 @@ pub struct Sources {
     /// Whether a service that is a resource was asked for: any dataplane can be an instance of it.
     has_resources: bool,
     /// The instances of each service that was asked for by its tag.
-    instances: LiteMap<Text, Option<Arc<Instances>>>,
+    instances: LiteMap<Text, Option<Identity>>,
 }
 
 impl Sources {
@@ -31,11 +30,9 @@ impl Sources {
         if self.generation == services.generation {
             return true;
         }
-        let is_same = |(service, known): (&Text, &Option<Arc<Instances>>)| match (known, services.tagged(mesh, service))
-        {
-            (Some(known), Some(instances)) => Arc::ptr_eq(known, instances),
-            (None, None) => true,
-            (Some(_), None) | (None, Some(_)) => false,
+        let is_same = |(service, known): (&Text, &Option<Identity>)| {
+            let found = services.tagged(mesh, service).map(|instances| &instances.identity);
+            known.as_ref() == found
         };
         !self.has_resources
             && self.declared_generation == services.declared_generation
@@ -70,28 +67,29 @@ impl<'a> Inquiry<'a> {
     }
 
     /// Takes note of a service that the result depends on.
-    pub(super) fn note(&self, service: &str) {
+    pub(super) fn note(&self, service: &Text) {
         let mut sources = self.sources.borrow_mut();
         if !sources.instances.contains_key(service) {
-            let instances = self.services.tagged(self.mesh(), service).cloned();
-            sources.instances.insert(service.into(), instances);
+            let found = self.services.tagged(self.mesh(), service);
+            let identity = found.map(|instances| instances.identity.clone());
+            sources.instances.insert(service.clone(), identity);
         }
     }
 
     /// The answer of [`Services::lacks`].
-    pub(super) fn lacks(&self, service: &str, tags: &Tags) -> bool {
+    pub(super) fn lacks(&self, service: &Text, tags: &Tags) -> bool {
         self.note(service);
         self.services.lacks(self.mesh(), service, tags)
     }
 
     /// The answer of [`Services::knows`].
-    pub(super) fn knows(&self, service: &str) -> bool {
+    pub(super) fn knows(&self, service: &Text) -> bool {
         self.note(service);
         self.services.knows(self.mesh(), service)
     }
 
     /// The answer of [`Services::protocol`].
-    pub(super) fn protocol(&self, service: &str, tags: &Tags) -> Option<Effective<Protocol>> {
+    pub(super) fn protocol(&self, service: &Text, tags: &Tags) -> Option<Effective<Protocol>> {
         self.note(service);
         self.services.protocol(self.mesh(), service, tags)
     }

@@ -49,6 +49,17 @@ impl Instance {
         &self.dataplane.inbounds[self.position]
     }
 
+    /// Whether dataplanes that call the one find what those find that call the other.
+    fn is_seen_as(&self, other: &Self) -> bool {
+        let (protocol, theirs) = (self.protocol(), other.protocol());
+        let is_shown_as = match (protocol.source.origin(), theirs.source.origin()) {
+            (Some(own), Some(theirs)) => own.at.is_shown_as(&theirs.at),
+            _ => true,
+        };
+        let is_tagged_as = self.inbound().tags == other.inbound().tags;
+        is_tagged_as && self.endpoint() == other.endpoint() && protocol == theirs && is_shown_as
+    }
+
     /// The protocol by the tag of the inbound.
     pub(super) fn protocol(&self) -> Effective<Protocol> {
         Effective::of(self.inbound().tagged_protocol.as_ref(), Protocol::Unknown)
@@ -71,9 +82,20 @@ impl Instance {
     }
 }
 
+/// The identity of instances as others see them: where they are called, what they speak, and their tags.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Identity(Arc<()>);
+
+impl PartialEq for Identity {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
 /// The instances of one service.
 #[derive(Debug)]
 pub(super) struct Instances {
+    pub(super) identity: Identity,
     /// All instances, in the order of their dataplanes.
     pub(super) all: Vec<Instance>,
     /// Their common protocol.
@@ -86,9 +108,15 @@ pub(super) struct Instances {
 }
 
 impl Instances {
-    /// The given instances; `None` without any.
-    pub(super) fn of(all: Vec<Instance>) -> Option<Self> {
+    /// The given instances; `None` without any. Their identity is that of the `known` ones if others see the same.
+    pub(super) fn of(all: Vec<Instance>, known: Option<&Self>) -> Option<Self> {
+        let is_seen_as = |known: &&Self| {
+            let mut pairs = known.all.iter().zip(&all);
+            known.all.len() == all.len() && pairs.all(|(known, new)| known.is_seen_as(new))
+        };
+        let identity = known.filter(is_seen_as).map(|known| known.identity.clone());
         Some(Self {
+            identity: identity.unwrap_or_default(),
             protocol: all.iter().map(Instance::protocol).reduce(common_of_two)?,
             all,
             by_tag: OnceLock::new(),

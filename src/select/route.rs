@@ -369,13 +369,13 @@ impl<'a> Router<'a, '_> {
     }
 
     /// The protocol of a service, of its instances or by the settings.
-    fn known_protocol(&self, service: &str, tags: &Tags) -> Effective<Protocol> {
+    fn known_protocol(&self, service: &Text, tags: &Tags) -> Effective<Protocol> {
         let known = self.routing.services.protocol(service, tags);
         let known = known.or_else(|| hinted(self.mesh_routes.hints, service));
         known.unwrap_or_else(|| Effective::of(None, Protocol::Unknown))
     }
 
-    fn knows(&self, service: &str) -> bool {
+    fn knows(&self, service: &Text) -> bool {
         self.routing.services.knows(service)
     }
 

@@ -72,6 +72,21 @@ impl Location {
         }
     }
 
+    /// Whether both are at the same place of lines with the same text and number, in versions of a file that may differ elsewhere.
+    #[must_use]
+    pub fn is_shown_as(&self, other: &Self) -> bool {
+        self == other && self.line() == other.line() && self.whole_lines() == other.whole_lines()
+    }
+
+    /// The text of the lines that the location is in.
+    fn whole_lines(&self) -> &str {
+        let (text, Range { start, end }) = (self.file.text.as_str(), self.bytes());
+        let is_end = |c| matches!(c, '\n' | '\r');
+        let from = text[..start].rfind(is_end).map_or(0, |i| i + 1);
+        let to = text[end..].find(is_end).map_or(text.len(), |i| end + i);
+        &text[from..to]
+    }
+
     /// The text at the location.
     #[must_use]
     pub fn text(&self) -> &str {
