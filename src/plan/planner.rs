@@ -45,7 +45,8 @@ impl<'d> Desired<'d> {
         match self {
             Self::Files(desired) => Box::new(pairs(applied, desired)),
             Self::Changes(desired, open) => {
-                Box::new(open.iter().map(|proxy| (proxy, applied.get(proxy), desired.get(proxy))))
+                let all = open.iter().map(|proxy| (proxy, applied.get(proxy), desired.get(proxy)));
+                Box::new(all.filter(|(_, found, desired)| found.is_some() || desired.is_some()))
             }
             Self::Unchanged => Box::new(pairs(applied, applied)),
         }
