@@ -18,6 +18,13 @@ pub(super) fn ask(each: &Lowered, diagnostics: &mut Diagnostics) {
         Fidelity::Documented => Severity::Error,
         Fidelity::Exact => Severity::Warning,
     };
+    let mut places: Vec<Bound> = entries(each.governed.dataplane)
+        .filter_map(|entry| entry.place)
+        .collect();
+    places.sort_unstable();
+    if places.windows(2).all(|pair| pair[0] != pair[1]) {
+        return;
+    }
     let listeners = listeners(each.proxy);
     for entry in entries(each.governed.dataplane) {
         let Some(other) = entry.place.and_then(|place| listeners.get(&place)) else {

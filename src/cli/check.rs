@@ -74,32 +74,30 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         FailOn::Warning => Severity::Warning,
     };
     let root = prefix(&settings, &side, snapshot);
-    let files = limit_per_file(&findings, settings.findings_per_file.get());
+    let per_file = settings.findings_per_file.get();
+    let limited = || limit_per_file(&findings, per_file);
     print(&match arguments.output {
-        Format::Json => json(&files, &root),
-        Format::Sarif => format!("{:#}\n", sarif::render(&files, &root)),
-        Format::Github => github::render(&files, &root),
+        Format::Json => json(&limited(), &root),
+        Format::Sarif => format!("{:#}\n", sarif::render(&limited(), &root)),
+        Format::Github => github::render(&limited(), &root),
         Format::Junit => {
+            let files = limited();
             let is_clean = |path: &&str| files.iter().all(|of_file| of_file.file != Some(*path));
             let paths = snapshot.files.iter().map(|file| file.path.as_str());
             let clean: Vec<&str> = paths.filter(is_clean).collect();
             junit::render(&files, &clean, &root, least)
         }
         Format::Text => {
-            let mut out = text::render(
-                &findings,
-                &root,
-                settings.findings_per_file.get(),
-                context.color_on_stdout,
-            );
-            out.push_str(&match text::count(&findings) {
+            for part in text::in_parts(&findings, &root, per_file, context.color_on_stdout) {
+                print(&part)?;
+            }
+            match text::count(&findings) {
                 Some(count) => format!("{count}\n"),
                 None => {
                     let (resources, files) = (plural(overview.resources, "resource"), plural(overview.files, "file"));
                     format!("{resources} in {files}{}, no findings\n", report::passed_over(overview))
                 }
-            });
-            out
+            }
         }
     })?;
     Ok(if findings.iter().any(|finding| finding.severity >= least) {

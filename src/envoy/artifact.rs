@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::btree_map::{IntoIter, Iter};
+use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
@@ -285,17 +286,19 @@ fn file_name(name: &str) -> String {
     let plain = |i: usize, b: u8| {
         b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_') || (b == b'.' && i > 0)
     };
-    let encode = |(i, b): (usize, u8)| {
-        if plain(i, b) {
-            char::from(b).to_string()
-        } else {
-            format!("%{b:02x}")
-        }
-    };
-    match name.bytes().enumerate().map(encode).collect::<String>() {
-        empty if empty.is_empty() => "%".to_owned(),
-        encoded => encoded,
+    if name.is_empty() {
+        return "%".to_owned();
     }
+    let mut encoded = String::with_capacity(name.len());
+    for (i, b) in name.bytes().enumerate() {
+        if plain(i, b) {
+            encoded.push(char::from(b));
+        } else {
+            // Writing to a string does not fail.
+            let _ = write!(encoded, "%{b:02x}");
+        }
+    }
+    encoded
 }
 
 #[cfg(test)]

@@ -116,7 +116,6 @@ impl Naming<'_> {
             |address| address.value.canonical(),
         );
         let written = own.map_or(&dataplane.address.value, |address| &address.value.text);
-        let section = inbound.section();
         let service = match &inbound.service {
             Some(service) => service.value.clone(),
             None => self.identity.clone(),
@@ -127,7 +126,7 @@ impl Naming<'_> {
         let host = (inbound.service_address.as_ref()).map_or_else(|| address.clone(), |address| address.value.clone());
         let port = (inbound.service_port.as_ref()).map_or(inbound.port.value, |port| port.value);
         let named = if self.unified {
-            ListenerNaming::Section(section.clone())
+            ListenerNaming::Section(inbound.section())
         } else {
             ListenerNaming::Address(written.clone())
         };

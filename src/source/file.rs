@@ -11,7 +11,7 @@ use globset::GlobMatcher;
 /// A file with its text.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SourceFile {
-    line_starts: Derived<Box<[usize]>>,
+    line_starts: Derived<Box<[u32]>>,
     digest: Derived<blake3::Hash>,
     /// Path below the root, with `/` between its parts. With several roots, the path begins with that of the root.
     pub path: String,
@@ -62,12 +62,14 @@ impl SourceFile {
 
 impl SourceFile {
     /// The offsets at which lines start, from the second line on.
-    pub(super) fn line_starts(&self) -> &[usize] {
+    pub(super) fn line_starts(&self) -> &[u32] {
         self.line_starts.0.get_or_init(|| {
             let bytes = self.text.as_bytes();
-            let ends = (0..bytes.len())
-                .filter(|&i| bytes[i] == b'\n' || (bytes[i] == b'\r' && bytes.get(i + 1) != Some(&b'\n')));
-            ends.map(|i| i + 1).collect()
+            let is_end = |&i: &usize| bytes[i] == b'\n' || (bytes[i] == b'\r' && bytes.get(i + 1) != Some(&b'\n'));
+            let ends = || (0..bytes.len()).filter(is_end);
+            let mut starts = Vec::with_capacity(ends().count());
+            starts.extend(ends().filter_map(|i| u32::try_from(i + 1).ok()));
+            starts.into_boxed_slice()
         })
     }
 

@@ -50,7 +50,7 @@ impl Location {
     #[must_use]
     pub fn column(&self) -> usize {
         let starts = self.file.line_starts();
-        let line_start = self.line_index().checked_sub(1).map_or(0, |i| starts[i]);
+        let line_start = self.line_index().checked_sub(1).map_or(0, |i| starts[i] as usize);
         let before = &self.file.text[line_start..self.bytes().start];
         1 + before.trim_start_matches('\u{feff}').chars().count()
     }
@@ -58,8 +58,7 @@ impl Location {
     /// The number of lines before the one of the location.
     fn line_index(&self) -> usize {
         let starts = self.file.line_starts();
-        let at = self.bytes().start;
-        starts.partition_point(|start| *start <= at)
+        starts.partition_point(|start| *start <= self.start)
     }
 
     /// The empty location after the last character.

@@ -22,26 +22,24 @@ pub struct FileFindings<'a> {
 /// `diagnostics` must be sorted by file.
 #[must_use]
 pub fn limit_per_file(diagnostics: &[Arc<Diagnostic>], per_file: usize) -> Vec<FileFindings<'_>> {
-    let of_file = |all: &'_ [Arc<Diagnostic>]| -> Vec<usize> {
-        let of = |severity| (0..all.len()).filter(move |&i| all[i].severity == severity);
-        let mut kept: Vec<usize> = of(Severity::Error)
-            .chain(of(Severity::Warning))
-            .take(per_file)
-            .collect();
-        kept.sort_unstable();
-        kept
-    };
-    let chunks = diagnostics.chunk_by(|a, b| a.file() == b.file());
-    chunks
-        .map(|all| {
-            let shown: Vec<&Diagnostic> = of_file(all).into_iter().map(|i| &*all[i]).collect();
-            FileFindings {
-                file: all[0].file(),
-                left_out: all.len() - shown.len(),
-                shown,
-            }
-        })
-        .collect()
+    let files = diagnostics.chunk_by(|a, b| a.file() == b.file());
+    files.map(|all| limit_of_file(all, per_file)).collect()
+}
+
+/// At most `per_file` of the findings of one file, errors before warnings.
+pub(super) fn limit_of_file(all: &[Arc<Diagnostic>], per_file: usize) -> FileFindings<'_> {
+    let of = |severity| (0..all.len()).filter(move |&i| all[i].severity == severity);
+    let mut kept: Vec<usize> = of(Severity::Error)
+        .chain(of(Severity::Warning))
+        .take(per_file)
+        .collect();
+    kept.sort_unstable();
+    let shown: Vec<&Diagnostic> = kept.into_iter().map(|i| &*all[i]).collect();
+    FileFindings {
+        file: all.first().and_then(|first| first.file()),
+        left_out: all.len() - shown.len(),
+        shown,
+    }
 }
 
 /// The first findings of each code.

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::iter;
 use std::ops::Range;
 use std::sync::Arc;
 
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
-use super::limit::{limit_per_code, limit_per_file};
+use super::limit::{limit_of_file, limit_per_code};
 use crate::diag::{Code, Diagnostic, Place, Severity};
 use crate::source::Location;
 use crate::system::parallel;
@@ -21,9 +22,31 @@ use crate::words::{below, plural, printable};
 /// colours and is otherwise the same.
 #[must_use]
 pub fn render(diagnostics: &[Arc<Diagnostic>], root: &str, per_file: usize, color: bool) -> String {
-    let files = limit_per_file(diagnostics, per_file);
-    parallel::map("showing findings", &files, parallel::cpu_count(), |of_file| {
+    in_parts(diagnostics, root, per_file, color).collect()
+}
+
+/// The number of files whose findings are one part of [`in_parts`].
+const FILES_OF_PART: usize = 1024;
+
+/// The text that [`render`] makes, in parts, of which each is made when the one before was taken: for many findings.
+pub fn in_parts<'d>(
+    diagnostics: &'d [Arc<Diagnostic>],
+    root: &'d str,
+    per_file: usize,
+    color: bool,
+) -> impl Iterator<Item = String> + 'd {
+    let mut files = diagnostics.chunk_by(|a, b| a.file() == b.file());
+    iter::from_fn(move || {
+        let part: Vec<&[Arc<Diagnostic>]> = files.by_ref().take(FILES_OF_PART).collect();
+        (!part.is_empty()).then(|| part_of(&part, root, per_file, color))
+    })
+}
+
+fn part_of(files: &[&[Arc<Diagnostic>]], root: &str, per_file: usize, color: bool) -> String {
+    let threads = parallel::threads_for(files.len());
+    parallel::map("showing findings", files, threads, |all| {
         let mut out = String::new();
+        let of_file = limit_of_file(all, per_file);
         for diagnostic in &of_file.shown {
             out.push_str(&one(diagnostic, root, color));
             out.push('\n');

@@ -21,11 +21,12 @@ impl WrittenIp {
     /// The address in canonical form, as which it is mostly written.
     #[must_use]
     pub fn canonical(&self) -> Text {
-        let canonical = self.ip.to_string();
-        if self.text == canonical {
-            self.text.clone()
-        } else {
-            canonical.into()
+        match self.ip {
+            // It can be written in one way only.
+            IpAddr::V4(_) => self.text.clone(),
+            IpAddr::V6(ip) => Some(ip.to_string())
+                .filter(|canonical| self.text != *canonical)
+                .map_or_else(|| self.text.clone(), Text::from),
         }
     }
 }

@@ -64,7 +64,13 @@ impl Protocol {
     /// The protocol with the given name, in any case; [`Protocol::Unknown`] for other names.
     #[must_use]
     pub fn parse(name: &str) -> Self {
-        match name.to_lowercase().as_str() {
+        let is_lower = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        let lower = if is_lower {
+            Cow::Borrowed(name)
+        } else {
+            Cow::Owned(name.to_lowercase())
+        };
+        match &*lower {
             "http" => Self::Http,
             "http2" => Self::Http2,
             "grpc" => Self::Grpc,
