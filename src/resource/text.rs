@@ -7,12 +7,13 @@ use std::fmt::{self, Write as _};
 use std::ops::Deref;
 use std::sync::Arc;
 
+use arcstr::ArcStr;
 use foldhash::HashSet;
 use serde::{Serialize, Serializer};
 
-/// A text that many values share.
+/// A text that many values share, each with a pointer of eight bytes.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Text(Arc<str>);
+pub struct Text(ArcStr);
 
 impl Text {
     /// The text itself.
@@ -157,7 +158,7 @@ impl Texts {
     pub(in crate::resource) fn forget_unused(&self) {
         let mut met = self.met.borrow_mut();
         if met.len() > 1_000 + 2 * self.used.get() {
-            met.retain(|text| Arc::strong_count(&text.0) > 1);
+            met.retain(|text| ArcStr::strong_count(&text.0) != Some(1));
             self.sets.borrow_mut().retain(|set| Arc::strong_count(set) > 1);
             self.used.set(met.len());
         }
@@ -186,14 +187,14 @@ mod tests {
             texts.forget_unused();
         }
         assert!(texts.met.borrow().len() < 1_100);
-        assert!(Arc::ptr_eq(&kept.0, &texts.get("kept").0));
+        assert!(ArcStr::ptr_eq(&kept.0, &texts.get("kept").0));
     }
 
     #[test]
     fn equal_texts_are_stored_once() {
         let texts = Texts::default();
         let (one, other) = (texts.get("kuma.io/service"), texts.get("kuma.io/service"));
-        assert!(Arc::ptr_eq(&one.0, &other.0));
+        assert!(ArcStr::ptr_eq(&one.0, &other.0));
         assert_ne!(texts.get("web"), one);
     }
 }
