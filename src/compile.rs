@@ -12,7 +12,7 @@ use crate::diag::{Diagnostic, Diagnostics, Holds, ResourceId};
 use crate::envoy::artifact::{Elsewhere, Fragments, ProxyKey};
 use crate::envoy::secrets::{self, Secrets};
 use crate::envoy::shape::{self, Form, Shape, Shaped};
-use crate::envoy::{self, RenderEnv, Rendered};
+use crate::envoy::{self, RenderEnv};
 use crate::explain::outcomes::{Outcomes, outcomes};
 use crate::ir::{self, Proxy};
 use crate::kuma::Kuma;
@@ -250,11 +250,7 @@ impl Compiler {
         let in_scope = in_scope.filter(|(_, is_wanted)| **is_wanted).map(|(both, _)| both);
         let (wanted, secrets) = shaped(in_scope, options, snapshot);
         let mut unpublishable = Diagnostics::default();
-        let Rendered {
-            fragments,
-            changed,
-            without_files,
-        } = match options.extent {
+        let rendered = match options.extent {
             Extent::Files => envoy::render(&wanted, &options.env, &mut self.files, &mut unpublishable),
             Extent::Findings => envoy::check(&wanted, &options.env, &mut unpublishable),
         };
@@ -265,7 +261,7 @@ impl Compiler {
             secrets,
             overlays: overlays(&wanted),
             out_of_scope: scoped.out_of_scope,
-            without_files,
+            without_files: rendered.without_files,
             policies: policies(&resources),
             resources: resources.seen,
             passed_over: resources.passed_over.clone(),
@@ -278,8 +274,8 @@ impl Compiler {
                 rendered: self.files.rendered(),
             },
             proxies,
-            fragments,
-            changed,
+            fragments: rendered.fragments,
+            changed: rendered.changed,
             diagnostics: hold_all_for_undeclared_meshes(diagnostics.into_sorted(), &resources),
             unpublishable: unpublishable.into_sorted(),
         };

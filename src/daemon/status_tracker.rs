@@ -213,7 +213,14 @@ impl StatusTracker {
             }
             None => self.proxies.retain(|proxy, _| is_there(proxy)),
         }
-        // A trouble ends when nothing is to be published for the proxy any more.
+        self.end_troubles(reconciliation);
+        self.add_published(reconciliation);
+        self.count(reconciliation, now);
+    }
+
+    /// Ends the troubles of proxies for which nothing is to be published any more.
+    fn end_troubles(&mut self, reconciliation: &Reconciliation) {
+        let results = &reconciliation.publication.proxies;
         let still = |proxy: &ProxyKey| results.contains_key(proxy) || reconciliation.desired == DesiredState::Unchanged;
         let in_trouble = (self.proxies.iter_mut()).filter(|(_, state)| matches!(state, ProxyState::Trouble(..)));
         for (_, state) in in_trouble.filter(|(proxy, _)| !still(proxy)) {
@@ -229,8 +236,6 @@ impl StatusTracker {
                 }
             };
         }
-        self.add_published(reconciliation);
-        self.count(reconciliation, now);
     }
 
     /// Adds the published proxies whose Envoys nobody has asked yet.

@@ -10,6 +10,8 @@ mod overview;
 
 mod last_run;
 
+mod trusted;
+
 mod cache;
 
 mod options;
@@ -19,8 +21,6 @@ mod policies;
 mod error;
 
 mod desired;
-
-mod trusted;
 
 mod observe;
 
@@ -42,17 +42,18 @@ pub use stages::{Stage, Stopwatch};
 
 use std::any::Any;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use observe::{observe, observe_changes, probe};
+use trusted::Trusted;
 use unchanged::unchanged;
 
-use crate::apply::{self, Intent, Looks, Request, Session, Target, reload};
+use crate::apply::{self, Bases, Intent, Looks, Request, Session, Target, reload};
 use crate::compile::Compiled;
 use crate::envoy::artifact::{Elsewhere, ProxyKey};
-use crate::plan::{Desired, plan};
+use crate::plan::{Desired, Plan, plan};
 use crate::settings::Settings;
 use crate::source::{ReadError, ReadWork, Scan};
 
@@ -156,6 +157,25 @@ fn save_secrets(
     }
 }
 
+/// The proxies that may not have the files that are desired of them; `None` if any may not.
+fn looked_at(
+    trusted: Option<&Trusted>,
+    desired: DesiredState,
+    policies: &Result<Policies, ReadError>,
+    options: &ReconcileOptions,
+) -> Option<BTreeSet<ProxyKey>> {
+    let compiled = &policies.as_ref().ok()?.compiled;
+    let is_comparable = desired == DesiredState::Policies && !options.probe_all;
+    trusted.filter(|_| is_comparable)?.open_now(compiled.changed.as_ref()?)
+}
+
+/// The bootstraps of the reloads of those proxies that a plan changes.
+fn bases(plan: &Plan, policies: &Result<Policies, ReadError>, settings: &Settings, target: &Target) -> Bases {
+    let entries = policies.as_ref().ok().map(|policies| &policies.overview.reload_entries);
+    let proxies = plan.changes.iter().map(|change| &change.proxy);
+    reload::bases(proxies, entries, &settings.reload, &target.out)
+}
+
 fn compile_and_publish(
     settings: &Settings,
     target: &Target,
@@ -171,8 +191,7 @@ fn compile_and_publish(
     let desired = DesiredState::choose(&intent, &policies);
 
     let is_change = trusted.is_some();
-    let comparable = trusted.as_ref().filter(|_| !options.probe_all);
-    let looked_at = comparable.and_then(|trusted| trusted.open_now(desired, &policies));
+    let looked_at = looked_at(trusted.as_ref(), desired, &policies, options);
     let files = stopwatch.time(Stage::Plan, || desired.files(target, &policies))?;
     let wanted = Desired::new(files.as_deref(), looked_at.as_ref());
     let places = policies.as_ref().ok().map(Policies::places);
@@ -186,11 +205,7 @@ fn compile_and_publish(
         let constraints = desired.constraints(&policies, &settings.guard, &intent, &options.drift_repair);
         plan(&observed, wanted, &constraints)
     });
-    drop(files);
-
-    let entries = policies.as_ref().ok().map(|policies| &policies.overview.reload_entries);
-    let proxies = planned.plan.changes.iter().map(|change| &change.proxy);
-    let bases = reload::bases(proxies, entries, &settings.reload, &target.out);
+    let bases = bases(&planned.plan, &policies, settings, target);
     let revision = desired.revision(&policies);
     save_secrets(&policies, &intent, target, session)?;
     let publication = stopwatch.time(Stage::Publish, || {

@@ -3,12 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::desired::DesiredState;
-use super::policies::Policies;
 use crate::compile::Compiled;
 use crate::envoy::artifact::ProxyKey;
 use crate::plan::{Applied, Desired};
-use crate::source::ReadError;
 
 /// The published files as the last reconciliation left them.
 #[derive(Debug, Clone)]
@@ -39,14 +36,10 @@ impl Trusted {
         }
     }
 
-    /// The proxies that may not have the files that the policies ask for now; `None` if any may not.
-    pub(super) fn open_now(
-        &self,
-        desired: DesiredState,
-        policies: &Result<Policies, ReadError>,
-    ) -> Option<BTreeSet<ProxyKey>> {
-        let policies = policies.as_ref().ok().filter(|_| desired == DesiredState::Policies)?;
-        let (open, changed) = (self.open.as_ref()?, policies.compiled.changed.as_ref()?);
+    /// The proxies that may not have the files that the policies ask for now, after a compile with the given `changed` ones; `None` if
+    /// any may not.
+    pub(super) fn open_now(&self, changed: &BTreeSet<ProxyKey>) -> Option<BTreeSet<ProxyKey>> {
+        let open = self.open.as_ref()?;
         Some(open.iter().chain(changed).chain(&self.touched).cloned().collect())
     }
 }

@@ -387,12 +387,8 @@ fn decode_api_version(decoder: &mut Decoder, conf: &Object) -> Option<Located<Zi
 fn decode_datadog(decoder: &mut Decoder, backend: &Object) -> Option<DatadogConf> {
     let conf = conf(decoder, backend, &["address", "port", "splitService"])?;
     let split_service = conf.optional(|conf| conf.boolean(decoder, "splitService"));
-    let address = conf.required_text(
-        decoder,
-        backend,
-        "address",
-        "the host name or IP address of the Datadog agent",
-    );
+    let agent = "the host name or IP address of the Datadog agent";
+    let address = conf.required_text(decoder, backend, "address", agent);
     let address = address.and_then(|address| decode_address(decoder, address));
     let port = decode_port(decoder, backend, &conf);
     Some(DatadogConf {
