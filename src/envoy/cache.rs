@@ -13,17 +13,17 @@ use crate::keep::carry;
 #[derive(Debug, Default)]
 pub struct Cache {
     env: Option<RenderEnv>,
-    known: Vec<Worked<Files>>,
+    known: Vec<Worked>,
     fragments: Arc<Fragments>,
     rendered: usize,
 }
 
-/// A proxy with the result of some work for it, and the findings about it.
+/// A proxy with its files, and the findings about it.
 #[derive(Debug)]
-pub(super) struct Worked<T> {
+pub(super) struct Worked {
     pub(super) shaped: Shaped,
     /// `None` for a proxy that may not be published.
-    pub(super) result: Option<T>,
+    pub(super) files: Option<Files>,
     pub(super) findings: Diagnostics,
 }
 
@@ -35,7 +35,7 @@ impl Cache {
     }
 
     /// The proxies of the last compilation.
-    pub(super) fn known(&self) -> &[Worked<Files>] {
+    pub(super) fn known(&self) -> &[Worked] {
         &self.known
     }
 
@@ -50,7 +50,7 @@ impl Cache {
         &mut self,
         all: &[&Shaped],
         env: &RenderEnv,
-        render: impl FnOnce(&[&Shaped]) -> Vec<Worked<Files>>,
+        render: impl FnOnce(&[&Shaped]) -> Vec<Worked>,
     ) -> Option<BTreeSet<ProxyKey>> {
         let is_comparable = self.env.as_ref() == Some(env);
         if !is_comparable {
@@ -74,7 +74,7 @@ impl Cache {
         }
         let new = new.into_iter().map(|i| &self.known[i]);
         for one in new.clone() {
-            match &one.result {
+            match &one.files {
                 Some(files) => drop(fragments.insert(one.key().clone(), files.clone())),
                 None => drop(fragments.remove(one.key())),
             }
@@ -84,7 +84,7 @@ impl Cache {
     }
 }
 
-impl<T> Worked<T> {
+impl Worked {
     /// The key of the proxy.
     pub(super) fn key(&self) -> &ProxyKey {
         &self.shaped.proxy.key

@@ -85,34 +85,42 @@ pub struct Rendered {
 pub fn render(all: &[Shaped], env: &RenderEnv, cache: &mut Cache, diagnostics: &mut Diagnostics) -> Rendered {
     let wanted: Vec<&Shaped> = all.iter().collect();
     let changed = cache.update(&wanted, env, |missing| {
-        each("rendering files", missing, env, Renderer::files)
+        let worked = each("rendering files", missing, env, Renderer::files);
+        let worked = missing.iter().zip(worked);
+        let worked = worked.map(|(shaped, (files, findings))| Worked {
+            shaped: (*shaped).clone(),
+            files,
+            findings,
+        });
+        worked.collect()
     });
+    let mut without_files = Vec::new();
     for one in cache.known() {
         diagnostics.append(&one.findings);
+        without_files.extend(one.files.is_none().then(|| one.key().clone()));
     }
     report_left_out(all, env, diagnostics);
     Rendered {
         fragments: Arc::clone(cache.fragments()),
         changed,
-        without_files: without_result(cache.known()),
+        without_files,
     }
 }
 
 /// The proxies that [`render`] would leave out, with the same findings and without the cost of files, but for overlays.
 pub fn check(all: &[Shaped], env: &RenderEnv, diagnostics: &mut Diagnostics) -> Rendered {
     let wanted: Vec<&Shaped> = all.iter().collect();
+    let mut without_files = Vec::new();
     let checked = each("checking proxies", &wanted, env, Renderer::check);
-    checked.iter().for_each(|one| diagnostics.append(&one.findings));
+    for (shaped, (sound, findings)) in all.iter().zip(checked) {
+        diagnostics.append(&findings);
+        without_files.extend(sound.is_none().then(|| shaped.proxy.key.clone()));
+    }
     report_left_out(all, env, diagnostics);
     Rendered {
-        without_files: without_result(&checked),
+        without_files,
         ..Rendered::default()
     }
-}
-
-fn without_result<T>(worked: &[Worked<T>]) -> Vec<ProxyKey> {
-    let without = worked.iter().filter(|one| one.result.is_none());
-    without.map(|one| one.key().clone()).collect()
 }
 
 fn report_left_out(all: &[Shaped], env: &RenderEnv, diagnostics: &mut Diagnostics) {
@@ -201,13 +209,13 @@ fn text(buffer: &mut String, write: impl FnOnce(&mut String)) -> Arc<str> {
     Arc::from(buffer.as_str())
 }
 
-/// The result of `work` for each proxy, in the same order.
+/// The result of `work` for each proxy, in the same order, with the findings about the proxy.
 fn each<'e, T: Send>(
     what: &'static str,
     all: &[&Shaped],
     env: &'e RenderEnv,
-    work: impl Fn(&mut Renderer<'e>, &Shaped, &mut Vec<Diagnostic>) -> Option<T> + Sync,
-) -> Vec<Worked<T>> {
+    work: impl Fn(&mut Renderer<'e>, &Shaped, &mut Vec<Diagnostic>) -> T + Sync,
+) -> Vec<(T, Diagnostics)> {
     let threads = parallel::threads_for(all.len());
     let start = || Renderer {
         env,
@@ -215,18 +223,13 @@ fn each<'e, T: Send>(
         clusters: sidecar::Written::default(),
     };
     parallel::map_with(what, all, threads, start, |renderer, shaped| {
-        let proxy = &shaped.proxy;
         let mut found = Vec::new();
         let result = work(renderer, shaped, &mut found);
         let mut findings = Diagnostics::default();
         found
             .into_iter()
-            .for_each(|finding| findings.push(about(proxy, finding)));
-        Worked {
-            shaped: (*shaped).clone(),
-            result,
-            findings,
-        }
+            .for_each(|finding| findings.push(about(&shaped.proxy, finding)));
+        (result, findings)
     })
 }
 
