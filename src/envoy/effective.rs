@@ -286,7 +286,7 @@ fn of_listener(proxy: &Proxy, listener: &Listener, detail: Detail) -> ListenerTr
         service: listener.service.to_string(),
         protocol: From::effective(&listener.protocol, detail, |protocol| protocol.to_string()),
         reports_as: (listener.reports_as.as_ref().map(ToString::to_string)).filter(|_| proxy.tracer.is_some()),
-        not_traced: listener.untraced_reason.clone(),
+        not_traced: listener.untraced_reason.as_ref().map(Into::into),
     }
 }
 

@@ -60,7 +60,7 @@ impl Cluster<'_> {
 pub fn listener_name(listener: &Listener) -> String {
     let (direction, address) = match (&listener.named, listener.direction) {
         (ListenerNaming::Section(section), _) => return format!("self_inbound_dp_{section}"),
-        (ListenerNaming::Resource(name) | ListenerNaming::Gateway(name), _) => return name.clone(),
+        (ListenerNaming::Resource(name) | ListenerNaming::Gateway(name), _) => return name.to_string(),
         (ListenerNaming::Address(address), Direction::Inbound) => ("inbound", address),
         (ListenerNaming::Address(address), Direction::Outbound | Direction::Gateway) => ("outbound", address),
     };

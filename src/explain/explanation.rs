@@ -173,7 +173,7 @@ fn of_listener(listener: &Listener, root: &str) -> ListenerOf {
         protocol_from: Place::of_effective(&listener.protocol, root),
         to: is_outbound.then(|| destinations(&listener.upstreams)),
         reports_as: listener.reports_as.as_ref().map(ToString::to_string),
-        not_traced: listener.untraced_reason.clone(),
+        not_traced: listener.untraced_reason.as_ref().map(Into::into),
     }
 }
 

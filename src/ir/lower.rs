@@ -245,19 +245,19 @@ fn of_mesh_trace(policy: &MeshTrace) -> Policy {
 }
 
 /// The reason why no listener of the dataplane is traced; `None` when it has a policy and a backend.
-fn why_untraced(governed: &Governed, tracer: Option<&Tracer>) -> Option<String> {
+fn why_untraced(governed: &Governed, tracer: Option<&Tracer>) -> Option<Text> {
     if tracer.is_some() {
         return None;
     }
     if let Some(merged) = &governed.policies.mesh_trace.merged {
         let name = merged.strongest.header.name();
         return Some(match merged.backend() {
-            None => format!("MeshTrace {name} switches tracing off"),
-            Some(_) => format!("the backend of MeshTrace {name} does not exist"),
+            None => format!("MeshTrace {name} switches tracing off").into(),
+            Some(_) => format!("the backend of MeshTrace {name} does not exist").into(),
         });
     }
     Some(match governed.winner() {
-        Some(winner) => format!("the backend of {} does not exist", winner.policy.header.name()),
-        None => "no policy selects this dataplane".to_owned(),
+        Some(winner) => format!("the backend of {} does not exist", winner.policy.header.name()).into(),
+        None => "no policy selects this dataplane".into(),
     })
 }

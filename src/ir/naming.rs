@@ -32,7 +32,7 @@ pub(super) struct Naming<'a> {
     pub(super) unified: bool,
     /// Whether the version is Kuma 3.0 or later.
     pub(super) is_new: bool,
-    pub(super) untraced: Option<String>,
+    pub(super) untraced: Option<Text>,
 }
 
 impl Naming<'_> {
@@ -126,7 +126,7 @@ impl Naming<'_> {
         let host = (inbound.service_address.as_ref()).map_or_else(|| address.clone(), |address| address.value.clone());
         let port = (inbound.service_port.as_ref()).map_or(inbound.port.value, |port| port.value);
         let named = if self.unified {
-            ListenerNaming::Section(inbound.section())
+            ListenerNaming::Section(inbound.section().into())
         } else {
             ListenerNaming::Address(written.clone())
         };
@@ -184,10 +184,10 @@ impl Naming<'_> {
         let word = declared.protocol.value.as_str();
         let port = declared.port.value;
         let because = (self.untraced.clone())
-            .or_else(|| (!declared.protocol.value.is_http()).then(|| format!("its protocol is {word}")));
+            .or_else(|| (!declared.protocol.value.is_http()).then(|| format!("its protocol is {word}").into()));
         Listener {
             direction: Direction::Gateway,
-            named: ListenerNaming::Gateway(format!("{}:{word}:{port}", gateway.header.name())),
+            named: ListenerNaming::Gateway(format!("{}:{word}:{port}", gateway.header.name()).into()),
             at: declared.at.clone(),
             path: declared.path.clone(),
             address: canonical(&dataplane.address.value),
@@ -216,7 +216,7 @@ impl Naming<'_> {
             .or_else(|| (!routed.protocol.value.is_http()).then(|| speaks(opaque(routed), routed.protocol.value)));
         let named = match routed.to {
             ResolvedDestination::Resource(service, port) if self.unified => {
-                ListenerNaming::Resource(self.resource_name(routed, service, port))
+                ListenerNaming::Resource(self.resource_name(routed, service, port).into())
             }
             ResolvedDestination::Resource(..) | ResolvedDestination::Service(_) => {
                 ListenerNaming::Address(own.map_or(self.localhost, |address| &address.text).clone())
@@ -235,7 +235,7 @@ impl Naming<'_> {
             reports_as: because.is_none().then(|| {
                 let to = match (routed.to, &named) {
                     (ResolvedDestination::Service(service), _) => service.to_string(),
-                    (_, ListenerNaming::Resource(identifier)) if self.is_new => identifier.clone(),
+                    (_, ListenerNaming::Resource(identifier)) if self.is_new => identifier.to_string(),
                     // Before 3.0, spans keep the older service name.
                     (ResolvedDestination::Resource(service, port), _) => destination_name(service, port),
                 };
@@ -317,10 +317,10 @@ fn opaque<'r>(routed: &'r ResolvedOutbound) -> &'r str {
     }
 }
 
-fn speaks(service: &str, protocol: Protocol) -> String {
+fn speaks(service: &str, protocol: Protocol) -> Text {
     match protocol {
-        Protocol::Unknown => format!("{service} has no protocol"),
-        known => format!("{service} speaks {known}"),
+        Protocol::Unknown => format!("{service} has no protocol").into(),
+        known => format!("{service} speaks {known}").into(),
     }
 }
 

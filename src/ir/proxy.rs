@@ -344,11 +344,11 @@ pub enum ListenerNaming {
     /// Direction, port and address. The address is the text of the declaration.
     Address(Text),
     /// The section of the dataplane that declares the listener.
-    Section(String),
+    Section(Text),
     /// The identifier of the destination resource.
-    Resource(String),
+    Resource(Text),
     /// The gateway that declares the listener, with protocol and port.
-    Gateway(String),
+    Gateway(Text),
 }
 
 /// One port of a proxy.
@@ -379,7 +379,7 @@ pub struct Listener {
     /// not traced.
     pub reports_as: Option<Text>,
     /// The reason why the listener is not traced; `None` when it is.
-    pub untraced_reason: Option<String>,
+    pub untraced_reason: Option<Text>,
 }
 
 impl Listener {

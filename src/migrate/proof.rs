@@ -218,7 +218,8 @@ fn untraced_reason(proxy: &Proxy, at: &Socket) -> String {
     match listener {
         None => "there is no such listener: its destination is not known".to_owned(),
         Some(listener) => {
-            (listener.untraced_reason.clone()).unwrap_or_else(|| "no policy with a backend is for the proxy".to_owned())
+            let known = listener.untraced_reason.as_deref();
+            known.unwrap_or("no policy with a backend is for the proxy").to_owned()
         }
     }
 }

@@ -34,9 +34,9 @@ pub struct ResolvedOutbound<'a> {
     /// The protocol of the destinations.
     pub protocol: Effective<Protocol>,
     /// The reason why no policy can trace the outbound.
-    pub untraced: Option<String>,
+    pub untraced: Option<Text>,
     /// The reason why a `TrafficTrace` cannot trace the outbound.
-    pub untraced_by_traffic_trace: Option<String>,
+    pub untraced_by_traffic_trace: Option<Text>,
 }
 
 impl ResolvedOutbound<'_> {
@@ -179,8 +179,8 @@ impl<'a> Router<'a, '_> {
             left_out: routed.left_out,
             load_balancer: routed.load_balancer,
             protocol,
-            untraced: is_external.then(|| "policies do not apply to a MeshExternalService".to_owned()),
-            untraced_by_traffic_trace: Some("a TrafficTrace does not apply to outbounds with `backendRef`".to_owned()),
+            untraced: is_external.then(|| "policies do not apply to a MeshExternalService".into()),
+            untraced_by_traffic_trace: Some("a TrafficTrace does not apply to outbounds with `backendRef`".into()),
         })
     }
 
@@ -219,8 +219,8 @@ impl<'a> Router<'a, '_> {
                 left_out: routed.left_out,
                 load_balancer: routed.load_balancer,
                 protocol,
-                untraced: untraced.map(str::to_owned),
-                untraced_by_traffic_trace: Some(by_traffic_trace.to_owned()),
+                untraced: untraced.map(Into::into),
+                untraced_by_traffic_trace: Some(by_traffic_trace.into()),
             };
         let because = if self.routing.policies.traffic_routes.is_without_any() {
             "no TrafficRoute in this mesh, and Kuma traces outbounds only through one"
@@ -295,12 +295,12 @@ impl<'a> Router<'a, '_> {
         let untraced = match (opaque, unknown) {
             (Some(route), _) => {
                 protocol.value = Protocol::Tcp;
-                Some(format!("MeshTCPRoute {} makes it opaque", route.header.name()))
+                Some(format!("MeshTCPRoute {} makes it opaque", route.header.name()).into())
             }
             (None, Some(unknown)) => {
                 self.report_unknown(named, unknown, diagnostics);
                 protocol = Effective::of(None, Protocol::Unknown);
-                Some(format!("the protocol of {unknown} is not known"))
+                Some(format!("the protocol of {unknown} is not known").into())
             }
             (None, None) => None,
         };

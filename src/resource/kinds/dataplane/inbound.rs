@@ -16,7 +16,7 @@ use crate::resource::value::tags::{self, PROTOCOL, SERVICE, Tags};
 use crate::source::Location;
 use crate::yaml::Node;
 
-/// A listener for requests to the local application.
+/// A listener for requests to the local application. What few inbounds have is in a box, since a fleet has many inbounds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Inbound {
     /// The place of the entry.
@@ -26,14 +26,14 @@ pub struct Inbound {
     /// `port`, 1 to 65535.
     pub port: Located<u16>,
     /// `name`; the default is the port.
-    pub name: Option<Located<Text>>,
+    pub name: Option<Box<Located<Text>>>,
     /// `address`; the default is the address of the dataplane.
-    pub address: Option<Located<WrittenIp>>,
+    pub address: Option<Box<Located<WrittenIp>>>,
     /// `servicePort`; the default is `port`.
     pub service_port: Option<Located<u16>>,
     /// `serviceAddress`: an IP address in canonical form, or a DNS name, which a control plane rejects although Kuma
     /// documents it. The default is the address of the listener.
-    pub service_address: Option<Located<Text>>,
+    pub service_address: Option<Box<Located<Text>>>,
     /// `tags`, with the zone.
     pub tags: Tags,
     /// `tags["kuma.io/service"]`.
@@ -43,7 +43,7 @@ pub struct Inbound {
     /// The tag `kuma.io/protocol`, which sets the protocol of the service.
     pub tagged_protocol: Option<Located<Protocol>>,
     /// `serviceProbe`, with which a control plane watches the health of the application.
-    pub service_probe: Option<Origin>,
+    pub service_probe: Option<Box<Origin>>,
     /// Whether the inbound is an endpoint of its service: neither `NotReady` nor `Ignored` nor unhealthy.
     pub ready: bool,
 }
@@ -99,10 +99,10 @@ pub(in crate::resource) fn decode(
         at: object.at.clone(),
         path: object.path.clone(),
         port: sockets.port?,
-        name,
-        address: sockets.address,
+        name: name.map(Box::new),
+        address: sockets.address.map(Box::new),
         service_port: sockets.service_port,
-        service_address: sockets.service_address,
+        service_address: sockets.service_address.map(Box::new),
         service: tags.get(SERVICE).cloned(),
         tags: if context.inbounds_have_tags() {
             context.with_zone(&tags)
@@ -113,7 +113,7 @@ pub(in crate::resource) fn decode(
         protocol: field.or(tagged),
         service_probe: object
             .get("serviceProbe")
-            .map(|_| object.origin_of(decoder, "serviceProbe")),
+            .map(|_| Box::new(object.origin_of(decoder, "serviceProbe"))),
         ready,
     })
 }
