@@ -106,22 +106,23 @@ pub fn run(compilation: &Compilation, cache: &mut Cache, diagnostics: &mut Diagn
 /// Asks the questions about each proxy that is not the same as in the last compilation.
 fn ask_each(compilation: &Compilation, cache: &mut Cache, diagnostics: &mut Diagnostics) {
     let all: Vec<Lowered> = compilation.each().collect();
-    let mut known = std::mem::take(&mut cache.of_each);
     if cache.kuma.as_ref() != Some(compilation.kuma) {
         cache.kuma = Some(compilation.kuma.clone());
-        known.clear();
+        cache.of_each.clear();
     }
-    let carried = carry::over(known, &all, |known, each| {
-        known.dataplane.cmp_by_name(each.governed.dataplane)
-    });
-    let current = carried.known.into_iter().zip(&all);
-    let current = current.map(|(known, each)| known.filter(|known| known.is_of(each)));
-    let (answers, _) = carry::complete(current.collect(), &all, |missing| {
-        let threads = parallel::threads_for(missing.len());
-        parallel::map("checking proxies", missing, threads, |each| Answer::to(each))
-    });
-    answers.iter().for_each(|answer| diagnostics.append(&answer.found));
-    cache.of_each = answers;
+    carry::update(
+        &mut cache.of_each,
+        &all,
+        |known, each| known.dataplane.cmp_by_name(each.governed.dataplane),
+        Answer::is_of,
+        |missing| {
+            let threads = parallel::threads_for(missing.len());
+            parallel::map("checking proxies", missing, threads, |each| Answer::to(each))
+        },
+    );
+    for answer in &cache.of_each {
+        diagnostics.append(&answer.found);
+    }
 }
 
 impl Answer {

@@ -59,27 +59,27 @@ impl Cache {
                 ..Self::default()
             };
         }
-        let carried = carry::over(std::mem::take(&mut self.known), all, |known, shaped| {
-            known.key().cmp(&shaped.proxy.key)
-        });
-        let current = carried.known.into_iter().zip(all);
-        let current = current.map(|(known, shaped)| known.filter(|known| known.shaped.is_same(shaped)));
-        let current: Vec<_> = current.collect();
-        let new: Vec<usize> = (0..all.len()).filter(|i| current[*i].is_none()).collect();
-        (self.known, self.rendered) = carry::complete(current, all, render);
+        let updated = carry::update(
+            &mut self.known,
+            all,
+            |known, shaped| known.key().cmp(&shaped.proxy.key),
+            |known, shaped| known.shaped.is_same(shaped),
+            render,
+        );
+        self.rendered = updated.made.len();
         // Nobody else has the map any more, unless the last compilation is still looked at.
         let fragments = Arc::make_mut(&mut self.fragments);
-        for gone in &carried.gone {
+        for gone in &updated.gone {
             fragments.remove(gone.key());
         }
-        let new = new.into_iter().map(|i| &self.known[i]);
+        let new = updated.made.into_iter().map(|i| &self.known[i]);
         for one in new.clone() {
             match &one.files {
                 Some(files) => drop(fragments.insert(one.key().clone(), files.clone())),
                 None => drop(fragments.remove(one.key())),
             }
         }
-        let changed = carried.gone.iter().chain(new).map(|one| one.key().clone());
+        let changed = updated.gone.iter().chain(new).map(|one| one.key().clone());
         is_comparable.then(|| changed.collect())
     }
 }

@@ -50,13 +50,14 @@ impl Cache {
         self.lowered
     }
 
-    /// The proxies that the given dataplanes still have; `None` for those to lower.
-    pub(super) fn take(
+    /// Goes on to the next compilation, with proxies that `lower` makes of those dataplanes whose proxies are not as they were.
+    pub(super) fn update<'g>(
         &mut self,
-        dataplanes: &[&Governed],
+        dataplanes: &[&'g Governed<'g>],
         selection: &Selection,
         spans: &Spans,
-    ) -> Vec<Option<Known>> {
+        lower: impl FnOnce(&[&'g Governed<'g>]) -> Vec<Known>,
+    ) -> &[Known] {
         let options = selection.options;
         let of = (
             options.kuma.clone(),
@@ -64,23 +65,18 @@ impl Cache {
             options.collectors.clone(),
             spans.clone(),
         );
-        let of = Some(of);
-        let known = std::mem::take(&mut self.known);
-        if self.of != of {
-            self.of = of;
-            return dataplanes.iter().map(|_| None).collect();
+        if self.of.as_ref() != Some(&of) {
+            self.of = Some(of);
+            self.known.clear();
         }
-        let carried = carry::over(known, dataplanes, |known, governed| {
-            known.dataplane.cmp_by_name(governed.dataplane)
-        });
-        let current = carried.known.into_iter().zip(dataplanes);
-        current
-            .map(|(known, governed)| known.filter(|known| known.is_current(governed, selection)))
-            .collect()
-    }
-
-    /// Keeps the proxies of this compilation, of which some were lowered.
-    pub(super) fn put(&mut self, known: Vec<Known>, lowered: usize) {
-        (self.known, self.lowered) = (known, lowered);
+        let updated = carry::update(
+            &mut self.known,
+            dataplanes,
+            |known, governed| known.dataplane.cmp_by_name(governed.dataplane),
+            |known, governed| known.is_current(governed, selection),
+            lower,
+        );
+        self.lowered = updated.made.len();
+        &self.known
     }
 }

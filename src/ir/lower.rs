@@ -11,7 +11,7 @@ use super::proxy::{AllLeftOut, LeftOut, Listener, Policy, Proxy, Specificity, Tr
 use super::proxy_key::ProxyKey;
 use super::tracer::{LowerContext, Tracers};
 use crate::diag::{Diagnostics, ResourceId};
-use crate::keep::{Shared, carry};
+use crate::keep::Shared;
 use crate::kuma::{Fidelity, Kuma, Version};
 use crate::resource::kinds::dataplane::{Dataplane, GatewayKind};
 use crate::resource::kinds::mesh_trace::MeshTrace;
@@ -42,8 +42,7 @@ pub fn lower<'a>(
         left_out: Shared::default(),
         adding: Adding::new(spans, &selection.options.kuma.zone),
     };
-    let known = cache.take(dataplanes, selection, spans);
-    let (all, lowered) = carry::complete(known, dataplanes, |missing| {
+    let all = cache.update(dataplanes, selection, spans, |missing| {
         parallel::map(
             "lowering proxies",
             missing,
@@ -51,10 +50,8 @@ pub fn lower<'a>(
             |governed| lowering.known(governed),
         )
     });
-    let proxies = all.iter().map(|known| Arc::clone(&known.proxy)).collect();
     all.iter().for_each(|known| diagnostics.append(&known.found));
-    cache.put(all, lowered);
-    proxies
+    all.iter().map(|known| Arc::clone(&known.proxy)).collect()
 }
 
 /// The values that proxies share, by the addresses of those from which they were made.

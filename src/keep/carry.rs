@@ -36,9 +36,84 @@ pub fn complete<K, N: Copy>(known: Vec<Option<K>>, items: &[N], make: impl FnOnc
     (all.collect(), missing.len())
 }
 
+/// The change of a list of values.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Updated<K> {
+    /// The indices of the values that were made.
+    pub made: Vec<usize>,
+    /// The values of items that are gone.
+    pub gone: Vec<K>,
+}
+
+/// Brings the values of some items up to date with the `next` items: `make` makes those that are missing or not current, in the
+/// order of their items. Both lists are sorted by `order`.
+///
+/// If the items are the same ones as before, values that are current stay where they are.
+pub fn update<K, N: Copy>(
+    values: &mut Vec<K>,
+    next: &[N],
+    order: impl Fn(&K, &N) -> Ordering,
+    is_current: impl Fn(&K, &N) -> bool,
+    make: impl FnOnce(&[N]) -> Vec<K>,
+) -> Updated<K> {
+    let mut pairs = values.iter().zip(next);
+    if values.len() == next.len() && pairs.all(|(value, item)| order(value, item).is_eq()) {
+        let stale: Vec<usize> = (0..next.len())
+            .filter(|i| !is_current(&values[*i], &next[*i]))
+            .collect();
+        let items: Vec<N> = stale.iter().map(|i| next[*i]).collect();
+        for (i, value) in stale.iter().zip(make(&items)) {
+            values[*i] = value;
+        }
+        return Updated {
+            made: stale,
+            gone: Vec::new(),
+        };
+    }
+    let carried = over(std::mem::take(values), next, order);
+    let current = carried.known.into_iter().zip(next);
+    let current = current.map(|(value, item)| value.filter(|value| is_current(value, item)));
+    let current: Vec<Option<K>> = current.collect();
+    let made = (0..next.len()).filter(|i| current[*i].is_none()).collect();
+    *values = complete(current, next, make).0;
+    Updated {
+        made,
+        gone: carried.gone,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_update_makes_what_is_missing_or_old() {
+        let next = |items: &[(i32, char)]| items.to_vec();
+        let mut values = next(&[(1, 'a'), (2, 'b'), (4, 'd')]);
+        let mut update = |items: &[(i32, char)]| {
+            let mut asked = Vec::new();
+            let updated = super::update(
+                &mut values,
+                items,
+                |value, item| value.0.cmp(&item.0),
+                |value, item| value == item,
+                |missing| {
+                    asked = missing.to_vec();
+                    missing.to_vec()
+                },
+            );
+            assert_eq!(
+                (values.as_slice(), asked),
+                (items, updated.made.iter().map(|i| items[*i]).collect())
+            );
+            (updated.made, updated.gone)
+        };
+        assert_eq!(update(&[(1, 'a'), (2, 'b'), (4, 'd')]), (vec![], vec![]));
+        assert_eq!(update(&[(1, 'a'), (2, 'x'), (4, 'd')]), (vec![1], vec![]));
+        assert_eq!(update(&[(1, 'a'), (3, 'c'), (4, 'y')]), (vec![1, 2], vec![(2, 'x')]));
+        assert_eq!(update(&[(3, 'c')]), (vec![], vec![(1, 'a'), (4, 'y')]));
+        assert_eq!(update(&[(3, 'c'), (5, 'e')]), (vec![1], vec![]));
+    }
 
     #[test]
     fn values_stay_with_their_items() {
