@@ -246,9 +246,7 @@ impl Compiler {
         };
         check::run(&compilation, &mut self.checks, &mut diagnostics);
         check::no_resources(snapshot, &compilation, &mut diagnostics);
-        let in_scope = scoped.lowered.iter().copied().zip(&proxies).zip(&scoped.is_wanted);
-        let in_scope = in_scope.filter(|(_, is_wanted)| **is_wanted).map(|(both, _)| both);
-        let (wanted, secrets) = shaped(in_scope, options, snapshot);
+        let (wanted, secrets) = shaped(scoped.wanted(&proxies), options, snapshot);
         let mut unpublishable = Diagnostics::default();
         let rendered = match options.extent {
             Extent::Files => envoy::render(&wanted, &options.env, &mut self.files, &mut unpublishable),
@@ -311,6 +309,12 @@ impl<'s, 'a> Scoped<'s, 'a> {
             }
         }
         scoped
+    }
+
+    /// The dataplanes in scope, each with its proxy among those of all that are lowered.
+    fn wanted<'p>(&'p self, proxies: &'p [Arc<Proxy>]) -> impl Iterator<Item = (&'s Governed<'a>, &'p Arc<Proxy>)> {
+        let lowered = self.lowered.iter().copied().zip(proxies).zip(&self.is_wanted);
+        lowered.filter(|(_, is_wanted)| **is_wanted).map(|(both, _)| both)
     }
 }
 
