@@ -37,8 +37,9 @@ use self::subject::Subject;
 use crate::collectors::Collectors;
 use crate::compilation::{Compilation, Lowered};
 use crate::diag::Diagnostics;
+use crate::explain::propagation::is_called_and_calls_as;
 use crate::ir::Proxy;
-use crate::keep::carry;
+use crate::keep::carry::{self, Updated};
 use crate::kuma::Kuma;
 use crate::resource::Gaps;
 use crate::resource::kinds::dataplane::Dataplane;
@@ -55,6 +56,8 @@ pub struct Cache {
     /// The control plane that the findings about proxies are of.
     kuma: Option<Kuma>,
     of_each: Vec<Answer>,
+    /// The findings about calls among the proxies of `of_each`.
+    of_calls: Diagnostics,
 }
 
 /// The findings about one proxy, with all that they depend on beside the control plane.
@@ -99,18 +102,35 @@ pub fn run(compilation: &Compilation, cache: &mut Cache, diagnostics: &mut Diagn
         (cache.of, cache.found) = (of, ask(&OF_POLICIES, &subject));
     }
     diagnostics.append(&cache.found);
-    mixed_propagation::ask(&subject, diagnostics);
-    ask_each(compilation, cache, diagnostics);
+    let updated = ask_each(compilation, cache, diagnostics);
+    if !are_calls_as_before(&updated, cache) {
+        cache.of_calls = Diagnostics::default();
+        mixed_propagation::ask(&subject, &mut cache.of_calls);
+    }
+    diagnostics.append(&cache.of_calls);
+}
+
+/// Whether all proxies call and are called as before, and the callers in findings are the very same.
+fn are_calls_as_before(updated: &Updated<Answer>, cache: &Cache) -> bool {
+    let Some(replaced) = &updated.replaced else {
+        return false;
+    };
+    let new = updated.made.iter().map(|i| &cache.of_each[*i]);
+    let mut pairs = replaced.iter().zip(new);
+    pairs.all(|(old, new)| {
+        let id = &new.dataplane.header.id;
+        is_called_and_calls_as(&old.proxy, &new.proxy) && !cache.of_calls.are_about(id)
+    })
 }
 
 /// Asks the questions about each proxy that is not the same as in the last compilation.
-fn ask_each(compilation: &Compilation, cache: &mut Cache, diagnostics: &mut Diagnostics) {
+fn ask_each(compilation: &Compilation, cache: &mut Cache, diagnostics: &mut Diagnostics) -> Updated<Answer> {
     let all: Vec<Lowered> = compilation.each().collect();
     if cache.kuma.as_ref() != Some(compilation.kuma) {
         cache.kuma = Some(compilation.kuma.clone());
         cache.of_each.clear();
     }
-    carry::update(
+    let updated = carry::update(
         &mut cache.of_each,
         &all,
         |known, each| known.dataplane.cmp_by_name(each.governed.dataplane),
@@ -123,6 +143,7 @@ fn ask_each(compilation: &Compilation, cache: &mut Cache, diagnostics: &mut Diag
     for answer in &cache.of_each {
         diagnostics.append(&answer.found);
     }
+    updated
 }
 
 impl Answer {

@@ -252,6 +252,13 @@ impl Diagnostics {
         });
     }
 
+    /// Whether a finding is about the resource.
+    #[must_use]
+    pub fn are_about(&self, resource: &ResourceId) -> bool {
+        let mut resources = self.found.iter().filter_map(|finding| finding.resource.as_deref());
+        resources.any(|of| of == resource)
+    }
+
     /// Whether there is no finding.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -137,6 +137,13 @@ fn called_places(proxy: &Proxy) -> BTreeSet<Place<'_>> {
         .collect()
 }
 
+/// Whether two versions of a proxy make the same spans at the same places, and call the same ones.
+#[must_use]
+pub fn is_called_and_calls_as(proxy: &Proxy, other: &Proxy) -> bool {
+    let endpoints = |proxy| destinations(proxy).map(|destination| &destination.endpoints);
+    provider(proxy) == provider(other) && places(proxy).eq(places(other)) && endpoints(proxy).eq(endpoints(other))
+}
+
 /// The proxies with spans that are called by others, by provider.
 ///
 /// The endpoints of a destination are looked at once, however many proxies call it.

@@ -41,6 +41,8 @@ pub fn complete<K, N: Copy>(known: Vec<Option<K>>, items: &[N], make: impl FnOnc
 pub struct Updated<K> {
     /// The indices of the values that were made.
     pub made: Vec<usize>,
+    /// The values that were there in their places; `None` if the items are not the same ones as before.
+    pub replaced: Option<Vec<K>>,
     /// The values of items that are gone.
     pub gone: Vec<K>,
 }
@@ -62,10 +64,10 @@ pub fn update<K, N: Copy>(
             .filter(|i| !is_current(&values[*i], &next[*i]))
             .collect();
         let items: Vec<N> = stale.iter().map(|i| next[*i]).collect();
-        for (i, value) in stale.iter().zip(make(&items)) {
-            values[*i] = value;
-        }
+        let made = stale.iter().zip(make(&items));
+        let replaced = made.map(|(i, value)| std::mem::replace(&mut values[*i], value));
         return Updated {
+            replaced: Some(replaced.collect()),
             made: stale,
             gone: Vec::new(),
         };
@@ -78,6 +80,7 @@ pub fn update<K, N: Copy>(
     *values = complete(current, next, make).0;
     Updated {
         made,
+        replaced: None,
         gone: carried.gone,
     }
 }
@@ -106,13 +109,19 @@ mod tests {
                 (values.as_slice(), asked),
                 (items, updated.made.iter().map(|i| items[*i]).collect())
             );
-            (updated.made, updated.gone)
+            (updated.made, updated.replaced, updated.gone)
         };
-        assert_eq!(update(&[(1, 'a'), (2, 'b'), (4, 'd')]), (vec![], vec![]));
-        assert_eq!(update(&[(1, 'a'), (2, 'x'), (4, 'd')]), (vec![1], vec![]));
-        assert_eq!(update(&[(1, 'a'), (3, 'c'), (4, 'y')]), (vec![1, 2], vec![(2, 'x')]));
-        assert_eq!(update(&[(3, 'c')]), (vec![], vec![(1, 'a'), (4, 'y')]));
-        assert_eq!(update(&[(3, 'c'), (5, 'e')]), (vec![1], vec![]));
+        assert_eq!(update(&[(1, 'a'), (2, 'b'), (4, 'd')]), (vec![], Some(vec![]), vec![]));
+        assert_eq!(
+            update(&[(1, 'a'), (2, 'x'), (4, 'd')]),
+            (vec![1], Some(vec![(2, 'b')]), vec![])
+        );
+        assert_eq!(
+            update(&[(1, 'a'), (3, 'c'), (4, 'y')]),
+            (vec![1, 2], None, vec![(2, 'x')])
+        );
+        assert_eq!(update(&[(3, 'c')]), (vec![], None, vec![(1, 'a'), (4, 'y')]));
+        assert_eq!(update(&[(3, 'c'), (5, 'e')]), (vec![1], None, vec![]));
     }
 
     #[test]
