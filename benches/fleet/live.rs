@@ -12,12 +12,24 @@ use meshtraced::source::Scan;
 use meshtraced::source::watch::Watcher;
 use tokio::sync::Notify;
 
-use crate::tree;
+use crate::{floor, tree};
 
 /// The number of edits of which the median counts.
 pub(crate) const EDITS: usize = 9;
 /// Time for events to arrive, which is not measured.
 const QUIET: Duration = Duration::from_millis(100);
+
+fn after_quiet(work: impl FnOnce()) -> Duration {
+    thread::sleep(QUIET);
+    let start = Instant::now();
+    work();
+    start.elapsed()
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
 
 /// A daemon without its loop: what it does between the quiet time and the last rename.
 pub(crate) struct Live {
@@ -64,19 +76,15 @@ impl Live {
         assert!(self.reconcile(Scan::Full).carried_out().changes.is_empty());
     }
 
-    /// The median of the times of several edits of a file.
-    pub(crate) fn edits(&mut self, path: &str) -> Duration {
-        let mut all: Vec<Duration> = (0..EDITS).map(|i| self.edit(path, i)).collect();
-        all.sort();
-        all[EDITS / 2]
-    }
-
-    /// The time from the events of an edit to the end of its publication.
-    fn edit(&mut self, path: &str, i: usize) -> Duration {
-        tree::edit(&self.source.join(path), i);
-        thread::sleep(QUIET);
-        let start = Instant::now();
-        assert!(!self.reconcile(Scan::Changes).carried_out().changes.is_empty());
-        start.elapsed()
+    /// The median of the times of several edits of a file, each from its events to the end of its publication; and the median of
+    /// those in which one file alone is put in place, each right after an edit.
+    pub(crate) fn edits(&mut self, path: &str, dir: &Path) -> (Duration, Duration) {
+        let edit = |i| {
+            tree::edit(&self.source.join(path), i);
+            let edit = after_quiet(|| assert!(!self.reconcile(Scan::Changes).carried_out().changes.is_empty()));
+            (edit, after_quiet(|| floor::publish(dir)))
+        };
+        let (edits, floors) = (0..EDITS).map(edit).unzip();
+        (median(edits), median(floors))
     }
 }

@@ -63,7 +63,8 @@ pub(crate) fn measure(dir: &Path, dataplanes: usize, policies: usize) -> Column 
     let stat = shortest(|| assert!(floor::stat(&source) > dataplanes));
     let mut live = Live::start(&one, &source);
     put("daemon, rescan, one proxy", above(shortest(|| live.rescan()), stat));
-    put("daemon, its dataplane edited", timed(live.edits(&tree::dataplane(77))));
+    let (edit, synced) = live.edits(&tree::dataplane(77), dir);
+    put("daemon, its dataplane edited", above(edit, synced));
     drop(live);
     put("daemon, one proxy, resident", Measured::Memory(resident(dir, &one)));
 
@@ -81,12 +82,16 @@ pub(crate) fn measure(dir: &Path, dataplanes: usize, policies: usize) -> Column 
         above(once_more(&all), floor + read),
     );
     let mut live = Live::start(&all, &source);
+    let (edit, synced) = live.edits(&tree::dataplane(77), dir);
+    put("daemon, all proxies, a dataplane edited", above(edit, synced));
     put(
-        "daemon, all proxies, a dataplane edited",
-        timed(live.edits(&tree::dataplane(77))),
+        "daemon, all proxies, a policy for 1 %",
+        timed(live.edits(tree::PART, dir).0),
     );
-    put("daemon, all proxies, a policy for 1 %", timed(live.edits(tree::PART)));
-    put("daemon, all proxies, a policy for all", timed(live.edits(tree::ALL)));
+    put(
+        "daemon, all proxies, a policy for all",
+        timed(live.edits(tree::ALL, dir).0),
+    );
     drop(live);
     tree::edit(&source.join(tree::ALL), EDITS + 1);
     put(
