@@ -108,8 +108,8 @@ pub struct Compiled {
     pub out_of_scope: Vec<Arc<ResourceId>>,
     /// The files of every proxy in scope that can have them; none with [`Extent::Findings`].
     pub fragments: Arc<Fragments>,
-    /// The proxies in scope, now or before, whose files may be others than those of the last compile of the same [`Compiler`]; `None` if
-    /// those of all may be.
+    /// The proxies in scope, now or before, whose files may be others than those that the same [`Compiler`] made last; `None` if those of all may
+    /// be, as with [`Extent::Findings`].
     pub changed: Option<BTreeSet<ProxyKey>>,
     /// The findings about the policies, sorted.
     pub diagnostics: Vec<Arc<Diagnostic>>,

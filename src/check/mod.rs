@@ -129,6 +129,7 @@ fn ask_each(compilation: &Compilation, cache: &mut Cache, diagnostics: &mut Diag
     if cache.kuma.as_ref() != Some(compilation.kuma) {
         cache.kuma = Some(compilation.kuma.clone());
         cache.of_each.clear();
+        cache.of_calls = Diagnostics::default();
     }
     let updated = carry::update(
         &mut cache.of_each,
