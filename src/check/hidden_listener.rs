@@ -18,6 +18,7 @@ pub(super) fn ask(each: &Lowered, diagnostics: &mut Diagnostics) {
         Fidelity::Documented => Severity::Error,
         Fidelity::Exact => Severity::Warning,
     };
+    // Few dataplanes have two entries at one place, and only these can hide one another.
     let mut places: Vec<Bound> = entries(each.governed.dataplane)
         .filter_map(|entry| entry.place)
         .collect();

@@ -26,14 +26,13 @@ pub fn over<K, N>(known: Vec<K>, next: &[N], order: impl Fn(&K, &N) -> Ordering)
     Carried { known: carried, gone }
 }
 
-/// A value for each item: the known one, or one of those that `make` makes for all items without, in their order. And
-/// the number of the latter.
-pub fn complete<K, N: Copy>(known: Vec<Option<K>>, items: &[N], make: impl FnOnce(&[N]) -> Vec<K>) -> (Vec<K>, usize) {
+/// A value for each item: the known one, or one of those that `make` makes for all items without, in their order.
+pub fn complete<K, N: Copy>(known: Vec<Option<K>>, items: &[N], make: impl FnOnce(&[N]) -> Vec<K>) -> Vec<K> {
     let missing = items.iter().zip(&known).filter(|(_, known)| known.is_none());
     let missing: Vec<N> = missing.map(|(item, _)| *item).collect();
     let mut made = make(&missing).into_iter();
     let all = known.into_iter().filter_map(|known| known.or_else(|| made.next()));
-    (all.collect(), missing.len())
+    all.collect()
 }
 
 /// The change of a list of values.
@@ -77,7 +76,7 @@ pub fn update<K, N: Copy>(
     let current = current.map(|(value, item)| value.filter(|value| is_current(value, item)));
     let current: Vec<Option<K>> = current.collect();
     let made = (0..next.len()).filter(|i| current[*i].is_none()).collect();
-    *values = complete(current, next, make).0;
+    *values = complete(current, next, make);
     Updated {
         made,
         replaced: None,
@@ -137,10 +136,13 @@ mod tests {
 
     #[test]
     fn only_what_is_missing_is_made() {
-        let make = |missing: &[i32]| missing.iter().map(|item| item * 10).collect();
+        let make = |missing: &[i32]| {
+            assert_eq!(missing, [2, 4]);
+            missing.iter().map(|item| item * 10).collect()
+        };
         assert_eq!(
             complete(vec![Some(1), None, Some(3), None], &[1, 2, 3, 4], make),
-            (vec![1, 20, 3, 40], 2)
+            [1, 20, 3, 40]
         );
     }
 }

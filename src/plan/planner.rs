@@ -51,6 +51,15 @@ impl<'d> Desired<'d> {
             Self::Unchanged => Box::new(pairs(applied, applied)),
         }
     }
+
+    /// The proxies with other files than the desired ones, in the order of their keys.
+    pub(crate) fn differing<'o>(self, applied: &'o Applied) -> impl Iterator<Item = &'o ProxyKey>
+    where
+        'd: 'o,
+    {
+        let differing = self.open(applied).filter(|(_, found, desired)| found != desired);
+        differing.map(|(proxy, ..)| proxy)
+    }
 }
 
 /// The limits within which a plan has to stay.

@@ -36,10 +36,8 @@ pub(super) fn observe_changes(
 ) -> Result<Observation, ApplyError> {
     let mut observed = Observed::from(Arc::unwrap_or_clone(trusted.published));
     let applied = &mut observed.applied;
-    let differs = desired.open(applied).filter(|(_, found, desired)| found != desired);
-    let differs: Vec<ProxyKey> = differs.map(|(proxy, ..)| proxy.clone()).collect();
     let mut differing = trusted.touched;
-    differing.extend(differs);
+    differing.extend(desired.differing(applied).cloned());
     if differing.is_empty() {
         return Ok(Observation { observed, read_back: 0 });
     }

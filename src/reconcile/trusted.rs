@@ -8,7 +8,7 @@ use crate::envoy::artifact::ProxyKey;
 use crate::plan::{Applied, Desired};
 
 /// The published files as the last reconciliation left them.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Trusted {
     pub(super) published: Arc<Applied>,
     /// The proxies with other files than the policies asked for then; `None` if that is not known of all.
@@ -26,8 +26,7 @@ impl Trusted {
     ) -> Self {
         let open = compiled.map(|compiled| {
             let desired = Desired::new(Some(&compiled.fragments), looked_at);
-            let open = desired.open(published).filter(|(_, found, desired)| found != desired);
-            open.map(|(proxy, ..)| proxy.clone()).collect()
+            desired.differing(published).cloned().collect()
         });
         Self {
             published: Arc::clone(published),

@@ -55,7 +55,7 @@ impl Cache {
         }
         let dataplanes: Vec<&Arc<Dataplane>> = resources.dataplanes.iter().collect();
         let policies = if is_same {
-            carry::complete(found, &dataplanes, |missing| self.find(missing, kuma)).0
+            carry::complete(found, &dataplanes, |missing| self.find(missing, kuma))
         } else {
             let new = self.find(&dataplanes, kuma);
             let mut likeness = Likeness::new(&before, &self.candidates);
