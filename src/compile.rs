@@ -16,10 +16,13 @@ use crate::envoy::{self, RenderEnv};
 use crate::explain::outcomes::{Outcomes, outcomes};
 use crate::ir::{self, Proxy};
 use crate::kuma::Kuma;
+use crate::resource::kinds::mesh_trace::MeshTrace;
+use crate::resource::kinds::traffic_trace::TrafficTrace;
 use crate::resource::value::protocol::Protocol;
-use crate::resource::{self, Contributions, ParseOptions, Resources};
-use crate::select::scope::{self, Rule};
+use crate::resource::{self, Contributions, List, ParseOptions, Resources, are_same};
+use crate::select::scope::{Chosen, Rule};
 use crate::select::{self, Governed, SelectOptions, Selection};
+use crate::sorted;
 use crate::source::{Location, Snapshot};
 use crate::spans::Spans;
 use crate::yaml::Limits;
@@ -105,7 +108,7 @@ pub struct Compiled {
     /// The effective tracing of every dataplane that the caller needs, sorted by key.
     pub proxies: Vec<Arc<Proxy>>,
     /// The ids of the dataplanes out of scope, sorted.
-    pub out_of_scope: Vec<Arc<ResourceId>>,
+    pub out_of_scope: Arc<Vec<Arc<ResourceId>>>,
     /// The files of every proxy in scope that can have them; none with [`Extent::Findings`].
     pub fragments: Arc<Fragments>,
     /// The proxies in scope, now or before, whose files may be others than those that the same [`Compiler`] made last; `None` if those of all may
@@ -124,7 +127,7 @@ pub struct Compiled {
     /// The proxies in scope that have no files, sorted.
     pub without_files: Vec<ProxyKey>,
     /// The places of all valid policies, by kind, mesh and name.
-    pub policies: BTreeMap<ResourceId, Location>,
+    pub policies: Arc<BTreeMap<ResourceId, Location>>,
     /// The number of Kuma resources in the snapshot that affect tracing.
     pub resources: usize,
     /// The number of Kuma resources in the snapshot that do not, by kind.
@@ -205,6 +208,8 @@ pub fn compile_with<T>(
 pub struct Compiler {
     documents: resource::Cache,
     policies: select::Cache,
+    places: PolicyPlaces,
+    chosen: Chosen,
     proxies: ir::Cache,
     checks: check::Cache,
     files: envoy::Cache,
@@ -228,7 +233,8 @@ impl Compiler {
         let mut diagnostics = Diagnostics::default();
         let resources = resource::parse(snapshot, &options.parse(), &mut self.documents, &mut diagnostics);
         let selection = select::select(&resources, options.select(), &mut self.policies);
-        let scoped = Scoped::of(&selection, options);
+        self.chosen.update(&options.scope, &resources.dataplanes);
+        let scoped = Scoped::of(&selection, &self.chosen, options.extent);
         let proxies = ir::lower(
             &scoped.lowered,
             &selection,
@@ -255,12 +261,12 @@ impl Compiler {
         let inspected = inspect(&compilation);
         let compiled = Compiled {
             meshes: meshes(&resources, &wanted),
+            policies: self.places.of(&resources),
             elsewhere: elsewhere(&wanted),
             secrets,
             overlays: overlays(&wanted),
-            out_of_scope: scoped.out_of_scope,
+            out_of_scope: Arc::clone(self.chosen.others()),
             without_files: rendered.without_files,
-            policies: policies(&resources),
             resources: resources.seen,
             passed_over: resources.passed_over.clone(),
             known: Arc::clone(&resources.contributions),
@@ -283,8 +289,6 @@ impl Compiler {
 
 /// The dataplanes of a selection by the scope of the options.
 struct Scoped<'s, 'a> {
-    /// The ids of the dataplanes out of scope, sorted.
-    out_of_scope: Vec<Arc<ResourceId>>,
     /// The dataplanes that are lowered.
     lowered: Vec<&'s Governed<'a>>,
     /// Whether each of those is in scope.
@@ -292,23 +296,23 @@ struct Scoped<'s, 'a> {
 }
 
 impl<'s, 'a> Scoped<'s, 'a> {
-    fn of(selection: &'s Selection<'a>, options: &Options) -> Self {
-        let mut scoped = Self {
-            out_of_scope: Vec::new(),
-            lowered: Vec::new(),
-            is_wanted: Vec::new(),
-        };
-        for governed in &selection.dataplanes {
-            let in_scope = scope::contains(&options.scope, governed.dataplane);
-            if !in_scope {
-                scoped.out_of_scope.push(Arc::clone(&governed.dataplane.header.id));
-            }
-            if in_scope || options.extent == Extent::Findings {
-                scoped.lowered.push(governed);
-                scoped.is_wanted.push(in_scope);
+    fn of(selection: &'s Selection<'a>, chosen: &Chosen, extent: Extent) -> Self {
+        let all = &selection.dataplanes;
+        let places = chosen.places();
+        match extent {
+            Extent::Files => Self {
+                lowered: places.iter().map(|place| &all[*place]).collect(),
+                is_wanted: vec![true; places.len()],
+            },
+            Extent::Findings => {
+                let mut is_wanted = vec![false; all.len()];
+                places.iter().for_each(|place| is_wanted[*place] = true);
+                Self {
+                    lowered: all.iter().collect(),
+                    is_wanted,
+                }
             }
         }
-        scoped
     }
 
     /// The dataplanes in scope, each with its proxy among those of all that are lowered.
@@ -365,11 +369,11 @@ fn meshes(resources: &Resources, wanted: &[Shaped]) -> BTreeMap<String, MeshCoun
         .keys()
         .map(|mesh| (mesh.clone(), MeshCounts::default()));
     let mut meshes: BTreeMap<String, MeshCounts> = declared.collect();
-    for of_mesh in (resources.dataplanes).chunk_by(|a, b| a.header.mesh() == b.header.mesh()) {
+    for of_mesh in sorted::runs(&resources.dataplanes, |dataplane| dataplane.header.mesh()) {
         let counts = meshes.entry(of_mesh[0].header.mesh().to_owned()).or_default();
         counts.dataplanes = of_mesh.len();
     }
-    for of_mesh in wanted.chunk_by(|a, b| a.proxy.key.mesh == b.proxy.key.mesh) {
+    for of_mesh in sorted::runs(wanted, |shaped| &shaped.proxy.key.mesh) {
         let counts = meshes.entry(of_mesh[0].proxy.key.mesh.clone()).or_default();
         counts.selected = of_mesh.len();
         let exports = of_mesh
@@ -383,14 +387,33 @@ fn meshes(resources: &Resources, wanted: &[Shaped]) -> BTreeMap<String, MeshCoun
     meshes
 }
 
-/// The places of all policies.
-fn policies(resources: &Resources) -> BTreeMap<ResourceId, Location> {
-    let traffic_traces = resources.traffic_traces.iter().map(|policy| &policy.header);
-    let mesh_traces = resources.mesh_traces.iter().map(|policy| &policy.header);
-    traffic_traces
-        .chain(mesh_traces)
-        .map(|header| ((*header.id).clone(), header.at.clone()))
-        .collect()
+/// The places of all policies, which are collected again when a policy has changed.
+#[derive(Debug, Default)]
+struct PolicyPlaces {
+    traffic_traces: List<TrafficTrace>,
+    mesh_traces: List<MeshTrace>,
+    places: Arc<BTreeMap<ResourceId, Location>>,
+}
+
+impl PolicyPlaces {
+    fn of(&mut self, resources: &Resources) -> Arc<BTreeMap<ResourceId, Location>> {
+        let Resources {
+            traffic_traces,
+            mesh_traces,
+            ..
+        } = resources;
+        if !are_same(&self.traffic_traces, traffic_traces) || !are_same(&self.mesh_traces, mesh_traces) {
+            let headers = traffic_traces.iter().map(|policy| &policy.header);
+            let headers = headers.chain(mesh_traces.iter().map(|policy| &policy.header));
+            let places = headers.map(|header| ((*header.id).clone(), header.at.clone()));
+            *self = Self {
+                traffic_traces: Arc::clone(traffic_traces),
+                mesh_traces: Arc::clone(mesh_traces),
+                places: Arc::new(places.collect()),
+            };
+        }
+        Arc::clone(&self.places)
+    }
 }
 
 /// The index of the first rule that fits each dataplane; empty when there are no rules.

@@ -12,6 +12,8 @@
 
 pub mod words;
 
+pub mod sorted;
+
 #[macro_use]
 pub mod settings_value;
 

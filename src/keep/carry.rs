@@ -1,6 +1,7 @@
 //! The values that are known for the items of a list, for those of the next.
 
 use std::cmp::Ordering;
+use std::ops::Range;
 
 /// The known values, by what became of their items.
 #[derive(Debug)]
@@ -9,6 +10,18 @@ pub struct Carried<K> {
     pub known: Vec<Option<K>>,
     /// The values of items that are gone.
     pub gone: Vec<K>,
+}
+
+/// The parts in which two lists differ, as ranges of the known and of the next items: what comes before them and what comes after
+/// them is the same in both.
+///
+/// With pointers that are compared, a change of one item among many is found without a look at the others themselves.
+pub fn window<K, N>(known: &[K], next: &[N], is_same: impl Fn(&K, &N) -> bool) -> (Range<usize>, Range<usize>) {
+    let before = known.iter().zip(next).take_while(|(known, next)| is_same(known, next));
+    let start = before.count();
+    let after = known[start..].iter().rev().zip(next[start..].iter().rev());
+    let after = after.take_while(|(known, next)| is_same(known, next)).count();
+    (start..known.len() - after, start..next.len() - after)
 }
 
 /// Finds the known value of each of the `next` items. Both lists are sorted by `order`.
@@ -121,6 +134,27 @@ mod tests {
         );
         assert_eq!(update(&[(3, 'c')]), (vec![], None, vec![(1, 'a'), (4, 'y')]));
         assert_eq!(update(&[(3, 'c'), (5, 'e')]), (vec![1], None, vec![]));
+    }
+
+    #[test]
+    fn a_window_has_all_that_differs() {
+        let window = |known: &str, next: &str| {
+            let (known, next) = (known.as_bytes(), next.as_bytes());
+            super::window(known, next, |known, next| known == next)
+        };
+        for (known, next, expected) in [
+            ("", "", (0..0, 0..0)),
+            ("abc", "abc", (3..3, 3..3)),
+            ("abc", "axc", (1..2, 1..2)),
+            ("abc", "ac", (1..2, 1..1)),
+            ("ac", "abc", (1..1, 1..2)),
+            ("aab", "ab", (1..2, 1..1)),
+            ("abcd", "xbcy", (0..4, 0..4)),
+            ("", "ab", (0..0, 0..2)),
+            ("ab", "", (0..2, 0..0)),
+        ] {
+            assert_eq!(window(known, next), expected, "{known} {next}");
+        }
     }
 
     #[test]

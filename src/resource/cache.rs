@@ -1,18 +1,20 @@
 //! The documents of the last snapshot, which are decoded once for each content of a file, and the resources in them.
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use foldhash::{HashMap, HashSet};
 
 use crate::diag::ResourceId;
+use crate::keep::carry;
 use crate::kuma::Kuma;
 use crate::resource::decode::context::Context;
+use crate::resource::document::kustomization::{self, Kustomizations};
 use crate::resource::documents::Documents;
 use crate::resource::resources::{Contributions, ListChange, Resources};
 use crate::resource::text::Texts;
-use crate::source::SourceFile;
+use crate::source::{Snapshot, SourceFile};
 use crate::system::parallel;
 use crate::yaml::Limits;
 
@@ -34,8 +36,12 @@ pub struct ParseOptions<'a> {
 pub struct Cache {
     /// The options with which the files were decoded.
     decoded_with: Option<(Kuma, Limits)>,
-    /// The files, sorted by path, with their documents.
+    /// The directories of the snapshot whose files are not decoded.
+    kustomizations: Kustomizations,
+    /// The other files, sorted by path, with their documents.
     files: Vec<File>,
+    /// The number of those whose documents depend on what was read before.
+    on_past: usize,
     merged: Merged,
     /// The texts of the files that were decoded a few at a time, so that they share what repeats.
     texts: Texts,
@@ -62,8 +68,8 @@ impl Cache {
         self.decoded
     }
 
-    /// Reads the documents of all files of a snapshot, which are sorted by path, and merges them.
-    pub(super) fn update(&mut self, files: &[&Arc<SourceFile>], options: &ParseOptions) {
+    /// Reads the documents of all files of a snapshot but parts of a kustomization, and merges them.
+    pub(super) fn update(&mut self, snapshot: &Snapshot, options: &ParseOptions) {
         let decoded_with = Some((options.kuma.clone(), options.limits.clone()));
         if self.decoded_with != decoded_with {
             *self = Self {
@@ -71,9 +77,15 @@ impl Cache {
                 ..Self::default()
             };
         }
-        let Compared { mut found, gone } = compare(std::mem::take(&mut self.files), files);
+        let files = self.without_parts(snapshot, options.limits);
+        let is_same = |known: &File, file: &Arc<SourceFile>| {
+            Arc::ptr_eq(&known.file, file) && (self.on_past == 0 || !known.documents.depends_on_past)
+        };
+        let (old, next) = carry::window(&self.files, &files, is_same);
+        let (start, files) = (old.start, &files[next]);
+        let Compared { mut found, gone } = compare(self.files.drain(old).collect(), files);
         let new: Vec<usize> = (0..files.len()).filter(|i| found[*i].is_none()).collect();
-        let to_decode: Vec<_> = new.iter().map(|i| files[*i]).collect();
+        let to_decode: Vec<_> = new.iter().map(|i| &files[*i]).collect();
         let added = if to_decode.len() <= FEW_FILES {
             decode_few(&to_decode, options, &self.texts)
         } else {
@@ -83,13 +95,16 @@ impl Cache {
         let documents = added.iter().chain(gone.iter().map(|file| &file.documents));
         let is_small = documents.map(|documents| documents.len()).sum::<usize>() <= FEW;
         for (i, documents) in new.iter().zip(added) {
-            let file = Arc::clone(files[*i]);
+            let file = Arc::clone(&files[*i]);
             found[*i] = Some(File { file, documents });
         }
-        self.files = found.into_iter().flatten().collect();
+        self.files.splice(start..start, found.into_iter().flatten());
+        let on_past = |file: &&File| file.documents.depends_on_past;
+        self.on_past -= gone.iter().filter(on_past).count();
+        let new = new.iter().map(|i| &self.files[start + *i]);
+        self.on_past += new.clone().filter(on_past).count();
         if is_small && self.merged.are_distinct() {
             gone.iter().for_each(|file| self.merged.remove(file));
-            let new = new.iter().map(|i| &self.files[*i]);
             new.clone().for_each(|file| self.merged.add(file, ListChange::Insert));
             let there: HashSet<&str> = new.map(|file| file.file.path.as_str()).collect();
             let gone = gone.iter().map(|file| file.file.path.as_str());
@@ -102,6 +117,26 @@ impl Cache {
         // Those of files that are gone.
         drop(gone);
         self.texts.forget_unused();
+    }
+
+    /// The files of a snapshot that are no parts of a kustomization, which are known then.
+    fn without_parts<'s>(&mut self, snapshot: &'s Snapshot, limits: &Limits) -> Cow<'s, [Arc<SourceFile>]> {
+        let is_same = |known: &File, file: &Arc<SourceFile>| Arc::ptr_eq(&known.file, file);
+        let (_, next) = carry::window(&self.files, &snapshot.files, is_same);
+        let is_named = |file: &Arc<SourceFile>| kustomization::is_one(&file.path);
+        if !self.kustomizations.is_empty() || snapshot.files[next].iter().any(is_named) {
+            self.kustomizations = Kustomizations::find(snapshot, limits);
+        }
+        if self.kustomizations.is_empty() {
+            return Cow::Borrowed(&snapshot.files);
+        }
+        let is_part = |file: &&Arc<SourceFile>| self.kustomizations.around(&file.path).is_some();
+        snapshot.files.iter().filter(|file| !is_part(file)).cloned().collect()
+    }
+
+    /// The directories of the snapshot whose files are parts of a kustomization.
+    pub(super) fn kustomizations(&self) -> &Kustomizations {
+        &self.kustomizations
     }
 
     /// The files with their documents, sorted by path.
@@ -123,16 +158,16 @@ struct Compared {
     gone: Vec<File>,
 }
 
-fn compare(last: Vec<File>, files: &[&Arc<SourceFile>]) -> Compared {
+fn compare(last: Vec<File>, files: &[Arc<SourceFile>]) -> Compared {
     let mut last = last.into_iter().peekable();
     let mut gone = Vec::new();
-    let mut compare = |file: &&Arc<SourceFile>| {
+    let mut compare = |file: &Arc<SourceFile>| {
         let is_it = |last: &File| Arc::ptr_eq(&last.file, file);
         while let Some(before) = last.next_if(|last| !is_it(last) && last.file.path < file.path) {
             gone.push(before);
         }
         let mut known = last.next_if(|last| is_it(last) || last.file.path == file.path)?;
-        let is_same = is_it(&known) || known.file == **file;
+        let is_same = is_it(&known) || known.file == *file;
         if !is_same || known.documents.depends_on_past {
             gone.push(known);
             return None;

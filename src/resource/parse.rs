@@ -27,17 +27,10 @@ pub fn parse(
     cache: &mut Cache,
     diagnostics: &mut Diagnostics,
 ) -> Resources {
-    let kustomizations = Kustomizations::find(snapshot, options.limits);
-    let (mut files, mut parts) = (Vec::new(), BTreeMap::<&str, Vec<&SourceFile>>::new());
-    for file in &snapshot.files {
-        match kustomizations.around(&file.path) {
-            None => files.push(file),
-            Some(directory) => parts.entry(directory).or_default().push(file),
-        }
-    }
-    cache.update(&files, options);
+    cache.update(snapshot, options);
     let mut collected = Collected::of(cache.merged(), options, diagnostics);
-    for (directory, error) in kustomizations.errors() {
+    let parts = parts(snapshot, cache.kustomizations());
+    for (directory, error) in cache.kustomizations().errors() {
         collected.kustomization(parts.get(directory).map_or(&[], Vec::as_slice), error);
     }
     for unreadable in &snapshot.unreadable {
@@ -52,6 +45,20 @@ pub fn parse(
         resources.retain_first(|mesh| !unknown.contains(mesh));
     }
     complete(resources, options.kuma)
+}
+
+/// The files of kustomizations, by their directory.
+fn parts<'s>(snapshot: &'s Snapshot, kustomizations: &'s Kustomizations) -> BTreeMap<&'s str, Vec<&'s SourceFile>> {
+    let mut parts = BTreeMap::<&str, Vec<&SourceFile>>::new();
+    if kustomizations.is_empty() {
+        return parts;
+    }
+    for file in &snapshot.files {
+        if let Some(directory) = kustomizations.around(&file.path) {
+            parts.entry(directory).or_default().push(file);
+        }
+    }
+    parts
 }
 
 /// The resources of all files, and what is to be said about them.

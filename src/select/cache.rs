@@ -45,15 +45,23 @@ impl Cache {
         if !is_same {
             self.indexes.clear();
         }
+        let (old, next) = if is_same {
+            carry::window(&self.dataplanes, &resources.dataplanes, |(last, _), next| {
+                Arc::ptr_eq(last, next)
+            })
+        } else {
+            (0..self.dataplanes.len(), 0..resources.dataplanes.len())
+        };
+        let (start, next) = (old.start, &resources.dataplanes[next]);
         let Compared {
             found,
             changes,
             is_alike,
-        } = compare(std::mem::take(&mut self.dataplanes), &resources.dataplanes);
+        } = compare(self.dataplanes.drain(old).collect(), next);
         if !is_same || !is_alike {
             self.generation += 1;
         }
-        let dataplanes: Vec<&Arc<Dataplane>> = resources.dataplanes.iter().collect();
+        let dataplanes: Vec<&Arc<Dataplane>> = next.iter().collect();
         let policies = if is_same {
             carry::complete(found, &dataplanes, |missing| self.find(missing, kuma))
         } else {
@@ -66,7 +74,7 @@ impl Cache {
             });
             kept.collect()
         };
-        self.dataplanes = resources.dataplanes.iter().cloned().zip(policies).collect();
+        (self.dataplanes).splice(start..start, next.iter().cloned().zip(policies));
         self.services.update(resources, &changes, kuma.fidelity);
     }
 

@@ -52,6 +52,7 @@ use crate::resource::kinds::mesh::{Backend, Mesh};
 use crate::resource::kinds::mesh_trace::MeshTrace;
 use crate::resource::kinds::traffic_trace::TrafficTrace;
 use crate::resource::value::protocol::Protocol;
+use crate::sorted;
 
 use self::destination::Services;
 use self::inquiry::{Inquiry, Sources};
@@ -161,7 +162,7 @@ pub fn select<'a>(resources: &'a Resources, options: SelectOptions<'a>, cache: &
     cache.update(resources, options.kuma);
     let cache: &'a Cache = cache;
     let mut dataplanes = Vec::with_capacity(cache.dataplanes().len());
-    for of_mesh in (cache.dataplanes()).chunk_by(|(a, _), (b, _)| a.header.mesh() == b.header.mesh()) {
+    for of_mesh in sorted::runs(cache.dataplanes(), |(dataplane, _)| dataplane.header.mesh()) {
         let name = of_mesh[0].0.header.mesh();
         let (mesh, is_complete) = (resources.mesh(name), resources.gaps.has_all_dataplanes(name));
         dataplanes.extend(of_mesh.iter().map(|(dataplane, policies)| Governed {

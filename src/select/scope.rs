@@ -1,10 +1,13 @@
 //! The choice of the dataplanes that are published on this machine.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::diag::ResourceId;
+use crate::keep::carry;
 use crate::resource::kinds::dataplane::Dataplane;
 use crate::resource::value::tags::Tags;
 use crate::words;
@@ -51,5 +54,56 @@ impl Rule {
 
     fn fits_names(&self, mesh: &str, name: &str) -> bool {
         words::fits_if_any(self.mesh.as_deref(), mesh) && words::fits_if_any(self.name.as_deref(), name)
+    }
+}
+
+/// The dataplanes of one list after another that rules choose. The rules are asked about those that are not in the last list.
+#[derive(Debug, Default)]
+pub struct Chosen {
+    rules: Vec<Rule>,
+    dataplanes: Vec<Arc<Dataplane>>,
+    /// The places in the list of those that are chosen, sorted.
+    places: Vec<usize>,
+    /// The ids of the others, in the order of the list.
+    others: Arc<Vec<Arc<ResourceId>>>,
+}
+
+impl Chosen {
+    /// Goes on to the next list.
+    pub fn update(&mut self, rules: &[Rule], dataplanes: &[Arc<Dataplane>]) {
+        if self.rules != rules {
+            *self = Self {
+                rules: rules.to_vec(),
+                ..Self::default()
+            };
+        }
+        let (old, new) = carry::window(&self.dataplanes, dataplanes, Arc::ptr_eq);
+        if old.is_empty() && new.is_empty() {
+            return;
+        }
+        let chosen = |at: usize| self.places.partition_point(|place| *place < at);
+        let (from, to) = (chosen(old.start), chosen(old.end));
+        let others = old.start - from..old.end - to;
+        for place in &mut self.places[to..] {
+            *place = *place - old.end + new.end;
+        }
+        let (places, ids): (Vec<usize>, Vec<usize>) =
+            new.clone().partition(|place| contains(rules, &dataplanes[*place]));
+        let ids = ids.iter().map(|place| Arc::clone(&dataplanes[*place].header.id));
+        self.places.splice(from..to, places);
+        Arc::make_mut(&mut self.others).splice(others, ids);
+        self.dataplanes.splice(old, dataplanes[new].iter().cloned());
+    }
+
+    /// The places in the list of the dataplanes that are chosen, sorted.
+    #[must_use]
+    pub fn places(&self) -> &[usize] {
+        &self.places
+    }
+
+    /// The ids of the dataplanes that are not chosen, in the order of the list.
+    #[must_use]
+    pub fn others(&self) -> &Arc<Vec<Arc<ResourceId>>> {
+        &self.others
     }
 }

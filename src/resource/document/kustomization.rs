@@ -12,6 +12,12 @@ const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomizat
 /// The fields of a kustomization that change nothing in the documents that it lists.
 const LISTING: [&str; 5] = ["apiVersion", "kind", "metadata", "resources", "bases"];
 
+/// Whether a file is a kustomization, by its path.
+pub(in crate::resource) fn is_one(path: &str) -> bool {
+    let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+    NAMES.contains(&name)
+}
+
 /// The directories whose files are parts of other documents, each with the place that says so.
 #[derive(Debug, Default)]
 pub(in crate::resource) struct Kustomizations(BTreeMap<String, Location>);
@@ -22,10 +28,10 @@ impl Kustomizations {
     pub(in crate::resource) fn find(snapshot: &Snapshot, limits: &Limits) -> Self {
         let mut found = BTreeMap::new();
         for file in &snapshot.files {
-            let (directory, name) = file.path.rsplit_once('/').unwrap_or(("", &file.path));
-            if !NAMES.contains(&name) {
+            if !is_one(&file.path) {
                 continue;
             }
+            let directory = file.path.rsplit_once('/').map_or("", |(directory, _)| directory);
             let prepared = yaml::read::Prepared::new(file);
             let stream = prepared.read(limits, &mut Diagnostics::default());
             let entries = stream.documents.iter().flat_map(|document| match &document.root.value {
@@ -38,6 +44,11 @@ impl Kustomizations {
             }
         }
         Self(found)
+    }
+
+    /// Whether there is no such directory.
+    pub(in crate::resource) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The directory around a file whose files are parts of other documents.
