@@ -78,12 +78,10 @@ pub(super) fn edited(
             }),
         }
     }
-    let mut edited = Snapshot {
+    Snapshot {
         files: files.into_iter().flatten().collect(),
         ..snapshot.clone()
-    };
-    edited.sort();
-    edited
+    }
 }
 
 /// A JSON file for a resource, beside another one.

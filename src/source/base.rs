@@ -18,8 +18,8 @@ pub struct BaseFiles {
 
 impl BaseFiles {
     /// The files of a snapshot of [`sources`].
-    pub(super) fn new(files: Vec<Arc<SourceFile>>, unreadable: Vec<Unreadable>) -> Self {
-        let files = files.into_iter().map(|file| (file.path.clone(), file)).collect();
+    pub(super) fn new(files: &[Arc<SourceFile>], unreadable: Vec<Unreadable>) -> Self {
+        let files = files.iter().map(|file| (file.path.clone(), Arc::clone(file))).collect();
         let unreadable = unreadable.into_iter().map(|one| (one.path.clone(), one));
         Self {
             files,

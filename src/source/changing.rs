@@ -99,7 +99,7 @@ impl Changing<'_> {
         let below = self.resolved.strip_prefix(&repository.top).ok()?;
         let part = self.part(below);
         let snapshot = &self.snapshot;
-        let file = |path: &Path| Some(&snapshot.files[position(snapshot, &show(path)).ok()?]);
+        let file = |path: &Path| Some(&snapshot.files[snapshot.files.position(&show(path)).ok()?]);
         let changed = changed.into_iter().filter(|path| self.filter.wants(path)).collect();
         let commit = self.known.committed.update(repository, part, changed, file)?;
         self.snapshot.origins.first_mut()?.commit = Some(commit);
@@ -127,7 +127,7 @@ impl Changing<'_> {
             Ok(metadata) if metadata.is_file() => Some(()),
             Ok(_) => None,
             Err(error) if error.kind() != io::ErrorKind::NotFound => None,
-            Err(_) => match position(&self.snapshot, &show(below)) {
+            Err(_) => match self.snapshot.files.position(&show(below)) {
                 // The directory may be left without files, which is a finding if it has the name of a file.
                 Ok(_) if above(below).any(|above| self.filter.reads(above)) => None,
                 Ok(_) => {
@@ -149,31 +149,20 @@ impl Changing<'_> {
     /// Puts a file with a text in its place.
     fn put(&mut self, below: &Path, text: String, stamp: Option<Stamp>) {
         let name = show(below);
-        let position = position(&self.snapshot, &name);
         let files = &mut self.snapshot.files;
-        let file = match position {
+        let file = match files.position(&name) {
             Ok(position) if files[position].text == text => Arc::clone(&files[position]),
             _ => {
                 self.work.changed += 1;
                 SourceFile::with_vars(name, text, self.root.vars.clone())
             }
         };
-        match position {
-            Ok(position) => files[position] = Arc::clone(&file),
-            Err(position) => files.insert(position, Arc::clone(&file)),
-        }
+        files.put(Arc::clone(&file));
         self.known.files.add(below.to_owned(), stamp, file);
     }
 
     fn remove(&mut self, below: &Path) {
-        if let Ok(position) = position(&self.snapshot, &show(below)) {
-            self.snapshot.files.remove(position);
-        }
+        self.snapshot.files.remove(&show(below));
         self.known.files.remove(below);
     }
-}
-
-/// The position of a file, or that where it would be.
-fn position(snapshot: &Snapshot, name: &str) -> Result<usize, usize> {
-    snapshot.files.binary_search_by(|file| file.path.as_str().cmp(name))
 }

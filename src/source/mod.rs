@@ -7,6 +7,8 @@ pub mod filter;
 
 mod file;
 
+mod source_files;
+
 mod location;
 
 mod proxy_path;
@@ -59,4 +61,5 @@ pub use read::{Consistency, describe};
 pub use reader::{Reader, Scan, read};
 pub use seal::look;
 pub use snapshot::{ReadOrigin, Snapshot};
+pub use source_files::SourceFiles;
 pub use sources::{Mode, Root, Sources};

@@ -131,7 +131,7 @@ impl Reader {
             if is_same && !is_moved {
                 self.seal = seal::with_bases(self.seal.take(), bases.seal.clone());
                 self.bases = Some(bases);
-                let bases = BaseFiles::new(after.files, after.unreadable);
+                let bases = BaseFiles::new(&after.files, after.unreadable);
                 return Ok(Snapshot { bases, ..snapshot });
             }
             before = after;

@@ -6,12 +6,13 @@ use super::base::BaseFiles;
 use super::commit::Commit;
 use super::file::{SourceFile, Unreadable};
 use super::read_mode::ReadMode;
+use super::source_files::SourceFiles;
 
 /// The source files of one moment, sorted by path.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     /// The files with their texts.
-    pub files: Vec<Arc<SourceFile>>,
+    pub files: SourceFiles,
     /// The files whose text is unavailable.
     pub unreadable: Vec<Unreadable>,
     /// The origin of the files of each root, in the order of the roots. Origins are for people: nothing that is
@@ -92,25 +93,22 @@ impl Snapshot {
     #[must_use]
     pub fn from_texts<P: Into<String>, T: Into<String>>(files: impl IntoIterator<Item = (P, T)>) -> Self {
         let files = files.into_iter().map(|(path, text)| SourceFile::new(path, text));
-        let mut snapshot = Self {
+        Self {
             files: files.collect(),
             ..Self::default()
-        };
-        snapshot.sort();
-        snapshot
+        }
     }
 
     /// The snapshot with the text of a base file in memory, for tests and tools.
     #[must_use]
     pub fn with_base(mut self, path: &str, text: &str) -> Self {
         let file = SourceFile::new(path, text);
-        self.bases = BaseFiles::new(vec![file], Vec::new());
+        self.bases = BaseFiles::new(&[file], Vec::new());
         self
     }
 
-    /// Sorts files and unreadable entries by path.
+    /// Sorts unreadable entries by path.
     pub fn sort(&mut self) {
-        self.files.sort_by(|a, b| a.path.cmp(&b.path));
         self.unreadable.sort_by(|a, b| a.path.cmp(&b.path));
     }
 
@@ -118,7 +116,8 @@ impl Snapshot {
     #[must_use]
     pub fn revision(&self) -> String {
         let mut hasher = blake3::Hasher::new();
-        for file in self.files.iter().chain(self.bases.texts()) {
+        hasher.update(&self.files.digest());
+        for file in self.bases.texts() {
             hasher.update(file.digest().as_bytes());
         }
         for unreadable in self.unreadable.iter().chain(self.bases.unreadable()) {

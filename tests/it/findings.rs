@@ -141,7 +141,9 @@ fn check(block: &Block) -> Vec<Arc<Diagnostic>> {
         }
     }
     let snapshot = Snapshot {
-        files: vec![SourceFile::with_vars("example.yaml", block.text, vars)],
+        files: [SourceFile::with_vars("example.yaml", block.text, vars)]
+            .into_iter()
+            .collect(),
         ..Snapshot::default()
     };
     compile_at("/out", &snapshot, kuma)

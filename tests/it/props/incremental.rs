@@ -190,7 +190,7 @@ impl Tree {
             ..Snapshot::default()
         };
         snapshot.sort();
-        self.read.clone_from(&snapshot.files);
+        self.read = snapshot.files.to_vec();
         snapshot
     }
 }

@@ -1,0 +1,129 @@
+//! The files of a snapshot.
+
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
+
+use super::file::SourceFile;
+
+/// Source files, sorted by path. Copies share the list until one of them changes.
+#[derive(Debug, Clone, Default)]
+pub struct SourceFiles {
+    list: Arc<Vec<Arc<SourceFile>>>,
+    /// The sum of the digests, once it was asked for. A change costs what changes.
+    sum: OnceLock<u128>,
+}
+
+impl SourceFiles {
+    /// A hash of all paths and texts, which does not depend on the order in which they came.
+    pub(super) fn digest(&self) -> [u8; 16] {
+        let sum = self
+            .sum
+            .get_or_init(|| self.iter().fold(0, |sum, file| sum.wrapping_add(digest(file))));
+        sum.to_le_bytes()
+    }
+
+    /// The position of the file at a path, or that where it would be.
+    pub(super) fn position(&self, path: &str) -> Result<usize, usize> {
+        self.binary_search_by(|file| file.path.as_str().cmp(path))
+    }
+
+    /// Puts a file in its place, for that with the same path if there is one.
+    pub(super) fn put(&mut self, file: Arc<SourceFile>) {
+        let position = self.position(&file.path);
+        if let Some(sum) = self.sum.get_mut() {
+            let before = position.map_or(0, |position| digest(&self.list[position]));
+            *sum = sum.wrapping_sub(before).wrapping_add(digest(&file));
+        }
+        let list = Arc::make_mut(&mut self.list);
+        match position {
+            Ok(position) => list[position] = file,
+            Err(position) => list.insert(position, file),
+        }
+    }
+
+    /// Removes the file at a path, if there is one.
+    pub(super) fn remove(&mut self, path: &str) {
+        let Ok(position) = self.position(path) else { return };
+        let gone = Arc::make_mut(&mut self.list).remove(position);
+        if let Some(sum) = self.sum.get_mut() {
+            *sum = sum.wrapping_sub(digest(&gone));
+        }
+    }
+
+    /// Adds files at other paths.
+    pub(super) fn extend(&mut self, files: Vec<Arc<SourceFile>>) {
+        let list = Arc::make_mut(&mut self.list);
+        list.extend(files);
+        list.sort_by(|a, b| a.path.cmp(&b.path));
+        self.sum = OnceLock::new();
+    }
+}
+
+/// The first bytes of the digest of a file, as a number.
+fn digest(file: &SourceFile) -> u128 {
+    let bytes = file.digest().as_bytes().iter().take(16);
+    bytes.fold(0, |number, byte| number << 8 | u128::from(*byte))
+}
+
+impl Deref for SourceFiles {
+    type Target = [Arc<SourceFile>];
+
+    fn deref(&self) -> &Self::Target {
+        &self.list
+    }
+}
+
+impl<'f> IntoIterator for &'f SourceFiles {
+    type Item = &'f Arc<SourceFile>;
+    type IntoIter = std::slice::Iter<'f, Arc<SourceFile>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl FromIterator<Arc<SourceFile>> for SourceFiles {
+    /// Files at different paths, in any order.
+    fn from_iter<I: IntoIterator<Item = Arc<SourceFile>>>(files: I) -> Self {
+        let mut all = Self::default();
+        all.extend(files.into_iter().collect());
+        all
+    }
+}
+
+impl PartialEq for SourceFiles {
+    fn eq(&self, other: &Self) -> bool {
+        self.list == other.list
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_gives_the_digest_of_the_files_after_it() {
+        let files = |texts: &[(&str, &str)]| -> SourceFiles {
+            texts.iter().map(|(path, text)| SourceFile::new(*path, *text)).collect()
+        };
+        let mut changing = files(&[("b", "1"), ("a", "2")]);
+        let copy = changing.clone();
+        let (before, mut seen) = (changing.digest(), vec![changing.digest()]);
+        for (path, text, expected) in [
+            ("c", Some("3"), files(&[("a", "2"), ("b", "1"), ("c", "3")])),
+            ("a", Some("4"), files(&[("a", "4"), ("b", "1"), ("c", "3")])),
+            ("b", None, files(&[("a", "4"), ("c", "3")])),
+            ("x", None, files(&[("a", "4"), ("c", "3")])),
+        ] {
+            match text {
+                Some(text) => changing.put(SourceFile::new(path, text)),
+                None => changing.remove(path),
+            }
+            assert!(changing == expected, "{changing:?}");
+            assert_eq!(changing.digest(), expected.digest());
+            seen.push(changing.digest());
+        }
+        seen.dedup();
+        assert_eq!((seen.len(), copy.digest()), (4, before));
+    }
+}
