@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::envoy::{self, Cache, ProxyHealth};
 use super::error::Result;
+use super::store::history::Generations;
 use super::store::lock::{Lock, lock};
 use super::target::Target;
 use crate::envoy::artifact::ProxyKey;
@@ -16,6 +17,7 @@ use crate::plan::Applied;
 pub struct Session {
     lock: Lock,
     cache: Cache,
+    generations: Generations,
 }
 
 impl Session {
@@ -24,9 +26,11 @@ impl Session {
     /// # Errors
     /// When another process publishes to the directory, or it cannot be made.
     pub fn open(target: &Target) -> Result<Self> {
-        let lock = lock(&target.out)?;
-        let cache = Cache::default();
-        Ok(Self { lock, cache })
+        Ok(Self {
+            lock: lock(&target.out)?,
+            cache: Cache::default(),
+            generations: Generations::default(),
+        })
     }
 
     /// The right to publish.
@@ -39,9 +43,14 @@ impl Session {
         &self.cache
     }
 
+    pub(super) fn generations(&self) -> &Generations {
+        &self.generations
+    }
+
     /// Empties the cache.
     pub fn forget(&mut self) {
         self.cache = Cache::default();
+        self.generations = Generations::default();
     }
 }
 

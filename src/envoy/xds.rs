@@ -27,11 +27,14 @@ pub fn append_response<T: Serialize>(out: &mut String, resources: &[T]) {
     });
 }
 
+/// The beginning of the first line.
+const VERSION: &str = "version_info: ";
+
 /// Writes an xDS file of whose resources each is written by `items`, as an item of a list without indentation.
 ///
 /// `version_info` is a hash of the resources, so that an ack of the version is an ack of the content.
 pub fn append_items(out: &mut String, items: impl FnOnce(&mut String)) {
-    let line = |hash: &str| format!("version_info: r-{hash}\n");
+    let line = |hash: &str| format!("{VERSION}r-{hash}\n");
     // The hash is known after what it is of, and always as long.
     let start = out.len();
     out.push_str(&line("0000000000000000"));
@@ -103,7 +106,7 @@ pub(super) fn versioned(unversioned: &str) -> String {
 #[must_use]
 pub fn version(text: &str) -> Option<String> {
     let line = text.lines().next()?;
-    if let Some(version) = line.strip_prefix("version_info: ") {
+    if let Some(version) = line.strip_prefix(VERSION) {
         return Some(version.trim_matches('"').to_owned());
     }
     let response = yaml_json::read_one(text, &Limits::default())?;
@@ -125,6 +128,33 @@ pub struct Union {
 /// The clusters of both files. `None` when `after` has all names of `before`, or one of them is no discovery response.
 #[must_use]
 pub fn union(before: &str, after: &str) -> Option<Union> {
+    match (own_items(before), own_items(after)) {
+        (Some(before), Some(after)) => union_of_own(&before, after),
+        _ => union_of_any(before, after),
+    }
+}
+
+/// The clusters of files that [`append_response`] wrote.
+fn union_of_own<'t>(before: &[(&'t str, &'t str)], mut all: Vec<(&'t str, &'t str)>) -> Option<Union> {
+    let names: HashSet<&str> = all.iter().map(|(name, _)| *name).collect();
+    let gone: Vec<_> = before.iter().filter(|(name, _)| !names.contains(name)).collect();
+    if gone.is_empty() {
+        return None;
+    }
+    all.extend(gone);
+    let mut text = String::new();
+    append_items(&mut text, |out| all.iter().for_each(|(_, item)| out.push_str(item)));
+    let mut before = before.to_vec();
+    before.sort_unstable();
+    all.sort_unstable();
+    Some(Union {
+        text,
+        is_before: all == before,
+    })
+}
+
+/// The clusters of files that anybody wrote.
+fn union_of_any(before: &str, after: &str) -> Option<Union> {
     let (before, mut all) = (resources(before)?, resources(after)?);
     let is_ours = response(&all) == after;
     let names: HashSet<&Value> = all.iter().map(|resource| &resource["name"]).collect();
@@ -200,6 +230,18 @@ fn untyped(mut resource: Value) -> Value {
 /// The texts of the resources of a file, by the name of each. `None` for a file in which their lines do not tell them.
 #[must_use]
 pub fn texts(text: &str) -> Option<BTreeMap<&str, &str>> {
+    Some(items(text)?.into_iter().collect())
+}
+
+/// The resources of a file that [`append_response`] wrote, as [`items`]; `None` for another file.
+fn own_items(text: &str) -> Option<Vec<(&str, &str)>> {
+    let (version, content) = text.strip_prefix(VERSION)?.split_once('\n')?;
+    let is_own = version.strip_prefix("r-")? == &blake3::hash(content.as_bytes()).to_hex()[..16];
+    if is_own { items(text) } else { None }
+}
+
+/// The names and the texts of the resources of a file, in their order. `None` for a file in which their lines do not tell them.
+fn items(text: &str) -> Option<Vec<(&str, &str)>> {
     let (_, list) = text.split_once("\nresources:")?;
     if !list.starts_with("\n- ") && list.trim() != "[]" {
         return None;
@@ -294,6 +336,30 @@ mod tests {
         };
         assert!(is_before(&["a", "b", "c"], &["c", "a"]));
         assert!(!is_before(&["a", "b"], &["a", "c"]));
+    }
+
+    #[test]
+    fn the_union_of_own_files_is_that_of_any() {
+        let names = ["a", "on", "007", "b: c", "localhost:80", "-", "null"];
+        let file = |bits: usize, port: usize| {
+            let named = (0..names.len()).filter(|i| bits >> i & 1 == 1);
+            let cluster = |i: usize| {
+                let list = json!([{"name": "- a", "port": port % (i + 2)}, "- b"]);
+                json!({"@type": "x", "name": names[i], "list": list})
+            };
+            response(&named.map(cluster).collect::<Vec<_>>())
+        };
+        for bits in 0..1_usize << names.len() {
+            let (before, after) = (file(bits, bits), file(bits * 37 % 128, bits + bits % 3));
+            assert!(own_items(&before).is_some() && own_items(&after).is_some());
+            assert_eq!(
+                union(&before, &after),
+                union_of_any(&before, &after),
+                "{before}\n{after}"
+            );
+        }
+        let other = file(7, 0).replace("version_info: r-", "version_info: r-x");
+        assert_eq!(own_items(&other), None);
     }
 
     #[test]

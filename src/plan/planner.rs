@@ -285,7 +285,7 @@ mod tests {
                     proxy: proxy.clone(),
                     artifact: *artifact,
                     kind,
-                    published: BTreeSet::from([digest.clone()]),
+                    published: BTreeSet::from([*digest]),
                 }));
             }
             observed
@@ -408,9 +408,8 @@ mod tests {
                 .map(|(artifact, text)| (*artifact, Digest::of(text)))
                 .collect();
             let of_proxy = self.disk.owned.iter().filter(|((of, _), _)| of == proxy);
-            let published: BTreeMap<Artifact, Digest> = of_proxy
-                .map(|((_, artifact), digest)| (*artifact, digest.clone()))
-                .collect();
+            let published: BTreeMap<Artifact, Digest> =
+                of_proxy.map(|((_, artifact), digest)| (*artifact, *digest)).collect();
             !self.held.contains_proxy(proxy) && (planned.violation.is_none() || published == desired)
         }
     }

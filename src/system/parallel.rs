@@ -1,7 +1,7 @@
 //! The same work for many items, several at a time.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread::{self, Builder};
 
 use rustix::process::{Resource, getrlimit};
@@ -23,10 +23,12 @@ pub fn max_envoy_connections() -> usize {
     affordable.clamp(1, MAX_CONNECTIONS)
 }
 
-/// The number of processors.
+/// The number of processors that this process may use, as of the first time that it is asked for: the answer takes the reading of several
+/// files.
 #[must_use]
 pub fn cpu_count() -> usize {
-    thread::available_parallelism().map_or(1, usize::from)
+    static COUNT: LazyLock<usize> = LazyLock::new(|| thread::available_parallelism().map_or(1, usize::from));
+    *COUNT
 }
 
 /// The number of items that pay for the start of another thread, if each is a matter of microseconds.

@@ -46,7 +46,7 @@ use validate::Validator;
 
 use super::error::{ApplyError, Result};
 use super::session::Session;
-use super::store::history::{self, Recording};
+use super::store::history::{self, History, Recording};
 use super::store::inventory::{Entry, Inventory, Nack, digest};
 use super::store::lock::{Lock, held};
 use super::store::shard::Shards;
@@ -75,7 +75,10 @@ pub fn apply(request: &Request, target: &Target, session: &Session) -> Result<Pu
     let validator = Validator::new(target.validator.as_deref(), request.plan, request.bases);
     let result = validator.and_then(|validator| {
         let space = |error: ApplyError| error.of_plan(&target.out.root, size(request.plan));
-        let on_disk = Inventory::read(&context.output.meta, shards(request, &context.output, target))?;
+        let history = History::open(&context.output, session.generations());
+        let mut history = publication.or_warn(history);
+        let begins = target.history > 0 && !history.as_ref().is_some_and(History::has_last);
+        let on_disk = Inventory::read(&context.output.meta, shards(request, begins))?;
         let mut inventory = on_disk.clone();
         let mut tasks =
             stage::stage_all(request, &context, &on_disk, validator.as_ref(), &mut publication).map_err(space)?;
@@ -88,11 +91,15 @@ pub fn apply(request: &Request, target: &Target, session: &Session) -> Result<Pu
         let on_disk = list(&tasks, on_disk, &context).map_err(space)?;
         roll_out(tasks, &context, &mut inventory, &mut publication);
         cleanup::clean_up(request, &context, &mut inventory, &mut publication);
-        let has_leftovers = history::has_leftovers(&context.output).unwrap_or(true);
-        let generation = record_generation(&context.output, &inventory, request.revision, target, &mut publication);
+        let Some(history) = &mut history else {
+            return finish(&context.output, &inventory, &on_disk, None, &mut publication);
+        };
+        let has_leftovers = history.has_leftovers().unwrap_or(true);
+        let generation = record_generation(history, &inventory, request.revision, target, &mut publication);
         let is_thorough = has_leftovers || (request.looks == Looks::All && generation.is_some());
+        let generation = generation.map(|generation| (generation, &*history));
         finish(&context.output, &inventory, &on_disk, generation, &mut publication)?;
-        let pruned = history::prune(&context.output, target.history, is_thorough);
+        let pruned = history::prune(history, target.history, is_thorough);
         publication.or_warn(pruned);
         Ok(())
     });
@@ -109,9 +116,8 @@ fn size(plan: &Plan) -> u64 {
 }
 
 /// The shards that a publication needs: those of the proxies in its plan, unless it looks at all proxies, or begins the history.
-fn shards(request: &Request, output: &OpenOutput, target: &Target) -> Shards {
-    let begins_history = || target.history > 0 && !history::last(output).is_ok_and(|last| last.is_some());
-    if request.looks == Looks::All || begins_history() {
+fn shards(request: &Request, begins_history: bool) -> Shards {
+    if request.looks == Looks::All || begins_history {
         return Shards::All;
     }
     Shards::of(request.plan.changes.iter().map(|change| &change.proxy))
@@ -207,7 +213,7 @@ fn record(task: &Task, rolled_out: RolledOut, inventory: &mut Inventory, publica
 /// Begins to record what is published as a generation; `None` when there is nothing to record, or a warning says why
 /// not.
 fn record_generation(
-    output: &OpenOutput,
+    history: &mut History,
     inventory: &Inventory,
     revision: &str,
     target: &Target,
@@ -217,7 +223,7 @@ fn record_generation(
         .proxies
         .iter()
         .map(|(proxy, result)| (proxy, result.is_done()));
-    let recorded = history::record(output, inventory, &touched.collect(), revision, target.history);
+    let recorded = history::record(history, inventory, &touched.collect(), revision, target.history);
     publication.or_warn(recorded).flatten()
 }
 
@@ -226,7 +232,7 @@ fn finish(
     output: &OpenOutput,
     inventory: &Inventory,
     on_disk: &Inventory,
-    generation: Option<Recording>,
+    generation: Option<(Recording, &History)>,
     publication: &mut Publication,
 ) -> Result<()> {
     let staged = inventory.stage(on_disk, output)?;
@@ -236,8 +242,8 @@ fn finish(
     if let Some(staged) = staged {
         staged.put(output)?;
     }
-    if let Some(recording) = generation {
-        publication.generation = publication.or_warn(recording.finish(output));
+    if let Some((recording, history)) = generation {
+        publication.generation = publication.or_warn(recording.finish(history));
     }
     Ok(())
 }

@@ -252,10 +252,7 @@ impl<'r> Rollout<'r, '_> {
         let (dir, name) = files.place(artifact)?;
         let before = self.owned.get(&artifact).cloned();
         // Until it is known whether the move succeeded, either text may be there.
-        self.owned
-            .entry(artifact)
-            .or_insert_with(nothing)
-            .insert(Some(digest.clone()));
+        self.owned.entry(artifact).or_insert_with(nothing).insert(Some(*digest));
         match self
             .context
             .output
@@ -263,7 +260,7 @@ impl<'r> Rollout<'r, '_> {
             .move_to(staged, &dir, &name, before.is_some())
         {
             Ok(()) => {
-                self.owned.insert(artifact, Known::from([Some(digest.clone())]));
+                self.owned.insert(artifact, Known::from([Some(*digest)]));
                 Ok(())
             }
             Err(error) => {
@@ -350,7 +347,7 @@ impl<'r> Rollout<'r, '_> {
         if let Content::Text(text) = kept.read(&kept_name)? {
             let (dir, name) = files.place(artifact)?;
             let digest = Some(Digest::of(&text));
-            self.owned.entry(artifact).or_default().insert(digest.clone());
+            self.owned.entry(artifact).or_default().insert(digest);
             kept.move_to(&kept_name, &dir, &name, true)?;
             self.owned.insert(artifact, Known::from([digest]));
             // Listeners that were accepted beside a rejected one go back too; nothing depends on the time.

@@ -40,7 +40,7 @@ impl Task<'_> {
             match step {
                 StagedStep::Put(file) => {
                     let known = all.entry(file.artifact).or_insert_with(nothing);
-                    known.insert(Some(file.digest.clone()));
+                    known.insert(Some(file.digest));
                 }
                 StagedStep::Remove(artifact) => {
                     all.entry(*artifact).or_default().insert(None);

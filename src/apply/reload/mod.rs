@@ -310,7 +310,7 @@ fn wanted(proxy: &ProxyKey, files: &Files, reload: &Reload, drift: &[Drift], kno
     for kind in reload.files.iter().copied() {
         let digest = if is_drifted(kind) {
             match known.and_then(|known| known.get(&kind)) {
-                Some(digest) => digest.clone(),
+                Some(digest) => *digest,
                 None => continue,
             }
         } else {

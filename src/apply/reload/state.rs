@@ -102,7 +102,7 @@ impl ReloadState {
         entry.files.retain(|kind, _| wanted.contains_key(kind));
         for (kind, digest) in wanted {
             // Files that did not count until now, or were never seen.
-            entry.files.entry(*kind).or_insert_with(|| digest.clone());
+            entry.files.entry(*kind).or_insert(*digest);
         }
         entry.is_open |= entry.files != *wanted;
         entry.is_open

@@ -40,6 +40,15 @@ impl Access {
     }
 }
 
+/// The version of a file, as far as its metadata tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::apply) struct Stamp {
+    inode: u64,
+    size: i64,
+    modified: (i64, u64),
+    changed: (i64, u64),
+}
+
 /// The content found at the place of a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::apply) enum Content {
@@ -161,6 +170,17 @@ impl Dir {
 
     pub(in crate::apply) fn is_socket(&self, name: &str) -> bool {
         self.kind(name) == Some(FileType::Socket)
+    }
+
+    /// The version of the file with a name, if it is there.
+    pub(in crate::apply) fn stamp(&self, name: &str) -> Result<Option<Stamp>> {
+        let stamp = |stat: Stat| Stamp {
+            inode: stat.st_ino,
+            size: stat.st_size,
+            modified: (stat.st_mtime, stat.st_mtime_nsec),
+            changed: (stat.st_ctime, stat.st_ctime_nsec),
+        };
+        Ok(self.stat(name)?.map(stamp))
     }
 
     /// The device and inode numbers of the entry with a name.

@@ -1,8 +1,10 @@
 //! The directories of the history.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::generation::{Generation, Manifest, file_name, manifest};
+use super::generations::Generations;
 use crate::apply::error::{ApplyError, Result};
 use crate::apply::store::dir::{Content, Dir};
 use crate::apply::store::document::Found;
@@ -25,10 +27,11 @@ pub(super) struct Archive {
     pub(super) manifests: Dir,
     /// The texts. A text is kept once for each shard, so that it is known without the other shards whether it is needed.
     pub(super) objects: Dir,
+    known: Generations,
 }
 
 impl Archive {
-    pub(super) fn open(meta: &Dir) -> Result<Option<Self>> {
+    pub(super) fn open(meta: &Dir, known: &Generations) -> Result<Option<Self>> {
         let Some(history) = meta.child(HISTORY)? else {
             return Ok(None);
         };
@@ -39,10 +42,11 @@ impl Archive {
             generations,
             manifests,
             objects,
+            known: known.clone(),
         }))
     }
 
-    pub(super) fn make(meta: &Dir, out: &OutputDir) -> Result<Self> {
+    pub(super) fn make(meta: &Dir, out: &OutputDir, known: &Generations) -> Result<Self> {
         let access = out.directory();
         let history = meta.make_child(HISTORY, access)?;
         Ok(Self {
@@ -50,6 +54,7 @@ impl Archive {
             manifests: history.make_child(MANIFESTS, access)?,
             objects: history.make_child(OBJECTS, access)?,
             top: history,
+            known: known.clone(),
         })
     }
 
@@ -80,13 +85,17 @@ impl Archive {
     }
 
     /// The number of the last generation, and what it is, if it can be read.
-    pub(super) fn last(&self) -> Result<Option<(u64, Option<Generation>)>> {
+    pub(super) fn last(&self) -> Result<Option<(u64, Option<Arc<Generation>>)>> {
         Ok(self.ids()?.last().map(|id| (*id, self.read(*id).ok())))
     }
 
-    pub(super) fn read(&self, id: u64) -> Result<Generation> {
+    pub(super) fn read(&self, id: u64) -> Result<Arc<Generation>> {
+        let stamp = self.generations.stamp(&file_name(id))?;
+        if let Some(known) = stamp.and_then(|stamp| self.known.get(id, stamp)) {
+            return Ok(known);
+        }
         match Generation::load(&self.generations, id)? {
-            Found::Document(generation) => Ok(generation),
+            Found::Document(generation) => Ok(self.known.keep(stamp, generation)),
             Found::Missing => Err(ApplyError::NoGeneration { id, kept: self.ids()? }),
             Found::Invalid(message) => Err(ApplyError::Damaged {
                 path: self.generations.path().join(file_name(id)),
@@ -96,7 +105,7 @@ impl Archive {
     }
 
     /// The manifest of a shard.
-    pub(super) fn manifest(&self, shard: Shard, digest: &Digest) -> Result<Manifest> {
+    pub(super) fn manifest(&self, shard: Shard, digest: Digest) -> Result<Manifest> {
         let text = text(&self.manifests, shard, digest)?;
         manifest(&text).map_err(|message| ApplyError::Damaged {
             path: self.manifests.path().join(name(shard, digest)),
@@ -104,39 +113,35 @@ impl Archive {
         })
     }
 
-    /// The texts that some manifests of one shard need. Those that are damaged need none.
-    pub(super) fn texts(&self, shard: Shard, manifests: &BTreeSet<&Digest>) -> Result<BTreeSet<Digest>> {
-        let mut texts = BTreeSet::new();
-        for digest in manifests {
-            match self.manifest(shard, digest) {
-                Ok(manifest) => texts.extend(manifest.into_values().flat_map(|files| files.into_values())),
-                Err(ApplyError::Damaged { .. }) => {}
-                Err(error) => return Err(error),
-            }
+    /// The texts that a manifest needs. One that is damaged needs none.
+    pub(super) fn texts(&self, shard: Shard, manifest: Digest) -> Result<BTreeSet<Digest>> {
+        match self.manifest(shard, manifest) {
+            Ok(manifest) => Ok(manifest.into_values().flat_map(BTreeMap::into_values).collect()),
+            Err(ApplyError::Damaged { .. }) => Ok(BTreeSet::new()),
+            Err(error) => Err(error),
         }
-        Ok(texts)
     }
 
     /// The text of a file.
-    pub(super) fn object(&self, shard: Shard, digest: &Digest) -> Result<String> {
+    pub(super) fn object(&self, shard: Shard, digest: Digest) -> Result<String> {
         text(&self.objects, shard, digest)
     }
 }
 
 /// The name of a file that is named by the digest of its text.
-pub(super) fn name(shard: Shard, digest: &Digest) -> String {
+pub(super) fn name(shard: Shard, digest: Digest) -> String {
     format!("{}-{digest}", String::from(shard))
 }
 
 /// The text that is named by its digest in a directory.
-fn text(dir: &Dir, shard: Shard, digest: &Digest) -> Result<String> {
+fn text(dir: &Dir, shard: Shard, digest: Digest) -> Result<String> {
     let name = name(shard, digest);
     let damaged = |message: &str| ApplyError::Damaged {
         path: dir.path().join(&name),
         message: message.to_owned(),
     };
     match dir.read(&name)? {
-        Content::Text(text) if Digest::of(&text) == *digest => Ok(text),
+        Content::Text(text) if Digest::of(&text) == digest => Ok(text),
         Content::Missing => Err(damaged("it is gone, and was part of a generation")),
         Content::Text(_) | Content::Binary | Content::Other => Err(damaged(
             "it does not hold the text that was published; somebody changed it",

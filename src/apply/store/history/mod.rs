@@ -11,15 +11,23 @@
 
 mod generation;
 
+mod generations;
+
 mod archive;
+
+mod opened;
 
 mod recording;
 
 mod pruning;
 
 pub use generation::{Counts, Generation};
-pub(in crate::apply) use pruning::{has_leftovers, prune};
-pub(in crate::apply) use recording::{Recording, last, record};
+pub(in crate::apply) use generations::Generations;
+pub(in crate::apply) use opened::History;
+pub(in crate::apply) use pruning::prune;
+pub(in crate::apply) use recording::{Recording, record};
+
+use std::sync::Arc;
 
 use archive::Archive;
 
@@ -36,13 +44,13 @@ pub fn list(out: &OutputDir) -> Result<Vec<Generation>> {
     let Some((_, meta)) = out.open()? else {
         return Ok(Vec::new());
     };
-    let Some(archive) = Archive::open(&meta)? else {
+    let Some(archive) = Archive::open(&meta, &Generations::default())? else {
         return Ok(Vec::new());
     };
     let mut generations = Vec::new();
     for id in archive.ids()? {
         match archive.read(id) {
-            Ok(generation) => generations.push(generation),
+            Ok(generation) => generations.push(Arc::unwrap_or_clone(generation)),
             // One that a running publisher removed meanwhile is as if it had not been there.
             Err(ApplyError::Damaged { .. } | ApplyError::NoGeneration { .. }) => {}
             Err(error) => return Err(error),
@@ -58,13 +66,13 @@ pub fn list(out: &OutputDir) -> Result<Vec<Generation>> {
 pub fn load(out: &OutputDir, id: u64) -> Result<Fragments> {
     let none = || ApplyError::NoGeneration { id, kept: Vec::new() };
     let (_, meta) = out.open()?.ok_or_else(none)?;
-    let archive = Archive::open(&meta)?.ok_or_else(none)?;
+    let archive = Archive::open(&meta, &Generations::default())?.ok_or_else(none)?;
     let mut fragments = Fragments::new();
-    for (shard, digest) in archive.read(id)?.manifests {
-        for (proxy, files) in archive.manifest(shard, &digest)? {
+    for (shard, digest) in &archive.read(id)?.manifests {
+        for (proxy, files) in archive.manifest(*shard, *digest)? {
             let texts = files
                 .into_iter()
-                .map(|(artifact, digest)| Ok((artifact, archive.object(shard, &digest)?.into())));
+                .map(|(artifact, digest)| Ok((artifact, archive.object(*shard, digest)?.into())));
             fragments.insert(proxy, texts.collect::<Result<_>>()?);
         }
     }

@@ -1,32 +1,25 @@
 //! Removes what is too much in the history.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::archive::{Archive, name};
 use super::generation::{Generation, file_name};
+use super::opened::History;
 use crate::apply::error::{ApplyError, Result};
-use crate::apply::store::output::OpenOutput;
 use crate::apply::store::shard::Shard;
 use crate::plan::digest::Digest;
 
-/// Whether a publication was interrupted while the history changed, so that something may be left over.
-pub(in crate::apply) fn has_leftovers(output: &OpenOutput) -> Result<bool> {
-    match Archive::open(&output.meta)? {
-        Some(archive) => archive.is_marked(),
-        None => Ok(false),
-    }
-}
-
 /// Removes the generations that are too many with what they alone need, and if it is thorough, all that no generation needs.
-pub(in crate::apply) fn prune(output: &OpenOutput, limit: usize, is_thorough: bool) -> Result<()> {
-    let Some(archive) = Archive::open(&output.meta)? else {
+pub(in crate::apply) fn prune(history: &History, limit: usize, is_thorough: bool) -> Result<()> {
+    let Some(archive) = &history.archive else {
         return Ok(());
     };
     let ids = archive.ids()?;
     if ids.len() <= limit && !is_thorough {
         return archive.unmark();
     }
-    archive.mark(output.out)?;
+    archive.mark(history.output.out)?;
     let (too_many, kept) = ids.split_at(ids.len().saturating_sub(limit));
     let mut all = BTreeMap::new();
     for id in ids.iter().copied() {
@@ -41,61 +34,71 @@ pub(in crate::apply) fn prune(output: &OpenOutput, limit: usize, is_thorough: bo
     for id in too_many.iter().chain(damaged) {
         archive.generations.remove(&file_name(*id))?;
     }
-    let needed = manifests(kept.iter().filter_map(|id| all.get(id)));
+    history.known.forget_others(kept);
+    let of = |ids: &[u64]| -> Vec<&Generation> { ids.iter().filter_map(|id| all.get(id)).map(Arc::as_ref).collect() };
+    let kept = of(kept);
     if is_thorough || all.len() < ids.len() {
-        remove_all_but(&archive, &needed)?;
+        remove_all_but(archive, &kept)?;
     } else {
-        remove_dropped(
-            &archive,
-            &manifests(too_many.iter().filter_map(|id| all.get(id))),
-            &needed,
-        )?;
+        remove_dropped(archive, &of(too_many), &kept)?;
     }
     archive.unmark()
 }
 
-/// The manifests of some generations, by shard.
-type Manifests<'g> = BTreeMap<Shard, BTreeSet<&'g Digest>>;
-
-fn manifests<'g>(generations: impl Iterator<Item = &'g Generation>) -> Manifests<'g> {
-    let mut manifests = Manifests::new();
-    for (shard, digest) in generations.flat_map(|generation| &generation.manifests) {
-        manifests.entry(*shard).or_default().insert(digest);
+/// The manifests of one shard in some generations, each once, those of later generations last.
+fn manifests(generations: &[&Generation], shard: Shard) -> Vec<Digest> {
+    let mut manifests = Vec::new();
+    for digest in generations
+        .iter()
+        .filter_map(|generation| generation.manifests.get(&shard))
+    {
+        if !manifests.contains(digest) {
+            manifests.push(*digest);
+        }
     }
     manifests
 }
 
-/// Removes the manifests that are not needed any more, and the texts of these that no other manifest of the same shard needs.
-fn remove_dropped(archive: &Archive, dropped: &Manifests, needed: &Manifests) -> Result<()> {
-    let nothing = BTreeSet::new();
-    for (shard, dropped) in dropped {
-        let needed = needed.get(shard).unwrap_or(&nothing);
-        let dropped: BTreeSet<&Digest> = dropped.difference(needed).copied().collect();
-        if dropped.is_empty() {
-            continue;
+/// Removes the manifests that are in no kept generation, and the texts of these that no other manifest of the same shard needs.
+///
+/// A kept generation mostly has the same manifests as the one before it, so that few are looked into.
+fn remove_dropped(archive: &Archive, dropped: &[&Generation], kept: &[&Generation]) -> Result<()> {
+    let is_kept = |shard: &Shard, digest: &Digest| {
+        kept.iter()
+            .any(|generation| generation.manifests.get(shard) == Some(digest))
+    };
+    let all = dropped.iter().flat_map(|generation| &generation.manifests);
+    let gone: BTreeSet<(Shard, Digest)> = all
+        .filter(|(shard, digest)| !is_kept(shard, digest))
+        .map(|(shard, digest)| (*shard, *digest))
+        .collect();
+    for (shard, manifest) in gone {
+        let mut texts = archive.texts(shard, manifest)?;
+        for needed in manifests(kept, shard) {
+            if texts.is_empty() {
+                break;
+            }
+            for text in archive.texts(shard, needed)? {
+                texts.remove(&text);
+            }
         }
-        let texts = archive.texts(*shard, needed)?;
-        for text in archive.texts(*shard, &dropped)?.difference(&texts) {
-            archive.objects.remove(&name(*shard, text))?;
+        for text in texts {
+            archive.objects.remove(&name(shard, text))?;
         }
-        for manifest in dropped {
-            archive.manifests.remove(&name(*shard, manifest))?;
-        }
+        archive.manifests.remove(&name(shard, manifest))?;
     }
     Ok(())
 }
 
-/// Removes all manifests and texts but those that are needed.
-fn remove_all_but(archive: &Archive, needed: &Manifests) -> Result<()> {
+/// Removes all manifests and texts but those that the kept generations need.
+fn remove_all_but(archive: &Archive, kept: &[&Generation]) -> Result<()> {
     let mut names = [BTreeSet::new(), BTreeSet::new()];
-    for (shard, manifests) in needed {
-        names[0].extend(manifests.iter().map(|digest| name(*shard, digest)));
-        names[1].extend(
-            archive
-                .texts(*shard, manifests)?
-                .iter()
-                .map(|digest| name(*shard, digest)),
-        );
+    let all = kept.iter().flat_map(|generation| &generation.manifests);
+    let needed: BTreeSet<(&Shard, &Digest)> = all.collect();
+    for (shard, manifest) in needed {
+        names[0].insert(name(*shard, *manifest));
+        let texts = archive.texts(*shard, *manifest)?;
+        names[1].extend(texts.iter().map(|digest| name(*shard, *digest)));
     }
     for (dir, needed) in [&archive.manifests, &archive.objects].into_iter().zip(names) {
         for name in dir.names()?.iter().filter(|name| !needed.contains(*name)) {

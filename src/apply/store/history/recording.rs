@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::archive::{Archive, name};
 use super::generation::{Counts, Digests, Generation, Manifest, file_name, manifest_text};
+use super::opened::History;
 use crate::apply::clock::now;
 use crate::apply::error::{ApplyError, Result};
 use crate::apply::store::dir::Content;
@@ -21,16 +22,7 @@ const STAGED_OBJECT: &str = "object";
 
 /// A generation whose texts are kept, and which counts when [`Recording::finish`] has put it in place.
 pub(in crate::apply) struct Recording {
-    archive: Archive,
     id: u64,
-}
-
-/// The last generation, if it can be read; its manifests may be damaged.
-pub(in crate::apply) fn last(output: &OpenOutput) -> Result<Option<Generation>> {
-    let Some(archive) = Archive::open(&output.meta)? else {
-        return Ok(None);
-    };
-    Ok(archive.last()?.and_then(|(_, generation)| generation))
 }
 
 /// Writes aside what makes a generation of what is published now, unless it is the last one. Without a last one, the inventory
@@ -39,7 +31,7 @@ pub(in crate::apply) fn last(output: &OpenOutput) -> Result<Option<Generation>> 
 /// `touched` says which proxies were published just now, and whether they came to the end. Of those that did not, the
 /// last generation has the say: what they have is on its way.
 pub(in crate::apply) fn record(
-    output: &OpenOutput,
+    history: &mut History,
     inventory: &Inventory,
     touched: &BTreeMap<&ProxyKey, bool>,
     revision: &str,
@@ -48,13 +40,13 @@ pub(in crate::apply) fn record(
     if limit == 0 {
         return Ok(None);
     }
-    let old = Archive::open(&output.meta)?;
-    let (last_id, last) = match old.as_ref().map(Archive::last).transpose()?.flatten() {
-        Some((id, last)) => (Some(id), last),
+    let output = history.output;
+    let (last_id, last) = match &history.last {
+        Some((id, last)) => (Some(*id), last.as_deref()),
         None => (None, None),
     };
     let waiting = undo_names(&output.undo);
-    let changes = changes(inventory, old.as_ref(), last.as_ref(), &|proxy| {
+    let changes = changes(inventory, history.archive.as_ref(), last, &|proxy| {
         let is_judged = waiting
             .as_ref()
             .is_some_and(|names| names.is_empty() || !names.contains(&undo_name(proxy)));
@@ -64,14 +56,14 @@ pub(in crate::apply) fn record(
     if !is_new && !touched.values().any(|is_done| *is_done) {
         return Ok(None);
     }
-    let archive = Archive::make(&output.meta, output.out)?;
+    let archive = match &mut history.archive {
+        Some(archive) => archive,
+        none => none.insert(Archive::make(&output.meta, output.out, history.known)?),
+    };
     if is_new {
         archive.mark(output.out)?;
     }
-    let keeper = Keeper {
-        output,
-        archive: &archive,
-    };
+    let keeper = Keeper { output, archive };
     for change in &changes {
         keeper.keep_texts(inventory, change, touched)?;
     }
@@ -83,16 +75,15 @@ pub(in crate::apply) fn record(
         id: last_id.unwrap_or(0) + 1,
         time: now(),
         revision: revision.to_owned(),
-        proxies: match (&inventory.shards, &last) {
+        proxies: match (&inventory.shards, last) {
             (Shards::Some(_), Some(last)) => (last.proxies + counts.added).saturating_sub(counts.removed),
             (Shards::All | Shards::Some(_), _) => changes.iter().map(|change| change.after.len()).sum(),
         },
         counts,
-        manifests: keeper.keep_manifests(&changes, last.as_ref())?,
+        manifests: keeper.keep_manifests(&changes, last)?,
     };
     output.staging.create(STAGED, &generation.text(), output.out.file())?;
-    let id = generation.id;
-    Ok(Some(Recording { archive, id }))
+    Ok(Some(Recording { id: generation.id }))
 }
 
 /// The manifests of a shard.
@@ -136,7 +127,7 @@ fn changes(
         let digest = known.and_then(|known| known.get(&shard));
         let before = archive
             .zip(digest)
-            .and_then(|(archive, digest)| archive.manifest(shard, digest).ok());
+            .and_then(|(archive, digest)| archive.manifest(shard, *digest).ok());
         // One that is damaged is written anew.
         let is_damaged = digest.is_some() && before.is_none();
         let before = before.unwrap_or_default();
@@ -187,8 +178,8 @@ impl Keeper<'_> {
         let text = manifest_text(manifest);
         let digest = Digest::of(&text);
         // An older generation may have the same one.
-        if self.archive.manifest(shard, &digest).is_err() {
-            let name = name(shard, &digest);
+        if self.archive.manifest(shard, digest).is_err() {
+            let name = name(shard, digest);
             self.archive.manifests.remove(&name)?;
             self.archive.manifests.create(&name, &text, self.output.out.file())?;
         }
@@ -208,26 +199,26 @@ impl Keeper<'_> {
             // What was published again may be in place of a text that somebody edited, here as there.
             let is_touched = touched.get(proxy) == Some(&true);
             for (artifact, digest) in files.iter().filter(|(_, digest)| is_touched || !kept.contains(digest)) {
-                if self.archive.object(change.shard, digest).is_ok() {
+                if self.archive.object(change.shard, *digest).is_ok() {
                     continue;
                 }
                 let entry = inventory.proxies.get(proxy);
                 let elsewhere = entry.map_or(&nowhere, |entry| &entry.elsewhere);
                 let files = PlacedFiles::of(&self.output.root, proxy, elsewhere)?;
-                self.keep_text(&files, *artifact, change.shard, digest)?;
+                self.keep_text(&files, *artifact, change.shard, *digest)?;
             }
         }
         Ok(())
     }
 
     /// Keeps the text of a published file.
-    fn keep_text(&self, files: &PlacedFiles, artifact: Artifact, shard: Shard, digest: &Digest) -> Result<()> {
+    fn keep_text(&self, files: &PlacedFiles, artifact: Artifact, shard: Shard, digest: Digest) -> Result<()> {
         let changed = || ApplyError::Damaged {
             path: files.path_of(artifact),
             message: "it does not hold what was published, and cannot be kept for rollback".to_owned(),
         };
         let text = match files.read(artifact)? {
-            Content::Text(text) if Digest::of(&text) == *digest => text,
+            Content::Text(text) if Digest::of(&text) == digest => text,
             Content::Text(_) | Content::Missing | Content::Binary | Content::Other => return Err(changed()),
         };
         let (objects, name) = (&self.archive.objects, name(shard, digest));
@@ -247,17 +238,18 @@ impl Keeper<'_> {
 /// The digest of a file of which only one thing is known.
 fn only(known: &Known) -> Option<Digest> {
     match known.iter().collect::<Vec<_>>().as_slice() {
-        [Some(digest)] => Some(digest.clone()),
+        [Some(digest)] => Some(*digest),
         _ => None,
     }
 }
 
 impl Recording {
     /// Makes the generation count; what it consists of is on disk.
-    pub(in crate::apply) fn finish(self, output: &OpenOutput) -> Result<u64> {
-        output
-            .staging
-            .move_to(STAGED, &self.archive.generations, &file_name(self.id), false)?;
+    pub(in crate::apply) fn finish(self, history: &History) -> Result<u64> {
+        if let Some(archive) = &history.archive {
+            let staging = &history.output.staging;
+            staging.move_to(STAGED, &archive.generations, &file_name(self.id), false)?;
+        }
         Ok(self.id)
     }
 }
