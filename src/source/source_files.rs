@@ -7,8 +7,11 @@ use super::file::SourceFile;
 
 /// Source files, sorted by path. Copies share the list until one of them changes.
 #[derive(Debug, Clone, Default)]
-pub struct SourceFiles {
-    list: Arc<Vec<Arc<SourceFile>>>,
+pub struct SourceFiles(Arc<Listed>);
+
+#[derive(Debug, Clone, Default)]
+struct Listed {
+    files: Vec<Arc<SourceFile>>,
     /// The sum of the digests, once it was asked for. A change costs what changes.
     sum: OnceLock<u128>,
 }
@@ -16,9 +19,8 @@ pub struct SourceFiles {
 impl SourceFiles {
     /// A hash of all paths and texts, which does not depend on the order in which they came.
     pub(super) fn digest(&self) -> [u8; 16] {
-        let sum = self
-            .sum
-            .get_or_init(|| self.iter().fold(0, |sum, file| sum.wrapping_add(digest(file))));
+        let sum = || self.iter().fold(0, |sum: u128, file| sum.wrapping_add(digest(file)));
+        let sum = self.0.sum.get_or_init(sum);
         sum.to_le_bytes()
     }
 
@@ -30,32 +32,33 @@ impl SourceFiles {
     /// Puts a file in its place, for that with the same path if there is one.
     pub(super) fn put(&mut self, file: Arc<SourceFile>) {
         let position = self.position(&file.path);
-        if let Some(sum) = self.sum.get_mut() {
-            let before = position.map_or(0, |position| digest(&self.list[position]));
+        let Listed { files, sum } = Arc::make_mut(&mut self.0);
+        if let Some(sum) = sum.get_mut() {
+            let before = position.map_or(0, |position| digest(&files[position]));
             *sum = sum.wrapping_sub(before).wrapping_add(digest(&file));
         }
-        let list = Arc::make_mut(&mut self.list);
         match position {
-            Ok(position) => list[position] = file,
-            Err(position) => list.insert(position, file),
+            Ok(position) => files[position] = file,
+            Err(position) => files.insert(position, file),
         }
     }
 
     /// Removes the file at a path, if there is one.
     pub(super) fn remove(&mut self, path: &str) {
         let Ok(position) = self.position(path) else { return };
-        let gone = Arc::make_mut(&mut self.list).remove(position);
-        if let Some(sum) = self.sum.get_mut() {
+        let Listed { files, sum } = Arc::make_mut(&mut self.0);
+        let gone = files.remove(position);
+        if let Some(sum) = sum.get_mut() {
             *sum = sum.wrapping_sub(digest(&gone));
         }
     }
 
     /// Adds files at other paths.
-    pub(super) fn extend(&mut self, files: Vec<Arc<SourceFile>>) {
-        let list = Arc::make_mut(&mut self.list);
-        list.extend(files);
-        list.sort_by(|a, b| a.path.cmp(&b.path));
-        self.sum = OnceLock::new();
+    pub(super) fn extend(&mut self, others: Vec<Arc<SourceFile>>) {
+        let Listed { files, sum } = Arc::make_mut(&mut self.0);
+        files.extend(others);
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        *sum = OnceLock::new();
     }
 }
 
@@ -69,7 +72,7 @@ impl Deref for SourceFiles {
     type Target = [Arc<SourceFile>];
 
     fn deref(&self) -> &Self::Target {
-        &self.list
+        &self.0.files
     }
 }
 
@@ -93,7 +96,7 @@ impl FromIterator<Arc<SourceFile>> for SourceFiles {
 
 impl PartialEq for SourceFiles {
     fn eq(&self, other: &Self) -> bool {
-        self.list == other.list
+        self.0.files == other.0.files
     }
 }
 
