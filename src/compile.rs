@@ -6,16 +6,18 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::check;
-use crate::collectors::{Collectors, Material};
+use crate::collectors::Collectors;
 use crate::compilation::Compilation;
-use crate::diag::{Diagnostic, Diagnostics, Holds, ResourceId};
+use crate::diag::{Diagnostic, Diagnostics, Holds, ResourceId, Sorter};
 use crate::envoy::artifact::{Elsewhere, Fragments, ProxyKey};
-use crate::envoy::secrets::{self, Secrets};
-use crate::envoy::shape::{self, Form, Shape, Shaped};
+use crate::envoy::secrets::Secrets;
+use crate::envoy::shape::Form;
+use crate::envoy::shapes::Shapes;
 use crate::envoy::{self, RenderEnv};
 use crate::explain::outcomes::{Outcomes, outcomes};
 use crate::ir::{self, Proxy};
 use crate::kuma::Kuma;
+use crate::resource::kinds::dataplane::Dataplane;
 use crate::resource::kinds::mesh_trace::MeshTrace;
 use crate::resource::kinds::traffic_trace::TrafficTrace;
 use crate::resource::value::protocol::Protocol;
@@ -106,7 +108,7 @@ pub enum Extent {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Compiled {
     /// The effective tracing of every dataplane that the caller needs, sorted by key.
-    pub proxies: Vec<Arc<Proxy>>,
+    pub proxies: Arc<Vec<Arc<Proxy>>>,
     /// The ids of the dataplanes out of scope, sorted.
     pub out_of_scope: Arc<Vec<Arc<ResourceId>>>,
     /// The files of every proxy in scope that can have them; none with [`Extent::Findings`].
@@ -177,6 +179,9 @@ impl Compiled {
     /// All diagnostics, about the policies and about the shape, sorted.
     #[must_use]
     pub fn findings(&self) -> Vec<Arc<Diagnostic>> {
+        if self.unpublishable.is_empty() {
+            return self.diagnostics.clone();
+        }
         let mut all = Diagnostics::from(self.diagnostics.clone());
         all.append(&Diagnostics::from(self.unpublishable.clone()));
         all.into_sorted()
@@ -212,7 +217,9 @@ pub struct Compiler {
     chosen: Chosen,
     proxies: ir::Cache,
     checks: check::Cache,
+    shapes: Shapes,
     files: envoy::Cache,
+    sorter: Sorter,
     /// The outcomes of the policies, with the generation of their selection.
     outcomes: Option<(u64, Outcomes)>,
 }
@@ -252,19 +259,25 @@ impl Compiler {
         };
         check::run(&compilation, &mut self.checks, &mut diagnostics);
         check::no_resources(snapshot, &compilation, &mut diagnostics);
-        let (wanted, secrets) = shaped(scoped.wanted(&proxies), options, snapshot);
+        let wanted: Vec<_> = scoped.wanted(&proxies).collect();
+        let Options {
+            shapes: forms,
+            collectors,
+            ..
+        } = options;
+        self.shapes.update(&wanted, forms, collectors, &snapshot.bases);
         let mut unpublishable = Diagnostics::default();
         let rendered = match options.extent {
-            Extent::Files => envoy::render(&wanted, &options.env, &mut self.files, &mut unpublishable),
-            Extent::Findings => envoy::check(&wanted, &options.env, &mut unpublishable),
+            Extent::Files => envoy::render(self.shapes.all(), &options.env, &mut self.files, &mut unpublishable),
+            Extent::Findings => envoy::check(self.shapes.all(), &options.env, &mut unpublishable),
         };
         let inspected = inspect(&compilation);
         let compiled = Compiled {
-            meshes: meshes(&resources, &wanted),
+            meshes: meshes(&resources, &self.shapes),
             policies: self.places.of(&resources),
-            elsewhere: elsewhere(&wanted),
-            secrets,
-            overlays: overlays(&wanted),
+            elsewhere: self.shapes.elsewhere(),
+            secrets: self.shapes.secrets().clone(),
+            overlays: self.shapes.overlays(),
             out_of_scope: Arc::clone(self.chosen.others()),
             without_files: rendered.without_files,
             resources: resources.seen,
@@ -280,7 +293,7 @@ impl Compiler {
             proxies,
             fragments: rendered.fragments,
             changed: rendered.changed,
-            diagnostics: hold_all_for_undeclared_meshes(diagnostics.into_sorted(), &resources),
+            diagnostics: hold_all_for_undeclared_meshes(self.sorter.sort(diagnostics), &resources),
             unpublishable: unpublishable.into_sorted(),
         };
         (compiled, inspected)
@@ -316,8 +329,9 @@ impl<'s, 'a> Scoped<'s, 'a> {
     }
 
     /// The dataplanes in scope, each with its proxy among those of all that are lowered.
-    fn wanted<'p>(&'p self, proxies: &'p [Arc<Proxy>]) -> impl Iterator<Item = (&'s Governed<'a>, &'p Arc<Proxy>)> {
-        let lowered = self.lowered.iter().copied().zip(proxies).zip(&self.is_wanted);
+    fn wanted<'p>(&'p self, proxies: &'p [Arc<Proxy>]) -> impl Iterator<Item = (&'a Arc<Dataplane>, &'p Arc<Proxy>)> {
+        let lowered = self.lowered.iter().map(|governed| governed.dataplane);
+        let lowered = lowered.zip(proxies).zip(&self.is_wanted);
         lowered.filter(|(_, is_wanted)| **is_wanted).map(|(both, _)| both)
     }
 }
@@ -331,39 +345,8 @@ fn outcomes_of(compilation: &Compilation, known: &mut Option<(u64, Outcomes)>) -
     }
 }
 
-/// The proxies in scope, in their shapes, and the keys and certificates that they need.
-fn shaped<'p, 'a: 'p>(
-    in_scope: impl Iterator<Item = (&'p Governed<'a>, &'p Arc<Proxy>)>,
-    options: &Options,
-    snapshot: &Snapshot,
-) -> (Vec<Shaped>, Secrets) {
-    let default = Form::default();
-    let shaped = in_scope.map(|(governed, proxy)| {
-        let form = options.shapes.iter().find(|(rule, _)| rule.fits(governed.dataplane));
-        Shaped::new(proxy, form.map_or(&default, |(_, form)| form), &snapshot.bases)
-    });
-    let mut shaped: Vec<Shaped> = shaped.collect();
-    shape::resolve_conflicts(&mut shaped);
-    let material = Material::new(&options.collectors, &snapshot.bases);
-    let secrets = secrets::resolve(&mut shaped, material);
-    (shaped, secrets)
-}
-
-/// The places of files that are not below the directory of their proxy.
-fn elsewhere(wanted: &[Shaped]) -> BTreeMap<ProxyKey, Elsewhere> {
-    let wanted = wanted.iter().filter(|shaped| !shaped.elsewhere.is_empty());
-    let place = |shaped: &Shaped| (shaped.proxy.key.clone(), shaped.elsewhere.clone());
-    wanted.map(place).collect()
-}
-
-/// The proxies whose Envoys somebody configured.
-fn overlays(wanted: &[Shaped]) -> BTreeSet<ProxyKey> {
-    let overlays = wanted.iter().filter(|shaped| matches!(shaped.shape, Shape::Overlay(_)));
-    overlays.map(|shaped| shaped.proxy.key.clone()).collect()
-}
-
 /// The dataplanes of every mesh, in numbers. Dataplanes and proxies are sorted by mesh.
-fn meshes(resources: &Resources, wanted: &[Shaped]) -> BTreeMap<String, MeshCounts> {
+fn meshes(resources: &Resources, shapes: &Shapes) -> BTreeMap<String, MeshCounts> {
     let declared = resources
         .meshes
         .keys()
@@ -373,16 +356,11 @@ fn meshes(resources: &Resources, wanted: &[Shaped]) -> BTreeMap<String, MeshCoun
         let counts = meshes.entry(of_mesh[0].header.mesh().to_owned()).or_default();
         counts.dataplanes = of_mesh.len();
     }
-    for of_mesh in sorted::runs(wanted, |shaped| &shaped.proxy.key.mesh) {
-        let counts = meshes.entry(of_mesh[0].proxy.key.mesh.clone()).or_default();
+    for of_mesh in sorted::runs(shapes.all(), |shaped| &shaped.proxy.key.mesh) {
+        let mesh = &of_mesh[0].proxy.key.mesh;
+        let counts = meshes.entry(mesh.clone()).or_default();
         counts.selected = of_mesh.len();
-        let exports = of_mesh
-            .iter()
-            .filter_map(|shaped| shaped.proxy.tracer.as_ref()?.export.as_ref());
-        let mut providers: BTreeMap<&str, usize> = BTreeMap::new();
-        exports.for_each(|export| *providers.entry(export.provider.name()).or_default() += 1);
-        let providers = providers.into_iter().map(|(name, count)| (name.to_owned(), count));
-        counts.providers = providers.collect();
+        counts.providers = shapes.providers(mesh);
     }
     meshes
 }

@@ -271,11 +271,35 @@ impl Diagnostics {
         self.found.iter().any(|finding| finding.severity == Severity::Error)
     }
 
+    /// Whether the findings of another run are the very same, found in the same order.
+    fn are_same(&self, other: &Self) -> bool {
+        let mut pairs = self.found.iter().zip(&other.found);
+        self.found.len() == other.found.len() && pairs.all(|(one, other)| Arc::ptr_eq(one, other))
+    }
+
     /// The findings, sorted by file and place, without duplicates.
     #[must_use]
     pub fn into_sorted(mut self) -> Vec<Arc<Diagnostic>> {
         self.found.sort_by(|a, b| a.order().cmp(&b.order()));
         self.found.dedup();
         self.found
+    }
+}
+
+/// The findings of one run after another, which are not sorted again while they are the very same.
+#[derive(Debug, Default)]
+pub struct Sorter {
+    last: Diagnostics,
+    sorted: Vec<Arc<Diagnostic>>,
+}
+
+impl Sorter {
+    /// The findings as [`Diagnostics::into_sorted`] gives them.
+    pub fn sort(&mut self, found: Diagnostics) -> Vec<Arc<Diagnostic>> {
+        if !found.are_same(&self.last) {
+            self.sorted = found.clone().into_sorted();
+            self.last = found;
+        }
+        self.sorted.clone()
     }
 }

@@ -10,4 +10,4 @@ mod diagnostic;
 pub mod render;
 
 pub use code::Code;
-pub use diagnostic::{Diagnostic, Diagnostics, Holds, Place, ResourceId, Severity};
+pub use diagnostic::{Diagnostic, Diagnostics, Holds, Place, ResourceId, Severity, Sorter};

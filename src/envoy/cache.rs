@@ -15,13 +15,15 @@ pub struct Cache {
     env: Option<RenderEnv>,
     known: Vec<Worked>,
     fragments: Arc<Fragments>,
+    /// The findings about features that sidecars lack, unless those may be others now.
+    left_out: Option<Diagnostics>,
     rendered: usize,
 }
 
 /// A proxy with its files, and the findings about it.
 #[derive(Debug)]
 pub(super) struct Worked {
-    pub(super) shaped: Shaped,
+    pub(super) shaped: Arc<Shaped>,
     /// `None` for a proxy that may not be published.
     pub(super) files: Option<Files>,
     pub(super) findings: Diagnostics,
@@ -44,13 +46,18 @@ impl Cache {
         &self.fragments
     }
 
+    /// The findings about features that sidecars of this compilation lack, which `report` makes if they are not known.
+    pub(super) fn left_out(&mut self, report: impl FnOnce() -> Diagnostics) -> &Diagnostics {
+        self.left_out.get_or_insert_with(report)
+    }
+
     /// Goes on to the next compilation, with files that `render` makes of those proxies that are not as in the last one.
     /// Those proxies and the ones that are gone are the result; `None` if all may have other files.
     pub(super) fn update(
         &mut self,
-        all: &[&Shaped],
+        all: &[&Arc<Shaped>],
         env: &RenderEnv,
-        render: impl FnOnce(&[&Shaped]) -> Vec<Worked>,
+        render: impl FnOnce(&[&Arc<Shaped>]) -> Vec<Worked>,
     ) -> Option<BTreeSet<ProxyKey>> {
         let is_comparable = self.env.as_ref() == Some(env);
         if !is_comparable {
@@ -63,7 +70,7 @@ impl Cache {
             &mut self.known,
             all,
             |known, shaped| known.key().cmp(&shaped.proxy.key),
-            |known, shaped| known.shaped.is_same(shaped),
+            |known, shaped| Arc::ptr_eq(&known.shaped, shaped) || known.shaped.is_same(shaped),
             render,
         );
         self.rendered = updated.made.len();
@@ -73,6 +80,11 @@ impl Cache {
             fragments.remove(gone.key());
         }
         let new = updated.made.into_iter().map(|i| &self.known[i]);
+        let is_left_out_as_before = updated.replaced.is_some_and(|replaced| {
+            let mut pairs = replaced.iter().zip(new.clone());
+            pairs.all(|(old, new)| old.shaped.leaves_out_as(&new.shaped))
+        });
+        self.left_out = self.left_out.take().filter(|_| is_left_out_as_before);
         for one in new.clone() {
             match &one.files {
                 Some(files) => drop(fragments.insert(one.key().clone(), files.clone())),

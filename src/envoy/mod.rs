@@ -23,6 +23,8 @@ mod cluster;
 
 pub mod secrets;
 
+pub mod shapes;
+
 mod share;
 
 mod zipkin;
@@ -82,13 +84,13 @@ pub struct Rendered {
 
 /// The files of every proxy. A proxy that cannot be written is left out, with a finding that gives the reason. What is
 /// in `cache` changes the cost and not the result, but for what it says of the last compilation.
-pub fn render(all: &[Shaped], env: &RenderEnv, cache: &mut Cache, diagnostics: &mut Diagnostics) -> Rendered {
-    let wanted: Vec<&Shaped> = all.iter().collect();
+pub fn render(all: &[Arc<Shaped>], env: &RenderEnv, cache: &mut Cache, diagnostics: &mut Diagnostics) -> Rendered {
+    let wanted: Vec<&Arc<Shaped>> = all.iter().collect();
     let changed = cache.update(&wanted, env, |missing| {
         let worked = each("rendering files", missing, env, Renderer::files);
         let worked = missing.iter().zip(worked);
         let worked = worked.map(|(shaped, (files, findings))| Worked {
-            shaped: (*shaped).clone(),
+            shaped: Arc::clone(shaped),
             files,
             findings,
         });
@@ -99,7 +101,7 @@ pub fn render(all: &[Shaped], env: &RenderEnv, cache: &mut Cache, diagnostics: &
         diagnostics.append(&one.findings);
         without_files.extend(one.files.is_none().then(|| one.key().clone()));
     }
-    report_left_out(all, env, diagnostics);
+    diagnostics.append(cache.left_out(|| left_out(all, env)));
     Rendered {
         fragments: Arc::clone(cache.fragments()),
         changed,
@@ -108,26 +110,29 @@ pub fn render(all: &[Shaped], env: &RenderEnv, cache: &mut Cache, diagnostics: &
 }
 
 /// The proxies that [`render`] would leave out, with the same findings and without the cost of files, but for overlays.
-pub fn check(all: &[Shaped], env: &RenderEnv, diagnostics: &mut Diagnostics) -> Rendered {
-    let wanted: Vec<&Shaped> = all.iter().collect();
+pub fn check(all: &[Arc<Shaped>], env: &RenderEnv, diagnostics: &mut Diagnostics) -> Rendered {
+    let wanted: Vec<&Arc<Shaped>> = all.iter().collect();
     let mut without_files = Vec::new();
     let checked = each("checking proxies", &wanted, env, Renderer::check);
     for (shaped, (sound, findings)) in all.iter().zip(checked) {
         diagnostics.append(&findings);
         without_files.extend(sound.is_none().then(|| shaped.proxy.key.clone()));
     }
-    report_left_out(all, env, diagnostics);
+    diagnostics.append(&left_out(all, env));
     Rendered {
         without_files,
         ..Rendered::default()
     }
 }
 
-fn report_left_out(all: &[Shaped], env: &RenderEnv, diagnostics: &mut Diagnostics) {
+/// The findings about features that sidecars lack.
+fn left_out(all: &[Arc<Shaped>], env: &RenderEnv) -> Diagnostics {
     // The Envoy of any other shape is somebody else's.
     let sidecars = all.iter().filter(|shaped| shaped.shape == Shape::Sidecar);
     let sidecars: Vec<&Arc<Proxy>> = sidecars.map(|shaped| &shaped.proxy).collect();
-    left_out::report(&sidecars, &env.without, diagnostics);
+    let mut found = Diagnostics::default();
+    left_out::report(&sidecars, &env.without, &mut found);
+    found
 }
 
 /// The work of one thread, with what it keeps from one proxy for the next.
@@ -212,7 +217,7 @@ fn text(buffer: &mut String, write: impl FnOnce(&mut String)) -> Arc<str> {
 /// The result of `work` for each proxy, in the same order, with the findings about the proxy.
 fn each<'e, T: Send>(
     what: &'static str,
-    all: &[&Shaped],
+    all: &[&Arc<Shaped>],
     env: &'e RenderEnv,
     work: impl Fn(&mut Renderer<'e>, &Shaped, &mut Vec<Diagnostic>) -> T + Sync,
 ) -> Vec<(T, Diagnostics)> {

@@ -39,6 +39,11 @@ pub struct Form {
 }
 
 impl Form {
+    /// Whether what a proxy gets depends neither on base files nor on the places of others.
+    pub(super) fn is_apart(&self) -> bool {
+        self.to.is_empty() && !matches!(self.shape, Shape::Overlay(_))
+    }
+
     /// Whether the proxy has its bootstrap from us, which can name a file of the sampling.
     #[must_use]
     pub fn has_bootstrap(&self) -> bool {
@@ -177,6 +182,16 @@ impl Shaped {
 }
 
 impl Shaped {
+    /// Whether another one leaves out the same features of a control plane's proxy, for places in the very same files.
+    pub(super) fn leaves_out_as<'s>(&'s self, other: &'s Self) -> bool {
+        let is_sidecar = |shaped: &Self| shaped.shape == Shape::Sidecar;
+        let left_out = |shaped: &'s Self| {
+            let all = shaped.proxy.left_out.iter();
+            all.map(|left_out| (left_out, Arc::as_ptr(&left_out.origin.at.file)))
+        };
+        is_sidecar(self) == is_sidecar(other) && left_out(self).eq(left_out(other))
+    }
+
     /// Whether the files of another one are the same, since all is the same that they are made from.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         let is_same_place = self.elsewhere == other.elsewhere
@@ -192,7 +207,7 @@ impl Shaped {
 }
 
 /// Takes from proxies what several of them claim: an Envoy is that of one dataplane, and so is a place for its files.
-pub fn resolve_conflicts(all: &mut [Shaped]) {
+pub(super) fn resolve_conflicts(all: &mut [Shaped]) {
     let mut bases: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     let mut places: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (i, shaped) in all.iter().enumerate() {

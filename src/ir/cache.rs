@@ -20,6 +20,7 @@ pub struct Cache {
     /// The control plane, and the protocols, collectors and spans of the settings.
     of: Option<(Kuma, BTreeMap<String, Protocol>, Collectors, Spans)>,
     known: Vec<Known>,
+    proxies: Arc<Vec<Arc<Proxy>>>,
     lowered: usize,
 }
 
@@ -39,7 +40,7 @@ impl Known {
         Arc::ptr_eq(&self.dataplane, governed.dataplane)
             && Arc::ptr_eq(&self.policies, governed.policies)
             && self.is_complete == governed.is_complete
-            && (self.sources).are_current(self.dataplane.header.mesh(), selection.services)
+            && self.sources.are_current(&self.dataplane, selection.services)
     }
 }
 
@@ -57,7 +58,7 @@ impl Cache {
         selection: &Selection,
         spans: &Spans,
         lower: impl FnOnce(&[&'g Governed<'g>]) -> Vec<Known>,
-    ) -> &[Known] {
+    ) -> (&[Known], &Arc<Vec<Arc<Proxy>>>) {
         let options = selection.options;
         let of = (
             options.kuma.clone(),
@@ -68,6 +69,7 @@ impl Cache {
         if self.of.as_ref() != Some(&of) {
             self.of = Some(of);
             self.known.clear();
+            self.proxies = Arc::default();
         }
         let updated = carry::update(
             &mut self.known,
@@ -77,6 +79,16 @@ impl Cache {
             lower,
         );
         self.lowered = updated.made.len();
-        &self.known
+        let proxy = |known: &Known| Arc::clone(&known.proxy);
+        if updated.replaced.is_some() {
+            // Nobody else has the list any more, unless the last compilation is still looked at.
+            let proxies = Arc::make_mut(&mut self.proxies);
+            for i in updated.made {
+                proxies[i] = proxy(&self.known[i]);
+            }
+        } else {
+            self.proxies = Arc::new(self.known.iter().map(proxy).collect());
+        }
+        (&self.known, &self.proxies)
     }
 }

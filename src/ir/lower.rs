@@ -30,7 +30,7 @@ pub fn lower<'a>(
     spans: &Spans,
     cache: &mut Cache,
     diagnostics: &mut Diagnostics,
-) -> Vec<Arc<Proxy>> {
+) -> Arc<Vec<Arc<Proxy>>> {
     let lowering = Lowering {
         kuma: selection.options.kuma,
         selection,
@@ -42,7 +42,7 @@ pub fn lower<'a>(
         left_out: Shared::default(),
         adding: Adding::new(spans, &selection.options.kuma.zone),
     };
-    let all = cache.update(dataplanes, selection, spans, |missing| {
+    let (all, proxies) = cache.update(dataplanes, selection, spans, |missing| {
         parallel::map(
             "lowering proxies",
             missing,
@@ -51,7 +51,7 @@ pub fn lower<'a>(
         )
     });
     all.iter().for_each(|known| diagnostics.append(&known.found));
-    all.iter().map(|known| Arc::clone(&known.proxy)).collect()
+    Arc::clone(proxies)
 }
 
 /// The values that proxies share, by the addresses of those from which they were made.

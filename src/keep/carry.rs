@@ -62,7 +62,7 @@ pub struct Updated<K> {
 /// Brings the values of some items up to date with the `next` items: `make` makes those that are missing or not current, in the
 /// order of their items. Both lists are sorted by `order`.
 ///
-/// If the items are the same ones as before, values that are current stay where they are.
+/// Values that are current stay where they are, before and after the window in which others differ.
 pub fn update<K, N: Copy>(
     values: &mut Vec<K>,
     next: &[N],
@@ -70,11 +70,11 @@ pub fn update<K, N: Copy>(
     is_current: impl Fn(&K, &N) -> bool,
     make: impl FnOnce(&[N]) -> Vec<K>,
 ) -> Updated<K> {
-    let mut pairs = values.iter().zip(next);
-    if values.len() == next.len() && pairs.all(|(value, item)| order(value, item).is_eq()) {
-        let stale: Vec<usize> = (0..next.len())
-            .filter(|i| !is_current(&values[*i], &next[*i]))
-            .collect();
+    let (old, new) = window(values, next, &is_current);
+    let (start, items) = (new.start, &next[new.clone()]);
+    let mut pairs = values[old.clone()].iter().zip(items);
+    if old.len() == new.len() && pairs.all(|(value, item)| order(value, item).is_eq()) {
+        let stale: Vec<usize> = new.filter(|i| !is_current(&values[*i], &next[*i])).collect();
         let items: Vec<N> = stale.iter().map(|i| next[*i]).collect();
         let made = stale.iter().zip(make(&items));
         let replaced = made.map(|(i, value)| std::mem::replace(&mut values[*i], value));
@@ -84,12 +84,13 @@ pub fn update<K, N: Copy>(
             gone: Vec::new(),
         };
     }
-    let carried = over(std::mem::take(values), next, order);
-    let current = carried.known.into_iter().zip(next);
+    let carried = over(values.drain(old).collect(), items, order);
+    let current = carried.known.into_iter().zip(items);
     let current = current.map(|(value, item)| value.filter(|value| is_current(value, item)));
     let current: Vec<Option<K>> = current.collect();
-    let made = (0..next.len()).filter(|i| current[*i].is_none()).collect();
-    *values = complete(current, next, make);
+    let made = (0..items.len()).filter(|i| current[*i].is_none());
+    let made = made.map(|i| start + i).collect();
+    values.splice(start..start, complete(current, items, make));
     Updated {
         made,
         replaced: None,

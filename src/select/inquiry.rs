@@ -1,6 +1,6 @@
 //! The services that the destinations of one dataplane are found among.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use litemap::LiteMap;
 
@@ -15,7 +15,8 @@ use crate::resource::{Effective, Text};
 /// The services that were asked for, as they were.
 #[derive(Debug, Default)]
 pub struct Sources {
-    generation: u64,
+    /// That of the services when they were asked for, or found to be the same.
+    generation: Cell<u64>,
     declared_generation: u64,
     /// Whether a service that is a resource was asked for: any dataplane can be an instance of it.
     has_resources: bool,
@@ -24,19 +25,26 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Whether a dataplane of the mesh would find the same services, so the same destinations.
+    /// Whether the dataplane would find the same services, so the same destinations. After an answer of yes, the next one is
+    /// cheap as long as no service differs.
     #[must_use]
-    pub fn are_current(&self, mesh: &str, services: &Services) -> bool {
-        if self.generation == services.generation {
+    pub fn are_current(&self, dataplane: &Dataplane, services: &Services) -> bool {
+        if self.generation.get() == services.generation {
             return true;
         }
         let is_same = |(service, known): (&Text, &Option<Identity>)| {
-            let found = services.tagged(mesh, service).map(|instances| &instances.identity);
+            let found = services
+                .tagged(dataplane.header.mesh(), service)
+                .map(|instances| &instances.identity);
             known.as_ref() == found
         };
-        !self.has_resources
+        let are_current = !self.has_resources
             && self.declared_generation == services.declared_generation
-            && self.instances.iter().all(is_same)
+            && self.instances.iter().all(is_same);
+        if are_current {
+            self.generation.set(services.generation);
+        }
+        are_current
     }
 }
 
@@ -51,7 +59,7 @@ pub(super) struct Inquiry<'a> {
 impl<'a> Inquiry<'a> {
     pub(super) fn new(services: &'a Services, dataplane: &'a Dataplane) -> Self {
         let sources = Sources {
-            generation: services.generation,
+            generation: services.generation.into(),
             declared_generation: services.declared_generation,
             ..Sources::default()
         };
