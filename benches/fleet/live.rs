@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use meshtraced::apply::{OutputWatch, Session, Target};
-use meshtraced::reconcile::{self, Cache, ReconcileOptions, Reconciliation};
+use meshtraced::reconcile::{self, Cache, ReconcileOptions, Reconciliation, Stage};
 use meshtraced::settings::{Overrides, Settings};
 use meshtraced::source::Scan;
 use meshtraced::source::watch::Watcher;
@@ -76,13 +76,18 @@ impl Live {
         assert!(self.reconcile(Scan::Full).carried_out().changes.is_empty());
     }
 
-    /// The median of the times of several edits of a file, each from its events to the end of its publication; and the median of
-    /// those in which one file alone is put in place, each right after an edit.
+    /// The median of the times of several edits of a file, each from its events until all files are in place; and the median of those
+    /// in which one file alone is put in place, each right after an edit.
     pub(crate) fn edits(&mut self, path: &str, dir: &Path) -> (Duration, Duration) {
         let edit = |i| {
             tree::edit(&self.source.join(path), i);
-            let edit = after_quiet(|| assert!(!self.reconcile(Scan::Changes).carried_out().changes.is_empty()));
-            (edit, after_quiet(|| floor::publish(dir)))
+            let mut recording = Duration::ZERO;
+            let all = after_quiet(|| {
+                let reconciliation = self.reconcile(Scan::Changes);
+                assert!(!reconciliation.carried_out().changes.is_empty());
+                recording = reconciliation.stages[&Stage::Record];
+            });
+            (all - recording, after_quiet(|| floor::publish(dir)))
         };
         let (edits, floors) = (0..EDITS).map(edit).unzip();
         (median(edits), median(floors))

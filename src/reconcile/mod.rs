@@ -208,7 +208,7 @@ fn compile_and_publish(
     let bases = bases(&planned.plan, &policies, settings, target);
     let revision = desired.revision(&policies);
     save_secrets(&policies, &intent, target, session)?;
-    let publication = stopwatch.time(Stage::Publish, || {
+    let publication = stopwatch.publish(|| {
         let request = Request {
             plan: &planned.plan,
             revision: &revision,

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::apply::{ApplyError, Publication};
+
 /// A stage of a reconciliation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -15,13 +17,15 @@ pub enum Stage {
     Compile,
     /// Comparison with what is published.
     Plan,
-    /// Publication, with the answers of the Envoys.
+    /// Publication until all files are in place, with the answers of the Envoys.
     Publish,
+    /// The rest of the publication: the generation of the history, and the last sync.
+    Record,
 }
 
 impl Stage {
     /// All stages, in their order.
-    pub const ALL: [Self; 4] = [Self::Read, Self::Compile, Self::Plan, Self::Publish];
+    pub const ALL: [Self; 5] = [Self::Read, Self::Compile, Self::Plan, Self::Publish, Self::Record];
 
     /// The name of the stage in metrics and in the status.
     #[must_use]
@@ -31,6 +35,7 @@ impl Stage {
             Self::Compile => "compile",
             Self::Plan => "plan",
             Self::Publish => "publish",
+            Self::Record => "record",
         }
     }
 }
@@ -47,5 +52,17 @@ impl Stopwatch {
         let result = work();
         *self.stages.entry(stage).or_default() += start.elapsed();
         result
+    }
+
+    /// Publishes, and tells the two parts of it apart.
+    pub(super) fn publish(
+        &mut self,
+        publish: impl FnOnce() -> Result<Publication, ApplyError>,
+    ) -> Result<Publication, ApplyError> {
+        let publication = self.time(Stage::Publish, publish)?;
+        let publishing = self.stages.entry(Stage::Publish).or_default();
+        *publishing = publishing.saturating_sub(publication.recording);
+        *self.stages.entry(Stage::Record).or_default() += publication.recording;
+        Ok(publication)
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn unchanged(
     }
     let planned = Planned::default();
     // Modes and owners are given back, as by every publication.
-    let publication = stopwatch.time(Stage::Publish, || {
+    let publication = stopwatch.publish(|| {
         let request = Request {
             // The last run left all where they belong.
             places: None,

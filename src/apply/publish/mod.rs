@@ -38,6 +38,7 @@ pub use context::{Bases, Looks, Request};
 pub use publication::{Delivery, ProxyResult, Publication};
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use context::PublishContext;
 use rollout::RolledOut;
@@ -90,17 +91,13 @@ pub fn apply(request: &Request, target: &Target, session: &Session) -> Result<Pu
         progress::begin("syncing files");
         let on_disk = list(&tasks, on_disk, &context).map_err(space)?;
         roll_out(tasks, &context, &mut inventory, &mut publication);
+        let in_place = Instant::now();
         cleanup::clean_up(request, &context, &mut inventory, &mut publication);
-        let Some(history) = &mut history else {
-            return finish(&context.output, &inventory, &on_disk, None, &mut publication);
-        };
-        let has_leftovers = history.has_leftovers().unwrap_or(true);
-        let generation = record_generation(history, &inventory, request.revision, target, &mut publication);
-        let is_thorough = has_leftovers || (request.looks == Looks::All && generation.is_some());
-        let generation = generation.map(|generation| (generation, &*history));
-        finish(&context.output, &inventory, &on_disk, generation, &mut publication)?;
-        let pruned = history::prune(history, target.history, is_thorough);
-        publication.or_warn(pruned);
+        match &mut history {
+            Some(history) => record(request, target, history, (&on_disk, &inventory), &mut publication)?,
+            None => finish(&context.output, (&on_disk, &inventory), None, &mut publication)?,
+        }
+        publication.recording = in_place.elapsed();
         Ok(())
     });
     let emptied = context.output.staging.empty();
@@ -182,11 +179,11 @@ fn roll_out(mut tasks: Vec<Task>, context: &PublishContext, inventory: &mut Inve
         context
             .cache
             .set_silent(&tasks[index].change.proxy, rolled_out.was_silent);
-        record(&tasks[index], rolled_out, inventory, publication);
+        note(&tasks[index], rolled_out, inventory, publication);
     }
 }
 
-fn record(task: &Task, rolled_out: RolledOut, inventory: &mut Inventory, publication: &mut Publication) {
+fn note(task: &Task, rolled_out: RolledOut, inventory: &mut Inventory, publication: &mut Publication) {
     let RolledOut { owned, delivery, .. } = rolled_out;
     let proxy = &task.change.proxy;
     tracing::debug!(mesh = proxy.mesh, dataplane = proxy.dataplane, "{proxy}: {delivery:?}");
@@ -210,32 +207,35 @@ fn record(task: &Task, rolled_out: RolledOut, inventory: &mut Inventory, publica
     publication.set(task.change, delivery);
 }
 
-/// Begins to record what is published as a generation; `None` when there is nothing to record, or a warning says why
-/// not.
-fn record_generation(
-    history: &mut History,
-    inventory: &Inventory,
-    revision: &str,
+/// Completes a publication, of which `inventories` has what is listed on disk and what is published, and adds it to the history.
+fn record(
+    request: &Request,
     target: &Target,
+    history: &mut History,
+    inventories: (&Inventory, &Inventory),
     publication: &mut Publication,
-) -> Option<Recording> {
-    let touched = publication
-        .proxies
-        .iter()
-        .map(|(proxy, result)| (proxy, result.is_done()));
-    let recorded = history::record(history, inventory, &touched.collect(), revision, target.history);
-    publication.or_warn(recorded).flatten()
+) -> Result<()> {
+    let has_leftovers = history.has_leftovers().unwrap_or(true);
+    let touched = publication.proxies.iter();
+    let touched = touched.map(|(proxy, result)| (proxy, result.is_done())).collect();
+    let recorded = history::record(history, inventories.1, &touched, request.revision, target.history);
+    let recording = publication.or_warn(recorded).flatten();
+    let is_thorough = has_leftovers || (request.looks == Looks::All && recording.is_some());
+    let generation = recording.map(|recording| (recording, &*history));
+    finish(history.output(), inventories, generation, publication)?;
+    let pruned = history::prune(history, target.history, is_thorough);
+    publication.or_warn(pruned);
+    Ok(())
 }
 
-/// Syncs what was published, lists it, and completes its generation.
+/// Syncs what was published, lists it, and completes its generation, if there is a new one.
 fn finish(
     output: &OpenOutput,
-    inventory: &Inventory,
-    on_disk: &Inventory,
+    (on_disk, published): (&Inventory, &Inventory),
     generation: Option<(Recording, &History)>,
     publication: &mut Publication,
 ) -> Result<()> {
-    let staged = inventory.stage(on_disk, output)?;
+    let staged = published.stage(on_disk, output)?;
     if staged.is_some() || publication.permissions_restored > 0 || generation.is_some() {
         output.root.sync_all()?;
     }

@@ -1,6 +1,7 @@
 //! The result of a publication.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::apply::error::{ApplyError, Result};
 use crate::envoy::artifact::ProxyKey;
@@ -19,6 +20,8 @@ pub struct Publication {
     pub cleanup_failures: Vec<(ProxyKey, ApplyError)>,
     /// The number of the generation that was recorded.
     pub generation: Option<u64>,
+    /// The time that was left to do when all files were in place: the cleanup, the generation, and the last sync.
+    pub recording: Duration,
     /// Errors that keep nothing from being published: of mode and owner of the output directory, and of the history.
     pub warnings: Vec<ApplyError>,
 }

@@ -31,6 +31,11 @@ impl<'o> History<'o> {
         })
     }
 
+    /// The directories of the publication.
+    pub(in crate::apply) fn output(&self) -> &'o OpenOutput<'o> {
+        self.output
+    }
+
     /// Whether there is a last generation that can be read.
     pub(in crate::apply) fn has_last(&self) -> bool {
         matches!(self.last, Some((_, Some(_))))
