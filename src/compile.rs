@@ -12,8 +12,7 @@ use crate::diag::{Diagnostic, Diagnostics, Holds, ResourceId, Sorter};
 use crate::envoy::artifact::{Elsewhere, Fragments, ProxyKey};
 use crate::envoy::secrets::Secrets;
 use crate::envoy::shape::Form;
-use crate::envoy::shapes::Shapes;
-use crate::envoy::{self, RenderEnv};
+use crate::envoy::{self, RenderEnv, Rendered};
 use crate::explain::outcomes::{Outcomes, outcomes};
 use crate::ir::{self, Proxy};
 use crate::kuma::Kuma;
@@ -22,8 +21,9 @@ use crate::resource::kinds::mesh_trace::MeshTrace;
 use crate::resource::kinds::traffic_trace::TrafficTrace;
 use crate::resource::value::protocol::Protocol;
 use crate::resource::{self, Contributions, List, ParseOptions, Resources, are_same};
-use crate::select::scope::{Chosen, Rule};
+use crate::select::scope::{InScope, Rule};
 use crate::select::{self, Governed, SelectOptions, Selection};
+use crate::shapes::Shapes;
 use crate::sorted;
 use crate::source::{Location, Snapshot};
 use crate::spans::Spans;
@@ -214,7 +214,7 @@ pub struct Compiler {
     documents: resource::Cache,
     policies: select::Cache,
     places: PolicyPlaces,
-    chosen: Chosen,
+    scope: InScope,
     proxies: ir::Cache,
     checks: check::Cache,
     shapes: Shapes,
@@ -240,8 +240,8 @@ impl Compiler {
         let mut diagnostics = Diagnostics::default();
         let resources = resource::parse(snapshot, &options.parse(), &mut self.documents, &mut diagnostics);
         let selection = select::select(&resources, options.select(), &mut self.policies);
-        self.chosen.update(&options.scope, &resources.dataplanes);
-        let scoped = Scoped::of(&selection, &self.chosen, options.extent);
+        self.scope.update(&options.scope, &resources.dataplanes);
+        let scoped = Scoped::of(&selection, &self.scope, options.extent);
         let proxies = ir::lower(
             &scoped.lowered,
             &selection,
@@ -260,17 +260,9 @@ impl Compiler {
         check::run(&compilation, &mut self.checks, &mut diagnostics);
         check::no_resources(snapshot, &compilation, &mut diagnostics);
         let wanted: Vec<_> = scoped.wanted(&proxies).collect();
-        let Options {
-            shapes: forms,
-            collectors,
-            ..
-        } = options;
-        self.shapes.update(&wanted, forms, collectors, &snapshot.bases);
+        (self.shapes).update(&wanted, &options.shapes, &options.collectors, &snapshot.bases);
         let mut unpublishable = Diagnostics::default();
-        let rendered = match options.extent {
-            Extent::Files => envoy::render(self.shapes.all(), &options.env, &mut self.files, &mut unpublishable),
-            Extent::Findings => envoy::check(self.shapes.all(), &options.env, &mut unpublishable),
-        };
+        let rendered = render(&self.shapes, options, &mut self.files, &mut unpublishable);
         let inspected = inspect(&compilation);
         let compiled = Compiled {
             meshes: meshes(&resources, &self.shapes),
@@ -278,7 +270,7 @@ impl Compiler {
             elsewhere: self.shapes.elsewhere(),
             secrets: self.shapes.secrets().clone(),
             overlays: self.shapes.overlays(),
-            out_of_scope: Arc::clone(self.chosen.others()),
+            out_of_scope: Arc::clone(self.scope.others()),
             without_files: rendered.without_files,
             resources: resources.seen,
             passed_over: resources.passed_over.clone(),
@@ -300,6 +292,14 @@ impl Compiler {
     }
 }
 
+/// The files of proxies in their shapes, as far as the caller needs them.
+fn render(shapes: &Shapes, options: &Options, cache: &mut envoy::Cache, findings: &mut Diagnostics) -> Rendered {
+    match options.extent {
+        Extent::Files => envoy::render(shapes.all(), &options.env, cache, findings),
+        Extent::Findings => envoy::check(shapes.all(), &options.env, findings),
+    }
+}
+
 /// The dataplanes of a selection by the scope of the options.
 struct Scoped<'s, 'a> {
     /// The dataplanes that are lowered.
@@ -309,9 +309,9 @@ struct Scoped<'s, 'a> {
 }
 
 impl<'s, 'a> Scoped<'s, 'a> {
-    fn of(selection: &'s Selection<'a>, chosen: &Chosen, extent: Extent) -> Self {
+    fn of(selection: &'s Selection<'a>, scope: &InScope, extent: Extent) -> Self {
         let all = &selection.dataplanes;
-        let places = chosen.places();
+        let places = scope.places();
         match extent {
             Extent::Files => Self {
                 lowered: places.iter().map(|place| &all[*place]).collect(),

@@ -47,6 +47,8 @@ pub mod adopt;
 
 pub mod compilation;
 
+pub mod shapes;
+
 pub mod explain;
 
 pub mod check;

@@ -23,8 +23,6 @@ mod cluster;
 
 pub mod secrets;
 
-pub mod shapes;
-
 mod share;
 
 mod zipkin;

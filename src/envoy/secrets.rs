@@ -61,7 +61,7 @@ struct Needed<'p> {
 /// The files that the Envoys of the proxies need, and who holds the keys among them. A proxy with a secret that cannot be had is marked.
 ///
 /// Each secret is looked at once, however many proxies need it; the cost grows with the proxies that need any.
-pub(super) fn resolve(all: &mut [Shaped], material: Material) -> Secrets {
+pub fn resolve(all: &mut [Shaped], material: Material) -> Secrets {
     let proxies = all.iter().enumerate().filter(|(_, shaped)| needs_any(&shaped.proxy));
     let proxies: Vec<(usize, Arc<Proxy>)> = proxies.map(|(i, shaped)| (i, Arc::clone(&shaped.proxy))).collect();
     let mut needed: BTreeMap<Secret, Needed> = BTreeMap::new();
@@ -90,7 +90,8 @@ pub(super) fn resolve(all: &mut [Shaped], material: Material) -> Secrets {
 }
 
 /// Whether the clusters of a proxy's collectors name a secret.
-pub(super) fn needs_any(proxy: &Proxy) -> bool {
+#[must_use]
+pub fn needs_any(proxy: &Proxy) -> bool {
     let tracers = proxy.tracer.iter().chain(&proxy.idle_tracer);
     let mut exports = tracers.filter_map(|tracer| tracer.export.as_ref());
     exports.any(|export| of(export).next().is_some())

@@ -40,7 +40,8 @@ pub struct Form {
 
 impl Form {
     /// Whether what a proxy gets depends neither on base files nor on the places of others.
-    pub(super) fn is_apart(&self) -> bool {
+    #[must_use]
+    pub fn is_apart(&self) -> bool {
         self.to.is_empty() && !matches!(self.shape, Shape::Overlay(_))
     }
 
@@ -207,7 +208,7 @@ impl Shaped {
 }
 
 /// Takes from proxies what several of them claim: an Envoy is that of one dataplane, and so is a place for its files.
-pub(super) fn resolve_conflicts(all: &mut [Shaped]) {
+pub fn resolve_conflicts(all: &mut [Shaped]) {
     let mut bases: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     let mut places: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (i, shaped) in all.iter().enumerate() {

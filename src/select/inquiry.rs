@@ -15,7 +15,7 @@ use crate::resource::{Effective, Text};
 /// The services that were asked for, as they were.
 #[derive(Debug, Default)]
 pub struct Sources {
-    /// That of the services when they were asked for, or found to be the same.
+    /// The generation of the services when they were asked for, or last found to be the same.
     generation: Cell<u64>,
     declared_generation: u64,
     /// Whether a service that is a resource was asked for: any dataplane can be an instance of it.

@@ -57,18 +57,18 @@ impl Rule {
     }
 }
 
-/// The dataplanes of one list after another that rules choose. The rules are asked about those that are not in the last list.
+/// The dataplanes in scope of one list after another. The rules are asked about those that are not in the last list.
 #[derive(Debug, Default)]
-pub struct Chosen {
+pub struct InScope {
     rules: Vec<Rule>,
     dataplanes: Vec<Arc<Dataplane>>,
-    /// The places in the list of those that are chosen, sorted.
+    /// The places in the list of those in scope, sorted.
     places: Vec<usize>,
     /// The ids of the others, in the order of the list.
     others: Arc<Vec<Arc<ResourceId>>>,
 }
 
-impl Chosen {
+impl InScope {
     /// Goes on to the next list.
     pub fn update(&mut self, rules: &[Rule], dataplanes: &[Arc<Dataplane>]) {
         if self.rules != rules {
@@ -81,8 +81,8 @@ impl Chosen {
         if old.is_empty() && new.is_empty() {
             return;
         }
-        let chosen = |at: usize| self.places.partition_point(|place| *place < at);
-        let (from, to) = (chosen(old.start), chosen(old.end));
+        let before = |at: usize| self.places.partition_point(|place| *place < at);
+        let (from, to) = (before(old.start), before(old.end));
         let others = old.start - from..old.end - to;
         for place in &mut self.places[to..] {
             *place = *place - old.end + new.end;
@@ -95,13 +95,13 @@ impl Chosen {
         self.dataplanes.splice(old, dataplanes[new].iter().cloned());
     }
 
-    /// The places in the list of the dataplanes that are chosen, sorted.
+    /// The places in the list of the dataplanes in scope, sorted.
     #[must_use]
     pub fn places(&self) -> &[usize] {
         &self.places
     }
 
-    /// The ids of the dataplanes that are not chosen, in the order of the list.
+    /// The ids of the dataplanes out of scope, in the order of the list.
     #[must_use]
     pub fn others(&self) -> &Arc<Vec<Arc<ResourceId>>> {
         &self.others

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::artifact::{Elsewhere, ProxyKey};
-use super::secrets::{self, Secrets, needs_any};
-use super::shape::{self, Form, Shape, Shaped};
 use crate::collectors::{Collectors, Material};
+use crate::envoy::artifact::{Elsewhere, ProxyKey};
+use crate::envoy::secrets::{self, Secrets, needs_any};
+use crate::envoy::shape::{self, Form, Shape, Shaped};
 use crate::ir::Proxy;
 use crate::keep::carry;
 use crate::resource::kinds::dataplane::Dataplane;
