@@ -1,8 +1,10 @@
 //! The files of a directory, read at one moment.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -25,7 +27,8 @@ const SETTLED: i64 = 2;
 
 /// The content of a directory.
 pub(super) struct Directory {
-    pub(super) files: Vec<Found>,
+    /// The files; `None` if they are those of the last snapshot, and all have their stamps.
+    pub(super) files: Option<Vec<Found>>,
     /// Directories below the root that are Git repositories of their own.
     pub(super) repositories: BTreeSet<PathBuf>,
     /// Whether there is a link, followed or not.
@@ -45,22 +48,33 @@ pub(super) struct Place<'p> {
 }
 
 /// The files of a root, read again until none changed during the reading. Those that are as in the last snapshot are
-/// not read.
+/// not read. If all are as there, with stamps, they are left out where `may_be_same` says that the caller has them.
 ///
 /// # Errors
 /// When the root is missing or unreadable, or keeps changing.
-pub(super) fn read(place: &Place, filter: &Filter, limit: u64, known: &KnownFiles) -> Result<Directory, ReadError> {
+pub(super) fn read(
+    place: &Place,
+    filter: &Filter,
+    limit: u64,
+    known: &KnownFiles,
+    may_be_same: bool,
+) -> Result<Directory, ReadError> {
     let Place { root, resolved, .. } = *place;
     for _ in 0..ATTEMPTS {
         let now = SystemTime::now();
         let listed = list(place, filter).and_then(|before| {
             let seal = before.seal(now);
-            let Some(files) = read_all(&before, limit, known, now) else {
-                return Ok(None);
-            };
             // The last snapshot is of one moment, although an earlier one.
-            let is_last = || known.are(&files);
-            let is_same = is_last() || before == list(place, filter)?;
+            let is_last = may_be_same && before.is_of(known, limit);
+            let files = match is_last {
+                true => None,
+                false => match read_all(&before, place, limit, known, now) {
+                    Some(files) => Some(files),
+                    None => return Ok(None),
+                },
+            };
+            let is_known = files.as_ref().is_none_or(|files| known.are(files));
+            let is_same = is_known || before == list(place, filter)?;
             Ok(is_same.then_some(Directory {
                 files,
                 repositories: before.repositories,
@@ -96,15 +110,15 @@ struct Listing {
     files: Vec<Listed>,
     repositories: BTreeSet<PathBuf>,
     has_links: bool,
+    /// Whether the root is a file.
+    is_of_file: bool,
 }
 
 /// A file that was found.
 #[derive(Debug, PartialEq, Eq)]
 struct Listed {
-    /// The path below the root.
+    /// The path below the root; for a root that is a file, its name.
     below: PathBuf,
-    /// The real path.
-    path: PathBuf,
     /// The metadata, or the reason why the file cannot be read.
     found: Result<Fingerprint, UnreadableReason>,
 }
@@ -149,9 +163,9 @@ fn list(place: &Place, filter: &Filter) -> Result<Listing, ReadError> {
         listing.files.push(Listed {
             // A link to a file has the name that the settings give it.
             below: root.file_name().or(resolved.file_name()).unwrap_or_default().into(),
-            path: resolved.to_owned(),
             found: Ok(fingerprint),
         });
+        listing.is_of_file = true;
         return Ok(listing);
     }
     progress::begin("listing files");
@@ -227,7 +241,16 @@ fn why_not_entered(error: walkdir::Error, path: &Path, is_policy: bool) -> Optio
 impl Place<'_> {
     /// A path below the root.
     fn below<'a>(&self, path: &'a Path) -> &'a Path {
-        path.strip_prefix(self.resolved).unwrap_or(path)
+        // A walk puts a slash and names after the root; with any other path, the parts are compared.
+        let root = self.resolved.as_os_str().as_bytes();
+        let below = path.as_os_str().as_bytes().strip_prefix(root);
+        let below = below
+            .and_then(|rest| rest.strip_prefix(b"/"))
+            .filter(|rest| !rest.starts_with(b"/"));
+        match below {
+            Some(below) => Path::new(OsStr::from_bytes(below)),
+            None => path.strip_prefix(self.resolved).unwrap_or(path),
+        }
     }
 }
 
@@ -247,9 +270,25 @@ impl Listing {
     fn add(&mut self, place: &Place, path: &Path, found: Result<Fingerprint, UnreadableReason>) {
         self.files.push(Listed {
             below: place.below(path).to_owned(),
-            path: path.to_owned(),
             found,
         });
+    }
+
+    /// Whether these are the known files, with their stamps.
+    fn is_of(&self, known: &KnownFiles, limit: u64) -> bool {
+        let is_known = |file: &Listed| match &file.found {
+            Ok(found) => found.size <= limit && known.has(&file.below, found),
+            Err(_) => false,
+        };
+        self.files.len() == known.len() && self.files.iter().all(is_known)
+    }
+
+    /// The real path of a file.
+    fn path(&self, place: &Place, file: &Listed) -> PathBuf {
+        match self.is_of_file {
+            true => place.resolved.to_owned(),
+            false => place.resolved.join(&file.below),
+        }
     }
 }
 
@@ -284,8 +323,8 @@ impl<'p> Passed<'p> {
             self.repositories.extend(entry.path().parent().map(Path::to_owned));
         }
         self.has_links |= entry.path_is_symlink() && entry.depth() > 0;
-        let below = self.place.below(entry.path());
-        let is_left_out = entry.file_type().is_dir() && !self.filter.enters(below);
+        let (is_directory, below) = (entry.file_type().is_dir(), || self.place.below(entry.path()));
+        let is_left_out = is_directory && !self.filter.enters(below());
         if entry.depth() == 0 || is_hidden(entry.file_name()) || is_left_out {
             return entry.depth() == 0;
         }
@@ -293,7 +332,7 @@ impl<'p> Passed<'p> {
             self.outside.push((entry.path().to_owned(), entry.file_type()));
             return false;
         }
-        if entry.file_type().is_dir() && self.filter.reads(below) {
+        if is_directory && self.filter.reads(below()) {
             self.directories.push(entry.path().to_owned());
         }
         true
@@ -373,8 +412,10 @@ fn is_inside(entry: &DirEntry, within: &Path) -> bool {
 }
 
 /// The texts of all files; `None` when one of them is not the file that was listed any more.
-fn read_all(listing: &Listing, limit: u64, known: &KnownFiles, now: SystemTime) -> Option<Vec<Found>> {
-    let read = |Listed { below, path, found }: &Listed| {
+fn read_all(listing: &Listing, place: &Place, limit: u64, known: &KnownFiles, now: SystemTime) -> Option<Vec<Found>> {
+    let read = |listed: &Listed| {
+        let Listed { below, found } = listed;
+        let path = listing.path(place, listed);
         let (content, stamp) = match found {
             Err(why) => (Err((why.clone(), None)), None),
             Ok(fingerprint) => {
@@ -382,14 +423,14 @@ fn read_all(listing: &Listing, limit: u64, known: &KnownFiles, now: SystemTime) 
                 let file = known.with_stamp(below, &stamp).filter(|_| fingerprint.size <= limit);
                 let content = match file {
                     Some(file) => Ok(Content::Known(file)),
-                    None => read_one(path, fingerprint, limit)?.map(|text| known.content(below, text)),
+                    None => read_one(&path, fingerprint, limit)?.map(|text| known.content(below, text)),
                 };
                 (content, fingerprint.is_settled(now).then_some(stamp))
             }
         };
         Some(Found {
             below: below.clone(),
-            really: path.clone(),
+            really: path,
             content,
             stamp,
         })

@@ -1,8 +1,10 @@
 //! The files of the last snapshot, which need not be read again while they are the same.
 
-use std::collections::HashMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::file::SourceFile;
 use super::text::Unavailable;
@@ -76,33 +78,47 @@ pub(super) struct Fingerprint {
     pub(super) changed: (i64, i64),
 }
 
-/// The readable files of a root, by their paths below it.
-#[derive(Debug, Default)]
-pub(super) struct KnownFiles(HashMap<PathBuf, (Option<Stamp>, Arc<SourceFile>)>);
+/// The readable files of a root, by their paths below it. Copies share the map until one of them changes.
+#[derive(Debug, Clone, Default)]
+pub(super) struct KnownFiles(Arc<HashMap<OsString, Known>>);
+
+/// A file with its stamp; `None` if its content may change without another one.
+type Known = (Option<Stamp>, Arc<SourceFile>);
 
 impl KnownFiles {
     /// Adds a file.
     pub(super) fn add(&mut self, below: PathBuf, stamp: Option<Stamp>, file: Arc<SourceFile>) {
-        self.0.insert(below, (stamp, file));
+        Arc::make_mut(&mut self.0).insert(below.into(), (stamp, file));
     }
 
     /// Removes a file.
     pub(super) fn remove(&mut self, below: &Path) {
-        self.0.remove(below);
+        Arc::make_mut(&mut self.0).remove(below.as_os_str());
     }
 
     /// The file at a path if it has the stamp.
     pub(super) fn with_stamp(&self, below: &Path, stamp: &Stamp) -> Option<Arc<SourceFile>> {
-        let (known, file) = self.0.get(below)?;
+        let (known, file) = self.0.get(below.as_os_str())?;
         (known.as_ref() == Some(stamp)).then(|| Arc::clone(file))
     }
 
     /// The content of a file with a text that was read, which the last snapshot may have too.
     pub(super) fn content(&self, below: &Path, text: String) -> Content {
-        match self.0.get(below) {
+        match self.0.get(below.as_os_str()) {
             Some((_, file)) if file.text == text => Content::Known(Arc::clone(file)),
             _ => Content::Read(text),
         }
+    }
+
+    /// The number of files.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether the file at a path has the metadata of the known one.
+    pub(super) fn has(&self, below: &Path, found: &Fingerprint) -> bool {
+        let known = self.0.get(below.as_os_str());
+        known.is_some_and(|(stamp, _)| matches!(stamp, Some(Stamp::Metadata(known)) if known == found))
     }
 
     /// Whether files are these, with the same contents.

@@ -17,6 +17,7 @@ use super::known::{Content, Found, KnownFiles};
 use super::read_mode::{self, ReadMode};
 use super::seal::{self, RootSeal};
 use super::snapshot::{ReadOrigin, Snapshot};
+use super::source_files::SourceFiles;
 use super::sources::{Root, Sources};
 use super::worktree::QuiescenceCheck;
 
@@ -50,21 +51,33 @@ pub(super) struct KnownRoot {
 pub(super) type KnownRoots = BTreeMap<PathBuf, KnownRoot>;
 
 /// The files of all roots, and what is known of them then.
+///
+/// `last` has the files of the last snapshot, which are those that are known of the roots.
 pub(super) fn read_all(
     sources: &Sources,
     limit: u64,
     consistency: Consistency,
     known: &KnownRoots,
+    last: Option<&SourceFiles>,
 ) -> Result<(Snapshot, KnownRoots)> {
-    read_revision(sources, limit, (consistency, None), known)
+    read_in(sources, limit, (consistency, None), (known, last))
 }
 
 /// The files of all roots as of a revision, if there is one; those outside of repositories as they are.
 pub(super) fn read_revision(
     sources: &Sources,
     limit: u64,
-    (consistency, revision): (Consistency, Option<&Revision>),
+    how: (Consistency, Option<&Revision>),
     known: &KnownRoots,
+) -> Result<(Snapshot, KnownRoots)> {
+    read_in(sources, limit, how, (known, None))
+}
+
+fn read_in(
+    sources: &Sources,
+    limit: u64,
+    (consistency, revision): (Consistency, Option<&Revision>),
+    (known, last): (&KnownRoots, Option<&SourceFiles>),
 ) -> Result<(Snapshot, KnownRoots)> {
     let mut changing = PathBuf::new();
     for _ in 0..ATTEMPTS {
@@ -75,6 +88,8 @@ pub(super) fn read_revision(
             limit,
             consistency,
             revision,
+            // Each root has a part of them, unless there is one alone.
+            last: last.filter(|_| sources.roots.len() == 1),
         };
         changing = match read_at(&request, known) {
             Ok((snapshot, known)) => match moved_between(&snapshot.origins) {
@@ -101,6 +116,8 @@ struct Request<'r> {
     consistency: Consistency,
     /// The revision to read from repositories, instead of the files or `HEAD`.
     revision: Option<&'r Revision>,
+    /// The files of the last snapshot, which are those of the only root.
+    last: Option<&'r SourceFiles>,
 }
 
 /// The number of attempts when a root leads elsewhere, or is at another commit, after all roots were read.
@@ -176,6 +193,7 @@ fn read_at(request: &Request, known: &KnownRoots) -> Result<(Snapshot, KnownRoot
         }
         prefixes.push(reading.prefix.clone());
         let Reading {
+            same,
             files,
             unreadable,
             reached,
@@ -183,9 +201,12 @@ fn read_at(request: &Request, known: &KnownRoots) -> Result<(Snapshot, KnownRoot
             ..
         } = reading;
         let link = read_mode::link(&root.path, resolved);
+        match same {
+            Some(same) => snapshot.files = same.clone(),
+            None => snapshot.files.extend(files),
+        }
         seen.extend(reached);
         now_known.insert(root.path.clone(), known);
-        snapshot.files.extend(files);
         snapshot.unreadable.extend(unreadable);
         snapshot.origins.push(ReadOrigin { mode, link, commit });
     }
@@ -239,6 +260,11 @@ struct Reading<'r> {
     seen: &'r BTreeSet<PathBuf>,
     /// Whether there is no other root.
     is_alone: bool,
+    /// The files of the last snapshot.
+    last: Option<&'r SourceFiles>,
+    /// Those files, if all are as they were.
+    same: Option<&'r SourceFiles>,
+    /// The files, unless they are those.
     files: Vec<Arc<SourceFile>>,
     unreadable: Vec<Unreadable>,
     /// The real paths of the files of this root, if there are others.
@@ -272,6 +298,8 @@ impl<'r> Reading<'r> {
             },
             seen,
             is_alone,
+            last: request.last,
+            same: None,
             files: Vec::new(),
             unreadable: Vec::new(),
             reached: Vec::new(),
@@ -326,8 +354,8 @@ impl<'r> Reading<'r> {
                 None
             }
             ReadMode::Worktree { .. } | ReadMode::Plain => {
-                let directory = self.list(known)?;
-                self.take(directory.files);
+                let directory = self.list(known, false)?;
+                self.take(directory.files.unwrap_or_default());
                 None
             }
         };
@@ -337,25 +365,31 @@ impl<'r> Reading<'r> {
         Ok(commit)
     }
 
-    fn list(&self, known: &KnownRoot) -> Result<Directory> {
+    fn list(&self, known: &KnownRoot, may_be_same: bool) -> Result<Directory> {
         let place = Place {
             root: &self.root.path,
             resolved: self.resolved,
             within: self.within,
         };
-        dir::read(&place, self.filter, self.limit, &known.files)
+        dir::read(&place, self.filter, self.limit, &known.files, may_be_same)
     }
 
     /// Takes the files at a moment when Git changes nothing in any repository around or below them, and returns the seal
     /// of their listing.
     fn take_stable(&mut self, check: &mut QuiescenceCheck, known: &KnownRoot) -> Result<RootSeal> {
         loop {
-            let directory = self.list(known)?;
+            let directory = self.list(known, self.last.is_some())?;
             // Repositories below the root are known only now; the next attempt checks them too.
             if !check.record_all(&directory.repositories)? {
                 self.known.is_simple =
                     !directory.has_links && directory.repositories.is_empty() && self.resolved.is_dir();
-                self.take(directory.files);
+                match directory.files {
+                    Some(files) => self.take(files),
+                    None => {
+                        self.same = self.last;
+                        self.known.files = known.files.clone();
+                    }
+                }
                 return Ok(directory.seal);
             }
         }
@@ -398,9 +432,17 @@ impl<'r> Reading<'r> {
         }
     }
 
+    /// The readable files.
+    fn all(&self) -> &[Arc<SourceFile>] {
+        match self.same {
+            Some(same) => same,
+            None => &self.files,
+        }
+    }
+
     /// The paths of all files below the root.
     fn paths(&self) -> Vec<PathBuf> {
-        let read = self.files.iter().map(|file| &file.path);
+        let read = self.all().iter().map(|file| &file.path);
         let all = read.chain(self.unreadable.iter().map(|file| &file.path));
         all.map(|path| PathBuf::from(path.strip_prefix(&self.prefix).unwrap_or(path)))
             .collect()
@@ -409,7 +451,7 @@ impl<'r> Reading<'r> {
     /// Whether the root is a directory of which nothing was read, not even by an earlier root.
     fn is_empty(&self) -> bool {
         let is_read = |path: &PathBuf| path.starts_with(self.resolved);
-        self.files.is_empty() && self.unreadable.is_empty() && !self.seen.iter().any(is_read)
+        self.all().is_empty() && self.unreadable.is_empty() && !self.seen.iter().any(is_read)
     }
 
     fn note_no_files(&mut self) {
@@ -441,7 +483,7 @@ impl<'r> Reading<'r> {
             limit: self.limit,
         };
         let here = Here {
-            files: &self.files,
+            files: self.all(),
             unreadable: &self.unreadable,
             prefix: &self.prefix,
             others: self.seen,

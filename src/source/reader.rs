@@ -151,7 +151,13 @@ impl Reader {
         self.seal = None;
         let is_next = |last: &Last| last.sources == *sources && last.limit == max_file_bytes;
         let last = self.last.take().filter(|_| consistency == Consistency::Stable);
-        if let Some(last) = last.filter(is_next)
+        let last = last.filter(is_next);
+        // A copy that stays makes the next change dear.
+        let files = last
+            .as_ref()
+            .filter(|_| scan == Scan::Full)
+            .map(|last| last.snapshot.files.clone());
+        if let Some(last) = last
             && let Some(snapshot) = self.read_changes(last.snapshot, sources, max_file_bytes, scan)
         {
             self.keep(&snapshot, sources, max_file_bytes);
@@ -161,7 +167,7 @@ impl Reader {
         if let Some(watcher) = &mut self.watcher {
             watcher.refresh();
         }
-        match read_all(sources, max_file_bytes, consistency, &self.known) {
+        match read_all(sources, max_file_bytes, consistency, &self.known, files.as_ref()) {
             Ok((snapshot, known)) => {
                 self.work.looked_at += snapshot.len();
                 self.work.changed += known.values().map(|root| root.changed).sum::<usize>();
