@@ -124,7 +124,7 @@ struct Listed {
 }
 
 impl Fingerprint {
-    fn from_metadata(metadata: &Metadata) -> Self {
+    pub(super) fn from_metadata(metadata: &Metadata) -> Self {
         Self {
             device: metadata.dev(),
             inode: metadata.ino(),
@@ -147,7 +147,7 @@ impl Fingerprint {
     /// Whether a later change is sure to change the metadata.
     ///
     /// Times are as coarse as the ticks of a file system's clock, so that a file may change twice at one time.
-    fn is_settled(&self, now: SystemTime) -> bool {
+    pub(super) fn is_settled(&self, now: SystemTime) -> bool {
         let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let settled = |(seconds, _)| i64::try_from(now.as_secs()).is_ok_and(|now| seconds < now - SETTLED);
         settled(self.changed) && settled(self.modified)

@@ -1,13 +1,16 @@
 //! The directories that are watched, and the paths whose events matter.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use walkdir::WalkDir;
 
 use super::base;
+use super::known::Fingerprint;
 use super::read_mode::ReadMode;
 use super::sources::Sources;
 use super::worktree;
@@ -57,15 +60,27 @@ pub(super) struct Wanted {
     pub(super) concerns: Concerns,
     /// The reason why events may be missed.
     pub(super) silent: Option<String>,
+    /// The directories of the last time.
+    known: ListedDirectories,
+    listed: ListedDirectories,
 }
 
+/// The names of the directories in some directories, with the metadata of those: as long as they stay, the names do.
+pub(super) type ListedDirectories = BTreeMap<PathBuf, (Fingerprint, Vec<OsString>)>;
+
 impl Wanted {
-    pub(super) fn for_sources(sources: &Sources) -> Self {
-        let mut wanted = Self::default();
+    /// The directories and paths of some sources. Directories that are as in `listed` are not listed again, and then that has those of
+    /// this time.
+    pub(super) fn for_sources(sources: &Sources, listed: &mut ListedDirectories) -> Self {
+        let mut wanted = Self {
+            known: std::mem::take(listed),
+            ..Self::default()
+        };
         wanted.add(sources);
         if !sources.bases.is_empty() {
             wanted.add(&base::sources(&sources.bases, |_| true));
         }
+        *listed = std::mem::take(&mut wanted.listed);
         wanted
     }
 
@@ -150,14 +165,32 @@ impl Wanted {
 
     fn tree(&mut self, root: &Path, is_entered: impl Fn(&Path) -> bool) {
         self.concerns.trees.insert(root.to_owned());
-        // Hidden directories are entered too: links lead into them, as those of a ConfigMap do. Git's own is not.
-        let entries = WalkDir::new(root).into_iter().filter_entry(|entry| {
-            entry.depth() == 0
-                || (entry.file_type().is_dir() && entry.file_name() != ".git" && is_entered(entry.path()))
-        });
-        for entry in entries.flatten() {
-            self.directory(entry.path());
+        let mut open = vec![root.to_owned()];
+        while let Some(path) = open.pop() {
+            let Some(names) = self.directories_in(&path, SystemTime::now()) else {
+                continue;
+            };
+            // Hidden directories are entered too: links lead into them, as those of a ConfigMap do. Git's own is not.
+            let names = names.into_iter().filter(|name| *name != ".git");
+            open.extend(names.map(|name| path.join(name)).filter(|path| is_entered(path)));
+            self.directory(&path);
         }
+    }
+
+    /// The names of the directories in a directory; `None` if it is not there.
+    fn directories_in(&mut self, path: &Path, now: SystemTime) -> Option<Vec<OsString>> {
+        let found = Fingerprint::from_metadata(&fs::metadata(path).ok()?);
+        if let Some((known, names)) = self.known.remove(path).filter(|(known, _)| *known == found) {
+            self.listed.insert(path.to_owned(), (known, names.clone()));
+            return Some(names);
+        }
+        let entries = fs::read_dir(path).ok()?.flatten();
+        let directories = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        let names: Vec<OsString> = directories.map(|entry| entry.file_name()).collect();
+        if found.is_settled(now) {
+            self.listed.insert(path.to_owned(), (found, names.clone()));
+        }
+        Some(names)
     }
 
     /// Adds all links on the way to a path, and the path itself: each can be replaced, or may be created later. Only
@@ -220,14 +253,54 @@ impl Wanted {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+    use std::time::Duration;
+
     use super::*;
+
+    #[test]
+    fn a_directory_is_listed_again_when_it_has_changed() {
+        let root = tempfile::tempdir().expect("a directory");
+        let mut known = ListedDirectories::new();
+        let mut look = |expected: &[&str], is_listed: bool| {
+            let mut wanted = Wanted {
+                known: std::mem::take(&mut known),
+                ..Wanted::default()
+            };
+            // What was known stays without a look at the directory.
+            if let Some((_, names)) = wanted.known.get_mut(root.path()) {
+                names.push("known".into());
+            }
+            let later = SystemTime::now() + Duration::from_secs(3_600);
+            let names = wanted.directories_in(root.path(), later).expect("there");
+            let known_again = if is_listed { None } else { Some("known") };
+            assert!(
+                names
+                    .iter()
+                    .map(OsString::as_os_str)
+                    .eq(expected.iter().copied().chain(known_again).map(OsStr::new))
+            );
+            known = wanted.listed;
+        };
+        look(&[], true);
+        look(&[], false);
+        fs::create_dir(root.path().join("a")).expect("a directory");
+        // The clock of a file system may not have gone on since.
+        let opened = fs::File::open(root.path()).expect("a directory");
+        opened.set_modified(SystemTime::UNIX_EPOCH).expect("our own directory");
+        look(&["a"], true);
+        look(&["a"], false);
+        let mut wanted = Wanted::default();
+        wanted.directories_in(root.path(), SystemTime::now()).expect("there");
+        assert!(wanted.listed.is_empty(), "it may change again without other times");
+    }
 
     #[test]
     fn what_others_do_beside_the_root_is_no_concern() {
         let parent = tempfile::tempdir().expect("a directory");
         let root = parent.path().join("policies");
         fs::create_dir(&root).expect("a directory");
-        let wanted = Wanted::for_sources(&Sources::one(&root));
+        let wanted = Wanted::for_sources(&Sources::one(&root), &mut ListedDirectories::new());
         let root = fs::canonicalize(&root).expect("there");
         assert!(wanted.concerns.contain(&root.join("a/b.yaml")));
         assert!(!wanted.concerns.contain(&root.with_file_name("other")));

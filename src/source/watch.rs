@@ -14,7 +14,7 @@ use notify::{Config, EventKind, EventKindMask, RecommendedWatcher, RecursiveMode
 use tokio::sync::Notify;
 
 use super::sources::Sources;
-use super::wanted::{Concerns, Identity, Wanted};
+use super::wanted::{Concerns, Identity, ListedDirectories, Wanted};
 use crate::system::beacon::Beacon;
 
 /// A watch on sources that wakes a waiting task when they may have changed.
@@ -26,6 +26,7 @@ pub struct Watcher {
     beacon: Option<PathBuf>,
     /// The watch, and the directories that it has, each as it was when it was added.
     armed: Option<(RecommendedWatcher, BTreeMap<PathBuf, Identity>)>,
+    listed: ListedDirectories,
     rearmed: u64,
     degraded_reason: Option<String>,
 }
@@ -93,6 +94,7 @@ impl Watcher {
             shared: Arc::default(),
             beacon,
             armed: None,
+            listed: ListedDirectories::new(),
             rearmed: 0,
             degraded_reason: None,
         }
@@ -113,7 +115,7 @@ impl Watcher {
     /// that are new or were replaced.
     pub fn refresh(&mut self) {
         *lock(&self.shared.changes) = Changes::Paths(BTreeMap::new());
-        let wanted = Wanted::for_sources(&self.sources);
+        let wanted = Wanted::for_sources(&self.sources, &mut self.listed);
         if self.shared.is_lost.swap(false, Ordering::SeqCst) {
             self.armed = None;
         }
