@@ -44,7 +44,7 @@ fn main() {
             .collect();
         println!("| {task} | {} |", cells.join(" | "));
     }
-    println!("\n{}", growth_with_policies(10_000));
+    println!("\n{}", growth_with_policies(20_000));
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/cost.svg");
     plot::draw(&path, &sizes, &columns);
     println!("{}", path.display());

@@ -86,13 +86,18 @@ impl Policies {
             Ok(snapshot) => snapshot,
             Err(error) => return Ok(Err(error)),
         };
+        let read = cache.reader.work();
+        if let Purpose::Inspect(..) = purpose {
+            // Nothing is read after that.
+            cache.reader.forget();
+        }
         let mut options = settings.options(known, extent)?;
         if let Purpose::Render(_) = purpose {
             ".".clone_into(&mut options.env.out);
         }
         let mut compiled = stopwatch.time(Stage::Compile, || cache.compiler.compile(&snapshot, &options));
         Ok(Ok(Self {
-            read: cache.reader.work(),
+            read,
             overview: Overview::take(&snapshot, &mut compiled, settings.on_error),
             snapshot,
             compiled,
