@@ -223,6 +223,8 @@ pub(super) struct Merged {
 impl Merged {
     fn of(files: &[File]) -> Self {
         let mut merged = Self::default();
+        let ids = files.iter().map(|file| file.documents.placed.len()).sum();
+        merged.ids.reserve(ids);
         files.iter().for_each(|file| merged.add(file, ListChange::Push));
         merged.resources.sort();
         merged

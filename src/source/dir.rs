@@ -170,9 +170,10 @@ fn list(place: &Place, filter: &Filter) -> Result<Listing, ReadError> {
     }
     progress::begin("listing files");
     fs::read_dir(resolved).map_err(unreadable)?;
+    // In one directory, paths are in the order of names; to take the names out of them costs more.
     let entries = WalkDir::new(resolved)
         .follow_links(true)
-        .sort_by_file_name()
+        .sort_by(|a, b| a.path().as_os_str().cmp(b.path().as_os_str()))
         .into_iter();
     let mut passed = Passed::new(place, filter);
     let mut linked = Linked::default();

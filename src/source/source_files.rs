@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
 use super::file::SourceFile;
+use crate::system::parallel;
 
 /// Source files, sorted by path. Copies share the list until one of them changes.
 #[derive(Debug, Clone, Default)]
@@ -19,8 +20,11 @@ struct Listed {
 impl SourceFiles {
     /// A hash of all paths and texts, which does not depend on the order in which they came.
     pub(super) fn digest(&self) -> [u8; 16] {
-        let sum = || self.iter().fold(0, |sum: u128, file| sum.wrapping_add(digest(file)));
-        let sum = self.0.sum.get_or_init(sum);
+        let sum = self.0.sum.get_or_init(|| {
+            let threads = parallel::threads_for(self.len());
+            let digests = parallel::map("hashing files", self, threads, |file| digest(file));
+            digests.into_iter().fold(0, u128::wrapping_add)
+        });
         sum.to_le_bytes()
     }
 
