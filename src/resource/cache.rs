@@ -2,6 +2,7 @@
 
 use std::borrow::{Borrow, Cow};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use foldhash::{HashMap, HashSet};
@@ -77,11 +78,12 @@ impl Cache {
                 ..Self::default()
             };
         }
-        let files = self.without_parts(snapshot, options.limits);
-        let is_same = |known: &File, file: &Arc<SourceFile>| {
-            Arc::ptr_eq(&known.file, file) && (self.on_past == 0 || !known.documents.depends_on_past)
-        };
-        let (old, next) = carry::window(&self.files, &files, is_same);
+        let mut files = Cow::Borrowed(&*snapshot.files);
+        let (mut old, mut next) = self.window(&files);
+        if self.find_kustomizations(snapshot, &snapshot.files[next.clone()], options.limits) {
+            files = self.without_parts(snapshot);
+            (old, next) = self.window(&files);
+        }
         let (start, files) = (old.start, &files[next]);
         let Compared { mut found, gone } = compare(self.files.drain(old).collect(), files);
         let new: Vec<usize> = (0..files.len()).filter(|i| found[*i].is_none()).collect();
@@ -119,17 +121,24 @@ impl Cache {
         self.texts.forget_unused();
     }
 
-    /// The files of a snapshot that are no parts of a kustomization, which are known then.
-    fn without_parts<'s>(&mut self, snapshot: &'s Snapshot, limits: &Limits) -> Cow<'s, [Arc<SourceFile>]> {
-        let is_same = |known: &File, file: &Arc<SourceFile>| Arc::ptr_eq(&known.file, file);
-        let (_, next) = carry::window(&self.files, &snapshot.files, is_same);
-        let is_named = |file: &Arc<SourceFile>| kustomization::is_one(&file.path);
-        if !self.kustomizations.is_empty() || snapshot.files[next].iter().any(is_named) {
+    /// The parts in which the files of the last snapshot differ from the next ones, with those that are decoded anew in any case.
+    fn window(&self, next: &[Arc<SourceFile>]) -> (Range<usize>, Range<usize>) {
+        let stays = |known: &File| self.on_past == 0 || !known.documents.depends_on_past;
+        carry::window(&self.files, next, |known, file| {
+            Arc::ptr_eq(&known.file, file) && stays(known)
+        })
+    }
+
+    /// Finds the kustomizations of a snapshot, of which the `new` files were not in the last one; `false` if there is none.
+    fn find_kustomizations(&mut self, snapshot: &Snapshot, new: &[Arc<SourceFile>], limits: &Limits) -> bool {
+        if !self.kustomizations.is_empty() || new.iter().any(|file| kustomization::is_one(&file.path)) {
             self.kustomizations = Kustomizations::find(snapshot, limits);
         }
-        if self.kustomizations.is_empty() {
-            return Cow::Borrowed(&snapshot.files);
-        }
+        !self.kustomizations.is_empty()
+    }
+
+    /// The files of a snapshot that are no parts of a kustomization.
+    fn without_parts<'s>(&self, snapshot: &'s Snapshot) -> Cow<'s, [Arc<SourceFile>]> {
         let is_part = |file: &&Arc<SourceFile>| self.kustomizations.around(&file.path).is_some();
         snapshot.files.iter().filter(|file| !is_part(file)).cloned().collect()
     }
