@@ -262,7 +262,7 @@ struct Reading<'r> {
     is_alone: bool,
     /// The files of the last snapshot.
     last: Option<&'r SourceFiles>,
-    /// Those files, if all are as they were.
+    /// The files of the last snapshot again, if all are as they were.
     same: Option<&'r SourceFiles>,
     /// The files, unless they are those.
     files: Vec<Arc<SourceFile>>,
