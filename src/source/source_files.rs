@@ -17,13 +17,17 @@ struct Listed {
     sum: OnceLock<u128>,
 }
 
+/// The number of files that are hashed at a time.
+const PART: usize = 256;
+
 impl SourceFiles {
     /// A hash of all paths and texts, which does not depend on the order in which they came.
     pub(super) fn digest(&self) -> [u8; 16] {
         let sum = self.0.sum.get_or_init(|| {
-            let threads = parallel::threads_for(self.len());
-            let digests = parallel::map("hashing files", self, threads, |file| digest(file));
-            digests.into_iter().fold(0, u128::wrapping_add)
+            let parts: Vec<&[Arc<SourceFile>]> = self.chunks(PART).collect();
+            let sum = |files: &&[Arc<SourceFile>]| files.iter().map(|file| digest(file)).fold(0, u128::wrapping_add);
+            let sums = parallel::map("hashing files", &parts, parallel::threads_for(self.len()), sum);
+            sums.into_iter().fold(0, u128::wrapping_add)
         });
         sum.to_le_bytes()
     }
