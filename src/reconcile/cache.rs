@@ -52,6 +52,8 @@ impl Cache {
     ) -> Result<(), ApplyError> {
         let is_same = |known: &Arc<Contributions>| Arc::ptr_eq(known, files) || known == files;
         if self.file_meshes.as_ref().is_some_and(is_same) {
+            // The next time, the pointers tell it.
+            self.file_meshes = Some(Arc::clone(files));
             return Ok(());
         }
         // Unless they are written, it is not known what is on disk.
