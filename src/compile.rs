@@ -241,9 +241,9 @@ impl Compiler {
         let resources = resource::parse(snapshot, &options.parse(), &mut self.documents, &mut diagnostics);
         let selection = select::select(&resources, options.select(), &mut self.policies);
         self.scope.update(&options.scope, &resources.dataplanes);
-        let scoped = Scoped::of(&selection, &self.scope, options.extent);
+        let lowered = lowered(&selection, &self.scope, options.extent);
         let proxies = ir::lower(
-            &scoped.lowered,
+            &lowered,
             &selection,
             &options.spans,
             &mut self.proxies,
@@ -252,14 +252,14 @@ impl Compiler {
         let compilation = Compilation {
             resources: &resources,
             selection: &selection,
-            lowered: &scoped.lowered,
+            lowered: &lowered,
             proxies: &proxies,
             kuma: &options.kuma,
             collectors: &options.collectors,
         };
         check::run(&compilation, &mut self.checks, &mut diagnostics);
         check::no_resources(snapshot, &compilation, &mut diagnostics);
-        let wanted: Vec<_> = scoped.wanted(&proxies).collect();
+        let wanted = in_scope(&compilation, &self.scope, options.extent);
         (self.shapes).update(&wanted, &options.shapes, &options.collectors, &snapshot.bases);
         let mut unpublishable = Diagnostics::default();
         let rendered = render(&self.shapes, options, &mut self.files, &mut unpublishable);
@@ -300,39 +300,25 @@ fn render(shapes: &Shapes, options: &Options, cache: &mut envoy::Cache, findings
     }
 }
 
-/// The dataplanes of a selection by the scope of the options.
-struct Scoped<'s, 'a> {
-    /// The dataplanes that are lowered.
-    lowered: Vec<&'s Governed<'a>>,
-    /// Whether each of those is in scope.
-    is_wanted: Vec<bool>,
+/// The dataplanes that are lowered: those in scope, unless findings about all of them are wanted.
+fn lowered<'s, 'a>(selection: &'s Selection<'a>, scope: &InScope, extent: Extent) -> Vec<&'s Governed<'a>> {
+    let all = &selection.dataplanes;
+    match extent {
+        Extent::Files => scope.places().iter().map(|place| &all[*place]).collect(),
+        Extent::Findings => all.iter().collect(),
+    }
 }
 
-impl<'s, 'a> Scoped<'s, 'a> {
-    fn of(selection: &'s Selection<'a>, scope: &InScope, extent: Extent) -> Self {
-        let all = &selection.dataplanes;
-        let places = scope.places();
-        match extent {
-            Extent::Files => Self {
-                lowered: places.iter().map(|place| &all[*place]).collect(),
-                is_wanted: vec![true; places.len()],
-            },
-            Extent::Findings => {
-                let mut is_wanted = vec![false; all.len()];
-                places.iter().for_each(|place| is_wanted[*place] = true);
-                Self {
-                    lowered: all.iter().collect(),
-                    is_wanted,
-                }
-            }
-        }
-    }
-
-    /// The dataplanes in scope, each with its proxy among those of all that are lowered.
-    fn wanted<'p>(&'p self, proxies: &'p [Arc<Proxy>]) -> impl Iterator<Item = (&'a Arc<Dataplane>, &'p Arc<Proxy>)> {
-        let lowered = self.lowered.iter().map(|governed| governed.dataplane);
-        let lowered = lowered.zip(proxies).zip(&self.is_wanted);
-        lowered.filter(|(_, is_wanted)| **is_wanted).map(|(both, _)| both)
+/// The dataplanes in scope, each with its proxy.
+fn in_scope<'c, 'a>(
+    compilation: &Compilation<'c, 'a>,
+    scope: &InScope,
+    extent: Extent,
+) -> Vec<(&'a Arc<Dataplane>, &'c Arc<Proxy>)> {
+    let pair = |i: usize| (compilation.lowered[i].dataplane, &compilation.proxies[i]);
+    match extent {
+        Extent::Files => (0..compilation.lowered.len()).map(pair).collect(),
+        Extent::Findings => scope.places().iter().copied().map(pair).collect(),
     }
 }
 

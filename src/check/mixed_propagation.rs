@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use super::subject::{Subject, about};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::explain::propagation::{Calls, continues, of_provider, provider};
+use crate::sorted;
 
 /// One finding per pair of providers and mesh, with the first example.
 pub(super) fn ask(subject: &Subject, diagnostics: &mut Diagnostics) {
     let proxies = subject.compilation.proxies;
     // What is not said yet, by mesh and providers of caller and called.
     let mut left: BTreeSet<(&str, &str, &str)> = BTreeSet::new();
-    for of_mesh in proxies.chunk_by(|a, b| a.key.mesh == b.key.mesh) {
+    for of_mesh in sorted::runs(proxies, |proxy| &proxy.key.mesh) {
         let providers: BTreeSet<&str> = of_mesh.iter().filter_map(|proxy| provider(proxy)).collect();
         for from in &providers {
             let breaks = providers.iter().filter(|to| !continues(from, to));

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::Code;
+use crate::keep;
 use crate::source::Location;
 
 /// The weight of a finding.
@@ -271,12 +272,6 @@ impl Diagnostics {
         self.found.iter().any(|finding| finding.severity == Severity::Error)
     }
 
-    /// Whether the findings of another run are the very same, found in the same order.
-    fn are_same(&self, other: &Self) -> bool {
-        let mut pairs = self.found.iter().zip(&other.found);
-        self.found.len() == other.found.len() && pairs.all(|(one, other)| Arc::ptr_eq(one, other))
-    }
-
     /// The findings, sorted by file and place, without duplicates.
     #[must_use]
     pub fn into_sorted(mut self) -> Vec<Arc<Diagnostic>> {
@@ -296,7 +291,7 @@ pub struct Sorter {
 impl Sorter {
     /// The findings as [`Diagnostics::into_sorted`] gives them.
     pub fn sort(&mut self, found: Diagnostics) -> Vec<Arc<Diagnostic>> {
-        if !found.are_same(&self.last) {
+        if !keep::are_same(&found.found, &self.last.found) {
             self.sorted = found.clone().into_sorted();
             self.last = found;
         }

@@ -5,3 +5,11 @@ pub mod carry;
 mod shared;
 
 pub use shared::Shared;
+
+use std::sync::Arc;
+
+/// Whether two lists have the very same items.
+#[must_use]
+pub fn are_same<T>(a: &[Arc<T>], b: &[Arc<T>]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b))
+}

@@ -18,6 +18,7 @@ use super::kinds::other_policy::OtherPolicy;
 use super::kinds::traffic_route::TrafficRoute;
 use super::kinds::traffic_trace::TrafficTrace;
 use crate::diag::{Diagnostic, Holds, ResourceId};
+use crate::keep;
 use crate::source::{Unreadable, UnreadableReason};
 
 /// The meshes of each file, by its path. Files with the same meshes share them.
@@ -44,7 +45,7 @@ pub type List<T> = Arc<Vec<Arc<T>>>;
 /// Whether two lists have the very same resources.
 #[must_use]
 pub fn are_same<T>(a: &List<T>, b: &List<T>) -> bool {
-    Arc::ptr_eq(a, b) || (a.len() == b.len() && a.iter().zip(&**b).all(|(a, b)| Arc::ptr_eq(a, b)))
+    Arc::ptr_eq(a, b) || keep::are_same(a, b)
 }
 
 /// All valid resources of a snapshot.

@@ -11,6 +11,7 @@ use crate::keep::carry::{self, Carried};
 use crate::kuma::Kuma;
 use crate::resource::Resources;
 use crate::resource::kinds::dataplane::Dataplane;
+use crate::sorted;
 use crate::system::parallel;
 
 /// The policies for each dataplane of the last snapshot, and the services.
@@ -84,7 +85,7 @@ impl Cache {
         let Self {
             candidates, indexes, ..
         } = self;
-        for of_mesh in dataplanes.chunk_by(|a, b| a.header.mesh() == b.header.mesh()) {
+        for of_mesh in sorted::runs(dataplanes, |dataplane| dataplane.header.mesh()) {
             let mesh = of_mesh[0].header.mesh();
             let index = || MeshPolicies::new(candidates, mesh, kuma);
             let threads = parallel::threads_for(of_mesh.len());

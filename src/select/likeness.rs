@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use foldhash::HashMap;
 
-use super::mesh_trace::Traces;
 use super::policies::{Candidates, Policies};
 use super::ranked::{Candidate, Ranked};
+use crate::keep;
 
 /// A comparison of the policies for dataplanes before and after a change of `TrafficTrace` or `MeshTrace` resources.
 ///
@@ -43,7 +43,7 @@ impl<'c> Likeness<'c> {
         self.is_beside_traces
             && is_of_same_mesh()
             && self.once((Arc::as_ptr(before).addr(), Arc::as_ptr(now).addr()), |this| {
-                are_same_traces(&before.mesh_trace, &now.mesh_trace)
+                keep::are_same(&before.mesh_trace.policies, &now.mesh_trace.policies)
                     && this.is_same_ranking(&before.traffic_traces, &now.traffic_traces)
             })
     }
@@ -66,11 +66,6 @@ impl<'c> Likeness<'c> {
         self.known.insert(key, answer);
         answer
     }
-}
-
-fn are_same_traces(before: &Traces, now: &Traces) -> bool {
-    let pairs = || before.policies.iter().zip(&now.policies);
-    before.policies.len() == now.policies.len() && pairs().all(|(before, now)| Arc::ptr_eq(before, now))
 }
 
 fn are_same_candidates(before: &[Candidate], now: &[Candidate]) -> bool {

@@ -215,14 +215,13 @@ fn record(
     inventories: (&Inventory, &Inventory),
     publication: &mut Publication,
 ) -> Result<()> {
-    let has_leftovers = history.has_leftovers().unwrap_or(true);
+    let (output, has_leftovers) = (history.output(), history.has_leftovers().unwrap_or(true));
     let touched = publication.proxies.iter();
     let touched = touched.map(|(proxy, result)| (proxy, result.is_done())).collect();
     let recorded = history::record(history, inventories.1, &touched, request.revision, target.history);
     let recording = publication.or_warn(recorded).flatten();
     let is_thorough = has_leftovers || (request.looks == Looks::All && recording.is_some());
-    let generation = recording.map(|recording| (recording, &*history));
-    finish(history.output(), inventories, generation, publication)?;
+    finish(output, inventories, recording, publication)?;
     let pruned = history::prune(history, target.history, is_thorough);
     publication.or_warn(pruned);
     Ok(())
@@ -232,18 +231,18 @@ fn record(
 fn finish(
     output: &OpenOutput,
     (on_disk, published): (&Inventory, &Inventory),
-    generation: Option<(Recording, &History)>,
+    recording: Option<Recording>,
     publication: &mut Publication,
 ) -> Result<()> {
     let staged = published.stage(on_disk, output)?;
-    if staged.is_some() || publication.permissions_restored > 0 || generation.is_some() {
+    if staged.is_some() || publication.permissions_restored > 0 || recording.is_some() {
         output.root.sync_all()?;
     }
     if let Some(staged) = staged {
         staged.put(output)?;
     }
-    if let Some((recording, history)) = generation {
-        publication.generation = publication.or_warn(recording.finish(history));
+    if let Some(recording) = recording {
+        publication.generation = publication.or_warn(recording.finish());
     }
     Ok(())
 }

@@ -45,20 +45,6 @@ pub(in crate::apply) fn prune(history: &History, limit: usize, is_thorough: bool
     archive.unmark()
 }
 
-/// The manifests of one shard in some generations, each once, those of later generations last.
-fn manifests(generations: &[&Generation], shard: Shard) -> Vec<Digest> {
-    let mut manifests = Vec::new();
-    for digest in generations
-        .iter()
-        .filter_map(|generation| generation.manifests.get(&shard))
-    {
-        if !manifests.contains(digest) {
-            manifests.push(*digest);
-        }
-    }
-    manifests
-}
-
 /// Removes the manifests that are in no kept generation, and the texts of these that no other manifest of the same shard needs.
 ///
 /// A kept generation mostly has the same manifests as the one before it, so that few are looked into.
@@ -74,7 +60,8 @@ fn remove_dropped(archive: &Archive, dropped: &[&Generation], kept: &[&Generatio
         .collect();
     for (shard, manifest) in gone {
         let mut texts = archive.texts(shard, manifest)?;
-        for needed in manifests(kept, shard) {
+        let needed = kept.iter().filter_map(|generation| generation.manifests.get(&shard));
+        for needed in needed.copied().collect::<BTreeSet<Digest>>() {
             if texts.is_empty() {
                 break;
             }

@@ -21,7 +21,9 @@ const STAGED: &str = "generation.json";
 const STAGED_OBJECT: &str = "object";
 
 /// A generation whose texts are kept, and which counts when [`Recording::finish`] has put it in place.
-pub(in crate::apply) struct Recording {
+pub(in crate::apply) struct Recording<'h> {
+    output: &'h OpenOutput<'h>,
+    archive: &'h Archive,
     id: u64,
 }
 
@@ -30,13 +32,13 @@ pub(in crate::apply) struct Recording {
 ///
 /// `touched` says which proxies were published just now, and whether they came to the end. Of those that did not, the
 /// last generation has the say: what they have is on its way.
-pub(in crate::apply) fn record(
-    history: &mut History,
+pub(in crate::apply) fn record<'h>(
+    history: &'h mut History,
     inventory: &Inventory,
     touched: &BTreeMap<&ProxyKey, bool>,
     revision: &str,
     limit: usize,
-) -> Result<Option<Recording>> {
+) -> Result<Option<Recording<'h>>> {
     if limit == 0 {
         return Ok(None);
     }
@@ -83,7 +85,11 @@ pub(in crate::apply) fn record(
         manifests: keeper.keep_manifests(&changes, last)?,
     };
     output.staging.create(STAGED, &generation.text(), output.out.file())?;
-    Ok(Some(Recording { id: generation.id }))
+    Ok(Some(Recording {
+        output,
+        archive,
+        id: generation.id,
+    }))
 }
 
 /// The manifests of a shard.
@@ -243,13 +249,10 @@ fn only(known: &Known) -> Option<Digest> {
     }
 }
 
-impl Recording {
+impl Recording<'_> {
     /// Makes the generation count; what it consists of is on disk.
-    pub(in crate::apply) fn finish(self, history: &History) -> Result<u64> {
-        if let Some(archive) = &history.archive {
-            let staging = &history.output.staging;
-            staging.move_to(STAGED, &archive.generations, &file_name(self.id), false)?;
-        }
+    pub(in crate::apply) fn finish(self) -> Result<u64> {
+        (self.output.staging).move_to(STAGED, &self.archive.generations, &file_name(self.id), false)?;
         Ok(self.id)
     }
 }
