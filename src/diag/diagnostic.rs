@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::Code;
-use crate::keep;
+use crate::keep::{self, Text};
 use crate::source::Location;
 
 /// The weight of a finding.
@@ -41,11 +41,11 @@ impl fmt::Display for Severity {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ResourceId {
     /// Kuma's type, such as `TrafficTrace`.
-    pub kind: String,
+    pub kind: Text,
     /// The mesh of the resource; for a `Mesh`, its own name.
-    pub mesh: String,
+    pub mesh: Text,
     /// The name of the resource, unique within its kind and mesh.
-    pub name: String,
+    pub name: Text,
 }
 
 impl fmt::Display for ResourceId {
@@ -223,7 +223,7 @@ impl Diagnostic {
 }
 
 /// The findings of one run, in the order in which they were found. A copy shares them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Diagnostics {
     found: Vec<Arc<Diagnostic>>,
 }

@@ -190,7 +190,7 @@ fn policy(policy: &crate::ir::Policy) -> Policy {
         Specificity::Target(kind) => (None, None, Some(kind.to_owned())),
     };
     Policy {
-        kind: policy.origin.resource.kind.clone(),
+        kind: (&policy.origin.resource.kind).into(),
         name: policy.name.clone(),
         tags,
         exact,

@@ -259,9 +259,9 @@ fn layout_of<'p>(proxy: &'p Proxy, env: &RenderEnv, findings: &mut Vec<Diagnosti
 /// A finding about one proxy; an error holds that proxy alone.
 fn about(proxy: &Proxy, diagnostic: Diagnostic) -> Diagnostic {
     let id = ResourceId {
-        kind: "Dataplane".to_owned(),
-        mesh: proxy.key.mesh.clone(),
-        name: proxy.key.dataplane.clone(),
+        kind: "Dataplane".into(),
+        mesh: proxy.key.mesh.as_str().into(),
+        name: proxy.key.dataplane.as_str().into(),
     };
     let holds = match diagnostic.severity {
         Severity::Error => Holds::Proxies(Arc::new([(proxy.key.mesh.clone(), proxy.key.dataplane.clone())].into())),

@@ -12,8 +12,9 @@ use super::share::{Amount, fraction};
 use super::xds;
 use super::zipkin::ZipkinConfig;
 use crate::ir::{Export, Listener, Provider, Proxy, Tag, TagValue};
+use crate::keep::Text;
+use crate::resource::Effective;
 use crate::resource::value::percent::Percent;
-use crate::resource::{Effective, Text};
 use crate::spans::RequestId;
 
 /// The tracing block of a listener.

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use super::naming::Naming;
 use super::proxy::Destination;
 use crate::keep::Shared;
-use crate::resource::Text;
+use crate::keep::Text;
 use crate::resource::value::tags::{MESH, SERVICE, Tags};
 use crate::select::destination::{Endpoint, ResolvedDestination, Services, Target};
 use crate::select::route::ResolvedOutbound;

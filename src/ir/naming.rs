@@ -7,8 +7,8 @@ use std::sync::Arc;
 use foldhash::HashMap;
 
 use super::proxy::{Destination, Direction, Listener, ListenerNaming, PolicyKind, Provider, Tracer, Upstream};
+use crate::keep::Text;
 use crate::resource::Effective;
-use crate::resource::Text;
 use crate::resource::kinds::dataplane::{self, Dataplane, Inbound, SERVICELESS_PORT};
 use crate::resource::kinds::mesh_gateway::{GatewayListener, MeshGateway};
 use crate::resource::kinds::mesh_service::{MeshService, Port};

@@ -10,7 +10,7 @@ use super::proxy_key::ProxyKey;
 use super::tag::Tag;
 use crate::collectors::{ClientCertificate, Headers, TrustedCa};
 use crate::diag::ResourceId;
-use crate::resource::Text;
+use crate::keep::Text;
 use crate::resource::value::collector_url;
 use crate::resource::value::feature::Feature;
 use crate::resource::value::percent::Percent;

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::resource::{Provenance, Text};
+use crate::keep::Text;
+use crate::resource::Provenance;
 use crate::spans::MetadataKeys;
 
 /// A tag of every span.

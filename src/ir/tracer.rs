@@ -8,13 +8,14 @@ use super::proxy::{
 use super::tag::{Tag, TagValue};
 use crate::collectors::{Collectors, Named, TRUSTED_CAS, TrustedCa};
 use crate::keep::Shared;
+use crate::keep::Text;
 use crate::kuma::{Fidelity, Kuma, Version};
 use crate::resource::kinds::mesh::{self, BackendConf, ZipkinApiVersion};
 use crate::resource::kinds::mesh_trace::{self, Backend, OpenTelemetryBackend};
 use crate::resource::value::collector_url::CollectorUrl;
 use crate::resource::value::otlp_endpoint::{Otlp, Transport};
 use crate::resource::value::percent::Percent;
-use crate::resource::{Effective, Header, Located, NAMESPACE, Origin, Provenance, Text, WORKLOAD};
+use crate::resource::{Effective, Header, Located, NAMESPACE, Origin, Provenance, WORKLOAD};
 use crate::select::Governed;
 use crate::select::mesh_trace::Merged;
 

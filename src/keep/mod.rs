@@ -4,7 +4,10 @@ pub mod carry;
 
 mod shared;
 
+mod text;
+
 pub use shared::Shared;
+pub use text::{Text, Texts};
 
 use std::sync::Arc;
 

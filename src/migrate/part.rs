@@ -9,7 +9,7 @@ use crate::select::Governed;
 /// A resource that has no place in the new policies.
 pub(super) fn unmigrated(header: &Header, reason: String) -> Unmigrated {
     Unmigrated {
-        kind: header.id.kind.clone(),
+        kind: (&header.id.kind).into(),
         mesh: header.mesh().to_owned(),
         name: header.name().to_owned(),
         file: header.at.file.path.clone(),

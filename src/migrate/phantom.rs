@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::content::OFF;
 use super::rule::Rule;
 use super::subject::{Need, Subject, Subjects, Wanted};
-use crate::resource::Text;
+use crate::keep::Text;
 use crate::resource::kinds::mesh_trace::MeshTrace;
 use crate::resource::kinds::target_ref::Target;
 use crate::resource::value::tags::{SERVICE, Tags};

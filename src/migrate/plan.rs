@@ -10,7 +10,7 @@ use super::name;
 use super::rule::{Rule, service_of, valued};
 use super::subject::{Need, Subjects, Wanted};
 use super::target::{Target, narrowest_kind};
-use crate::resource::Text;
+use crate::keep::Text;
 use crate::resource::kinds::target_ref::TargetKind;
 use crate::resource::kinds::traffic_trace::TrafficTrace;
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::content::{ContentId, Contents, OFF};
 use super::rule::Rule;
 use super::subject::{Need, Subjects, Wanted};
-use crate::resource::Text;
+use crate::keep::Text;
 
 /// Rules, the strongest first, that decide as the given ones do for all subjects, and that are as few as were found: a rule goes
 /// if the next one says the same, and several make room for one that is wider if no dataplane of the tree tells the difference.

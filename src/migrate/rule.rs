@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::content::{ContentId, Contents};
 use super::subject::{Need, Subjects, Wanted};
+use crate::keep::Text;
 use crate::kuma::Ties;
-use crate::resource::Text;
 use crate::resource::kinds::mesh::Mesh;
 use crate::resource::kinds::traffic_trace::TrafficTrace;
 use crate::resource::value::names::is_mesh_name;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::content::{ContentId, Contents};
-use crate::resource::Text;
+use crate::keep::Text;
 use crate::resource::kinds::mesh_trace::MeshTrace;
 use crate::resource::value::tags::Tags;
 use crate::select::Governed;

@@ -8,13 +8,12 @@ use std::sync::Arc;
 use foldhash::{HashMap, HashSet};
 
 use crate::diag::ResourceId;
-use crate::keep::carry;
+use crate::keep::{Text, Texts, carry};
 use crate::kuma::Kuma;
 use crate::resource::decode::context::Context;
 use crate::resource::document::kustomization::{self, Kustomizations};
-use crate::resource::documents::Documents;
+use crate::resource::documents::{Documents, Placed};
 use crate::resource::resources::{Contributions, ListChange, Resources};
-use crate::resource::text::Texts;
 use crate::source::{Snapshot, SourceFile};
 use crate::system::parallel;
 use crate::yaml::Limits;
@@ -219,12 +218,12 @@ pub(super) struct Merged {
     /// The resources, sorted by mesh and name; those with one name in the order of the files. Without services that a
     /// control plane synthesizes, and without what [`notable`](Self::notable) has.
     pub(super) resources: Resources,
-    /// The files with findings, with invalid resources, or without their last readable text, by path.
+    /// The files with something beside valid resources, by path.
     pub(super) notable: BTreeMap<String, Arc<Documents>>,
     /// The number of documents with each identity.
     ids: HashMap<Arc<ResourceId>, usize>,
     /// The number of documents of each mesh.
-    meshes: BTreeMap<String, usize>,
+    meshes: BTreeMap<Text, usize>,
     /// The number of documents whose identity another one has already.
     repeated: usize,
 }
@@ -246,20 +245,20 @@ impl Merged {
 
     /// The names of the meshes of all documents with a name.
     pub(super) fn meshes(&self) -> impl Iterator<Item = &str> {
-        self.meshes.keys().map(String::as_str)
+        self.meshes.keys().map(Text::as_str)
     }
 
     /// The names of all meshes that are declared, validly or not, and of the mesh `default`.
     pub(super) fn declared(&self) -> BTreeSet<String> {
-        let is_declared = |mesh: &&String| {
+        let is_declared = |mesh: &&Text| {
             let id = ResourceId {
-                kind: "Mesh".to_owned(),
-                mesh: (*mesh).clone(),
-                name: (*mesh).clone(),
+                kind: "Mesh".into(),
+                mesh: Text::clone(mesh),
+                name: Text::clone(mesh),
             };
             self.ids.contains_key(&id)
         };
-        let declared = self.meshes.keys().filter(is_declared).cloned();
+        let declared = self.meshes.keys().filter(is_declared).map(String::from);
         declared.chain(["default".to_owned()]).collect()
     }
 
@@ -273,7 +272,7 @@ impl Merged {
             *count += 1;
             self.repeated += usize::from(*count > 1);
         }
-        for (id, _) in &documents.placed {
+        for Placed { id, .. } in &documents.placed {
             match self.meshes.get_mut(&id.mesh) {
                 Some(count) => *count += 1,
                 None => drop(self.meshes.insert(id.mesh.clone(), 1)),
@@ -287,12 +286,12 @@ impl Merged {
         } else if !documents.meshes.is_empty() && known != Some(&documents.meshes) {
             Arc::make_mut(&mut self.resources.contributions).insert(path.clone(), Arc::clone(&documents.meshes));
         }
-        if documents.is_notable() {
-            self.notable.insert(path.clone(), Arc::clone(documents));
-        }
         self.resources.seen += documents.seen;
-        for (kind, n) in &documents.passed_over {
-            *self.resources.passed_over.entry(kind).or_default() += n;
+        if let Some(notes) = &documents.notes {
+            self.notable.insert(path.clone(), Arc::clone(documents));
+            for (kind, n) in &notes.passed_over {
+                *self.resources.passed_over.entry(kind).or_default() += n;
+            }
         }
     }
 
@@ -312,12 +311,12 @@ impl Merged {
         for id in documents.ids() {
             self.ids.remove(id);
         }
-        for (id, _) in &documents.placed {
+        for Placed { id, .. } in &documents.placed {
             count_down(&mut self.meshes, &id.mesh, 1);
         }
         self.notable.remove(&file.file.path);
         self.resources.seen -= documents.seen;
-        for (kind, n) in &documents.passed_over {
+        for (kind, n) in documents.notes.iter().flat_map(|notes| &notes.passed_over) {
             count_down(&mut self.resources.passed_over, kind, *n);
         }
     }

@@ -22,38 +22,46 @@ use crate::resource::resources::{Gaps, Resource};
 use crate::source::{Location, SourceFile};
 use crate::yaml::{self, Limits, Node, Value, template};
 
-/// The position of a resource.
+/// A resource with a name, valid or not, and its position.
 #[derive(Debug)]
 pub(super) struct Placed {
+    pub(super) id: Arc<ResourceId>,
     pub(super) name: Location,
     pub(super) mesh: Location,
     /// Index of the document in its file.
     pub(super) document: usize,
 }
 
-/// The content of the documents of one file.
+/// The content of the documents of one file, in little room, since a fleet has many files.
 ///
 /// It depends on the file and the options alone, unless [`depends_on_past`](Self::depends_on_past) says otherwise.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Documents {
     /// The valid resources.
-    pub(super) resources: Vec<Resource>,
+    pub(super) resources: Box<[Resource]>,
     /// The resources with a name, valid or not.
-    pub(super) placed: Vec<(Arc<ResourceId>, Placed)>,
-    /// The findings about the file and its documents.
-    pub(super) findings: Diagnostics,
+    pub(super) placed: Box<[Placed]>,
     /// The meshes of the resources; also those of the last readable text when the file is unreadable.
     pub(super) meshes: Arc<BTreeSet<String>>,
+    /// The number of resources, valid or not.
+    pub(super) seen: usize,
+    /// Whether the meshes of the last readable text were asked for.
+    pub(super) depends_on_past: bool,
+    /// What there is beside valid resources; `None` if there is nothing else.
+    pub(super) notes: Option<Box<Notes>>,
+}
+
+/// What a file has beside valid resources.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Notes {
+    /// The findings about the file and its documents.
+    pub(super) findings: Diagnostics,
     /// The meshes of the last readable text when the file is unreadable.
     pub(super) unavailable: BTreeSet<String>,
     /// The invalid resources.
     pub(super) gaps: Gaps,
-    /// The number of resources, valid or not.
-    pub(super) seen: usize,
     /// The number of resources without effect on tracing, by kind.
     pub(super) passed_over: BTreeMap<&'static str, usize>,
-    /// Whether the meshes of the last readable text were asked for.
-    pub(super) depends_on_past: bool,
 }
 
 impl Documents {
@@ -68,12 +76,7 @@ impl Documents {
             Resource::OtherPolicy(policy) => Some(&policy.header.id),
             _ => None,
         });
-        self.placed.iter().map(|(id, _)| id).chain(others)
-    }
-
-    /// Whether there is something beside valid resources.
-    pub(super) fn is_notable(&self) -> bool {
-        self.gaps != Gaps::default() || !self.findings.is_empty() || !self.unavailable.is_empty()
+        self.placed.iter().map(|placed| &placed.id).chain(others)
     }
 
     /// The documents of a file. `known` has the meshes of its last readable text.
@@ -86,11 +89,15 @@ impl Documents {
         let mut parser = Parser {
             context,
             known,
-            documents: Self::default(),
+            resources: Vec::new(),
+            placed: Vec::new(),
+            meshes: BTreeSet::new(),
+            seen: 0,
+            depends_on_past: false,
+            notes: Notes::default(),
         };
         parser.file(file, limits);
-        context.texts.share(&mut parser.documents.meshes);
-        parser.documents
+        parser.finish()
     }
 }
 
@@ -117,10 +124,26 @@ pub(super) fn affected_meshes(
 struct Parser<'p> {
     context: &'p Context<'p>,
     known: Option<&'p BTreeSet<String>>,
-    documents: Documents,
+    resources: Vec<Resource>,
+    placed: Vec<Placed>,
+    meshes: BTreeSet<String>,
+    seen: usize,
+    depends_on_past: bool,
+    notes: Notes,
 }
 
 impl Parser<'_> {
+    fn finish(self) -> Documents {
+        Documents {
+            resources: self.resources.into(),
+            placed: self.placed.into(),
+            meshes: self.context.texts.share(self.meshes),
+            seen: self.seen,
+            depends_on_past: self.depends_on_past,
+            notes: (self.notes != Notes::default()).then(|| Box::new(self.notes)),
+        }
+    }
+
     fn file(&mut self, file: &Arc<SourceFile>, limits: &Limits) {
         let mut found = Diagnostics::default();
         let prepared = yaml::read::Prepared::new(file);
@@ -140,7 +163,7 @@ impl Parser<'_> {
         }
         self.encrypted(file, &encrypted);
         self.glued(file, &glued, &mut found);
-        let ours = self.documents.seen > 0;
+        let ours = self.seen > 0;
         self.report_text(file, found, ours);
     }
 
@@ -157,9 +180,9 @@ impl Parser<'_> {
         for (document, map) in ours {
             let mut error = encryption::error(map).holds(holds.clone());
             error.document = Some(*document);
-            self.documents.seen += 1;
-            self.documents.gaps.note(&error);
-            self.documents.findings.push(error);
+            self.seen += 1;
+            self.notes.gaps.note(&error);
+            self.notes.findings.push(error);
         }
     }
 
@@ -174,7 +197,7 @@ impl Parser<'_> {
         let repeated = documents.iter().flat_map(|(_, map)| &map.repeated).collect();
         found.remove(Code::DuplicateKey, &repeated);
         for (document, map) in documents {
-            self.documents.seen += 1;
+            self.seen += 1;
             for mut error in glued::errors(map) {
                 error.document = Some(*document);
                 found.push(error);
@@ -200,16 +223,14 @@ impl Parser<'_> {
                 // Duplicate keys in a file without resources do not concern meshtraced.
                 (Severity::Warning, _) => continue,
             }
-            self.documents.gaps.note(&diagnostic);
-            self.documents.findings.push(diagnostic);
+            self.notes.gaps.note(&diagnostic);
+            self.notes.findings.push(diagnostic);
         }
     }
 
     fn affected_meshes(&mut self, text: &str) -> Option<Holds> {
-        let documents = &mut self.documents;
-        documents.depends_on_past = true;
-        let meshes = Arc::make_mut(&mut documents.meshes);
-        affected_meshes(text, self.known, meshes, &mut documents.unavailable)
+        self.depends_on_past = true;
+        affected_meshes(text, self.known, &mut self.meshes, &mut self.notes.unavailable)
     }
 
     fn resource(&mut self, document: usize, root: &Node, map: &yaml::Map) {
@@ -219,37 +240,39 @@ impl Parser<'_> {
             kind::Found::Foreign => return,
             kind::Found::Invalid(diagnostic) => return self.invalid(*diagnostic, document, map),
         };
-        self.documents.seen += 1;
-        let Identity { id, name_at, mesh_at } = Identity::read(kind, form, root);
+        self.seen += 1;
+        let Identity { id, name_at, mesh_at } = Identity::read(self.context.texts, kind, form, root);
         let id = Arc::new(id);
         if self.is_template(&id, document, root) {
             return;
         }
-        Arc::make_mut(&mut self.documents.meshes).insert(id.mesh.clone());
+        if !self.meshes.contains(id.mesh.as_str()) {
+            self.meshes.insert(String::from(&id.mesh));
+        }
         let mut decoder = Decoder::new(id, document, name_at.clone(), kind.is_target(), self.context);
         let fields = match (form, map.get("spec").map(|entry| &entry.value.value)) {
             (Form::Kubernetes, Some(Value::Map(spec))) => spec,
             _ => map,
         };
         if let Some(error) = old_form::error(kind, fields) {
-            self.documents.gaps.miss(&decoder.resource, kind);
+            self.notes.gaps.miss(&decoder.resource, kind);
             decoder.report(error);
-            return decoder.finish(&mut self.documents.findings);
+            return decoder.finish(&mut self.notes.findings);
         }
         let (header, body) = envelope::decode(&mut decoder, self.context, kind, form, root);
         let id = Arc::clone(&decoder.resource);
         match body {
             Some(body) => self.body(&mut decoder, kind, header, &body),
-            None => self.documents.gaps.miss(&id, kind),
+            None => self.notes.gaps.miss(&id, kind),
         }
-        decoder.finish(&mut self.documents.findings);
-        let placed = Placed {
-            name: name_at,
-            mesh: mesh_at,
-            document,
-        };
+        decoder.finish(&mut self.notes.findings);
         if !id.name.is_empty() {
-            self.documents.placed.push((id, placed));
+            self.placed.push(Placed {
+                id,
+                name: name_at,
+                mesh: mesh_at,
+                document,
+            });
         }
     }
 
@@ -259,28 +282,28 @@ impl Parser<'_> {
         if name == "List" {
             return;
         }
-        *self.documents.passed_over.entry(name).or_default() += 1;
+        *self.notes.passed_over.entry(name).or_default() += 1;
         let Some(kind) = OtherKind::find(name, self.context.kuma.version) else {
             return;
         };
         let envelope = kind.envelope();
-        let Identity { mut id, name_at, .. } = Identity::read(envelope, form, root);
-        id.kind = name.to_owned();
+        let Identity { mut id, name_at, .. } = Identity::read(self.context.texts, envelope, form, root);
+        id.kind = self.context.texts.get(name);
         let unheard = &mut Decoder::new(Arc::new(id), document, name_at, envelope.is_target(), self.context);
         let (header, body) = envelope::decode(unheard, self.context, envelope, form, root);
         let policy = other_policy::decode(unheard, self.context, kind, header, body.as_ref());
-        self.documents.resources.push(Resource::OtherPolicy(Arc::new(policy)));
+        self.resources.push(Resource::OtherPolicy(Arc::new(policy)));
     }
 
     /// Reports a document that is probably meant as a resource, with a kind that is not known.
     fn invalid(&mut self, mut diagnostic: Diagnostic, document: usize, map: &yaml::Map) {
-        self.documents.seen += 1;
+        self.seen += 1;
         diagnostic.document = Some(document);
         if diagnostic.severity == Severity::Error {
             diagnostic.holds = mesh_of(map).map_or(Holds::All, |mesh| Holds::mesh(&mesh));
         }
-        self.documents.gaps.note(&diagnostic);
-        self.documents.findings.push(diagnostic);
+        self.notes.gaps.note(&diagnostic);
+        self.notes.findings.push(diagnostic);
     }
 
     /// Decodes the fields of a kind, and keeps the resource if it has no error.
@@ -325,9 +348,9 @@ impl Parser<'_> {
         // The valid backends of an invalid mesh stay, so that policies can be checked against them.
         let sound = decoded.filter(|_| kind == Kind::Mesh || !decoder.failed());
         if sound.is_none() {
-            self.documents.gaps.miss(&decoder.resource, kind);
+            self.notes.gaps.miss(&decoder.resource, kind);
         }
-        self.documents.resources.extend(sound);
+        self.resources.extend(sound);
     }
 
     /// Whether a resource is an unrendered template. Every expression in it is then reported.
@@ -342,8 +365,8 @@ impl Parser<'_> {
             if template::find(&id.mesh).is_some() {
                 diagnostic.holds = Holds::All;
             }
-            self.documents.gaps.note(&diagnostic);
-            self.documents.findings.push(diagnostic);
+            self.notes.gaps.note(&diagnostic);
+            self.notes.findings.push(diagnostic);
         }
         is_template
     }

@@ -4,8 +4,6 @@
 //! as Kuma would. Relations between resources belong to later stages, except for the identity of a resource:
 //! its mesh and its name.
 
-mod text;
-
 pub mod decode;
 
 pub mod value;
@@ -34,4 +32,3 @@ pub use document::{
 };
 pub use parse::parse;
 pub use resources::{Contributions, Gaps, List, Resources, are_same};
-pub use text::Text;

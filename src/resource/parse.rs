@@ -71,10 +71,10 @@ struct Collected<'a> {
 impl<'a> Collected<'a> {
     fn of(merged: &Merged, options: &'a ParseOptions<'a>, diagnostics: &'a mut Diagnostics) -> Self {
         let mut resources = merged.resources.clone();
-        for documents in merged.notable.values() {
-            resources.unavailable.extend(documents.unavailable.iter().cloned());
-            resources.gaps.add(&documents.gaps);
-            diagnostics.append(&documents.findings);
+        for notes in merged.notable.values().filter_map(|documents| documents.notes.as_ref()) {
+            resources.unavailable.extend(notes.unavailable.iter().cloned());
+            resources.gaps.add(&notes.gaps);
+            diagnostics.append(&notes.findings);
         }
         Self {
             options,
@@ -160,7 +160,8 @@ impl<'a> Collected<'a> {
 /// The first place of each resource; a second resource with the same identity is an error.
 fn distinct<'a>(files: &'a [File], diagnostics: &mut Diagnostics) -> HashMap<&'a Arc<ResourceId>, &'a Placed> {
     let mut places: HashMap<&Arc<ResourceId>, &Placed> = HashMap::default();
-    for (id, placed) in files.iter().flat_map(|file| &file.documents.placed) {
+    for placed in files.iter().flat_map(|file| &file.documents.placed) {
+        let id = &placed.id;
         let first = match places.entry(id) {
             Entry::Occupied(first) => *first.get(),
             Entry::Vacant(new) => {
@@ -194,7 +195,7 @@ fn report_unknown(
     // An invalid name has a finding already.
     let of_unknown = places
         .iter()
-        .filter(|(id, _)| unknown.contains(&id.mesh) && is_mesh_name(&id.mesh));
+        .filter(|(id, _)| unknown.contains(id.mesh.as_str()) && is_mesh_name(&id.mesh));
     for (id, placed) in of_unknown {
         let message = format!("`{}` is in the mesh `{}`, which does not exist", id.name, id.mesh);
         let help = match closest(&id.mesh, declared.iter().map(String::as_str)) {

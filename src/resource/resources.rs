@@ -237,10 +237,10 @@ impl Gaps {
     pub(super) fn miss(&mut self, id: &ResourceId, kind: Kind) {
         match kind {
             Kind::Dataplane => {
-                self.dataplanes.insert(id.mesh.clone());
+                self.dataplanes.insert(id.mesh.as_str().to_owned());
             }
             Kind::ExternalService | Kind::MeshExternalService | Kind::MeshMultiZoneService | Kind::MeshService => {
-                self.dataplanes.insert(id.mesh.clone());
+                self.dataplanes.insert(id.mesh.as_str().to_owned());
             }
             _ => {}
         }

@@ -66,9 +66,9 @@ fn empty(dataplane: &Dataplane, name: &str, by_workload: bool, kuma: &Kuma) -> M
         ("kuma.io/origin", "zone"),
     ];
     let id = ResourceId {
-        kind: "MeshService".to_owned(),
-        mesh: mesh.to_owned(),
-        name: name.to_owned(),
+        kind: "MeshService".into(),
+        mesh: mesh.into(),
+        name: name.into(),
     };
     MeshService {
         header: Header {

@@ -7,13 +7,14 @@ use foldhash::{HashMap, HashSet};
 
 use super::instances::{ByPair, Inbounds, Instance, Instances, common_of_two, has, pairs, sorted};
 use super::targets;
+use crate::keep::Text;
 use crate::kuma::Fidelity;
 use crate::resource::kinds::dataplane::{BackendRef, Dataplane, Inbound};
 use crate::resource::kinds::external_service::ExternalService;
 use crate::resource::kinds::mesh_service::{Backing, MeshService, Port};
 use crate::resource::value::protocol::Protocol;
 use crate::resource::value::tags::{SERVICE, Tags};
-use crate::resource::{Effective, List, Origin, Resources, Text, are_same};
+use crate::resource::{Effective, List, Origin, Resources, are_same};
 
 pub use super::instances::Endpoint;
 

@@ -6,8 +6,9 @@
 
 use foldhash::HashMap;
 
+use crate::keep::Text;
+use crate::resource::Located;
 use crate::resource::value::tags::{Selector, Tags};
-use crate::resource::{Located, Text};
 
 /// A tag or a label that an entry needs, with a value or with any. An empty value is that of an absent label.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -6,11 +6,12 @@ use litemap::LiteMap;
 
 use super::destination::Services;
 use super::instances::Identity;
+use crate::keep::Text;
+use crate::resource::Effective;
 use crate::resource::kinds::dataplane::{BackendRef, Dataplane};
 use crate::resource::kinds::mesh_service::{MeshService, Port};
 use crate::resource::value::protocol::Protocol;
 use crate::resource::value::tags::Tags;
-use crate::resource::{Effective, Text};
 
 /// The services that were asked for, as they were.
 #[derive(Debug, Default)]

@@ -6,10 +6,11 @@ use std::sync::{Arc, OnceLock};
 use foldhash::HashMap;
 
 use crate::keep::Shared;
+use crate::keep::Text;
+use crate::resource::Effective;
 use crate::resource::kinds::dataplane::{Dataplane, Inbound};
 use crate::resource::value::protocol::Protocol;
 use crate::resource::value::tags::Tags;
-use crate::resource::{Effective, Text};
 
 /// An address and a port that receive requests.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

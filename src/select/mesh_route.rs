@@ -12,11 +12,12 @@ use foldhash::HashMap;
 use super::destination::{ResolvedDestination, Target};
 use super::inquiry::Inquiry;
 use super::target;
+use crate::keep::Text;
 use crate::kuma::Version;
 use crate::resource::kinds::mesh_route::{MeshRoute, RouteRule, RouteTo, WeightedRef};
 use crate::resource::value::protocol::Protocol;
 use crate::resource::value::tags::{self, Tags};
-use crate::resource::{Effective, Origin, Provenance, Text};
+use crate::resource::{Effective, Origin, Provenance};
 
 /// The kind of listener that the routes make for an outbound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,13 +4,14 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::keep::Text;
 use crate::resource::kinds::dataplane::{Dataplane, GatewayKind};
 use crate::resource::kinds::mesh_gateway::MeshGateway;
 use crate::resource::kinds::mesh_route::MeshRoute;
 use crate::resource::kinds::mesh_trace::MeshTrace;
 use crate::resource::kinds::target_ref::{ProxyType, Target, TargetRef};
 use crate::resource::value::tags::{SERVICE, Selector, Tags};
-use crate::resource::{Header, NAMESPACE, Role, Text, TextMap};
+use crate::resource::{Header, NAMESPACE, Role, TextMap};
 
 /// A policy with a `targetRef`.
 pub trait Targeting {

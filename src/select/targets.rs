@@ -6,11 +6,12 @@ use foldhash::HashMap;
 
 use super::index::{Index, ListId, Need, needs};
 use super::target::{exclusion, is_builtin, listener_tags, names_service, takes_requests};
+use crate::keep::Text;
 use crate::resource::kinds::dataplane::Dataplane;
 use crate::resource::kinds::mesh_gateway::MeshGateway;
 use crate::resource::kinds::target_ref::{Target, TargetRef};
 use crate::resource::value::tags::{SERVICE, Selector, Tags};
-use crate::resource::{Header, NAMESPACE, Text, TextMap, ZONE_LABEL};
+use crate::resource::{Header, NAMESPACE, TextMap, ZONE_LABEL};
 
 /// The dataplanes of the mesh that a policy is for.
 #[derive(Debug, Clone, Copy)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use foldhash::HashMap;
 
 use super::index::{Index, ListId, needs};
-use crate::resource::Text;
+use crate::keep::Text;
 use crate::resource::kinds::dataplane::Dataplane;
 use crate::resource::kinds::traffic_route::TrafficRoute;
 use crate::resource::value::tags::{Rank, SERVICE, Selector};

@@ -128,9 +128,9 @@ impl Reason {
             });
         };
         let id = ResourceId {
-            kind: old.kind.clone(),
-            mesh: mesh.to_owned(),
-            name: old.name.clone(),
+            kind: old.kind.as_str().into(),
+            mesh: mesh.into(),
+            name: old.name.as_str().into(),
         };
         let matches = |proxy: &Proxy| proxy.is_matched_by(&id);
         let named = |at| format!("{} ({})", old.name, place(at));

@@ -1,7 +1,7 @@
 //! The properties of the control plane that decoders depend on.
 
+use crate::keep::Texts;
 use crate::kuma::{Kuma, Version};
-use crate::resource::text::Texts;
 
 /// The properties of the control plane that decoders depend on.
 pub(in crate::resource) struct Context<'a> {

@@ -10,10 +10,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::diag::{Code, Diagnostic, Diagnostics, Holds, ResourceId, Severity};
+use crate::keep::{Text, Texts};
 use crate::kuma::Fidelity;
 use crate::resource::decode::context::Context;
 use crate::resource::decode::origin::{Located, Origin};
-use crate::resource::text::{Text, Texts};
 use crate::source::Location;
 
 /// The phases in which a control plane validates a document, in their order.

@@ -8,10 +8,10 @@ use std::borrow::Cow;
 use litemap::LiteMap;
 
 use crate::diag::{Code, Diagnostic};
+use crate::keep::Text;
 use crate::resource::decode::decoder::Decoder;
 use crate::resource::decode::number::{is_canonical, json_number, plain_number};
 use crate::resource::decode::origin::{Located, Origin};
-use crate::resource::text::Text;
 use crate::source::Location;
 use crate::words::closest;
 use crate::yaml::scalar::{Plain, versions_differ};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::diag::ResourceId;
-use crate::resource::text::Text;
+use crate::keep::Text;
 use crate::source::Location;
 
 /// The origin of a value: a field of a resource.

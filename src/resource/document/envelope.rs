@@ -6,6 +6,7 @@ use chrono::{DateTime, FixedOffset};
 use litemap::LiteMap;
 
 use crate::diag::{Code, Diagnostic};
+use crate::keep::Text;
 use crate::kuma::{Fidelity, Version};
 use crate::resource::decode::context::Context;
 use crate::resource::decode::decoder::{Decoder, Phase};
@@ -17,7 +18,6 @@ use crate::resource::document::kind::{Form, Kind};
 use crate::resource::document::labels::{
     DISPLAY_NAME, MESH, NAMESPACE, ORIGIN, ROLE, WORKLOAD, ZONE_LABEL, check_labels, verify_collector,
 };
-use crate::resource::text::Text;
 use crate::resource::value::names::{is_mesh_name, is_subdomain};
 use crate::yaml::{Node, Value};
 
@@ -82,7 +82,7 @@ pub(in crate::resource) fn decode<'a>(
         form,
         creation_time: None,
         labels: LiteMap::new(),
-        display_name: decoder.resource.name.as_str().into(),
+        display_name: decoder.resource.name.clone(),
         verify_collector: None,
     };
     decoder.phase = Phase::Metadata;

@@ -8,8 +8,8 @@ use litemap::LiteMap;
 use super::kind::Form;
 use super::labels::{NAMESPACE, ORIGIN, ROLE, ZONE_LABEL};
 use crate::diag::ResourceId;
+use crate::keep::Text;
 use crate::resource::decode::origin::Origin;
-use crate::resource::text::Text;
 use crate::source::Location;
 
 /// The mesh that every installation has.

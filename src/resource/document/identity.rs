@@ -1,6 +1,7 @@
 //! The identity of a resource: its kind, mesh and name as written, valid or not, with their places.
 
 use crate::diag::ResourceId;
+use crate::keep::{Text, Texts};
 use crate::resource::document::header::DEFAULT_MESH;
 use crate::resource::document::kind::{Form, Kind};
 use crate::resource::document::labels::MESH;
@@ -22,7 +23,7 @@ pub(in crate::resource) struct Identity {
 
 impl Identity {
     /// Reads the identity from a document.
-    pub(in crate::resource) fn read(kind: Kind, form: Form, root: &Node) -> Self {
+    pub(in crate::resource) fn read(texts: &Texts, kind: Kind, form: Form, root: &Node) -> Self {
         let metadata = field(Some(root), "metadata");
         let (holder, mesh) = match form {
             Form::Universal => (Some(root), field(Some(root), "mesh")),
@@ -37,24 +38,24 @@ impl Identity {
         Self {
             name_at: at(name.or(holder)),
             mesh_at: at(mesh),
-            id: id(kind, text(name), text(mesh), namespace),
+            id: id(texts, kind, text(name), text(mesh), namespace),
         }
     }
 }
 
 /// The id of a resource, with the namespace as a part of the name.
-fn id(kind: Kind, name: Option<&str>, mesh: Option<&str>, namespace: Option<&str>) -> ResourceId {
+fn id(texts: &Texts, kind: Kind, name: Option<&str>, mesh: Option<&str>, namespace: Option<&str>) -> ResourceId {
     let name = match (name, namespace) {
-        (Some(name), Some(namespace)) => format!("{name}.{namespace}"),
-        (name, _) => name.unwrap_or_default().to_owned(),
+        (Some(name), Some(namespace)) => format!("{name}.{namespace}").into(),
+        (name, _) => Text::from(name.unwrap_or_default()),
     };
     let mesh = match kind {
         Kind::Mesh => name.clone(),
-        _ if kind.is_target() => mesh.unwrap_or(DEFAULT_MESH).to_owned(),
-        _ => mesh.unwrap_or_default().to_owned(),
+        _ if kind.is_target() => texts.get(mesh.unwrap_or(DEFAULT_MESH)),
+        _ => texts.get(mesh.unwrap_or_default()),
     };
     ResourceId {
-        kind: kind.as_str().to_owned(),
+        kind: texts.get(kind.as_str()),
         mesh,
         name,
     }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::diag::{Code, Diagnostic, Place, Severity};
+use crate::keep::Text;
 use crate::kuma::Version;
-use crate::resource::Text;
 use crate::resource::decode::context::Context;
 use crate::resource::decode::decoder::Decoder;
 use crate::resource::decode::object::Object;

@@ -1,7 +1,7 @@
 //! `MeshGateway`: the listeners of built-in gateways.
 
 use crate::diag::{Code, Diagnostic};
-use crate::resource::Text;
+use crate::keep::Text;
 use crate::resource::decode::decoder::Decoder;
 use crate::resource::decode::object::{Object, TextMap, key_path};
 use crate::resource::decode::origin::{Located, Origin};

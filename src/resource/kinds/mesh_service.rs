@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use crate::diag::{Code, Diagnostic};
+use crate::keep::Text;
 use crate::kuma::Version;
-use crate::resource::Text;
 use crate::resource::decode::context::Context;
 use crate::resource::decode::decoder::Decoder;
 use crate::resource::decode::object::{Object, int_or_text};

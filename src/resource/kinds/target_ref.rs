@@ -1,8 +1,8 @@
 //! `targetRef`: the dataplanes that a newer policy applies to.
 
 use crate::diag::Code;
+use crate::keep::Text;
 use crate::kuma::Version;
-use crate::resource::Text;
 use crate::resource::decode::context::Context;
 use crate::resource::decode::decoder::Decoder;
 use crate::resource::decode::object::{Object, TextMap, text_of};

@@ -1,6 +1,6 @@
 //! `TrafficTrace`: the older policy, which selects dataplanes by tags and names a backend of the mesh.
 
-use crate::resource::Text;
+use crate::keep::Text;
 use crate::resource::decode::decoder::Decoder;
 use crate::resource::decode::origin::Located;
 use crate::resource::document::envelope::Body;

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::diag::{Code, Diagnostic};
-use crate::resource::Text;
+use crate::keep::Text;
 use crate::resource::decode::decoder::Decoder;
 use crate::resource::decode::object::Object;
 use crate::resource::decode::origin::{Located, Origin};

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use schemars::{Schema, json_schema};
 
 use crate::diag::{Code, Diagnostic};
-use crate::resource::Text;
+use crate::keep::Text;
 use crate::resource::decode::decoder::Decoder;
 use crate::resource::decode::origin::{Located, Origin};
 use crate::settings_value::SettingValue;

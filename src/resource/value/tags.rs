@@ -3,9 +3,9 @@
 use litemap::LiteMap;
 
 use crate::diag::{Code, Diagnostic};
+use crate::keep::Text;
 use crate::resource::decode::decoder::Decoder;
 use crate::resource::decode::object::{Object, TextMap, key_path};
-use crate::resource::text::Text;
 
 /// The tag with the name of a service.
 pub const SERVICE: &str = "kuma.io/service";

@@ -13,8 +13,8 @@ use std::cmp::Ordering;
 use std::net::IpAddr;
 
 use crate::diag::{Code, Diagnostic};
+use crate::keep::Text;
 use crate::kuma::{Fidelity, Version};
-use crate::resource::Text;
 use crate::resource::decode::context::Context;
 use crate::resource::decode::decoder::{Decoder, Phase};
 use crate::resource::decode::object::{Object, TextMap, key_path};

@@ -1,7 +1,7 @@
 //! `networking.outbound`: listeners for requests of the local application to services.
 
 use crate::diag::Code;
-use crate::resource::Text;
+use crate::keep::Text;
 use crate::resource::decode::context::Context;
 use crate::resource::decode::decoder::{Decoder, Phase};
 use crate::resource::decode::object::{Object, TextMap};

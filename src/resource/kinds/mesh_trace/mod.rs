@@ -3,8 +3,8 @@
 mod shape;
 
 use crate::diag::{Code, Diagnostic};
+use crate::keep::Text;
 use crate::kuma::Version;
-use crate::resource::Text;
 use crate::resource::decode::context::Context;
 use crate::resource::decode::decoder::{Decoder, Phase};
 use crate::resource::decode::number::plain_number;

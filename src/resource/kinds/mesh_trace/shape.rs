@@ -1,8 +1,8 @@
 //! The check of a `MeshTrace` against Kuma's schema: the types of its fields.
 
 use crate::diag::Code;
+use crate::keep::Text;
 use crate::kuma::Version;
-use crate::resource::Text;
 use crate::resource::decode::context::Context;
 use crate::resource::decode::decoder::Decoder;
 use crate::resource::decode::number::plain_number;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arcstr::ArcStr;
 use foldhash::HashSet;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A text that many values share, each with a pointer of eight bytes.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -115,6 +115,12 @@ impl fmt::Debug for Text {
     }
 }
 
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::from)
+    }
+}
+
 impl Serialize for Text {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self)
@@ -123,7 +129,7 @@ impl Serialize for Text {
 
 /// The texts that were met so far: equal ones are stored once.
 #[derive(Debug, Default)]
-pub(in crate::resource) struct Texts {
+pub struct Texts {
     met: RefCell<HashSet<Text>>,
     /// The sets of names that were met.
     sets: RefCell<HashSet<Arc<BTreeSet<String>>>>,
@@ -135,7 +141,7 @@ pub(in crate::resource) struct Texts {
 
 impl Texts {
     /// The text, stored if it is new.
-    pub(in crate::resource) fn get(&self, text: &str) -> Text {
+    pub fn get(&self, text: &str) -> Text {
         let mut met = self.met.borrow_mut();
         if let Some(known) = met.get(text) {
             return known.clone();
@@ -145,17 +151,19 @@ impl Texts {
         new
     }
 
-    /// Puts a set that was met before in the place of an equal one.
-    pub(in crate::resource) fn share(&self, set: &mut Arc<BTreeSet<String>>) {
+    /// The set, stored if it is new.
+    pub fn share(&self, set: BTreeSet<String>) -> Arc<BTreeSet<String>> {
         let mut sets = self.sets.borrow_mut();
-        match sets.get(set) {
-            Some(known) => set.clone_from(known),
-            None => drop(sets.insert(Arc::clone(set))),
+        if let Some(known) = sets.get(&set) {
+            return Arc::clone(known);
         }
+        let new = Arc::new(set);
+        sets.insert(Arc::clone(&new));
+        new
     }
 
     /// Forgets the texts that nobody else has any more, once there may be many of them.
-    pub(in crate::resource) fn forget_unused(&self) {
+    pub fn forget_unused(&self) {
         let mut met = self.met.borrow_mut();
         if met.len() > 1_000 + 2 * self.used.get() {
             met.retain(|text| ArcStr::strong_count(&text.0) != Some(1));
@@ -165,7 +173,7 @@ impl Texts {
     }
 
     /// A text that is put together from others.
-    pub(in crate::resource) fn format(&self, parts: fmt::Arguments) -> Text {
+    pub fn format(&self, parts: fmt::Arguments) -> Text {
         let mut scratch = self.scratch.borrow_mut();
         scratch.clear();
         // Writing to a string does not fail.
