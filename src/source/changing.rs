@@ -158,7 +158,7 @@ impl Changing<'_> {
             }
         };
         files.put(Arc::clone(&file));
-        self.known.files.add(below.to_owned(), stamp, file);
+        self.known.files.add(below, stamp, file);
     }
 
     fn remove(&mut self, below: &Path) {

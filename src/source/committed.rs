@@ -68,7 +68,7 @@ impl Committed {
             match (found.remove(name.as_str()), committed.content) {
                 // Differences in line ends are Git's own.
                 (Some(Ok(file)), Ok(content)) if content.is_of(file) => {
-                    compared.same.add(committed.below, committed.stamp, Arc::clone(file));
+                    compared.same.add(&committed.below, committed.stamp, Arc::clone(file));
                 }
                 (Some(Err(UnreadableReason::Empty)), Ok(content)) if content.text().is_empty() => {}
                 (Some(Err(reason)), Err(_)) if *reason != UnreadableReason::Empty => {}
@@ -109,7 +109,7 @@ impl Committed {
             };
             self.same.remove(&path);
             if let (true, Some(file), Some((_, stamp))) = (is_same, file(&path), committed) {
-                self.same.add(path.clone(), Some(stamp), Arc::clone(file));
+                self.same.add(&path, Some(stamp), Arc::clone(file));
             }
             if is_same {
                 self.differing.remove(&path);

@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use blake3::{Hash, Hasher};
@@ -131,16 +132,6 @@ impl Fingerprint {
             size: metadata.size(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
-
-    /// Adds all parts, each in eight bytes.
-    fn add_to(&self, hasher: &mut Hasher) {
-        for number in [self.device, self.inode, self.size] {
-            hasher.update(&number.to_le_bytes());
-        }
-        for number in [self.modified.0, self.modified.1, self.changed.0, self.changed.1] {
-            hasher.update(&number.to_le_bytes());
         }
     }
 
@@ -278,7 +269,7 @@ impl Listing {
     /// Whether these are the known files, with their stamps.
     fn is_of(&self, known: &KnownFiles, limit: u64) -> bool {
         let is_known = |file: &Listed| match &file.found {
-            Ok(found) => found.size <= limit && known.has(&file.below, found),
+            Ok(found) => found.size <= limit && known.with_stamp(&file.below, Stamp::of_metadata(found)).is_some(),
             Err(_) => false,
         };
         self.files.len() == known.len() && self.files.iter().all(is_known)
@@ -420,10 +411,10 @@ fn read_all(listing: &Listing, place: &Place, limit: u64, known: &KnownFiles, no
         let (content, stamp) = match found {
             Err(why) => (Err((why.clone(), None)), None),
             Ok(fingerprint) => {
-                let stamp = Stamp::Metadata(fingerprint.clone());
-                let file = known.with_stamp(below, &stamp).filter(|_| fingerprint.size <= limit);
+                let stamp = Stamp::of_metadata(fingerprint);
+                let file = known.with_stamp(below, stamp).filter(|_| fingerprint.size <= limit);
                 let content = match file {
-                    Some(file) => Ok(Content::Known(file)),
+                    Some(file) => Ok(Content::Known(Arc::clone(file))),
                     None => read_one(&path, fingerprint, limit)?.map(|text| known.content(below, text)),
                 };
                 (content, fingerprint.is_settled(now).then_some(stamp))
@@ -451,7 +442,7 @@ pub(super) fn read_alone(
     let fingerprint = Fingerprint::from_metadata(listed);
     let text = read_one(path, &fingerprint, limit)?.ok()?;
     let is_settled = fingerprint.is_settled(now);
-    Some((text, is_settled.then_some(Stamp::Metadata(fingerprint))))
+    Some((text, is_settled.then(|| Stamp::of_metadata(&fingerprint))))
 }
 
 /// The text of a file; `None` when it is not the file that was listed any more.

@@ -1,10 +1,12 @@
 //! The files of the last snapshot, which need not be read again while they are the same.
 
-use std::ffi::OsString;
+use std::hash::BuildHasher as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use blake3::{Hash, Hasher};
 use foldhash::HashMap;
+use foldhash::quality::RandomState;
 
 use super::file::SourceFile;
 use super::text::Unavailable;
@@ -56,13 +58,24 @@ pub(super) struct Found {
     pub(super) stamp: Option<Stamp>,
 }
 
-/// A sign that changes with the content of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Stamp {
-    /// The metadata of a file.
-    Metadata(Fingerprint),
-    /// The id of a Git object.
-    Object(String),
+/// A sign that changes with the content of a file: a hash of its metadata, or of the id of its Git object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp([u8; 16]);
+
+impl Stamp {
+    pub(super) fn of_metadata(metadata: &Fingerprint) -> Self {
+        let mut hasher = Hasher::new();
+        metadata.add_to(&mut hasher);
+        Self::first_of(&hasher.finalize())
+    }
+
+    pub(super) fn of_object(id: &str) -> Self {
+        Self::first_of(&blake3::hash(id.as_bytes()))
+    }
+
+    fn first_of(hash: &Hash) -> Self {
+        Self(std::array::from_fn(|i| hash.as_bytes()[i]))
+    }
 }
 
 /// The metadata by which a changed file is noticed.
@@ -78,33 +91,66 @@ pub(super) struct Fingerprint {
     pub(super) changed: (i64, i64),
 }
 
-/// The readable files of a root, by their paths below it. Copies share the map until one of them changes.
+impl Fingerprint {
+    /// Adds all parts, each in eight bytes.
+    pub(super) fn add_to(&self, hasher: &mut Hasher) {
+        for number in [self.device, self.inode, self.size] {
+            hasher.update(&number.to_le_bytes());
+        }
+        for number in [self.modified.0, self.modified.1, self.changed.0, self.changed.1] {
+            hasher.update(&number.to_le_bytes());
+        }
+    }
+}
+
+/// The readable files of a root, by their paths below it. Copies share them until one of them changes.
 #[derive(Debug, Clone, Default)]
-pub(super) struct KnownFiles(Arc<HashMap<OsString, Known>>);
+pub(super) struct KnownFiles(Arc<ByPath>);
+
+/// Files by a hash of their paths, which takes less room than the path.
+///
+/// The file of another path with the same hash has another stamp, so that it is read again and never taken for this one.
+#[derive(Debug, Clone, Default)]
+struct ByPath {
+    hasher: RandomState,
+    files: HashMap<u64, Known>,
+}
 
 /// A file with its stamp; `None` if its content may change without another one.
 type Known = (Option<Stamp>, Arc<SourceFile>);
 
+impl ByPath {
+    fn key(&self, below: &Path) -> u64 {
+        self.hasher.hash_one(below.as_os_str())
+    }
+
+    fn get(&self, below: &Path) -> Option<&Known> {
+        self.files.get(&self.key(below))
+    }
+}
+
 impl KnownFiles {
     /// Adds a file.
-    pub(super) fn add(&mut self, below: PathBuf, stamp: Option<Stamp>, file: Arc<SourceFile>) {
-        Arc::make_mut(&mut self.0).insert(below.into(), (stamp, file));
+    pub(super) fn add(&mut self, below: &Path, stamp: Option<Stamp>, file: Arc<SourceFile>) {
+        let key = self.0.key(below);
+        Arc::make_mut(&mut self.0).files.insert(key, (stamp, file));
     }
 
     /// Removes a file.
     pub(super) fn remove(&mut self, below: &Path) {
-        Arc::make_mut(&mut self.0).remove(below.as_os_str());
+        let key = self.0.key(below);
+        Arc::make_mut(&mut self.0).files.remove(&key);
     }
 
     /// The file at a path if it has the stamp.
-    pub(super) fn with_stamp(&self, below: &Path, stamp: &Stamp) -> Option<Arc<SourceFile>> {
-        let (known, file) = self.0.get(below.as_os_str())?;
-        (known.as_ref() == Some(stamp)).then(|| Arc::clone(file))
+    pub(super) fn with_stamp(&self, below: &Path, stamp: Stamp) -> Option<&Arc<SourceFile>> {
+        let (known, file) = self.0.get(below)?;
+        (*known == Some(stamp)).then_some(file)
     }
 
     /// The content of a file with a text that was read, which the last snapshot may have too.
     pub(super) fn content(&self, below: &Path, text: String) -> Content {
-        match self.0.get(below.as_os_str()) {
+        match self.0.get(below) {
             Some((_, file)) if file.text == text => Content::Known(Arc::clone(file)),
             _ => Content::Read(text),
         }
@@ -112,18 +158,12 @@ impl KnownFiles {
 
     /// The number of files.
     pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether the file at a path has the metadata of the known one.
-    pub(super) fn has(&self, below: &Path, found: &Fingerprint) -> bool {
-        let known = self.0.get(below.as_os_str());
-        known.is_some_and(|(stamp, _)| matches!(stamp, Some(Stamp::Metadata(known)) if known == found))
+        self.0.files.len()
     }
 
     /// Whether files are these, with the same contents.
     pub(super) fn are(&self, files: &[Found]) -> bool {
         let is_known = |file: &Found| matches!(file.content, Ok(Content::Known(_)));
-        self.0.len() == files.len() && files.iter().all(is_known)
+        self.len() == files.len() && files.iter().all(is_known)
     }
 }

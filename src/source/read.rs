@@ -407,7 +407,7 @@ impl<'r> Reading<'r> {
         match found.content {
             Ok(content) => {
                 let file = self.file(name, content);
-                self.known.files.add(found.below, found.stamp, Arc::clone(&file));
+                self.known.files.add(&found.below, found.stamp, Arc::clone(&file));
                 self.files.push(file);
             }
             Err((reason, beginning)) => self.unreadable.push(Unreadable {

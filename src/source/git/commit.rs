@@ -117,7 +117,7 @@ impl Repository {
         let contents = self.contents(&commit, &found.entries, limit, known)?;
         let readable = found.entries.into_iter().zip(contents);
         let mut files: Vec<Found> = readable
-            .map(|((path, entry), content)| file(path, content, Some(Stamp::Object(entry.id))))
+            .map(|((path, entry), content)| file(path, content, Some(Stamp::of_object(&entry.id))))
             .collect();
         if !found.links.is_empty() {
             let not_followed = |link| Err((UnreadableReason::Link(link), None));
@@ -273,8 +273,8 @@ impl Repository {
         known: &KnownFiles,
     ) -> Result<Vec<std::result::Result<Content, Unavailable>>> {
         let known = entries.iter().map(|(path, entry)| {
-            let file = known.with_stamp(path, &Stamp::Object(entry.id.clone()))?;
-            (file.text.len() as u64 <= limit).then_some(file)
+            let file = known.with_stamp(path, Stamp::of_object(&entry.id))?;
+            (file.text.len() as u64 <= limit).then(|| Arc::clone(file))
         });
         let known: Vec<Option<Arc<SourceFile>>> = known.collect();
         let new = entries.values().zip(&known).filter(|(_, known)| known.is_none());

@@ -69,7 +69,7 @@ impl Repository {
         let contents = self.contents(commit, &there, part.limit, &KnownFiles::default())?;
         for ((path, entry), content) in there.into_iter().zip(contents) {
             let Ok(content) = content else { return Ok(None) };
-            files.insert(path, Some((content, Stamp::Object(entry.id))));
+            files.insert(path, Some((content, Stamp::of_object(&entry.id))));
         }
         Ok(Some(files))
     }
