@@ -48,13 +48,18 @@ pub(super) fn edited(
     unmigrated: &mut Vec<Unmigrated>,
 ) -> Snapshot {
     // The files of a snapshot are sorted by path.
-    let place = |path: &String| snapshot.files.binary_search_by(|file| file.path.cmp(path)).ok();
+    let place = |path: &String| {
+        snapshot
+            .files
+            .binary_search_by(|file| file.path.as_str().cmp(path))
+            .ok()
+    };
     let changed = (changes.0.iter()).filter_map(|(path, changes)| Some((place(path)?, changes)));
     let changed: Vec<(usize, &FileChanges)> = changed.collect();
     let rewritten = parallel::map("editing files", &changed, parallel::cpu_count(), |(place, changes)| {
         rewrite(&snapshot.files[*place], changes, limits)
     });
-    let mut taken: BTreeSet<String> = snapshot.files.iter().map(|file| file.path.clone()).collect();
+    let mut taken: BTreeSet<String> = snapshot.files.iter().map(|file| (&file.path).into()).collect();
     let mut files: Vec<Option<Arc<SourceFile>>> = snapshot.files.iter().cloned().map(Some).collect();
     for ((place, _), rewritten) in changed.into_iter().zip(rewritten) {
         let file = &snapshot.files[place];
@@ -71,8 +76,8 @@ pub(super) fn edited(
             Err(error) => unmigrated.push(Unmigrated {
                 kind: "file".to_owned(),
                 mesh: String::new(),
-                name: file.path.clone(),
-                file: file.path.clone(),
+                name: (&file.path).into(),
+                file: (&file.path).into(),
                 line: 1,
                 reason: format!("the file stays as it is: {error}"),
             }),

@@ -12,7 +12,7 @@ pub(super) fn unmigrated(header: &Header, reason: String) -> Unmigrated {
         kind: (&header.id.kind).into(),
         mesh: header.mesh().to_owned(),
         name: header.name().to_owned(),
-        file: header.at.file.path.clone(),
+        file: (&header.at.file.path).into(),
         line: header.at.line(),
         reason,
     }

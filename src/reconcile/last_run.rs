@@ -132,7 +132,7 @@ pub(super) fn save(key: &Key, overview: &Overview, target: &Target, lock: &Lock)
     for finding in &overview.findings {
         if let Place::In(at) = &finding.place {
             texts
-                .entry(at.file.path.clone())
+                .entry(String::from(&at.file.path))
                 .or_insert_with(|| at.file.text.clone());
         }
     }
@@ -161,7 +161,7 @@ impl Warning {
     /// A finding as it is written; `None` for an error.
     fn of(finding: &Diagnostic) -> Option<Self> {
         let (file, bytes) = match &finding.place {
-            Place::In(at) => (Some(at.file.path.clone()), Some((at.bytes().start, at.bytes().end))),
+            Place::In(at) => (Some((&at.file.path).into()), Some((at.bytes().start, at.bytes().end))),
             Place::File(path) => (Some(path.clone()), None),
             Place::Nowhere => (None, None),
         };

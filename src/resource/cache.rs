@@ -219,7 +219,7 @@ pub(super) struct Merged {
     /// control plane synthesizes, and without what [`notable`](Self::notable) has.
     pub(super) resources: Resources,
     /// The files with something beside valid resources, by path.
-    pub(super) notable: BTreeMap<String, Arc<Documents>>,
+    pub(super) notable: BTreeMap<Text, Arc<Documents>>,
     /// The number of documents with each identity.
     ids: HashMap<Arc<ResourceId>, usize>,
     /// The number of documents of each mesh.

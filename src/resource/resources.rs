@@ -18,17 +18,17 @@ use super::kinds::other_policy::OtherPolicy;
 use super::kinds::traffic_route::TrafficRoute;
 use super::kinds::traffic_trace::TrafficTrace;
 use crate::diag::{Diagnostic, Holds, ResourceId};
-use crate::keep;
+use crate::keep::{self, Text};
 use crate::source::{Unreadable, UnreadableReason};
 
 /// The meshes of each file, by its path. Files with the same meshes share them.
-pub type Contributions = BTreeMap<String, Arc<BTreeSet<String>>>;
+pub type Contributions = BTreeMap<Text, Arc<BTreeSet<String>>>;
 
 /// The known files that are unavailable now.
 pub(super) fn covered<'k>(
     known: &'k Contributions,
     unreadable: &Unreadable,
-) -> Vec<(&'k String, &'k Arc<BTreeSet<String>>)> {
+) -> Vec<(&'k Text, &'k Arc<BTreeSet<String>>)> {
     let (path, is_glob) = (
         &unreadable.path,
         matches!(unreadable.reason, UnreadableReason::NoMatch(_)),

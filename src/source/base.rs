@@ -8,11 +8,12 @@ use super::file::{SourceFile, Unreadable, UnreadableReason};
 use super::filter::{Filter, Patterns};
 use super::proxy_path::ProxyPath;
 use super::sources::{Mode, Root, Sources};
+use crate::keep::Text;
 
 /// Base files with their texts, by their paths.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BaseFiles {
-    files: BTreeMap<String, Arc<SourceFile>>,
+    files: BTreeMap<Text, Arc<SourceFile>>,
     unreadable: BTreeMap<String, Unreadable>,
 }
 

@@ -5,20 +5,22 @@ use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use blake3::Hasher;
+use blake3::{Hash, Hasher};
 use globset::GlobMatcher;
+
+use crate::keep::Text;
 
 /// A file with its text.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SourceFile {
     line_starts: Derived<Box<[u32]>>,
-    digest: Derived<blake3::Hash>,
+    digest: Derived<[u8; 16]>,
     /// Path below the root, with `/` between its parts. With several roots, the path begins with that of the root.
-    pub path: String,
+    pub path: Text,
     /// The whole text of the file.
     pub text: String,
     /// Values of the variables in a template; `None` when the file is no template.
-    pub vars: Option<Vars>,
+    pub vars: Option<Box<Vars>>,
 }
 
 /// A value that is made from the file when it is first asked for, and that is no part of what makes files equal.
@@ -44,18 +46,18 @@ pub type Vars = BTreeMap<String, String>;
 
 impl SourceFile {
     /// A file that is no template.
-    pub fn new(path: impl Into<String>, text: impl Into<String>) -> Arc<Self> {
+    pub fn new(path: impl Into<Text>, text: impl Into<String>) -> Arc<Self> {
         Self::with_vars(path, text, None)
     }
 
     /// A file that may be a template.
-    pub fn with_vars(path: impl Into<String>, text: impl Into<String>, vars: Option<Vars>) -> Arc<Self> {
+    pub fn with_vars(path: impl Into<Text>, text: impl Into<String>, vars: Option<Vars>) -> Arc<Self> {
         Arc::new(Self {
             line_starts: Derived::default(),
             digest: Derived::default(),
             path: path.into(),
             text: text.into(),
-            vars,
+            vars: vars.map(Box::new),
         })
     }
 }
@@ -74,14 +76,15 @@ impl SourceFile {
     }
 
     /// A hash of path, text and variables.
-    pub(super) fn digest(&self) -> &blake3::Hash {
+    pub(super) fn digest(&self) -> &[u8; 16] {
         self.digest.0.get_or_init(|| {
             let mut hasher = Hasher::new();
-            let variables = self.vars.iter().flatten().flat_map(|(name, value)| [name, value]);
-            for text in [&self.path, &self.text].into_iter().chain(variables) {
+            let variables = self.vars.iter().flat_map(|vars| vars.iter());
+            let variables = variables.flat_map(|(name, value)| [name.as_str(), value]);
+            for text in [self.path.as_str(), &self.text].into_iter().chain(variables) {
                 add_part(&mut hasher, text.as_bytes());
             }
-            hasher.finalize()
+            first_half(&hasher.finalize())
         })
     }
 }
@@ -96,6 +99,11 @@ pub struct Unreadable {
     /// The text at the begin of the file, by which its kind can be told; `None` when none of it
     /// is available.
     pub beginning: Option<String>,
+}
+
+/// The first half of a hash, which is enough to tell files apart.
+pub(super) fn first_half(hash: &Hash) -> [u8; 16] {
+    std::array::from_fn(|i| hash.as_bytes()[i])
 }
 
 /// Adds bytes to a hash in such a way that no other parts give the same one.

@@ -4,11 +4,11 @@ use std::hash::BuildHasher as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use blake3::{Hash, Hasher};
+use blake3::Hasher;
 use foldhash::HashMap;
 use foldhash::quality::RandomState;
 
-use super::file::SourceFile;
+use super::file::{SourceFile, first_half};
 use super::text::Unavailable;
 
 /// The content of a file.
@@ -66,15 +66,11 @@ impl Stamp {
     pub(super) fn of_metadata(metadata: &Fingerprint) -> Self {
         let mut hasher = Hasher::new();
         metadata.add_to(&mut hasher);
-        Self::first_of(&hasher.finalize())
+        Self(first_half(&hasher.finalize()))
     }
 
     pub(super) fn of_object(id: &str) -> Self {
-        Self::first_of(&blake3::hash(id.as_bytes()))
-    }
-
-    fn first_of(hash: &Hash) -> Self {
-        Self(std::array::from_fn(|i| hash.as_bytes()[i]))
+        Self(first_half(&blake3::hash(id.as_bytes())))
     }
 }
 

@@ -424,7 +424,7 @@ impl<'r> Reading<'r> {
     /// A file with its variables, which the last snapshot may have too.
     fn file(&mut self, name: String, content: Content) -> Arc<SourceFile> {
         match content {
-            Content::Known(file) if file.path == name && file.vars == self.root.vars => file,
+            Content::Known(file) if file.path == name && file.vars.as_deref() == self.root.vars.as_ref() => file,
             content => {
                 self.known.changed += 1;
                 SourceFile::with_vars(name, content.into_text(), self.root.vars.clone())
@@ -442,8 +442,8 @@ impl<'r> Reading<'r> {
 
     /// The paths of all files below the root.
     fn paths(&self) -> Vec<PathBuf> {
-        let read = self.all().iter().map(|file| &file.path);
-        let all = read.chain(self.unreadable.iter().map(|file| &file.path));
+        let read = self.all().iter().map(|file| file.path.as_str());
+        let all = read.chain(self.unreadable.iter().map(|file| file.path.as_str()));
         all.map(|path| PathBuf::from(path.strip_prefix(&self.prefix).unwrap_or(path)))
             .collect()
     }

@@ -7,6 +7,7 @@ use super::commit::Commit;
 use super::file::{SourceFile, Unreadable};
 use super::read_mode::ReadMode;
 use super::source_files::SourceFiles;
+use crate::keep::Text;
 
 /// The source files of one moment, sorted by path.
 #[derive(Debug, Clone, Default)]
@@ -91,7 +92,7 @@ impl Snapshot {
 
     /// A snapshot of texts in memory, for tests and tools.
     #[must_use]
-    pub fn from_texts<P: Into<String>, T: Into<String>>(files: impl IntoIterator<Item = (P, T)>) -> Self {
+    pub fn from_texts<P: Into<Text>, T: Into<String>>(files: impl IntoIterator<Item = (P, T)>) -> Self {
         let files = files.into_iter().map(|(path, text)| SourceFile::new(path, text));
         Self {
             files: files.collect(),
@@ -118,7 +119,7 @@ impl Snapshot {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&self.files.digest());
         for file in self.bases.texts() {
-            hasher.update(file.digest().as_bytes());
+            hasher.update(file.digest());
         }
         for unreadable in self.unreadable.iter().chain(self.bases.unreadable()) {
             hasher.update(blake3::hash(unreadable.path.as_bytes()).as_bytes());

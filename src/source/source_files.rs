@@ -70,10 +70,9 @@ impl SourceFiles {
     }
 }
 
-/// The first bytes of the digest of a file, as a number.
+/// The digest of a file as a number.
 fn digest(file: &SourceFile) -> u128 {
-    let bytes = file.digest().as_bytes().iter().take(16);
-    bytes.fold(0, |number, byte| number << 8 | u128::from(*byte))
+    u128::from_be_bytes(*file.digest())
 }
 
 impl Deref for SourceFiles {

@@ -33,7 +33,10 @@ fn migrated(snapshot: &Snapshot, version: Version, to: Version, keep: bool) -> (
 
 /// The texts of a snapshot with the edits of a migration.
 fn edited(snapshot: &Snapshot, edits: &[FileEdit]) -> Snapshot {
-    let texts = snapshot.files.iter().map(|file| (file.path.clone(), file.text.clone()));
+    let texts = snapshot
+        .files
+        .iter()
+        .map(|file| ((&file.path).into(), file.text.clone()));
     let mut texts: BTreeMap<String, String> = texts.collect();
     for edit in edits {
         let before = texts.remove(&edit.path);
