@@ -47,11 +47,11 @@ pub(super) struct Documents {
     pub(super) seen: usize,
     /// Whether the meshes of the last readable text were asked for.
     pub(super) depends_on_past: bool,
-    /// What there is beside valid resources; `None` if there is nothing else.
+    /// The findings about the file and the gaps in it; `None` if there are none.
     pub(super) notes: Option<Box<Notes>>,
 }
 
-/// What a file has beside valid resources.
+/// The content of a file beside valid resources.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Notes {
     /// The findings about the file and its documents.
