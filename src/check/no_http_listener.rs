@@ -36,7 +36,7 @@ pub(super) fn ask(each: &Lowered, diagnostics: &mut Diagnostics) {
     let first = inbounds
         .find(|inbound| listener_paths.contains(inbound.path.as_str()))
         .or(dataplane.inbounds.first());
-    let protocol = first.and_then(|inbound| inbound.protocol.as_ref());
+    let protocol = first.and_then(|inbound| inbound.protocol());
     let at = protocol
         .map(|protocol| &protocol.origin.at)
         .or(first.map(|inbound| &inbound.at))

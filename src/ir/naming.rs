@@ -120,7 +120,7 @@ impl Naming<'_> {
             Some(service) => service.value.clone(),
             None => self.identity.clone(),
         };
-        let protocol = Effective::of(inbound.protocol.as_ref(), Protocol::Unknown);
+        let protocol = Effective::of(inbound.protocol(), Protocol::Unknown);
         let because =
             (self.untraced.clone()).or_else(|| (!protocol.value.is_http()).then(|| speaks(&service, protocol.value)));
         let host = (inbound.service_address.as_ref()).map_or_else(|| address.clone(), |address| address.value.clone());

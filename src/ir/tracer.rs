@@ -167,7 +167,7 @@ fn by_traffic_trace(governed: &Governed, backend: &mesh::Backend, context: Lower
     let chosen_by_policy = governed.winner().and_then(|winner| winner.policy.backend.as_ref());
     let chosen_by_default = governed.mesh.and_then(|mesh| mesh.default_backend.as_ref());
     let chosen = chosen_by_policy.or(chosen_by_default).unwrap_or(&backend.name);
-    let verified = governed.mesh.and_then(|mesh| mesh.header.verify_collector.as_ref());
+    let verified = governed.mesh.and_then(|mesh| mesh.header.verify_collector.as_deref());
     let (collector, provider) = match &backend.conf {
         BackendConf::Zipkin(conf) => {
             let flags = [&conf.trace_id_128bit, &conf.shared_span_context];
@@ -201,7 +201,7 @@ fn by_traffic_trace(governed: &Governed, backend: &mesh::Backend, context: Lower
 }
 
 fn by_mesh_trace(governed: &Governed, merged: &Merged, backend: &Backend, context: LowerContext) -> Tracer {
-    let verified = merged.strongest.header.verify_collector.as_ref();
+    let verified = merged.strongest.header.verify_collector.as_deref();
     let (backend, destination) = match backend {
         Backend::Zipkin(conf) => {
             let flags = [&conf.trace_id_128bit, &conf.shared_span_context];
@@ -219,7 +219,7 @@ fn by_mesh_trace(governed: &Governed, merged: &Merged, backend: &Backend, contex
         }
         Backend::OpenTelemetry(OpenTelemetryBackend::BackendRef { labels }) => {
             let found = governed.policies.otel_backend.as_deref();
-            let own = |header: &Header| header.verify_collector.clone();
+            let own = |header: &Header| header.verify_collector.as_deref().cloned();
             let verified = verified.cloned().or_else(|| found.and_then(|found| own(&found.header)));
             let name = found.map(|found| found.header.display_name.clone()).unwrap_or_default();
             let destination = found.map(|found| of_otlp(&found.collector, verified.as_ref()));

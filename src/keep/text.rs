@@ -4,11 +4,13 @@ use std::borrow::Borrow;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
+use std::hash::Hash;
 use std::ops::Deref;
 use std::sync::Arc;
 
 use arcstr::ArcStr;
 use foldhash::HashSet;
+use litemap::LiteMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A text that many values share, each with a pointer of eight bytes.
@@ -127,12 +129,24 @@ impl Serialize for Text {
     }
 }
 
+/// The value among those that were met, added if it is new.
+fn share<T: Eq + Hash>(met: &mut HashSet<Arc<T>>, value: T) -> Arc<T> {
+    if let Some(known) = met.get(&value) {
+        return Arc::clone(known);
+    }
+    let new = Arc::new(value);
+    met.insert(Arc::clone(&new));
+    new
+}
+
 /// The texts that were met so far: equal ones are stored once.
 #[derive(Debug, Default)]
 pub struct Texts {
     met: RefCell<HashSet<Text>>,
     /// The sets of names that were met.
     sets: RefCell<HashSet<Arc<BTreeSet<String>>>>,
+    /// The maps that were met.
+    maps: RefCell<HashSet<Arc<LiteMap<Text, Text>>>>,
     /// Room in which texts are put together.
     scratch: RefCell<String>,
     /// The number of texts that were in use when this was found out last.
@@ -152,22 +166,22 @@ impl Texts {
     }
 
     /// The set, stored if it is new.
-    pub fn share(&self, set: BTreeSet<String>) -> Arc<BTreeSet<String>> {
-        let mut sets = self.sets.borrow_mut();
-        if let Some(known) = sets.get(&set) {
-            return Arc::clone(known);
-        }
-        let new = Arc::new(set);
-        sets.insert(Arc::clone(&new));
-        new
+    pub fn share_set(&self, set: BTreeSet<String>) -> Arc<BTreeSet<String>> {
+        share(&mut self.sets.borrow_mut(), set)
+    }
+
+    /// The map, stored if it is new.
+    pub fn share_map(&self, map: LiteMap<Text, Text>) -> Arc<LiteMap<Text, Text>> {
+        share(&mut self.maps.borrow_mut(), map)
     }
 
     /// Forgets the texts that nobody else has any more, once there may be many of them.
     pub fn forget_unused(&self) {
         let mut met = self.met.borrow_mut();
         if met.len() > 1_000 + 2 * self.used.get() {
-            met.retain(|text| ArcStr::strong_count(&text.0) != Some(1));
             self.sets.borrow_mut().retain(|set| Arc::strong_count(set) > 1);
+            self.maps.borrow_mut().retain(|map| Arc::strong_count(map) > 1);
+            met.retain(|text| ArcStr::strong_count(&text.0) != Some(1));
             self.used.set(met.len());
         }
     }

@@ -137,7 +137,7 @@ impl Parser<'_> {
         Documents {
             resources: self.resources.into(),
             placed: self.placed.into(),
-            meshes: self.context.texts.share(self.meshes),
+            meshes: self.context.texts.share_set(self.meshes),
             seen: self.seen,
             depends_on_past: self.depends_on_past,
             notes: (self.notes != Notes::default()).then(|| Box::new(self.notes)),

@@ -73,10 +73,12 @@ fn empty(dataplane: &Dataplane, name: &str, by_workload: bool, kuma: &Kuma) -> M
     MeshService {
         header: Header {
             id: Arc::new(id),
-            labels: labels
-                .into_iter()
-                .map(|(key, value)| (key.into(), value.into()))
-                .collect(),
+            labels: Arc::new(
+                labels
+                    .map(|(key, value)| (key.into(), value.into()))
+                    .into_iter()
+                    .collect(),
+            ),
             display_name: name.into(),
             creation_time: None,
             verify_collector: None,
@@ -96,7 +98,7 @@ fn port(inbound: &Inbound) -> Port {
     Port {
         name: Some(inbound.port.clone().map(|_| inbound.section().into())),
         number: inbound.port.clone(),
-        protocol: inbound.protocol.clone().filter(|protocol| !unknown(&protocol.value)),
+        protocol: inbound.protocol().filter(|protocol| !unknown(&protocol.value)).cloned(),
         is_lowercase: true,
         target: Some(inbound.port.value.to_string()),
     }

@@ -42,9 +42,8 @@ fn place(dataplane: &Dataplane, list: &str, path: &str) -> Option<Vec<String>> {
 
 /// The field `protocol` of each inbound that has a tag in its place.
 fn protocols(dataplane: &Dataplane) -> Vec<Placed> {
-    let is_field = |path: &str| path.ends_with(".protocol");
     let inbounds = dataplane.inbounds.iter();
-    let tagged = inbounds.filter(|inbound| inbound.protocol.as_ref().is_none_or(|one| !is_field(&one.origin.path)));
+    let tagged = inbounds.filter(|inbound| inbound.written_protocol.is_none());
     let set = tagged.filter_map(|inbound| {
         let protocol = inbound.tagged_protocol.as_ref()?.value.to_string();
         let set = Edit::set("protocol", json!(protocol), "port");

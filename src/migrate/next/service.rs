@@ -69,11 +69,7 @@ impl Services {
             let Some(own) = inbounds.get(name) else { continue };
             services.ports.insert(name.to_owned(), own[0].1.port.value);
             let members: BTreeSet<usize> = own.iter().map(|(i, _)| *i).collect();
-            let first = own[0]
-                .1
-                .protocol
-                .as_ref()
-                .map_or(Protocol::Unknown, |protocol| protocol.value);
+            let first = own[0].1.protocol().map_or(Protocol::Unknown, |protocol| protocol.value);
             let is_common = protocol(own) == first || !(first.is_http() || protocol(own).is_http());
             if workloads.get(name) != Some(&members) || !is_common {
                 let label = (format!("service/{name}"), "enabled".to_owned());

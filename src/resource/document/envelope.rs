@@ -81,7 +81,7 @@ pub(in crate::resource) fn decode<'a>(
         document: decoder.document,
         form,
         creation_time: None,
-        labels: LiteMap::new(),
+        labels: Arc::default(),
         display_name: decoder.resource.name.clone(),
         verify_collector: None,
     };
@@ -110,13 +110,14 @@ fn universal<'a>(
     }
     let labels = object.texts(decoder, "labels").unwrap_or_default();
     check_labels(decoder, context, &labels);
-    header.verify_collector = verify_collector(decoder, &labels);
+    header.verify_collector = verify_collector(decoder, &labels).map(Box::new);
     header.creation_time = decode_time(decoder, object, "creationTime");
     decode_time(decoder, object, "modificationTime");
-    header.labels = computed_labels(context, kind, Form::Universal, header, &labels);
-    if let Some(name) = header.labels.get(DISPLAY_NAME) {
+    let labels = computed_labels(context, kind, Form::Universal, header, &labels);
+    if let Some(name) = labels.get(DISPLAY_NAME) {
         header.display_name = name.clone();
     }
+    header.labels = context.texts.share_map(labels);
     if kind.is_target() {
         let known: Vec<&str> = HEADER.iter().chain(&["spec"]).copied().collect();
         return spec(decoder, kind, root, &known);
@@ -158,10 +159,11 @@ fn kubernetes<'a>(
         labels, annotations, ..
     } = &metadata;
     check_labels(decoder, context, labels);
-    header.verify_collector = verify_collector(decoder, labels).or_else(|| verify_collector(decoder, annotations));
-    header.labels = computed_labels(context, kind, Form::Kubernetes, header, labels);
+    let verify = verify_collector(decoder, labels).or_else(|| verify_collector(decoder, annotations));
+    header.verify_collector = verify.map(Box::new);
+    let mut labels = computed_labels(context, kind, Form::Kubernetes, header, labels);
     if let Some(workload) = annotations.get(WORKLOAD) {
-        header.labels.insert(WORKLOAD.into(), workload.value.clone());
+        labels.insert(WORKLOAD.into(), workload.value.clone());
     }
     if kind.is_namespaced() {
         let is_system = metadata.namespace == context.kuma.system_namespace;
@@ -170,10 +172,11 @@ fn kubernetes<'a>(
         }
         if kind == Kind::MeshTrace {
             let role = if is_system { "system" } else { "workload-owner" };
-            header.labels.insert(ROLE.into(), role.into());
+            labels.insert(ROLE.into(), role.into());
         }
-        header.labels.try_insert(NAMESPACE.into(), metadata.namespace);
+        labels.try_insert(NAMESPACE.into(), metadata.namespace);
     }
+    header.labels = context.texts.share_map(labels);
     let known: &[&str] = if kind.is_target() || kind == Kind::Mesh {
         &["apiVersion", "kind", "metadata", "spec", "status"]
     } else {

@@ -28,12 +28,12 @@ pub struct Header {
     pub form: Form,
     /// `creationTime`, which decides ties with the setting `kuma.ties: creation-time`.
     pub creation_time: Option<DateTime<FixedOffset>>,
-    /// The labels, with those that a control plane computes.
-    pub labels: LiteMap<Text, Text>,
+    /// The labels, with those that a control plane computes. Resources with the same labels share them.
+    pub labels: Arc<LiteMap<Text, Text>>,
     /// The display name, by which policies are ordered.
     pub display_name: Text,
     /// The origin of the request to verify the certificates of https collectors.
-    pub verify_collector: Option<Origin>,
+    pub verify_collector: Option<Box<Origin>>,
 }
 
 /// The role of a policy: the dataplanes that it may select, from the widest role to the narrowest.

@@ -38,8 +38,8 @@ pub struct Inbound {
     pub tags: Tags,
     /// `tags["kuma.io/service"]`.
     pub service: Option<Located<Text>>,
-    /// The protocol of the listener: the field `protocol` from Kuma 2.14 on, else the tag `kuma.io/protocol`.
-    pub protocol: Option<Located<Protocol>>,
+    /// The field `protocol`, from Kuma 2.14 on.
+    pub written_protocol: Option<Box<Located<Protocol>>>,
     /// The tag `kuma.io/protocol`, which sets the protocol of the service.
     pub tagged_protocol: Option<Located<Protocol>>,
     /// `serviceProbe`, with which a control plane watches the health of the application.
@@ -49,6 +49,12 @@ pub struct Inbound {
 }
 
 impl Inbound {
+    /// The protocol of the listener: the field, else the tag.
+    #[must_use]
+    pub fn protocol(&self) -> Option<&Located<Protocol>> {
+        self.written_protocol.as_deref().or(self.tagged_protocol.as_ref())
+    }
+
     /// The section name of the inbound: its `name`, or the port.
     #[must_use]
     pub fn section(&self) -> String {
@@ -109,8 +115,8 @@ pub(in crate::resource) fn decode(
         } else {
             Tags::new()
         },
-        tagged_protocol: tagged.clone(),
-        protocol: field.or(tagged),
+        tagged_protocol: tagged,
+        written_protocol: field.map(Box::new),
         service_probe: object
             .get("serviceProbe")
             .map(|_| Box::new(object.origin_of(decoder, "serviceProbe"))),

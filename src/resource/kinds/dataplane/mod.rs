@@ -12,6 +12,8 @@ pub use outbound::{BackendRef, Destination, Outbound};
 use std::cmp::Ordering;
 use std::net::IpAddr;
 
+use litemap::LiteMap;
+
 use crate::diag::{Code, Diagnostic};
 use crate::keep::Text;
 use crate::kuma::{Fidelity, Version};
@@ -36,13 +38,13 @@ pub struct Dataplane {
     /// `networking.address`: an IP address or a DNS name.
     pub address: Located<Text>,
     /// `networking.advertisedAddress`: the address for other dataplanes, if it differs.
-    pub advertised_address: Option<Located<Text>>,
+    pub advertised_address: Option<Box<Located<Text>>>,
     /// `networking.inbound`.
     pub inbounds: Vec<Inbound>,
     /// `networking.outbound`.
     pub outbounds: Vec<Outbound>,
     /// `networking.gateway`.
-    pub gateway: Option<Gateway>,
+    pub gateway: Option<Box<Gateway>>,
     /// The place of `networking.transparentProxying`.
     pub transparent_proxying: Option<Location>,
 }
@@ -137,9 +139,9 @@ pub(in crate::resource) fn decode(
             .as_ref()
             .is_some_and(|gateway| gateway.kind == GatewayKind::Builtin);
         let proxy_type = if is_builtin { "gateway" } else { "sidecar" };
-        header
-            .labels
-            .insert(context.texts.get("kuma.io/proxy-type"), context.texts.get(proxy_type));
+        let mut labels = LiteMap::clone(&header.labels);
+        labels.insert(context.texts.get("kuma.io/proxy-type"), context.texts.get(proxy_type));
+        header.labels = context.texts.share_map(labels);
     }
     check_probes(decoder, &root, gateway.as_ref());
     report_zone_proxy(decoder, context, &networking);
@@ -148,10 +150,11 @@ pub(in crate::resource) fn decode(
         address: address?,
         advertised_address: networking
             .text(decoder, "advertisedAddress")
-            .filter(|address| !address.value.is_empty()),
+            .filter(|address| !address.value.is_empty())
+            .map(Box::new),
         inbounds,
         outbounds,
-        gateway,
+        gateway: gateway.map(Box::new),
         transparent_proxying: transparent_proxying(decoder, &networking),
     })
 }

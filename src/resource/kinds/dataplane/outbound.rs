@@ -21,7 +21,7 @@ pub struct Outbound {
     /// `port`, 1 to 65535.
     pub port: Located<u16>,
     /// `address`; the default is 127.0.0.1.
-    pub address: Option<Located<WrittenIp>>,
+    pub address: Option<Box<Located<WrittenIp>>>,
     /// The destination.
     pub to: Destination,
 }
@@ -113,7 +113,7 @@ pub(in crate::resource) fn decode(
         at: object.at.clone(),
         path: object.path.clone(),
         port: port?,
-        address,
+        address: address.map(Box::new),
         to: to?,
     })
 }
