@@ -62,35 +62,35 @@ fn listeners(proxy: &Proxy) -> BTreeMap<Bound, &str> {
 /// An inbound or outbound of a dataplane.
 struct Entry<'a> {
     noun: &'static str,
-    at: &'a Location,
+    at: Location,
     path: &'a str,
     /// The place of the listener; `None` for a host name, which is not compared.
     place: Option<Bound>,
 }
 
 fn entries<'a>(dataplane: &'a Dataplane) -> impl Iterator<Item = Entry<'a>> {
-    let own = dataplane.address.value.parse().ok();
+    let own = dataplane.address.parse().ok();
     let inbounds = dataplane
         .inbounds
         .iter()
-        .filter(|inbound| inbound.port.value != SERVICELESS_PORT);
+        .filter(|inbound| inbound.port != SERVICELESS_PORT);
     let inbounds = inbounds.map(move |inbound| {
-        let ip = inbound.address.as_ref().map(|address| address.value.ip).or(own);
+        let ip = inbound.address.as_ref().map(|address| address.ip).or(own);
         Entry {
             noun: "inbound",
-            at: &inbound.at,
+            at: dataplane.header.location(inbound.span),
             path: &inbound.path,
-            place: ip.map(|ip| (Direction::Inbound, ip, inbound.port.value)),
+            place: ip.map(|ip| (Direction::Inbound, ip, inbound.port)),
         }
     });
     let outbounds = dataplane.outbounds.iter().map(|outbound| {
-        let own = outbound.address.as_ref().map(|address| address.value.ip);
+        let own = outbound.address.as_ref().map(|address| address.ip);
         let ip = own.unwrap_or(Ipv4Addr::LOCALHOST.into());
         Entry {
             noun: "outbound",
-            at: &outbound.at,
+            at: dataplane.header.location(outbound.span),
             path: &outbound.path,
-            place: Some((Direction::Outbound, ip, outbound.port.value)),
+            place: Some((Direction::Outbound, ip, outbound.port)),
         }
     });
     inbounds.chain(outbounds)

@@ -36,11 +36,12 @@ pub(super) fn ask(each: &Lowered, diagnostics: &mut Diagnostics) {
     let first = inbounds
         .find(|inbound| listener_paths.contains(inbound.path.as_str()))
         .or(dataplane.inbounds.first());
-    let protocol = first.and_then(|inbound| inbound.protocol());
-    let at = protocol
-        .map(|protocol| &protocol.origin.at)
-        .or(first.map(|inbound| &inbound.at))
-        .unwrap_or(&dataplane.header.at);
+    let protocol = first.and_then(|inbound| inbound.located_protocol(&dataplane.header));
+    let of_inbound = || first.map(|inbound| dataplane.header.location(inbound.span));
+    let at = match &protocol {
+        Some(protocol) => protocol.origin.at.clone(),
+        None => of_inbound().unwrap_or_else(|| dataplane.header.at.clone()),
+    };
     let message = format!(
         "`{}` `{}` selects `{}/{}`, which has no HTTP listener to trace",
         policy.id.kind,
@@ -48,8 +49,10 @@ pub(super) fn ask(each: &Lowered, diagnostics: &mut Diagnostics) {
         dataplane.header.mesh(),
         dataplane.header.name(),
     );
-    let diagnostic = Diagnostic::warning(Code::NoHttpListener, at, message);
-    let path = protocol.map_or("networking.inbound", |protocol| protocol.origin.path.as_str());
+    let diagnostic = Diagnostic::warning(Code::NoHttpListener, &at, message);
+    let path = protocol
+        .as_ref()
+        .map_or("networking.inbound", |protocol| protocol.origin.path.as_str());
     let help = match (&dataplane.gateway, each.kuma.version) {
         (Some(_), _) => "a gateway is traced where its outbounds lead to services that speak http, http2 or grpc",
         (None, Version::V3_0) => "write `protocol: http`, `http2` or `grpc` in the inbound if it speaks one of them",

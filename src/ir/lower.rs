@@ -118,7 +118,9 @@ impl<'a> Lowering<'_, 'a> {
             at: dataplane.header.at.clone(),
             service: identity.clone(),
             ipv6: dataplane.is_ipv6(),
-            transparent: dataplane.transparent_proxying.clone(),
+            transparent: dataplane
+                .transparent_proxying
+                .map(|span| dataplane.header.location(span)),
             is_gateway,
             unified_naming,
             traffic_trace: governed.winner().map(of_traffic_trace),
@@ -155,7 +157,7 @@ impl<'a> Lowering<'_, 'a> {
                 protocol: target.protocol.value,
                 destination: self.destinations.get(dataplane.header.mesh(), routed, target, naming),
             });
-            naming.outbound(routed, upstreams.collect())
+            naming.outbound(dataplane, routed, upstreams.collect())
         };
         known.map(listener).collect()
     }

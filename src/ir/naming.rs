@@ -96,7 +96,7 @@ impl Naming<'_> {
         let all = dataplane.inbounds.len() + dataplane.outbounds.len();
         let mut listeners: Vec<Listener> = Vec::with_capacity(all);
         let mut places = HashMap::default();
-        let with_service = |inbound: &&Inbound| inbound.port.value != SERVICELESS_PORT;
+        let with_service = |inbound: &&Inbound| inbound.port != SERVICELESS_PORT;
         for inbound in dataplane.inbounds.iter().filter(with_service) {
             let listener = self.inbound(dataplane, inbound);
             let place = (listener.address.clone(), listener.port);
@@ -111,20 +111,14 @@ impl Naming<'_> {
 
     fn inbound(&self, dataplane: &Dataplane, inbound: &Inbound) -> Listener {
         let own = inbound.address.as_ref();
-        let address = own.map_or_else(
-            || canonical(&dataplane.address.value),
-            |address| address.value.canonical(),
-        );
-        let written = own.map_or(&dataplane.address.value, |address| &address.value.text);
-        let service = match &inbound.service {
-            Some(service) => service.value.clone(),
-            None => self.identity.clone(),
-        };
-        let protocol = Effective::of(inbound.protocol(), Protocol::Unknown);
+        let address = own.map_or_else(|| canonical(&dataplane.address), |address| address.canonical());
+        let written = own.map_or(&dataplane.address, |address| &address.text);
+        let service = inbound.service.as_ref().unwrap_or(self.identity).clone();
+        let protocol = Effective::of(inbound.located_protocol(&dataplane.header).as_ref(), Protocol::Unknown);
         let because =
             (self.untraced.clone()).or_else(|| (!protocol.value.is_http()).then(|| speaks(&service, protocol.value)));
-        let host = (inbound.service_address.as_ref()).map_or_else(|| address.clone(), |address| address.value.clone());
-        let port = (inbound.service_port.as_ref()).map_or(inbound.port.value, |port| port.value);
+        let host = inbound.service_address.as_ref().unwrap_or(&address).clone();
+        let port = inbound.service_port.unwrap_or(inbound.port);
         let named = if self.unified {
             ListenerNaming::Section(inbound.section().into())
         } else {
@@ -137,11 +131,11 @@ impl Naming<'_> {
         Listener {
             direction: Direction::Inbound,
             named,
-            at: inbound.at.clone(),
+            at: dataplane.header.location(inbound.span),
             path: inbound.path.clone(),
             address,
-            own_address: own.map(|address| address.value.ip),
-            port: inbound.port.value,
+            own_address: own.map(|address| address.ip),
+            port: inbound.port,
             upstreams: vec![Upstream {
                 weight: 1,
                 protocol: protocol.value,
@@ -190,7 +184,7 @@ impl Naming<'_> {
             named: ListenerNaming::Gateway(format!("{}:{word}:{port}", gateway.header.name()).into()),
             at: declared.at.clone(),
             path: declared.path.clone(),
-            address: canonical(&dataplane.address.value),
+            address: canonical(&dataplane.address),
             own_address: None,
             port,
             protocol,
@@ -203,8 +197,13 @@ impl Naming<'_> {
         }
     }
 
-    pub(super) fn outbound(&self, routed: &ResolvedOutbound, upstreams: Vec<Upstream>) -> Listener {
-        let own = routed.outbound.address.as_ref().map(|address| &address.value);
+    pub(super) fn outbound(
+        &self,
+        dataplane: &Dataplane,
+        routed: &ResolvedOutbound,
+        upstreams: Vec<Upstream>,
+    ) -> Listener {
+        let own = routed.outbound.address.as_deref();
         let by_policy = if self.is_by_mesh_trace() {
             &None
         } else {
@@ -224,11 +223,11 @@ impl Naming<'_> {
         };
         Listener {
             direction: Direction::Outbound,
-            at: routed.outbound.at.clone(),
+            at: dataplane.header.location(routed.outbound.span),
             path: routed.outbound.path.clone(),
             address: own.map_or_else(|| self.localhost.clone(), WrittenIp::canonical),
             own_address: own.map(|address| address.ip),
-            port: routed.outbound.port.value,
+            port: routed.outbound.port,
             protocol: routed.protocol.clone(),
             service: routed.service().clone(),
             upstreams,
@@ -265,7 +264,7 @@ impl Naming<'_> {
             }
             _ => None,
         };
-        identifier(service, own.unwrap_or(port.number.value))
+        identifier(service, own.unwrap_or(port.number))
     }
 }
 
@@ -303,7 +302,7 @@ fn destination_name(service: &MeshService, port: &Port) -> String {
         part(header.namespace()),
         part(header.zone()),
         short_kind(service),
-        port.number.value
+        port.number
     )
 }
 

@@ -25,7 +25,7 @@ mod cache;
 mod parse;
 
 pub use cache::{Cache, ParseOptions};
-pub use decode::{Effective, Located, Origin, Provenance, TextMap};
+pub use decode::{Effective, Located, Origin, Provenance, Spanned, TextMap};
 pub use document::{
     DISPLAY_NAME, Form, Header, Kind, MESH_LABEL, NAMESPACE, Role, VERIFY_COLLECTOR, WORKLOAD, ZONE_LABEL,
     is_qualified_name,

@@ -37,7 +37,7 @@ pub(in crate::resource) fn mesh_services(resources: &Resources, kuma: &Kuma) -> 
         for inbound in &dataplane.inbounds {
             let name = match by_workload {
                 true => dataplane.header.label(WORKLOAD),
-                false => inbound.service.as_ref().map(|service| service.value.as_str()),
+                false => inbound.service.as_deref(),
             };
             let Some(name) = name.filter(|name| is_dns_label(name) && !written.contains(&(mesh, *name))) else {
                 continue;
@@ -47,7 +47,7 @@ pub(in crate::resource) fn mesh_services(resources: &Resources, kuma: &Kuma) -> 
                 .or_insert_with(|| empty(dataplane, name, by_workload, kuma));
             // If dataplanes differ, the first one decides.
             if service.header.at == dataplane.header.at {
-                service.ports.push(port(inbound));
+                service.ports.push(port(&dataplane.header, inbound));
             }
         }
     }
@@ -93,13 +93,15 @@ fn empty(dataplane: &Dataplane, name: &str, by_workload: bool, kuma: &Kuma) -> M
     }
 }
 
-fn port(inbound: &Inbound) -> Port {
+fn port(header: &Header, inbound: &Inbound) -> Port {
     let unknown = |protocol: &Protocol| *protocol == Protocol::Unknown;
     Port {
-        name: Some(inbound.port.clone().map(|_| inbound.section().into())),
-        number: inbound.port.clone(),
-        protocol: inbound.protocol().filter(|protocol| !unknown(&protocol.value)).cloned(),
+        name: Some(inbound.section().into()),
+        number: inbound.port,
+        protocol: inbound
+            .located_protocol(header)
+            .filter(|protocol| !unknown(&protocol.value)),
         is_lowercase: true,
-        target: Some(inbound.port.value.to_string()),
+        target: Some(inbound.port.to_string()),
     }
 }

@@ -117,13 +117,13 @@ impl Services {
         for dataplane in &changes.gone {
             let of_mesh = concerned.entry(dataplane.header.mesh()).or_default();
             let services = dataplane.inbounds.iter().filter_map(|inbound| inbound.service.as_ref());
-            of_mesh.extend(services.map(|service| (&service.value, Vec::new())));
+            of_mesh.extend(services.map(|service| (service, Vec::new())));
         }
         for dataplane in &changes.new {
             let of_mesh = concerned.entry(dataplane.header.mesh()).or_default();
             for instance in Instance::all_of(dataplane) {
                 if let Some(service) = &dataplane.inbounds[instance.position].service {
-                    of_mesh.entry(&service.value).or_default().push(instance);
+                    of_mesh.entry(service).or_default().push(instance);
                 }
             }
         }
@@ -283,16 +283,15 @@ impl Services {
             }
             Backing::MeshServices { labels } => {
                 let meant = of_mesh.labelled("MeshService", pairs(labels)).into_iter();
-                let port_of = |other| Some((other, MeshService::port(other, port.number.value)?));
+                let port_of = |other| Some((other, MeshService::port(other, port.number)?));
                 meant
                     .filter_map(port_of)
                     .flat_map(|(other, port)| self.found_behind(other, port))
                     .collect()
             }
             Backing::Dataplanes { tags, labels, name } => {
-                let target = port.target.clone().unwrap_or_else(|| port.number.value.to_string());
-                let is_target =
-                    |inbound: &Inbound| target == inbound.port.value.to_string() || target == inbound.section();
+                let target = port.target.clone().unwrap_or_else(|| port.number.to_string());
+                let is_target = |inbound: &Inbound| target == inbound.port.to_string() || target == inbound.section();
                 let is_meant = |instance: &Instance| {
                     let (dataplane, inbound) = (&instance.dataplane, instance.inbound());
                     let is_named = name.as_ref().is_none_or(|name| *name == dataplane.header.display_name);

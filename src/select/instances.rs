@@ -63,23 +63,22 @@ impl Instance {
 
     /// The protocol by the tag of the inbound.
     pub(super) fn protocol(&self) -> Effective<Protocol> {
-        Effective::of(self.inbound().tagged_protocol.as_ref(), Protocol::Unknown)
+        Effective::of(
+            self.inbound().located_tag(&self.dataplane.header).as_ref(),
+            Protocol::Unknown,
+        )
     }
 
     /// Address and port for other dataplanes.
     pub(super) fn endpoint(&self) -> Endpoint {
         let inbound = self.inbound();
-        let own = || inbound.address.as_ref().map(|address| address.value.canonical());
-        let advertised = self
-            .dataplane
-            .advertised_address
-            .as_ref()
-            .map(|address| address.value.clone());
-        let host = advertised
-            .or_else(own)
-            .unwrap_or_else(|| self.dataplane.address.value.clone());
-        let port = inbound.port.value;
-        Endpoint { host, port }
+        let own = || inbound.address.as_ref().map(|address| address.canonical());
+        let advertised = self.dataplane.advertised_address.clone();
+        let host = advertised.or_else(own);
+        Endpoint {
+            host: host.unwrap_or_else(|| self.dataplane.address.clone()),
+            port: inbound.port,
+        }
     }
 }
 
@@ -118,7 +117,7 @@ impl Instances {
         let identity = known.filter(is_seen_as).map(|known| known.identity.clone());
         Some(Self {
             identity: identity.unwrap_or_default(),
-            protocol: all.iter().map(Instance::protocol).reduce(common_of_two)?,
+            protocol: common(all.iter())?,
             all,
             by_tag: OnceLock::new(),
             narrowed: Shared::default(),
@@ -156,10 +155,7 @@ impl Instances {
         if tags.is_empty() {
             return Some(self.protocol.clone());
         }
-        self.narrowed.get(tags, || {
-            let protocols = self.with(tags).map(Instance::protocol);
-            protocols.reduce(common_of_two)
-        })
+        self.narrowed.get(tags, || common(self.with(tags)))
     }
 }
 
@@ -228,6 +224,27 @@ impl Inbounds {
             .min_by_key(|with| with.len());
         rarest.unwrap_or(&self.all)
     }
+}
+
+/// The common protocol of instances, with the origin of the one that decides; `None` without any.
+fn common<'i>(mut all: impl Iterator<Item = &'i Instance>) -> Option<Effective<Protocol>> {
+    let own = |instance: &Instance| {
+        let tagged = instance.inbound().tagged_protocol.as_ref();
+        tagged.map_or(Protocol::Unknown, |tagged| tagged.value)
+    };
+    let mut deciding = all.next()?;
+    let mut value = own(deciding);
+    for instance in all {
+        let next = value.common(own(instance));
+        if next != value && next == own(instance) {
+            deciding = instance;
+        }
+        value = next;
+    }
+    Some(Effective {
+        value,
+        ..deciding.protocol()
+    })
 }
 
 /// The common protocol of two, with the origin of the one that decides.

@@ -242,7 +242,7 @@ impl<'a> MeshRoutes<'a, '_> {
                 let Some(reference) = &to.destination else { return false };
                 let resolved = self.services.resolve(reference);
                 resolved.is_some_and(|(other, _)| {
-                    let is_port = reference.port.as_ref().is_none_or(|own| own.value == port.number.value);
+                    let is_port = reference.port.as_ref().is_none_or(|own| own.value == port.number);
                     let is_section = (reference.section.as_ref()).is_none_or(|section| port.is_called(&section.value));
                     other.header.id == service.header.id && is_port && is_section
                 })

@@ -16,7 +16,7 @@ use crate::resource::kinds::mesh_service::Port;
 use crate::resource::kinds::traffic_route::{TrafficRoute, WeightedTags};
 use crate::resource::value::protocol::Protocol;
 use crate::resource::value::tags::{self, PROTOCOL, SERVICE, Tags};
-use crate::resource::{Effective, Located, Origin, TextMap};
+use crate::resource::{Effective, Origin, Spanned, TextMap};
 
 /// An outbound and its destination.
 #[derive(Debug, Clone)]
@@ -264,7 +264,7 @@ impl<'a> Router<'a, '_> {
     fn documented(
         &self,
         outbound: &'a Outbound,
-        named: &'a Located<Text>,
+        named: &'a Spanned<Text>,
         written: &'a TextMap,
         diagnostics: &mut Diagnostics,
     ) -> ResolvedOutbound<'a> {
@@ -298,7 +298,7 @@ impl<'a> Router<'a, '_> {
                 Some(format!("MeshTCPRoute {} makes it opaque", route.header.name()).into())
             }
             (None, Some(unknown)) => {
-                self.report_unknown(named, unknown, diagnostics);
+                self.report_unknown(outbound, named, unknown, diagnostics);
                 protocol = Effective::of(None, Protocol::Unknown);
                 Some(format!("the protocol of {unknown} is not known").into())
             }
@@ -389,13 +389,14 @@ impl<'a> Router<'a, '_> {
         );
         let kind = &reference.kind.value;
         let message = format!("there is no {kind} {named}, so this outbound gets no listener");
-        let at = reference.name.as_ref().map_or(&outbound.at, |name| &name.origin.at);
-        let finding = Diagnostic::warning(Code::UnknownDestination, at, message);
+        let own = || self.dataplane.header.location(outbound.span);
+        let at = reference.name.as_ref().map_or_else(own, |name| name.origin.at.clone());
+        let finding = Diagnostic::warning(Code::UnknownDestination, &at, message);
         let finding = finding.path(format!("{}.backendRef", outbound.path));
         self.report(finding.help(format!("declare it: `type: {kind}`")), diagnostics);
     }
 
-    fn report_unknown(&self, named: &Located<Text>, service: &str, diagnostics: &mut Diagnostics) {
+    fn report_unknown(&self, outbound: &Outbound, named: &Spanned<Text>, service: &str, diagnostics: &mut Diagnostics) {
         if !self.traced || !self.routing.complete {
             return;
         }
@@ -408,8 +409,9 @@ impl<'a> Router<'a, '_> {
         } else {
             in_settings
         };
-        let finding = Diagnostic::warning(Code::UnknownDestination, &named.origin.at, message);
-        self.report(finding.help(help).path(&named.origin.path), diagnostics);
+        let at = self.dataplane.header.location(named.span);
+        let finding = Diagnostic::warning(Code::UnknownDestination, &at, message);
+        self.report(finding.help(help).path(outbound.service_path()), diagnostics);
     }
 
     /// Reports an outbound of which no endpoint has the tags.
@@ -432,11 +434,19 @@ impl<'a> Router<'a, '_> {
                 tags.join(", ")
             );
             let (at, path) = match &outbound.outbound.to {
-                Destination::Service { tags, .. } => tags.values().next().map(|tag| (&tag.origin.at, &tag.origin.path)),
+                Destination::Service { tags, .. } => tags
+                    .values()
+                    .next()
+                    .map(|tag| (tag.origin.at.clone(), &tag.origin.path)),
                 Destination::BackendRef(_) => None,
             }
-            .unwrap_or((&outbound.outbound.at, &outbound.outbound.path));
-            let finding = Diagnostic::warning(Code::UnknownDestination, at, message).path(path);
+            .unwrap_or_else(|| {
+                (
+                    self.dataplane.header.location(outbound.outbound.span),
+                    &outbound.outbound.path,
+                )
+            });
+            let finding = Diagnostic::warning(Code::UnknownDestination, &at, message).path(path);
             let help = "tags of an outbound narrow down its endpoints; only an inbound with all of them is one";
             self.report(finding.help(help), diagnostics);
         }
@@ -466,7 +476,7 @@ fn common(targets: &[Target], otherwise: Effective<Protocol>) -> Effective<Proto
 
 fn place(outbound: &Outbound) -> (IpAddr, u16) {
     (
-        (outbound.address.as_ref()).map_or(Ipv4Addr::LOCALHOST.into(), |address| address.value.ip),
-        outbound.port.value,
+        (outbound.address.as_ref()).map_or(Ipv4Addr::LOCALHOST.into(), |address| address.ip),
+        outbound.port,
     )
 }

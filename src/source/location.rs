@@ -15,9 +15,16 @@ use super::file::SourceFile;
 pub struct Location {
     /// The file that contains the text.
     pub file: Arc<SourceFile>,
-    /// The first byte; a character boundary inside the file. Four bytes are enough: no reader takes a file of 4 GiB.
+    /// The bytes; both ends are character boundaries inside the file.
+    pub span: Span,
+}
+
+/// A location in a file that is known otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span {
+    /// The first byte. Four bytes are enough: no reader takes a file of 4 GiB.
     start: u32,
-    /// The byte after the last one; a character boundary too.
+    /// The byte after the last one.
     end: u32,
 }
 
@@ -27,17 +34,22 @@ impl Location {
     pub fn new(file: &Arc<SourceFile>, bytes: Range<usize>) -> Self {
         let start = floor_boundary(&file.text, bytes.start);
         let end = floor_boundary(&file.text, bytes.end).max(start);
+        Self::within(file, Span { start, end })
+    }
+
+    /// The location of a span of `file`.
+    #[must_use]
+    pub fn within(file: &Arc<SourceFile>, span: Span) -> Self {
         Self {
             file: Arc::clone(file),
-            start,
-            end,
+            span,
         }
     }
 
     /// The range of bytes; both ends are character boundaries inside the file.
     #[must_use]
     pub fn bytes(&self) -> Range<usize> {
-        self.start as usize..self.end as usize
+        self.span.start as usize..self.span.end as usize
     }
 
     /// The line, from 1. CR, LF and CRLF each end a line.
@@ -58,17 +70,14 @@ impl Location {
     /// The number of lines before the one of the location.
     fn line_index(&self) -> usize {
         let starts = self.file.line_starts();
-        starts.partition_point(|start| *start <= self.start)
+        starts.partition_point(|start| *start <= self.span.start)
     }
 
     /// The empty location after the last character.
     #[must_use]
     pub fn end(&self) -> Self {
-        Self {
-            file: Arc::clone(&self.file),
-            start: self.end,
-            end: self.end,
-        }
+        let Span { end, .. } = self.span;
+        Self::within(&self.file, Span { start: end, end })
     }
 
     /// Whether both are at the same place of lines with the same text and number, in versions of a file that may differ elsewhere.
@@ -121,7 +130,7 @@ impl Eq for Location {}
 
 impl Hash for Location {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.file.path.as_str(), self.start, self.end).hash(state);
+        (self.file.path.as_str(), self.span).hash(state);
     }
 }
 
@@ -133,8 +142,8 @@ impl PartialOrd for Location {
 
 impl Ord for Location {
     fn cmp(&self, other: &Self) -> Ordering {
-        let key = |l: &Self| (l.start, l.end);
-        (self.file.path.cmp(&other.file.path)).then_with(|| key(self).cmp(&key(other)))
+        let by_path = self.file.path.cmp(&other.file.path);
+        by_path.then_with(|| self.span.cmp(&other.span))
     }
 }
 

@@ -63,7 +63,7 @@ fn references(dataplane: &Dataplane, services: &Services, notes: &mut Vec<Unmigr
         let mut note = |reason: String| {
             let place = unmigrated(&dataplane.header, reason);
             notes.push(Unmigrated {
-                line: outbound.at.line(),
+                line: dataplane.header.location(outbound.span).line(),
                 ..place
             });
         };
@@ -78,7 +78,7 @@ fn references(dataplane: &Dataplane, services: &Services, notes: &mut Vec<Unmigr
                 "its outbound for `{name}` asks for more tags, which 3.0 cannot"
             ));
         }
-        let port = services.port(name).unwrap_or(outbound.port.value);
+        let port = services.port(name).unwrap_or(outbound.port);
         let replace = Edit::Replace {
             keys: vec!["tags"],
             with: "backendRef".to_owned(),

@@ -40,10 +40,10 @@ impl Services {
             for inbound in dataplane
                 .inbounds
                 .iter()
-                .filter(|inbound| inbound.port.value != SERVICELESS_PORT)
+                .filter(|inbound| inbound.port != SERVICELESS_PORT)
             {
                 if let Some(service) = &inbound.service {
-                    inbounds.entry(service.value.as_str()).or_default().push((i, inbound));
+                    inbounds.entry(service.as_str()).or_default().push((i, inbound));
                 }
             }
             let workload = dataplane
@@ -63,13 +63,13 @@ impl Services {
             {
                 services
                     .ports
-                    .extend(known.ports.first().map(|port| (name.to_owned(), port.number.value)));
+                    .extend(known.ports.first().map(|port| (name.to_owned(), port.number)));
                 continue;
             }
             let Some(own) = inbounds.get(name) else { continue };
-            services.ports.insert(name.to_owned(), own[0].1.port.value);
+            services.ports.insert(name.to_owned(), own[0].1.port);
             let members: BTreeSet<usize> = own.iter().map(|(i, _)| *i).collect();
-            let first = own[0].1.protocol().map_or(Protocol::Unknown, |protocol| protocol.value);
+            let first = own[0].1.protocol();
             let is_common = protocol(own) == first || !(first.is_http() || protocol(own).is_http());
             if workloads.get(name) != Some(&members) || !is_common {
                 let label = (format!("service/{name}"), "enabled".to_owned());
@@ -119,10 +119,10 @@ fn declared(first: &Dataplane, name: &str, label: &(String, String), inbounds: &
     };
     let protocol = protocol.to_string();
     let mut seen = BTreeSet::new();
-    let ports = inbounds.iter().filter(|(_, inbound)| seen.insert(inbound.port.value));
+    let ports = inbounds.iter().filter(|(_, inbound)| seen.insert(inbound.port));
     let ports: Vec<Value> = ports
         .map(|(_, inbound)| {
-            let port = inbound.port.value;
+            let port = inbound.port;
             json!({"port": port, "targetPort": port, "appProtocol": protocol})
         })
         .collect();

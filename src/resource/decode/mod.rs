@@ -14,4 +14,4 @@ pub(in crate::resource) mod object;
 
 pub use effective::{Effective, Provenance};
 pub use object::TextMap;
-pub use origin::{Located, Origin};
+pub use origin::{Located, Origin, Spanned};

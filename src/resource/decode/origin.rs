@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::diag::ResourceId;
 use crate::keep::Text;
-use crate::source::Location;
+use crate::source::{Location, Span};
 
 /// The origin of a value: a field of a resource.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,7 +26,24 @@ pub struct Located<T> {
     pub origin: Origin,
 }
 
+/// A value with its place in the file of its resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spanned<T> {
+    /// The value as written.
+    pub value: T,
+    /// The place of the value.
+    pub span: Span,
+}
+
 impl<T> Located<T> {
+    /// The value without the origin that can be told from its field.
+    pub(in crate::resource) fn spanned(self) -> Spanned<T> {
+        Spanned {
+            value: self.value,
+            span: self.origin.at.span,
+        }
+    }
+
     /// The result of `f` with the same origin.
     pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Located<U> {
         Located {

@@ -9,8 +9,8 @@ use super::kind::Form;
 use super::labels::{NAMESPACE, ORIGIN, ROLE, ZONE_LABEL};
 use crate::diag::ResourceId;
 use crate::keep::Text;
-use crate::resource::decode::origin::Origin;
-use crate::source::Location;
+use crate::resource::decode::origin::{Located, Origin, Spanned};
+use crate::source::{Location, Span};
 
 /// The mesh that every installation has.
 pub(in crate::resource) const DEFAULT_MESH: &str = "default";
@@ -60,6 +60,24 @@ impl Header {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.id.name
+    }
+
+    /// The location of a part of the resource.
+    #[must_use]
+    pub fn location(&self, span: Span) -> Location {
+        Location::within(&self.at.file, span)
+    }
+
+    /// A value of the resource with the path of its field.
+    pub(in crate::resource) fn located<T: Clone>(&self, written: &Spanned<T>, path: String) -> Located<T> {
+        Located {
+            value: written.value.clone(),
+            origin: Origin {
+                resource: Arc::clone(&self.id),
+                path: path.into(),
+                at: self.location(written.span),
+            },
+        }
     }
 
     /// The value of a label.

@@ -38,9 +38,9 @@ pub(in crate::resource) const GENERATOR: &str = "meshservice-generator";
 #[derive(Debug, Clone, PartialEq)]
 pub struct Port {
     /// `name`; the default is the number.
-    pub name: Option<Located<Text>>,
+    pub name: Option<Text>,
     /// `port`.
-    pub number: Located<u16>,
+    pub number: u16,
     /// `appProtocol`; the default is TCP.
     pub protocol: Option<Located<Protocol>>,
     /// Whether `appProtocol` is in lowercase, which 2.14 requires.
@@ -85,7 +85,7 @@ impl MeshService {
     /// The port with the given number.
     #[must_use]
     pub fn port(&self, number: u16) -> Option<&Port> {
-        self.ports.iter().find(|port| port.number.value == number)
+        self.ports.iter().find(|port| port.number == number)
     }
 }
 
@@ -93,14 +93,14 @@ impl Port {
     /// Whether a `sectionName` means the port: by its name or its number.
     #[must_use]
     pub fn is_called(&self, section: &str) -> bool {
-        self.section() == section || self.number.value.to_string() == section
+        self.section() == section || self.number.to_string() == section
     }
 
     /// The name of the port, or its number.
     #[must_use]
     pub fn section(&self) -> String {
-        let named = self.name.as_ref().filter(|name| !name.value.is_empty());
-        named.map_or_else(|| self.number.value.to_string(), |name| name.value.to_string())
+        let named = self.name.as_ref().filter(|name| !name.is_empty());
+        named.map_or_else(|| self.number.to_string(), ToString::to_string)
     }
 }
 
@@ -221,7 +221,7 @@ fn matched_port(decoder: &mut Decoder, matched: &Object) -> Option<Port> {
     }
     Some(Port {
         name: None,
-        number: number?,
+        number: number?.value,
         is_lowercase: true,
         protocol: written.map(|written| written.map(|name| Protocol::parse(&name))),
         target: None,
@@ -300,8 +300,8 @@ fn port(decoder: &mut Decoder, object: &Object) -> Option<Port> {
     let written = object.text(decoder, "appProtocol");
     let target = object.get("targetPort").and_then(|entry| int_or_text(&entry.value));
     Some(Port {
-        name: object.text(decoder, "name"),
-        number: number?,
+        name: object.text(decoder, "name").map(|name| name.value),
+        number: number?.value,
         is_lowercase: written
             .as_ref()
             .is_none_or(|word| word.value == word.value.to_lowercase()),

@@ -8,40 +8,41 @@ use crate::kuma::Fidelity;
 use crate::resource::decode::context::Context;
 use crate::resource::decode::decoder::Decoder;
 use crate::resource::decode::object::{Object, TextMap, key_path};
-use crate::resource::decode::origin::{Located, Origin};
+use crate::resource::decode::origin::{Located, Origin, Spanned};
+use crate::resource::document::header::Header;
 use crate::resource::value::address::{WrittenIp, decode_ip, decode_port};
 use crate::resource::value::names::is_dns_name;
 use crate::resource::value::protocol::{self, Protocol};
 use crate::resource::value::tags::{self, PROTOCOL, SERVICE, Tags};
-use crate::source::Location;
+use crate::source::Span;
 use crate::yaml::Node;
 
-/// A listener for requests to the local application. What few inbounds have is in a box, since a fleet has many inbounds.
+/// A listener for requests to the local application, in little room, since a fleet has many.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Inbound {
     /// The place of the entry.
-    pub at: Location,
+    pub span: Span,
     /// The path of the entry, such as `networking.inbound[0]`.
     pub path: Text,
     /// `port`, 1 to 65535.
-    pub port: Located<u16>,
+    pub port: u16,
     /// `name`; the default is the port.
-    pub name: Option<Box<Located<Text>>>,
+    pub name: Option<Text>,
     /// `address`; the default is the address of the dataplane.
-    pub address: Option<Box<Located<WrittenIp>>>,
+    pub address: Option<Box<WrittenIp>>,
     /// `servicePort`; the default is `port`.
-    pub service_port: Option<Located<u16>>,
+    pub service_port: Option<u16>,
     /// `serviceAddress`: an IP address in canonical form, or a DNS name, which a control plane rejects although Kuma
     /// documents it. The default is the address of the listener.
-    pub service_address: Option<Box<Located<Text>>>,
+    pub service_address: Option<Text>,
     /// `tags`, with the zone.
     pub tags: Tags,
     /// `tags["kuma.io/service"]`.
-    pub service: Option<Located<Text>>,
+    pub service: Option<Text>,
     /// The field `protocol`, from Kuma 2.14 on.
-    pub written_protocol: Option<Box<Located<Protocol>>>,
+    pub written_protocol: Option<Spanned<Protocol>>,
     /// The tag `kuma.io/protocol`, which sets the protocol of the service.
-    pub tagged_protocol: Option<Located<Protocol>>,
+    pub tagged_protocol: Option<Spanned<Protocol>>,
     /// `serviceProbe`, with which a control plane watches the health of the application.
     pub service_probe: Option<Box<Origin>>,
     /// Whether the inbound is an endpoint of its service: neither `NotReady` nor `Ignored` nor unhealthy.
@@ -51,14 +52,31 @@ pub struct Inbound {
 impl Inbound {
     /// The protocol of the listener: the field, else the tag.
     #[must_use]
-    pub fn protocol(&self) -> Option<&Located<Protocol>> {
-        self.written_protocol.as_deref().or(self.tagged_protocol.as_ref())
+    pub fn protocol(&self) -> Protocol {
+        let written = self.written_protocol.as_ref().or(self.tagged_protocol.as_ref());
+        written.map_or(Protocol::Unknown, |written| written.value)
+    }
+
+    /// The protocol of the listener with its origin. `header` is that of the dataplane.
+    #[must_use]
+    pub fn located_protocol(&self, header: &Header) -> Option<Located<Protocol>> {
+        let written = self.written_protocol.as_ref();
+        let written = written.map(|written| header.located(written, format!("{}.protocol", self.path)));
+        written.or_else(|| self.located_tag(header))
+    }
+
+    /// The tag `kuma.io/protocol` with its origin. `header` is that of the dataplane.
+    #[must_use]
+    pub fn located_tag(&self, header: &Header) -> Option<Located<Protocol>> {
+        let written = self.tagged_protocol.as_ref()?;
+        let path = key_path(&format!("{}.tags", self.path), PROTOCOL);
+        Some(header.located(written, path))
     }
 
     /// The section name of the inbound: its `name`, or the port.
     #[must_use]
     pub fn section(&self) -> String {
-        (self.name.as_ref()).map_or_else(|| self.port.value.to_string(), |name| name.value.to_string())
+        (self.name.as_ref()).map_or_else(|| self.port.to_string(), ToString::to_string)
     }
 }
 
@@ -102,21 +120,21 @@ pub(in crate::resource) fn decode(
     let name = object.text(decoder, "name").filter(|name| !name.value.is_empty());
     let ready = decode_ready(decoder, context, &object);
     Some(Inbound {
-        at: object.at.clone(),
+        span: object.at.span,
         path: object.path.clone(),
-        port: sockets.port?,
-        name: name.map(Box::new),
-        address: sockets.address.map(Box::new),
-        service_port: sockets.service_port,
-        service_address: sockets.service_address.map(Box::new),
-        service: tags.get(SERVICE).cloned(),
+        port: sockets.port?.value,
+        name: name.map(|name| name.value),
+        address: sockets.address.map(|address| Box::new(address.value)),
+        service_port: sockets.service_port.map(|port| port.value),
+        service_address: sockets.service_address.map(|address| address.value),
+        service: tags.get(SERVICE).map(|service| service.value.clone()),
         tags: if context.inbounds_have_tags() {
             context.with_zone(&tags)
         } else {
             Tags::new()
         },
-        tagged_protocol: tagged,
-        written_protocol: field.map(Box::new),
+        tagged_protocol: tagged.map(Located::spanned),
+        written_protocol: field.map(Located::spanned),
         service_probe: object
             .get("serviceProbe")
             .map(|_| Box::new(object.origin_of(decoder, "serviceProbe"))),

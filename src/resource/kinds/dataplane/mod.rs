@@ -27,7 +27,7 @@ use crate::resource::document::labels::WORKLOAD;
 use crate::resource::value::address::decode_port;
 use crate::resource::value::names::{is_dns_label, is_dns_name};
 use crate::resource::value::tags::{self, SERVICE, Tags, ZONE};
-use crate::source::Location;
+use crate::source::Span;
 use crate::yaml::Node;
 
 /// A proxy with its listeners.
@@ -36,9 +36,9 @@ pub struct Dataplane {
     /// Type, mesh, name and labels.
     pub header: Header,
     /// `networking.address`: an IP address or a DNS name.
-    pub address: Located<Text>,
+    pub address: Text,
     /// `networking.advertisedAddress`: the address for other dataplanes, if it differs.
-    pub advertised_address: Option<Box<Located<Text>>>,
+    pub advertised_address: Option<Text>,
     /// `networking.inbound`.
     pub inbounds: Vec<Inbound>,
     /// `networking.outbound`.
@@ -46,7 +46,7 @@ pub struct Dataplane {
     /// `networking.gateway`.
     pub gateway: Option<Box<Gateway>>,
     /// The place of `networking.transparentProxying`.
-    pub transparent_proxying: Option<Location>,
+    pub transparent_proxying: Option<Span>,
 }
 
 impl Dataplane {
@@ -88,10 +88,7 @@ impl Dataplane {
     /// Whether `networking.address` is an IPv6 address.
     #[must_use]
     pub fn is_ipv6(&self) -> bool {
-        self.address
-            .value
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_ipv6())
+        (self.address.parse::<IpAddr>()).is_ok_and(|address| address.is_ipv6())
     }
 }
 
@@ -147,11 +144,11 @@ pub(in crate::resource) fn decode(
     report_zone_proxy(decoder, context, &networking);
     Some(Dataplane {
         header,
-        address: address?,
+        address: address?.value,
         advertised_address: networking
             .text(decoder, "advertisedAddress")
-            .filter(|address| !address.value.is_empty())
-            .map(Box::new),
+            .map(|address| address.value)
+            .filter(|address| !address.is_empty()),
         inbounds,
         outbounds,
         gateway: gateway.map(Box::new),
@@ -187,7 +184,7 @@ fn report_zone_proxy(decoder: &mut Decoder, context: &Context, networking: &Obje
 }
 
 /// The place of `transparentProxying`, if it redirects traffic.
-fn transparent_proxying(decoder: &Decoder, networking: &Object) -> Option<Location> {
+fn transparent_proxying(decoder: &Decoder, networking: &Object) -> Option<Span> {
     let entry = networking.get("transparentProxying").filter(|_| {
         let ports = networking.open_object(&mut decoder.silent(), "transparentProxying");
         let is_set = |key| {
@@ -196,7 +193,7 @@ fn transparent_proxying(decoder: &Decoder, networking: &Object) -> Option<Locati
         };
         is_set("redirectPortInbound") || is_set("redirectPortOutbound")
     });
-    entry.map(|entry| entry.key_at.clone())
+    entry.map(|entry| entry.key_at.span)
 }
 
 /// Checks the workload, which from 2.14 on becomes the name of a resource.

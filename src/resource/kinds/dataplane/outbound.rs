@@ -4,26 +4,34 @@ use crate::diag::Code;
 use crate::keep::Text;
 use crate::resource::decode::context::Context;
 use crate::resource::decode::decoder::{Decoder, Phase};
-use crate::resource::decode::object::{Object, TextMap};
-use crate::resource::decode::origin::Located;
+use crate::resource::decode::object::{Object, TextMap, key_path};
+use crate::resource::decode::origin::{Located, Spanned};
 use crate::resource::value::address::{WrittenIp, decode_ip, decode_port};
 use crate::resource::value::tags::{self, SERVICE};
-use crate::source::Location;
+use crate::source::Span;
 use crate::yaml::Node;
 
 /// A listener for requests of the local application to a service.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outbound {
     /// The place of the entry.
-    pub at: Location,
+    pub span: Span,
     /// The path of the entry, such as `networking.outbound[0]`.
     pub path: Text,
     /// `port`, 1 to 65535.
-    pub port: Located<u16>,
+    pub port: u16,
     /// `address`; the default is 127.0.0.1.
-    pub address: Option<Box<Located<WrittenIp>>>,
+    pub address: Option<Box<WrittenIp>>,
     /// The destination.
     pub to: Destination,
+}
+
+impl Outbound {
+    /// The path of the tag `kuma.io/service`.
+    #[must_use]
+    pub fn service_path(&self) -> String {
+        key_path(&format!("{}.tags", self.path), SERVICE)
+    }
 }
 
 /// The destination of an outbound.
@@ -32,7 +40,7 @@ pub enum Destination {
     /// `tags`.
     Service {
         /// `tags["kuma.io/service"]`.
-        service: Located<Text>,
+        service: Spanned<Text>,
         /// The other tags, all of which an endpoint must have.
         tags: TextMap,
     },
@@ -110,10 +118,10 @@ pub(in crate::resource) fn decode(
         }
     };
     Some(Outbound {
-        at: object.at.clone(),
+        span: object.at.span,
         path: object.path.clone(),
-        port: port?,
-        address: address.map(Box::new),
+        port: port?.value,
+        address: address.map(|address| Box::new(address.value)),
         to: to?,
     })
 }
@@ -135,7 +143,7 @@ fn decode_destination(decoder: &mut Decoder, object: &Object, path: &str, tags: 
     };
     let others = tags.iter().filter(|(tag, _)| *tag != SERVICE);
     Some(Destination::Service {
-        service: service.clone(),
+        service: service.clone().spanned(),
         tags: others.map(|(tag, value)| (tag.clone(), value.clone())).collect(),
     })
 }
