@@ -59,13 +59,13 @@ pub(super) fn write(fragments: &Fragments, root: &Path) -> Result<Written, Failu
         for (artifact, text) in files {
             let path = directory.join(&*artifact.path());
             written.files += 1;
-            if fs::read(&path).is_ok_and(|known| known == text.as_bytes()) {
+            if fs::read(&path).is_ok_and(|known| known == text.text().as_bytes()) {
                 continue;
             }
             written.changed += 1;
             let parent = path.parent().unwrap_or(&directory);
             fs::create_dir_all(parent).map_err(at(parent))?;
-            fs::write(&path, text.as_bytes()).map_err(at(&path))?;
+            fs::write(&path, text.text().as_bytes()).map_err(at(&path))?;
         }
     }
     Ok(written)

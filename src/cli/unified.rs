@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use similar::udiff::UnifiedDiff;
 use similar::{ChangeTag, TextDiff};
 
+use crate::envoy::FileText;
 use crate::plan::Change;
 use crate::words::printable;
 
@@ -38,7 +39,7 @@ fn files(change: &Change, render: impl Fn(&TextDiff<'_, '_, str>, &[String; 2]) 
         let path = format!("{}/{}", change.proxy.directory(), artifact.path());
         let [before, after] = [&change.before, &change.after].map(|files| files.get(&artifact));
         let names = names(&path, [before.is_some(), after.is_some()]);
-        let [old, new] = [before, after].map(|text| text.map_or("", |text| text));
+        let [old, new] = [before, after].map(|text| text.map(FileText::text).unwrap_or_default());
         let _ = write!(out, "\n{}", render(&TextDiff::from_lines(old, new), &names));
     }
     out

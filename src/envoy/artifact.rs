@@ -12,6 +12,8 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::file_text::FileText;
+
 use crate::ir::Direction;
 pub use crate::ir::ProxyKey;
 
@@ -215,7 +217,11 @@ impl Block {
 
 /// The texts of the files of one proxy. A copy shares them, and equal copies are told without a look at them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Files(Arc<BTreeMap<Artifact, Arc<str>>>);
+pub struct Files(Arc<BTreeMap<Artifact, FileText>>);
+
+/// The number of proxies up to which texts are kept as they are, at hand at once; those of more are kept by their differences
+/// from a [sample](Files::sample), in a fifth of the room.
+pub(crate) const FEW: usize = 64;
 
 /// The texts of all files of all proxies.
 pub type Fragments = BTreeMap<ProxyKey, Files>;
@@ -227,6 +233,22 @@ impl Files {
         Self::default()
     }
 
+    /// The same files, with texts in the room of their differences from another one; as they are if there is none.
+    #[must_use]
+    pub fn like(self, another: Option<&Arc<str>>) -> Self {
+        match another {
+            Some(_) => (self.iter().map(|(artifact, text)| (*artifact, text.like(another)))).collect(),
+            None => self,
+        }
+    }
+
+    /// The texts one after the other, which those of other proxies are like.
+    #[must_use]
+    pub fn sample(&self) -> Arc<str> {
+        let texts: String = self.values().map(FileText::text).collect();
+        texts.into()
+    }
+
     /// Whether both are copies of one set of files.
     #[must_use]
     pub fn is_copy_of(&self, other: &Self) -> bool {
@@ -235,7 +257,7 @@ impl Files {
 }
 
 impl Deref for Files {
-    type Target = BTreeMap<Artifact, Arc<str>>;
+    type Target = BTreeMap<Artifact, FileText>;
 
     fn deref(&self) -> &Self::Target {
         &self.0
@@ -248,21 +270,21 @@ impl DerefMut for Files {
     }
 }
 
-impl FromIterator<(Artifact, Arc<str>)> for Files {
-    fn from_iter<I: IntoIterator<Item = (Artifact, Arc<str>)>>(files: I) -> Self {
+impl FromIterator<(Artifact, FileText)> for Files {
+    fn from_iter<I: IntoIterator<Item = (Artifact, FileText)>>(files: I) -> Self {
         Self(Arc::new(files.into_iter().collect()))
     }
 }
 
-impl<const N: usize> From<[(Artifact, Arc<str>); N]> for Files {
-    fn from(files: [(Artifact, Arc<str>); N]) -> Self {
+impl<const N: usize> From<[(Artifact, FileText); N]> for Files {
+    fn from(files: [(Artifact, FileText); N]) -> Self {
         files.into_iter().collect()
     }
 }
 
 impl IntoIterator for Files {
-    type Item = (Artifact, Arc<str>);
-    type IntoIter = IntoIter<Artifact, Arc<str>>;
+    type Item = (Artifact, FileText);
+    type IntoIter = IntoIter<Artifact, FileText>;
 
     fn into_iter(self) -> Self::IntoIter {
         Arc::unwrap_or_clone(self.0).into_iter()
@@ -270,8 +292,8 @@ impl IntoIterator for Files {
 }
 
 impl<'f> IntoIterator for &'f Files {
-    type Item = (&'f Artifact, &'f Arc<str>);
-    type IntoIter = Iter<'f, Artifact, Arc<str>>;
+    type Item = (&'f Artifact, &'f FileText);
+    type IntoIter = Iter<'f, Artifact, FileText>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.0.iter()

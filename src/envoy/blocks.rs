@@ -2,12 +2,11 @@
 //!
 //! The field stands in the file also where it is unset, so that a template has it in one place and without a condition.
 
-use std::sync::Arc;
-
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::artifact::{Artifact, Block, Files};
+use super::file_text::FileText;
 use super::tracing::{self, RequestIds, Tracing};
 use super::xds;
 use crate::ir::{Listener, Proxy};
@@ -46,9 +45,9 @@ pub(super) fn render(out: &mut String, proxy: &Proxy, listener: &Listener) {
 /// the files have no blocks, or one of the texts is not what it should be.
 #[must_use]
 pub fn as_static(files: &Files) -> Option<String> {
-    let read = |text: &str| yaml_json::read_one(text, &Limits::default());
+    let read = |text: &FileText| yaml_json::read_one(&text.text(), &Limits::default());
     let blocks = (files.iter()).filter(|(artifact, _)| matches!(artifact, Artifact::Tracing(_)));
-    let listener = |(artifact, text): (&Artifact, &Arc<str>)| Some(listener(&artifact.path(), read(text)?));
+    let listener = |(artifact, text): (&Artifact, &FileText)| Some(listener(&artifact.path(), read(text)?));
     let listeners: Vec<Value> = blocks.map(listener).collect::<Option<_>>()?;
     let mut whole = read(files.get(&Artifact::Fragment)?)?;
     let own = whole.get_mut("static_resources")?.as_object_mut()?;

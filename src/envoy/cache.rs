@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::artifact::{Files, Fragments, ProxyKey};
+use super::artifact::{FEW, Files, Fragments, ProxyKey};
 use super::env::RenderEnv;
 use super::shape::Shaped;
 use crate::diag::Diagnostics;
@@ -17,6 +17,8 @@ pub struct Cache {
     fragments: Arc<Fragments>,
     /// The findings about features that sidecars lack, unless those may be others now.
     left_out: Option<Diagnostics>,
+    /// The text that those of the proxies are like, once they are many.
+    sample: Option<Arc<str>>,
     rendered: usize,
 }
 
@@ -51,6 +53,14 @@ impl Cache {
         self.left_out.get_or_insert_with(report)
     }
 
+    /// The text that those of `all` proxies are like, if they are many; `make` makes it if none is known.
+    pub(super) fn sample(&mut self, all: usize, make: impl FnOnce() -> Option<Arc<str>>) -> Option<Arc<str>> {
+        if all > FEW && self.sample.is_none() {
+            self.sample = make();
+        }
+        self.sample.clone().filter(|_| all > FEW)
+    }
+
     /// Goes on to the next compilation, with files that `render` makes of those proxies that are not as in the last one.
     /// Those proxies and the ones that are gone are the result; `None` if all may have other files.
     pub(super) fn update(
@@ -63,6 +73,7 @@ impl Cache {
         if !is_comparable {
             *self = Self {
                 env: Some(env.clone()),
+                sample: self.sample.take(),
                 ..Self::default()
             };
         }

@@ -3,6 +3,8 @@
 //! Field names, `@type` URLs and cluster names live here; policies do not. Messages are structures with
 //! Envoy's own field names, in the order in which its documentation lists them. Start with [`render`].
 
+mod file_text;
+
 pub mod artifact;
 
 pub mod xds;
@@ -55,6 +57,7 @@ pub use bootstrap::ADMIN_SOCKET;
 pub use cache::Cache;
 pub use cluster::collectors as collector_clusters;
 pub use env::RenderEnv;
+pub use file_text::FileText;
 pub use spelling::camel;
 
 use std::collections::BTreeSet;
@@ -84,8 +87,15 @@ pub struct Rendered {
 /// in `cache` changes the cost and not the result, but for what it says of the last compilation.
 pub fn render(all: &[Arc<Shaped>], env: &RenderEnv, cache: &mut Cache, diagnostics: &mut Diagnostics) -> Rendered {
     let wanted: Vec<&Arc<Shaped>> = all.iter().collect();
+    let sample = cache.sample(all.len(), || {
+        let one = each("rendering files", &wanted[..1], env, Renderer::files);
+        one.into_iter().find_map(|(files, _)| Some(files?.sample()))
+    });
     let changed = cache.update(&wanted, env, |missing| {
-        let worked = each("rendering files", missing, env, Renderer::files);
+        let worked = each("rendering files", missing, env, |renderer, shaped, findings| {
+            let files = renderer.files(shaped, findings)?;
+            Some(files.like(sample.as_ref()))
+        });
         let worked = missing.iter().zip(worked);
         let worked = worked.map(|(shaped, (files, findings))| Worked {
             shaped: Arc::clone(shaped),
@@ -206,10 +216,10 @@ impl Renderer<'_> {
 }
 
 /// The text that `write` makes, by way of a buffer.
-fn text(buffer: &mut String, write: impl FnOnce(&mut String)) -> Arc<str> {
+fn text(buffer: &mut String, write: impl FnOnce(&mut String)) -> FileText {
     buffer.clear();
     write(buffer);
-    Arc::from(buffer.as_str())
+    buffer.as_str().into()
 }
 
 /// The result of `work` for each proxy, in the same order, with the findings about the proxy.

@@ -1,11 +1,10 @@
 //! `HttpConnectionManager.tracing`.
 
-use std::sync::Arc;
-
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::datadog::DatadogConfig;
+use super::file_text::FileText;
 use super::opentelemetry::OpenTelemetryConfig;
 use super::shape::{SamplingChange, Shaped};
 use super::share::{Amount, fraction};
@@ -190,7 +189,7 @@ pub(super) fn request_ids(proxy: &Proxy, listener: &Listener, sidecar: Option<Sa
 }
 
 /// The text of `xds/rtds.yaml` with the sampling of a proxy.
-pub(super) fn rtds(proxy: &Proxy) -> Arc<str> {
+pub(super) fn rtds(proxy: &Proxy) -> FileText {
     xds::runtime(&runtime(proxy)).into()
 }
 

@@ -2,10 +2,16 @@
 
 pub mod carry;
 
+mod digest;
+
+mod packed;
+
 mod shared;
 
 mod text;
 
+pub use digest::Digest;
+pub use packed::Packed;
 pub use shared::Shared;
 pub use text::{Text, Texts};
 

@@ -8,8 +8,9 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::digest::Digest;
+use crate::envoy::FileText;
 use crate::envoy::artifact::{Artifact, ProxyKey};
+use crate::keep::Digest;
 
 /// A published file that is not as it was published.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,8 +49,8 @@ impl fmt::Display for DriftKind {
 impl Drift {
     /// Whether a text is the one that was published.
     #[must_use]
-    pub fn was_published(&self, text: &str) -> bool {
-        self.published.contains(&Digest::of(text))
+    pub fn was_published(&self, text: &FileText) -> bool {
+        self.published.contains(&text.digest())
     }
 
     /// The drift in words, and whether the file `is_left` as it is or written again.

@@ -9,6 +9,7 @@ use schemars::{JsonSchema, Schema, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::change::{Action, Plan};
+use crate::envoy::FileText;
 use crate::envoy::artifact::Artifact;
 use crate::settings_value::SettingValue;
 use crate::words::plural;
@@ -167,7 +168,7 @@ fn id(plan: &Plan) -> String {
             add(&artifact.path());
             let text = change.after.get(&artifact);
             add(if text.is_some() { "text" } else { "none" });
-            add(text.map_or("", |text| text));
+            add(&text.map(FileText::text).unwrap_or_default());
         }
     }
     hasher.finalize().to_hex()[..12].to_owned()

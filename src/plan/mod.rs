@@ -2,8 +2,6 @@
 //!
 //! [`plan`] compares what is applied with what is desired. How a step is carried out is not known here.
 
-pub mod digest;
-
 pub mod change;
 
 pub mod steps;

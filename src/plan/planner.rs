@@ -200,16 +200,16 @@ fn views<'v>(observed: &'v Observed, desired: Desired<'v>, drift: &'v [Drift]) -
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::sync::Arc;
 
     use proptest::collection::{btree_map, btree_set, vec};
     use proptest::option;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::envoy::FileText;
     use crate::envoy::artifact::{Artifact, Files};
     use crate::envoy::xds;
-    use crate::plan::digest::Digest;
+    use crate::keep::Digest;
     use crate::plan::drift::DriftKind;
     use crate::plan::guard::Share;
     use crate::plan::steps::{Step, steps};
@@ -228,7 +228,7 @@ mod tests {
     #[derive(Debug, Clone, PartialEq, Eq)]
     struct Disk {
         /// `None` for something that is no readable text.
-        files: BTreeMap<(ProxyKey, Artifact), Option<Arc<str>>>,
+        files: BTreeMap<(ProxyKey, Artifact), Option<FileText>>,
         owned: BTreeMap<(ProxyKey, Artifact), Digest>,
         published: Fragments,
         /// The part of the published files that the history has.
@@ -238,15 +238,12 @@ mod tests {
     impl Disk {
         fn new(published: &Fragments) -> Self {
             let files = published.iter().flat_map(|(proxy, files)| {
-                let text = |(artifact, text): (&Artifact, &Arc<str>)| ((proxy.clone(), *artifact), text.clone());
+                let text = |(artifact, text): (&Artifact, &FileText)| ((proxy.clone(), *artifact), text.clone());
                 files.iter().map(text)
             });
             let files: BTreeMap<_, _> = files.collect();
             Self {
-                owned: files
-                    .iter()
-                    .map(|(file, text)| (file.clone(), Digest::of(text)))
-                    .collect(),
+                owned: files.iter().map(|(file, text)| (file.clone(), text.digest())).collect(),
                 files: files.into_iter().map(|(file, text)| (file, Some(text))).collect(),
                 published: published.clone(),
                 last_generation: published.clone(),
@@ -276,7 +273,7 @@ mod tests {
                 let kind = match self.files.get(&(proxy.clone(), *artifact)) {
                     Some(Some(text)) => {
                         files.insert(*artifact, text.clone());
-                        (Digest::of(text) != *digest).then_some(DriftKind::Edited)
+                        (text.digest() != *digest).then_some(DriftKind::Edited)
                     }
                     Some(None) => Some(DriftKind::Replaced),
                     None => Some(DriftKind::Missing),
@@ -301,7 +298,7 @@ mod tests {
                     let file = (change.proxy.clone(), step.artifact());
                     assert!(!change.left.contains(&file.1), "{file:?} is left and written");
                     if let Step::Write(_, text) = step {
-                        self.owned.insert(file.clone(), Digest::of(&text));
+                        self.owned.insert(file.clone(), text.digest());
                         self.files.insert(file, Some(text));
                     } else {
                         self.owned.remove(&file);
@@ -318,7 +315,7 @@ mod tests {
         fn texts(&self, proxy: &ProxyKey) -> Files {
             let of_proxy = self.files.iter().filter(|((of, _), _)| of == proxy);
             let text =
-                |((_, artifact), text): (&(ProxyKey, Artifact), &Option<Arc<str>>)| Some((*artifact, text.clone()?));
+                |((_, artifact), text): (&(ProxyKey, Artifact), &Option<FileText>)| Some((*artifact, text.clone()?));
             of_proxy.filter_map(text).collect()
         }
     }
@@ -331,7 +328,7 @@ mod tests {
         });
         let other = btree_map(
             (1..Artifact::SINGLE.len()).prop_map(|i| Artifact::SINGLE[i]),
-            "[ab]".prop_map(Arc::from),
+            "[ab]".prop_map(FileText::from),
             0..4,
         );
         let files = (clusters, other).prop_map(|(cds, other)| other.into_iter().chain([cds]).collect::<Files>());
@@ -405,7 +402,7 @@ mod tests {
         fn is_updated(&self, proxy: &ProxyKey, planned: &Planned) -> bool {
             let Some(desired) = &self.desired else { return false };
             let desired: BTreeMap<Artifact, Digest> = (desired.get(proxy).into_iter().flatten())
-                .map(|(artifact, text)| (*artifact, Digest::of(text)))
+                .map(|(artifact, text)| (*artifact, text.digest()))
                 .collect();
             let of_proxy = self.disk.owned.iter().filter(|((of, _), _)| of == proxy);
             let published: BTreeMap<Artifact, Digest> =
@@ -535,8 +532,8 @@ mod tests {
                 prop_assert_eq!(before.disk.owned.get(&file), situation.disk.owned.get(&file));
                 let is_held = situation.held.contains_proxy(proxy) || situation.desired.is_none();
                 let is_edit = found.is_some() && (is_held || situation.repair == DriftRepair::Off);
-                let is_repaired = |text| !is_edit && before.disk.owned.get(&file) == Some(&Digest::of(text));
-                prop_assert!(found == after || after.as_deref().is_some_and(is_repaired), "{found:?} {after:?}");
+                let is_repaired = |text: &FileText| !is_edit && before.disk.owned.get(&file) == Some(&text.digest());
+                prop_assert!(found == after || after.as_ref().is_some_and(is_repaired), "{found:?} {after:?}");
             }
         }
 

@@ -1,11 +1,11 @@
 //! The changes that one proxy may get, each for a reason of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use super::change::{Action, Change};
 use super::drift::{Drift, DriftKind};
 use super::repair::DriftRepair;
+use crate::envoy::FileText;
 use crate::envoy::artifact::{Artifact, Files, ProxyKey};
 
 /// The observed and the desired state of one proxy.
@@ -73,7 +73,7 @@ impl ProxyView<'_> {
                 (None, _) => found == desired,
             };
             if !is_published {
-                let was_published = drift.contains_key(&artifact).then(Arc::default);
+                let was_published = drift.contains_key(&artifact).then(FileText::default);
                 before.extend(found.or(was_published).map(|text| (artifact, text)));
                 after.extend(desired.map(|text| (artifact, text)));
             }

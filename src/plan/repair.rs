@@ -87,7 +87,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::plan::digest::Digest;
+    use crate::keep::Digest;
     use crate::plan::drift::DriftKind;
 
     fn edited() -> Drift {

@@ -4,8 +4,7 @@
 //! names a cluster it does not have. So clusters are written before the listeners that need them and removed after
 //! the listeners that needed them. An Envoy can start from the pair that is on disk between any two steps.
 
-use std::sync::Arc;
-
+use crate::envoy::FileText;
 use crate::envoy::artifact::{Artifact, Files};
 use crate::envoy::xds;
 
@@ -13,7 +12,7 @@ use crate::envoy::xds;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// Gives the file this text.
-    Write(Artifact, Arc<str>),
+    Write(Artifact, FileText),
     /// Removes the file.
     Remove(Artifact),
 }
@@ -100,7 +99,7 @@ fn first_clusters(before: &Files, after: &Files) -> First {
     else {
         return First::New;
     };
-    match xds::union(old, new) {
+    match xds::union(&old.text(), &new.text()) {
         None => First::New,
         Some(union) if union.is_before => First::Old,
         Some(union) => First::Both(union.text),
@@ -108,7 +107,7 @@ fn first_clusters(before: &Files, after: &Files) -> First {
 }
 
 /// The new text of a file, if it differs from the old one.
-fn differs<'f>(before: &Files, after: &'f Files, artifact: Artifact) -> Option<&'f Arc<str>> {
+fn differs<'f>(before: &Files, after: &'f Files, artifact: Artifact) -> Option<&'f FileText> {
     after.get(&artifact).filter(|text| before.get(&artifact) != Some(*text))
 }
 
@@ -135,7 +134,7 @@ mod tests {
         assert_eq!(steps(&before, &after), expected);
     }
 
-    fn write(artifact: Artifact, text: impl Into<Arc<str>>) -> Step {
+    fn write(artifact: Artifact, text: impl Into<FileText>) -> Step {
         Step::Write(artifact, text.into())
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use meshtraced::apply::{Delivery, ProxyResult, Session, Target};
 use meshtraced::apply::{ProxyHealth, probe_all};
+use meshtraced::envoy::FileText;
 use meshtraced::envoy::artifact::{Artifact, Files, Fragments, ProxyKey};
 use meshtraced::envoy::xds;
 use serde_json::json;
@@ -57,9 +58,9 @@ fn published(count: usize, patience: Duration) -> (TempDir, Target) {
     (dir, target)
 }
 
-fn has(target: &Target, proxy: &ProxyKey, text: &str) -> bool {
+fn has(target: &Target, proxy: &ProxyKey, text: &FileText) -> bool {
     let lds = target.out.root.join(proxy.directory()).join("xds/lds.yaml");
-    fs::read_to_string(lds).expect("published") == text
+    fs::read_to_string(lds).expect("published") == text.text()
 }
 
 #[test]

@@ -74,7 +74,7 @@ impl Place {
                 .iter()
                 .map(move |(artifact, text)| (directory.join(&*artifact.path()), text))
         });
-        files.all(|(path, text)| fs::read_to_string(path).is_ok_and(|found| found == **text))
+        files.all(|(path, text)| fs::read_to_string(path).is_ok_and(|found| found == text.text()))
     }
 }
 

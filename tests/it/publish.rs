@@ -96,7 +96,7 @@ fn whatever_a_kill_leaves_the_next_run_finishes() {
             let path = target.out.root.join(proxy.directory()).join(&*step.artifact().path());
             fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
             match step {
-                Step::Write(_, text) => fs::write(&path, &*text).expect("written"),
+                Step::Write(_, text) => fs::write(&path, &*text.text()).expect("written"),
                 Step::Remove(_) => fs::remove_file(&path).expect("removed"),
             }
         }
@@ -185,7 +185,7 @@ fn what_is_as_it_should_be_is_not_touched_and_what_is_not_is_mended() {
     assert_eq!(fs::metadata(&lds).expect("there").mode() & 0o7777, 0o640);
     assert_eq!(
         fs::read_to_string(&cds).expect("there"),
-        *first[&key("stays")][&Artifact::Cds]
+        first[&key("stays")][&Artifact::Cds].text()
     );
     assert!(publish(&first, &target).proxies.is_empty());
 }

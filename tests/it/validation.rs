@@ -184,8 +184,8 @@ fn what_it_refuses_is_not_published_and_not_tried_again_by_the_same_one() {
             .join("xds/lds.yaml");
         fs::read_to_string(path).expect("published")
     };
-    assert_eq!(lds("bad"), *good(4)[&Artifact::Lds]);
-    assert_eq!(lds("good"), *good(2)[&Artifact::Lds]);
+    assert_eq!(lds("bad"), good(4)[&Artifact::Lds].text());
+    assert_eq!(lds("good"), good(2)[&Artifact::Lds].text());
     assert_eq!(place.asked(), 2);
     // Somebody asks for another attempt.
     let session = Session::open(&place.target).expect("nobody else");
@@ -200,7 +200,7 @@ fn what_it_refuses_is_not_published_and_not_tried_again_by_the_same_one() {
     place.publish(&next).expect("nobody objects");
     assert_eq!(
         fs::read_to_string(place.target.out.root.join("default/good/xds/lds.yaml")).expect("published"),
-        *bad(2)[&Artifact::Lds]
+        bad(2)[&Artifact::Lds].text()
     );
 }
 
@@ -234,7 +234,7 @@ fn a_fragment_is_judged_with_what_it_is_merged_into() {
     };
     // A listener of its own that sends to a cluster of the fragment.
     let own = |cluster: &str| {
-        let listeners = files(cluster, 2)[&Artifact::Lds].clone();
+        let listeners = files(cluster, 2)[&Artifact::Lds].to_string();
         let listeners = listeners.split_once("resources:\n").expect("a list").1.to_owned();
         let lines = listeners.lines().filter(|line| !line.contains("envoy.config.listener"));
         let indented: String = lines.map(|line| format!("  {line}\n")).collect();
@@ -273,7 +273,7 @@ fn blocks_are_judged_with_the_clusters_of_the_fragment() {
     place.validate_by(THROUGH);
     let block = Artifact::at("tracing/inbound-8080.yaml").expect("the file of a block");
     let other = Artifact::at("tracing/inbound-8081.yaml").expect("the file of a block");
-    let lds = &files("tracing:z", 1)[&Artifact::Lds];
+    let lds = files("tracing:z", 1)[&Artifact::Lds].to_string();
     let text = |collector: &str| {
         let provider = format!(
             "{{name: envoy.tracers.zipkin, typed_config: {{'@type': type.googleapis.com/envoy.config.trace.v3.ZipkinConfig, \

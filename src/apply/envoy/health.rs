@@ -60,7 +60,7 @@ fn health(probe: &AdminProbe, files: &Files) -> ProxyHealth {
         AdminProbe::Unverifiable => ProxyHealth::Unverifiable,
         AdminProbe::Up(_, stats) => {
             let has = |artifact: Artifact| {
-                let version = files.get(&artifact).and_then(|text| xds::version(text));
+                let version = files.get(&artifact).and_then(|text| xds::version(&text.text()));
                 version.is_none_or(|version| stats.of(artifact).version == version)
             };
             if has(Artifact::Cds) && has(Artifact::Lds) && (has(Artifact::Rtds) || !stats.has_runtime()) {

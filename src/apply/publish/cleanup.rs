@@ -12,8 +12,8 @@ use crate::apply::store::dir::{Access, Content, Dir};
 use crate::apply::store::files::{self, PlacedFiles};
 use crate::apply::store::inventory::{Entry, Inventory, Known};
 use crate::envoy::artifact::ProxyKey;
+use crate::keep::Digest;
 use crate::plan::Plan;
-use crate::plan::digest::Digest;
 use crate::system::parallel;
 
 /// Gives back mode and owner to the directories above the proxies.

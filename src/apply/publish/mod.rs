@@ -109,7 +109,7 @@ pub fn apply(request: &Request, target: &Target, session: &Session) -> Result<Pu
 /// The number of bytes that a plan writes at most.
 fn size(plan: &Plan) -> u64 {
     let texts = plan.changes.iter().flat_map(|change| change.after.values());
-    texts.map(|text| text.len() as u64).sum()
+    texts.map(|text| text.size() as u64).sum()
 }
 
 /// The shards that a publication needs: those of the proxies in its plan, unless it looks at all proxies, or begins the history.

@@ -14,8 +14,8 @@ use crate::apply::store::inventory::{Known, Owned};
 use crate::apply::store::output::undo_name;
 use crate::envoy::artifact::Artifact;
 use crate::envoy::xds;
+use crate::keep::Digest;
 use crate::plan::Action;
-use crate::plan::digest::Digest;
 
 /// The pause between the steps for an Envoy that cannot be asked. Envoy itself needs milliseconds.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -198,7 +198,7 @@ impl<'r> Rollout<'r, '_> {
             }
             _ => None,
         };
-        let Some(version) = text.and_then(|text| xds::version(text)) else {
+        let Some(version) = text.and_then(|text| xds::version(&text.text())) else {
             return Ok(None);
         };
         if stats.of(Artifact::Cds).version == version {

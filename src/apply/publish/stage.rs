@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::context::{PublishContext, Request};
 use super::publication::{Delivery, Publication};
@@ -14,7 +13,6 @@ use crate::apply::store::files::PlacedFiles;
 use crate::apply::store::inventory::{Entry, Inventory, Known, Left, Owned};
 use crate::envoy::artifact::{Artifact, Elsewhere, Files};
 use crate::envoy::xds;
-use crate::plan::digest::Digest;
 use crate::plan::{self, Action, Change, Step};
 use crate::system::parallel;
 use crate::system::progress::Counter;
@@ -141,8 +139,8 @@ fn adopt(context: &PublishContext, change: &Change, placed: &Placed) -> Result<F
     {
         match files.read(artifact) {
             Ok(Content::Missing) => {}
-            Ok(Content::Text(found)) if found == **text => {
-                adopted.insert(artifact, Arc::clone(text));
+            Ok(Content::Text(found)) if found == text.text() => {
+                adopted.insert(artifact, text.clone());
             }
             Err(error) if !matches!(error, ApplyError::Denied { .. }) => return Err(error),
             Ok(Content::Text(_) | Content::Binary | Content::Other) | Err(_) => {
@@ -168,19 +166,23 @@ fn stage<'p>(context: &PublishContext, begun: Begun<'p>, steps: Vec<Step>) -> Re
         left,
     } = placed;
     let adopted = adopted.iter();
-    owned.extend(adopted.map(|(artifact, text)| (*artifact, Known::from([Some(Digest::of(text))]))));
+    owned.extend(adopted.map(|(artifact, text)| (*artifact, Known::from([Some(text.digest())]))));
     let mut staged = Vec::new();
     for (number, step) in steps.into_iter().enumerate() {
         staged.push(match step {
             Step::Remove(artifact) => StagedStep::Remove(artifact),
             Step::Write(artifact, text) => {
                 let name = format!("{index}-{number}");
-                context.output.staging.create(&name, &text, context.output.out.file())?;
+                let content = text.text();
+                context
+                    .output
+                    .staging
+                    .create(&name, &content, context.output.out.file())?;
                 StagedStep::Put(StagedFile {
                     artifact,
                     name,
-                    digest: Digest::of(&text),
-                    version: xds::version(&text),
+                    digest: text.digest(),
+                    version: xds::version(&content),
                 })
             }
         });
@@ -198,6 +200,7 @@ fn stage<'p>(context: &PublishContext, begun: Begun<'p>, steps: Vec<Step>) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keep::Digest;
 
     #[test]
     fn a_file_that_comes_back_is_ours_where_it_was_left() {

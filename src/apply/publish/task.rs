@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use crate::apply::store::inventory::{Known, Left, Owned};
 use crate::envoy::artifact::{Artifact, Elsewhere};
+use crate::keep::Digest;
 use crate::plan::Change;
-use crate::plan::digest::Digest;
 
 /// The task of publishing one proxy.
 #[derive(Debug)]

@@ -24,6 +24,7 @@ use super::task::Task;
 use crate::apply::error::{ApplyError, Result};
 use crate::apply::store::dir::Access;
 use crate::apply::store::inventory::{Inventory, Nack, digest};
+use crate::envoy::FileText;
 use crate::envoy::artifact::{Artifact, ArtifactKind, ProxyKey};
 use crate::envoy::{blocks, xds};
 use crate::plan::{Action, Plan};
@@ -175,10 +176,14 @@ impl<'t> Validator<'t> {
             return Vec::new();
         }
         let is_changed = |artifacts: &[Artifact]| change.changed().any(|artifact| artifacts.contains(&artifact));
-        let file = |artifact| change.after.get(&artifact).map(|text| &**text);
+        let file = |artifact| change.after.get(&artifact).map(FileText::text);
         let mut input = Vec::new();
         if is_changed(&[Artifact::Cds, Artifact::Lds, Artifact::Rtds, Artifact::Bootstrap]) {
-            let whole = xds::as_static(file(Artifact::Bootstrap), file(Artifact::Cds), file(Artifact::Lds));
+            let whole = xds::as_static(
+                file(Artifact::Bootstrap).as_deref(),
+                file(Artifact::Cds).as_deref(),
+                file(Artifact::Lds).as_deref(),
+            );
             input.push(self.with_digest(What::Whole(whole)));
         }
         let is_block = |artifact: Artifact| artifact.kind() == ArtifactKind::Tracing;
@@ -195,7 +200,7 @@ impl<'t> Validator<'t> {
             input.push(self.with_digest(What::Merged {
                 base: base.path.to_owned(),
                 read: base.digest.clone(),
-                fragment: file(Artifact::Fragment).unwrap_or_default().to_owned(),
+                fragment: file(Artifact::Fragment).unwrap_or_default().into_owned(),
             }));
         }
         input

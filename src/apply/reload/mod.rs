@@ -24,7 +24,7 @@ use self::state::{Loaded, ReloadState};
 use super::publish::Bases;
 use super::store::{Lock, OutputDir};
 use crate::envoy::artifact::{ArtifactKind, Files, ProxyKey};
-use crate::plan::digest::Digest;
+use crate::keep::Digest;
 use crate::plan::drift::Drift;
 use crate::plan::{Action, Applied, Change};
 use crate::settings::reload::Reload;
@@ -330,10 +330,10 @@ fn loaded(files: &Files, like: &Loaded) -> Loaded {
 fn digest(files: &Files, kind: ArtifactKind) -> Option<Digest> {
     let mut of_kind = files.iter().filter(|(artifact, _)| artifact.kind() == kind);
     if kind != ArtifactKind::Tracing {
-        return of_kind.next().map(|(_, text)| Digest::of(text));
+        return of_kind.next().map(|(_, text)| text.digest());
     }
     let all: String = of_kind
-        .map(|(artifact, text)| format!("{} {}\n", artifact.path(), Digest::of(text)))
+        .map(|(artifact, text)| format!("{} {}\n", artifact.path(), text.digest()))
         .collect();
     (!all.is_empty()).then(|| Digest::of(&all))
 }

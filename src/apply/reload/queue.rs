@@ -308,7 +308,7 @@ fn backoff(failures: u32) -> Duration {
 mod tests {
     use super::*;
     use crate::envoy::artifact::ArtifactKind;
-    use crate::plan::digest::Digest;
+    use crate::keep::Digest;
 
     fn call(name: &str) -> Call {
         Call::Exec {

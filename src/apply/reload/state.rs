@@ -12,7 +12,7 @@ use crate::apply::store::OutputDir;
 use crate::apply::store::document::{self, Document, Found};
 use crate::apply::store::lock::{Lock, held};
 use crate::envoy::artifact::{ArtifactKind, ProxyKey};
-use crate::plan::digest::Digest;
+use crate::keep::Digest;
 use crate::words::with_causes;
 
 const NAME: &str = "reloads.json";

@@ -19,7 +19,7 @@ use super::output::{OpenOutput, OutputDir};
 use super::shard::{Shard, Shards};
 use crate::apply::error::ApplyError;
 use crate::envoy::artifact::{Artifact, Elsewhere, Files, ProxyKey};
-use crate::plan::digest::Digest;
+use crate::keep::Digest;
 
 /// The directory of the files.
 const INVENTORY: &str = "inventory";
@@ -275,7 +275,7 @@ fn entries(file: InventoryFile, shard: Shard) -> Result<Vec<(ProxyKey, Entry)>, 
 pub(in crate::apply) fn digest(files: &Files) -> String {
     let mut hasher = blake3::Hasher::new();
     for (artifact, text) in files {
-        for part in [&*artifact.path(), text] {
+        for part in [artifact.path(), text.text()] {
             hasher.update(&(part.len() as u64).to_le_bytes());
             hasher.update(part.as_bytes());
         }

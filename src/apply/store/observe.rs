@@ -1,6 +1,7 @@
 //! The published files, read back from the disk.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::dir::{Content, Dir};
 use super::files::{PlacedFiles, Places};
@@ -8,9 +9,9 @@ use super::inventory::{Entry, Inventory, Known};
 use super::output::{OutputDir, undo, undo_name};
 use super::shard::Shards;
 use crate::apply::error::{ApplyError, Result};
-use crate::envoy::artifact::{Artifact, Elsewhere, Files, ProxyKey};
+use crate::envoy::FileText;
+use crate::envoy::artifact::{Artifact, Elsewhere, FEW, Files, ProxyKey};
 use crate::plan::Observed;
-use crate::plan::digest::Digest;
 use crate::plan::drift::{Drift, DriftKind};
 use crate::system::parallel;
 
@@ -41,15 +42,19 @@ pub fn observe_those(
     let is_meant = |proxy: &ProxyKey| proxies.is_none_or(|proxies| proxies.contains(proxy));
     let listed = Inventory::read(&meta, shards)?.proxies.into_iter();
     let entries: Vec<(ProxyKey, Entry)> = listed.filter(|(proxy, _)| is_meant(proxy)).collect();
-    let found = parallel::map(
-        "reading published files",
-        &entries,
-        parallel::cpu_count(),
-        |(proxy, entry)| {
-            let elsewhere = places.and_then(|places| places.of(proxy));
-            observe_one(&root, undo.as_ref(), (proxy, entry), elsewhere)
-        },
-    );
+    let mut observer = Observer {
+        root: &root,
+        undo: undo.as_ref(),
+        places,
+        sample: None,
+    };
+    if let Some((proxy, entry)) = entries.first().filter(|_| entries.len() > FEW) {
+        observer.sample = observer.observe(proxy, entry)?.map(|(files, _)| files.sample());
+    }
+    let threads = parallel::cpu_count();
+    let found = parallel::map("reading published files", &entries, threads, |(proxy, entry)| {
+        observer.observe(proxy, entry)
+    });
     for ((proxy, _), found) in entries.iter().zip(found) {
         if let Some((files, drift)) = found? {
             observed.applied.insert(proxy.clone(), files);
@@ -59,40 +64,57 @@ pub fn observe_those(
     Ok(observed)
 }
 
-/// The published files of one proxy, and its drift; `None` if it has no files.
-fn observe_one(
-    root: &Dir,
-    undo: Option<&Dir>,
-    (proxy, entry): (&ProxyKey, &Entry),
-    elsewhere: Option<&Elsewhere>,
-) -> Result<Option<(Files, Vec<Drift>)>> {
-    if entry.files.is_empty() {
-        return Ok(None);
-    }
-    let place = Place::of(root, proxy, &entry.elsewhere)?;
-    let is_judged = match undo {
-        Some(undo) => !undo.exists(&undo_name(proxy)).unwrap_or(true),
-        None => true,
-    };
-    let (mut files, mut drifted) = (Files::new(), Vec::new());
-    for (artifact, known) in &entry.files {
-        let is_elsewhere = |wanted: &Elsewhere| wanted.get(artifact) != entry.elsewhere.get(artifact);
-        if elsewhere.is_some_and(is_elsewhere) || (*artifact == Artifact::Lds && !is_judged) {
-            continue;
+/// A look at the published files of one proxy after the other.
+struct Observer<'o> {
+    root: &'o Dir,
+    undo: Option<&'o Dir>,
+    places: Option<Places<'o>>,
+    /// The text that those of the proxies are like, if they are many.
+    sample: Option<Arc<str>>,
+}
+
+impl Observer<'_> {
+    /// The published files of one proxy, and its drift; `None` if it has no files.
+    fn observe(&self, proxy: &ProxyKey, entry: &Entry) -> Result<Option<(Files, Vec<Drift>)>> {
+        if entry.files.is_empty() {
+            return Ok(None);
         }
-        let content = place.read(*artifact)?;
-        let kind = drift(&content, known);
-        if let Content::Text(text) = content {
-            files.insert(*artifact, text.into());
+        let wanted = self.places.and_then(|places| places.of(proxy));
+        let desired = self.places.and_then(|places| places.desired.get(proxy));
+        let place = Place::of(self.root, proxy, &entry.elsewhere)?;
+        let is_judged = match self.undo {
+            Some(undo) => !undo.exists(&undo_name(proxy)).unwrap_or(true),
+            None => true,
+        };
+        let (mut files, mut drifted) = (Files::new(), Vec::new());
+        for (artifact, known) in &entry.files {
+            let is_elsewhere = |wanted: &Elsewhere| wanted.get(artifact) != entry.elsewhere.get(artifact);
+            if wanted.is_some_and(is_elsewhere) || (*artifact == Artifact::Lds && !is_judged) {
+                continue;
+            }
+            let content = match place.read(*artifact)? {
+                Content::Text(text) => Ok(self.text(text, desired.and_then(|files| files.get(artifact)))),
+                other => Err(other),
+            };
+            drifted.extend(drift(&content, known).map(|kind| Drift {
+                proxy: proxy.clone(),
+                artifact: *artifact,
+                kind,
+                published: known.iter().flatten().cloned().collect(),
+            }));
+            files.extend(content.ok().map(|text| (*artifact, text)));
         }
-        drifted.extend(kind.map(|kind| Drift {
-            proxy: proxy.clone(),
-            artifact: *artifact,
-            kind,
-            published: known.iter().flatten().cloned().collect(),
-        }));
+        Ok(Some((files, drifted)))
     }
-    Ok(Some((files, drifted)))
+
+    /// The text of a file; a copy of the desired one if it is the same.
+    fn text(&self, text: String, desired: Option<&FileText>) -> FileText {
+        let found = FileText::from(text);
+        match desired.filter(|desired| desired.digest() == found.digest()) {
+            Some(desired) => desired.clone(),
+            None => found.like(self.sample.as_ref()),
+        }
+    }
 }
 
 /// The files of a proxy, as far as there is a place for them.
@@ -133,14 +155,14 @@ fn look<T>(made: impl Fn() -> Result<T>) -> Result<Option<T>> {
     }
 }
 
-/// The kind of drift of a file; `None` for a file that is as it was published.
-fn drift(content: &Content, known: &Known) -> Option<DriftKind> {
+/// The kind of drift of a file with a text or another content; `None` for a file that is as it was published.
+fn drift(content: &std::result::Result<FileText, Content>, known: &Known) -> Option<DriftKind> {
     match content {
-        Content::Text(text) if known.contains(&Some(Digest::of(text))) => None,
-        Content::Missing if known.contains(&None) => None,
-        Content::Text(_) | Content::Binary => Some(DriftKind::Edited),
-        Content::Missing => Some(DriftKind::Missing),
-        Content::Other => Some(DriftKind::Replaced),
+        Ok(text) if known.contains(&Some(text.digest())) => None,
+        Err(Content::Missing) if known.contains(&None) => None,
+        Ok(_) | Err(Content::Text(_) | Content::Binary) => Some(DriftKind::Edited),
+        Err(Content::Missing) => Some(DriftKind::Missing),
+        Err(Content::Other) => Some(DriftKind::Replaced),
     }
 }
 

@@ -12,7 +12,6 @@ mod claim;
 mod untraced;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -85,7 +84,7 @@ pub(super) fn files(
     }
     for ((document, edits), clusters) in documents.iter().zip(work.edits).zip(clusters) {
         match document.edited(edits, clusters, limits) {
-            Ok(text) => drop(files.insert(document.artifact, Arc::from(text))),
+            Ok(text) => drop(files.insert(document.artifact, text.into())),
             Err(error) => errors.push(document.refuse(format!("tracing cannot be added to this file: {error}"))),
         }
     }

@@ -1,11 +1,10 @@
 //! The effect of a change on a running proxy.
 
-use std::sync::Arc;
-
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::envoy::artifact::{Artifact, Files};
+use crate::envoy::FileText;
+use crate::envoy::artifact::Artifact;
 use crate::envoy::xds;
 use crate::plan::change::{Action, Change};
 
@@ -59,8 +58,8 @@ impl Impact {
 
 /// Whether the listeners that are there before and after the change are the same.
 fn keeps_common_listeners(change: &Change) -> bool {
-    let listeners = |files: &Files| files.get(&Artifact::Lds).map(Arc::clone);
-    let (Some(before), Some(after)) = (listeners(&change.before), listeners(&change.after)) else {
+    let [before, after] = [&change.before, &change.after].map(|files| files.get(&Artifact::Lds).map(FileText::text));
+    let (Some(before), Some(after)) = (before, after) else {
         return false;
     };
     let (Some(before), Some(after)) = (xds::texts(&before), xds::texts(&after)) else {

@@ -77,7 +77,7 @@ pub fn summarize(plan: &Plan, context: &Context) -> Vec<Group> {
 
 /// The effective tracing in the files of a proxy.
 fn read(files: &Files) -> Option<EffectiveTracing> {
-    EffectiveTracing::read(files.get(&Artifact::Effective)?)
+    EffectiveTracing::read(&files.get(&Artifact::Effective)?.text())
 }
 
 /// The group of one proxy alone.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use meshtraced::apply::{Target, history};
+use meshtraced::envoy::FileText;
 use meshtraced::envoy::artifact::{Artifact, Files, Fragments, ProxyKey};
 use meshtraced::envoy::xds;
 use serde_json::json;
@@ -266,8 +267,10 @@ impl Arena {
                     .collect::<Vec<_>>()
             };
             for (artifact, text) in files {
-                let between =
-                    *artifact == Artifact::Cds && known(artifact).iter().any(|known| xds::union(known, text).is_none());
+                let between = *artifact == Artifact::Cds
+                    && known(artifact)
+                        .iter()
+                        .any(|known| xds::union(&known.text(), &text.text()).is_none());
                 assert!(
                     known(artifact).contains(&text) || between,
                     "{at}: {proxy} {}: {text}",
@@ -313,7 +316,7 @@ impl Arena {
             .expect("the texts")
             .count();
         // Each proxy is in a shard of its own, which has its texts to itself.
-        let distinct = |files: &Files| files.values().collect::<BTreeSet<_>>().len();
+        let distinct = |files: &Files| files.values().map(FileText::digest).collect::<BTreeSet<_>>().len();
         let needed: usize = self.states[1].values().map(distinct).sum();
         assert_eq!(objects, needed, "{at}: texts that nobody needs");
     }
@@ -362,7 +365,7 @@ fn is_pair(files: &Files) -> bool {
     };
     ["tracing:one", "tracing:two"]
         .iter()
-        .all(|cluster| !lds.contains(cluster) || cds.contains(cluster))
+        .all(|cluster| !lds.text().contains(cluster) || cds.text().contains(cluster))
 }
 
 /// Everything below the output directory, but for what says when: the lock and the history.

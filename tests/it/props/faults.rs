@@ -134,7 +134,7 @@ impl Place {
         for (proxy, files) in desired {
             for (artifact, text) in files {
                 let path = self.target.out.root.join(proxy.directory()).join(&*artifact.path());
-                if fs::read_to_string(&path).ok().as_deref() != Some(&**text) {
+                if fs::read_to_string(&path).ok().as_deref() != Some(&*text.text()) {
                     return Err(format!("{} is not as desired", path.display()));
                 }
             }

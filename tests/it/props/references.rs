@@ -9,7 +9,7 @@ use serde_json::Value;
 /// The names of clusters that the listeners of a proxy refer to, and that it does not have. Envoy accepts some of such
 /// references, and sends no spans.
 pub(super) fn missing_clusters(files: &Files) -> Vec<String> {
-    let read = |artifact| json::read_one(&files[&artifact], &Limits::default()).expect("a file of one document");
+    let read = |artifact| json::read_one(&files[&artifact].text(), &Limits::default()).expect("a file of one document");
     let (cds, lds) = (read(Artifact::Cds), read(Artifact::Lds));
     let clusters = cds["resources"].as_array().into_iter().flatten();
     let clusters: BTreeSet<&str> = clusters.filter_map(|cluster| cluster["name"].as_str()).collect();

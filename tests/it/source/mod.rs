@@ -137,7 +137,7 @@ impl Place {
         let target = Target::from_settings(&settings).expect("a target");
         let stamps = |id: u64| -> Stamps {
             let fragments = history::load(&target.out, id).expect("a whole generation");
-            let stamp = |files: &Files| stamp_in(&files[&Artifact::Effective]);
+            let stamp = |files: &Files| stamp_in(&files[&Artifact::Effective].text());
             fragments
                 .iter()
                 .map(|(proxy, files)| (proxy.mesh.clone(), stamp(files)))

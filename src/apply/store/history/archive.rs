@@ -10,7 +10,7 @@ use crate::apply::store::dir::{Content, Dir};
 use crate::apply::store::document::Found;
 use crate::apply::store::output::OutputDir;
 use crate::apply::store::shard::Shard;
-use crate::plan::digest::Digest;
+use crate::keep::Digest;
 
 const HISTORY: &str = "history";
 const GENERATIONS: &str = "generations";

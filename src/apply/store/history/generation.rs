@@ -9,7 +9,7 @@ use crate::apply::store::dir::Dir;
 use crate::apply::store::document::{self, Document, Found};
 use crate::apply::store::shard::Shard;
 use crate::envoy::artifact::{Artifact, ProxyKey};
-use crate::plan::digest::Digest;
+use crate::keep::Digest;
 
 /// A publication that changed something.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use super::generation::{Generation, file_name};
 use super::opened::History;
 use crate::apply::error::{ApplyError, Result};
 use crate::apply::store::shard::Shard;
-use crate::plan::digest::Digest;
+use crate::keep::Digest;
 
 /// Removes the generations that are too many with what they alone need, and if it is thorough, all that no generation needs.
 pub(in crate::apply) fn prune(history: &History, limit: usize, is_thorough: bool) -> Result<()> {

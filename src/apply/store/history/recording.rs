@@ -13,7 +13,7 @@ use crate::apply::store::inventory::{Inventory, Known};
 use crate::apply::store::output::{OpenOutput, undo_name, undo_names};
 use crate::apply::store::shard::{Shard, Shards};
 use crate::envoy::artifact::{Artifact, Elsewhere, ProxyKey};
-use crate::plan::digest::Digest;
+use crate::keep::Digest;
 
 /// A generation on its way, in the staging directory.
 const STAGED: &str = "generation.json";
