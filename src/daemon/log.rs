@@ -162,6 +162,8 @@ impl Log {
     fn findings(&mut self, policies: &Overview) -> bool {
         let (findings, held) = (&policies.findings, &policies.held);
         if *findings == self.findings {
+            // Those of before may hold texts of their own, as after a restart.
+            self.findings.clone_from(findings);
             return false;
         }
         let known: HashSet<&Arc<Diagnostic>> = self.findings.iter().collect();

@@ -10,7 +10,8 @@ use crate::apply::error::{ApplyError, Result};
 use crate::apply::store::OutputDir;
 use crate::apply::store::dir::{Access, Content, Dir};
 use crate::apply::store::files::{self, PlacedFiles};
-use crate::apply::store::inventory::{Entry, Inventory, Known};
+use crate::apply::store::inventory::{Entry, Inventory};
+use crate::apply::store::known::Known;
 use crate::envoy::artifact::ProxyKey;
 use crate::keep::Digest;
 use crate::plan::Plan;
@@ -109,7 +110,7 @@ fn remove_ours(path: &Path, known: &Known) -> Result<()> {
         return Ok(());
     };
     match dir.read(&name)? {
-        Content::Text(text) if known.contains(&Some(Digest::of(&text))) => {
+        Content::Text(text) if known.contains(Some(Digest::of(&text))) => {
             dir.remove(&name)?;
             dir.sync()
         }
@@ -120,7 +121,7 @@ fn remove_ours(path: &Path, known: &Known) -> Result<()> {
 /// Lists one digest for each file for which an interrupted run left several possibilities.
 fn resolve_pending_entries(context: &PublishContext, inventory: &mut Inventory) {
     for (proxy, entry) in &mut inventory.proxies {
-        if entry.files.values().all(|known| known.len() == 1) {
+        if entry.files.values().all(|known| known.all().len() == 1) {
             continue;
         }
         let Ok(files) = PlacedFiles::of(&context.output.root, proxy, &entry.elsewhere) else {
@@ -133,10 +134,10 @@ fn resolve_pending_entries(context: &PublishContext, inventory: &mut Inventory) 
                 // Not one of the possibilities, so that it is reported as drift.
                 Ok(Content::Binary | Content::Other) | Err(_) => return true,
             };
-            if known.len() > 1 && known.contains(&found) {
-                *known = Known::from([found]);
+            if known.all().len() > 1 && known.contains(found) {
+                *known = Known::only(found);
             }
-            *known != Known::from([None])
+            *known != Known::only(None)
         });
     }
 }

@@ -10,7 +10,8 @@ use crate::apply::envoy::{Ack, AdminProbe, Envoy, Stats};
 use crate::apply::error::{ApplyError, Result};
 use crate::apply::store::dir::{Content, Dir};
 use crate::apply::store::files::PlacedFiles;
-use crate::apply::store::inventory::{Known, Owned};
+use crate::apply::store::inventory::Owned;
+use crate::apply::store::known::Known;
 use crate::apply::store::output::undo_name;
 use crate::envoy::artifact::Artifact;
 use crate::envoy::xds;
@@ -260,7 +261,7 @@ impl<'r> Rollout<'r, '_> {
             .move_to(staged, &dir, &name, before.is_some())
         {
             Ok(()) => {
-                self.owned.insert(artifact, Known::from([Some(*digest)]));
+                self.owned.insert(artifact, Known::only(Some(*digest)));
                 Ok(())
             }
             Err(error) => {
@@ -349,7 +350,7 @@ impl<'r> Rollout<'r, '_> {
             let digest = Some(Digest::of(&text));
             self.owned.entry(artifact).or_default().insert(digest);
             kept.move_to(&kept_name, &dir, &name, true)?;
-            self.owned.insert(artifact, Known::from([digest]));
+            self.owned.insert(artifact, Known::only(digest));
             // Listeners that were accepted beside a rejected one go back too; nothing depends on the time.
             envoy.wait_for_ack(artifact, None, stats);
         }

@@ -10,7 +10,8 @@ use super::validate::Validator;
 use crate::apply::error::{ApplyError, Result};
 use crate::apply::store::dir::Content;
 use crate::apply::store::files::PlacedFiles;
-use crate::apply::store::inventory::{Entry, Inventory, Known, Left, Owned};
+use crate::apply::store::inventory::{Entry, Inventory, Left, Owned};
+use crate::apply::store::known::Known;
 use crate::envoy::artifact::{Artifact, Elsewhere, Files};
 use crate::envoy::xds;
 use crate::plan::{self, Action, Change, Step};
@@ -166,7 +167,7 @@ fn stage<'p>(context: &PublishContext, begun: Begun<'p>, steps: Vec<Step>) -> Re
         left,
     } = placed;
     let adopted = adopted.iter();
-    owned.extend(adopted.map(|(artifact, text)| (*artifact, Known::from([Some(text.digest())]))));
+    owned.extend(adopted.map(|(artifact, text)| (*artifact, Known::only(Some(text.digest())))));
     let mut staged = Vec::new();
     for (number, step) in steps.into_iter().enumerate() {
         staged.push(match step {
@@ -204,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_file_that_comes_back_is_ours_where_it_was_left() {
-        let known = |text: &str| Known::from([Some(Digest::of(text))]);
+        let known = |text: &str| Known::only(Some(Digest::of(text)));
         let own = |text: &str| (PathBuf::from("/out/p/xds/lds.yaml"), known(text));
         let elsewhere = Elsewhere::from([(Artifact::Lds, "/etc/lds.yaml".into())]);
         let (path, old) = own("old");

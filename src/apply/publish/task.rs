@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::apply::store::inventory::{Known, Left, Owned};
+use crate::apply::store::inventory::{Left, Owned};
+use crate::apply::store::known::Known;
 use crate::envoy::artifact::{Artifact, Elsewhere};
 use crate::keep::Digest;
 use crate::plan::Change;
@@ -53,7 +54,7 @@ impl Task<'_> {
 
 /// The only possibility for a file that is not there yet.
 pub(super) fn nothing() -> Known {
-    Known::from([None])
+    Known::only(None)
 }
 
 /// A step, with its text on disk.

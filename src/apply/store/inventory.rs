@@ -15,17 +15,14 @@ use serde::{Deserialize, Serialize};
 
 use super::dir::Dir;
 use super::document::{self, Document, Found};
+use super::known::Known;
 use super::output::{OpenOutput, OutputDir};
 use super::shard::{Shard, Shards};
 use crate::apply::error::ApplyError;
 use crate::envoy::artifact::{Artifact, Elsewhere, Files, ProxyKey};
-use crate::keep::Digest;
 
 /// The directory of the files.
 const INVENTORY: &str = "inventory";
-
-/// The possibilities for the text of a file of ours, as digests; `None` for no file.
-pub(in crate::apply) type Known = BTreeSet<Option<Digest>>;
 
 /// The files of a proxy that are ours.
 pub(in crate::apply) type Owned = BTreeMap<Artifact, Known>;
@@ -286,6 +283,7 @@ pub(in crate::apply) fn digest(files: &Files) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keep::Digest;
 
     fn parse(text: &str, shard: Shard) -> Result<BTreeMap<ProxyKey, Entry>, String> {
         Ok(entries(document::parse(text)?, shard)?.into_iter().collect())
@@ -298,7 +296,7 @@ mod tests {
             reason: "\"quoted\"\nline".to_owned(),
             by: None,
         };
-        let known = |artifact: Artifact| Known::from([None, Some(Digest::of(&artifact.path()))]);
+        let known = |artifact: Artifact| Known::from(vec![None, Some(Digest::of(&artifact.path()))]);
         let full = Entry {
             files: Artifact::SINGLE.map(|artifact| (artifact, known(artifact))).into(),
             elsewhere: [(Artifact::Lds, "/etc/envoy/lds.yaml".into())].into(),

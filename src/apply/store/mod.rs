@@ -15,6 +15,8 @@ pub(in crate::apply) mod files;
 
 pub(in crate::apply) mod shard;
 
+pub(in crate::apply) mod known;
+
 pub(in crate::apply) mod inventory;
 
 pub mod intent;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::dir::{Content, Dir};
 use super::files::{PlacedFiles, Places};
-use super::inventory::{Entry, Inventory, Known};
+use super::inventory::{Entry, Inventory};
+use super::known::Known;
 use super::output::{OutputDir, undo, undo_name};
 use super::shard::Shards;
 use crate::apply::error::{ApplyError, Result};
@@ -100,7 +101,7 @@ impl Observer<'_> {
                 proxy: proxy.clone(),
                 artifact: *artifact,
                 kind,
-                published: known.iter().flatten().cloned().collect(),
+                published: known.all().iter().flatten().copied().collect(),
             }));
             files.extend(content.ok().map(|text| (*artifact, text)));
         }
@@ -158,8 +159,8 @@ fn look<T>(made: impl Fn() -> Result<T>) -> Result<Option<T>> {
 /// The kind of drift of a file with a text or another content; `None` for a file that is as it was published.
 fn drift(content: &std::result::Result<FileText, Content>, known: &Known) -> Option<DriftKind> {
     match content {
-        Ok(text) if known.contains(&Some(text.digest())) => None,
-        Err(Content::Missing) if known.contains(&None) => None,
+        Ok(text) if known.contains(Some(text.digest())) => None,
+        Err(Content::Missing) if known.contains(None) => None,
         Ok(_) | Err(Content::Text(_) | Content::Binary) => Some(DriftKind::Edited),
         Err(Content::Missing) => Some(DriftKind::Missing),
         Err(Content::Other) => Some(DriftKind::Replaced),

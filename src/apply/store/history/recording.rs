@@ -9,7 +9,8 @@ use crate::apply::clock::now;
 use crate::apply::error::{ApplyError, Result};
 use crate::apply::store::dir::Content;
 use crate::apply::store::files::PlacedFiles;
-use crate::apply::store::inventory::{Inventory, Known};
+use crate::apply::store::inventory::Inventory;
+use crate::apply::store::known::Known;
 use crate::apply::store::output::{OpenOutput, undo_name, undo_names};
 use crate::apply::store::shard::{Shard, Shards};
 use crate::envoy::artifact::{Artifact, Elsewhere, ProxyKey};
@@ -243,7 +244,7 @@ impl Keeper<'_> {
 
 /// The digest of a file of which only one thing is known.
 fn only(known: &Known) -> Option<Digest> {
-    match known.iter().collect::<Vec<_>>().as_slice() {
+    match known.all() {
         [Some(digest)] => Some(*digest),
         _ => None,
     }
