@@ -93,6 +93,7 @@ pub(crate) fn measure(dir: &Path, dataplanes: usize, policies: usize) -> Column 
         timed(live.edits(tree::ALL, dir).0),
     );
     drop(live);
+    put("daemon, all proxies, resident", Measured::Memory(resident(dir, &all)));
     tree::edit(&source.join(tree::ALL), EDITS + 1);
     put(
         "diff of that policy",

@@ -126,9 +126,11 @@ impl<'a> Router<'a, '_> {
     fn resolve(&self, outbound: &'a Outbound, diagnostics: &mut Diagnostics) -> Option<ResolvedOutbound<'a>> {
         match (&outbound.to, self.routing.kuma.fidelity) {
             (Destination::BackendRef(reference), _) => self.to_resource(outbound, reference, diagnostics),
-            (Destination::Service { service, tags }, Fidelity::Exact) => self.exact(outbound, &service.value, tags),
+            (Destination::Service { service, tags }, Fidelity::Exact) => {
+                self.exact(outbound, &service.value, tags.as_deref())
+            }
             (Destination::Service { service, tags }, Fidelity::Documented) => {
-                Some(self.documented(outbound, service, tags, diagnostics))
+                Some(self.documented(outbound, service, tags.as_deref(), diagnostics))
             }
         }
     }
@@ -200,9 +202,9 @@ impl<'a> Router<'a, '_> {
 
     /// The outbound as the control plane resolves it: a `TrafficTrace` applies only through a `TrafficRoute`. `None`
     /// without a listener.
-    fn exact(&self, outbound: &'a Outbound, service: &'a Text, tags: &TextMap) -> Option<ResolvedOutbound<'a>> {
+    fn exact(&self, outbound: &'a Outbound, service: &'a Text, tags: Option<&TextMap>) -> Option<ResolvedOutbound<'a>> {
         let to = ResolvedDestination::Service(service);
-        let tags = tags::plain(tags);
+        let tags = tags.map(tags::plain).unwrap_or_default();
         // A control plane knows one protocol per service, whatever the tags.
         let own = self.known_protocol(service, &Tags::new());
         let itself = Target {
@@ -265,7 +267,7 @@ impl<'a> Router<'a, '_> {
         &self,
         outbound: &'a Outbound,
         named: &'a Spanned<Text>,
-        written: &'a TextMap,
+        written: Option<&'a TextMap>,
         diagnostics: &mut Diagnostics,
     ) -> ResolvedOutbound<'a> {
         let service = &named.value;
@@ -318,11 +320,11 @@ impl<'a> Router<'a, '_> {
 
     /// The destination of an outbound as declared: its protocol is that of its instances, by the settings, or by the
     /// outbound itself.
-    fn itself(&self, service: &'a Text, written: &TextMap) -> Target<'a> {
-        let tags = tags::plain(written);
+    fn itself(&self, service: &'a Text, written: Option<&TextMap>) -> Target<'a> {
+        let tags = written.map(tags::plain).unwrap_or_default();
         let known = self.known_protocol(service, &tags);
         let by_outbound = || {
-            let written = written.get(PROTOCOL)?;
+            let written = written?.get(PROTOCOL)?;
             let protocol = written.clone().map(|name| Protocol::parse(&name));
             Some(Effective::of(Some(&protocol), Protocol::Unknown))
         };
@@ -433,19 +435,13 @@ impl<'a> Router<'a, '_> {
                 "no dataplane of the service `{service}` has {noun} `{}`, so requests of this outbound fail",
                 tags.join(", ")
             );
-            let (at, path) = match &outbound.outbound.to {
-                Destination::Service { tags, .. } => tags
-                    .values()
-                    .next()
-                    .map(|tag| (tag.origin.at.clone(), &tag.origin.path)),
+            let named = match &outbound.outbound.to {
+                Destination::Service { tags, .. } => tags.as_ref().and_then(|tags| tags.values().next()),
                 Destination::BackendRef(_) => None,
-            }
-            .unwrap_or_else(|| {
-                (
-                    self.dataplane.header.location(outbound.outbound.span),
-                    &outbound.outbound.path,
-                )
-            });
+            };
+            let own = || self.dataplane.header.location(outbound.outbound.span);
+            let at = named.map_or_else(own, |tag| tag.origin.at.clone());
+            let path = named.map_or(&outbound.outbound.path, |tag| &tag.origin.path);
             let finding = Diagnostic::warning(Code::UnknownDestination, &at, message).path(path);
             let help = "tags of an outbound narrow down its endpoints; only an inbound with all of them is one";
             self.report(finding.help(help), diagnostics);

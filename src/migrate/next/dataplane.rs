@@ -73,7 +73,7 @@ fn references(dataplane: &Dataplane, services: &Services, notes: &mut Vec<Unmigr
             ));
             continue;
         }
-        if !tags.is_empty() {
+        if tags.is_some() {
             note(format!(
                 "its outbound for `{name}` asks for more tags, which 3.0 cannot"
             ));

@@ -41,8 +41,8 @@ pub enum Destination {
     Service {
         /// `tags["kuma.io/service"]`.
         service: Spanned<Text>,
-        /// The other tags, all of which an endpoint must have.
-        tags: TextMap,
+        /// The other tags, all of which an endpoint must have; `None` without any, as with most outbounds.
+        tags: Option<Box<TextMap>>,
     },
     /// `backendRef`, which `TrafficTrace` never traces.
     BackendRef(Box<BackendRef>),
@@ -142,9 +142,10 @@ fn decode_destination(decoder: &mut Decoder, object: &Object, path: &str, tags: 
         return None;
     };
     let others = tags.iter().filter(|(tag, _)| *tag != SERVICE);
+    let others: TextMap = others.map(|(tag, value)| (tag.clone(), value.clone())).collect();
     Some(Destination::Service {
         service: service.clone().spanned(),
-        tags: others.map(|(tag, value)| (tag.clone(), value.clone())).collect(),
+        tags: (!others.is_empty()).then(|| Box::new(others)),
     })
 }
 
