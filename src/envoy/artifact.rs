@@ -221,7 +221,7 @@ pub struct Files(Arc<BTreeMap<Artifact, FileText>>);
 
 /// The number of proxies up to which texts are kept as they are, at hand at once; those of more are kept by their differences
 /// from a [sample](Files::sample), in a fifth of the room.
-pub(crate) const FEW: usize = 64;
+pub(crate) const FEW_PROXIES: usize = 64;
 
 /// The texts of all files of all proxies.
 pub type Fragments = BTreeMap<ProxyKey, Files>;
@@ -237,7 +237,10 @@ impl Files {
     #[must_use]
     pub fn like(self, another: Option<&Arc<str>>) -> Self {
         match another {
-            Some(_) => (self.iter().map(|(artifact, text)| (*artifact, text.like(another)))).collect(),
+            Some(_) => self
+                .iter()
+                .map(|(artifact, text)| (*artifact, text.like(another)))
+                .collect(),
             None => self,
         }
     }

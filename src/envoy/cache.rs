@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::artifact::{FEW, Files, Fragments, ProxyKey};
+use super::artifact::{FEW_PROXIES, Files, Fragments, ProxyKey};
 use super::env::RenderEnv;
 use super::shape::Shaped;
 use crate::diag::Diagnostics;
@@ -55,10 +55,10 @@ impl Cache {
 
     /// The text that those of `all` proxies are like, if they are many; `make` makes it if none is known.
     pub(super) fn sample(&mut self, all: usize, make: impl FnOnce() -> Option<Arc<str>>) -> Option<Arc<str>> {
-        if all > FEW && self.sample.is_none() {
+        if all > FEW_PROXIES && self.sample.is_none() {
             self.sample = make();
         }
-        self.sample.clone().filter(|_| all > FEW)
+        self.sample.clone().filter(|_| all > FEW_PROXIES)
     }
 
     /// Goes on to the next compilation, with files that `render` makes of those proxies that are not as in the last one.

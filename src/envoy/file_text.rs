@@ -6,11 +6,13 @@ use std::sync::{Arc, OnceLock};
 
 use crate::keep::{Digest, Packed};
 
-/// The text of one file. A copy shares it.
+/// The text of one file, as it is or in the room of its differences from another one. A copy shares it, and two are compared by
+/// their digests.
 #[derive(Clone)]
 pub struct FileText(Arc<Kept>);
 
 struct Kept {
+    /// The digest, once it was asked for.
     digest: OnceLock<Digest>,
     form: Form,
 }

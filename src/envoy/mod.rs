@@ -67,7 +67,7 @@ use crate::diag::{Code, Diagnostic, Diagnostics, Holds, ResourceId, Severity};
 use crate::ir::Proxy;
 use crate::system::parallel;
 
-use self::artifact::{Artifact, Files, Fragments, ProxyKey};
+use self::artifact::{Artifact, FEW_PROXIES, Files, Fragments, ProxyKey};
 use self::cache::Worked;
 use self::layout::Layout;
 use self::shape::{SamplingChange, Shape, Shaped};
@@ -88,8 +88,11 @@ pub struct Rendered {
 pub fn render(all: &[Arc<Shaped>], env: &RenderEnv, cache: &mut Cache, diagnostics: &mut Diagnostics) -> Rendered {
     let wanted: Vec<&Arc<Shaped>> = all.iter().collect();
     let sample = cache.sample(all.len(), || {
-        let one = each("rendering files", &wanted[..1], env, Renderer::files);
-        one.into_iter().find_map(|(files, _)| Some(files?.sample()))
+        let first = &wanted[..FEW_PROXIES];
+        let mut rendered = first
+            .chunks(1)
+            .flat_map(|one| each("rendering files", one, env, Renderer::files));
+        rendered.find_map(|(files, _)| Some(files?.sample()))
     });
     let changed = cache.update(&wanted, env, |missing| {
         let worked = each("rendering files", missing, env, |renderer, shaped, findings| {

@@ -11,7 +11,7 @@ use super::output::{OutputDir, undo, undo_name};
 use super::shard::Shards;
 use crate::apply::error::{ApplyError, Result};
 use crate::envoy::FileText;
-use crate::envoy::artifact::{Artifact, Elsewhere, FEW, Files, ProxyKey};
+use crate::envoy::artifact::{Artifact, Elsewhere, FEW_PROXIES, Files, ProxyKey};
 use crate::plan::Observed;
 use crate::plan::drift::{Drift, DriftKind};
 use crate::system::parallel;
@@ -49,7 +49,7 @@ pub fn observe_those(
         places,
         sample: None,
     };
-    if let Some((proxy, entry)) = entries.first().filter(|_| entries.len() > FEW) {
+    if let Some((proxy, entry)) = entries.first().filter(|_| entries.len() > FEW_PROXIES) {
         observer.sample = observer.observe(proxy, entry)?.map(|(files, _)| files.sample());
     }
     let threads = parallel::cpu_count();
