@@ -53,12 +53,18 @@ impl Cache {
         self.left_out.get_or_insert_with(report)
     }
 
-    /// The text that those of `all` proxies are like, if they are many; `make` makes it if none is known.
-    pub(super) fn sample(&mut self, all: usize, make: impl FnOnce() -> Option<Arc<str>>) -> Option<Arc<str>> {
-        if all > FEW_PROXIES && self.sample.is_none() {
-            self.sample = make();
+    /// The text that those of `all` proxies are like, if they are many; `make` makes it if none is known for files of `env`.
+    pub(super) fn sample(
+        &mut self,
+        all: usize,
+        env: &RenderEnv,
+        make: impl FnOnce() -> Option<Arc<str>>,
+    ) -> Option<Arc<str>> {
+        let known = self.sample.take().filter(|_| self.env.as_ref() == Some(env));
+        if all > FEW_PROXIES {
+            self.sample = known.or_else(make);
         }
-        self.sample.clone().filter(|_| all > FEW_PROXIES)
+        self.sample.clone()
     }
 
     /// Goes on to the next compilation, with files that `render` makes of those proxies that are not as in the last one.

@@ -87,7 +87,7 @@ pub struct Rendered {
 /// in `cache` changes the cost and not the result, but for what it says of the last compilation.
 pub fn render(all: &[Arc<Shaped>], env: &RenderEnv, cache: &mut Cache, diagnostics: &mut Diagnostics) -> Rendered {
     let wanted: Vec<&Arc<Shaped>> = all.iter().collect();
-    let sample = cache.sample(all.len(), || {
+    let sample = cache.sample(all.len(), env, || {
         let first = &wanted[..FEW_PROXIES];
         let mut rendered = first
             .chunks(1)

@@ -37,6 +37,8 @@ impl From<Vec<Option<Digest>>> for Known {
     fn from(mut texts: Vec<Option<Digest>>) -> Self {
         texts.sort();
         texts.dedup();
+        // A decoder leaves room for more.
+        texts.shrink_to_fit();
         Self(texts)
     }
 }
