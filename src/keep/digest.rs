@@ -5,28 +5,35 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-/// The first half of a text's BLAKE3 hash, written as 32 hexadecimal digits. Equal digests mean equal texts, and a digest is
+/// The first half of a BLAKE3 hash, mostly that of a text, written as 32 hexadecimal digits. Equal digests mean equal texts, and a digest is
 /// safe as a file name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(try_from = "Cow<'_, str>")]
-pub struct Digest(u128);
+pub struct Digest([u8; 16]);
 
 impl Digest {
     /// The digest of a text.
     #[must_use]
     pub fn of(text: &str) -> Self {
-        let bytes = blake3::hash(text.as_bytes());
-        Self(
-            bytes.as_bytes()[..16]
-                .iter()
-                .fold(0, |half, byte| half << 8 | u128::from(*byte)),
-        )
+        blake3::hash(text.as_bytes()).into()
+    }
+
+    /// The half of the hash.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl From<blake3::Hash> for Digest {
+    fn from(hash: blake3::Hash) -> Self {
+        Self(std::array::from_fn(|i| hash.as_bytes()[i]))
     }
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
     }
 }
 
@@ -37,7 +44,7 @@ impl TryFrom<Cow<'_, str>> for Digest {
         let is_digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
         let is_digest = text.len() == 32 && text.bytes().all(is_digit);
         let half = u128::from_str_radix(&text, 16).ok().filter(|_| is_digest);
-        half.map(Self)
+        half.map(|half| Self(half.to_be_bytes()))
             .ok_or_else(|| format!("`{text}` is not a digest of 32 hexadecimal digits"))
     }
 }

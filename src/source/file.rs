@@ -5,16 +5,16 @@ use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use blake3::{Hash, Hasher};
+use blake3::Hasher;
 use globset::GlobMatcher;
 
-use crate::keep::Text;
+use crate::keep::{Digest, Text};
 
 /// A file with its text.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SourceFile {
     line_starts: Derived<Box<[u32]>>,
-    digest: Derived<[u8; 16]>,
+    digest: Derived<Digest>,
     /// Path below the root, with `/` between its parts. With several roots, the path begins with that of the root.
     pub path: Text,
     /// The whole text of the file.
@@ -76,7 +76,7 @@ impl SourceFile {
     }
 
     /// A hash of path, text and variables.
-    pub(super) fn digest(&self) -> &[u8; 16] {
+    pub(super) fn digest(&self) -> &Digest {
         self.digest.0.get_or_init(|| {
             let mut hasher = Hasher::new();
             let variables = self.vars.iter().flat_map(|vars| vars.iter());
@@ -84,7 +84,7 @@ impl SourceFile {
             for text in [self.path.as_str(), &self.text].into_iter().chain(variables) {
                 add_part(&mut hasher, text.as_bytes());
             }
-            first_half(&hasher.finalize())
+            hasher.finalize().into()
         })
     }
 }
@@ -99,11 +99,6 @@ pub struct Unreadable {
     /// The text at the begin of the file, by which its kind can be told; `None` when none of it
     /// is available.
     pub beginning: Option<String>,
-}
-
-/// The first half of a hash, which is enough to tell files apart.
-pub(super) fn first_half(hash: &Hash) -> [u8; 16] {
-    std::array::from_fn(|i| hash.as_bytes()[i])
 }
 
 /// Adds bytes to a hash in such a way that no other parts give the same one.

@@ -8,8 +8,9 @@ use blake3::Hasher;
 use foldhash::HashMap;
 use foldhash::quality::RandomState;
 
-use super::file::{SourceFile, first_half};
+use super::file::SourceFile;
 use super::text::Unavailable;
+use crate::keep::Digest;
 
 /// The content of a file.
 #[derive(Debug)]
@@ -60,17 +61,17 @@ pub(super) struct Found {
 
 /// A sign that changes with the content of a file: a hash of its metadata, or of the id of its Git object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp([u8; 16]);
+pub(super) struct Stamp(Digest);
 
 impl Stamp {
     pub(super) fn of_metadata(metadata: &Fingerprint) -> Self {
         let mut hasher = Hasher::new();
         metadata.add_to(&mut hasher);
-        Self(first_half(&hasher.finalize()))
+        Self(hasher.finalize().into())
     }
 
     pub(super) fn of_object(id: &str) -> Self {
-        Self(first_half(&blake3::hash(id.as_bytes())))
+        Self(Digest::of(id))
     }
 }
 

@@ -119,7 +119,7 @@ impl Snapshot {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&self.files.digest());
         for file in self.bases.texts() {
-            hasher.update(file.digest());
+            hasher.update(file.digest().as_bytes());
         }
         for unreadable in self.unreadable.iter().chain(self.bases.unreadable()) {
             hasher.update(blake3::hash(unreadable.path.as_bytes()).as_bytes());

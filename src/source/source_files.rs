@@ -72,7 +72,7 @@ impl SourceFiles {
 
 /// The digest of a file as a number.
 fn digest(file: &SourceFile) -> u128 {
-    u128::from_be_bytes(*file.digest())
+    u128::from_be_bytes(*file.digest().as_bytes())
 }
 
 impl Deref for SourceFiles {
