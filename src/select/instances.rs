@@ -227,20 +227,9 @@ impl Inbounds {
 }
 
 /// The common protocol of instances, with the origin of the one that decides; `None` without any.
-fn common<'i>(mut all: impl Iterator<Item = &'i Instance>) -> Option<Effective<Protocol>> {
-    let own = |instance: &Instance| {
-        let tagged = instance.inbound().tagged_protocol.as_ref();
-        tagged.map_or(Protocol::Unknown, |tagged| tagged.value)
-    };
-    let mut deciding = all.next()?;
-    let mut value = own(deciding);
-    for instance in all {
-        let next = value.common(own(instance));
-        if next != value && next == own(instance) {
-            deciding = instance;
-        }
-        value = next;
-    }
+fn common<'i>(all: impl Iterator<Item = &'i Instance>) -> Option<Effective<Protocol>> {
+    let all = all.map(|instance| (instance.inbound().protocol_of_service(), instance));
+    let (value, deciding) = all.reduce(decided)?;
     Some(Effective {
         value,
         ..deciding.protocol()
@@ -249,10 +238,15 @@ fn common<'i>(mut all: impl Iterator<Item = &'i Instance>) -> Option<Effective<P
 
 /// The common protocol of two, with the origin of the one that decides.
 pub(super) fn common_of_two(a: Effective<Protocol>, b: Effective<Protocol>) -> Effective<Protocol> {
-    let value = a.value.common(b.value);
-    let is_of_second = value != a.value && value == b.value;
-    let source = if is_of_second { b.source } else { a.source };
+    let (value, source) = decided((a.value, a.source), (b.value, b.source));
     Effective { value, source }
+}
+
+/// The common protocol of two, with what belongs to the one that decides.
+fn decided<T>(a: (Protocol, T), b: (Protocol, T)) -> (Protocol, T) {
+    let value = a.0.common(b.0);
+    let is_of_second = value != a.0 && value == b.0;
+    (value, if is_of_second { b.1 } else { a.1 })
 }
 
 /// Whether `there` contains all `wanted` tags.

@@ -102,12 +102,7 @@ fn destinations<'g>(dataplanes: &[&'g Governed]) -> BTreeSet<&'g str> {
 /// The protocol of a service in 2.x: the common one of all inbounds that are ready.
 fn protocol(inbounds: &[(usize, &Inbound)]) -> Protocol {
     let ready = inbounds.iter().filter(|(_, inbound)| inbound.ready);
-    let protocols = ready.map(|(_, inbound)| {
-        inbound
-            .tagged_protocol
-            .as_ref()
-            .map_or(Protocol::Unknown, |protocol| protocol.value)
-    });
+    let protocols = ready.map(|(_, inbound)| inbound.protocol_of_service());
     protocols.reduce(Protocol::common).unwrap_or(Protocol::Unknown)
 }
 

@@ -53,8 +53,15 @@ impl Inbound {
     /// The protocol of the listener: the field, else the tag.
     #[must_use]
     pub fn protocol(&self) -> Protocol {
-        let written = self.written_protocol.as_ref().or(self.tagged_protocol.as_ref());
-        written.map_or(Protocol::Unknown, |written| written.value)
+        let written = self.written_protocol.as_ref();
+        written.map_or_else(|| self.protocol_of_service(), |written| written.value)
+    }
+
+    /// The protocol that the inbound sets for its service: the tag.
+    #[must_use]
+    pub fn protocol_of_service(&self) -> Protocol {
+        let tagged = self.tagged_protocol.as_ref();
+        tagged.map_or(Protocol::Unknown, |tagged| tagged.value)
     }
 
     /// The protocol of the listener with its origin. `header` is that of the dataplane.
