@@ -13,7 +13,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::file_text::FileText;
-
 use crate::ir::Direction;
 pub use crate::ir::ProxyKey;
 
@@ -237,7 +236,7 @@ impl Files {
     #[must_use]
     pub fn like(self, another: Option<&Arc<str>>) -> Self {
         match another {
-            Some(_) => self
+            Some(another) => self
                 .iter()
                 .map(|(artifact, text)| (*artifact, text.like(another)))
                 .collect(),

@@ -30,10 +30,9 @@ impl FileText {
         }))
     }
 
-    /// The same text in the room of its differences from another one; as it is if there is none.
+    /// The same text in the room of its differences from another one.
     #[must_use]
-    pub fn like(&self, another: Option<&Arc<str>>) -> Self {
-        let Some(another) = another else { return self.clone() };
+    pub fn like(&self, another: &Arc<str>) -> Self {
         Self(Arc::new(Kept {
             // While the text is at hand.
             digest: OnceLock::from(self.digest()),
@@ -116,8 +115,8 @@ mod tests {
 
     #[test]
     fn texts_are_equal_in_any_form() {
-        let like = Some(Arc::from("name: web-01"));
-        let forms = |text: &str| [FileText::from(text), FileText::from(text).like(like.as_ref())];
+        let like = Arc::from("name: web-01");
+        let forms = |text: &str| [FileText::from(text), FileText::from(text).like(&like)];
         for own in forms("name: web-02") {
             assert_eq!(own.text(), "name: web-02");
             assert_eq!(own.digest(), Digest::of("name: web-02"));

@@ -12,7 +12,7 @@ use crate::keep::{Text, Texts, carry};
 use crate::kuma::Kuma;
 use crate::resource::decode::context::Context;
 use crate::resource::document::kustomization::{self, Kustomizations};
-use crate::resource::documents::{Documents, Placed};
+use crate::resource::documents::{Documents, Notes, Placed};
 use crate::resource::resources::{Contributions, ListChange, Resources};
 use crate::source::{Snapshot, SourceFile};
 use crate::system::parallel;
@@ -218,8 +218,8 @@ pub(super) struct Merged {
     /// The resources, sorted by mesh and name; those with one name in the order of the files. Without services that a
     /// control plane synthesizes, and without what [`notable`](Self::notable) has.
     pub(super) resources: Resources,
-    /// The files with something beside valid resources, by path.
-    pub(super) notable: BTreeMap<Text, Arc<Documents>>,
+    /// The content beside valid resources of each file that has some, by path.
+    pub(super) notable: BTreeMap<Text, Arc<Notes>>,
     /// The number of documents with each identity.
     ids: HashMap<Arc<ResourceId>, usize>,
     /// The number of documents of each mesh.
@@ -288,7 +288,7 @@ impl Merged {
         }
         self.resources.seen += documents.seen;
         if let Some(notes) = &documents.notes {
-            self.notable.insert(path.clone(), Arc::clone(documents));
+            self.notable.insert(path.clone(), Arc::clone(notes));
             for (kind, n) in &notes.passed_over {
                 *self.resources.passed_over.entry(kind).or_default() += n;
             }

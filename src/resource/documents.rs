@@ -48,7 +48,7 @@ pub(super) struct Documents {
     /// Whether the meshes of the last readable text were asked for.
     pub(super) depends_on_past: bool,
     /// The findings about the file and the gaps in it; `None` if there are none.
-    pub(super) notes: Option<Box<Notes>>,
+    pub(super) notes: Option<Arc<Notes>>,
 }
 
 /// The content of a file beside valid resources.
@@ -140,7 +140,7 @@ impl Parser<'_> {
             meshes: self.context.texts.share_set(self.meshes),
             seen: self.seen,
             depends_on_past: self.depends_on_past,
-            notes: (self.notes != Notes::default()).then(|| Box::new(self.notes)),
+            notes: (self.notes != Notes::default()).then(|| Arc::new(self.notes)),
         }
     }
 

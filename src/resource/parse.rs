@@ -71,7 +71,7 @@ struct Collected<'a> {
 impl<'a> Collected<'a> {
     fn of(merged: &Merged, options: &'a ParseOptions<'a>, diagnostics: &'a mut Diagnostics) -> Self {
         let mut resources = merged.resources.clone();
-        for notes in merged.notable.values().filter_map(|documents| documents.notes.as_ref()) {
+        for notes in merged.notable.values() {
             resources.unavailable.extend(notes.unavailable.iter().cloned());
             resources.gaps.add(&notes.gaps);
             diagnostics.append(&notes.findings);

@@ -111,9 +111,13 @@ impl Observer<'_> {
     /// The text of a file; a copy of the desired one if it is the same.
     fn text(&self, text: String, desired: Option<&FileText>) -> FileText {
         let found = FileText::from(text);
-        match desired.filter(|desired| desired.digest() == found.digest()) {
-            Some(desired) => desired.clone(),
-            None => found.like(self.sample.as_ref()),
+        match (
+            desired.filter(|desired| desired.digest() == found.digest()),
+            &self.sample,
+        ) {
+            (Some(desired), _) => desired.clone(),
+            (None, Some(sample)) => found.like(sample),
+            (None, None) => found,
         }
     }
 }
