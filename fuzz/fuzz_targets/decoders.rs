@@ -41,7 +41,7 @@ fuzz_target!(|input: (u8, bool, &str)| {
             let Place::In(at) = &finding.place else {
                 panic!("{finding:?}")
             };
-            assert!(text.contains(at.text()), "{finding:?}");
+            assert!(text.contains(&*at.text()), "{finding:?}");
         }
     }
 });

@@ -1,5 +1,7 @@
 //! The keys and certificates that connections to collectors need, as they can be had.
 
+use std::borrow::Cow;
+
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -29,10 +31,11 @@ impl<'a> Material<'a> {
     /// # Errors
     /// The reason why there is none, after the name of the source.
     pub fn header(&self, source: &HeaderSource) -> Result<Secret, String> {
+        let whole;
         let text = match source {
             HeaderSource::File(path) => {
-                let text = self.text(path)?;
-                let text = text.strip_suffix('\n').unwrap_or(text);
+                whole = self.text(path)?;
+                let text = whole.strip_suffix('\n').unwrap_or(&whole);
                 text.strip_suffix('\r').unwrap_or(text)
             }
             HeaderSource::Env(name) => {
@@ -51,7 +54,7 @@ impl<'a> Material<'a> {
     ///
     /// # Errors
     /// The reason why there are none, after the path.
-    pub fn trusted_ca(&self, trusted: &TrustedCa) -> Result<Option<&'a str>, String> {
+    pub fn trusted_ca(&self, trusted: &TrustedCa) -> Result<Option<Cow<'a, str>>, String> {
         match trusted {
             TrustedCa::Named(path) => self.certificates(path).map(Some),
             TrustedCa::OfMachine(_) if self.collectors.machine.trusted_ca.is_some() => Ok(None),
@@ -68,7 +71,7 @@ impl<'a> Material<'a> {
     ///
     /// # Errors
     /// The reason why one of them cannot be had, after its path.
-    pub fn certificate(&self, certificate: &ClientCertificate) -> Result<[&'a str; 2], String> {
+    pub fn certificate(&self, certificate: &ClientCertificate) -> Result<[Cow<'a, str>; 2], String> {
         let chain = self
             .certificates(&certificate.chain)
             .map_err(|why| format!("{} {why}", certificate.chain))?;
@@ -78,7 +81,7 @@ impl<'a> Material<'a> {
         Ok([chain, key])
     }
 
-    fn certificates(&self, path: &FilePath) -> Result<&'a str, String> {
+    fn certificates(&self, path: &FilePath) -> Result<Cow<'a, str>, String> {
         let text = self.text(path)?;
         let all: Result<Vec<CertificateDer>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
         match all {
@@ -88,7 +91,7 @@ impl<'a> Material<'a> {
         }
     }
 
-    fn key(&self, path: &FilePath) -> Result<&'a str, String> {
+    fn key(&self, path: &FilePath) -> Result<Cow<'a, str>, String> {
         let text = self.text(path)?;
         // The error of a key could show a part of it.
         match PrivateKeyDer::from_pem_slice(text.as_bytes()) {
@@ -97,9 +100,9 @@ impl<'a> Material<'a> {
         }
     }
 
-    fn text(&self, path: &FilePath) -> Result<&'a str, String> {
+    fn text(&self, path: &FilePath) -> Result<Cow<'a, str>, String> {
         match self.files.get(path.as_base().as_str()) {
-            Ok(file) => Ok(file.text.as_str()),
+            Ok(file) => Ok(file.text()),
             Err(None) => Err("does not exist, or is no file".to_owned()),
             Err(Some(reason)) => Err(format!("cannot be used: {reason}")),
         }

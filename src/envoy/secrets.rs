@@ -116,11 +116,11 @@ fn content(secret: Secret, material: Material) -> Result<(&'static str, Value), 
             (material.header(source)).map(|value| ("generic_secret", json!({"secret": inline(value.expose())})))
         }
         Secret::TrustedCa(trusted) => material.trusted_ca(trusted).map(|text| {
-            let source = text.map_or_else(|| json!({"filename": trusted.to_string()}), inline);
+            let source = text.map_or_else(|| json!({"filename": trusted.to_string()}), |text| inline(&text));
             ("validation_context", json!({"trusted_ca": source}))
         }),
         Secret::Certificate(certificate) => material.certificate(certificate).map(|[chain, key]| {
-            let pair = json!({"certificate_chain": inline(chain), "private_key": inline(key)});
+            let pair = json!({"certificate_chain": inline(&chain), "private_key": inline(&key)});
             ("tls_certificate", pair)
         }),
     };

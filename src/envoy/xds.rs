@@ -6,7 +6,7 @@ use foldhash::HashSet;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::source::SourceFile;
+use crate::source::{Opened, SourceFile};
 use crate::yaml::edit::{self, Edit, EditError};
 use crate::yaml::written::{Way, Written};
 use crate::yaml::{Limits, json as yaml_json, write};
@@ -179,6 +179,7 @@ fn union_of_any(before: &str, after: &str) -> Option<Union> {
 /// A discovery response that somebody wrote, with resources before its own.
 fn with_first(text: &str, resources: &[Value]) -> Option<String> {
     let (file, limits) = (SourceFile::new("", text), Limits::default());
+    let file = Opened::from(&file);
     let written = Written::read(&file, &limits).ok()?;
     let list = written.top().get("resources")?;
     let edit = (list.way().clone(), Edit::Prepend(resources.to_vec()));

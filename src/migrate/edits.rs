@@ -67,7 +67,7 @@ pub(super) fn edited(
             Ok(rewritten) => {
                 match rewritten.text {
                     // What is the same stays the very same, so that it is not decoded again.
-                    Some(text) if text == file.text => {}
+                    Some(text) if text == file.text() => {}
                     text => files[place] = text.map(|text| SourceFile::new(file.path.clone(), text)),
                 }
                 let new = rewritten.elsewhere.iter();
@@ -108,9 +108,9 @@ fn new_file(beside: &str, value: &Value, taken: &mut BTreeSet<String>) -> Arc<So
 pub(super) fn between(before: &Snapshot, after: &Snapshot) -> Vec<FileEdit> {
     let (old, new) = (by_path(before), by_path(after));
     let paths: BTreeSet<&str> = old.keys().chain(new.keys()).copied().collect();
-    let text = |file: Option<&&Arc<SourceFile>>| file.map(|file| file.text.clone());
+    let text = |file: Option<&&Arc<SourceFile>>| file.map(|file| file.text().into_owned());
     let is_same = |path: &&str| match (old.get(path), new.get(path)) {
-        (Some(old), Some(new)) => Arc::ptr_eq(old, new) || old.text == new.text,
+        (Some(old), Some(new)) => Arc::ptr_eq(old, new) || old.text() == new.text(),
         (old, new) => old.is_none() && new.is_none(),
     };
     let changed = paths.into_iter().filter(|path| !is_same(path));

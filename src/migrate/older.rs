@@ -13,7 +13,7 @@ use crate::yaml::{Limits, Map, Node, Value as Yaml, json as yaml_json};
 /// The changes of all documents in an old form, and their number.
 pub(super) fn changes(snapshot: &Snapshot, limits: &Limits) -> (Changes, usize) {
     let mut converted = Converted::default();
-    for file in snapshot.files.iter().filter(|file| mentions_old_form(&file.text)) {
+    for file in snapshot.files.iter().filter(|file| mentions_old_form(&file.text())) {
         converted.file(file, limits, Converted::endpoints);
     }
     // Selectors name tags as dataplanes do.

@@ -6,7 +6,7 @@ use std::ops::Range;
 use serde_json::{Value, json};
 use thiserror::Error;
 
-use crate::source::SourceFile;
+use crate::source::{Opened, SourceFile};
 use crate::yaml::edit::{self, Edit, EditError};
 use crate::yaml::written::{Spot, Way, Written};
 use crate::yaml::{Limits, line_end, write};
@@ -68,13 +68,14 @@ pub(super) fn rewrite(file: &SourceFile, changes: &FileChanges, limits: &Limits)
     if file.vars.is_some() {
         return Err(RewriteError::Unknown);
     }
-    let segments = segments(&file.text);
+    let whole = file.text();
+    let segments = segments(&whole);
     let mut rewritten = Rewritten::default();
-    let (mut text, mut is_anything_left) = (String::with_capacity(file.text.len()), false);
+    let (mut text, mut is_anything_left) = (String::with_capacity(whole.len()), false);
     // The first document of a file may have no marker; without it, the next one needs none.
     let mut lost_first = false;
     for segment in segments {
-        let body = &file.text[segment.clone()];
+        let body = &whole[segment.clone()];
         let own: BTreeMap<usize, &ResourceChange> = (changes.range(segment.clone()))
             .map(|(at, change)| (at - segment.start, change))
             .collect();
@@ -84,6 +85,7 @@ pub(super) fn rewrite(file: &SourceFile, changes: &FileChanges, limits: &Limits)
             continue;
         }
         let parsed = SourceFile::new("", body);
+        let parsed = Opened::from(&parsed);
         let written = Written::read(&parsed, limits).map_err(|_| RewriteError::Unknown)?;
         let document = Document::of(&written, &own)?;
         if document.goes {

@@ -133,7 +133,7 @@ pub(super) fn save(key: &Key, overview: &Overview, target: &Target, lock: &Lock)
         if let Place::In(at) = &finding.place {
             texts
                 .entry(String::from(&at.file.path))
-                .or_insert_with(|| at.file.text.clone());
+                .or_insert_with(|| at.file.text().into_owned());
         }
     }
     if texts.values().map(String::len).sum::<usize>() > MOST_TEXTS {

@@ -11,7 +11,7 @@ use crate::resource::document::envelope::{self, Body};
 use crate::resource::document::header::Header;
 use crate::resource::document::identity::Identity;
 use crate::resource::document::kind::{self, Form, Kind};
-use crate::resource::document::unrendered::unrendered;
+use crate::resource::document::unrendered::{may_have_templates, unrendered};
 use crate::resource::document::{encryption, glued, list, old_form, salvage};
 use crate::resource::kinds::other_policy::{self, OtherKind};
 use crate::resource::kinds::{
@@ -95,6 +95,7 @@ impl Documents {
             seen: 0,
             depends_on_past: false,
             notes: Notes::default(),
+            may_have_templates: false,
         };
         parser.file(file, limits);
         parser.finish()
@@ -130,6 +131,7 @@ struct Parser<'p> {
     seen: usize,
     depends_on_past: bool,
     notes: Notes,
+    may_have_templates: bool,
 }
 
 impl Parser<'_> {
@@ -147,6 +149,7 @@ impl Parser<'_> {
     fn file(&mut self, file: &Arc<SourceFile>, limits: &Limits) {
         let mut found = Diagnostics::default();
         let prepared = yaml::read::Prepared::new(file);
+        self.may_have_templates = may_have_templates(prepared.text());
         let stream = prepared.read(limits, &mut found);
         let (mut encrypted, mut glued) = (Vec::new(), Vec::new());
         for document in &stream.documents {
@@ -176,7 +179,7 @@ impl Parser<'_> {
         if ours.is_empty() {
             return;
         }
-        let holds = self.affected_meshes(&file.text).unwrap_or(Holds::All);
+        let holds = self.affected_meshes(&file.text()).unwrap_or(Holds::All);
         for (document, map) in ours {
             let mut error = encryption::error(map).holds(holds.clone());
             error.document = Some(*document);
@@ -191,7 +194,7 @@ impl Parser<'_> {
     fn glued(&mut self, file: &SourceFile, documents: &[(usize, &yaml::Map)], found: &mut Diagnostics) {
         let is_known = |map: &yaml::Map| kind::of(map, self.context.kuma.version).affects_tracing();
         let has_known = || documents.iter().any(|(_, map)| is_known(map));
-        if documents.is_empty() || (!has_known() && salvage::affected_meshes(&file.text).is_none()) {
+        if documents.is_empty() || (!has_known() && salvage::affected_meshes(&file.text()).is_none()) {
             return;
         }
         let repeated = documents.iter().flat_map(|(_, map)| &map.repeated).collect();
@@ -210,7 +213,7 @@ impl Parser<'_> {
         let found = found.into_sorted();
         let is_broken = found.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
         let holds = if is_broken {
-            self.affected_meshes(&file.text).or(ours.then_some(Holds::All))
+            self.affected_meshes(&file.text()).or(ours.then_some(Holds::All))
         } else {
             None
         };
@@ -358,6 +361,9 @@ impl Parser<'_> {
     /// Its content cannot be known, so it holds its mesh, or all meshes if the name of the mesh is an expression,
     /// too.
     fn is_template(&mut self, id: &Arc<ResourceId>, document: usize, root: &Node) -> bool {
+        if !self.may_have_templates {
+            return false;
+        }
         let found = unrendered(root);
         let is_template = !found.is_empty();
         for diagnostic in found {

@@ -107,7 +107,7 @@ impl<'a> Collected<'a> {
         let known = self.options.known.get(&file.path);
         let mut meshes = BTreeSet::new();
         let holds = affected_meshes(
-            &file.text,
+            &file.text(),
             known.map(Arc::as_ref),
             &mut meshes,
             &mut self.resources.unavailable,

@@ -1,5 +1,6 @@
 //! A file of a source: its text, or the reason why its text is unavailable.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
@@ -8,38 +9,52 @@ use std::sync::{Arc, OnceLock};
 use blake3::Hasher;
 use globset::GlobMatcher;
 
-use crate::keep::{Digest, Text};
+use crate::keep::{Digest, Packed, Text};
 
 /// A file with its text.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct SourceFile {
-    line_starts: Derived<Box<[u32]>>,
-    digest: Derived<Digest>,
+    digest: OnceLock<Digest>,
     /// Path below the root, with `/` between its parts. With several roots, the path begins with that of the root.
     pub path: Text,
-    /// The whole text of the file.
-    pub text: String,
+    form: Form,
     /// Values of the variables in a template; `None` when the file is no template.
     pub vars: Option<Box<Vars>>,
 }
 
-/// A value that is made from the file when it is first asked for, and that is no part of what makes files equal.
+/// The text of a file, as it is or in the room of its differences from a sample.
 #[derive(Debug)]
-struct Derived<T>(OnceLock<T>);
+pub(super) enum Form {
+    Plain(Box<Plain>),
+    Packed(Packed),
+}
 
-impl<T> Default for Derived<T> {
-    fn default() -> Self {
-        Self(OnceLock::new())
+/// A text with its lines.
+#[derive(Debug)]
+pub(super) struct Plain {
+    text: String,
+    /// The offsets at which lines start, from the second line on, once they were asked for.
+    line_starts: OnceLock<Box<[u32]>>,
+}
+
+/// The limit of a packed text, in bytes. Whoever asks for the line of a place in it has the whole text made again.
+const SMALL: usize = 16 << 10;
+
+impl Form {
+    /// The form of a text that is kept in less room, if it is small.
+    pub(super) fn packed(text: &str, sample: &Arc<str>) -> Option<Self> {
+        (text.len() <= SMALL).then(|| Self::Packed(Packed::new(text, sample)))
     }
 }
 
-impl<T> PartialEq for Derived<T> {
-    fn eq(&self, _: &Self) -> bool {
-        true
+impl From<String> for Form {
+    fn from(text: String) -> Self {
+        Self::Plain(Box::new(Plain {
+            text,
+            line_starts: OnceLock::new(),
+        }))
     }
 }
-
-impl<T> Eq for Derived<T> {}
 
 /// Values of variables by their dotted names.
 pub type Vars = BTreeMap<String, String>;
@@ -52,41 +67,75 @@ impl SourceFile {
 
     /// A file that may be a template.
     pub fn with_vars(path: impl Into<Text>, text: impl Into<String>, vars: Option<Vars>) -> Arc<Self> {
+        Self::in_form(path, text.into().into(), vars)
+    }
+
+    /// A file that may be a template, in either form.
+    pub(super) fn in_form(path: impl Into<Text>, form: Form, vars: Option<Vars>) -> Arc<Self> {
         Arc::new(Self {
-            line_starts: Derived::default(),
-            digest: Derived::default(),
+            digest: OnceLock::new(),
             path: path.into(),
-            text: text.into(),
+            form,
             vars: vars.map(Box::new),
         })
     }
-}
 
-impl SourceFile {
+    /// The whole text of the file.
+    #[must_use]
+    pub fn text(&self) -> Cow<'_, str> {
+        match &self.form {
+            Form::Plain(plain) => Cow::Borrowed(&plain.text),
+            Form::Packed(packed) => Cow::Owned(packed.text()),
+        }
+    }
+
+    /// The size of the text in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        match &self.form {
+            Form::Plain(plain) => plain.text.len(),
+            Form::Packed(packed) => packed.size(),
+        }
+    }
+
     /// The offsets at which lines start, from the second line on.
-    pub(super) fn line_starts(&self) -> &[u32] {
-        self.line_starts.0.get_or_init(|| {
-            let bytes = self.text.as_bytes();
-            let is_end = |&i: &usize| bytes[i] == b'\n' || (bytes[i] == b'\r' && bytes.get(i + 1) != Some(&b'\n'));
-            let ends = || (0..bytes.len()).filter(is_end);
-            let mut starts = Vec::with_capacity(ends().count());
-            starts.extend(ends().filter_map(|i| u32::try_from(i + 1).ok()));
-            starts.into_boxed_slice()
-        })
+    pub(super) fn line_starts(&self) -> Cow<'_, [u32]> {
+        match &self.form {
+            Form::Plain(plain) => Cow::Borrowed(plain.line_starts.get_or_init(|| line_starts(&plain.text).into())),
+            Form::Packed(packed) => Cow::Owned(line_starts(&packed.text())),
+        }
     }
 
     /// A hash of path, text and variables.
     pub(super) fn digest(&self) -> &Digest {
-        self.digest.0.get_or_init(|| {
-            let mut hasher = Hasher::new();
+        self.digest.get_or_init(|| {
+            let (text, mut hasher) = (self.text(), Hasher::new());
             let variables = self.vars.iter().flat_map(|vars| vars.iter());
             let variables = variables.flat_map(|(name, value)| [name.as_str(), value]);
-            for text in [self.path.as_str(), &self.text].into_iter().chain(variables) {
-                add_part(&mut hasher, text.as_bytes());
+            for part in [self.path.as_str(), &text].into_iter().chain(variables) {
+                add_part(&mut hasher, part.as_bytes());
             }
             hasher.finalize().into()
         })
     }
+}
+
+impl PartialEq for SourceFile {
+    fn eq(&self, other: &Self) -> bool {
+        self.path == other.path && self.vars == other.vars && self.text() == other.text()
+    }
+}
+
+impl Eq for SourceFile {}
+
+/// The offsets at which lines start, from the second line on. CR, LF and CRLF each end a line.
+fn line_starts(text: &str) -> Vec<u32> {
+    let bytes = text.as_bytes();
+    let is_end = |&i: &usize| bytes[i] == b'\n' || (bytes[i] == b'\r' && bytes.get(i + 1) != Some(&b'\n'));
+    let ends = || (0..bytes.len()).filter(is_end);
+    let mut starts = Vec::with_capacity(ends().count());
+    starts.extend(ends().filter_map(|i| u32::try_from(i + 1).ok()));
+    starts
 }
 
 /// A file, a directory or a glob whose files are unavailable.

@@ -1,5 +1,6 @@
 //! The files of the last snapshot, which need not be read again while they are the same.
 
+use std::borrow::Cow;
 use std::hash::BuildHasher as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,10 +24,10 @@ pub(super) enum Content {
 
 impl Content {
     /// The text itself.
-    pub(super) fn text(&self) -> &str {
+    pub(super) fn text(&self) -> Cow<'_, str> {
         match self {
-            Self::Read(text) => text,
-            Self::Known(file) => &file.text,
+            Self::Read(text) => Cow::Borrowed(text),
+            Self::Known(file) => file.text(),
         }
     }
 
@@ -34,7 +35,15 @@ impl Content {
     pub(super) fn into_text(self) -> String {
         match self {
             Self::Read(text) => text,
-            Self::Known(file) => file.text.clone(),
+            Self::Known(file) => file.text().into_owned(),
+        }
+    }
+
+    /// The text, if it was read.
+    pub(super) fn read(&self) -> Option<&str> {
+        match self {
+            Self::Read(text) => Some(text),
+            Self::Known(_) => None,
         }
     }
 
@@ -42,7 +51,10 @@ impl Content {
     pub(super) fn is_of(&self, file: &Arc<SourceFile>) -> bool {
         let plain = |text: &str| text.replace("\r\n", "\n");
         let is_known = matches!(self, Self::Known(known) if Arc::ptr_eq(known, file));
-        is_known || self.text() == file.text || plain(self.text()) == plain(&file.text)
+        is_known || {
+            let (own, theirs) = (self.text(), file.text());
+            own == theirs || plain(&own) == plain(&theirs)
+        }
     }
 }
 
@@ -148,7 +160,7 @@ impl KnownFiles {
     /// The content of a file with a text that was read, which the last snapshot may have too.
     pub(super) fn content(&self, below: &Path, text: String) -> Content {
         match self.0.get(below) {
-            Some((_, file)) if file.text == text => Content::Known(Arc::clone(file)),
+            Some((_, file)) if file.text() == text => Content::Known(Arc::clone(file)),
             _ => Content::Read(text),
         }
     }

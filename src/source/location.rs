@@ -1,5 +1,6 @@
 //! Locations inside files.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -28,13 +29,21 @@ pub struct Span {
     end: u32,
 }
 
+impl Span {
+    /// The location of `bytes` in a text. Offsets outside are moved to the nearest character boundary inside.
+    #[must_use]
+    pub fn new(text: &str, bytes: Range<usize>) -> Self {
+        let start = floor_boundary(text, bytes.start);
+        let end = floor_boundary(text, bytes.end).max(start);
+        Self { start, end }
+    }
+}
+
 impl Location {
     /// The location of `bytes` in `file`. Offsets outside are moved to the nearest character boundary inside.
     #[must_use]
     pub fn new(file: &Arc<SourceFile>, bytes: Range<usize>) -> Self {
-        let start = floor_boundary(&file.text, bytes.start);
-        let end = floor_boundary(&file.text, bytes.end).max(start);
-        Self::within(file, Span { start, end })
+        Self::within(file, Span::new(&file.text(), bytes))
     }
 
     /// The location of a span of `file`.
@@ -63,7 +72,8 @@ impl Location {
     pub fn column(&self) -> usize {
         let starts = self.file.line_starts();
         let line_start = self.line_index().checked_sub(1).map_or(0, |i| starts[i] as usize);
-        let before = &self.file.text[line_start..self.bytes().start];
+        let text = self.file.text();
+        let before = &text[line_start..self.bytes().start];
         1 + before.trim_start_matches('\u{feff}').chars().count()
     }
 
@@ -83,12 +93,15 @@ impl Location {
     /// Whether both are at the same place of lines with the same text and number, in versions of a file that may differ elsewhere.
     #[must_use]
     pub fn is_shown_as(&self, other: &Self) -> bool {
-        self == other && self.line() == other.line() && self.whole_lines() == other.whole_lines()
+        self == other && self.line() == other.line() && {
+            let (own, theirs) = (self.file.text(), other.file.text());
+            self.whole_lines(&own) == other.whole_lines(&theirs)
+        }
     }
 
-    /// The text of the lines that the location is in.
-    fn whole_lines(&self) -> &str {
-        let (text, Range { start, end }) = (self.file.text.as_str(), self.bytes());
+    /// The lines of the file's text that the location is in.
+    fn whole_lines<'t>(&self, text: &'t str) -> &'t str {
+        let Range { start, end } = self.bytes();
         let is_end = |c| matches!(c, '\n' | '\r');
         let from = text[..start].rfind(is_end).map_or(0, |i| i + 1);
         let to = text[end..].find(is_end).map_or(text.len(), |i| end + i);
@@ -97,8 +110,42 @@ impl Location {
 
     /// The text at the location.
     #[must_use]
+    pub fn text(&self) -> Cow<'_, str> {
+        match self.file.text() {
+            Cow::Borrowed(text) => Cow::Borrowed(&text[self.bytes()]),
+            Cow::Owned(text) => Cow::Owned(text[self.bytes()].to_owned()),
+        }
+    }
+}
+
+/// A file whose text is at hand.
+#[derive(Debug, Clone)]
+pub struct Opened<'f> {
+    /// The file itself.
+    pub file: &'f Arc<SourceFile>,
+    text: Cow<'f, str>,
+}
+
+impl<'f> From<&'f Arc<SourceFile>> for Opened<'f> {
+    fn from(file: &'f Arc<SourceFile>) -> Self {
+        Self {
+            file,
+            text: file.text(),
+        }
+    }
+}
+
+impl Opened<'_> {
+    /// The whole text of the file.
+    #[must_use]
     pub fn text(&self) -> &str {
-        &self.file.text[self.bytes()]
+        &self.text
+    }
+
+    /// The location of `bytes`, as in [`Location::new`].
+    #[must_use]
+    pub fn at(&self, bytes: Range<usize>) -> Location {
+        Location::within(self.file, Span::new(&self.text, bytes))
     }
 }
 

@@ -55,7 +55,7 @@ pub use commit::Commit;
 pub use error::ReadError;
 pub use file::{Link, LinkFault, LinkKind, SourceFile, Unreadable, UnreadableReason, Vars};
 pub use git::{GitError, Revision, uncommitted};
-pub use location::{Location, Span};
+pub use location::{Location, Opened, Span};
 pub use proxy_path::ProxyPath;
 pub use read::{Consistency, describe};
 pub use reader::{Reader, Scan, read};

@@ -10,7 +10,7 @@ use super::commit::Commit;
 use super::committed::{Committed, Here};
 use super::dir::{self, Directory, Place};
 use super::error::ReadError;
-use super::file::{Matches, SourceFile, Unreadable, UnreadableReason, show};
+use super::file::{Form, Matches, SourceFile, Unreadable, UnreadableReason, show};
 use super::filter::Filter;
 use super::git::{GitError, Part, Repository, Revision, Tree};
 use super::known::{Content, Found, KnownFiles};
@@ -20,6 +20,7 @@ use super::snapshot::{ReadOrigin, Snapshot};
 use super::source_files::SourceFiles;
 use super::sources::{Root, Sources};
 use super::worktree::QuiescenceCheck;
+use crate::system::parallel;
 
 /// How consistent the files of work trees must be with each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +46,8 @@ pub(super) struct KnownRoot {
     pub(super) is_simple: bool,
     /// The seal of the root as it was read.
     pub(super) seal: RootSeal,
+    /// A text that those of the root are like, once there was any.
+    pub(super) sample: Option<Arc<str>>,
 }
 
 /// The files of the roots in the last snapshot, by the paths of the roots.
@@ -315,6 +318,7 @@ impl<'r> Reading<'r> {
         check: &mut QuiescenceCheck,
         known: &KnownRoot,
     ) -> Result<Option<Commit>> {
+        self.known.sample.clone_from(&known.sample);
         let commit = match mode {
             ReadMode::Git { repository, below } => {
                 let commit = match self.revision {
@@ -396,17 +400,27 @@ impl<'r> Reading<'r> {
     }
 
     fn take(&mut self, files: Vec<Found>) {
-        files.into_iter().for_each(|file| self.add(file));
+        if self.known.sample.is_none() {
+            self.known.sample = sample(&files);
+        }
+        let sample = self.known.sample.as_ref();
+        let packed = parallel::map("packing files", &files, parallel::cpu_count(), |file| {
+            Form::packed(file.content.as_ref().ok()?.read()?, sample?)
+        });
+        for (file, packed) in files.into_iter().zip(packed) {
+            self.add(file, packed);
+        }
     }
 
-    fn add(&mut self, found: Found) {
+    /// Adds a file; `packed` is its text in less room, if that was read and is small.
+    fn add(&mut self, found: Found, packed: Option<Form>) {
         if self.seen.contains(&found.really) {
             return;
         }
         let name = format!("{}{}", self.prefix, show(&found.below));
         match found.content {
             Ok(content) => {
-                let file = self.file(name, content);
+                let file = self.file(name, content, packed);
                 self.known.files.add(&found.below, found.stamp, Arc::clone(&file));
                 self.files.push(file);
             }
@@ -422,12 +436,13 @@ impl<'r> Reading<'r> {
     }
 
     /// A file with its variables, which the last snapshot may have too.
-    fn file(&mut self, name: String, content: Content) -> Arc<SourceFile> {
+    fn file(&mut self, name: String, content: Content, packed: Option<Form>) -> Arc<SourceFile> {
         match content {
             Content::Known(file) if file.path == name && file.vars.as_deref() == self.root.vars.as_ref() => file,
             content => {
                 self.known.changed += 1;
-                SourceFile::with_vars(name, content.into_text(), self.root.vars.clone())
+                let form = packed.unwrap_or_else(|| content.into_text().into());
+                SourceFile::in_form(name, form, self.root.vars.clone())
             }
         }
     }
@@ -492,6 +507,22 @@ impl<'r> Reading<'r> {
         self.known.committed = committed;
         commit
     }
+}
+
+/// The limit for the part of a sample that comes from one file, in bytes.
+const SAMPLED: usize = 1 << 10;
+
+/// A text that those of the files are like: of the first, the middle and the last third of them, one each. Like files have
+/// like parts, and of the files of a fleet, most are like.
+fn sample(files: &[Found]) -> Option<Arc<str>> {
+    let texts: Vec<&str> = (files.iter())
+        .filter_map(|file| file.content.as_ref().ok()?.read())
+        .collect();
+    let chosen = [1, 3, 5].map(|sixth| texts.get(texts.len() * sixth / 6));
+    let parts: Vec<_> = (chosen.into_iter().flatten())
+        .map(|text| String::from_utf8_lossy(&text.as_bytes()[..text.len().min(SAMPLED)]))
+        .collect();
+    (!parts.is_empty()).then(|| parts.concat().into())
 }
 
 #[cfg(test)]

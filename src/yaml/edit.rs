@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
-use std::sync::Arc;
 
 use serde_json::{Value, json};
 use thiserror::Error;
@@ -17,7 +16,7 @@ use super::removal;
 use super::tree::Limits;
 use super::write;
 use super::written::{Entry, Form, NodeId, Spot, Style, Way, Written};
-use crate::source::SourceFile;
+use crate::source::{Opened, SourceFile};
 
 pub use super::meaning::Edit;
 
@@ -172,13 +171,13 @@ fn flow(value: &Value) -> String {
 /// The text, if it means what is expected.
 fn faithful(text: String, expected: Meaning, limits: &Limits) -> Result<String, EditError> {
     let file = SourceFile::new("", text);
+    let file = Opened::from(&file);
     let again = Written::read(&file, limits).map_err(|_| EditError::Layout)?;
     // The order of keys has no meaning, and several new ones may stand at one place.
     let meaning = Meaning::of(&again, again.root, &Edits::new(), &mut budget(limits))?;
     let is_faithful = meaning.sorted() == expected.sorted();
-    drop(again);
     if is_faithful {
-        Ok(Arc::into_inner(file).map(|file| file.text).unwrap_or_default())
+        Ok(file.text().to_owned())
     } else {
         Err(EditError::Layout)
     }
@@ -425,6 +424,7 @@ mod tests {
     fn edited(text: &str, edits: &[(&str, Edit)]) -> Result<String, EditError> {
         let limits = Limits::default();
         let file = SourceFile::new("base.yaml", text);
+        let file = Opened::from(&file);
         let written = Written::read(&file, &limits).expect("YAML");
         let way = |path: &str| {
             let steps = path.split('/').filter(|step| !step.is_empty());

@@ -14,11 +14,11 @@ use super::entries::{Entries, KeyOrigin};
 use super::tree::{Document, Entry, Limits, Map, Node, Scalar, Stream, Value};
 use super::{syntax, template};
 use crate::diag::{Code, Diagnostic, Diagnostics};
-use crate::source::{Location, SourceFile};
+use crate::source::{Location, Opened, SourceFile};
 
 /// A file whose variables are covered, so that it can be read.
 pub struct Prepared<'f> {
-    file: &'f Arc<SourceFile>,
+    file: Opened<'f>,
     /// The text that the parser reads in place of a file with variables, or the mistakes in these.
     covered: Result<Option<template::Covered>, Vec<Diagnostic>>,
 }
@@ -27,8 +27,16 @@ impl<'f> Prepared<'f> {
     /// Prepares a file.
     #[must_use]
     pub fn new(file: &'f Arc<SourceFile>) -> Self {
-        let covered = file.vars.as_ref().map(|vars| template::cover(file, vars)).transpose();
+        let file = Opened::from(file);
+        let vars = file.file.vars.as_ref();
+        let covered = vars.map(|vars| template::cover(&file, vars)).transpose();
         Self { file, covered }
+    }
+
+    /// The text of the file, with its variables.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        self.file.text()
     }
 
     /// Reads all documents of the file and adds the mistakes to `diagnostics`.
@@ -46,9 +54,9 @@ impl<'f> Prepared<'f> {
             }
         };
         let options = options(limits);
-        let text = covered.map_or(&self.file.text, |covered| &covered.text);
+        let text = covered.map_or(self.file.text(), |covered| &covered.text);
         let mut reader = Reader {
-            file: self.file,
+            file: &self.file,
             limits,
             diagnostics,
             parser: Parser::new_from_str_with_options(text, options.clone()),
@@ -93,7 +101,7 @@ struct Anchored<'t> {
 }
 
 struct Reader<'a, 'd> {
-    file: &'a Arc<SourceFile>,
+    file: &'a Opened<'a>,
     limits: &'a Limits,
     diagnostics: &'d mut Diagnostics,
     options: Options,
@@ -337,7 +345,7 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn key_is_no_scalar(&self, at: &Location) -> Diagnostic {
-        syntax::template(self.file, at.bytes().start).unwrap_or_else(|| {
+        syntax::template_at(self.file, at.bytes().start).unwrap_or_else(|| {
             Diagnostic::error(Code::SyntaxError, at, "a key must be a scalar, not a list or mapping")
                 .help("quote the key if it is text")
         })
@@ -391,14 +399,13 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn at(&self, span: Span) -> Location {
-        let range = span.byte_range().unwrap_or(0..0);
-        Location::new(self.file, range)
+        self.file.at(span.byte_range().unwrap_or(0..0))
     }
 
     /// The range from the `|` or `>` of a block scalar to the end of its last line that is not empty.
     fn at_block(&self, span: Span) -> Location {
         let content = self.at(span).bytes();
-        let text = &self.file.text;
+        let text = self.file.text();
         let header = text[..content.start].trim_end();
         let line = header.rfind(['\n', '\r']).map_or(0, |i| i + 1);
         let is_header = |rest: &str| {
@@ -411,7 +418,7 @@ impl<'a> Reader<'a, '_> {
             .find(|&i| (i == line || header[..i].ends_with([' ', '\t'])) && is_header(&header[i..]))
             .unwrap_or(content.start);
         let end = start + text[start..content.end].trim_end().len();
-        Location::new(self.file, start..end)
+        self.file.at(start..end)
     }
 
     /// The range from the start of a list or mapping to the end of its last value or closing bracket.
@@ -423,7 +430,7 @@ impl<'a> Reader<'a, '_> {
             Some(last) if !closed && last.bytes().end >= start.start => last.bytes().end,
             _ => end.end.max(start.end),
         };
-        Location::new(self.file, start.start..end)
+        self.file.at(start.start..end)
     }
 }
 
@@ -510,12 +517,12 @@ mod tests {
     /// The texts at all places of `text`, in the order of the tree, keys before values and parents first.
     fn check_places(text: &str, expected: &[&str]) {
         fn places(node: &Node, out: &mut Vec<String>) {
-            out.push(node.at.text().to_owned());
+            out.push(node.at.text().into_owned());
             match &node.value {
                 Value::Scalar(_) => {}
                 Value::List(items) => items.iter().for_each(|item| places(item, out)),
                 Value::Map(map) => map.entries.iter().for_each(|entry| {
-                    out.push(entry.key_at.text().to_owned());
+                    out.push(entry.key_at.text().into_owned());
                     places(&entry.value, out);
                 }),
             }

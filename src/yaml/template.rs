@@ -6,10 +6,9 @@
 //! contains.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use crate::diag::{Code, Diagnostic};
-use crate::source::{Location, SourceFile, Vars};
+use crate::source::{Location, Opened, Vars};
 
 /// The text of a file in which every variable is covered.
 pub(super) struct Covered {
@@ -25,31 +24,32 @@ pub(super) struct Covered {
 ///
 /// # Errors
 /// One finding for every expression that is not a variable, or a variable without a value.
-pub(super) fn cover(file: &Arc<SourceFile>, vars: &Vars) -> Result<Covered, Vec<Diagnostic>> {
+pub(super) fn cover(file: &Opened, vars: &Vars) -> Result<Covered, Vec<Diagnostic>> {
+    let whole = file.text();
     let mut findings = Vec::new();
     let mut covers = Vec::new();
     let mut at = 0;
-    while let Some(expression) = expression(&file.text, at) {
+    while let Some(expression) = expression(whole, at) {
         at = expression.end;
         match value(file, vars, expression.clone()) {
             Ok(value) => covers.push((expression, value)),
             Err(finding) => findings.push(*finding),
         }
     }
-    let mark = ('\u{e000}'..='\u{f8ff}').find(|&mark| !file.text.contains(mark));
+    let mark = ('\u{e000}'..='\u{f8ff}').find(|&mark| !whole.contains(mark));
     let Some(mark) = mark.filter(|_| findings.is_empty()) else {
         return Err(findings);
     };
-    let mut text = String::with_capacity(file.text.len());
+    let mut text = String::with_capacity(whole.len());
     let mut done = 0;
     for (range, _) in &covers {
-        text.push_str(&file.text[done..range.start]);
+        text.push_str(&whole[done..range.start]);
         text.push(mark);
         // Letters, since spaces and punctuation have a meaning in YAML.
         text.extend(std::iter::repeat_n('x', range.len() - mark.len_utf8()));
         done = range.end;
     }
-    text.push_str(&file.text[done..]);
+    text.push_str(&whole[done..]);
     Ok(Covered { text, mark, covers })
 }
 
@@ -85,14 +85,14 @@ fn expression(text: &str, from: usize) -> Option<Range<usize>> {
 }
 
 /// The value of the variable in an expression; empty for a comment.
-fn value(file: &Arc<SourceFile>, vars: &Vars, range: Range<usize>) -> Result<String, Box<Diagnostic>> {
-    let at = Location::new(file, range.clone());
-    let written = &file.text[range];
+fn value(file: &Opened, vars: &Vars, range: Range<usize>) -> Result<String, Box<Diagnostic>> {
+    let at = file.at(range.clone());
+    let written = &file.text()[range];
     let inside = written.trim_start_matches('{').trim_end_matches('}').trim();
     if !written.ends_with("}}") {
         let finding = Diagnostic::error(
             Code::SyntaxError,
-            &Location::new(file, at.bytes().start..at.bytes().start + 2),
+            &file.at(at.bytes().start..at.bytes().start + 2),
             "`{{` without `}}`",
         );
         return Err(Box::new(finding.help("close the variable: `{{ name }}`")));
@@ -231,7 +231,7 @@ mod tests {
 
     fn filled(text: &str, vars: &[(&str, &str)]) -> Result<Vec<(String, String)>, String> {
         let vars: Vars = vars.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let file = SourceFile::with_vars("a.yaml", text, Some(vars));
+        let file = crate::source::SourceFile::with_vars("a.yaml", text, Some(vars));
         let mut diagnostics = crate::diag::Diagnostics::default();
         let (prepared, limits) = (crate::yaml::read::Prepared::new(&file), crate::yaml::Limits::default());
         let stream = prepared.read(&limits, &mut diagnostics);

@@ -5,7 +5,6 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::Arc;
 
 use granit_parser::{Event, Options, Parser, ScalarStyle, Span, StrInput, StructureStyle};
 
@@ -14,12 +13,12 @@ use super::scalar::{self, Plain};
 use super::syntax;
 use super::tree::Limits;
 use crate::diag::{Code, Diagnostic};
-use crate::source::{Location, SourceFile};
+use crate::source::{Location, Opened};
 
 /// The only document of a file, as it is written.
 #[derive(Debug)]
 pub struct Written<'t> {
-    pub(super) file: &'t Arc<SourceFile>,
+    pub(super) file: &'t Opened<'t>,
     pub(super) nodes: Vec<WrittenNode<'t>>,
     pub(super) root: NodeId,
     /// The comments, in their order.
@@ -82,12 +81,12 @@ impl<'t> Written<'t> {
     ///
     /// # Errors
     /// When the file is no YAML, has another number of documents, or is larger than the limits.
-    pub fn read(file: &'t Arc<SourceFile>, limits: &'t Limits) -> Result<Self, Box<Diagnostic>> {
+    pub fn read(file: &'t Opened, limits: &'t Limits) -> Result<Self, Box<Diagnostic>> {
         let mut options = read::options(limits);
         options.emit_anchor_events = true;
         options.emit_comments = true;
         options.max_buffered_comment_events = limits.nodes.get();
-        let parser = Parser::new_from_str_with_options(&file.text, options.clone());
+        let parser = Parser::new_from_str_with_options(file.text(), options.clone());
         let mut reader = Reader {
             file,
             limits,
@@ -121,7 +120,7 @@ impl<'t> Written<'t> {
     }
 
     pub(super) fn text(&self) -> &'t str {
-        &self.file.text
+        self.file.text()
     }
 
     /// The offset of the dash before an item in block style.
@@ -162,7 +161,7 @@ impl<'w, 't> Spot<'w, 't> {
         let is_alias = |id: &&NodeId| matches!(self.written.node(**id).form, Form::Alias(_));
         let own = self.way.iter().find(is_alias).or(self.way.last());
         let bytes = own.map_or(0..0, |id| self.written.node(*id).bytes.clone());
-        Location::new(self.written.file, bytes)
+        self.written.file.at(bytes)
     }
 
     /// The value of a key, whose last entry counts; `None` for what is no mapping, or has no such key.
@@ -233,7 +232,7 @@ impl<'w, 't> Spot<'w, 't> {
 type Result<T, E = Box<Diagnostic>> = std::result::Result<T, E>;
 
 struct Reader<'t> {
-    file: &'t Arc<SourceFile>,
+    file: &'t Opened<'t>,
     limits: &'t Limits,
     options: Options,
     parser: Parser<'t, StrInput<'t>>,
@@ -256,7 +255,7 @@ impl<'t> Reader<'t> {
                 }
                 (Event::DocumentStart(..), _) => root = Some(self.node(0)?),
                 (_, _) => {
-                    let whole = 0..self.file.text.len();
+                    let whole = 0..self.file.text().len();
                     return root.ok_or_else(|| self.refuse(&whole, "the file has no document"));
                 }
             }
@@ -335,7 +334,7 @@ impl<'t> Reader<'t> {
         let bytes = match (style, first, last) {
             // The events of a list by indentation may begin after its first dash, and end on a later line.
             (Style::Block, Some(first), Some(last)) => {
-                let start = dash_before(&self.file.text, &self.comments, self.nodes[first.0].bytes.start);
+                let start = dash_before(self.file.text(), &self.comments, self.nodes[first.0].bytes.start);
                 start..self.nodes[last.0].bytes.end
             }
             _ => own.start..end.end,
@@ -373,7 +372,7 @@ impl<'t> Reader<'t> {
 
     /// The bytes of a key with the question mark of an explicit one, unless that belongs to what ends `before`.
     fn with_mark(&self, key: Range<usize>, before: usize) -> Range<usize> {
-        let head = self.file.text[..key.start].trim_end();
+        let head = self.file.text()[..key.start].trim_end();
         match head.ends_with('?') && head.len() > before {
             true => head.len() - 1..key.end,
             false => key,
@@ -381,7 +380,7 @@ impl<'t> Reader<'t> {
     }
 
     fn refuse(&self, bytes: &Range<usize>, message: &str) -> Box<Diagnostic> {
-        let at = Location::new(self.file, bytes.clone());
+        let at = self.file.at(bytes.clone());
         Box::new(Diagnostic::error(Code::SyntaxError, &at, message))
     }
 }

@@ -1,5 +1,6 @@
 //! The JSON Schemas say what the program says: of every policy of the suite, and of every field.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -119,7 +120,7 @@ fn found(text: &str) -> BTreeMap<usize, BTreeSet<Code>> {
                 // Without the name of a kind, the schema takes a document for one of others.
                 .filter(|finding| !UNRECOGNIZED.iter().any(|words| finding.message.contains(words)))
                 // Only YAML 1.1 reads it as a boolean, and editors read 1.2.
-                .filter(|finding| !matches!(text_of(finding), "on" | "off" | "yes" | "no"))
+                .filter(|finding| !matches!(&*text_of(finding), "on" | "off" | "yes" | "no"))
                 .map(|finding| finding.code)
                 .collect();
             least
@@ -144,10 +145,10 @@ fn findings(text: &str, version: Version) -> Vec<Arc<Diagnostic>> {
 }
 
 /// The text a finding points at.
-fn text_of(finding: &Diagnostic) -> &str {
+fn text_of(finding: &Diagnostic) -> Cow<'_, str> {
     match &finding.place {
         Place::In(at) => at.text(),
-        Place::File(_) | Place::Nowhere => "",
+        Place::File(_) | Place::Nowhere => Cow::default(),
     }
 }
 
@@ -271,7 +272,7 @@ fn fields_read(kind: Kind, is_object: bool, at: At) -> BTreeSet<String> {
                 .help
                 .as_deref()
                 .and_then(|help| help.strip_prefix("known fields: "));
-            if let (Code::UnknownField, "\"qqqqqqqqqq\"", Some(known)) = (finding.code, text_of(&finding), known) {
+            if let (Code::UnknownField, "\"qqqqqqqqqq\"", Some(known)) = (finding.code, &*text_of(&finding), known) {
                 fields.extend(known.split(", ").map(str::to_owned));
             }
         }

@@ -133,10 +133,10 @@ fn patch(files: &[FileEdit], prefix: &str) -> String {
         // Below the directory in which the patch is applied, or below `/`.
         let path = path.strip_prefix(&here).unwrap_or(path).to_string_lossy();
         let path = path.trim_start_matches("./").trim_start_matches('/');
-        let old = file.before.as_ref().map_or("", |file| file.text.as_str());
+        let old = file.before.as_ref().map(|file| file.text()).unwrap_or_default();
         let new = file.after.as_deref().unwrap_or_default();
         let names = unified::names(path, [file.before.is_some(), file.after.is_some()]);
-        let diff = TextDiff::from_lines(old, new);
+        let diff = TextDiff::from_lines(&*old, new);
         out.push_str(&diff.unified_diff().header(&names[0], &names[1]).to_string());
     }
     out

@@ -57,7 +57,7 @@ fn target<'e>(edit: &'e FileEdit, prefix: &str) -> Result<Target<'e>, Failure> {
     let named = PathBuf::from(below(prefix, &edit.path));
     let path = match &edit.before {
         // A link stays, and what it leads to is edited.
-        Some(before) => existing(&named, &before.text)?,
+        Some(before) => existing(&named, &before.text())?,
         None if named.symlink_metadata().is_ok() => {
             return Err(format!("{} is there already, and no policy", named.display()).into());
         }

@@ -124,10 +124,11 @@ pub(super) fn one(diagnostic: &Diagnostic, root: &str, color: bool) -> String {
     let message = printable(&diagnostic.message);
     let help = diagnostic.help.as_deref().map(printable_lines);
     let title = level.primary_title(message).id(diagnostic.code.as_str());
-    let line = match &diagnostic.place {
-        Place::In(at) => Some(Line::of(at)),
+    let place = match &diagnostic.place {
+        Place::In(at) => Some((at, at.file.text())),
         Place::File(_) | Place::Nowhere => None,
     };
+    let line = place.as_ref().map(|(at, whole)| Line::of(at, whole));
     let path = diagnostic.file().map(|file| printable(&below(root, file)));
     let mut group = Group::with_title(title);
     match (&line, path) {
@@ -156,8 +157,7 @@ struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn of(at: &'a Location) -> Self {
-        let whole = at.file.text.as_str();
+    fn of(at: &Location, whole: &'a str) -> Self {
         let is_break = |c| c == '\n' || c == '\r';
         let start = whole[..at.bytes().start].rfind(is_break).map_or(0, |i| i + 1);
         let start = if whole[start..].starts_with('\u{feff}') {

@@ -1,7 +1,5 @@
 //! A base file: a bootstrap, or the listeners or clusters of one, in any of the forms that people have.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 
 use super::listener::BaseListener;
@@ -9,7 +7,7 @@ use super::message::{Message, field, list, text, type_of};
 use crate::diag::{Code, Diagnostic};
 use crate::envoy::artifact::Artifact;
 use crate::envoy::xds;
-use crate::source::SourceFile;
+use crate::source::{Opened, SourceFile};
 use crate::yaml::Limits;
 use crate::yaml::edit::{self, Edit, EditError};
 use crate::yaml::written::{Way, Written};
@@ -38,11 +36,7 @@ impl<'t> Document<'t> {
     ///
     /// # Errors
     /// When the file is not what it should be.
-    pub(super) fn read(
-        artifact: Artifact,
-        file: &'t Arc<SourceFile>,
-        limits: &'t Limits,
-    ) -> Result<Self, Box<Diagnostic>> {
+    pub(super) fn read(artifact: Artifact, file: &'t Opened, limits: &'t Limits) -> Result<Self, Box<Diagnostic>> {
         let written = Written::read(file, limits)?;
         let top = written.top();
         let form = match (artifact, top.items().is_some()) {
@@ -134,6 +128,7 @@ impl<'t> Document<'t> {
         let untyped = resources.iter().filter(|resource| resource.get("@type").is_none());
         edits.extend(untyped.map(|resource| set(resource, "@type", json!(kind), "")));
         let file = SourceFile::new("", edit::apply(&self.written, &edits, limits)?);
+        let file = Opened::from(&file);
         let whole = Written::read(&file, limits).map_err(|_| EditError::Layout)?;
         let items = (self.form == Form::One).then_some(before.as_slice());
         let with = |version: &str| edit::within(&whole, ("version_info", version), "resources", items, limits);

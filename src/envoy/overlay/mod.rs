@@ -28,7 +28,7 @@ use super::shape::{Base, ExistingTracing, Overlay, SamplingChange, Shaped};
 use super::tracing;
 use crate::diag::{Code, Diagnostic, Place, Severity};
 use crate::ir::{Listener, Proxy};
-use crate::source::Location;
+use crate::source::{Location, Opened};
 use crate::words::{closest, few};
 use crate::yaml::Limits;
 use crate::yaml::edit::{self, Edit};
@@ -47,8 +47,15 @@ pub(super) fn files(
     let limits = &env.limits;
     let mut documents = Vec::new();
     let mut errors = Vec::new();
-    for base in &shaped.bases {
-        match read(base, limits) {
+    let opened: Vec<_> = (shaped.bases.iter())
+        .map(|base| base.file.as_ref().map(Opened::from))
+        .collect();
+    for (base, file) in shaped.bases.iter().zip(&opened) {
+        let document = match file {
+            Ok(file) => Document::read(base.artifact, file, limits),
+            Err(reason) => Err(unusable(base, reason)),
+        };
+        match document {
             Ok(document) => documents.push(document),
             Err(finding) => errors.push(*finding),
         }
@@ -99,18 +106,11 @@ fn all_listeners<'w, 't>(documents: &'w [Document<'t>]) -> Vec<BaseListener<'w, 
     all.flat_map(|(i, document)| document.listeners(i)).collect()
 }
 
-fn read<'t>(base: &'t Base, limits: &'t Limits) -> Result<Document<'t>, Box<Diagnostic>> {
-    match &base.file {
-        Ok(file) => Document::read(base.artifact, file, limits),
-        Err(reason) => {
-            let place = Place::File(base.path.clone());
-            let message = format!("the Envoy that tracing should be added to cannot be read: {reason}");
-            let finding = Diagnostic::new(Severity::Error, Code::UnusableBase, place, message);
-            Err(Box::new(finding.help(
-                "put the file in its place, or name another one in `shapes` of the settings",
-            )))
-        }
-    }
+fn unusable(base: &Base, reason: &str) -> Box<Diagnostic> {
+    let place = Place::File(base.path.clone());
+    let message = format!("the Envoy that tracing should be added to cannot be read: {reason}");
+    let finding = Diagnostic::new(Severity::Error, Code::UnusableBase, place, message);
+    Box::new(finding.help("put the file in its place, or name another one in `shapes` of the settings"))
 }
 
 /// Reports listeners of one name, of which Envoy takes one and ignores the others.

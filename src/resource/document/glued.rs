@@ -42,7 +42,8 @@ fn error(at: &Location) -> Diagnostic {
         "`{}` appears twice in this document; is a line `---` missing before it?",
         at.text()
     );
-    let before = at.file.text[..at.bytes().start].trim_end();
+    let whole = at.file.text();
+    let before = whole[..at.bytes().start].trim_end();
     let help = if before.ends_with("---") {
         "put the `---` at the end of the line before it on a line of its own"
     } else {

@@ -74,7 +74,8 @@ fn of_mesh<'a>(fields: &'a Map<'a>) -> Option<Found<'a>> {
 
 fn of_backend<'a>(i: usize, backend: &'a Node<'a>) -> Option<Found<'a>> {
     let entry = backend.map()?.get("zipkin")?;
-    let conf = Some(entry.value.at.text()).filter(|conf| conf.starts_with('{') && !conf.contains('\n'));
+    let text = entry.value.at.text();
+    let conf = Some(&*text).filter(|conf| conf.starts_with('{') && !conf.contains('\n'));
     let help = format!("write `type: zipkin` and `conf: {}`", conf.unwrap_or("{...}"));
     Some((entry, format!("tracing.backends[{i}]"), help))
 }

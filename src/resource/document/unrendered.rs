@@ -4,12 +4,15 @@ use crate::diag::Diagnostic;
 use crate::source::Location;
 use crate::yaml::{Node, Scalar, Value, template};
 
+/// Whether a file may have template expressions at all.
+pub(in crate::resource) fn may_have_templates(file: &str) -> bool {
+    file.contains(['{', '$'])
+}
+
 /// The template expressions in the texts of a document.
 pub(in crate::resource) fn unrendered(root: &Node) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    if root.at.text().contains(['{', '$']) {
-        collect(root, &mut found);
-    }
+    collect(root, &mut found);
     found
 }
 
@@ -29,7 +32,7 @@ fn collect(node: &Node, found: &mut Vec<Diagnostic>) {
 /// The finding for a template expression in a text; values of variables are not templates.
 fn expression(scalar: &Scalar, at: &Location) -> Option<Diagnostic> {
     template::find(&scalar.text)?;
-    let (range, dialect) = template::find(at.text())?;
+    let (range, dialect) = template::find(&at.text())?;
     if at.file.vars.is_some() && template::is_mustache(dialect) {
         return None;
     }

@@ -274,7 +274,7 @@ impl Repository {
     ) -> Result<Vec<std::result::Result<Content, Unavailable>>> {
         let known = entries.iter().map(|(path, entry)| {
             let file = known.with_stamp(path, Stamp::of_object(&entry.id))?;
-            (file.text.len() as u64 <= limit).then(|| Arc::clone(file))
+            (file.size() as u64 <= limit).then(|| Arc::clone(file))
         });
         let known: Vec<Option<Arc<SourceFile>>> = known.collect();
         let new = entries.values().zip(&known).filter(|(_, known)| known.is_none());

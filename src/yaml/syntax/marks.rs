@@ -1,15 +1,12 @@
 //! Marks of other tools and of documents: conflict markers, tabs, templates, directives, aliases.
 
-use std::ops::Range;
-use std::sync::Arc;
-
 use granit_parser::ErrorKind;
+use std::ops::Range;
 
 use super::quotes::quote_it;
 use super::stop::Stop;
 use super::text::{line_at, lines_before};
 use crate::diag::Diagnostic;
-use crate::source::{Location, SourceFile};
 
 /// Lines that version control leaves in a file when a merge has conflicts.
 pub(super) fn conflict_marker(stop: &Stop) -> Option<Diagnostic> {
@@ -61,13 +58,13 @@ pub(super) fn tab(stop: &Stop, kind: &ErrorKind) -> Option<Diagnostic> {
     )
 }
 
-/// A template expression on the line of `offset`, if there is one.
+/// A template expression on the line, if there is one.
 ///
 /// Some expressions are valid YAML: `{{ name }}` is a mapping inside a mapping.
-pub(crate) fn template(file: &Arc<SourceFile>, offset: usize) -> Option<Diagnostic> {
-    let line = line_at(&file.text, offset);
-    let (found, dialect) = crate::yaml::template::find(file.text.get(line.clone())?)?;
-    let at = Location::new(file, line.start + found.start..line.start + found.end);
+pub(super) fn template(stop: &Stop) -> Option<Diagnostic> {
+    let line = stop.line();
+    let (found, dialect) = crate::yaml::template::find(stop.text.get(line.clone())?)?;
+    let at = stop.file.at(line.start + found.start..line.start + found.end);
     Some(crate::yaml::template::unrendered(&at, dialect))
 }
 

@@ -17,43 +17,44 @@ mod marks;
 
 mod kind;
 
-use std::sync::Arc;
-
 use granit_parser::{ErrorKind, Options, ScanError};
 
 use self::brackets::open_bracket;
 use self::kind::by_kind;
-pub(super) use self::marks::template;
-use self::marks::{conflict_marker, tab};
+use self::marks::{conflict_marker, tab, template};
 use self::stop::Stop;
 use crate::diag::{Code, Diagnostic};
-use crate::source::{Location, SourceFile};
+use crate::source::Opened;
 
 /// A diagnostic for the mistake at which, or after which, the parser stopped.
-pub(super) fn explain(file: &Arc<SourceFile>, error: &ScanError, options: &Options) -> Diagnostic {
-    let end = file.text.len();
+pub(super) fn explain(file: &Opened, error: &ScanError, options: &Options) -> Diagnostic {
+    let end = file.text().len();
     let offset = error.marker().byte_offset().unwrap_or(end);
-    let offset = Location::new(file, offset.min(end)..end).bytes().start;
-    let stop = Stop {
-        file,
-        text: &file.text,
-        offset,
-    };
+    let offset = file.at(offset..end).bytes().start;
+    let stop = Stop::new(file, offset);
     if matches!(error.kind(), ErrorKind::RecursionLimitExceeded) {
         return too_deep(file, offset);
     }
     conflict_marker(&stop)
-        .or_else(|| template(file, offset))
+        .or_else(|| template(&stop))
         .or_else(|| tab(&stop, error.kind()))
         .or_else(|| open_bracket(&stop, options))
         .unwrap_or_else(|| by_kind(&stop, error))
 }
 
+/// A template expression on the line of `offset`, if there is one.
+pub(super) fn template_at(file: &Opened, offset: usize) -> Option<Diagnostic> {
+    template(&Stop::new(file, offset))
+}
+
 /// The error for lists and mappings that are nested deeper than the limit.
-pub(super) fn too_deep(file: &Arc<SourceFile>, offset: usize) -> Diagnostic {
-    let at = Location::new(file, offset..offset + 1);
-    Diagnostic::error(Code::LimitExceeded, &at, "lists and mappings are nested too deeply")
-        .help("move the file out of the policies, or raise `limits.depth` in the settings")
+pub(super) fn too_deep(file: &Opened, offset: usize) -> Diagnostic {
+    Diagnostic::error(
+        Code::LimitExceeded,
+        &file.at(offset..offset + 1),
+        "lists and mappings are nested too deeply",
+    )
+    .help("move the file out of the policies, or raise `limits.depth` in the settings")
 }
 
 #[cfg(test)]
@@ -76,7 +77,7 @@ mod tests {
             panic!("{text:?}: {error:?}")
         };
         let help_found = error.help.as_deref().unwrap_or("");
-        assert_eq!((at.text(), error.message.as_str()), (marked, message), "{text:?}");
+        assert_eq!((&*at.text(), error.message.as_str()), (marked, message), "{text:?}");
         assert!(help_found.starts_with(help), "{text:?}: {help_found}");
     }
 

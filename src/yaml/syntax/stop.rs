@@ -1,22 +1,26 @@
 //! The place where the parser stopped, and the text around it.
 
 use std::ops::{Bound, Range, RangeBounds};
-use std::sync::Arc;
 
 use super::text::{content_of, line_at, lines_before, without_comment};
 use crate::diag::{Code, Diagnostic};
-use crate::source::{Location, SourceFile};
+use crate::source::Opened;
 
 /// A place in the text, with what explanations ask about it.
 pub(super) struct Stop<'a> {
-    pub(super) file: &'a Arc<SourceFile>,
+    pub(super) file: &'a Opened<'a>,
     pub(super) text: &'a str,
     pub(super) offset: usize,
 }
 
 impl<'a> Stop<'a> {
+    pub(super) fn new(file: &'a Opened, offset: usize) -> Self {
+        let text = file.text();
+        Self { file, text, offset }
+    }
+
     pub(super) fn error(&self, bytes: Range<usize>, message: impl Into<String>) -> Diagnostic {
-        Diagnostic::error(Code::SyntaxError, &Location::new(self.file, bytes), message.into())
+        Diagnostic::error(Code::SyntaxError, &self.file.at(bytes), message.into())
     }
 
     /// The line of that place, without its line break.

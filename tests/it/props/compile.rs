@@ -53,7 +53,7 @@ proptest! {
         let findings: Vec<_> = compiled.diagnostics.into_iter().chain(compiled.unpublishable).collect();
         for finding in &findings {
             if let Place::In(at) = &finding.place {
-                prop_assert!(snapshot.files[0].text.get(at.bytes().clone()).is_some());
+                prop_assert!(snapshot.files[0].text().get(at.bytes().clone()).is_some());
             }
             let is_error = finding.severity == meshtraced::diag::Severity::Error;
             prop_assert_eq!(is_error, finding.holds != meshtraced::diag::Holds::Nothing, "{:?}", finding);

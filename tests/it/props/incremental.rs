@@ -174,7 +174,7 @@ impl Tree {
         }
         let last = |path: &str, text: &str| {
             let mut last = self.read.iter().filter(|_| keeps);
-            last.find(|file| file.path == path && file.text == text).cloned()
+            last.find(|file| file.path == path && file.text() == text).cloned()
         };
         let files = texts.into_iter();
         let files = files.map(|(path, text)| last(&path, &text).unwrap_or_else(|| SourceFile::new(path, text)));

@@ -1,6 +1,6 @@
 //! An edit changes the text of a document in its own place, and nowhere else.
 
-use meshtraced::source::SourceFile;
+use meshtraced::source::{Opened, SourceFile};
 use meshtraced::yaml::Limits;
 use meshtraced::yaml::edit::{Edit, apply};
 use meshtraced::yaml::write::write;
@@ -66,6 +66,7 @@ proptest! {
         let text = layout(&value, style);
         let file = SourceFile::new("base.yaml", text.as_str());
         // Not all that JSON may hold can stand in YAML.
+        let file = Opened::from(&file);
         let Ok(written) = Written::read(&file, &limits) else {
             prop_assert!((1..=2).contains(&style), "{}", text);
             return Ok(());

@@ -39,7 +39,7 @@ fn snapshot(dir: &Path) -> Snapshot {
 
 fn has_traffic_trace(input: &Path) -> bool {
     let read = source::read(&Sources::one(input), 1 << 20, Consistency::Dirty);
-    read.is_ok_and(|snapshot| snapshot.files.iter().any(|file| file.text.contains("TrafficTrace")))
+    read.is_ok_and(|snapshot| snapshot.files.iter().any(|file| file.text().contains("TrafficTrace")))
 }
 
 #[test]

@@ -36,11 +36,14 @@ fn edited(snapshot: &Snapshot, edits: &[FileEdit]) -> Snapshot {
     let texts = snapshot
         .files
         .iter()
-        .map(|file| ((&file.path).into(), file.text.clone()));
+        .map(|file| ((&file.path).into(), file.text().into_owned()));
     let mut texts: BTreeMap<String, String> = texts.collect();
     for edit in edits {
         let before = texts.remove(&edit.path);
-        assert_eq!(before.as_ref(), edit.before.as_ref().map(|file| &file.text));
+        assert_eq!(
+            before.as_ref(),
+            edit.before.as_ref().map(|file| file.text().into_owned()).as_ref()
+        );
         texts.extend(edit.after.clone().map(|text| (edit.path.clone(), text)));
     }
     Snapshot::from_texts(texts)
@@ -49,7 +52,7 @@ fn edited(snapshot: &Snapshot, edits: &[FileEdit]) -> Snapshot {
 /// All texts, each below its path.
 fn shown(snapshot: &Snapshot) -> String {
     let files = snapshot.files.iter();
-    files.map(|file| format!("# {}\n{}", file.path, file.text)).collect()
+    files.map(|file| format!("# {}\n{}", file.path, file.text())).collect()
 }
 
 fn exact(version: Version) -> Options {
