@@ -166,7 +166,7 @@ fn advice(own: &Selected, winner: &Selected, stronger: &[&Header], ties: Ties) -
         1 => "1 tag".to_owned(),
         n => format!("{n} tags"),
     };
-    let time = |policy: &Selected| policy.policy.header.creation_time;
+    let time = |policy: &Selected| policy.policy.header.creation_time.as_deref().copied();
     let by_time = ties == Ties::CreationTime && time(own) != time(winner);
     match own.rank.cmp(&winner.rank) {
         Ordering::Less => format!("with {more}, or without {}", names(stronger)),

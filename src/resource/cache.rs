@@ -100,7 +100,7 @@ impl Cache {
             found[*i] = Some(File { file, documents });
         }
         self.files.splice(start..start, found.into_iter().flatten());
-        let on_past = |file: &&File| file.documents.depends_on_past;
+        let on_past = |file: &&File| file.documents.depends_on_past();
         self.on_past -= gone.iter().filter(on_past).count();
         let new = new.iter().map(|i| &self.files[start + *i]);
         self.on_past += new.clone().filter(on_past).count();
@@ -122,7 +122,7 @@ impl Cache {
 
     /// The parts in which the files of the last snapshot differ from the next ones, with those that are decoded anew in any case.
     fn window(&self, next: &[Arc<SourceFile>]) -> (Range<usize>, Range<usize>) {
-        let stays = |known: &File| self.on_past == 0 || !known.documents.depends_on_past;
+        let stays = |known: &File| self.on_past == 0 || !known.documents.depends_on_past();
         carry::window(&self.files, next, |known, file| {
             Arc::ptr_eq(&known.file, file) && stays(known)
         })
@@ -176,7 +176,7 @@ fn compare(last: Vec<File>, files: &[Arc<SourceFile>]) -> Compared {
         }
         let mut known = last.next_if(|last| is_it(last) || last.file.path == file.path)?;
         let is_same = is_it(&known) || known.file == *file;
-        if !is_same || known.documents.depends_on_past {
+        if !is_same || known.documents.depends_on_past() {
             gone.push(known);
             return None;
         }

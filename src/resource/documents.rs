@@ -19,15 +19,17 @@ use crate::resource::kinds::{
     traffic_route, traffic_trace,
 };
 use crate::resource::resources::{Gaps, Resource};
-use crate::source::{Location, SourceFile};
+use crate::source::{SourceFile, Span};
 use crate::yaml::{self, Limits, Node, Value, template};
 
 /// A resource with a name, valid or not, and its position.
 #[derive(Debug)]
 pub(super) struct Placed {
     pub(super) id: Arc<ResourceId>,
-    pub(super) name: Location,
-    pub(super) mesh: Location,
+    /// The place of the name in the file.
+    pub(super) name: Span,
+    /// The place of the mesh in the file.
+    pub(super) mesh: Span,
     /// Index of the document in its file.
     pub(super) document: usize,
 }
@@ -45,8 +47,6 @@ pub(super) struct Documents {
     pub(super) meshes: Arc<BTreeSet<String>>,
     /// The number of resources, valid or not.
     pub(super) seen: usize,
-    /// Whether the meshes of the last readable text were asked for.
-    pub(super) depends_on_past: bool,
     /// The findings about the file and the gaps in it; `None` if there are none.
     pub(super) notes: Option<Arc<Notes>>,
 }
@@ -62,9 +62,16 @@ pub(super) struct Notes {
     pub(super) gaps: Gaps,
     /// The number of resources without effect on tracing, by kind.
     pub(super) passed_over: BTreeMap<&'static str, usize>,
+    /// Whether the meshes of the last readable text were asked for.
+    depends_on_past: bool,
 }
 
 impl Documents {
+    /// Whether the meshes of the last readable text were asked for.
+    pub(super) fn depends_on_past(&self) -> bool {
+        self.notes.as_ref().is_some_and(|notes| notes.depends_on_past)
+    }
+
     /// The number of documents with a name or a resource.
     pub(super) fn len(&self) -> usize {
         self.placed.len().max(self.resources.len())
@@ -93,7 +100,6 @@ impl Documents {
             placed: Vec::new(),
             meshes: BTreeSet::new(),
             seen: 0,
-            depends_on_past: false,
             notes: Notes::default(),
             may_have_templates: false,
         };
@@ -129,7 +135,6 @@ struct Parser<'p> {
     placed: Vec<Placed>,
     meshes: BTreeSet<String>,
     seen: usize,
-    depends_on_past: bool,
     notes: Notes,
     may_have_templates: bool,
 }
@@ -141,7 +146,6 @@ impl Parser<'_> {
             placed: self.placed.into(),
             meshes: self.context.texts.share_set(self.meshes),
             seen: self.seen,
-            depends_on_past: self.depends_on_past,
             notes: (self.notes != Notes::default()).then(|| Arc::new(self.notes)),
         }
     }
@@ -232,7 +236,7 @@ impl Parser<'_> {
     }
 
     fn affected_meshes(&mut self, text: &str) -> Option<Holds> {
-        self.depends_on_past = true;
+        self.notes.depends_on_past = true;
         affected_meshes(text, self.known, &mut self.meshes, &mut self.notes.unavailable)
     }
 
@@ -272,8 +276,8 @@ impl Parser<'_> {
         if !id.name.is_empty() {
             self.placed.push(Placed {
                 id,
-                name: name_at,
-                mesh: mesh_at,
+                name: name_at.span,
+                mesh: mesh_at.span,
                 document,
             });
         }

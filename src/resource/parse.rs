@@ -14,7 +14,7 @@ use crate::resource::document::salvage;
 use crate::resource::documents::{Placed, affected_meshes, downgrade_foreign};
 use crate::resource::resources::{Resources, covered};
 use crate::resource::value::names::is_mesh_name;
-use crate::source::{Snapshot, SourceFile, Unreadable, UnreadableReason};
+use crate::source::{Location, Snapshot, SourceFile, Unreadable, UnreadableReason};
 use crate::words::closest;
 
 /// Decodes all documents of a snapshot, except those of files that `cache` has.
@@ -157,20 +157,25 @@ impl<'a> Collected<'a> {
     }
 }
 
+/// Resources with their files and their places in them.
+type Places<'a> = HashMap<&'a Arc<ResourceId>, (&'a Arc<SourceFile>, &'a Placed)>;
+
 /// The first place of each resource; a second resource with the same identity is an error.
-fn distinct<'a>(files: &'a [File], diagnostics: &mut Diagnostics) -> HashMap<&'a Arc<ResourceId>, &'a Placed> {
-    let mut places: HashMap<&Arc<ResourceId>, &Placed> = HashMap::default();
-    for placed in files.iter().flat_map(|file| &file.documents.placed) {
+fn distinct<'a>(files: &'a [File], diagnostics: &mut Diagnostics) -> Places<'a> {
+    let mut places = Places::default();
+    let all = (files.iter()).flat_map(|file| file.documents.placed.iter().map(move |placed| (&file.file, placed)));
+    for (file, placed) in all {
         let id = &placed.id;
-        let first = match places.entry(id) {
+        let (first_file, first) = match places.entry(id) {
             Entry::Occupied(first) => *first.get(),
             Entry::Vacant(new) => {
-                new.insert(placed);
+                new.insert((file, placed));
                 continue;
             }
         };
-        let message = format!("{id} already exists, at {}", first.name);
-        let diagnostic = Diagnostic::error(Code::DuplicateResource, &placed.name, message).path("name");
+        let message = format!("{id} already exists, at {}", Location::within(first_file, first.name));
+        let at = Location::within(file, placed.name);
+        let diagnostic = Diagnostic::error(Code::DuplicateResource, &at, message).path("name");
         let help = "rename or remove one of them, or exclude one of the files with `exclude` in the settings";
         diagnostics.push(diagnostic.resource(placed.document, id).help(help));
     }
@@ -187,7 +192,7 @@ fn unknown_meshes(merged: &Merged, resources: &Resources) -> BTreeSet<String> {
 
 /// Reports the resources of meshes that do not exist.
 fn report_unknown(
-    places: &HashMap<&Arc<ResourceId>, &Placed>,
+    places: &Places,
     unknown: &BTreeSet<String>,
     declared: &BTreeSet<String>,
     diagnostics: &mut Diagnostics,
@@ -196,13 +201,14 @@ fn report_unknown(
     let of_unknown = places
         .iter()
         .filter(|(id, _)| unknown.contains(id.mesh.as_str()) && is_mesh_name(&id.mesh));
-    for (id, placed) in of_unknown {
+    for (id, (file, placed)) in of_unknown {
         let message = format!("`{}` is in the mesh `{}`, which does not exist", id.name, id.mesh);
         let help = match closest(&id.mesh, declared.iter().map(String::as_str)) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => format!("declare it: `type: Mesh` with `name: {}`", id.mesh),
         };
-        let diagnostic = Diagnostic::error(Code::UnknownMesh, &placed.mesh, message).path("mesh");
+        let at = Location::within(file, placed.mesh);
+        let diagnostic = Diagnostic::error(Code::UnknownMesh, &at, message).path("mesh");
         diagnostics.push(diagnostic.help(help).resource(placed.document, id));
     }
 }

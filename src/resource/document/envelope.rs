@@ -111,7 +111,7 @@ fn universal<'a>(
     let labels = object.texts(decoder, "labels").unwrap_or_default();
     check_labels(decoder, context, &labels);
     header.verify_collector = verify_collector(decoder, &labels).map(Box::new);
-    header.creation_time = decode_time(decoder, object, "creationTime");
+    header.creation_time = decode_time(decoder, object, "creationTime").map(Box::new);
     decode_time(decoder, object, "modificationTime");
     let labels = computed_labels(context, kind, Form::Universal, header, &labels);
     if let Some(name) = labels.get(DISPLAY_NAME) {
@@ -214,7 +214,7 @@ fn metadata(decoder: &mut Decoder, kind: Kind, object: &Object, header: &mut Hea
     check_name(decoder, kind, &metadata);
     decoded.labels = metadata.texts(decoder, "labels").unwrap_or_default();
     decoded.annotations = metadata.texts(decoder, "annotations").unwrap_or_default();
-    header.creation_time = decode_time(decoder, &metadata, "creationTimestamp");
+    header.creation_time = decode_time(decoder, &metadata, "creationTimestamp").map(Box::new);
     let own = metadata.text(decoder, "name").map(|name| name.value);
     let display_name = decoded.annotations.get(DISPLAY_NAME).map(|name| name.value.clone());
     header.display_name = display_name.or(own).unwrap_or_default();

@@ -27,7 +27,7 @@ pub struct Header {
     /// The form of the document.
     pub form: Form,
     /// `creationTime`, which decides ties with the setting `kuma.ties: creation-time`.
-    pub creation_time: Option<DateTime<FixedOffset>>,
+    pub creation_time: Option<Box<DateTime<FixedOffset>>>,
     /// The labels, with those that a control plane computes. Resources with the same labels share them.
     pub labels: Arc<LiteMap<Text, Text>>,
     /// The display name, by which policies are ordered.

@@ -40,9 +40,9 @@ pub struct Dataplane {
     /// `networking.advertisedAddress`: the address for other dataplanes, if it differs.
     pub advertised_address: Option<Text>,
     /// `networking.inbound`.
-    pub inbounds: Vec<Inbound>,
+    pub inbounds: Box<[Inbound]>,
     /// `networking.outbound`.
-    pub outbounds: Vec<Outbound>,
+    pub outbounds: Box<[Outbound]>,
     /// `networking.gateway`.
     pub gateway: Option<Box<Gateway>>,
     /// The place of `networking.transparentProxying`.
@@ -149,8 +149,8 @@ pub(in crate::resource) fn decode(
             .text(decoder, "advertisedAddress")
             .map(|address| address.value)
             .filter(|address| !address.is_empty()),
-        inbounds,
-        outbounds,
+        inbounds: inbounds.into(),
+        outbounds: outbounds.into(),
         gateway: gateway.map(Box::new),
         transparent_proxying: transparent_proxying(decoder, &networking),
     })
