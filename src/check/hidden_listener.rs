@@ -75,7 +75,10 @@ fn entries<'a>(dataplane: &'a Dataplane) -> impl Iterator<Item = Entry<'a>> {
         .iter()
         .filter(|inbound| inbound.port != SERVICELESS_PORT);
     let inbounds = inbounds.map(move |inbound| {
-        let ip = inbound.address.as_ref().map(|address| address.ip).or(own);
+        let ip = inbound
+            .rare(|rare| rare.address.as_ref())
+            .map(|address| address.ip)
+            .or(own);
         Entry {
             noun: "inbound",
             at: dataplane.header.location(inbound.span),

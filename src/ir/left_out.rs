@@ -50,7 +50,7 @@ pub(super) fn left_out_alone<'a>(
 ) -> BTreeSet<LeftOut> {
     let mut found = Noted::default();
     for inbound in &dataplane.inbounds {
-        let probe = inbound.service_probe.iter();
+        let probe = inbound.rare(|rare| rare.service_probe.as_ref()).into_iter();
         probe.for_each(|origin| found.note(Feature::Traffic, origin));
     }
     let mesh = dataplane.header.mesh();

@@ -120,7 +120,8 @@ impl<'a> Lowering<'_, 'a> {
             ipv6: dataplane.is_ipv6(),
             transparent: dataplane
                 .transparent_proxying
-                .map(|span| dataplane.header.location(span)),
+                .as_deref()
+                .map(|span| dataplane.header.location(*span)),
             is_gateway,
             unified_naming,
             traffic_trace: governed.winner().map(of_traffic_trace),

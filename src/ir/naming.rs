@@ -110,14 +110,15 @@ impl Naming<'_> {
     }
 
     fn inbound(&self, dataplane: &Dataplane, inbound: &Inbound) -> Listener {
-        let own = inbound.address.as_ref();
+        let own = inbound.rare(|rare| rare.address.as_ref());
         let address = own.map_or_else(|| canonical(&dataplane.address), |address| address.canonical());
         let written = own.map_or(&dataplane.address, |address| &address.text);
         let service = inbound.service.as_ref().unwrap_or(self.identity).clone();
         let protocol = Effective::of(inbound.located_protocol(&dataplane.header).as_ref(), Protocol::Unknown);
         let because =
             (self.untraced.clone()).or_else(|| (!protocol.value.is_http()).then(|| speaks(&service, protocol.value)));
-        let host = inbound.service_address.as_ref().unwrap_or(&address).clone();
+        let host = inbound.rare(|rare| rare.service_address.as_ref());
+        let host = host.unwrap_or(&address).clone();
         let port = inbound.service_port.unwrap_or(inbound.port);
         let named = if self.unified {
             ListenerNaming::Section(inbound.section().into())

@@ -72,7 +72,11 @@ impl Instance {
     /// Address and port for other dataplanes.
     pub(super) fn endpoint(&self) -> Endpoint {
         let inbound = self.inbound();
-        let own = || inbound.address.as_ref().map(|address| address.canonical());
+        let own = || {
+            inbound
+                .rare(|rare| rare.address.as_ref())
+                .map(|address| address.canonical())
+        };
         let advertised = self.dataplane.advertised_address.clone();
         let host = advertised.or_else(own);
         Endpoint {

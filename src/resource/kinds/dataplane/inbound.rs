@@ -26,15 +26,10 @@ pub struct Inbound {
     pub path: Text,
     /// `port`, 1 to 65535.
     pub port: u16,
-    /// `name`; the default is the port.
-    pub name: Option<Text>,
-    /// `address`; the default is the address of the dataplane.
-    pub address: Option<Box<WrittenIp>>,
+    /// The fields that few inbounds have.
+    pub rare: Option<Box<RareFields>>,
     /// `servicePort`; the default is `port`.
     pub service_port: Option<u16>,
-    /// `serviceAddress`: an IP address in canonical form, or a DNS name, which a control plane rejects although Kuma
-    /// documents it. The default is the address of the listener.
-    pub service_address: Option<Text>,
     /// `tags`, with the zone.
     pub tags: Tags,
     /// `tags["kuma.io/service"]`.
@@ -43,13 +38,31 @@ pub struct Inbound {
     pub written_protocol: Option<Spanned<Protocol>>,
     /// The tag `kuma.io/protocol`, which sets the protocol of the service.
     pub tagged_protocol: Option<Spanned<Protocol>>,
-    /// `serviceProbe`, with which a control plane watches the health of the application.
-    pub service_probe: Option<Box<Origin>>,
     /// Whether the inbound is an endpoint of its service: neither `NotReady` nor `Ignored` nor unhealthy.
     pub ready: bool,
 }
 
+/// The fields of an inbound that few have.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RareFields {
+    /// `name`; the default is the port.
+    pub name: Option<Text>,
+    /// `address`; the default is the address of the dataplane.
+    pub address: Option<WrittenIp>,
+    /// `serviceAddress`: an IP address in canonical form, or a DNS name, which a control plane rejects although Kuma
+    /// documents it. The default is the address of the listener.
+    pub service_address: Option<Text>,
+    /// `serviceProbe`, with which a control plane watches the health of the application.
+    pub service_probe: Option<Origin>,
+}
+
 impl Inbound {
+    /// A field that few inbounds have.
+    #[must_use]
+    pub fn rare<'i, T>(&'i self, field: impl FnOnce(&'i RareFields) -> Option<&'i T>) -> Option<&'i T> {
+        self.rare.as_deref().and_then(field)
+    }
+
     /// The protocol of the listener: the field, else the tag.
     #[must_use]
     pub fn protocol(&self) -> Protocol {
@@ -83,7 +96,8 @@ impl Inbound {
     /// The section name of the inbound: its `name`, or the port.
     #[must_use]
     pub fn section(&self) -> String {
-        (self.name.as_ref()).map_or_else(|| self.port.to_string(), ToString::to_string)
+        self.rare(|rare| rare.name.as_ref())
+            .map_or_else(|| self.port.to_string(), ToString::to_string)
     }
 }
 
@@ -126,14 +140,20 @@ pub(in crate::resource) fn decode(
     };
     let name = object.text(decoder, "name").filter(|name| !name.value.is_empty());
     let ready = decode_ready(decoder, context, &object);
+    let rare = RareFields {
+        name: name.map(|name| name.value),
+        address: sockets.address.map(|address| address.value),
+        service_address: sockets.service_address.map(|address| address.value),
+        service_probe: object
+            .get("serviceProbe")
+            .map(|_| object.origin_of(decoder, "serviceProbe")),
+    };
     Some(Inbound {
         span: object.at.span,
         path: object.path.clone(),
         port: sockets.port?.value,
-        name: name.map(|name| name.value),
-        address: sockets.address.map(|address| Box::new(address.value)),
+        rare: (rare != RareFields::default()).then(|| Box::new(rare)),
         service_port: sockets.service_port.map(|port| port.value),
-        service_address: sockets.service_address.map(|address| address.value),
         service: tags.get(SERVICE).map(|service| service.value.clone()),
         tags: if context.inbounds_have_tags() {
             context.with_zone(&tags)
@@ -142,9 +162,6 @@ pub(in crate::resource) fn decode(
         },
         tagged_protocol: tagged.map(Located::spanned),
         written_protocol: field.map(Located::spanned),
-        service_probe: object
-            .get("serviceProbe")
-            .map(|_| Box::new(object.origin_of(decoder, "serviceProbe"))),
         ready,
     })
 }

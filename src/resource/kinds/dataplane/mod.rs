@@ -46,7 +46,7 @@ pub struct Dataplane {
     /// `networking.gateway`.
     pub gateway: Option<Box<Gateway>>,
     /// The place of `networking.transparentProxying`.
-    pub transparent_proxying: Option<Span>,
+    pub transparent_proxying: Option<Box<Span>>,
 }
 
 impl Dataplane {
@@ -152,7 +152,7 @@ pub(in crate::resource) fn decode(
         inbounds: inbounds.into(),
         outbounds: outbounds.into(),
         gateway: gateway.map(Box::new),
-        transparent_proxying: transparent_proxying(decoder, &networking),
+        transparent_proxying: transparent_proxying(decoder, &networking).map(Box::new),
     })
 }
 
