@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::dir;
-use super::file::{Form, SourceFile, show};
+use super::file::{SourceFile, show};
 use super::filter::{Filter, above};
 use super::git::{Part, Repository};
 use super::known::Stamp;
@@ -154,8 +154,11 @@ impl Changing<'_> {
             Ok(position) if files[position].text() == text => Arc::clone(&files[position]),
             _ => {
                 self.work.changed += 1;
-                let packed = (self.known.sample.as_ref()).and_then(|sample| Form::packed(&text, sample));
-                SourceFile::in_form(name, packed.unwrap_or_else(|| text.into()), self.root.vars.clone())
+                let form = match &self.known.sample {
+                    Some(sample) => sample.form(text),
+                    None => text.into(),
+                };
+                SourceFile::in_form(name, form, self.root.vars.clone())
             }
         };
         files.put(Arc::clone(&file));

@@ -9,7 +9,8 @@ use std::sync::{Arc, OnceLock};
 use blake3::Hasher;
 use globset::GlobMatcher;
 
-use crate::keep::{Digest, Packed, Text};
+use super::form::Form;
+use crate::keep::{Digest, Text};
 
 /// A file with its text.
 #[derive(Debug)]
@@ -20,40 +21,6 @@ pub struct SourceFile {
     form: Form,
     /// Values of the variables in a template; `None` when the file is no template.
     pub vars: Option<Box<Vars>>,
-}
-
-/// The text of a file, as it is or in the room of its differences from a sample.
-#[derive(Debug)]
-pub(super) enum Form {
-    Plain(Box<Plain>),
-    Packed(Packed),
-}
-
-/// A text with its lines.
-#[derive(Debug)]
-pub(super) struct Plain {
-    text: String,
-    /// The offsets at which lines start, from the second line on, once they were asked for.
-    line_starts: OnceLock<Box<[u32]>>,
-}
-
-/// The limit of a packed text, in bytes. Whoever asks for the line of a place in it has the whole text made again.
-const SMALL: usize = 16 << 10;
-
-impl Form {
-    /// The form of a text that is kept in less room, if it is small.
-    pub(super) fn packed(text: &str, sample: &Arc<str>) -> Option<Self> {
-        (text.len() <= SMALL).then(|| Self::Packed(Packed::new(text, sample)))
-    }
-}
-
-impl From<String> for Form {
-    fn from(text: String) -> Self {
-        Self::Plain(Box::new(Plain {
-            text,
-            line_starts: OnceLock::new(),
-        }))
-    }
 }
 
 /// Values of variables by their dotted names.
@@ -83,27 +50,18 @@ impl SourceFile {
     /// The whole text of the file.
     #[must_use]
     pub fn text(&self) -> Cow<'_, str> {
-        match &self.form {
-            Form::Plain(plain) => Cow::Borrowed(&plain.text),
-            Form::Packed(packed) => Cow::Owned(packed.text()),
-        }
+        self.form.text()
     }
 
     /// The size of the text in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
-        match &self.form {
-            Form::Plain(plain) => plain.text.len(),
-            Form::Packed(packed) => packed.size(),
-        }
+        self.form.size()
     }
 
     /// The offsets at which lines start, from the second line on.
     pub(super) fn line_starts(&self) -> Cow<'_, [u32]> {
-        match &self.form {
-            Form::Plain(plain) => Cow::Borrowed(plain.line_starts.get_or_init(|| line_starts(&plain.text).into())),
-            Form::Packed(packed) => Cow::Owned(line_starts(&packed.text())),
-        }
+        self.form.line_starts()
     }
 
     /// A hash of path, text and variables.
@@ -127,16 +85,6 @@ impl PartialEq for SourceFile {
 }
 
 impl Eq for SourceFile {}
-
-/// The offsets at which lines start, from the second line on. CR, LF and CRLF each end a line.
-fn line_starts(text: &str) -> Vec<u32> {
-    let bytes = text.as_bytes();
-    let is_end = |&i: &usize| bytes[i] == b'\n' || (bytes[i] == b'\r' && bytes.get(i + 1) != Some(&b'\n'));
-    let ends = || (0..bytes.len()).filter(is_end);
-    let mut starts = Vec::with_capacity(ends().count());
-    starts.extend(ends().filter_map(|i| u32::try_from(i + 1).ok()));
-    starts
-}
 
 /// A file, a directory or a glob whose files are unavailable.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -39,14 +39,6 @@ impl Content {
         }
     }
 
-    /// The text, if it was read.
-    pub(super) fn read(&self) -> Option<&str> {
-        match self {
-            Self::Read(text) => Some(text),
-            Self::Known(_) => None,
-        }
-    }
-
     /// Whether it is the content of a file, but for line ends.
     pub(super) fn is_of(&self, file: &Arc<SourceFile>) -> bool {
         let plain = |text: &str| text.replace("\r\n", "\n");
@@ -69,6 +61,16 @@ pub(super) struct Found {
     pub(super) content: Result<Content, Unavailable>,
     /// The stamp of the content; `None` if the content may change without another stamp.
     pub(super) stamp: Option<Stamp>,
+}
+
+impl Found {
+    /// The text, if it was read.
+    pub(super) fn read(&self) -> Option<&str> {
+        match &self.content {
+            Ok(Content::Read(text)) => Some(text),
+            Ok(Content::Known(_)) | Err(_) => None,
+        }
+    }
 }
 
 /// A sign that changes with the content of a file: a hash of its metadata, or of the id of its Git object.

@@ -5,6 +5,8 @@
 
 pub mod filter;
 
+mod form;
+
 mod file;
 
 mod source_files;
@@ -57,7 +59,8 @@ pub use file::{Link, LinkFault, LinkKind, SourceFile, Unreadable, UnreadableReas
 pub use git::{GitError, Revision, uncommitted};
 pub use location::{Location, Opened, Span};
 pub use proxy_path::ProxyPath;
-pub use read::{Consistency, describe};
+pub use read::Consistency;
+pub use read_mode::describe;
 pub use reader::{Reader, Scan, read};
 pub use seal::look;
 pub use snapshot::{ReadOrigin, Snapshot};

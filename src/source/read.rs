@@ -10,8 +10,9 @@ use super::commit::Commit;
 use super::committed::{Committed, Here};
 use super::dir::{self, Directory, Place};
 use super::error::ReadError;
-use super::file::{Form, Matches, SourceFile, Unreadable, UnreadableReason, show};
+use super::file::{Matches, SourceFile, Unreadable, UnreadableReason, show};
 use super::filter::Filter;
+use super::form::{self, Form, Sample};
 use super::git::{GitError, Part, Repository, Revision, Tree};
 use super::known::{Content, Found, KnownFiles};
 use super::read_mode::{self, ReadMode};
@@ -20,7 +21,6 @@ use super::snapshot::{ReadOrigin, Snapshot};
 use super::source_files::SourceFiles;
 use super::sources::{Root, Sources};
 use super::worktree::QuiescenceCheck;
-use crate::system::parallel;
 
 /// How consistent the files of work trees must be with each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub(super) struct KnownRoot {
     /// The seal of the root as it was read.
     pub(super) seal: RootSeal,
     /// A text that those of the root are like, once there was any.
-    pub(super) sample: Option<Arc<str>>,
+    pub(super) sample: Option<Sample>,
 }
 
 /// The files of the roots in the last snapshot, by the paths of the roots.
@@ -235,18 +235,6 @@ fn unmatched(filter: &Filter, paths: &[PathBuf], prefixes: &[String]) -> Vec<Unr
     globs.map(entry).collect()
 }
 
-/// The mode and the commit of the roots, without reading their files: `git, main@3f2c1ab`.
-#[must_use]
-pub fn describe(sources: &Sources) -> String {
-    let modes: BTreeSet<String> = (sources.roots.iter())
-        .map(|root| match ReadMode::for_root(&root.path, sources.mode) {
-            Ok(mode) => mode.describe(),
-            Err(_) => "missing".to_owned(),
-        })
-        .collect();
-    modes.into_iter().collect::<Vec<_>>().join("; ")
-}
-
 /// The reading of one root.
 struct Reading<'r> {
     root: &'r Root,
@@ -400,13 +388,8 @@ impl<'r> Reading<'r> {
     }
 
     fn take(&mut self, files: Vec<Found>) {
-        if self.known.sample.is_none() {
-            self.known.sample = sample(&files);
-        }
-        let sample = self.known.sample.as_ref();
-        let packed = parallel::map("packing files", &files, parallel::cpu_count(), |file| {
-            Form::packed(file.content.as_ref().ok()?.read()?, sample?)
-        });
+        let texts: Vec<Option<&str>> = files.iter().map(Found::read).collect();
+        let packed = form::packed(&texts, &mut self.known.sample);
         for (file, packed) in files.into_iter().zip(packed) {
             self.add(file, packed);
         }
@@ -507,22 +490,6 @@ impl<'r> Reading<'r> {
         self.known.committed = committed;
         commit
     }
-}
-
-/// The limit for the part of a sample that comes from one file, in bytes.
-const SAMPLED: usize = 1 << 10;
-
-/// A text that those of the files are like: of the first, the middle and the last third of them, one each. Like files have
-/// like parts, and of the files of a fleet, most are like.
-fn sample(files: &[Found]) -> Option<Arc<str>> {
-    let texts: Vec<&str> = (files.iter())
-        .filter_map(|file| file.content.as_ref().ok()?.read())
-        .collect();
-    let chosen = [1, 3, 5].map(|sixth| texts.get(texts.len() * sixth / 6));
-    let parts: Vec<_> = (chosen.into_iter().flatten())
-        .map(|text| String::from_utf8_lossy(&text.as_bytes()[..text.len().min(SAMPLED)]))
-        .collect();
-    (!parts.is_empty()).then(|| parts.concat().into())
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! The mode in which a root is read.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::ReadError;
 use super::file::show;
 use super::git::{self, Repository};
-use super::sources::Mode;
+use super::sources::{Mode, Sources};
 
 type Result<T> = std::result::Result<T, ReadError>;
 
@@ -119,4 +120,16 @@ pub(super) fn prefix(root: &Path, mode: &ReadMode) -> String {
         "" => String::new(),
         directory => format!("{directory}/"),
     }
+}
+
+/// The mode and the commit of the roots, without reading their files: `git, main@3f2c1ab`.
+#[must_use]
+pub fn describe(sources: &Sources) -> String {
+    let modes: BTreeSet<String> = (sources.roots.iter())
+        .map(|root| match ReadMode::for_root(&root.path, sources.mode) {
+            Ok(mode) => mode.describe(),
+            Err(_) => "missing".to_owned(),
+        })
+        .collect();
+    modes.into_iter().collect::<Vec<_>>().join("; ")
 }

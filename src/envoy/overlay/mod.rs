@@ -11,6 +11,7 @@ mod claim;
 
 mod untraced;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
@@ -45,21 +46,9 @@ pub(super) fn files(
     findings: &mut Vec<Diagnostic>,
 ) -> Option<Files> {
     let limits = &env.limits;
-    let mut documents = Vec::new();
-    let mut errors = Vec::new();
-    let opened: Vec<_> = (shaped.bases.iter())
-        .map(|base| base.file.as_ref().map(Opened::from))
-        .collect();
-    for (base, file) in shaped.bases.iter().zip(&opened) {
-        let document = match file {
-            Ok(file) => Document::read(base.artifact, file, limits),
-            Err(reason) => Err(unusable(base, reason)),
-        };
-        match document {
-            Ok(document) => documents.push(document),
-            Err(finding) => errors.push(*finding),
-        }
-    }
+    let opened = shaped.bases.iter().map(|base| base.file.as_ref().map(Opened::from));
+    let opened: Vec<_> = opened.collect();
+    let (documents, mut errors) = read(&shaped.bases, &opened, limits);
     if !errors.is_empty() {
         findings.extend(errors);
         return None;
@@ -104,6 +93,26 @@ pub(super) fn files(
 fn all_listeners<'w, 't>(documents: &'w [Document<'t>]) -> Vec<BaseListener<'w, 't>> {
     let all = documents.iter().enumerate();
     all.flat_map(|(i, document)| document.listeners(i)).collect()
+}
+
+/// The documents of base files, and the findings about those that are none.
+fn read<'t>(
+    bases: &[Base],
+    files: &'t [Result<Opened, &Cow<str>>],
+    limits: &'t Limits,
+) -> (Vec<Document<'t>>, Vec<Diagnostic>) {
+    let (mut documents, mut errors) = (Vec::new(), Vec::new());
+    for (base, file) in bases.iter().zip(files) {
+        let document = match file {
+            Ok(file) => Document::read(base.artifact, file, limits),
+            Err(reason) => Err(unusable(base, reason)),
+        };
+        match document {
+            Ok(document) => documents.push(document),
+            Err(finding) => errors.push(*finding),
+        }
+    }
+    (documents, errors)
 }
 
 fn unusable(base: &Base, reason: &str) -> Box<Diagnostic> {
