@@ -16,7 +16,6 @@ use crate::envoy::artifact::{Artifact, Elsewhere, Files};
 use crate::envoy::xds;
 use crate::plan::{self, Action, Change, Step};
 use crate::system::parallel;
-use crate::system::progress::Counter;
 
 /// Writes aside the texts of a plan, and gives a task for each change. A proxy whose Envoy has rejected these texts
 /// before, or in whose way somebody else's files are, gets its result at once.
@@ -27,49 +26,46 @@ pub(super) fn stage_all<'p>(
     validator: Option<&Validator>,
     publication: &mut Publication,
 ) -> Result<Vec<Task<'p>>> {
-    let mut begun = Vec::new();
+    let mut wanted = Vec::new();
     for (index, change) in request.plan.changes.iter().enumerate() {
         let entry = inventory.proxies.get(&change.proxy);
-        if let Some(nack) = entry.and_then(|entry| entry.nack.as_ref())
-            && change.action != Action::Remove
-            && nack.is_of(
-                &change.after,
-                validator.map(|validator| validator.identity(&change.proxy)).as_deref(),
-            )
-        {
-            publication.set(change, Ok(Delivery::Nacked(nack.reason.clone())));
-            continue;
+        match rejection(change, entry, validator) {
+            Some(reason) => publication.set(change, Ok(Delivery::Nacked(reason))),
+            None => wanted.push((index, change, entry)),
         }
+    }
+    let threads = parallel::threads_for(wanted.len());
+    let looked_at = parallel::map("looking at places", &wanted, threads, |&(index, change, entry)| {
         let wanted = request.places.and_then(|places| places.of(&change.proxy));
         let directory = context.output.root.path().join(change.proxy.directory());
         let placed = Placed::of(entry.cloned().unwrap_or_default(), &directory, wanted);
-        match adopt(context, change, &placed) {
-            Ok(adopted) => begun.push(Begun {
-                index,
-                change,
-                placed,
-                adopted,
-            }),
-            Err(error @ (ApplyError::Foreign { .. } | ApplyError::Link { .. })) => {
-                publication.set(change, Err(error));
-            }
+        Ok(Begun {
+            index,
+            change,
+            adopted: adopt(context, change, &placed)?,
+            placed,
+        })
+    });
+    let mut begun = Vec::new();
+    for (looked_at, (_, change, _)) in looked_at.into_iter().zip(wanted) {
+        match looked_at {
+            Ok(one) => begun.push(one),
+            Err(error @ (ApplyError::Foreign { .. } | ApplyError::Link { .. })) => publication.set(change, Err(error)),
             Err(error) => return Err(error),
         }
     }
-    // The steps of many changes take longer than writing them, and do not touch the disk.
-    let steps = parallel::map(
-        "ordering steps",
-        &begun,
-        parallel::threads_for(begun.len()),
-        Begun::steps,
-    );
-    let counter = Counter::begin("writing files aside", begun.len());
-    let staged = begun.into_iter().zip(steps).map(|(begun, steps)| {
-        let task = stage(context, begun, steps)?;
-        counter.count();
-        Ok(task)
-    });
-    staged.collect()
+    let threads = parallel::threads_for(begun.len());
+    let staged = parallel::map("writing files aside", &begun, threads, |one| one.stage(context));
+    let tasks = begun.into_iter().zip(staged);
+    tasks.map(|(begun, steps)| Ok(begun.task(steps?))).collect()
+}
+
+/// The reason why the Envoy of a proxy has rejected the files that it would get, if it has.
+fn rejection(change: &Change, entry: Option<&Entry>, validator: Option<&Validator>) -> Option<String> {
+    let nack = entry?.nack.as_ref()?;
+    let by = validator.map(|validator| validator.identity(&change.proxy));
+    let is_known = change.action != Action::Remove && nack.is_of(&change.after, by.as_deref());
+    is_known.then(|| nack.reason.clone())
 }
 
 /// A change whose texts may be written.
@@ -81,7 +77,27 @@ struct Begun<'p> {
     adopted: Files,
 }
 
-impl Begun<'_> {
+impl<'p> Begun<'p> {
+    /// Writes aside the texts of all steps.
+    fn stage(&self, context: &PublishContext) -> Result<Vec<StagedStep>> {
+        let stage = |(number, step)| match step {
+            Step::Remove(artifact) => Ok(StagedStep::Remove(artifact)),
+            Step::Write(artifact, text) => {
+                let name = format!("{}-{number}", self.index);
+                let content = text.text();
+                let (staging, access) = (&context.output.staging, context.output.out.file());
+                staging.create(&name, &content, access)?;
+                Ok(StagedStep::Put(StagedFile {
+                    artifact,
+                    name,
+                    digest: text.digest(),
+                    version: artifact.is_dynamic().then(|| xds::version(&content)).flatten(),
+                }))
+            }
+        };
+        self.steps().into_iter().enumerate().map(stage).collect()
+    }
+
     fn steps(&self) -> Vec<Step> {
         let mut found = self.change.before.clone();
         found.extend(self.adopted.clone());
@@ -94,6 +110,25 @@ impl Begun<'_> {
 
     fn stays(&self, artifact: &Artifact) -> bool {
         self.change.after.contains_key(artifact) || self.change.left.contains(artifact)
+    }
+
+    /// The task, with its texts on disk.
+    fn task(self, steps: Vec<StagedStep>) -> Task<'p> {
+        let Placed {
+            mut owned,
+            elsewhere,
+            left,
+        } = self.placed;
+        let adopted = self.adopted.iter();
+        owned.extend(adopted.map(|(artifact, text)| (*artifact, Known::only(Some(text.digest())))));
+        Task {
+            change: self.change,
+            index: self.index,
+            steps,
+            owned,
+            elsewhere,
+            left,
+        }
     }
 }
 
@@ -152,50 +187,6 @@ fn adopt(context: &PublishContext, change: &Change, placed: &Placed) -> Result<F
         }
     }
     Ok(adopted)
-}
-
-fn stage<'p>(context: &PublishContext, begun: Begun<'p>, steps: Vec<Step>) -> Result<Task<'p>> {
-    let Begun {
-        index,
-        change,
-        placed,
-        adopted,
-    } = begun;
-    let Placed {
-        mut owned,
-        elsewhere,
-        left,
-    } = placed;
-    let adopted = adopted.iter();
-    owned.extend(adopted.map(|(artifact, text)| (*artifact, Known::only(Some(text.digest())))));
-    let mut staged = Vec::new();
-    for (number, step) in steps.into_iter().enumerate() {
-        staged.push(match step {
-            Step::Remove(artifact) => StagedStep::Remove(artifact),
-            Step::Write(artifact, text) => {
-                let name = format!("{index}-{number}");
-                let content = text.text();
-                context
-                    .output
-                    .staging
-                    .create(&name, &content, context.output.out.file())?;
-                StagedStep::Put(StagedFile {
-                    artifact,
-                    name,
-                    digest: text.digest(),
-                    version: xds::version(&content),
-                })
-            }
-        });
-    }
-    Ok(Task {
-        change,
-        index,
-        steps: staged,
-        owned,
-        elsewhere,
-        left,
-    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Adds what is published to the history.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
 
 use super::archive::{Archive, name};
 use super::generation::{Counts, Digests, Generation, Manifest, file_name, manifest_text};
@@ -15,11 +16,10 @@ use crate::apply::store::output::{OpenOutput, undo_name, undo_names};
 use crate::apply::store::shard::{Shard, Shards};
 use crate::envoy::artifact::{Artifact, Elsewhere, ProxyKey};
 use crate::keep::Digest;
+use crate::system::parallel;
 
 /// A generation on its way, in the staging directory.
 const STAGED: &str = "generation.json";
-/// A text on its way.
-const STAGED_OBJECT: &str = "object";
 
 /// A generation whose texts are kept, and which counts when [`Recording::finish`] has put it in place.
 pub(in crate::apply) struct Recording<'h> {
@@ -67,9 +67,12 @@ pub(in crate::apply) fn record<'h>(
         archive.mark(output.out)?;
     }
     let keeper = Keeper { output, archive };
-    for change in &changes {
-        keeper.keep_texts(inventory, change, touched)?;
-    }
+    // A proxy is a matter of microseconds, and a shard has a 256th of them.
+    let threads = parallel::threads_for(inventory.proxies.len());
+    let kept = parallel::map("keeping texts", &changes, threads, |change| {
+        keeper.keep_texts(inventory, change, touched)
+    });
+    kept.into_iter().collect::<Result<()>>()?;
     if !is_new {
         return Ok(None);
     }
@@ -205,13 +208,13 @@ impl Keeper<'_> {
         for (proxy, files) in &change.after {
             // What was published again may be in place of a text that somebody edited, here as there.
             let is_touched = touched.get(proxy) == Some(&true);
-            for (artifact, digest) in files.iter().filter(|(_, digest)| is_touched || !kept.contains(digest)) {
-                if self.archive.object(change.shard, *digest).is_ok() {
-                    continue;
-                }
-                let entry = inventory.proxies.get(proxy);
-                let elsewhere = entry.map_or(&nowhere, |entry| &entry.elsewhere);
-                let files = PlacedFiles::of(&self.output.root, proxy, elsewhere)?;
+            let missing = files.iter().filter(|(_, digest)| is_touched || !kept.contains(digest));
+            let mut missing = missing.filter(|(_, digest)| self.archive.object(change.shard, **digest).is_err());
+            let Some(first) = missing.next() else { continue };
+            let entry = inventory.proxies.get(proxy);
+            let elsewhere = entry.map_or(&nowhere, |entry| &entry.elsewhere);
+            let files = PlacedFiles::of(&self.output.root, proxy, elsewhere)?;
+            for (artifact, digest) in iter::once(first).chain(missing) {
                 self.keep_text(&files, *artifact, change.shard, *digest)?;
             }
         }
@@ -234,9 +237,9 @@ impl Keeper<'_> {
         // Not every file system has links, and not every user may make them.
         if files.link(artifact, objects, &name).is_err() {
             let staging = &self.output.staging;
-            staging.remove(STAGED_OBJECT)?;
-            staging.create(STAGED_OBJECT, &text, self.output.out.file())?;
-            staging.move_to(STAGED_OBJECT, objects, &name, false)?;
+            staging.remove(&name)?;
+            staging.create(&name, &text, self.output.out.file())?;
+            staging.move_to(&name, objects, &name, false)?;
         }
         Ok(())
     }
