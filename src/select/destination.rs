@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use foldhash::{HashMap, HashSet};
 
-use super::instances::{ByPair, Inbounds, Instance, Instances, common_of_two, has, pairs, sorted};
+use super::instances::{ByPair, Inbounds, Instance, Instances, has, pairs, sorted};
 use super::targets;
 use crate::keep::Text;
 use crate::kuma::Fidelity;
@@ -187,7 +187,8 @@ impl Services {
         self.meshes.get(mesh)?.tagged.get(service)
     }
 
-    fn outside(&self, mesh: &str, service: &str) -> &[Arc<ExternalService>] {
+    /// The endpoints of a service outside of the mesh.
+    pub(super) fn outside(&self, mesh: &str, service: &str) -> &[Arc<ExternalService>] {
         let external = self.meshes.get(mesh).and_then(|of_mesh| of_mesh.external.get(service));
         external.map_or(&[], Vec::as_slice)
     }
@@ -205,19 +206,6 @@ impl Services {
             })),
             Some(instances) => instances.endpoints(tags),
         }
-    }
-
-    /// Whether a service has instances, and none of them has all of the tags.
-    #[must_use]
-    pub fn lacks(&self, mesh: &str, service: &str, tags: &Tags) -> bool {
-        let instances = self.tagged(mesh, service);
-        instances.is_some_and(|instances| instances.narrowed(tags).is_none())
-    }
-
-    /// Whether a service has an instance, or an endpoint outside of the mesh.
-    #[must_use]
-    pub fn knows(&self, mesh: &str, service: &str) -> bool {
-        self.tagged(mesh, service).is_some() || !self.outside(mesh, service).is_empty()
     }
 
     /// The places that ask for TLS to a destination outside of the mesh.
@@ -309,23 +297,6 @@ impl Services {
                 };
                 let meant = candidates.iter().filter(|instance| is_meant(instance));
                 meant.map(Instance::endpoint).collect()
-            }
-        }
-    }
-
-    /// The common protocol of the instances of a service that have all of the tags, with the origin in the one that decides;
-    /// of all instances when none has the tags, and `None` without instances.
-    #[must_use]
-    pub fn protocol(&self, mesh: &str, service: &str, tags: &Tags) -> Option<Effective<Protocol>> {
-        let of_external =
-            |external: &Arc<ExternalService>| Effective::of(external.protocol.as_ref(), Protocol::Unknown);
-        match self.tagged(mesh, service) {
-            None => (self.outside(mesh, service).iter())
-                .map(of_external)
-                .reduce(common_of_two),
-            Some(instances) => {
-                let narrowed = instances.narrowed(tags);
-                Some(narrowed.unwrap_or_else(|| instances.protocol.clone()))
             }
         }
     }

@@ -1,14 +1,16 @@
 //! The services that the destinations of one dataplane are found among.
 
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 
 use litemap::LiteMap;
 
 use super::destination::Services;
-use super::instances::Identity;
+use super::instances::{Identity, Instances, common_of_two};
 use crate::keep::Text;
 use crate::resource::Effective;
 use crate::resource::kinds::dataplane::{BackendRef, Dataplane};
+use crate::resource::kinds::external_service::ExternalService;
 use crate::resource::kinds::mesh_service::{MeshService, Port};
 use crate::resource::value::protocol::Protocol;
 use crate::resource::value::tags::Tags;
@@ -54,20 +56,18 @@ impl Sources {
 pub(super) struct Inquiry<'a> {
     services: &'a Services,
     dataplane: &'a Dataplane,
-    sources: RefCell<Sources>,
+    has_resources: Cell<bool>,
+    /// The instances of each service that was asked for by its tag.
+    found: RefCell<LiteMap<Text, Option<&'a Arc<Instances>>>>,
 }
 
 impl<'a> Inquiry<'a> {
     pub(super) fn new(services: &'a Services, dataplane: &'a Dataplane) -> Self {
-        let sources = Sources {
-            generation: services.generation.into(),
-            declared_generation: services.declared_generation,
-            ..Sources::default()
-        };
         Self {
             services,
             dataplane,
-            sources: sources.into(),
+            has_resources: Cell::default(),
+            found: RefCell::default(),
         }
     }
 
@@ -77,39 +77,62 @@ impl<'a> Inquiry<'a> {
 
     /// Takes note of a service that the result depends on.
     pub(super) fn note(&self, service: &Text) {
-        let mut sources = self.sources.borrow_mut();
-        if !sources.instances.contains_key(service) {
-            let found = self.services.tagged(self.mesh(), service);
-            let identity = found.map(|instances| instances.identity.clone());
-            sources.instances.insert(service.clone(), identity);
+        self.tagged(service);
+    }
+
+    /// The instances of a service, on which the result depends from now on.
+    fn tagged(&self, service: &Text) -> Option<&'a Arc<Instances>> {
+        let mut found = self.found.borrow_mut();
+        if let Some(instances) = found.get(service) {
+            return *instances;
         }
+        let instances = self.services.tagged(self.mesh(), service);
+        found.insert(service.clone(), instances);
+        instances
     }
 
-    /// The answer of [`Services::lacks`].
+    /// Whether a service has instances, and none of them has all of the tags.
     pub(super) fn lacks(&self, service: &Text, tags: &Tags) -> bool {
-        self.note(service);
-        self.services.lacks(self.mesh(), service, tags)
+        let instances = self.tagged(service);
+        instances.is_some_and(|instances| instances.narrowed(tags).is_none())
     }
 
-    /// The answer of [`Services::knows`].
+    /// Whether a service has an instance, or an endpoint outside of the mesh.
     pub(super) fn knows(&self, service: &Text) -> bool {
-        self.note(service);
-        self.services.knows(self.mesh(), service)
+        self.tagged(service).is_some() || !self.services.outside(self.mesh(), service).is_empty()
     }
 
-    /// The answer of [`Services::protocol`].
+    /// The common protocol of the instances of a service that have all of the tags, with the origin in the one that decides;
+    /// of all instances when none has the tags, and `None` without instances.
     pub(super) fn protocol(&self, service: &Text, tags: &Tags) -> Option<Effective<Protocol>> {
-        self.note(service);
-        self.services.protocol(self.mesh(), service, tags)
+        let of_external =
+            |external: &Arc<ExternalService>| Effective::of(external.protocol.as_ref(), Protocol::Unknown);
+        match self.tagged(service) {
+            None => (self.services.outside(self.mesh(), service).iter())
+                .map(of_external)
+                .reduce(common_of_two),
+            Some(instances) => {
+                let narrowed = instances.narrowed(tags);
+                Some(narrowed.unwrap_or_else(|| instances.protocol.clone()))
+            }
+        }
     }
 
     /// The answer of [`Services::resolve`].
     pub(super) fn resolve(&self, reference: &BackendRef) -> Option<(&'a MeshService, &'a Port)> {
-        self.sources.borrow_mut().has_resources = true;
+        self.has_resources.set(true);
         self.services.resolve(self.dataplane, reference)
     }
 
+    /// The services that were asked for.
     pub(super) fn into_sources(self) -> Sources {
-        self.sources.into_inner()
+        let found = self.found.into_inner().into_iter();
+        let identity = |instances: &Arc<Instances>| instances.identity.clone();
+        Sources {
+            generation: self.services.generation.into(),
+            declared_generation: self.services.declared_generation,
+            has_resources: self.has_resources.get(),
+            instances: found.map(|(service, found)| (service, found.map(identity))).collect(),
+        }
     }
 }

@@ -134,13 +134,14 @@ impl<P, M> Targets<P, M> {
         gateway: Option<&MeshGateway>,
         make: impl FnOnce(Vec<Arc<P>>) -> M,
     ) -> Arc<M> {
-        let lists = if self.policies.is_empty() {
-            [const { Vec::new() }; 4]
-        } else {
-            self.lists(dataplane, gateway)
+        if self.policies.is_empty() {
+            let for_all = || Arc::new(make(Vec::new()));
+            return Arc::clone(self.made.entry(Vec::new()).or_insert_with(for_all));
+        }
+        let key = Key {
+            lists: self.lists(dataplane, gateway),
+            scope: Scope::of(dataplane, gateway),
         };
-        let scope = Scope::of(dataplane, gateway);
-        let key = Key { lists, scope };
         if let Some(known) = self.known.get(&key) {
             return Arc::clone(known);
         }

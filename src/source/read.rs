@@ -251,6 +251,8 @@ struct Reading<'r> {
     seen: &'r BTreeSet<PathBuf>,
     /// Whether there is no other root.
     is_alone: bool,
+    /// Whether the files are kept for the next snapshot, in less room. Those that people look at once are not.
+    is_kept: bool,
     /// The files of the last snapshot.
     last: Option<&'r SourceFiles>,
     /// The files of the last snapshot again, if all are as they were.
@@ -289,6 +291,7 @@ impl<'r> Reading<'r> {
             },
             seen,
             is_alone,
+            is_kept: request.consistency == Consistency::Stable,
             last: request.last,
             same: None,
             files: Vec::new(),
@@ -388,7 +391,8 @@ impl<'r> Reading<'r> {
     }
 
     fn take(&mut self, files: Vec<Found>) {
-        let texts: Vec<Option<&str>> = files.iter().map(Found::read).collect();
+        let text = |file| Found::read(file).filter(|_| self.is_kept);
+        let texts: Vec<Option<&str>> = files.iter().map(text).collect();
         let packed = form::packed(&texts, &mut self.known.sample);
         for (file, packed) in files.into_iter().zip(packed) {
             self.add(file, packed);

@@ -67,12 +67,7 @@ pub(in crate::apply) fn record<'h>(
         archive.mark(output.out)?;
     }
     let keeper = Keeper { output, archive };
-    // A proxy is a matter of microseconds, and a shard has a 256th of them.
-    let threads = parallel::threads_for(inventory.proxies.len());
-    let kept = parallel::map("keeping texts", &changes, threads, |change| {
-        keeper.keep_texts(inventory, change, touched)
-    });
-    kept.into_iter().collect::<Result<()>>()?;
+    keeper.keep_all_texts(inventory, &changes, touched)?;
     if !is_new {
         return Ok(None);
     }
@@ -194,6 +189,21 @@ impl Keeper<'_> {
             self.archive.manifests.create(&name, &text, self.output.out.file())?;
         }
         Ok(digest)
+    }
+
+    /// Keeps the texts of all manifests that are not kept yet.
+    fn keep_all_texts(
+        &self,
+        inventory: &Inventory,
+        changes: &[ShardChange],
+        touched: &BTreeMap<&ProxyKey, bool>,
+    ) -> Result<()> {
+        // A proxy is a matter of microseconds, and a shard has a 256th of them.
+        let threads = parallel::threads_for(inventory.proxies.len());
+        let kept = parallel::map("keeping texts", changes, threads, |change| {
+            self.keep_texts(inventory, change, touched)
+        });
+        kept.into_iter().collect()
     }
 
     /// Keeps the texts of a manifest that are not kept yet.
