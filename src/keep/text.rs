@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::hash::Hash;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -186,12 +186,11 @@ impl Texts {
         }
     }
 
-    /// A text that is put together from others.
-    pub fn format(&self, parts: fmt::Arguments) -> Text {
+    /// The text that `write` puts together, stored if it is new.
+    pub fn written(&self, write: impl FnOnce(&mut String)) -> Text {
         let mut scratch = self.scratch.borrow_mut();
         scratch.clear();
-        // Writing to a string does not fail.
-        let _ = scratch.write_fmt(parts);
+        write(&mut scratch);
         self.get(&scratch)
     }
 }

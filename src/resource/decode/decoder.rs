@@ -6,7 +6,6 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::fmt;
 use std::sync::Arc;
 
 use crate::diag::{Code, Diagnostic, Diagnostics, Holds, ResourceId, Severity};
@@ -168,9 +167,9 @@ impl<'t> Decoder<'t> {
         self.texts.get(text)
     }
 
-    /// A path or another text that is put together, stored once.
-    pub(in crate::resource) fn format(&self, parts: fmt::Arguments) -> Text {
-        self.texts.format(parts)
+    /// A path or another text that `write` puts together, stored once.
+    pub(in crate::resource) fn written(&self, write: impl FnOnce(&mut String)) -> Text {
+        self.texts.written(write)
     }
 
     pub(in crate::resource) fn located<T>(&self, value: T, path: &Text, at: &Location) -> Located<T> {

@@ -4,6 +4,7 @@
 //! fields are reported and all errors of a document are collected, in the same way for all kinds.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use litemap::LiteMap;
 
@@ -161,7 +162,7 @@ impl<'a> Object<'a> {
         if self.path.is_empty() {
             decoder.shared(key)
         } else {
-            decoder.format(format_args!("{}.{key}", self.path))
+            decoder.written(|path| path.extend([&*self.path, ".", key]))
         }
     }
 
@@ -326,7 +327,7 @@ impl<'a> Object<'a> {
         };
         let indexed = items.iter().enumerate();
         indexed
-            .map(|(i, node)| (decoder.format(format_args!("{path}[{i}]")), node))
+            .map(|(i, node)| (decoder.shared(&format!("{path}[{i}]")), node))
             .collect()
     }
 
@@ -370,7 +371,7 @@ impl<'a> Object<'a> {
                 text_of(decoder, value, wrong)
             };
             if let Some(text) = text {
-                let path = decoder.format(format_args!("{path}[{:?}]", key.text));
+                let path = decoder.written(|entry| push_key(entry, &path, &key.text));
                 let text = decoder.shared(&text);
                 texts.push((decoder.shared(&key.text), decoder.located(text, &path, &value.at)));
             }
@@ -392,7 +393,20 @@ pub(in crate::resource) fn int_or_text(node: &Node) -> Option<String> {
 
 /// `path["key"]`, Kuma's form of the path of a map entry.
 pub(in crate::resource) fn key_path(path: &str, key: &str) -> String {
-    format!("{path}[{key:?}]")
+    let mut entry = String::new();
+    push_key(&mut entry, path, key);
+    entry
+}
+
+fn push_key(entry: &mut String, path: &str, key: &str) {
+    let stays = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
+    if key.bytes().all(stays) {
+        // As below, in a fifth of the time.
+        entry.extend([path, "[\"", key, "\"]"]);
+    } else {
+        // Writing to a string does not fail.
+        let _ = write!(entry, "{path}[{key:?}]");
+    }
 }
 
 fn is_null(node: &Node) -> bool {
@@ -476,4 +490,16 @@ fn warn_if_ambiguous(decoder: &mut Decoder, node: &Node, path: &str) {
             .path(path)
             .help(format!("write {read}")),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_of_an_entry_has_its_key_as_a_text_is_quoted() {
+        for key in ["", "kuma.io/service", "a b", "\"", "\\", "ä", "\n"] {
+            assert_eq!(key_path("tags", key), format!("tags[{key:?}]"));
+        }
+    }
 }

@@ -37,8 +37,8 @@ pub(in crate::resource) fn decode_port(
     key: &str,
     least: u16,
 ) -> Option<Located<u16>> {
-    let path = object.field_path(decoder, key);
     if object.get(key).is_none() {
+        let path = object.path_of(key);
         let message = format!("`{key}` is missing; it must be from 1 to 65535");
         if decoder.is_strict {
             decoder.undecodable(Diagnostic::error(Code::MissingField, object.at, message).path(path));
@@ -52,7 +52,7 @@ pub(in crate::resource) fn decode_port(
         Ok(port) if port >= least => Some(written.map(|_| port)),
         _ => {
             let message = format!("`{key}` is {}; it must be from {least} to 65535", written.value);
-            decoder.error(Code::PortOutOfRange, &written.origin.at, &path, message);
+            decoder.error(Code::PortOutOfRange, &written.origin.at, &written.origin.path, message);
             None
         }
     }

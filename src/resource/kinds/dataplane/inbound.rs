@@ -221,6 +221,7 @@ fn decode_ready(decoder: &mut Decoder, context: &Context, object: &Object) -> bo
 
 /// The address of the application.
 fn decode_service_address(decoder: &mut Decoder, object: &Object) -> Option<Located<Text>> {
+    object.get("serviceAddress")?;
     let written = object.text(&mut decoder.silent(), "serviceAddress");
     match written {
         Some(name) if !decoder.is_exact() && name.value.parse::<IpAddr>().is_err() && is_dns_name(&name.value) => {

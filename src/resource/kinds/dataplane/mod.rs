@@ -290,7 +290,7 @@ fn check_shape(decoder: &mut Decoder, context: &Context, networking: &Object, sh
 }
 
 fn decode_address(decoder: &mut Decoder, networking: &Object) -> Option<Located<Text>> {
-    let path = networking.field_path(decoder, "address");
+    let path = || networking.path_of("address");
     let entry = networking.get("address");
     let address = networking.text(decoder, "address");
     if address.is_none() && entry.is_some() {
@@ -303,7 +303,7 @@ fn decode_address(decoder: &mut Decoder, networking: &Object) -> Option<Located<
             None => "`address` is missing",
         };
         let help = "add the IP address at which other proxies reach this one: `address: 10.0.0.1`";
-        decoder.error_help(Code::EmptyField, at, &path, message, help);
+        decoder.error_help(Code::EmptyField, at, &path(), message, help);
         return None;
     };
     let at = &address.origin.at;
@@ -313,7 +313,7 @@ fn decode_address(decoder: &mut Decoder, networking: &Object) -> Option<Located<
             decoder.error_help(
                 Code::NotAllowed,
                 at,
-                &path,
+                &path(),
                 format!("`address` must not be `{}`", address.value),
                 help,
             );
@@ -322,7 +322,7 @@ fn decode_address(decoder: &mut Decoder, networking: &Object) -> Option<Located<
         text if text.parse::<IpAddr>().is_ok() || is_dns_name(text) => Some(address),
         text => {
             let message = format!("`address` is `{text}`, which is neither an IP address nor a DNS name");
-            decoder.error(Code::InvalidAddress, at, &path, message);
+            decoder.error(Code::InvalidAddress, at, &path(), message);
             None
         }
     }
