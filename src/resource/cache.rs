@@ -106,7 +106,10 @@ impl Cache {
         self.on_past += new.clone().filter(on_past).count();
         if is_small && self.merged.are_distinct() {
             gone.iter().for_each(|file| self.merged.remove(file));
-            new.clone().for_each(|file| self.merged.add(file, ListChange::Insert));
+            for file in new.clone() {
+                self.merged.add(file, ListChange::Insert);
+                self.merged.contribute(file);
+            }
             let there: HashSet<&str> = new.map(|file| file.file.path.as_str()).collect();
             let gone = gone.iter().map(|file| file.file.path.as_str());
             gone.filter(|path| !there.contains(path))
@@ -235,6 +238,9 @@ impl Merged {
         merged.ids.reserve(ids);
         files.iter().for_each(|file| merged.add(file, ListChange::Push));
         merged.resources.sort();
+        let contributions = files.iter().filter(|file| !file.documents.meshes.is_empty());
+        let contributions = contributions.map(|file| (file.file.path.clone(), Arc::clone(&file.documents.meshes)));
+        merged.resources.contributions = Arc::new(contributions.collect());
         merged
     }
 
@@ -262,6 +268,7 @@ impl Merged {
         declared.chain(["default".to_owned()]).collect()
     }
 
+    /// Adds the content of a file, except for its meshes.
     fn add(&mut self, file: &File, change: ListChange) {
         let documents = &file.documents;
         for resource in &documents.resources {
@@ -278,20 +285,24 @@ impl Merged {
                 None => drop(self.meshes.insert(id.mesh.clone(), 1)),
             }
         }
-        let path = &file.file.path;
-        let known = self.resources.contributions.get(path);
-        // Others hold the map too, and a change copies it.
-        if documents.meshes.is_empty() && known.is_some() {
-            Arc::make_mut(&mut self.resources.contributions).remove(path);
-        } else if !documents.meshes.is_empty() && known != Some(&documents.meshes) {
-            Arc::make_mut(&mut self.resources.contributions).insert(path.clone(), Arc::clone(&documents.meshes));
-        }
         self.resources.seen += documents.seen;
         if let Some(notes) = &documents.notes {
-            self.notable.insert(path.clone(), Arc::clone(notes));
+            self.notable.insert(file.file.path.clone(), Arc::clone(notes));
             for (kind, n) in &notes.passed_over {
                 *self.resources.passed_over.entry(kind).or_default() += n;
             }
+        }
+    }
+
+    /// Takes note of the meshes of a file.
+    fn contribute(&mut self, file: &File) {
+        let (path, meshes) = (&file.file.path, &file.documents.meshes);
+        let known = self.resources.contributions.get(path);
+        // Others hold the map too, and a change copies it.
+        if meshes.is_empty() && known.is_some() {
+            Arc::make_mut(&mut self.resources.contributions).remove(path);
+        } else if !meshes.is_empty() && known != Some(meshes) {
+            Arc::make_mut(&mut self.resources.contributions).insert(path.clone(), Arc::clone(meshes));
         }
     }
 

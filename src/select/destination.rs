@@ -15,6 +15,7 @@ use crate::resource::kinds::mesh_service::{Backing, MeshService, Port};
 use crate::resource::value::protocol::Protocol;
 use crate::resource::value::tags::{SERVICE, Tags};
 use crate::resource::{Effective, List, Origin, Resources, are_same};
+use crate::system::parallel;
 
 pub use super::instances::Endpoint;
 
@@ -112,7 +113,8 @@ impl Services {
     /// Makes the instances of those services anew to which a changed dataplane belongs; `true` if others see a difference.
     fn update_tagged(&mut self, changes: &DataplaneChanges) -> bool {
         let mut differs = false;
-        let gone: HashSet<*const Dataplane> = changes.gone.iter().map(Arc::as_ptr).collect();
+        let address = |dataplane: &Arc<Dataplane>| Arc::as_ptr(dataplane).addr();
+        let gone: HashSet<usize> = changes.gone.iter().map(address).collect();
         let mut concerned: BTreeMap<&str, HashMap<&Text, Vec<Instance>>> = BTreeMap::new();
         for dataplane in &changes.gone {
             let of_mesh = concerned.entry(dataplane.header.mesh()).or_default();
@@ -129,17 +131,23 @@ impl Services {
         }
         for (mesh, services) in concerned {
             let tagged = &mut self.meshes.entry(mesh.to_owned()).or_default().tagged;
-            for (service, new) in services {
-                let known = tagged.remove(service);
-                let stay = known.iter().flat_map(|known| &known.all);
-                let stay = stay.filter(|instance| !gone.contains(&Arc::as_ptr(&instance.dataplane)));
-                let mut all: Vec<Instance> = stay.cloned().chain(new).collect();
+            let services: Vec<(&Text, Vec<Instance>)> = services.into_iter().collect();
+            let threads = parallel::threads_for(services.len());
+            let made = parallel::map("finding services", &services, threads, |(service, new)| {
+                let known = tagged.get(*service);
+                let stay = known.into_iter().flat_map(|known| &known.all);
+                let stay = stay.filter(|instance| !gone.contains(&address(&instance.dataplane)));
+                let mut all: Vec<Instance> = stay.chain(new).cloned().collect();
                 all.sort_by(|a, b| (a.dataplane.header.order()).cmp(&b.dataplane.header.order()));
-                let instances = Instances::of(all, known.as_deref());
-                differs |= known.as_ref().map(|known| &known.identity) != instances.as_ref().map(|new| &new.identity);
-                if let Some(instances) = instances {
-                    tagged.insert(service.clone(), Arc::new(instances));
-                }
+                Instances::of(all, known.map(Arc::as_ref))
+            });
+            for ((service, _), instances) in services.into_iter().zip(made) {
+                let identity = instances.as_ref().map(|instances| instances.identity.clone());
+                let known = match instances {
+                    Some(instances) => tagged.insert(service.clone(), Arc::new(instances)),
+                    None => tagged.remove(service),
+                };
+                differs |= known.map(|known| known.identity.clone()) != identity;
             }
         }
         differs
