@@ -139,15 +139,17 @@ impl Services {
                 let stay = stay.filter(|instance| !gone.contains(&address(&instance.dataplane)));
                 let mut all: Vec<Instance> = stay.chain(new).cloned().collect();
                 all.sort_by(|a, b| (a.dataplane.header.order()).cmp(&b.dataplane.header.order()));
-                Instances::of(all, known.map(Arc::as_ref))
+                let instances = Instances::of(all, known.map(Arc::as_ref));
+                let identity = instances.as_ref().map(|instances| &instances.identity);
+                let is_other = known.map(|known| &known.identity) != identity;
+                (instances, is_other)
             });
-            for ((service, _), instances) in services.into_iter().zip(made) {
-                let identity = instances.as_ref().map(|instances| instances.identity.clone());
-                let known = match instances {
-                    Some(instances) => tagged.insert(service.clone(), Arc::new(instances)),
-                    None => tagged.remove(service),
-                };
-                differs |= known.map(|known| known.identity.clone()) != identity;
+            for ((service, _), (instances, is_other)) in services.into_iter().zip(made) {
+                differs |= is_other;
+                match instances {
+                    Some(instances) => drop(tagged.insert(service.clone(), Arc::new(instances))),
+                    None => drop(tagged.remove(service)),
+                }
             }
         }
         differs

@@ -391,11 +391,14 @@ impl<'r> Reading<'r> {
     }
 
     fn take(&mut self, files: Vec<Found>) {
-        let text = |file| Found::read(file).filter(|_| self.is_kept);
-        let texts: Vec<Option<&str>> = files.iter().map(text).collect();
-        let packed = form::packed(&texts, &mut self.known.sample);
-        for (file, packed) in files.into_iter().zip(packed) {
-            self.add(file, packed);
+        let mut packed = Vec::new();
+        if self.is_kept {
+            let texts: Vec<Option<&str>> = files.iter().map(Found::read).collect();
+            packed = form::packed(&texts, &mut self.known.sample);
+        }
+        let mut packed = packed.into_iter();
+        for file in files {
+            self.add(file, packed.next().flatten());
         }
     }
 

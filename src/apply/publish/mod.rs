@@ -147,20 +147,20 @@ fn list(tasks: &[Task], on_disk: Inventory, context: &PublishContext) -> Result<
 ///
 /// Those that did not answer before come last, and the first request to each gets little time. An Envoy that does not
 /// answer then is asked once more when all others are done, if the target allows more time.
-fn roll_out(mut tasks: Vec<Task>, context: &PublishContext, inventory: &mut Inventory, publication: &mut Publication) {
+fn roll_out(tasks: Vec<Task>, context: &PublishContext, inventory: &mut Inventory, publication: &mut Publication) {
     let threads = parallel::threads_for(tasks.len());
     let made = parallel::map("making directories", &tasks, threads, |task| {
         directories::make_directories(context, task)
     });
-    let mut made = made.into_iter();
-    tasks.retain(|task| match made.next() {
-        Some(Err(error)) => {
+    let with_directories = tasks.into_iter().zip(made).filter_map(|(task, made)| match made {
+        Ok(()) => Some(task),
+        Err(error) => {
             // Nothing of it was put in place, and the inventory says of it what it said before.
             publication.set(task.change, Err(error));
-            false
+            None
         }
-        Some(Ok(())) | None => true,
     });
+    let tasks: Vec<Task> = with_directories.collect();
     let mut order: Vec<usize> = (0..tasks.len()).collect();
     order.sort_by_key(|&index| context.cache.is_silent(&tasks[index].change.proxy));
     let mut all = BTreeMap::new();

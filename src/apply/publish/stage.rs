@@ -26,16 +26,16 @@ pub(super) fn stage_all<'p>(
     validator: Option<&Validator>,
     publication: &mut Publication,
 ) -> Result<Vec<Task<'p>>> {
-    let mut wanted = Vec::new();
+    let mut open = Vec::new();
     for (index, change) in request.plan.changes.iter().enumerate() {
         let entry = inventory.proxies.get(&change.proxy);
         match rejection(change, entry, validator) {
             Some(reason) => publication.set(change, Ok(Delivery::Nacked(reason))),
-            None => wanted.push((index, change, entry)),
+            None => open.push((index, change, entry)),
         }
     }
-    let threads = parallel::threads_for(wanted.len());
-    let looked_at = parallel::map("looking at places", &wanted, threads, |&(index, change, entry)| {
+    let threads = parallel::threads_for(open.len());
+    let looked_at = parallel::map("looking at places", &open, threads, |&(index, change, entry)| {
         let wanted = request.places.and_then(|places| places.of(&change.proxy));
         let directory = context.output.root.path().join(change.proxy.directory());
         let placed = Placed::of(entry.cloned().unwrap_or_default(), &directory, wanted);
@@ -47,7 +47,7 @@ pub(super) fn stage_all<'p>(
         })
     });
     let mut begun = Vec::new();
-    for (looked_at, (_, change, _)) in looked_at.into_iter().zip(wanted) {
+    for (looked_at, (_, change, _)) in looked_at.into_iter().zip(open) {
         match looked_at {
             Ok(one) => begun.push(one),
             Err(error @ (ApplyError::Foreign { .. } | ApplyError::Link { .. })) => publication.set(change, Err(error)),

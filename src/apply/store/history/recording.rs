@@ -1,7 +1,6 @@
 //! Adds what is published to the history.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::iter;
 
 use super::archive::{Archive, name};
 use super::generation::{Counts, Digests, Generation, Manifest, file_name, manifest_text};
@@ -219,12 +218,15 @@ impl Keeper<'_> {
             // What was published again may be in place of a text that somebody edited, here as there.
             let is_touched = touched.get(proxy) == Some(&true);
             let missing = files.iter().filter(|(_, digest)| is_touched || !kept.contains(digest));
-            let mut missing = missing.filter(|(_, digest)| self.archive.object(change.shard, **digest).is_err());
-            let Some(first) = missing.next() else { continue };
+            let missing = missing.filter(|(_, digest)| self.archive.object(change.shard, **digest).is_err());
+            let mut missing = missing.peekable();
+            if missing.peek().is_none() {
+                continue;
+            }
             let entry = inventory.proxies.get(proxy);
             let elsewhere = entry.map_or(&nowhere, |entry| &entry.elsewhere);
             let files = PlacedFiles::of(&self.output.root, proxy, elsewhere)?;
-            for (artifact, digest) in iter::once(first).chain(missing) {
+            for (artifact, digest) in missing {
                 self.keep_text(&files, *artifact, change.shard, *digest)?;
             }
         }
