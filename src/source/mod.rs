@@ -59,8 +59,7 @@ pub use file::{Link, LinkFault, LinkKind, SourceFile, Unreadable, UnreadableReas
 pub use git::{GitError, Revision, uncommitted};
 pub use location::{Location, Opened, Span};
 pub use proxy_path::ProxyPath;
-pub use read::Consistency;
-pub use read_mode::describe;
+pub use read_mode::{Consistency, describe};
 pub use reader::{Reader, Scan, read};
 pub use seal::look;
 pub use snapshot::{ReadOrigin, Snapshot};

@@ -15,21 +15,12 @@ use super::filter::Filter;
 use super::form::{self, Form, Sample};
 use super::git::{GitError, Part, Repository, Revision, Tree};
 use super::known::{Content, Found, KnownFiles};
-use super::read_mode::{self, ReadMode};
+use super::read_mode::{self, Consistency, ReadMode};
 use super::seal::{self, RootSeal};
 use super::snapshot::{ReadOrigin, Snapshot};
 use super::source_files::SourceFiles;
 use super::sources::{Root, Sources};
 use super::worktree::QuiescenceCheck;
-
-/// How consistent the files of work trees must be with each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Consistency {
-    /// The files as they are, even during a Git operation: for people who edit them, and in Git hooks.
-    Dirty,
-    /// The files of a moment without a Git operation in any work tree: for publishing.
-    Stable,
-}
 
 type Result<T> = std::result::Result<T, ReadError>;
 

@@ -9,6 +9,15 @@ use super::file::show;
 use super::git::{self, Repository};
 use super::sources::{Mode, Sources};
 
+/// How consistent the files of work trees must be with each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Consistency {
+    /// The files as they are, even during a Git operation: for people who edit them, and in Git hooks.
+    Dirty,
+    /// The files of a moment without a Git operation in any work tree: for publishing.
+    Stable,
+}
+
 type Result<T> = std::result::Result<T, ReadError>;
 
 /// The mode in which a root is read.
